@@ -1,0 +1,84 @@
+/**
+ * Time and chance, as everything in Catga takes them: they come with the network, so that a test can run a whole
+ * cluster on virtual time and from one seed.
+ */
+import { setImmediate as immediate, setTimeout as timeout, clearTimeout } from "node:timers";
+import { performance } from "node:perf_hooks";
+
+/** Where an app reads the time and sets its timers. */
+export interface Clock {
+  /** The wall clock, in ms since 1970. May jump. */
+  now(): number;
+  /** A clock that never goes back, in ms since some moment. */
+  monotonic(): number;
+  /**
+   * Calls back once, `ms` from now (0 or more), never within this call. A timer in the `background` does not keep the
+   * process alive.
+   */
+  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer;
+  /** Calls back in a later turn of the event loop, without delay. Calls keep their order. */
+  soon(callback: () => void): void;
+}
+
+/** A call that {@link Clock.after} will make. */
+export interface Timer {
+  /** Takes it back; nothing happens when it has been made already. */
+  cancel(): void;
+}
+
+/** A source of random numbers in [0, 1). */
+export type Random = () => number;
+
+/** The time of this machine. */
+export const systemClock: Clock = Object.freeze({
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer {
+    // a longer delay than 2^31 ms would fire at once
+    const timer = timeout(callback, Math.min(ms, 2_147_483_647));
+    if (options?.background) timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+  soon(callback: () => void): void {
+    immediate(callback);
+  },
+});
+
+/** Random numbers from the operating system, drawn 256 at a time. */
+export function systemRandom(): Random {
+  const drawn = new Uint32Array(512);
+  let next = drawn.length;
+  return () => {
+    if (next === drawn.length) {
+      crypto.getRandomValues(drawn);
+      next = 0;
+    }
+    // 53 bits, as Math.random gives
+    return ((drawn[next++] >>> 5) * 67_108_864 + (drawn[next++] >>> 6)) / 9_007_199_254_740_992;
+  };
+}
+
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/** A random token of `length` letters and digits (5.95 bits each): fit for a NATS subject token. */
+export function token(random: Random, length: number): string {
+  let made = "";
+  for (let i = 0; i < length; i++) made += ALPHABET[Math.floor(random() * ALPHABET.length)];
+  return made;
+}
+
+/** Resolves after `ms`; rejects with the signal's reason when that aborts first. */
+export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = clock.after(ms, () => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    });
+    const abort = () => {
+      timer.cancel();
+      reject(signal!.reason);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}

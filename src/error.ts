@@ -1,0 +1,80 @@
+/** What went wrong, for programs (`code`) and for people (`message`). Every failure of Catga is a {@link CatgaError}. */
+
+/** The codes that Catga itself answers with. */
+export type ErrorCode =
+  | "NO_HANDLER"
+  | "UNAVAILABLE"
+  | "TIMEOUT"
+  | "OUTCOME_UNKNOWN"
+  | "CANCELLED"
+  | "OVERLOADED"
+  | "DRAINING"
+  | "INVALID_MESSAGE"
+  | "INVALID_RESPONSE"
+  | "TOO_LARGE"
+  | "HANDLER_FAILED"
+  | "ID_REUSED"
+  | "DEADLOCK"
+  | "LOCK_TIMEOUT"
+  | "LOCK_LOST"
+  | "BUCKET_MISMATCH"
+  | "CLOSED";
+
+/** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
+export type Code = ErrorCode | (string & Record<never, never>);
+
+/** Options of a {@link CatgaError}. */
+export interface CatgaErrorOptions {
+  /** Whether trying again may help; `false`. */
+  retryable?: boolean;
+  /** Data for the caller; crosses the wire, so it must be JSON. */
+  details?: unknown;
+  /** The id of the node that failed. */
+  node?: string;
+  /** Keep the result of this failure for an idempotent command's id; `false`. */
+  final?: boolean;
+  /** What led to it; stays on the node that it happened on. */
+  cause?: unknown;
+}
+
+/**
+ * An operational failure: in a `Result`, or thrown by `lock`, `cache` and `unwrap`.
+ *
+ * @example
+ * ```ts
+ * import { CatgaError } from "@catga/catga";
+ *
+ * const error = new CatgaError("OUT_OF_TEA", "no tea left", { retryable: true });
+ * console.log(error.code, error.retryable); // OUT_OF_TEA true
+ * ```
+ */
+export class CatgaError extends Error {
+  /** Always `"CatgaError"`: tell it by this, for there may be several copies of the class. */
+  override readonly name = "CatgaError" as const;
+  /** What went wrong, for programs. */
+  readonly code: Code;
+  /** Whether trying again may help. */
+  readonly retryable: boolean;
+  /** Data for the caller. */
+  readonly details: unknown;
+  /** The id of the node that failed, when it was one. */
+  readonly node: string | undefined;
+  /** Whether this failure is a result to keep for an idempotent command's id. */
+  readonly final: boolean;
+
+  /** Makes an error; handlers return `fail(…)` instead. */
+  constructor(code: Code, message: string, options: CatgaErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.details = options.details;
+    this.node = options.node;
+    this.final = options.final ?? false;
+  }
+}
+
+/** Whether a thrown value is a {@link CatgaError}, of this copy of the module or another. */
+export function isCatgaError(error: unknown): error is CatgaError {
+  return error instanceof CatgaError ||
+    (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
+}

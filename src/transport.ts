@@ -26,8 +26,8 @@ export interface Transport {
    * reaches no subscription comes back: this connection's own subscription to that reply subject gets one with
    * `noResponders` and no data.
    *
-   * Throws a `CatgaError` `TOO_LARGE` when data and headers exceed {@link Transport.maxPayload}, and `CLOSED` after
-   * {@link Transport.close}. While the status is `disconnected` the message may be thrown away without a word: do not
+   * Throws a `TypeError` for a subject, reply or header that NATS does not carry, a `CatgaError` `TOO_LARGE` when data
+   * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is `disconnected` the message may be thrown away without a word: do not
    * publish then.
    */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void;
@@ -35,6 +35,7 @@ export interface Transport {
    * Delivers the messages on `subject` (`*` stands for one token, `>` at the end for one or more) to `onMessage`, in a
    * later turn of the event loop than their publication; those of one publisher in the order that they were published
    * in. Of the subscriptions in one `queue` just one gets each message. Subscriptions outlive reconnects.
+   * Throws a `TypeError` for a subject or queue that NATS does not know, and `CLOSED` after {@link Transport.close}.
    *
    * `onMessage` may throw: the error is handed to `onError` of the transport's options and the subscription lives on.
    */
@@ -72,7 +73,7 @@ export interface ServerInfo {
 export interface PublishOptions {
   /** The subject for answers, and for the news that nobody was there. */
   reply?: string;
-  /** Names are case-sensitive; values must not hold line breaks. */
+  /** Names are case-sensitive; values must not hold line breaks, and lose spaces at their ends. */
   headers?: Readonly<Record<string, string>>;
 }
 
@@ -98,4 +99,38 @@ export interface Subscription {
   drain(): Promise<void>;
   /** Ends it at once. Idempotent. */
   close(): void;
+}
+
+const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
+
+/** Throws a `TypeError` for a subject that nothing can be published to. */
+export function checkSubject(subject: string): void {
+  if (TOKENS.test(subject) && !/(?:^|\.)[*>](?:\.|$)/.test(subject)) return;
+  throw new TypeError(
+    `a subject is tokens without spaces or wildcards, joined by dots, as "orders.created"; got ${
+      JSON.stringify(subject)
+    }`,
+  );
+}
+
+/** Throws a `TypeError` for a subject that cannot be subscribed: as {@link checkSubject}, with wildcards. */
+export function checkPattern(subject: string): void {
+  if (TOKENS.test(subject) && !/(?:^|\.)>\./.test(subject)) return;
+  throw new TypeError(
+    `a subscription's subject is tokens without spaces, joined by dots, ">" only at the end; got ${
+      JSON.stringify(subject)
+    }`,
+  );
+}
+
+/** Throws a `TypeError` for a header that NATS does not carry. */
+export function checkHeader(name: string, value: string): void {
+  if (!/^[!-9;-~]+$/.test(name)) {
+    throw new TypeError(`a header's name is printable ASCII without spaces and ":"; got ${JSON.stringify(name)}`);
+  }
+  if (/[\r\n]/.test(value)) {
+    throw new TypeError(
+      `a header's value has no line breaks; got ${JSON.stringify(value)} for ${JSON.stringify(name)}`,
+    );
+  }
 }

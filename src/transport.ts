@@ -27,8 +27,8 @@ export interface Transport {
    * `noResponders` and no data.
    *
    * Throws a `TypeError` for a subject, reply or header that NATS does not carry, a `CatgaError` `TOO_LARGE` when data
-   * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is `disconnected` the message may be thrown away without a word: do not
-   * publish then.
+   * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
+   * `disconnected` the message may be thrown away without a word: do not publish then.
    */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void;
   /**
@@ -113,8 +113,11 @@ export function checkSubject(subject: string): void {
   );
 }
 
-/** Throws a `TypeError` for a subject that cannot be subscribed: as {@link checkSubject}, with wildcards. */
-export function checkPattern(subject: string): void {
+/** Throws a `TypeError` for a subject (as {@link checkSubject}, with wildcards) or queue that cannot be subscribed. */
+export function checkPattern(subject: string, queue?: string): void {
+  if (queue !== undefined && !/^\S+$/.test(queue)) {
+    throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);
+  }
   if (TOKENS.test(subject) && !/(?:^|\.)>\./.test(subject)) return;
   throw new TypeError(
     `a subscription's subject is tokens without spaces, joined by dots, ">" only at the end; got ${

@@ -1,0 +1,16 @@
+/** Waits for what a test is about, instead of for an amount of time that might do. */
+import { setTimeout as wait } from "node:timers/promises";
+
+/**
+ * Asks every ms until the answer is truthy, and gives it. Rejects when it is not within `limit` ms (5,000), with `what`
+ * was waited for.
+ */
+export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 5_000): Promise<T> {
+  const end = performance.now() + limit;
+  while (true) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (performance.now() > end) throw new Error(`waited ${limit} ms in vain for ${what}`);
+    await wait(1);
+  }
+}

@@ -1,0 +1,111 @@
+/** A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored. */
+import { connect, createServer, type Socket } from "node:net";
+
+/** A proxy in front of one port of this machine. */
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** `nats://127.0.0.1:<port>`. */
+  readonly url: string;
+  /** How many connections it carries. */
+  readonly connections: number;
+  /** Breaks every connection and refuses new ones. */
+  cut(): void;
+  /** Sends the end of the stream to the clients, but goes on taking what they send. New connections work. */
+  halfClose(): void;
+  /** Keeps all connections open and carries nothing, as a dead cable does; new ones are taken and carry nothing. */
+  freeze(): void;
+  /** Carries everything this many ms later; 0 for at once. */
+  delay(ms: number): void;
+  /** Ends {@link TcpProxy.cut} and {@link TcpProxy.freeze}; what a frozen link held back is delivered. */
+  restore(): void;
+  /** Points new connections to another port. */
+  target(port: number): void;
+  /** Ends it. */
+  close(): Promise<void>;
+}
+
+/** Starts a proxy on a free port of 127.0.0.1 in front of `target`, another port there. */
+export function startTcpProxy(target: number): Promise<TcpProxy> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let cut = false;
+  let frozen = false;
+  let lag = 0;
+
+  const carry = (from: Socket, to: Socket) => {
+    from.on("data", (data) => {
+      if (lag > 0) setTimeout(() => to.write(data), lag);
+      else to.write(data);
+    });
+    if (frozen) from.pause();
+  };
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (cut) return client.destroy();
+    const upstream = connect(target, "127.0.0.1");
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    const end = () => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of pair) {
+      socket.setNoDelay(true);
+      socket.on("error", end);
+      socket.on("close", end);
+    }
+    client.on("end", end);
+    upstream.on("end", end);
+    carry(client, upstream);
+    carry(upstream, client);
+  });
+
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      for (const [client, upstream] of pairs) {
+        client.destroy();
+        upstream.destroy();
+      }
+    });
+
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const port = (server.address() as { port: number }).port;
+      resolve({
+        port,
+        url: `nats://127.0.0.1:${port}`,
+        get connections() {
+          return pairs.size;
+        },
+        cut() {
+          cut = true;
+          for (const [client, upstream] of pairs) {
+            client.destroy();
+            upstream.destroy();
+          }
+        },
+        halfClose() {
+          for (const [client] of pairs) client.end();
+        },
+        freeze() {
+          frozen = true;
+          for (const pair of pairs) for (const socket of pair) socket.pause();
+        },
+        delay(ms: number) {
+          lag = ms;
+        },
+        restore() {
+          cut = false;
+          frozen = false;
+          for (const pair of pairs) for (const socket of pair) socket.resume();
+        },
+        target(port: number) {
+          target = port;
+        },
+        close,
+        [Symbol.asyncDispose]: close,
+      });
+    });
+  });
+}

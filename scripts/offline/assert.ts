@@ -209,7 +209,6 @@ function matches(actual: unknown, expected: unknown): boolean {
   if (Array.isArray(expected) !== Array.isArray(actual)) return false;
   if (isLeaf(actual) || isLeaf(expected)) return equal(actual, expected);
   const keys = Reflect.ownKeys(expected).filter((key) => !(Array.isArray(expected) && key === "length"));
-  // as in @std/assert, only an empty object matches what an empty object was expected for in vain
   return keys.every((key) => Object.hasOwn(actual, key) && matches(actual[key], expected[key]));
 }
 

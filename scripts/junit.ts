@@ -1,0 +1,56 @@
+/**
+ * Reads the JUnit reports of `deno test` and `bun test`, and counts single tests: each `it` or `test` once, a `describe`
+ * never.
+ *
+ * Deno 2.9.6 reports a `describe` and a `test` with subtests as a case beside the cases in it, whose names start with its
+ * own and ` > `; the cases in a `describe` stand under a file of Deno's, not under the test's. So where one file has a test
+ * named like another file's `describe`, the test is taken for a part of it: the count is never too high.
+ * Bun 1.4.4 reports tests alone; a skipped `describe` is missing there.
+ *
+ * @module
+ */
+
+/** One test of a report. */
+export interface Case {
+  /** Its file; of a test in a `describe`, Deno does not say it. */
+  readonly file: string;
+  /** The names around it and its own, joined by ` > `. */
+  readonly name: string;
+  /** How it ended. */
+  readonly outcome: "passed" | "failed" | "skipped";
+}
+
+/** The single tests of a report. */
+export function readReport(xml: string): Case[] {
+  const cases = [...xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(([, head, body = ""]) => {
+    const file = attribute(head, "file");
+    const name = attribute(head, "name") ?? "";
+    const around = attribute(head, "classname") ?? "";
+    return {
+      file: file ?? around,
+      // Bun names the innermost `describe` first
+      name: file === undefined || around === "" ? name : [...around.split(" > ").reverse(), name].join(" > "),
+      outcome: /<(failure|error)\b/.test(body) ? "failed" : /<skipped\b/.test(body) ? "skipped" : "passed",
+      // a `describe` fails with its tests, and by itself when one of its hooks throws
+      ownFailure: /<(failure|error)\b/.test(body) && !/<failure message="\d+ test steps? failed"/.test(body),
+      fromDeno: file === undefined,
+    } as const;
+  });
+  const around = new Set(cases.filter((one) => one.fromDeno).flatMap((one) => prefixes(one.name)));
+  return cases.filter((one) => !one.fromDeno || !around.has(one.name) || one.ownFailure)
+    .map(({ file, name, outcome }) => ({ file, name, outcome }));
+}
+
+function prefixes(name: string): string[] {
+  const parts = name.split(" > ");
+  return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join(" > "));
+}
+
+function attribute(head: string, name: string): string | undefined {
+  const found = head.match(new RegExp(`(?:^|\\s)${name}="([^"]*)"`));
+  return found?.[1].replace(/&(#?\w+);/g, (whole, entity: string) => {
+    if (entity.startsWith("#x")) return String.fromCodePoint(parseInt(entity.slice(2), 16));
+    if (entity.startsWith("#")) return String.fromCodePoint(Number(entity.slice(1)));
+    return { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" }[entity] ?? whole;
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * Child processes that leave nothing behind: each has a process group of its own, which is killed when the child has
+ * ended, when its time is up, and when this process is told to end.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import process from "node:process";
+
+/** Options of {@link Processes.run}. */
+export interface RunOptions {
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs; the present folder. */
+  readonly cwd?: string;
+  /** ms after which it is killed. */
+  readonly limit: number;
+  /** What it prints is shown as it comes, only if it failed, or never; `"always"`. */
+  readonly show?: "always" | "on failure" | "never";
+}
+
+/** How a child ended. */
+export interface Ended {
+  /** Its exit code; 127 when it could not start, 137 when a signal ended it. */
+  readonly code: number;
+  /** Whether it was killed because its time was up. */
+  readonly late: boolean;
+  /** What it printed on both channels, without colors. */
+  readonly output: string;
+  /** How long it ran. */
+  readonly ms: number;
+}
+
+/** Starts children and owns them until they have ended. */
+export class Processes implements Disposable {
+  readonly #groups = new Set<number>();
+  readonly #signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  readonly #onSignal = (): void => {
+    this.#killAll();
+    process.exit(130);
+  };
+
+  /** Listens for the signals that end this process. */
+  constructor() {
+    for (const signal of this.#signals) process.on(signal, this.#onSignal);
+  }
+
+  /** Runs a command to its end, by default showing what it prints. Never rejects. */
+  run(command: readonly string[], options: RunOptions): Promise<Ended> {
+    const started = performance.now();
+    const { show = "always" } = options;
+    const child = spawn(command[0], command.slice(1), {
+      cwd: options.cwd,
+      detached: true,
+      env: { ...process.env, ...colors(), ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const group = child.pid;
+    if (group !== undefined) this.#groups.add(group);
+    let output = "";
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      kill(group);
+    }, options.limit);
+    for (const [from, to] of [[child.stdout, process.stdout], [child.stderr, process.stderr]] as const) {
+      from.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+        if (show === "always") to.write(text);
+      });
+    }
+    return new Promise((resolve) => {
+      const end = (code: number) => {
+        clearTimeout(timer);
+        if (group !== undefined) this.#groups.delete(group);
+        if (show === "on failure" && code !== 0) process.stdout.write(output);
+        resolve({ code, late, output: plain(output), ms: performance.now() - started });
+      };
+      child.on("error", (error) => {
+        output += `${command[0]}: ${error.message}\n`;
+        if (group === undefined) end(127);
+      });
+      // what it left running holds its pipes open, so that they would never close
+      child.on("exit", () => kill(group));
+      child.on("close", (code) => end(code ?? 137));
+    });
+  }
+
+  /** Kills what still runs. */
+  [Symbol.dispose](): void {
+    for (const signal of this.#signals) process.off(signal, this.#onSignal);
+    this.#killAll();
+  }
+
+  #killAll(): void {
+    for (const group of this.#groups) kill(group);
+  }
+}
+
+/** Text without the escapes that color it. */
+export function plain(text: string): string {
+  // deno-lint-ignore no-control-regex -- these are what is looked for
+  return text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "");
+}
+
+function kill(group: number | undefined): void {
+  if (group === undefined) return;
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch (error) {
+    // ESRCH: nobody is left in it, which is what was wanted
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+function colors(): Record<string, string> {
+  return process.stdout.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: "1" } : { NO_COLOR: "1", FORCE_COLOR: "0" };
+}

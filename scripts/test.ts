@@ -1,0 +1,72 @@
+/**
+ * `deno task test`: every test in Deno and in Bun, and the examples in the docs.
+ *
+ *   deno task test                      everything
+ *   deno task test src/nats --deno      the tests below a folder, in Deno only (--bun, --doc likewise)
+ *
+ * Needs nothing but Deno and npm: Bun comes from npm when PATH has none of the wanted version. Ends with
+ * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
+ *
+ * @module
+ */
+import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { Processes } from "./processes.ts";
+import { exampleFiles, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
+
+const MINUTES = 60_000;
+
+const flags = Deno.args.filter((word) => word.startsWith("--"));
+const paths = Deno.args.filter((word) => !word.startsWith("--"));
+const unknown = flags.filter((flag) => !["--deno", "--bun", "--doc"].includes(flag));
+if (unknown.length > 0) {
+  console.error(`unknown: ${unknown.join(" ")}; known are --deno, --bun and --doc, and paths`);
+  Deno.exit(2);
+}
+const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
+
+Deno.chdir(new URL("..", import.meta.url));
+const tests = await testFiles(paths.length > 0 ? paths : ["src", "examples", "scripts"]);
+const examples = await exampleFiles(paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "docs"]);
+
+using processes = new Processes();
+const rows: Row[] = [];
+if (wants("--deno") && tests.length > 0) {
+  const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
+  rows.push(
+    await runTests(processes, { title: `Deno ${Deno.version.deno}`, command, files: tests, limit: 6 * MINUTES }),
+  );
+}
+if (wants("--doc") && examples.length > 0) {
+  const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];
+  rows.push(
+    await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 3 * MINUTES }),
+  );
+}
+if (wants("--bun") && tests.length > 0) rows.push(await inBun());
+if (rows.length === 0) {
+  console.error(`no tests in ${paths.join(" ")}`);
+  console.log("\n0 passed, 0 failed");
+  Deno.exit(1);
+}
+const { passed, failed } = printSummary(rows);
+Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+async function inBun(): Promise<Row> {
+  const title = `Bun ${BUN_VERSION}`;
+  const bun = await bunCommand(processes);
+  const install = await processes.run([...bun, "install", "--frozen-lockfile"], {
+    limit: 3 * MINUTES,
+    show: "on failure",
+  });
+  if (install.code !== 0) {
+    return { title, passed: 0, failed: 1, skipped: 0, ms: install.ms, notes: ["its packages could not be installed"] };
+  }
+  // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
+  const command = [...bun, "test", "--timeout=120000", "--reporter=junit", "--reporter-outfile={report}"];
+  return await runTests(processes, {
+    title,
+    command,
+    files: tests.map((file) => `./${file.replace(/^\.\//, "")}`),
+    limit: 6 * MINUTES,
+  });
+}

@@ -1,0 +1,119 @@
+/**
+ * Finds the tests, runs them in one runtime, and counts what really ran.
+ *
+ * @module
+ */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { readReport } from "./junit.ts";
+import type { Processes } from "./processes.ts";
+
+/** What one run of a runner came to. */
+export interface Row {
+  /** Which runner, on what. */
+  readonly title: string;
+  /** Tests that ran and passed. */
+  readonly passed: number;
+  /** Tests that failed, files that could not be run, and 1 when the runner itself failed. */
+  readonly failed: number;
+  /** Tests that were left out. */
+  readonly skipped: number;
+  /** How long it took. */
+  readonly ms: number;
+  /** What went wrong besides failed tests, and what the reader may miss. */
+  readonly notes: readonly string[];
+}
+
+/** What {@link runTests} is to run. */
+export interface TestRun {
+  /** Which runner, on what. */
+  readonly title: string;
+  /** The runner up to its files; `{report}` stands for the path of the JUnit report. */
+  readonly command: readonly string[];
+  /** The files. */
+  readonly files: readonly string[];
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** ms after which the runner is killed. */
+  readonly limit: number;
+}
+
+/** Runs tests and counts them; never rejects because of what they do. */
+export async function runTests(processes: Processes, { title, command, files, env, limit }: TestRun): Promise<Row> {
+  console.log(`\n── ${title}: ${files.length} files\n`);
+  const folder = await mkdtemp(`${tmpdir()}/catga-test-`);
+  const report = `${folder}/report.xml`;
+  try {
+    const words = [...command.map((word) => word.replace("{report}", report)), ...files];
+    const { code, late, output, ms } = await processes.run(words, { env, limit });
+    const xml = await readFile(report, "utf8").catch(() => undefined);
+    const cases = xml === undefined ? [] : readReport(xml);
+    const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;
+    const passed = count("passed");
+    const skipped = count("skipped");
+    const broken = errorsBetweenTests(output);
+    let failed = count("failed") + broken.length;
+    const notes = [...broken];
+    if (late) notes.push(`killed after ${limit / 1000} s`);
+    else if (xml === undefined) notes.push(`ended with code ${code} and without a report`);
+    else if (passed + failed + skipped === 0) notes.push("no test ran");
+    else if (code !== 0 && failed === 0) notes.push(`ended with code ${code} although no test failed`);
+    if (notes.length > broken.length) failed++;
+    return { title, passed, failed, skipped, ms, notes };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Files whose tests could not be run, and errors outside of tests: the reports of both runners leave them out. */
+function errorsBetweenTests(output: string): string[] {
+  const inDeno = [...output.matchAll(/^Uncaught error from (\S+) FAILED/gm)].map(([, file]) =>
+    `uncaught error: ${file}`
+  );
+  const inBun = [...output.matchAll(/^# Unhandled error between tests\n-+\n([\s\S]*?)\n-{10,}$/gm)]
+    .map(([, text]) => `unhandled error between tests: ${text.match(/^\w*[Ee]rror: .*/m)?.[0] ?? "see above"}`);
+  return [...inDeno, ...inBun];
+}
+
+/** The test files below these paths, sorted; a path may be a file. */
+export function testFiles(paths: readonly string[]): Promise<string[]> {
+  return find(paths, (path) => path.endsWith("_test.ts"));
+}
+
+/** The sources and pages below these paths that hold examples to run, sorted. */
+export async function exampleFiles(paths: readonly string[]): Promise<string[]> {
+  const files = await find(paths, (path) => /\.(ts|md)$/.test(path) && !/_(test|suite)\.ts$/.test(path));
+  const texts = await Promise.all(files.map((file) => readFile(file, "utf8")));
+  return files.filter((_, at) => /```(ts|typescript|js|javascript)\n/.test(texts[at]));
+}
+
+async function find(paths: readonly string[], wanted: (path: string) => boolean): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch((error) => {
+      if (error.code === "ENOTDIR") return undefined;
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    if (entries === undefined) found.push(path);
+    else found.push(...entries.filter((one) => one.isFile()).map((one) => `${one.parentPath}/${one.name}`));
+  }
+  return [...new Set(found.map((path) => path.replaceAll("//", "/")))]
+    .filter((path) => wanted(path) && !path.includes("/node_modules/")).sort();
+}
+
+/** Prints the rows as a table, then what else there is to know, then the sum as the last line. */
+export function printSummary(rows: readonly Row[]): { passed: number; failed: number; skipped: number } {
+  const sum = (what: "passed" | "failed" | "skipped") => rows.reduce((total, row) => total + row[what], 0);
+  const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
+  const width = Math.max(...rows.map((row) => row.title.length));
+  console.log(`\n${"".padEnd(width)}   passed   failed  skipped     time`);
+  for (const { title, passed, failed, skipped, ms } of rows) {
+    const figures = [passed, failed, skipped].map((figure) => String(figure).padStart(9)).join("");
+    console.log(`${title.padEnd(width)}${figures}${`${(ms / 1000).toFixed(1)} s`.padStart(9)}`);
+  }
+  for (const { title, notes } of rows) for (const note of notes) console.log(`${title}: ${note}`);
+  const skips = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
+  console.log(`\n${total.passed} passed, ${total.failed} failed${skips}`);
+  return total;
+}

@@ -50,7 +50,7 @@ export interface CatgaErrorOptions {
  */
 export class CatgaError extends Error {
   /** Always `"CatgaError"`: tell it by this, for there may be several copies of the class. */
-  override readonly name = "CatgaError" as const;
+  override readonly name: "CatgaError" = "CatgaError";
   /** What went wrong, for programs. */
   readonly code: Code;
   /** Whether trying again may help. */

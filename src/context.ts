@@ -1,0 +1,234 @@
+/** What a handler is told about its message, and what it sends with. */
+import type { Clock } from "./clock.ts";
+import type { AnyContract, Contract, Kind } from "./contract.ts";
+import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
+import { CatgaError } from "./error.ts";
+import type { SendOptions } from "./options.ts";
+import type { Failure, Result } from "./result.ts";
+import type { Args, BroadcastResult, Sender } from "./sender.ts";
+
+/**
+ * What a handler is told about its message. What it sends with it carries on the deadline, the correlation and the trace
+ * headers (`traceparent`, `tracestate`, `baggage`), and is cancelled with it.
+ */
+export interface Context extends Sender {
+  /** The message id: the same in every attempt. */
+  readonly id: string;
+  /** The id of the message that all this began with. */
+  readonly correlationId: string;
+  /** The id of the message whose handler sent this one. */
+  readonly causationId: string | undefined;
+  /** What the sender gave as `headers`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** When the sender gives up, in ms since 1970 by this node's clock. */
+  readonly deadline: number;
+  /** Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`) or the app stops (`CLOSED`). */
+  readonly signal: AbortSignal;
+  /** The id of the node that this handler runs on. */
+  readonly node: string;
+  /** 1 for the first attempt to have this message handled. */
+  readonly attempt: number;
+}
+
+/** What travels with a message besides its payload; made by the context, carried by the endpoint. */
+export interface Envelope {
+  /** Names this run of a handler among all others: `<endpoint>.<number>…`. */
+  readonly call: string;
+  readonly id: string;
+  readonly attempt: number;
+  readonly correlation: string | undefined;
+  readonly causation: string | undefined;
+  readonly ancestry: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What contexts need of the app that they belong to. */
+export interface ContextHost {
+  readonly node: string;
+  readonly clock: Clock;
+  readonly wheel: DeadlineWheel;
+  /** What a drain waits for: asynchronous handlers that run, and sends that wait for an answer. */
+  pending: number;
+  /** To be called whenever {@link ContextHost.pending} has come down to 0. */
+  idle(): void;
+  /** A new name for a run, or for a message, of this process. */
+  nextCall(): string;
+  send(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<unknown>>;
+  publish(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<void>>;
+  broadcast(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    parent: MessageContext,
+  ): Promise<BroadcastResult<unknown>[]>;
+}
+
+/** No headers. */
+export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
+const NO_ANCESTRY: readonly string[] = Object.freeze([]);
+const NO_OPTIONS: SendOptions = Object.freeze({});
+
+/** The one context there is; everything that a handler may never ask for is made when it asks. */
+export class MessageContext extends Deadlined implements Context {
+  readonly contract: AnyContract;
+  readonly #host: ContextHost;
+  #envelope: Envelope | undefined;
+  #timeout: number;
+  #controller: AbortController | undefined = undefined;
+  #aborted: CatgaError | undefined = undefined;
+  #children: Set<Deadlined> | undefined = undefined;
+  /** What a sender in this process waits for. */
+  #settle: ((result: Result<unknown>) => void) | undefined = undefined;
+
+  /** `timeout` counts from now, in ms; `envelope` is what came with the message, when something did. */
+  constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
+    super(NOT_READ);
+    this.#host = host;
+    this.contract = contract;
+    this.#timeout = timeout;
+    this.#envelope = envelope;
+  }
+
+  get envelope(): Envelope {
+    if (this.#envelope === undefined) {
+      const call = this.#host.nextCall();
+      this.#envelope = {
+        call,
+        id: call,
+        attempt: 1,
+        correlation: undefined,
+        causation: undefined,
+        ancestry: NO_ANCESTRY,
+        headers: NO_HEADERS,
+      };
+    }
+    return this.#envelope;
+  }
+
+  get id(): string {
+    return this.envelope.id;
+  }
+
+  get correlationId(): string {
+    return this.envelope.correlation ?? this.envelope.id;
+  }
+
+  get causationId(): string | undefined {
+    return this.#envelope?.causation;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.#envelope?.headers ?? NO_HEADERS;
+  }
+
+  get attempt(): number {
+    return this.#envelope?.attempt ?? 1;
+  }
+
+  get node(): string {
+    return this.#host.node;
+  }
+
+  get deadline(): number {
+    const { clock } = this.#host;
+    return clock.now() + this.remaining(clock.monotonic());
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>> {
+    // the contract's types say that what comes back is an Out
+    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out>>;
+  }
+
+  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In>): Promise<Result<void>> {
+    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this);
+  }
+
+  broadcast<In, Out>(contract: Contract<Kind, In, Out>, ...args: Args<In>): Promise<BroadcastResult<Out>[]> {
+    return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+      BroadcastResult<Out>[]
+    >;
+  }
+
+  /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
+  remaining(now: number): number {
+    if (this.due === NOT_READ) this.due = now + this.#timeout;
+    return this.due - now;
+  }
+
+  /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
+  run(handler: Promise<Result<unknown>>, ended: (result: Result<unknown>) => void): void {
+    const host = this.#host;
+    this.remaining(host.clock.monotonic());
+    if (this.#aborted === undefined) host.wheel.add(this);
+    host.pending++;
+    handler.then((result) => {
+      host.wheel.delete(this);
+      this.#children = undefined;
+      ended(result);
+      if (--host.pending === 0) host.idle();
+    });
+  }
+
+  /** The result for a sender in this process: the handler's, or a failure at the deadline, or when the sender gives up. */
+  outcome(handler: Promise<Result<unknown>>): Promise<Result<unknown>> {
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      if (this.#aborted !== undefined) resolve(abandoned(this.contract, this.#aborted));
+      this.run(handler, resolve);
+    });
+  }
+
+  /** Cancels a send of this handler when the handler itself is cancelled. */
+  adopt(child: Deadlined): void {
+    if (this.#aborted !== undefined) child.abort(this.#aborted);
+    else (this.#children ??= new Set()).add(child);
+  }
+
+  /** The send has ended. */
+  release(child: Deadlined): void {
+    this.#children?.delete(child);
+  }
+
+  override expire(): void {
+    this.abort(new CatgaError("TIMEOUT", `the deadline of ${this.contract.kind} ${this.contract.name} has passed`));
+  }
+
+  override abort(reason: CatgaError): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = reason;
+    this.#host.wheel.delete(this);
+    this.#controller?.abort(reason);
+    const children = this.#children;
+    this.#children = undefined;
+    if (children !== undefined) { for (const child of children) child.abort(reason); }
+    this.#settle?.(abandoned(this.contract, reason));
+  }
+}
+
+/** `due` before anybody has asked. */
+const NOT_READ = -1;
+
+/**
+ * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
+ * is.
+ */
+export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
+  if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
+  return {
+    ok: false,
+    error: new CatgaError(
+      "OUTCOME_UNKNOWN",
+      `command ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
+      { cause: reason },
+    ),
+  };
+}

@@ -1,0 +1,272 @@
+/**
+ * Contracts: what a message is called, what goes in and what comes out. A contract is a plain frozen value, safe to share
+ * between the programs that send it and those that handle it.
+ */
+import type { Behavior } from "./behavior.ts";
+import type { Context } from "./context.ts";
+import type { Route } from "./node_info.ts";
+import { checkRoute, checkTimes } from "./options.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
+
+/** What a message is: a command changes something, a query reads something, an event tells of something. */
+export type Kind = "command" | "query" | "event";
+
+/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler sees. */
+export interface EventOptions<In, Payload = In> {
+  /** Checks and parses the payload; none. */
+  input?: Schema<In, Payload>;
+}
+
+/** Options of {@link query}. `Returned` is what the handler gives, `Out` what the sender gets. */
+export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends EventOptions<In, Payload> {
+  /** Checks and parses the answer; none. */
+  output?: Schema<Returned, Out>;
+  /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
+  key?: (payload: NoInfer<In>) => string;
+  /** How a node is picked; the app's. */
+  route?: Route;
+  /** How long a send may take, retries included, in ms; the app's. */
+  timeout?: number;
+  /** How many further attempts after the first; the app's. */
+  retries?: number;
+}
+
+/** Options of {@link command}. */
+export interface CommandOptions<In, Out, Payload = In, Returned = Out>
+  extends QueryOptions<In, Out, Payload, Returned> {
+  /**
+   * Declares that the command may be deduplicated by its message id. In this version it is carried, and has no effect yet:
+   * an idempotent command is handled like any other.
+   */
+  idempotent?: boolean | { ttl?: number };
+}
+
+/** The options of any contract, as they stand in it. */
+export interface ContractOptions {
+  readonly input?: Schema<never, unknown>;
+  readonly output?: Schema<never, unknown>;
+  readonly key?: (payload: never) => string;
+  readonly route?: Route;
+  readonly timeout?: number;
+  readonly retries?: number;
+  readonly idempotent?: boolean | { readonly ttl?: number };
+}
+
+/** What a sender needs of a contract: its kind, its name, the type that goes in and the one that comes out. */
+export interface Contract<K extends Kind, In, Out> {
+  readonly kind: K;
+  /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
+  readonly name: string;
+  readonly options: ContractOptions;
+  /** Types only; never there. */
+  readonly "~types"?: (payload: In) => Out;
+}
+
+/** Any contract. */
+export type AnyContract = Contract<Kind, never, unknown>;
+
+/** A command or a query. */
+export interface RequestContract<K extends "command" | "query", In, Out, Payload = In, Returned = Out>
+  extends Contract<K, In, Out> {
+  /**
+   * Writes the handler: it returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`; there it is the
+   * one handler of this contract.
+   */
+  handle(fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure>, options?: HandlerOptions): Handler;
+}
+
+/** A command: {@link command} makes it. */
+export interface Command<In = void, Out = void, Payload = In, Returned = Out>
+  extends RequestContract<"command", In, Out, Payload, Returned> {}
+
+/** A query: {@link query} makes it. */
+export interface Query<In = void, Out = void, Payload = In, Returned = Out>
+  extends RequestContract<"query", In, Out, Payload, Returned> {}
+
+/** An event: {@link event} makes it. */
+export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
+  /** Writes a handler; there may be any number. What it returns is dropped; what it throws is logged. */
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: HandlerOptions): Handler;
+}
+
+/** The type that a contract's sender gives. */
+export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, unknown> ? In : never;
+
+/** The type that a contract's sender gets. */
+export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
+
+/** Options of `handle` and `on`. */
+export interface HandlerOptions {
+  /** Wrapped around this handler, inside the app's own, outermost first. */
+  behaviors?: readonly Behavior[];
+}
+
+/** What `handle` and `on` give; export it, and pass its module to `catga`. */
+export interface Handler {
+  /** What it handles. */
+  readonly contract: AnyContract;
+  /** Tells a handler from other exports. */
+  readonly "~handler": HandlerBody;
+}
+
+/** The inside of a {@link Handler}. */
+export interface HandlerBody {
+  readonly fn: (payload: unknown, ctx: Context) => unknown;
+  readonly behaviors: readonly Behavior[];
+}
+
+/** A module (`import * as orders`), a handler, or an array of these. */
+export type Handlers = Handler | HandlerModule | readonly Handlers[];
+
+/** A module namespace; exports that are no handlers are passed over. */
+export type HandlerModule = { readonly [name: string]: unknown };
+
+/**
+ * Defines a command: a message that changes something. It is never run twice by Catga.
+ *
+ * Types come from the type arguments, or from the schemas in `options`. Throws `TypeError` for a name that is no
+ * NATS subject, and for options that are none.
+ *
+ * @example
+ * ```ts
+ * import { catga, command } from "@catga/catga";
+ *
+ * const CreateOrder = command<{ sku: string }, { orderId: string }>("CreateOrder");
+ * await using app = await catga({ handlers: CreateOrder.handle(({ sku }) => ({ orderId: `${sku}-1` })) });
+ * const result = await app.send(CreateOrder, { sku: "tea" });
+ * console.log(result.ok && result.value.orderId); // tea-1
+ * ```
+ */
+export function command<In = void, Out = void, Payload = In, Returned = Out>(
+  name: string,
+  options?: CommandOptions<In, Out, Payload, Returned>,
+): Command<In, Out, Payload, Returned> {
+  const contract: Command<In, Out, Payload, Returned> = Object.freeze({
+    kind: "command",
+    name: checkName(name),
+    options: checkOptions(name, options, REQUEST_OPTIONS),
+    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+  });
+  return contract;
+}
+
+/**
+ * Defines a query: a message that reads something. It may run more than once, when a node is lost.
+ *
+ * Types and errors as for {@link command}.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ *
+ * const CountOrders = query<void, number>("CountOrders");
+ * await using app = await catga({ handlers: CountOrders.handle(() => 3) });
+ * const { value } = await app.send(CountOrders);
+ * console.log(value); // 3
+ * ```
+ */
+export function query<In = void, Out = void, Payload = In, Returned = Out>(
+  name: string,
+  options?: QueryOptions<In, Out, Payload, Returned>,
+): Query<In, Out, Payload, Returned> {
+  const contract: Query<In, Out, Payload, Returned> = Object.freeze({
+    kind: "query",
+    name: checkName(name),
+    options: checkOptions(name, options, REQUEST_OPTIONS),
+    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+  });
+  return contract;
+}
+
+/**
+ * Defines an event: a message that tells of something. Each service that has handlers for it gets it at most once.
+ *
+ * Types and errors as for {@link command}.
+ *
+ * @example
+ * ```ts
+ * import { catga, event } from "@catga/catga";
+ *
+ * const OrderCreated = event<{ orderId: string }>("OrderCreated");
+ * await using app = await catga({ handlers: OrderCreated.on(({ orderId }) => console.log("created", orderId)) });
+ * await app.publish(OrderCreated, { orderId: "tea-1" });
+ * ```
+ */
+export function event<In = void, Payload = In>(
+  name: string,
+  options?: EventOptions<In, Payload>,
+): EventContract<In, Payload> {
+  const contract: EventContract<In, Payload> = Object.freeze({
+    kind: "event",
+    name: checkName(name),
+    options: checkOptions(name, options, EVENT_OPTIONS),
+    on: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "on", fn, options),
+  });
+  return contract;
+}
+
+/** Whether a value is a {@link Handler}. */
+export function isHandler(value: unknown): value is Handler {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
+}
+
+/** Whether a name may be a contract's. */
+export function isContractName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
+}
+
+const MAX_NAME_LENGTH = 256;
+const EVENT_OPTIONS = new Set(["input"]);
+const REQUEST_OPTIONS = new Set(["input", "output", "key", "route", "timeout", "retries", "idempotent"]);
+
+function checkName(name: string): string {
+  if (typeof name === "string" && isContractName(name)) return name;
+  throw new TypeError(
+    `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
+      `characters at most, like "orders.Create"; got ${JSON.stringify(name)}`,
+  );
+}
+
+function checkOptions(name: string, options: object | undefined, known: ReadonlySet<string>): ContractOptions {
+  if (options === undefined) return NO_OPTIONS;
+  const at = `contract ${name}`;
+  for (const key of Object.keys(options)) {
+    if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
+  }
+  const { input, output, key, route, timeout, retries } = options as ContractOptions;
+  for (const [option, schema] of [["input", input], ["output", output]] as const) {
+    if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
+      throw new TypeError(`${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …)`);
+    }
+  }
+  if (key !== undefined && typeof key !== "function") throw new TypeError(`${at}: key must be a function of the payload`);
+  if (route !== undefined) checkRoute(`${at}: route`, route);
+  checkTimes(at, { timeout, retries });
+  return Object.freeze({ ...options });
+}
+
+const NO_OPTIONS: ContractOptions = Object.freeze({});
+
+function handler(
+  contract: AnyContract,
+  method: "handle" | "on",
+  fn: HandlerFn,
+  options: HandlerOptions = {},
+): Handler {
+  const at = `${contract.name}.${method}`;
+  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${typeof fn}`);
+  const behaviors = options.behaviors ?? [];
+  if (!Array.isArray(behaviors) || behaviors.some((behavior) => typeof behavior !== "function")) {
+    throw new TypeError(`${at}: behaviors must be an array of functions`);
+  }
+  const body: HandlerBody = {
+    // the payload that arrives has the type of this contract: its schema or its type arguments say so
+    fn: fn as HandlerBody["fn"],
+    behaviors: Object.freeze([...behaviors]),
+  };
+  return Object.freeze({ contract, "~handler": Object.freeze(body) });
+}
+
+/** A handler of whatever contract. */
+type HandlerFn = (payload: never, ctx: Context) => unknown;

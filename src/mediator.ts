@@ -1,0 +1,100 @@
+/** Local dispatch: from a contract's name to its handler, through schemas and behaviors. Compiled once, at the start. */
+import { type Behavior, fold, type Run } from "./behavior.ts";
+import type { MessageContext } from "./context.ts";
+import type { AnyContract, Handler } from "./contract.ts";
+import { CatgaError, isCatgaError } from "./error.ts";
+import type { Observer } from "./observer.ts";
+import type { Registration } from "./registry.ts";
+import type { Failure, Result } from "./result.ts";
+import { type MaybePromise, validate } from "./schema.ts";
+
+/** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
+export type HandlerRun = Run<MessageContext>;
+
+/** All handlers of one contract: a single one for a command or a query, any number for an event. */
+export interface Dispatch {
+  readonly contract: AnyContract;
+  readonly runs: readonly HandlerRun[];
+}
+
+/** The handlers of a node by contract name. */
+export class Mediator {
+  readonly #dispatches: Map<string, { contract: AnyContract; runs: HandlerRun[] }> = new Map();
+
+  constructor(registrations: readonly Registration[], behaviors: readonly Behavior[], observer: Observer) {
+    for (const { handler } of registrations) {
+      const { contract } = handler;
+      let dispatch = this.#dispatches.get(contract.name);
+      if (dispatch === undefined) this.#dispatches.set(contract.name, dispatch = { contract, runs: [] });
+      dispatch.runs.push(compile(handler, behaviors, observer));
+    }
+  }
+
+  /** The names of the contracts with handlers, sorted. */
+  get names(): readonly string[] {
+    return [...this.#dispatches.keys()].sort();
+  }
+
+  /** Everything there is for a contract. */
+  find(name: string): Dispatch | undefined {
+    return this.#dispatches.get(name);
+  }
+
+  /** The events with handlers. */
+  get events(): readonly AnyContract[] {
+    return [...this.#dispatches.values()].map(({ contract }) => contract).filter(({ kind }) => kind === "event");
+  }
+}
+
+/** The payload as the handler will see it. */
+export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
+  const { input } = contract.options;
+  return input === undefined
+    ? { ok: true, value: payload }
+    : validate(input, payload, "INVALID_MESSAGE", contract.name);
+}
+
+/** The answer as the sender will see it; a failure stays what it is. */
+export function parseAnswer(contract: AnyContract, result: Result<unknown>): MaybePromise<Result<unknown>> {
+  const { output } = contract.options;
+  return output === undefined || !result.ok
+    ? result
+    : validate(output, result.value, "INVALID_RESPONSE", contract.name);
+}
+
+function compile({ contract, "~handler": { fn, behaviors } }: Handler, around: readonly Behavior[], observer: Observer) {
+  const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
+  const run: HandlerRun = (payload, ctx) => {
+    try {
+      const returned = fn(payload, ctx);
+      return returned instanceof Promise
+        ? returned.then(toResult, (error) => caught(error, ctx))
+        : toResult(returned);
+    } catch (error) {
+      return caught(error, ctx);
+    }
+  };
+  return fold(contract, [...around, ...behaviors], run, caught);
+}
+
+function toResult(returned: unknown): Result<unknown> {
+  return isFailure(returned) ? returned : { ok: true, value: returned };
+}
+
+function isFailure(returned: unknown): returned is Failure {
+  return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
+    isCatgaError((returned as Failure).error);
+}
+
+function failed(contract: AnyContract, error: unknown, ctx: MessageContext, observer: Observer): Failure {
+  if (isCatgaError(error)) return { ok: false, error };
+  observer({ type: "handler-failed", contract: contract.name, id: ctx.id, error });
+  return {
+    ok: false,
+    error: new CatgaError(
+      "HANDLER_FAILED",
+      `the handler of ${contract.name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`,
+      { cause: error, node: ctx.node },
+    ),
+  };
+}

@@ -1,0 +1,105 @@
+/** The checks of everything that a user passes in: each says the option, the value, and what it should be. */
+import type { Route, RouteName } from "./node_info.ts";
+
+/** Options of one send. */
+export interface SendOptions {
+  /** The message id; one is made otherwise. */
+  id?: string;
+  /** The routing key; the contract's. */
+  key?: string;
+  /** The id of the node that is to handle it: this one and no other. */
+  node?: string;
+  /** How a node is picked; the contract's. */
+  route?: Route;
+  /** How long it may take, retries included, in ms; the contract's. */
+  timeout?: number;
+  /** How many further attempts after the first; the contract's. */
+  retries?: number;
+  /** Gives up when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. */
+  signal?: AbortSignal;
+  /** Goes along with the message to the handler's `ctx.headers`. */
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** Longest timeout: 2^31 - 1 ms, 24.8 days. */
+export const MAX_TIMEOUT = 2_147_483_647;
+
+/** Throws for a `timeout` or `retries` that is none. */
+export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
+  if (options.timeout !== undefined) checkNumber(`${at}: timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
+  if (options.retries !== undefined) checkInteger(`${at}: retries`, options.retries, 0, 1_000);
+}
+
+/** Throws for a number outside of its range. */
+export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
+  if (typeof value !== "number") throw new TypeError(`${name} must be a number; got ${show(value)}`);
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`${name} must be from ${least} to ${most}${unit && ` ${unit}`}; got ${value}`);
+  }
+}
+
+/** Throws for a number that is not whole or outside of its range. */
+export function checkInteger(name: string, value: number, least: number, most: number): void {
+  checkNumber(name, value, least, most);
+  if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
+}
+
+/** Throws for something that is no strategy and no strategy's name. */
+export function checkRoute(name: string, value: Route): void {
+  if (typeof value === "function" || ROUTES.has(value)) return;
+  throw new TypeError(`${name} must be one of ${[...ROUTES].join(", ")}, or a function; got ${show(value)}`);
+}
+
+/** Throws for something that may not stand as one token in a NATS subject. */
+export function checkToken(name: string, value: string): void {
+  if (typeof value === "string" && value.length <= MAX_TOKEN && /^[A-Za-z0-9_-]+$/.test(value)) return;
+  throw new TypeError(`${name} must be 1 to ${MAX_TOKEN} letters, digits, "-" and "_"; got ${show(value)}`);
+}
+
+/** Throws for something that is no record of strings. */
+export function checkStrings(name: string, value: Readonly<Record<string, string>>): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`${name} must be an object of strings; got ${show(value)}`);
+  }
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") throw new TypeError(`${name}.${key} must be a string; got ${show(text)}`);
+  }
+}
+
+/** Throws for send options that are none. */
+export function checkSendOptions(at: string, options: SendOptions): void {
+  for (const key of Object.keys(options)) {
+    if (!SEND_OPTIONS.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...SEND_OPTIONS].join(", ")}`);
+  }
+  const { id, key, node, route, signal, headers } = options;
+  if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
+    throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
+  }
+  if (key !== undefined && typeof key !== "string") throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
+  if (node !== undefined) checkToken(`${at}: node`, node);
+  if (route !== undefined) checkRoute(`${at}: route`, route);
+  checkTimes(at, options);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
+  }
+  if (headers !== undefined) checkStrings(`${at}: headers`, headers);
+}
+
+/** A value in an error message: short, and told from a string. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  return typeof value === "function" ? "a function" : String(value);
+}
+
+/** Longest message id, in characters. */
+export const MAX_ID = 256;
+const MAX_TOKEN = 64;
+const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
+  "round-robin",
+  "local-first",
+  "hash",
+  "least-loaded",
+  "random",
+]);
+const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);

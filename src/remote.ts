@@ -1,0 +1,63 @@
+/** What the rest of Catga needs of a cluster; `cluster/` implements it, `catga.ts` wires it. */
+import type { MessageContext } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import type { NodeEvent, NodeInfo, Route } from "./node_info.ts";
+import type { Result } from "./result.ts";
+import type { BroadcastResult } from "./sender.ts";
+
+/** A request that is to find a node. Its payload has passed the contract's schema. */
+export interface RemoteRequest {
+  readonly contract: AnyContract;
+  /** As the sender gave it. */
+  readonly payload: unknown;
+  /** As the contract's schema made it: for a handler in this process. */
+  readonly parsed: unknown;
+  /** What is left of its time, in ms. */
+  readonly timeout: number;
+  readonly retries: number;
+  readonly route: Route;
+  readonly key: string | undefined;
+  /** The id of the one node that may have it. */
+  readonly node: string | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly meta: Meta | undefined;
+  readonly parent: MessageContext | undefined;
+}
+
+/** What is not default about a message; `undefined` where all of it is. */
+export interface Meta {
+  readonly id?: string | undefined;
+  readonly correlation?: string | undefined;
+  readonly causation?: string | undefined;
+  readonly ancestry?: readonly string[] | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** An event on its way. Its payload has passed the contract's schema. */
+export interface RemoteEvent {
+  readonly contract: AnyContract;
+  readonly payload: unknown;
+  readonly meta: Meta | undefined;
+}
+
+/** The cluster that an app is a node of. */
+export interface Remote {
+  /** This node. */
+  readonly self: NodeInfo;
+  /** The live nodes, this one included, sorted by id. */
+  nodes(): readonly NodeInfo[];
+  /** The changes from now on. Ends when the signal aborts or the node stops. */
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
+  /** Whether this node, as far as it knows, is the only one that handles a contract. */
+  alone(name: string): boolean;
+  /** Has a request handled by one node that handles it: this one, perhaps. Never rejects. */
+  request(request: RemoteRequest): Promise<Result<unknown>>;
+  /** Has it handled by every node that handles it. Never rejects. */
+  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
+  /** Hands an event to the network. */
+  publish(event: RemoteEvent): Result<void>;
+  /** Takes this node out of the membership, and from then on refuses new requests. */
+  leave(): Promise<void>;
+  /** Hands over what is still to be sent and ends every subscription. */
+  close(): Promise<void>;
+}

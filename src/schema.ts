@@ -1,0 +1,82 @@
+/**
+ * [Standard Schema](https://standardschema.dev), the interface that zod, valibot, arktype and effect agree on, written
+ * out here as its authors advise, and the one place that runs a validator.
+ */
+import { CatgaError, type ErrorCode } from "./error.ts";
+import type { Failure, Result } from "./result.ts";
+
+/** A value, or a promise of one. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/** A validator: `In` is what it takes, `Out` what it makes of it. */
+export interface Schema<In, Out = In> {
+  /** The interface that validators agree on. */
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => MaybePromise<SchemaResult<Out>>;
+    readonly types?: { readonly input: In; readonly output: Out } | undefined;
+  };
+}
+
+/** What a {@link Schema} answers. */
+export type SchemaResult<T> =
+  | { readonly value: T; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] };
+
+/** One thing that a {@link Schema} found wrong. */
+export interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/**
+ * Runs a validator over the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. The error's
+ * `details` hold the issues: `{ message, path }[]`, the path as an array of keys.
+ */
+export function validate(
+  schema: Schema<never, unknown>,
+  value: unknown,
+  code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
+  contract: string,
+): MaybePromise<Result<unknown>> {
+  let checked: MaybePromise<SchemaResult<unknown>>;
+  try {
+    checked = schema["~standard"].validate(value);
+  } catch (error) {
+    return refused(code, contract, [{ message: "the schema threw" }], error);
+  }
+  return checked instanceof Promise
+    ? checked.then(
+      (result) => toResult(result, code, contract),
+      (error) => refused(code, contract, [{ message: "the schema threw" }], error),
+    )
+    : toResult(checked, code, contract);
+}
+
+function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {
+  return result.issues === undefined
+    ? { ok: true, value: result.value }
+    : refused(code, contract, result.issues, undefined);
+}
+
+function refused(code: ErrorCode, contract: string, found: readonly SchemaIssue[], cause: unknown): Failure {
+  const details = found.map(({ message, path }) => ({
+    message,
+    path: (path ?? []).map((part) => {
+      const key = typeof part === "object" ? part.key : part;
+      return typeof key === "number" ? key : String(key);
+    }),
+  }));
+  const what = code === "INVALID_MESSAGE" ? "payload" : "answer";
+  const first = details[0] ?? { message: "no reason given", path: [] };
+  const at = first.path.length > 0 ? ` at ${first.path.join(".")}` : "";
+  const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
+  return {
+    ok: false,
+    error: new CatgaError(code, `the ${what} of ${contract} does not fit its schema${at}: ${first.message}${more}`, {
+      details,
+      ...(cause === undefined ? {} : { cause }),
+    }),
+  };
+}

@@ -193,7 +193,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
       it("publish: a header that would break the protocol is a TypeError", async () => {
         const alice = await connect();
         for (const [name, value] of [["a b", ""], ["a:b", ""], ["", ""], ["ä", ""], ["a", "1\r\nb: 2"], ["a", "\n"]]) {
-          assertThrows(() => alice.publish("a", "", { headers: { [name]: value } }), TypeError, `${name}: ${value}`);
+          assertThrows(() => alice.publish("a", "", { headers: { [name]: value } }), TypeError, "a header's");
         }
       });
     });

@@ -1,0 +1,76 @@
+/** What a bucket in memory holds, and the changes that it goes through: plain state, without clients. */
+import type { Clock, Timer } from "../clock.ts";
+import type { BucketOptions, Change, Entry } from "../kv_store.ts";
+
+interface Held {
+  readonly entry: Entry;
+  expiry?: Timer;
+}
+
+/** The entries of one bucket. */
+export class BucketState {
+  readonly settings: Readonly<Required<BucketOptions>>;
+  readonly #clock: Clock;
+  /** In the order of the revisions, because a write puts its key at the end. */
+  readonly #held = new Map<string, Held>();
+  readonly #observers = new Set<(change: Change) => void>();
+  #next: number;
+
+  constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>) {
+    this.#clock = clock;
+    this.settings = settings;
+    // as on NATS, so that fencing tokens keep growing over a bucket that was lost
+    this.#next = Math.floor(clock.now() * 1_000);
+  }
+
+  get(key: string): Entry | undefined {
+    return this.#held.get(key)?.entry;
+  }
+
+  entries(prefix: string): Entry[] {
+    return Array.from(this.#held.values(), (held) => held.entry).filter((entry) => entry.key.startsWith(prefix));
+  }
+
+  /** Writes; without `seconds` for good. */
+  put(key: string, value: string, seconds: number | undefined): number {
+    this.#take(key);
+    const entry = Object.freeze({ key, value, revision: this.#next++ });
+    const held: Held = { entry };
+    this.#held.set(key, held);
+    if (seconds !== undefined) this.#expireAt(held, this.#clock.monotonic() + seconds * 1_000);
+    this.#tell({ type: "put", ...entry });
+    return entry.revision;
+  }
+
+  /** Removes an entry; `false` when there was none. */
+  remove(key: string, type: "delete" | "expire"): boolean {
+    if (!this.#take(key)) return false;
+    this.#tell({ type, key, revision: this.#next++ });
+    return true;
+  }
+
+  /** Calls back at every change, within it; the answer stops that. */
+  observe(observer: (change: Change) => void): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  #take(key: string): boolean {
+    this.#held.get(key)?.expiry?.cancel();
+    return this.#held.delete(key);
+  }
+
+  #expireAt(held: Held, end: number): void {
+    const check = () => {
+      // timers may be early: by a rounding, or by the longest delay that they can take
+      if (this.#clock.monotonic() < end) this.#expireAt(held, end);
+      else this.remove(held.entry.key, "expire");
+    };
+    held.expiry = this.#clock.after(Math.max(0, end - this.#clock.monotonic()), check, { background: true });
+  }
+
+  #tell(change: Change): void {
+    Object.freeze(change);
+    for (const observer of this.#observers) observer(change);
+  }
+}

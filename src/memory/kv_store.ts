@@ -1,0 +1,131 @@
+/** The port {@link KeyValueStore} within one process. */
+import type { Clock } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import { checkKey, ttlSeconds } from "../kv_store.ts";
+import type { Bucket, BucketOptions, Change, Entry, KeyValueStore, WriteOptions } from "../kv_store.ts";
+import { BucketState } from "./bucket_state.ts";
+import { type SessionLink, StoreSession } from "./store_session.ts";
+import { watchState } from "./watch.ts";
+
+/** The longest value, in bytes: what nats-server takes, less room for headers. */
+const MAX_VALUE = 1_048_576 - 8_192;
+
+/** Buckets that live as long as this object. */
+export class MemoryKeyValueStore implements KeyValueStore {
+  readonly #clock: Clock;
+  readonly #buckets: Map<string, BucketState>;
+  readonly #session: StoreSession;
+
+  /** A store without buckets; with `of`, another way to the buckets of that one, over `link`. */
+  constructor(clock: Clock, link?: SessionLink, of?: MemoryKeyValueStore) {
+    this.#clock = clock;
+    this.#session = new StoreSession(clock, link);
+    this.#buckets = of ? of.#buckets : new Map();
+  }
+
+  /** The same buckets as a client reaches them over `link`. */
+  through(link: SessionLink): KeyValueStore {
+    return new MemoryKeyValueStore(this.#clock, link, this);
+  }
+
+  async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
+    const { direct = false, replicas = 1 } = options;
+    if (!/^[\w-]+$/.test(name)) {
+      throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
+    }
+    if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
+      throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
+    }
+    const state = await this.#session.call(() => this.#find(name, { direct, replicas }));
+    return new MemoryBucket(name, state, this.#session);
+  }
+
+  #find(name: string, settings: Required<BucketOptions>): BucketState {
+    let state = this.#buckets.get(name);
+    if (!state) this.#buckets.set(name, state = new BucketState(this.#clock, settings));
+    for (const setting of ["direct", "replicas"] as const) {
+      const [is, wanted] = [state.settings[setting], settings[setting]];
+      if (is === wanted) continue;
+      throw new CatgaError("BUCKET_MISMATCH", `the bucket ${name} exists with ${setting}: ${is}, not ${wanted}`, {
+        details: { bucket: name, setting, is, wanted },
+      });
+    }
+    return state;
+  }
+}
+
+class MemoryBucket implements Bucket {
+  readonly name: string;
+  readonly #state: BucketState;
+  readonly #session: StoreSession;
+
+  constructor(name: string, state: BucketState, session: StoreSession) {
+    this.name = name;
+    this.#state = state;
+    this.#session = session;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    checkKey(key);
+    return await this.#session.call(() => this.#state.get(key));
+  }
+
+  async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
+    return await this.#write(key, value, options, (entry) => entry === undefined);
+  }
+
+  async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
+    return await this.#write(key, value, options, (entry) => entry?.revision === revision);
+  }
+
+  async put(key: string, value: string, options?: WriteOptions): Promise<number> {
+    const { text, seconds } = writable(key, value, options);
+    return await this.#session.call(() => this.#state.put(key, text, seconds));
+  }
+
+  async delete(key: string, options: { revision?: number } = {}): Promise<boolean> {
+    checkKey(key);
+    const { revision } = options;
+    return await this.#session.call(() => {
+      if (revision !== undefined && this.#state.get(key)?.revision !== revision) return false;
+      this.#state.remove(key, "delete");
+      return true;
+    });
+  }
+
+  entries(prefix: string): Promise<Entry[]> {
+    return this.#session.call(() => this.#state.entries(prefix));
+  }
+
+  watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
+    return watchState(this.#state, this.#session, { prefix, onChange, signal: options.signal });
+  }
+
+  async #write(
+    key: string,
+    value: string,
+    options: WriteOptions | undefined,
+    allowed: (entry: Entry | undefined) => boolean,
+  ): Promise<number | undefined> {
+    const { text, seconds } = writable(key, value, options);
+    return await this.#session.call(() =>
+      allowed(this.#state.get(key)) ? this.#state.put(key, text, seconds) : undefined
+    );
+  }
+}
+
+/** A write as it is kept, checked. */
+function writable(key: string, value: string, options: WriteOptions = {}): { text: string; seconds?: number } {
+  checkKey(key);
+  // a UTF-16 unit takes at most three bytes
+  const size = value.length * 3 > MAX_VALUE ? new TextEncoder().encode(value).length : 0;
+  if (size > MAX_VALUE) {
+    throw new CatgaError(
+      "TOO_LARGE",
+      `a value has at most ${MAX_VALUE} bytes; that of ${JSON.stringify(key)} has ${size}`,
+    );
+  }
+  // half a surrogate pair does not survive UTF-8
+  const text = value.toWellFormed();
+  return options.ttl === undefined ? { text } : { text, seconds: ttlSeconds(options.ttl) };
+}

@@ -1,0 +1,196 @@
+/** The port {@link Transport} within one process: a client's end of a {@link Broker}. */
+import type { Clock, Random } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import { checkHeader, checkPattern, checkSubject } from "../transport.ts";
+import type {
+  PublishOptions,
+  ServerInfo,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportMessage,
+  TransportStatus,
+} from "../transport.ts";
+import type { Broker, Link, Taker } from "./broker.ts";
+
+/** What a {@link MemoryTransport} is told by its network. */
+export interface MemoryTransportOptions {
+  readonly maxPayload: number;
+  readonly server: ServerInfo;
+  /** Gets what callbacks of subscriptions throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** A connection to a network in memory. */
+export class MemoryTransport implements Transport {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly maxPayload: number;
+  readonly server: ServerInfo;
+  readonly #broker: Broker;
+  readonly #onError: (error: unknown) => void;
+  readonly #subscriptions = new Set<MemorySubscription>();
+  readonly #listeners = new Set<(status: TransportStatus) => void>();
+  #status: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
+
+  constructor(broker: Broker, options: MemoryTransportOptions) {
+    this.clock = broker.clock;
+    this.random = broker.random;
+    this.maxPayload = options.maxPayload;
+    this.server = options.server;
+    this.#broker = broker;
+    this.#onError = options.onError;
+  }
+
+  get status(): TransportStatus {
+    return this.#status;
+  }
+
+  onStatus(listener: (status: TransportStatus) => void): () => void {
+    // one of its own for each call, so that a listener given twice is taken away once
+    const own = (status: TransportStatus) => listener(status);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  publish(subject: string, data: string | Uint8Array, options: PublishOptions = {}): void {
+    this.#checkOpen();
+    checkSubject(subject);
+    const { reply } = options;
+    if (reply !== undefined) checkSubject(reply);
+    const headers = options.headers && copyHeaders(options.headers);
+    const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
+    const size = bytes.length + (headers ? headersSize(headers) : 0);
+    if (size > this.maxPayload) {
+      throw new CatgaError(
+        "TOO_LARGE",
+        `a message to ${subject} has ${size} bytes with its headers; the network takes at most ${this.maxPayload}`,
+      );
+    }
+    if (this.#status.state === "connected") this.#broker.publish(this, { subject, data: bytes, reply, headers });
+  }
+
+  subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
+    this.#checkOpen();
+    checkPattern(subject, options.queue);
+    const subscription = new MemorySubscription(this.#broker, this, subject, options.queue, {
+      onMessage,
+      // in a turn of its own: what the listener throws must not hold up other messages
+      onError: (error) => this.clock.soon(() => this.#onError(error)),
+      onEnd: () => this.#subscriptions.delete(subscription),
+    });
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { generation } = this.#status;
+      this.#broker.settled(() => {
+        const { state } = this.#status;
+        if (state === "closed") reject(closedError());
+        else if (state === "connected" && this.#status.generation === generation) resolve();
+        else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    if (this.#status.state !== "closed") {
+      for (const subscription of this.#subscriptions) subscription.close();
+      this.#change({ state: "closed", generation: this.#status.generation });
+    }
+    return new Promise((resolve) => this.#broker.settled(resolve));
+  }
+
+  /** Loses the connection; for the network. */
+  cut(): void {
+    if (this.#status.state !== "connected") return;
+    this.#change({ state: "disconnected", generation: this.#status.generation });
+  }
+
+  /** Connects again; for the network. */
+  restore(): void {
+    if (this.#status.state !== "disconnected") return;
+    this.#change({ state: "connected", generation: this.#status.generation + 1 });
+  }
+
+  #change(status: TransportStatus): void {
+    this.#status = Object.freeze(status);
+    for (const listener of [...this.#listeners]) listener(status);
+  }
+
+  #checkOpen(): void {
+    if (this.#status.state === "closed") throw closedError();
+  }
+}
+
+interface SubscriptionEvents {
+  readonly onMessage: (message: TransportMessage) => void;
+  readonly onError: (error: unknown) => void;
+  readonly onEnd: () => void;
+}
+
+class MemorySubscription implements Subscription, Taker {
+  readonly link: Link;
+  readonly subject: string;
+  readonly queue: string | undefined;
+  readonly #broker: Broker;
+  readonly #events: SubscriptionEvents;
+  #open = true;
+
+  constructor(broker: Broker, link: Link, subject: string, queue: string | undefined, events: SubscriptionEvents) {
+    this.link = link;
+    this.subject = subject;
+    this.queue = queue;
+    this.#broker = broker;
+    this.#events = events;
+    broker.add(this);
+  }
+
+  take(message: TransportMessage): void {
+    if (!this.#open) return;
+    try {
+      this.#events.onMessage(message);
+    } catch (error) {
+      this.#events.onError(error);
+    }
+  }
+
+  drain(): Promise<void> {
+    this.#broker.remove(this);
+    return new Promise((resolve) =>
+      this.#broker.settled(() => {
+        this.close();
+        resolve();
+      })
+    );
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#broker.remove(this);
+    this.#events.onEnd();
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** What arrives of headers: values without spaces at their ends; no headers at all instead of none. */
+function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
+  const names = Object.keys(headers);
+  if (names.length === 0) return undefined;
+  for (const name of names) checkHeader(name, headers[name]);
+  return Object.freeze(Object.fromEntries(names.map((name) => [name, headers[name].trim()])));
+}
+
+/** The bytes of a header block as NATS writes it. */
+function headersSize(headers: Readonly<Record<string, string>>): number {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return encoder.encode(`NATS/1.0\r\n${lines.join("")}\r\n`).length;
+}
+
+function closedError(): CatgaError {
+  return new CatgaError("CLOSED", "the connection to the network is closed");
+}

@@ -52,7 +52,7 @@ export class Processes implements Disposable {
     const child = spawn(command[0], command.slice(1), {
       cwd: options.cwd,
       detached: true,
-      env: { ...process.env, ...colors(), ...options.env },
+      env: { ...environment(), ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const group = child.pid;
@@ -113,6 +113,8 @@ function kill(group: number | undefined): void {
   }
 }
 
-function colors(): Record<string, string> {
-  return process.stdout.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: "1" } : { NO_COLOR: "1", FORCE_COLOR: "0" };
+/** Deno takes any FORCE_COLOR for a yes. */
+function environment(): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _, ...rest } = process.env;
+  return process.stdout.isTTY && !rest.NO_COLOR ? { ...rest, FORCE_COLOR: "1" } : { ...rest, NO_COLOR: "1" };
 }

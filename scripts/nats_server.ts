@@ -82,7 +82,9 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const kill = async (signal: NodeJS.Signals): Promise<void> => {
     if (gone) return;
     process.kill(pid, signal);
-    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await exited;
+    if (signal === "SIGSTOP" || signal === "SIGCONT") return;
+    child.ref();
+    await exited;
   };
   const stop = (): Promise<void> =>
     stopped ??= (async () => {

@@ -1,0 +1,186 @@
+/** From what a user gives as `nats` to an open connection that never gives up. */
+import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import { systemClock, type Timer } from "../clock.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { type Driver, type DriverName, loadDriver } from "./driver.ts";
+
+/** Where NATS is: a URL, URLs, nats.js options, or a connection that is open already. */
+export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
+
+/** Options of {@link connectNats}. */
+export interface ConnectNatsOptions {
+  /** The name that the server shows for this connection. */
+  name?: string;
+  /** Which client of nats.js; that of the runtime. */
+  transport?: DriverName;
+}
+
+/** An open connection, and whether it is ours to close. */
+export interface NatsLink {
+  readonly connection: NatsConnection;
+  readonly driver: Driver;
+  /** `false` for a connection that the user had opened. */
+  readonly owned: boolean;
+}
+
+/** The oldest nats-server with a ttl for single keys (and for markers of their expiry). */
+const OLDEST = [2, 11] as const;
+
+/**
+ * A link that dies is noticed within 15 s (nats.js's own: 6 min), tried again every 250 ms (2 s), for ever (20 s), and
+ * after refused credentials as well, which may be rotated.
+ */
+const DEFAULTS = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 250,
+  pingInterval: 5_000,
+  maxPingOut: 2,
+  ignoreAuthErrorAbort: true,
+  timeout: 5_000,
+  // a stack for every request halves their rate (measured)
+  noAsyncTraces: true,
+} satisfies ConnectionOptions;
+
+/**
+ * Opens a connection, or takes the one that is given. Every {@link ConnectionOptions} of the user's stands; what is left
+ * out is set so that a connection reconnects for ever.
+ *
+ * Rejects with a `TypeError` for what is no address, and with a `CatgaError` `UNAVAILABLE` when no server answers within
+ * the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older than 2.11;
+ * `CLOSED` when the given connection is closed.
+ */
+export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions = {}): Promise<NatsLink> {
+  if (isConnection(nats)) {
+    if (nats.isClosed()) throw new CatgaError("CLOSED", "the NatsConnection given as `nats` is closed");
+    checkVersion(nats);
+    return { connection: nats, driver: await loadDriver(options.transport), owned: false };
+  }
+  const given = connectionOptions(nats);
+  const complete = { ...DEFAULTS, ...(options.name === undefined ? {} : { name: options.name }), ...given };
+  const driver = await loadDriver(options.transport, complete.tls);
+  const connection = await firstConnect(driver, complete);
+  try {
+    checkVersion(connection);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+  return { connection, driver, owned: true };
+}
+
+async function firstConnect(driver: Driver, options: ConnectionOptions): Promise<NatsConnection> {
+  const connecting = driver.connect(options);
+  if (options.waitOnFirstConnect) return await connecting;
+  // nats.js gives each address its own timeout
+  const limit = (options.timeout ?? DEFAULTS.timeout) * Math.max(1, [options.servers ?? ""].flat().length) + 1_000;
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = systemClock.after(limit, () => reject(new Error(`no answer within ${limit} ms`)));
+  });
+  try {
+    return await Promise.race([connecting, late]);
+  } catch (error) {
+    // one that comes after all is nobody's
+    connecting.then((connection) => connection.close(), () => {});
+    throw unreachable(error as Error, options);
+  } finally {
+    timer?.cancel();
+  }
+}
+
+function unreachable(error: Error, options: ConnectionOptions): Error {
+  if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
+    return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
+  }
+  const where = [options.servers ?? `127.0.0.1:${options.port ?? 4222}`].flat().join(", ");
+  if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
+      { cause: error },
+    );
+  }
+  const reason = error.name === "TimeoutError" ? `no answer within ${options.timeout} ms` : error.message;
+  return new CatgaError(
+    "UNAVAILABLE",
+    `cannot connect to NATS at ${where}: ${reason || error.name}. Is a server running there (\`nats-server -js\`)? ` +
+      "With `waitOnFirstConnect: true` in `nats` Catga waits for it",
+    { retryable: true, cause: error },
+  );
+}
+
+function checkVersion(connection: NatsConnection): void {
+  const version = connection.info?.version;
+  // a given connection that is just reconnecting does not know
+  if (version === undefined) return;
+  const [major, minor] = version.split(".").map(Number);
+  if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return;
+  throw new CatgaError(
+    "UNAVAILABLE",
+    `the nats-server at ${connection.getServer()} is version ${version}; Catga needs ${OLDEST.join(".")} or newer ` +
+      "(expiry of single keys): install a newer nats-server",
+    { details: { version } },
+  );
+}
+
+/** Told by what it can do: it may come from another copy of nats.js. */
+function isConnection(nats: unknown): nats is NatsConnection {
+  const methods = ["publish", "subscribe", "request", "flush", "status", "isClosed", "close"];
+  return typeof nats === "object" && nats !== null &&
+    methods.every((method) => typeof (nats as Record<string, unknown>)[method] === "function");
+}
+
+function connectionOptions(nats: string | readonly string[] | ConnectionOptions): ConnectionOptions {
+  if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
+  if (typeof nats !== "object" || nats === null) throw malformed(nats);
+  // the array was answered above; TypeScript does not narrow readonly arrays
+  const options = nats as ConnectionOptions;
+  if (options.servers === undefined) return options;
+  if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
+  return withServers([options.servers].flat(), options);
+}
+
+/** Addresses as nats.js takes them; the credentials and the `tls:` in them, which it would drop, as options. */
+function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {
+  if (servers.length === 0) throw malformed(servers);
+  const found: ConnectionOptions = {};
+  const hosts = servers.map((server) => {
+    const url = parse(server);
+    const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+    if (user !== "" && pass !== "") Object.assign(found, { user, pass });
+    else if (user !== "") found.token = user;
+    if (url.protocol === "tls:") found.tls = {};
+    return url.port === "" ? url.hostname : `${url.hostname}:${url.port}`;
+  });
+  return { ...found, ...options, servers: hosts };
+}
+
+function parse(server: unknown): URL {
+  if (typeof server !== "string" || server.trim() !== server || server === "") throw malformed(server);
+  const [, scheme, rest] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(server) ?? [];
+  if (scheme !== undefined && !/^(nats|tls)$/i.test(scheme)) throw malformed(server);
+  // `URL` knows neither scheme's default port, so that a port in the text is never dropped
+  const text = `${(scheme ?? "nats").toLowerCase()}://${rest}`;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.hostname === "" || !["", "/"].includes(url.pathname) || url.search || url.hash) {
+    throw malformed(server);
+  }
+  return url;
+}
+
+function malformed(value: unknown): TypeError {
+  return new TypeError(
+    `nats must be an address such as "nats://localhost:4222" (nats: or tls:), several of them, nats.js ConnectionOptions ` +
+      `or an open NatsConnection; got ${typeof value === "string" ? JSON.stringify(hidden(value)) : describe(value)}`,
+  );
+}
+
+/** An address without its password. */
+function hidden(address: string): string {
+  return address.replace(/\/\/[^@/]*@/, "//…@");
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array with something else";
+  return value === null ? "null" : typeof value;
+}

@@ -1,0 +1,44 @@
+/** What the tests of this folder share: transports behind a link that can be broken. */
+import { startNatsServer } from "../../scripts/nats_server.ts";
+import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import { eventually } from "../testing/eventually.ts";
+import type { Transport, TransportStatus } from "../transport.ts";
+import type { TransportHarness } from "../transport_suite.ts";
+import { connectNats } from "./connection.ts";
+import { NatsTransport } from "./transport.ts";
+
+/** Opens a transport; errors of callbacks are dropped unless they are asked for. */
+export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
+  return new NatsTransport(await connectNats(url), { onError });
+}
+
+/** A server, and a proxy of its own for each transport. */
+export async function startTransportHarness(): Promise<TransportHarness> {
+  const server = await startNatsServer({ jetstream: false });
+  const links = new Map<Transport, TcpProxy>();
+  return {
+    async connect() {
+      const proxy = await startTcpProxy(server.port);
+      const transport = await openTransport(proxy.url);
+      links.set(transport, proxy);
+      return transport;
+    },
+    async cut(transport) {
+      links.get(transport)?.cut();
+      await reached(transport, "disconnected");
+    },
+    async restore(transport) {
+      links.get(transport)?.restore();
+      await reached(transport, "connected");
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...links.values()].map((proxy) => proxy.close()));
+      await server.stop();
+    },
+  };
+}
+
+/** Waits for a state. */
+export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
+  return eventually(`the transport to be ${state}`, () => transport.status.state === state, 10_000);
+}

@@ -1,0 +1,9 @@
+import { describe, it } from "node:test";
+import { requireNatsServer } from "../../scripts/nats_server.ts";
+import { transportSuite } from "../transport_suite.ts";
+import { startTransportHarness } from "./nats_harness.ts";
+
+const required = await requireNatsServer();
+
+if (required.skip) describe("NatsTransport", required, () => it("needs a nats-server", () => {}));
+else transportSuite("NATS", startTransportHarness);

@@ -1,0 +1,125 @@
+/** Time that moves when a test says so. */
+import { setImmediate } from "node:timers";
+import type { Clock, Timer } from "../clock.ts";
+
+interface Due {
+  readonly at: number;
+  /** Timers of one moment run in the order that they were set in. */
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+/** Turns of the event loop without news after which nothing is under way any more: a few promises, ticks and immediates. */
+const QUIET_TURNS = 3;
+/** Turns after which code that never comes to rest is given up. */
+const MOST_TURNS = 100_000;
+
+/**
+ * A {@link Clock} that stands still until {@link VirtualClock.advance} moves it, for a `MemoryNetwork` in a test: hours
+ * pass in milliseconds, and the same way each time.
+ *
+ * @example
+ * ```ts
+ * import { VirtualClock } from "@catga/catga";
+ *
+ * const clock = new VirtualClock();
+ * clock.after(60_000, () => console.log("a minute has passed"));
+ * await clock.advance(60_000);
+ * ```
+ */
+export class VirtualClock implements Clock {
+  readonly #start: number;
+  #passed = 0;
+  #order = 0;
+  #advancing = false;
+  /** Callbacks of {@link VirtualClock.soon} that have not run. */
+  #soon = 0;
+  /** Grows with whatever happens on this clock. */
+  #events = 0;
+  /** In the order that they run in. */
+  readonly #timers: Due[] = [];
+
+  /** `start`: the wall clock's time at first, in ms since 1970; the beginning of 2026. */
+  constructor(start: number = Date.UTC(2026, 0, 1)) {
+    this.#start = start;
+  }
+
+  now(): number {
+    return this.#start + this.#passed;
+  }
+
+  monotonic(): number {
+    return this.#passed;
+  }
+
+  after(ms: number, callback: () => void): Timer {
+    if (!(ms >= 0)) throw new RangeError(`a delay is a number of ms, at least 0; got ${ms}`);
+    this.#events++;
+    const due = { at: this.#passed + ms, order: this.#order++, callback };
+    this.#timers.splice(this.#place(due), 0, due);
+    return {
+      cancel: () => {
+        const place = this.#place(due);
+        if (this.#timers[place] === due) this.#timers.splice(place, 1);
+      },
+    };
+  }
+
+  soon(callback: () => void): void {
+    this.#events++;
+    this.#soon++;
+    // node's immediates keep their order; one that throws holds up no other
+    setImmediate(() => {
+      this.#soon--;
+      callback();
+    });
+  }
+
+  /**
+   * Lets `ms` pass (0 or more): runs the timers that come due, those set meanwhile too, in the order of their times.
+   * Before each, and at the end, it waits until the event loop has come to rest: promises, `process.nextTick` and
+   * `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with an `Error` when the code
+   * under test never comes to rest.
+   */
+  async advance(ms: number): Promise<void> {
+    if (!(ms >= 0 && Number.isFinite(ms))) throw new RangeError(`time passes in ms, at least 0; got ${ms}`);
+    if (this.#advancing) throw new Error("advance is under way; await it before the next");
+    this.#advancing = true;
+    try {
+      const end = this.#passed + ms;
+      await this.#rest();
+      while (this.#timers.length > 0 && this.#timers[0].at <= end) {
+        const due = this.#timers.shift()!;
+        this.#passed = due.at;
+        this.#events++;
+        due.callback();
+        await this.#rest();
+      }
+      this.#passed = end;
+    } finally {
+      this.#advancing = false;
+    }
+  }
+
+  async #rest(): Promise<void> {
+    let quiet = 0;
+    for (let turns = 0; quiet < QUIET_TURNS || this.#soon > 0; turns++) {
+      if (turns === MOST_TURNS) throw new Error(`the code under test does not come to rest in ${MOST_TURNS} turns`);
+      const before = this.#events;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      quiet = this.#events === before ? quiet + 1 : 0;
+    }
+  }
+
+  /** Where a timer is, or would be: the first place whose timer is not before it. */
+  #place(due: Due): number {
+    let [low, high] = [0, this.#timers.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = this.#timers[middle];
+      if (other.at < due.at || (other.at === due.at && other.order < due.order)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

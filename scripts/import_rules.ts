@@ -5,6 +5,7 @@
  * @module
  */
 import type { Arrow } from "./import_graph.ts";
+import { isTestCode } from "./sources.ts";
 
 /** What the parts of the house may import besides their own folder. */
 const MAY: Readonly<Record<string, { readonly rule: string; readonly allows: (arrow: Arrow) => boolean }>> = {
@@ -63,7 +64,7 @@ function broken(arrow: Arrow): string | undefined {
 function partOf(path: string): string {
   if (path === "mod.ts") return "mod.ts";
   if (!path.startsWith("src/")) return "outside";
-  if (/_(test|suite)\.ts$/.test(path) || path.startsWith("src/testing/")) return "tests";
+  if (isTestCode(path)) return "tests";
   const [first, ...rest] = path.slice("src/".length).split("/");
   if (rest.length > 0) return first;
   return first === "catga.ts" ? "catga.ts" : "core";

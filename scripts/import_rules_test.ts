@@ -1,16 +1,11 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Arrow, blank, importsOf, readImports } from "./import_graph.ts";
 import { importViolations } from "./import_rules.ts";
+import { sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-
-async function sources(): Promise<string[]> {
-  const files = await readdir(`${root}src`, { recursive: true });
-  return ["mod.ts", ...files.filter((file) => file.endsWith(".ts")).map((file) => `src/${file}`)].sort();
-}
 
 /** What the rules say of an import written into a file. */
 function said(file: string, source: string): string[] {
@@ -19,7 +14,8 @@ function said(file: string, source: string): string[] {
 
 describe("imports", () => {
   it("of mod.ts and src/ are those that the house allows", async () => {
-    const arrows = await readImports(root, await sources());
+    const files = await sourceFiles(root, ["mod.ts", "src"]);
+    const arrows = await readImports(root, files.filter((file) => file.endsWith(".ts")));
     assertGreater(arrows.length, 20);
     assertEquals(importViolations(arrows), []);
   });

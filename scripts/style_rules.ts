@@ -4,6 +4,7 @@
  * @module
  */
 import { blank } from "./import_graph.ts";
+import { isTestCode } from "./sources.ts";
 
 /** What is found in a file. */
 export interface Finding {
@@ -19,8 +20,7 @@ interface Pattern {
   readonly says: string;
 }
 
-const shipped = (path: string) => path.startsWith("src/") && !/_(test|suite)\.ts$/.test(path);
-const tests = (path: string) => path.endsWith("_test.ts") || path.endsWith("_suite.ts");
+const shipped = (path: string) => path.startsWith("src/") && !isTestCode(path);
 
 const PATTERNS: readonly Pattern[] = [
   { where: shipped, what: /(?::|\bas|<|,)\s*any\b/g, says: "no any: unknown, and parsed at the border" },
@@ -30,7 +30,7 @@ const PATTERNS: readonly Pattern[] = [
     says: "the environment is not read in src/: an option is",
   },
   {
-    where: tests,
+    where: isTestCode,
     what: /\b(?:t|ctx|context|test)\s*\.\s*skip\s*\(\s*(?:["'`)])/g,
     says: "Deno 2.9 counts a test that skips itself as passed: give it { skip: reason }",
   },

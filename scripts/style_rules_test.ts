@@ -1,26 +1,20 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { sourceFiles } from "./sources.ts";
 import { styleFindings } from "./style_rules.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-
-async function sources(): Promise<string[]> {
-  const below = async (folder: string) => {
-    const files = await readdir(`${root}${folder}`, { recursive: true }).catch(() => []);
-    return files.filter((file) => file.endsWith(".ts") && !file.includes("node_modules")).map((file) =>
-      `${folder}/${file}`
-    );
-  };
-  return ["mod.ts", ...await below("src"), ...await below("examples"), ...await below("scripts")];
-}
 
 const texts = (path: string, source: string) => styleFindings(path, source).map(({ text }) => text);
 
 describe("style", () => {
   it("of the sources is the house's, as far as a machine can tell", async () => {
-    const findings = await Promise.all((await sources()).map(async (path) => {
+    const files = (await sourceFiles(root, ["mod.ts", "src", "examples", "scripts"])).filter((file) =>
+      file.endsWith(".ts")
+    );
+    const findings = await Promise.all(files.map(async (path) => {
       return styleFindings(path, await readFile(`${root}${path}`, "utf8"));
     }));
     for (const { text } of findings.flat().filter(({ warning }) => warning)) console.warn(`worth a look: ${text}`);

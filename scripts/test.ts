@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
 import { Processes } from "./processes.ts";
 import { exampleFiles, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
@@ -24,9 +25,10 @@ if (unknown.length > 0) {
 }
 const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 
-Deno.chdir(new URL("..", import.meta.url));
-const tests = await testFiles(paths.length > 0 ? paths : ["src", "examples", "scripts"]);
-const examples = await exampleFiles(paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "docs"]);
+const root = fileURLToPath(new URL("..", import.meta.url));
+Deno.chdir(root);
+const tests = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "scripts"]);
+const examples = await exampleFiles(root, paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "docs"]);
 
 using processes = new Processes();
 const rows: Row[] = [];
@@ -66,7 +68,7 @@ async function inBun(): Promise<Row> {
   return await runTests(processes, {
     title,
     command,
-    files: tests.map((file) => `./${file.replace(/^\.\//, "")}`),
+    files: tests.map((file) => `./${file}`),
     limit: 6 * MINUTES,
   });
 }

@@ -3,10 +3,12 @@
  *
  * @module
  */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
+import { isTestCode, sourceFiles } from "./sources.ts";
 
 /** What one run of a runner came to. */
 export interface Row {
@@ -75,31 +77,16 @@ function errorsBetweenTests(output: string): string[] {
   return [...inDeno, ...inBun];
 }
 
-/** The test files below these paths, sorted; a path may be a file. */
-export function testFiles(paths: readonly string[]): Promise<string[]> {
-  return find(paths, (path) => path.endsWith("_test.ts"));
+/** The test files below these paths. */
+export async function testFiles(root: string, paths: readonly string[]): Promise<string[]> {
+  return (await sourceFiles(root, paths)).filter((file) => file.endsWith("_test.ts"));
 }
 
-/** The sources and pages below these paths that hold examples to run, sorted. */
-export async function exampleFiles(paths: readonly string[]): Promise<string[]> {
-  const files = await find(paths, (path) => /\.(ts|md)$/.test(path) && !/_(test|suite)\.ts$/.test(path));
-  const texts = await Promise.all(files.map((file) => readFile(file, "utf8")));
+/** The sources and pages below these paths that hold examples to run. */
+export async function exampleFiles(root: string, paths: readonly string[]): Promise<string[]> {
+  const files = (await sourceFiles(root, paths)).filter((file) => /\.(ts|md)$/.test(file) && !isTestCode(file));
+  const texts = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
   return files.filter((_, at) => /```(ts|typescript|js|javascript)\n/.test(texts[at]));
-}
-
-async function find(paths: readonly string[], wanted: (path: string) => boolean): Promise<string[]> {
-  const found: string[] = [];
-  for (const path of paths) {
-    const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch((error) => {
-      if (error.code === "ENOTDIR") return undefined;
-      if (error.code === "ENOENT") return [];
-      throw error;
-    });
-    if (entries === undefined) found.push(path);
-    else found.push(...entries.filter((one) => one.isFile()).map((one) => `${one.parentPath}/${one.name}`));
-  }
-  return [...new Set(found.map((path) => path.replaceAll("//", "/")))]
-    .filter((path) => wanted(path) && !path.includes("/node_modules/")).sort();
 }
 
 /** Prints the rows as a table, then what else there is to know, then the sum as the last line. */

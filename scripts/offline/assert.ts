@@ -30,12 +30,7 @@ export function assertFalse(expr: unknown, msg = ""): asserts expr is Falsy {
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   if (equal(actual, expected)) return;
   const { message } = new AssertionError({ actual, expected, operator: "deepStrictEqual" });
-  throw new AssertionError({
-    message: `Values are not equal${suffix(msg)}\n${message}`,
-    actual,
-    expected,
-    operator: "deepStrictEqual",
-  });
+  throw new AssertionError({ message: `Values are not equal${suffix(msg)}\n${message}` });
 }
 
 /** Asserts that the values are not deeply equal. */

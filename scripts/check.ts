@@ -1,0 +1,73 @@
+/**
+ * `deno task check`: what is not a test of this tree: format, lint, types, imports, docs, publishing, and the tests and two
+ * small programs on what is published.
+ *
+ * The last of these need a JSR registry that takes packages, such as the one of the authors: CATGA_REGISTRY names its
+ * `registry.ts`, `../shared/jsr/registry.ts` unless set. Without it they are left out, which is said.
+ * Ends with `N passed, N failed`: the tests and programs that ran as published; a failed check counts as 1 failed.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readImports } from "./import_graph.ts";
+import { importViolations } from "./import_rules.ts";
+import { Processes } from "./processes.ts";
+import { consumePublished, testPublished } from "./published.ts";
+import { sourceFiles } from "./sources.ts";
+import { printSummary, type Row } from "./test_run.ts";
+
+const MINUTES = 60_000;
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+Deno.chdir(root);
+const registry = resolve(Deno.env.get("CATGA_REGISTRY") ?? "../shared/jsr/registry.ts");
+const published = existsSync(registry);
+const deno = Deno.execPath();
+const code = ["mod.ts", "src", "examples", "scripts"].filter((path) => existsSync(path));
+
+using processes = new Processes();
+const rows = [
+  await check("format", [deno, "fmt", "--check"]),
+  await check("lint", [deno, "lint"]),
+  await check("types, lock file", [deno, "check", "--frozen", ...code]),
+  await imports(),
+  await check("docs", [deno, "doc", "--lint", "mod.ts"]),
+  await check("publishing", [
+    deno,
+    ...(published ? ["run", "-A", registry] : []),
+    ...["publish", "--config", "jsr.json", "--allow-dirty", "--dry-run", ...(published ? ["--token", "t"] : [])],
+  ]),
+];
+if (published) {
+  rows.push(await testPublished(processes, root, registry));
+  rows.push(...await consumePublished(processes, root, registry));
+} else {
+  console.log(`\nNOT TESTED AS PUBLISHED: there is no registry at ${registry} (CATGA_REGISTRY names one)\n`);
+}
+const { failed } = printSummary(rows);
+Deno.exit(failed > 0 ? 1 : 0);
+
+async function check(title: string, command: readonly string[]): Promise<Row> {
+  const { code, late, ms } = await processes.run(command, { limit: 3 * MINUTES, show: "on failure" });
+  const notes = late ? ["took longer than 3 minutes"] : code === 0 ? [] : [`FAILED: ${words(command)}`];
+  return said({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
+}
+
+async function imports(): Promise<Row> {
+  const started = performance.now();
+  const files = (await sourceFiles(root, ["mod.ts", "src"])).filter((file) => file.endsWith(".ts"));
+  const notes = importViolations(await readImports(root, files));
+  const ms = performance.now() - started;
+  return said({ title: "imports", passed: 0, failed: notes.length > 0 ? 1 : 0, skipped: 0, ms, notes });
+}
+
+function said(row: Row): Row {
+  console.log(`${row.failed > 0 ? "FAILED" : "ok    "}  ${row.title}`);
+  return row;
+}
+
+function words(command: readonly string[]): string {
+  return command.map((word) => word === deno ? "deno" : word).join(" ");
+}

@@ -1,0 +1,74 @@
+import { assertEquals } from "@std/assert";
+import { it } from "node:test";
+import { readReport } from "./junit.ts";
+
+const lines = (xml: string) => readReport(xml).map(({ outcome, name, file }) => `${outcome} ${name} (${file})`);
+
+it("readReport: of Deno's, each test counts once, and the describes around it do not", () => {
+  const report = `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="deno test" tests="8" failures="4" errors="0" time="0.242">
+    <testsuite name="./a_test.ts" tests="4" disabled="1" errors="0" failures="3">
+        <testcase name="fails" classname="./a_test.ts" time="0.004" line="4" col="1">
+            <failure message="Uncaught AssertionError: 1 !== 2">&lt;testcase name=&quot;no&quot;&gt;</failure>
+        </testcase>
+        <testcase name="suite" classname="./a_test.ts" time="0.006" line="7" col="1">
+            <failure message="1 test step failed">1 test step failed.</failure>
+        </testcase>
+        <testcase name="its before throws" classname="./a_test.ts" time="0.001" line="15" col="1">
+            <failure message="Uncaught Error: before">Error: before</failure>
+        </testcase>
+        <testcase name="skipped &amp; done" classname="./a_test.ts" time="0.000" line="16" col="1">
+            <skipped/>
+        </testcase>
+    </testsuite>
+    <testsuite name="ext:deno_node/testing.ts" tests="4" disabled="1" errors="0" failures="1">
+        <testcase name="suite &gt; one" classname="ext:deno_node/testing.ts" time="0.000" line="1" col="23191">
+        </testcase>
+        <testcase name="suite &gt; two" classname="ext:deno_node/testing.ts" time="0.001" line="1" col="21231">
+            <failure message="Uncaught Error: boom">Error: boom</failure>
+        </testcase>
+        <testcase name="suite &gt; inner" classname="ext:deno_node/testing.ts" time="0.001" line="1" col="21231">
+        </testcase>
+        <testcase name="suite &gt; inner &gt; five" classname="ext:deno_node/testing.ts" time="0.000" line="1" col="21231">
+        </testcase>
+    </testsuite>
+</testsuites>`;
+  assertEquals(lines(report), [
+    "failed fails (./a_test.ts)",
+    "failed its before throws (./a_test.ts)",
+    "skipped skipped & done (./a_test.ts)",
+    "passed suite > one (ext:deno_node/testing.ts)",
+    "failed suite > two (ext:deno_node/testing.ts)",
+    "passed suite > inner > five (ext:deno_node/testing.ts)",
+  ]);
+});
+
+it("readReport: of Bun's, each test counts once, under the names around it", () => {
+  const report = `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="bun test" tests="4" assertions="0" failures="1" skipped="1" time="0.05">
+  <testsuite name="src/a_test.ts" file="src/a_test.ts" tests="4" assertions="0" failures="1" skipped="1" time="0.03">
+    <testcase name="passes" classname="" time="0.001203" file="src/a_test.ts" line="3" assertions="0" />
+    <testcase name="todo" classname="" time="0" file="src/a_test.ts" line="6" assertions="0">
+      <skipped message="TODO" />
+    </testcase>
+    <testsuite name="suite" file="src/a_test.ts" line="7" tests="2" assertions="0" failures="1" skipped="0" time="0">
+      <testcase name="two" classname="suite" time="0.000119" file="src/a_test.ts" line="9" assertions="0">
+        <failure type="Error" message="boom &lt;x&gt;">Error: boom &lt;x&gt;&#10;</failure>
+      </testcase>
+      <testsuite name="inner" file="src/a_test.ts" line="12" tests="1" assertions="0" failures="0" skipped="0" time="0">
+        <testcase name="five" classname="inner &gt; suite" time="0.000072" file="src/a_test.ts" line="12" assertions="0" />
+      </testsuite>
+    </testsuite>
+  </testsuite>
+</testsuites>`;
+  assertEquals(lines(report), [
+    "passed passes (src/a_test.ts)",
+    "skipped todo (src/a_test.ts)",
+    "failed suite > two (src/a_test.ts)",
+    "passed suite > inner > five (src/a_test.ts)",
+  ]);
+});
+
+it("readReport: of an empty report there is no test", () => {
+  assertEquals(readReport('<?xml version="1.0"?><testsuites name="deno test" tests="0"></testsuites>'), []);
+});

@@ -1,0 +1,98 @@
+/** The four manifests say the same: name, version, exports, and which version of what they need. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+
+type Names = Record<string, string>;
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license?: string;
+  readonly exports: Names;
+  readonly imports: Names;
+  readonly publish?: unknown;
+}
+
+const root = new URL("..", import.meta.url);
+const read = (name: string) => readFile(new URL(name, root), "utf8");
+
+const npm: Manifest & { readonly dependencies: Names; readonly devDependencies: Names; readonly private: boolean } =
+  JSON
+    .parse(await read("package.json"));
+const deno: Manifest = JSON.parse(await read("deno.json"));
+const jsr: Manifest & { readonly scopes: Record<string, Names> } = JSON.parse(await read("jsr.json"));
+const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.parse(await read("tsconfig.json"));
+
+/** `npm:@nats-io/transport-node@3.4.0` in its parts. */
+function parts(specifier: string): { registry: string; name: string; version: string } {
+  const [, registry, name, version] = specifier.match(/^(npm|jsr):(@?[^@]+)@(.+)$/) ?? [];
+  return { registry, name, version };
+}
+
+describe("manifests", () => {
+  it("agree on name and version", () => {
+    const said = [npm, deno, jsr].map(({ name, version }) => `${name} ${version}`);
+    assertEquals(said, [said[0], said[0], said[0]]);
+  });
+
+  it("agree on the version with the newest heading of CHANGELOG.md", async () => {
+    const [, version] = (await read("CHANGELOG.md")).match(/^## \[?(\d+\.\d+\.\d+)/m) ?? [];
+    assertEquals(version, npm.version);
+  });
+
+  it("agree on the license", async () => {
+    assertEquals([npm.license, jsr.license], ["MIT", "MIT"]);
+    assertMatch(await read("LICENSE"), /^MIT License\n/);
+  });
+
+  it("agree on exports, and each is there", () => {
+    assertEquals([deno.exports, npm.exports], [jsr.exports, jsr.exports]);
+    for (const path of Object.values(jsr.exports)) assertEquals([path, existsSync(new URL(path, root))], [path, true]);
+  });
+
+  it("keep npm and a bare deno publish from publishing", () => {
+    assertEquals([npm.private, deno.publish], [true, false]);
+  });
+
+  it("agree on the stand-ins for @std", () => {
+    const paths = Object.entries(tsconfig.compilerOptions.paths).map(([name, [path]]) => [name, path]);
+    assertEquals(deno.imports, Object.fromEntries(paths));
+    for (const path of Object.values(deno.imports)) assertEquals([path, existsSync(new URL(path, root))], [path, true]);
+    for (const name of Object.keys(deno.imports)) {
+      const published = Object.keys(jsr.imports).some((prefix) => name === prefix || name.startsWith(`${prefix}/`));
+      assertEquals([name, published], [name, true]);
+    }
+  });
+
+  it("pin every npm package to one version", () => {
+    for (const [name, version] of Object.entries({ ...npm.dependencies, ...npm.devDependencies })) {
+      assertMatch(`${name} ${version}`, /^\S+ (npm:@nats-io\/transport-node@)?\d+\.\d+\.\d+$/);
+    }
+  });
+
+  it("publish what is tested: the same packages, from the pinned version on", () => {
+    const published = Object.entries(jsr.imports).filter(([name]) => !name.startsWith("@std/"));
+    assertEquals(published.map(([name]) => name).sort(), Object.keys(npm.dependencies).sort());
+    const scoped = Object.values(jsr.scopes).flatMap((names) => Object.entries(names));
+    for (const [bare, specifier] of [...published, ...scoped]) {
+      const { name, version } = parts(specifier);
+      const pinned = npm.dependencies[bare].replace(/^npm:.*@/, "");
+      assertEquals([name, version], [bare, `^${pinned}`]);
+    }
+  });
+
+  it("keep the drivers' copies of nats-core apart: JSR's for Deno, npm's for the other", () => {
+    assertEquals(Object.keys(jsr.scopes), ["./src/nats/driver_node.ts"]);
+    for (const [file, names] of Object.entries(jsr.scopes)) {
+      assertEquals([file, existsSync(new URL(file, root))], [file, true]);
+      assertEquals(
+        Object.values(names).map((specifier) => parts(specifier).registry).filter((one) => one !== "npm"),
+        [],
+      );
+    }
+    assertEquals(parts(jsr.imports["@nats-io/transport-deno"]).registry, "jsr");
+    assertEquals(parts(jsr.imports["@nats-io/nats-core"]).registry, "jsr");
+  });
+});

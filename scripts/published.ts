@@ -1,0 +1,88 @@
+/**
+ * The tests as they run on what is published: with `jsr.json` for import map, JSR's `@std` and `@nats-io`, and, for two
+ * small programs, the package itself from a registry on this machine, in Deno and in Bun.
+ *
+ * @module
+ */
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { requireNatsServer, startNatsServer } from "./nats_server.ts";
+import type { Processes } from "./processes.ts";
+import { type Row, runTests, testFiles } from "./test_run.ts";
+
+const MINUTES = 60_000;
+
+/** Runs the tests of `src/` and `examples/` with `jsr.json`. */
+export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
+  const files = await testFiles(root, ["src", "examples"]);
+  const command = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    registry,
+    "test",
+    "-A",
+    "--config",
+    "jsr.json",
+    "--junit-path={report}",
+  ];
+  return await runTests(processes, { title: "as published, Deno", command, files, limit: 6 * MINUTES });
+}
+
+/** Publishes, and runs the programs of `scripts/consumer/` in empty folders, as users of Deno and of Bun would. */
+export async function consumePublished(processes: Processes, root: string, registry: string): Promise<Row[]> {
+  const folder = await mkdtemp(join(tmpdir(), "catga-consumer-"));
+  try {
+    const { skip } = await requireNatsServer();
+    await using server = skip ? undefined : await startNatsServer();
+    const bun = (await bunCommand(processes)).join(" ");
+    const overNats = (runtime: string, transport: string) =>
+      server === undefined ? [] : [{ runtime, program: "nats.ts", args: `${server.url} ${transport}` }];
+    const runs = [
+      { runtime: "Deno", program: "memory.ts", args: "" },
+      ...overNats("Deno", "deno"),
+      ...overNats("Deno", "node"),
+      { runtime: "Bun", program: "memory.ts", args: "" },
+      ...overNats("Bun", "node"),
+    ];
+    await layOut(root, folder);
+    const script = runs.map(({ runtime, program, args }, at) => {
+      const command = runtime === "Deno" ? `deno run -A --check ${program}` : `${bun} run ${program}`;
+      return `cd "${folder}/${runtime}" && ${command} ${args}; echo $? > "${folder}/${at}"`;
+    }).join("\n");
+    await writeFile(join(folder, "run.sh"), script);
+    console.log(`\n── as published, programs: ${runs.length}\n`);
+    const { code, late, ms } = await processes.run([
+      Deno.execPath(),
+      ...["run", "-A", registry, "publish", "--config", "jsr.json", "--allow-dirty", "--token", "t"],
+      ...["--then", "sh", join(folder, "run.sh")],
+    ], { limit: 5 * MINUTES, env: { JSR_NPM: join(folder, "Bun"), JSR_PUBLISHED: join(folder, "package") } });
+    const codes = await Promise.all(runs.map((_, at) => readFile(join(folder, `${at}`), "utf8").catch(() => "no run")));
+    return ["Deno", "Bun"].map((runtime) => {
+      const own = runs.flatMap((run, at) => run.runtime === runtime ? [{ ...run, code: codes[at].trim() }] : []);
+      const bad = own.filter((run) => run.code !== "0");
+      const notes = bad.map(({ program, args, code }) => `${program} ${args}: ended with ${code}`);
+      if (late) notes.push("took longer than 5 minutes");
+      else if (code !== 0 && bad.length === 0) notes.push(`publishing ended with code ${code}`);
+      if (server === undefined) notes.push(`without nats.ts: ${skip}`);
+      const title = `as published, ${runtime === "Bun" ? `Bun ${BUN_VERSION}` : runtime} program`;
+      const failed = bad.length > 0 ? bad.length : code === 0 ? 0 : 1;
+      return { title, passed: own.length - bad.length, failed, skipped: server === undefined ? 1 : 0, ms, notes };
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun it is installed by the registry. */
+async function layOut(root: string, folder: string): Promise<void> {
+  for (const runtime of ["Deno", "Bun"]) await mkdir(join(folder, runtime));
+  for (const program of ["memory.ts", "nats.ts"]) {
+    const source = join(root, "scripts", "consumer", program);
+    await copyFile(source, join(folder, "Bun", program));
+    const text = await readFile(source, "utf8");
+    await writeFile(join(folder, "Deno", program), text.replace('"@catga/catga"', '"jsr:@catga/catga"'));
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * The files of this repository: which there are, and which of them only tests need.
+ *
+ * @module
+ */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The repository's files below these paths (a path may be a file, or be missing), from its root, sorted. */
+export async function sourceFiles(root: string, paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(paths.map(async (path) => {
+    const entries = await readdir(join(root, path), { recursive: true, withFileTypes: true }).catch((error) => {
+      if (error.code === "ENOTDIR") return undefined;
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    return entries?.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) ??
+      [join(root, path)];
+  }));
+  const files = found.flat().map((file) => file.slice(join(root, "/").length));
+  return [...new Set(files)].filter((file) => !file.includes("node_modules/")).sort();
+}
+
+/** Whether a file is there for tests alone: it may import everything, and is not published. */
+export function isTestCode(path: string): boolean {
+  return /_(test|suite)\.ts$/.test(path) || path.startsWith("src/testing/");
+}

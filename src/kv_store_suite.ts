@@ -475,42 +475,43 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(await bucket.entries(""), [{ key: "key", value: "value", revision }]);
       });
 
-      // the time that these need they spend once, together
+      // the time that these need they spend once, together: more than the 5 s that Bun gives a test
+      const slow = { timeout: 30_000 };
       let course: Promise<Course> | undefined;
       const run = () => course ??= runTtls(newName());
 
-      it("ttl: no entry expires early, and fractions of a second are rounded up", async () => {
+      it("ttl: no entry expires early, and fractions of a second are rounded up", slow, async () => {
         assertEquals((await run()).early, []);
       });
 
-      it("ttl: an entry expires, whether created, updated or put with a ttl", async () => {
+      it("ttl: an entry expires, whether created, updated or put with a ttl", slow, async () => {
         const { late } = await run();
         assertEquals(late.filter((key) => key.startsWith("short/")), []);
       });
 
-      it("ttl: create works at once after an expiry, with a greater revision", async () => {
+      it("ttl: create works at once after an expiry, with a greater revision", slow, async () => {
         const { revisions, again } = await run();
         assert(again !== undefined);
         assertGreater(again, revisions.get("short/created")!);
       });
 
-      it("ttl: an update with a ttl begins it anew", async () => {
+      it("ttl: an update with a ttl begins it anew", slow, async () => {
         const { late, end } = await run();
         assert(late.includes("renewed"));
         assert(!end.includes("renewed"));
       });
 
-      it("ttl: an update or a put without a ttl makes an entry permanent", async () => {
+      it("ttl: an update or a put without a ttl makes an entry permanent", slow, async () => {
         const { end } = await run();
         assert(end.includes("permanent/updated"));
         assert(end.includes("permanent/put"));
       });
 
-      it("ttl: that of a deleted entry does not touch the one made after it", async () => {
+      it("ttl: that of a deleted entry does not touch the one made after it", slow, async () => {
         assert((await run()).end.includes("permanent/made anew"));
       });
 
-      it("ttl: a watcher is told an expiry as such, with a revision that has grown", async () => {
+      it("ttl: a watcher is told an expiry as such, with a revision that has grown", slow, async () => {
         const { revisions, told } = await run();
         const short = [...revisions.keys()].filter((key) => key.startsWith("short/")).sort();
         const expired = told.filter((change) => change.type === "expire");
@@ -518,7 +519,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         for (const { key, revision } of expired) assertGreater(revision, revisions.get(key)!);
       });
 
-      it("ttl: a watcher is told growing revisions of a key that expires and is made anew", async () => {
+      it("ttl: a watcher is told growing revisions of a key that expires and is made anew", slow, async () => {
         const { told, again } = await run();
         const one = told.filter((change) => change.key === "short/created");
         assertEquals(one.map((change) => change.type), ["put", "expire", "put"]);

@@ -28,7 +28,7 @@ export async function testPublished(processes: Processes, root: string, registry
     "jsr.json",
     "--junit-path={report}",
   ];
-  return await runTests(processes, { title: "as published, Deno", command, files, limit: 6 * MINUTES });
+  return await runTests(processes, { title: "as published, Deno", command, files, limit: 4 * MINUTES });
 }
 
 /** Publishes, and runs the programs of `scripts/consumer/` in empty folders, as users of Deno and of Bun would. */
@@ -49,22 +49,22 @@ export async function consumePublished(processes: Processes, root: string, regis
     ];
     await layOut(root, folder);
     const script = runs.map(({ runtime, program, args }, at) => {
-      const command = runtime === "Deno" ? `deno run -A --check ${program}` : `${bun} run ${program}`;
+      const command = runtime === "Deno" ? `deno run -q -A --check ${program}` : `${bun} run ${program}`;
       return `cd "${folder}/${runtime}" && ${command} ${args}; echo $? > "${folder}/${at}"`;
     }).join("\n");
     await writeFile(join(folder, "run.sh"), script);
     console.log(`\n── as published, programs: ${runs.length}\n`);
     const { code, late, ms } = await processes.run([
       Deno.execPath(),
-      ...["run", "-A", registry, "publish", "--config", "jsr.json", "--allow-dirty", "--token", "t"],
+      ...["run", "-A", registry, "publish", "-q", "--config", "jsr.json", "--allow-dirty", "--token", "t"],
       ...["--then", "sh", join(folder, "run.sh")],
-    ], { limit: 5 * MINUTES, env: { JSR_NPM: join(folder, "Bun"), JSR_PUBLISHED: join(folder, "package") } });
+    ], { limit: 3 * MINUTES, env: { JSR_NPM: join(folder, "Bun"), JSR_PUBLISHED: join(folder, "package") } });
     const codes = await Promise.all(runs.map((_, at) => readFile(join(folder, `${at}`), "utf8").catch(() => "no run")));
     return ["Deno", "Bun"].map((runtime) => {
       const own = runs.flatMap((run, at) => run.runtime === runtime ? [{ ...run, code: codes[at].trim() }] : []);
       const bad = own.filter((run) => run.code !== "0");
       const notes = bad.map(({ program, args, code }) => `${program} ${args}: ended with ${code}`);
-      if (late) notes.push("took longer than 5 minutes");
+      if (late) notes.push("took longer than 3 minutes");
       else if (code !== 0 && bad.length === 0) notes.push(`publishing ended with code ${code}`);
       if (server === undefined) notes.push(`without nats.ts: ${skip}`);
       const title = `as published, ${runtime === "Bun" ? `Bun ${BUN_VERSION}` : runtime} program`;

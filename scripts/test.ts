@@ -35,13 +35,13 @@ const rows: Row[] = [];
 if (wants("--deno") && tests.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
   rows.push(
-    await runTests(processes, { title: `Deno ${Deno.version.deno}`, command, files: tests, limit: 6 * MINUTES }),
+    await runTests(processes, { title: `Deno ${Deno.version.deno}`, command, files: tests, limit: 4 * MINUTES }),
   );
 }
 if (wants("--doc") && examples.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];
   rows.push(
-    await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 3 * MINUTES }),
+    await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 2 * MINUTES }),
   );
 }
 if (wants("--bun") && tests.length > 0) rows.push(await inBun());
@@ -69,6 +69,6 @@ async function inBun(): Promise<Row> {
     title,
     command,
     files: tests.map((file) => `./${file}`),
-    limit: 6 * MINUTES,
+    limit: 4 * MINUTES,
   });
 }

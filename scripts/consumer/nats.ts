@@ -7,7 +7,8 @@ import process from "node:process";
 import { catga, command } from "@catga/catga";
 
 const [url, transport] = process.argv.slice(2);
-const options = { nats: url, ...(transport === "deno" || transport === "node" ? { transport } : {}) } as const;
+const named = transport === "deno" || transport === "node" ? { transport } as const : {};
+const options = { nats: url, ...named };
 
 const Add = command<{ a: number; b: number }, number>("Add");
 

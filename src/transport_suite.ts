@@ -272,6 +272,15 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(got.map(text), ["end"]);
       });
 
+      it("publish: a member of a queue does not hear that nobody was there", async () => {
+        const alice = await connect();
+        const queued = await collect(alice, "bounce.>", undefined, "workers");
+        alice.publish("nobody", "", { reply: "bounce.alice" });
+        alice.publish("bounce.end", "");
+        await arrive(queued, 1);
+        assertEquals(queued.map((message) => message.subject), ["bounce.end"]);
+      });
+
       it("publish: a message comes back once the last subscription is closed, or drained", async () => {
         const [alice, bob] = await Promise.all([connect(), connect()]);
         const bounced = await collect(alice, "bounce.>");

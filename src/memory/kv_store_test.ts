@@ -1,4 +1,12 @@
+import { execFile } from "node:child_process";
+import { describe, it } from "node:test";
+import { promisify } from "node:util";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Clock, systemClock } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import type { Change } from "../kv_store.ts";
 import { keyValueSuite } from "../kv_store_suite.ts";
+import { eventually } from "../testing/eventually.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
@@ -9,5 +17,115 @@ keyValueSuite("memory", () => {
     store: () => Promise.resolve(network.connect().store),
     pass: (ms) => clock.advance(ms),
     [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+});
+
+describe("MemoryKeyValueStore", () => {
+  it("a connection that is cut: every method is UNAVAILABLE until it is restored", async () => {
+    const network = new MemoryNetwork();
+    const connection = network.connect();
+    const bucket = await connection.store.open("bucket");
+    network.cut(connection);
+    const calls = [() => connection.store.open("bucket"), () => bucket.get("key"), () => bucket.put("key", "lost")];
+    for (const call of calls) assertEquals((await assertRejects(call, CatgaError)).code, "UNAVAILABLE");
+    network.restore(connection);
+    assertEquals(await bucket.get("key"), undefined);
+  });
+
+  it("a connection that is cut before the answer: UNAVAILABLE, and the write has happened", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    const connection = network.connect();
+    const bucket = await connection.store.open("bucket");
+    const written = bucket.put("key", "value");
+    clock.soon(() => network.cut(connection));
+    assertEquals((await assertRejects(() => written, CatgaError)).code, "UNAVAILABLE");
+    assertEquals((await (await network.store.open("bucket")).get("key"))?.value, "value");
+  });
+
+  it("a connection that is closed: every method is CLOSED, and its watches have ended", async () => {
+    const network = new MemoryNetwork();
+    const connection = network.connect();
+    const bucket = await connection.store.open("bucket");
+    const told: Change[] = [];
+    await bucket.watch("", (change) => told.push(change), { signal: new AbortController().signal });
+    await connection.close();
+    const calls = [() => connection.store.open("bucket"), () => bucket.entries(""), () => bucket.delete("key")];
+    for (const call of calls) assertEquals((await assertRejects(call, CatgaError)).code, "CLOSED");
+    const others = await network.store.open("bucket");
+    await others.put("key", "value");
+    await others.get("key");
+    assertEquals(told, []);
+  });
+
+  it("watch: what changed while the connection was cut is told afterwards, of each key the last", async () => {
+    const network = new MemoryNetwork({ clock: new VirtualClock() });
+    const connection = network.connect();
+    const others = await network.store.open("bucket");
+    await others.put("deleted", "1");
+    await others.put("kept", "1");
+    const told: Change[] = [];
+    const bucket = await connection.store.open("bucket");
+    await bucket.watch("", (change) => told.push(change), { signal: new AbortController().signal });
+    told.length = 0;
+    network.cut(connection);
+    await others.put("changed", "1");
+    await others.put("changed", "2");
+    await others.delete("deleted");
+    await others.get("kept");
+    assertEquals(told, []);
+    network.restore(connection);
+    await others.put("new", "1");
+    await eventually("all changes", () => told.length === 3);
+    assertEquals(told.map((change) => `${change.type} ${change.key}`), ["put changed", "delete deleted", "put new"]);
+    assertEquals(told.map((change) => change.type === "put" ? change.value : ""), ["2", "", "1"]);
+  });
+
+  it("watch: rejects with the signal's reason when that aborts before the current entries came", async () => {
+    const bucket = await new MemoryNetwork().store.open("bucket");
+    await bucket.put("key", "value");
+    const told: Change[] = [];
+    const reason = new Error("enough");
+    const stop = new AbortController();
+    const watching = bucket.watch("", (change) => told.push(change), { signal: stop.signal });
+    stop.abort(reason);
+    assertEquals(await watching.catch((error) => error), reason);
+    const aborted = bucket.watch("", (change) => told.push(change), { signal: stop.signal });
+    assertEquals(await aborted.catch((error) => error), reason);
+    await bucket.put("key", "again");
+    await bucket.get("key");
+    assertEquals(told, []);
+  });
+
+  it("ttl: one longer than a timer can be, or a timer that fires early, makes nothing expire early", async () => {
+    const virtual = new VirtualClock();
+    // as setTimeout, which takes 24.8 days at most
+    const clamped: Clock = {
+      now: () => virtual.now(),
+      monotonic: () => virtual.monotonic(),
+      soon: (callback) => virtual.soon(callback),
+      after: (ms, callback) => virtual.after(Math.min(ms, 2_147_483_647), callback),
+    };
+    const bucket = await new MemoryNetwork({ clock: clamped }).store.open("bucket");
+    const days = 86_400_000;
+    await bucket.put("key", "value", { ttl: 60 * days });
+    await virtual.advance(60 * days - 1);
+    assert(await bucket.get("key"));
+    await virtual.advance(1);
+    assertEquals(await bucket.get("key"), undefined);
+  });
+
+  it("ttl: entries that wait for their expiry do not keep the process alive", async () => {
+    const program = `
+      import { MemoryNetwork } from ${JSON.stringify(new URL("./network.ts", import.meta.url).href)};
+      const bucket = await new MemoryNetwork().store.open("bucket");
+      await bucket.put("key", "value", { ttl: 60_000 });
+      await bucket.watch("", (change) => console.log(change.key), { signal: new AbortController().signal });
+    `;
+    const args = "Deno" in globalThis ? ["eval", "--ext=ts", program] : ["-e", program];
+    const start = systemClock.monotonic();
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 10_000 });
+    assertEquals(stdout, "key\n");
+    assert(systemClock.monotonic() - start < 4_000, "the process lived on");
   });
 });

@@ -50,6 +50,21 @@ describe("MemoryNetwork", () => {
     assertEquals(got, ["found"]);
   });
 
+  it("cut: what a transport publishes meanwhile vanishes, and does not come back to it", async () => {
+    const network = new MemoryNetwork();
+    const [alice, bob] = [network.connect(), network.connect()];
+    const got: string[] = [];
+    bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
+    alice.subscribe("bounce", {}, () => got.push("bounced"));
+    network.cut(alice);
+    alice.publish("a", "lost");
+    alice.publish("nobody", "lost", { reply: "bounce" });
+    network.restore(alice);
+    alice.publish("a", "found");
+    await eventually("a message", () => got.length > 0);
+    assertEquals(got, ["found"]);
+  });
+
   it("maxPayload: anything but a positive integer is a RangeError", () => {
     for (const maxPayload of [0, -1, 1.5, NaN, Infinity]) {
       assertThrows(() => new MemoryNetwork({ maxPayload }), RangeError, String(maxPayload));

@@ -45,7 +45,10 @@ describe("VirtualClock", () => {
       await new Promise((resolve) => process.nextTick(resolve));
       await new Promise<void>((resolve) => clock.soon(resolve));
       await new Promise((resolve) => setImmediate(resolve));
-      for (let i = 0; i < 20; i++) await new Promise<void>((resolve) => clock.soon(resolve));
+      for (let i = 0; i < 20; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await new Promise<void>((resolve) => clock.soon(resolve));
+      }
       ran.push(`first at ${clock.now()}`);
       clock.after(1, () => ran.push(`its own at ${clock.now()}`));
     });

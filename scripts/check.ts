@@ -25,6 +25,7 @@ Deno.chdir(root);
 const registry = resolve(Deno.env.get("CATGA_REGISTRY") ?? "../shared/jsr/registry.ts");
 const published = existsSync(registry);
 const deno = Deno.execPath();
+const entrypoints = Object.values<string>(JSON.parse(await Deno.readTextFile("jsr.json")).exports);
 const code = ["mod.ts", "src", "examples", "scripts"].filter((path) => existsSync(path));
 
 using processes = new Processes();
@@ -33,7 +34,7 @@ const rows = [
   await check("lint", [deno, "lint"]),
   await check("types, lock file", [deno, "check", "--frozen", ...code]),
   await imports(),
-  await check("docs", [deno, "doc", "--lint", "mod.ts"]),
+  await check("docs", [deno, "doc", "--lint", ...entrypoints]),
   await check("publishing", [
     deno,
     ...(published ? ["run", "-A", registry] : []),

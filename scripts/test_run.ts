@@ -38,16 +38,19 @@ export interface TestRun {
   readonly env?: Readonly<Record<string, string>>;
   /** ms after which the runner is killed. */
   readonly limit: number;
+  /** Whether what it prints is shown; `true`. */
+  readonly show?: boolean;
 }
 
 /** Runs tests and counts them; never rejects because of what they do. */
-export async function runTests(processes: Processes, { title, command, files, env, limit }: TestRun): Promise<Row> {
-  console.log(`\n── ${title}: ${files.length} files\n`);
+export async function runTests(processes: Processes, run: TestRun): Promise<Row> {
+  const { title, command, files, env, limit, show = true } = run;
+  if (show) console.log(`\n── ${title}: ${files.length} files\n`);
   const folder = await mkdtemp(`${tmpdir()}/catga-test-`);
   const report = `${folder}/report.xml`;
   try {
     const words = [...command.map((word) => word.replace("{report}", report)), ...files];
-    const { code, late, output, ms } = await processes.run(words, { env, limit });
+    const { code, late, output, ms } = await processes.run(words, { env, limit, show: show ? "always" : "never" });
     const xml = await readFile(report, "utf8").catch(() => undefined);
     const cases = xml === undefined ? [] : readReport(xml);
     const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../scripts/nats_server.ts";
 import { transportSuite } from "../transport_suite.ts";
-import { startTransportHarness } from "./nats_harness.ts";
+import { startTransportHarness } from "./harness_suite.ts";
 
 const required = await requireNatsServer();
 

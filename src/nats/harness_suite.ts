@@ -1,10 +1,13 @@
 /** What the tests of this folder share: transports behind a link that can be broken. */
+import { delay, systemClock } from "../clock.ts";
 import { startNatsServer } from "../../scripts/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import type { KeyValueHarness } from "../kv_store_suite.ts";
 import { eventually } from "../testing/eventually.ts";
 import type { Transport, TransportStatus } from "../transport.ts";
 import type { TransportHarness } from "../transport_suite.ts";
 import { connectNats } from "./connection.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 /** Opens a transport; errors of callbacks are dropped unless they are asked for. */
@@ -33,6 +36,24 @@ export async function startTransportHarness(): Promise<TransportHarness> {
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...links.values()].map((proxy) => proxy.close()));
+      await server.stop();
+    },
+  };
+}
+
+/** A server, and a connection of its own for each client. */
+export async function startKeyValueHarness(): Promise<KeyValueHarness> {
+  const server = await startNatsServer();
+  const transports: NatsTransport[] = [];
+  return {
+    async store() {
+      const transport = await openTransport(server.url);
+      transports.push(transport);
+      return new NatsKeyValueStore(transport);
+    },
+    pass: (ms) => delay(systemClock, ms),
+    async [Symbol.asyncDispose]() {
+      await Promise.all(transports.map((transport) => transport.close()));
       await server.stop();
     },
   };

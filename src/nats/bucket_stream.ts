@@ -1,0 +1,213 @@
+/** The stream under a bucket: how it is made, found wanting, and made anew when it was lost. */
+import { CatgaError } from "../error.ts";
+import { delay } from "../clock.ts";
+import type { BucketOptions } from "../kv_store.ts";
+import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
+import { tooLarge } from "./nats_error.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** How long a marker of a deleted or expired key stays, in seconds: the least that nats-server takes. */
+export const MARKER_TTL = 1;
+/** How long one operation tries, in ms; an election in a cluster takes up to 10 s. */
+const OPERATION_LIMIT = 5_000;
+const OPEN_LIMIT = 12_000;
+/** How long one of several tries waits for its answer, in ms. */
+const TRY_LIMIT = 2_000;
+
+/** Refusals that say that nothing was done, and that it may work a little later. */
+const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy"];
+
+/** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
+export class BucketStream {
+  /** The stream's name. */
+  readonly name: string;
+  /** What the subjects of its keys begin with, the dot included. */
+  readonly prefix: string;
+  readonly transport: NatsTransport;
+  readonly js: JetStream;
+  readonly #bucket: string;
+  readonly #settings: Readonly<Record<string, unknown>>;
+  readonly #onMade = new Set<() => void>();
+  #making: Promise<void> | undefined;
+  /** The highest revision heard of: what is made anew starts above it, even when this machine's clock is behind. */
+  #highest = 0;
+
+  constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
+    this.transport = transport;
+    this.js = js;
+    this.#bucket = bucket;
+    this.name = `KV_${bucket}`;
+    this.prefix = `$KV.${bucket}.`;
+    this.#settings = settings(bucket, options);
+  }
+
+  /** Finds the stream or makes it. Rejects as `KeyValueStore.open` does. */
+  async open(): Promise<void> {
+    await this.#ensure(this.transport.clock.monotonic() + OPEN_LIMIT);
+  }
+
+  /** Notes a revision that the stream has given. */
+  saw(revision: number): void {
+    if (revision > this.#highest) this.#highest = revision;
+  }
+
+  /** Calls back when the stream has been made anew; the answer stops that. */
+  onMade(listener: () => void): () => void {
+    this.#onMade.add(listener);
+    return () => this.#onMade.delete(listener);
+  }
+
+  /**
+   * Does `work`, which gets the ms that it may take. It is done again as long as the server says that it was certainly
+   * not done (the stream is lost: it is made anew; there is no leader yet), and with `again` when there was no answer.
+   * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is the operation's own affair.
+   */
+  async attempt<T>(work: (limit: number) => Promise<T>, options: { again: boolean }): Promise<T> {
+    const { clock } = this.transport;
+    const end = clock.monotonic() + OPERATION_LIMIT;
+    for (let failures = 0;; failures++) {
+      const left = end - clock.monotonic();
+      try {
+        return await work(options.again ? Math.min(left, TRY_LIMIT) : left);
+      } catch (error) {
+        if (!(error instanceof JetStreamRefusal)) throw error;
+        const passing = PASSING.includes(error.refusal) || (options.again && error.refusal === "silence");
+        if (!passing || clock.monotonic() >= end) throw this.#failed(error);
+        if (error.refusal === "no stream" || error.refusal === "nobody") await this.#ensure(end);
+        if (failures > 0 || error.refusal === "busy") await this.#pause(failures, end);
+      }
+    }
+  }
+
+  /** What a refusal is to the caller. */
+  #failed(error: JetStreamRefusal): Error {
+    if (error.refusal === "lost race" || error.refusal === "too large") return error;
+    if (error.refusal === "disabled") return this.#noJetStream(error);
+    return new CatgaError("UNAVAILABLE", `the bucket ${this.#bucket} does not answer: ${error.message}`, {
+      retryable: true,
+      cause: error,
+    });
+  }
+
+  #ensure(end: number): Promise<void> {
+    return this.#making ??= this.#findOrMake(end).finally(() => {
+      this.#making = undefined;
+    });
+  }
+
+  async #findOrMake(end: number): Promise<void> {
+    const { clock } = this.transport;
+    for (let failures = 0;; failures++) {
+      const limit = Math.min(TRY_LIMIT, Math.max(1, end - clock.monotonic()));
+      try {
+        return this.#check(await this.js.info(this.name, limit));
+      } catch (error) {
+        if (!(error instanceof JetStreamRefusal)) throw error;
+        try {
+          if (error.refusal === "no stream") return await this.#make(limit);
+        } catch (second) {
+          if (!(second instanceof JetStreamRefusal)) throw second;
+          // somebody else made it in between, with another first_seq
+          if (second.refusal === "other settings") continue;
+          this.#giveUp(second, end);
+        }
+        this.#giveUp(error, end);
+      }
+      await this.#pause(failures, end);
+    }
+  }
+
+  /** Throws unless it is worth while to try again. */
+  #giveUp(error: JetStreamRefusal, end: number): void {
+    const { refusal } = error;
+    const { connection, server } = this.transport;
+    // a server of a cluster may have no JetStream where others have it, and one that starts says that it will have it
+    const never = refusal === "nobody" && !server.clustered && connection.info?.jetstream !== true;
+    const over = this.transport.clock.monotonic() >= end;
+    if (refusal === "disabled" || never || (over && refusal === "nobody")) throw this.#noJetStream(error);
+    const passing = PASSING.includes(refusal) || refusal === "silence";
+    if (passing && !over) return;
+    throw new CatgaError(
+      "UNAVAILABLE",
+      `cannot open the bucket ${this.#bucket} on ${connection.getServer()}: ${error.message}`,
+      { retryable: passing, cause: error },
+    );
+  }
+
+  #noJetStream(cause: JetStreamRefusal): CatgaError {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `no JetStream on the NATS server at ${this.transport.connection.getServer()}: start it with \`nats-server -js\` ` +
+        "(or put `jetstream {}` into its configuration, and enable it for the account) ",
+      { cause },
+    );
+  }
+
+  async #make(limit: number): Promise<void> {
+    const lost = this.#highest > 0;
+    // tokens must grow over a bucket that was lost and made anew (nats.js's Kvm cannot set it)
+    const first_seq = Math.max(this.transport.clock.now() * 1_000, this.#highest + 1_000);
+    await this.js.createStream({ name: this.name, ...this.#settings, first_seq }, limit);
+    if (lost) { for (const listener of [...this.#onMade]) listener(); }
+  }
+
+  #check(info: StreamInfo): void {
+    for (const [setting, wanted] of Object.entries(this.#settings)) {
+      // the API leaves out what is false or zero
+      const found = info.config[setting] ??
+        (typeof wanted === "boolean" ? false : typeof wanted === "number" ? 0 : undefined);
+      if (JSON.stringify(found) === JSON.stringify(wanted)) continue;
+      throw new CatgaError(
+        "BUCKET_MISMATCH",
+        `the bucket ${this.#bucket} exists with ${setting} ${JSON.stringify(found)}; Catga needs ` +
+          `${JSON.stringify(wanted)}: open it with the options that it was made with, or delete it ` +
+          `(\`nats kv rm ${this.#bucket}\`) and let Catga make it anew`,
+        { details: { bucket: this.#bucket, setting, is: found, wanted } },
+      );
+    }
+    this.saw(info.state.last_seq);
+  }
+
+  #pause(failures: number, end: number): Promise<void> {
+    const { clock, random } = this.transport;
+    const left = Math.max(0, end - clock.monotonic());
+    return delay(clock, Math.min(left, 20 + random() * Math.min(500, 40 * 2 ** failures)));
+  }
+
+  /** The error for a value that did not fit. */
+  tooLarge(error: JetStreamRefusal, key: string, value: string): CatgaError {
+    const size = new TextEncoder().encode(value).length;
+    const { maxPayload } = this.transport;
+    if (error.message.includes("max_payload")) {
+      return tooLarge(size, maxPayload, `value for ${JSON.stringify(key.slice(0, 80))}`);
+    }
+    return new CatgaError(
+      "TOO_LARGE",
+      `a value of ${size} bytes is over the limit of the bucket ${this.#bucket}: ${error.message}`,
+      { details: { size }, cause: error },
+    );
+  }
+}
+
+/**
+ * What makes a stream a bucket of ours. Limits (`max_bytes`, `max_msg_size`), placement, compression, description and
+ * the like are the operator's.
+ */
+function settings(bucket: string, options: Required<BucketOptions>): Record<string, unknown> {
+  return {
+    subjects: [`$KV.${bucket}.>`],
+    retention: "limits",
+    storage: "file",
+    discard: "new",
+    num_replicas: options.replicas,
+    // with a longer history the server raises short ttls to the marker's
+    max_msgs_per_subject: 1,
+    max_age: 0,
+    allow_rollup_hdrs: true,
+    deny_purge: false,
+    allow_msg_ttl: true,
+    subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
+    // reads from followers may be stale
+    allow_direct: options.direct,
+  };
+}

@@ -1,0 +1,243 @@
+/**
+ * JetStream, as far as buckets need it: JSON requests to `$JS.API`, writes to a stream, and what they answer. Spoken over
+ * `NatsConnection.request` and not by `@nats-io/jetstream`, which recognises errors by `instanceof` (wrong with a
+ * connection from another copy of nats.js), drops the expiry at an update, and whose consumers go silent for a minute.
+ */
+import { Buffer } from "node:buffer";
+import type { Msg, MsgHdrs } from "@nats-io/nats-core";
+import { CatgaError } from "../error.ts";
+import { connectionClosed, failure } from "./nats_error.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** Why JetStream did not do it. */
+export type Refusal =
+  /** The stream is not there; certainly not done. */
+  | "no stream"
+  /** No JetStream, or no leader of the stream, is listening; certainly not done. */
+  | "nobody"
+  /** Not now, says the server; certainly not done. */
+  | "busy"
+  /** Another write was first; certainly not done. */
+  | "lost race"
+  /** The stream is there with other settings. */
+  | "other settings"
+  /** Too large for the server or the stream. */
+  | "too large"
+  /** JetStream is not enabled for this account. */
+  | "disabled"
+  /** No answer: may be done. */
+  | "silence"
+  | "other";
+
+/** What JetStream answered instead of doing it. */
+export class JetStreamRefusal extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.refusal = refusal;
+  }
+}
+
+/** A message of a stream. */
+export interface StreamRecord {
+  readonly subject: string;
+  readonly revision: number;
+  /** What it does to its key. */
+  readonly type: "put" | "delete" | "expire";
+  readonly data: string;
+}
+
+/** What a stream is made with; the names are those of the API. */
+export interface StreamConfig {
+  readonly [setting: string]: unknown;
+  readonly name: string;
+}
+
+/** What the API tells of a stream, as far as it is used. */
+export interface StreamInfo {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly state: { readonly last_seq: number };
+}
+
+interface ApiError {
+  readonly code: number;
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+/** The codes of nats-server's errors.json. */
+const REFUSALS: Readonly<Record<number, Refusal>> = {
+  10059: "no stream",
+  10071: "lost race",
+  // another write to the subject is on its way through the cluster
+  10164: "lost race",
+  10058: "other settings",
+  10054: "too large",
+  10039: "disabled",
+  10076: "disabled",
+  // the server's own "temporarily unavailable": no leader yet
+  10008: "busy",
+  10009: "busy",
+  10163: "busy",
+};
+
+/** Requests to the JetStream of a connection. */
+export class JetStream {
+  readonly #transport: NatsTransport;
+
+  constructor(transport: NatsTransport) {
+    this.#transport = transport;
+  }
+
+  /** The settings and state of a stream. */
+  async info(stream: string, limit: number): Promise<StreamInfo> {
+    return await this.#api(`STREAM.INFO.${stream}`, undefined, limit) as StreamInfo;
+  }
+
+  /** Makes a stream; nothing when there is one with these settings. */
+  async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
+    return await this.#api(`STREAM.CREATE.${config.name}`, config, limit) as StreamInfo;
+  }
+
+  /** Makes a consumer of a stream. Gives how many messages it has to deliver. */
+  async createConsumer(
+    stream: string,
+    config: { name: string; filter_subject: string },
+    limit: number,
+  ): Promise<number> {
+    const subject = `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`;
+    const answer = await this.#api(subject, { stream_name: stream, config, action: "create" }, limit);
+    const { num_pending, delivered } = answer as { num_pending: number; delivered?: { consumer_seq: number } };
+    return num_pending + (delivered?.consumer_seq ?? 0);
+  }
+
+  /** Asks for the end of a consumer, and does not wait for it: a consumer that nobody listens to ends by itself. */
+  deleteConsumer(stream: string, name: string): void {
+    if (this.#transport.status.state !== "connected") return;
+    try {
+      this.#transport.connection.publish(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
+    } catch {
+      // the connection is closing
+    }
+  }
+
+  /** The last message on a subject (wildcards allowed), as the stream's leader has it. */
+  async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+    const answer = await this.#api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
+    if (answer === undefined) return undefined;
+    const { message } = answer as { message: { subject: string; seq: number; hdrs?: string; data?: string } };
+    const headers = message.hdrs === undefined ? "" : Buffer.from(message.hdrs, "base64").toString();
+    return {
+      subject: message.subject,
+      revision: message.seq,
+      type: recordType((name) => new RegExp(`^${name}: *(.*?)\\r?$`, "m").exec(headers)?.[1]),
+      data: Buffer.from(message.data ?? "", "base64").toString(),
+    };
+  }
+
+  /** The last message on a subject, as any server of the stream has it. */
+  async lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+    const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
+    const headers = answer.headers;
+    const revision = Number(headers?.get("Nats-Sequence") ?? 0);
+    if (headers === undefined || revision === 0) {
+      if (headers?.code === 404) return undefined;
+      throw new JetStreamRefusal("busy", `direct get: ${headers?.status}`);
+    }
+    const type = recordType((name) => headers.get(name) || undefined);
+    return { subject, revision, type, data: answer.string() };
+  }
+
+  /** Writes to a stream, and gives the revision. */
+  async write(
+    subject: string,
+    data: string,
+    headers: Readonly<Record<string, string>>,
+    limit: number,
+  ): Promise<number> {
+    const made = this.#transport.driver.headers();
+    for (const [name, value] of Object.entries(headers)) made.set(name, value);
+    const answer = parse(await this.request(subject, data, made, limit)) as { seq?: number };
+    // somebody else listens on the bucket's subjects and replied
+    if (typeof answer.seq !== "number") {
+      throw new JetStreamRefusal("other", `no acknowledgement: ${JSON.stringify(answer)}`);
+    }
+    return answer.seq;
+  }
+
+  async #api(operation: string, body: unknown, limit: number, none: readonly number[] = []): Promise<unknown> {
+    const text = body === undefined ? "" : JSON.stringify(body);
+    return parse(await this.request(`$JS.API.${operation}`, text, undefined, limit), none);
+  }
+
+  /**
+   * A request that ends when the link does, and not only with its time: rejects with a {@link JetStreamRefusal}, or a
+   * `CatgaError` when there is no link.
+   */
+  request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
+    const { connection, status } = this.#transport;
+    if (status.state !== "connected") return Promise.reject(this.#noLink());
+    return new Promise((resolve, reject) => {
+      const stop = this.#transport.onStatus(() => {
+        stop();
+        reject(this.#noLink());
+      });
+      const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
+      connection.request(subject, data, options).then(
+        (answer) => {
+          stop();
+          resolve(answer);
+        },
+        (error) => {
+          stop();
+          reject(this.#refusal(subject, error));
+        },
+      );
+    });
+  }
+
+  #refusal(subject: string, error: unknown): Error {
+    switch (failure(error)) {
+      case "no responders":
+        return new JetStreamRefusal("nobody", `nobody listens on ${subject}`, error);
+      case "timeout":
+        return new JetStreamRefusal("silence", `no answer to ${subject}`, error);
+      case "too large":
+        return new JetStreamRefusal("too large", (error as Error).message, error);
+      case "closed":
+        return connectionClosed();
+      case "forbidden":
+        return new CatgaError(
+          "UNAVAILABLE",
+          `the NATS user may not publish to ${subject}: allow it in the server's permissions`,
+          { cause: error },
+        );
+      default:
+        return new JetStreamRefusal("other", (error as Error).message, error);
+    }
+  }
+
+  #noLink(): CatgaError {
+    if (this.#transport.status.state === "closed") return connectionClosed();
+    return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; it is being made anew", { retryable: true });
+  }
+}
+
+/** What a message does to its key, told by its headers. */
+export function recordType(header: (name: string) => string | undefined): StreamRecord["type"] {
+  const reason = header("Nats-Marker-Reason");
+  if (reason === "MaxAge") return "expire";
+  const operation = header("KV-Operation");
+  return reason !== undefined || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
+}
+
+function parse(answer: Msg, none: readonly number[] = []): unknown {
+  const parsed = answer.json<{ error?: ApiError }>();
+  const error = parsed.error;
+  if (error === undefined) return parsed;
+  const code = error.err_code ?? 0;
+  if (none.includes(code)) return undefined;
+  const refusal = REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
+  throw new JetStreamRefusal(refusal, `${error.description ?? "no description"} (${code})`);
+}

@@ -1,0 +1,229 @@
+/** The key-value port on JetStream KV. */
+import {
+  type Bucket,
+  type BucketOptions,
+  type Change,
+  checkKey,
+  type Entry,
+  type KeyValueStore,
+  ttlSeconds,
+  type WriteOptions,
+} from "../kv_store.ts";
+import { BucketStream, MARKER_TTL } from "./bucket_stream.ts";
+import { CatgaError } from "../error.ts";
+import { Feed } from "./feed.ts";
+import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
+import type { NatsTransport } from "./transport.ts";
+import { watchBucket } from "./watch.ts";
+
+/** How many revisions of own deletions are remembered. */
+const REMEMBERED = 1_024;
+
+/** Options of a {@link NatsKeyValueStore}. */
+export interface NatsKeyValueStoreOptions {
+  /** Told of what is mended by itself, such as a watch that was lost. */
+  onNotice?: (notice: string) => void;
+}
+
+/** Buckets on the JetStream of a connection. It ends with its transport. */
+export class NatsKeyValueStore implements KeyValueStore {
+  readonly #transport: NatsTransport;
+  readonly #js: JetStream;
+  readonly #onNotice: (notice: string) => void;
+
+  constructor(transport: NatsTransport, options: NatsKeyValueStoreOptions = {}) {
+    this.#transport = transport;
+    this.#js = new JetStream(transport);
+    this.#onNotice = options.onNotice ?? (() => {});
+  }
+
+  async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
+    const { direct = false, replicas = 1 } = options;
+    if (!/^[\w-]+$/.test(name)) {
+      throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
+    }
+    if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
+      throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
+    }
+    const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
+    await stream.open();
+    return new NatsBucket(name, stream, direct, this.#onNotice);
+  }
+}
+
+class NatsBucket implements Bucket {
+  readonly name: string;
+  readonly #stream: BucketStream;
+  readonly #direct: boolean;
+  readonly #onNotice: (notice: string) => void;
+  /** The revisions of markers that this client has written, so that taking a key again costs one write. */
+  readonly #markers = new Map<string, number>();
+
+  constructor(name: string, stream: BucketStream, direct: boolean, onNotice: (notice: string) => void) {
+    this.name = name;
+    this.#stream = stream;
+    this.#direct = direct;
+    this.#onNotice = onNotice;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    checkKey(key);
+    const record = await this.#last(encodeKey(key), this.#direct);
+    return record === undefined ? undefined : toEntry(this.#stream, record);
+  }
+
+  async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
+    checkKey(key);
+    const subject = encodeKey(key);
+    let expected = this.#markers.get(subject) ?? 0;
+    this.#markers.delete(subject);
+    // a marker must be written over at its own revision, and may go or come meanwhile
+    for (let tries = 0; tries < 4; tries++) {
+      const revision = await this.#write(subject, key, value, { ...options, expected });
+      if (revision !== undefined) return revision;
+      const record = await this.#last(subject, false);
+      if (record?.type === "put") return undefined;
+      expected = record?.revision ?? 0;
+    }
+    return undefined;
+  }
+
+  async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
+    checkKey(key);
+    // 0 is what NATS takes for "no entry"
+    if (!isRevision(revision)) return undefined;
+    return await this.#write(encodeKey(key), key, value, { ...options, expected: revision });
+  }
+
+  async put(key: string, value: string, options?: WriteOptions): Promise<number> {
+    checkKey(key);
+    const revision = await this.#write(encodeKey(key), key, value, options ?? {});
+    if (revision === undefined) {
+      throw new CatgaError("UNAVAILABLE", `another write to ${key} is under way`, { retryable: true });
+    }
+    return revision;
+  }
+
+  async delete(key: string, options: { revision?: number } = {}): Promise<boolean> {
+    checkKey(key);
+    const subject = encodeKey(key);
+    const { revision } = options;
+    if (revision === undefined) {
+      // a marker where nothing was would tell every watcher of a deletion
+      if ((await this.#last(subject, false))?.type !== "put") return true;
+    } else if (!isRevision(revision)) return false;
+    const marker = await this.#publish(subject, packValue(subject, key, ""), {
+      "KV-Operation": "PURGE",
+      "Nats-Rollup": "sub",
+      // kv.delete of nats.js leaves a marker for ever
+      "Nats-TTL": `${MARKER_TTL}s`,
+    }, revision);
+    if (marker === undefined) return false;
+    if (this.#markers.size >= REMEMBERED) this.#markers.clear();
+    this.#markers.set(subject, marker);
+    return true;
+  }
+
+  async entries(prefix: string): Promise<Entry[]> {
+    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), { again: true });
+    return records.map((record) => toEntry(this.#stream, record))
+      .filter((entry) => entry?.key.startsWith(prefix) === true) as Entry[];
+  }
+
+  watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
+    return watchBucket(this.#stream, { prefix, onChange, signal: options.signal, onNotice: this.#onNotice });
+  }
+
+  #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
+    const { js, name, prefix } = this.#stream;
+    return this.#stream.attempt(
+      (limit) => direct ? js.lastDirect(name, prefix + subject, limit) : js.last(name, prefix + subject, limit),
+      { again: true },
+    );
+  }
+
+  async #write(
+    subject: string,
+    key: string,
+    value: string,
+    options: WriteOptions & { expected?: number },
+  ): Promise<number | undefined> {
+    const headers: Record<string, string> = options.ttl === undefined
+      ? {}
+      : { "Nats-TTL": `${ttlSeconds(options.ttl)}s` };
+    try {
+      return await this.#publish(subject, packValue(subject, key, value), headers, options.expected);
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "too large") {
+        throw this.#stream.tooLarge(error, key, value);
+      }
+      throw error;
+    }
+  }
+
+  /** Writes; `undefined` when the subject does not stand at `expected`. */
+  async #publish(
+    subject: string,
+    data: string,
+    headers: Record<string, string>,
+    expected: number | undefined,
+  ): Promise<number | undefined> {
+    if (expected !== undefined) headers["Nats-Expected-Last-Subject-Sequence"] = `${expected}`;
+    const { js, prefix } = this.#stream;
+    try {
+      const revision = await this.#stream.attempt(
+        (limit) => js.write(prefix + subject, data, headers, limit),
+        { again: false },
+      );
+      this.#stream.saw(revision);
+      return revision;
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "lost race") return undefined;
+      throw error;
+    }
+  }
+
+  async #list(filter: string, limit: number): Promise<StreamRecord[]> {
+    const { transport, js, name, prefix } = this.#stream;
+    const records: StreamRecord[] = [];
+    const listed = Promise.withResolvers<void>();
+    // it may break before it is waited for
+    listed.promise.catch(() => {});
+    const timer = transport.clock.after(
+      limit,
+      () => listed.reject(new JetStreamRefusal("silence", "the listing stalled")),
+    );
+    let feed: Feed | undefined;
+    try {
+      feed = await Feed.open(transport, js, name, prefix + filter, limit, {
+        onRecord: (record) => records.push(record),
+        onListed: () => listed.resolve(),
+        onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+      });
+      await listed.promise;
+    } finally {
+      timer.cancel();
+      feed?.close();
+    }
+    // a key that was written during the listing stands in it twice
+    const latest = new Map<string, StreamRecord>();
+    for (const record of records) {
+      latest.delete(record.subject);
+      latest.set(record.subject, record);
+    }
+    return [...latest.values()];
+  }
+}
+
+/** A message as an entry; `undefined` for a marker, and for what somebody else put there. */
+function toEntry(stream: BucketStream, record: StreamRecord): Entry | undefined {
+  stream.saw(record.revision);
+  if (record.type !== "put") return undefined;
+  const found = unpackValue(record.subject.slice(stream.prefix.length), record.data);
+  return found && { ...found, revision: record.revision };
+}
+
+function isRevision(revision: number): boolean {
+  return Number.isSafeInteger(revision) && revision > 0;
+}

@@ -1,0 +1,254 @@
+/**
+ * A watch that does not go silent. KV watches do (measured, nats.js 3.4 and nats-server 2.15): when their consumer is
+ * lost, when their bucket is made anew, and after a reconnect over a dead link. So a feed is opened anew after each of
+ * these, its listing is compared with what was told, and every few seconds the stream's leader is asked for its last
+ * message.
+ */
+import { delay } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import type { Change } from "../kv_store.ts";
+import type { BucketStream } from "./bucket_stream.ts";
+import { Feed } from "./feed.ts";
+import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { prefixFilter, unpackValue } from "./key.ts";
+import { connectionClosed } from "./nats_error.ts";
+
+/** How often the leader is asked, in ms. */
+const AUDIT = 5_000;
+/** How far a feed may be behind the leader, in ms. */
+const LAG = 1_000;
+/** How long the current entries may take to come, in ms. */
+const LISTING_LIMIT = 5_000;
+/** How long a question to the leader may take, in ms. */
+const LOOKUP_LIMIT = 2_000;
+/** How many vanished keys are looked up at once. */
+const LOOKUPS = 32;
+/** How long a deletion is remembered, lest a server that lags behind shows the entry again, in ms. */
+const REMEMBERED = 10_000;
+
+/** What to watch. */
+export interface WatchRequest {
+  readonly prefix: string;
+  readonly onChange: (change: Change) => void;
+  readonly signal: AbortSignal;
+  /** Told why a feed was opened anew. */
+  readonly onNotice: (notice: string) => void;
+}
+
+/** Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came. */
+export async function watchBucket(stream: BucketStream, request: WatchRequest): Promise<void> {
+  request.signal.throwIfAborted();
+  await new Watch(stream, request).start();
+}
+
+class Watch {
+  readonly #stream: BucketStream;
+  readonly #request: WatchRequest;
+  readonly #filter: string;
+  /** By subject, what the receiver knows to be there. */
+  readonly #known = new Map<string, { readonly key: string; readonly revision: number }>();
+  /** By subject, what it knows to be gone. */
+  readonly #gone = new Map<string, { readonly revision: number; readonly at: number }>();
+  /** The highest revision that came. */
+  #seen = 0;
+  readonly #end = new AbortController();
+
+  constructor(stream: BucketStream, request: WatchRequest) {
+    this.#stream = stream;
+    this.#request = request;
+    this.#filter = stream.prefix + prefixFilter(request.prefix);
+  }
+
+  /** Resolves when the current entries have been told; goes on in the background. */
+  start(): Promise<void> {
+    const { signal } = this.#request;
+    const { transport } = this.#stream;
+    const first = Promise.withResolvers<void>();
+    const abort = () => this.#end.abort(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    const stopStatus = transport.onStatus(({ state }) => {
+      if (state === "closed") this.#end.abort(connectionClosed());
+    });
+    if (transport.status.state === "closed") this.#end.abort(connectionClosed());
+    this.#run(() => first.resolve())
+      // the end of a watch that has told the current entries is nobody's failure
+      .catch((error) => first.reject(error))
+      .finally(() => {
+        signal.removeEventListener("abort", abort);
+        stopStatus();
+      });
+    return first.promise;
+  }
+
+  /** Round after round; rejects at the end, or when the first one fails. */
+  async #run(onFirst: () => void): Promise<never> {
+    const { clock, random } = this.#stream.transport;
+    const end = clock.monotonic() + LISTING_LIMIT;
+    let listed = false;
+    for (let failures = 0;; failures++) {
+      try {
+        if (listed) await this.#link();
+        await this.#round(() => {
+          listed = true;
+          failures = 0;
+          onFirst();
+        });
+      } catch (error) {
+        this.#end.signal.throwIfAborted();
+        const { message } = error as Error;
+        if (!listed && (error instanceof CatgaError || clock.monotonic() > end)) {
+          throw error instanceof CatgaError
+            ? error
+            : unavailable(`${this.#filter} cannot be watched: ${message}`, error);
+        }
+        this.#request.onNotice(`watching ${this.#filter} anew: ${message}`);
+      }
+      await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
+    }
+  }
+
+  /** Waits until there is a link. */
+  async #link(): Promise<void> {
+    const { transport } = this.#stream;
+    const signal = this.#end.signal;
+    while (transport.status.state !== "connected") {
+      signal.throwIfAborted();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      await promise.finally(transport.onStatus(() => resolve()));
+    }
+  }
+
+  /** One feed, from its opening to its end. Rejects with what ended it. */
+  async #round(onListed: () => void): Promise<never> {
+    const { transport, js, name } = this.#stream;
+    const { clock } = transport;
+    this.#end.signal.throwIfAborted();
+    const over = new AbortController();
+    const breakUp = (why: string) => over.abort(new Error(why));
+    const end = () => over.abort(this.#end.signal.reason);
+    this.#end.signal.addEventListener("abort", end, { once: true });
+    const stopMade = this.#stream.onMade(() => breakUp("the bucket was lost and made anew"));
+    const broken = new Promise<never>((_, reject) => {
+      over.signal.addEventListener("abort", () => reject(over.signal.reason), { once: true });
+    });
+    // it may break while nobody waits
+    broken.catch(() => {});
+    const alive = <T>(work: Promise<T>): Promise<T> => Promise.race([broken, work]);
+
+    const before = this.#seen;
+    const present = new Set<string>();
+    let vanished: string[] | undefined;
+    const listed = Promise.withResolvers<void>();
+    let feed: Feed | undefined;
+    try {
+      const opening = this.#stream.attempt((limit) =>
+        Feed.open(transport, js, name, this.#filter, limit, {
+          onRecord: (record) => {
+            if (over.signal.aborted) return;
+            if (vanished === undefined) present.add(record.subject);
+            // of what had gone before it was watched nothing is told
+            this.#apply(record, vanished !== undefined || (before > 0 && record.revision > before));
+          },
+          onListed: () => {
+            vanished = [...this.#known.keys()].filter((subject) => !present.has(subject));
+            listed.resolve();
+          },
+          onBroken: breakUp,
+        }), { again: true });
+      // one that opens when the round is over is closed at once
+      opening.then((opened) => over.signal.aborted && opened.close(), () => {});
+      feed = await alive(opening);
+      const patience = clock.after(LISTING_LIMIT, () => breakUp(`no listing within ${LISTING_LIMIT} ms`));
+      await alive(listed.promise).finally(() => patience.cancel());
+      await alive(this.#reportVanished(vanished ?? []));
+      onListed();
+      while (true) {
+        await delay(clock, AUDIT, over.signal);
+        await alive(this.#audit(over.signal));
+      }
+    } finally {
+      over.abort();
+      stopMade();
+      this.#end.signal.removeEventListener("abort", end);
+      feed?.close();
+    }
+  }
+
+  /** Tells what a message means, unless something newer was told of its key. */
+  #apply(record: StreamRecord, news: boolean): void {
+    const { subject, revision, type } = record;
+    this.#seen = Math.max(this.#seen, revision);
+    this.#stream.saw(revision);
+    const known = this.#known.get(subject);
+    if (revision <= (known?.revision ?? this.#gone.get(subject)?.revision ?? 0)) return;
+    const found = unpackValue(subject.slice(this.#stream.prefix.length), record.data);
+    const key = known?.key ?? found?.key;
+    if (key === undefined || !key.startsWith(this.#request.prefix)) return;
+    if (type === "put") {
+      // a value under a hash that cannot be read is somebody else's
+      if (found === undefined) return;
+      this.#gone.delete(subject);
+      this.#known.set(subject, { key, revision });
+      this.#tell({ type, key, value: found.value, revision });
+      return;
+    }
+    this.#known.delete(subject);
+    this.#gone.set(subject, { revision, at: this.#stream.transport.clock.monotonic() });
+    if (known !== undefined || news) this.#tell({ type, key, revision });
+  }
+
+  /** Asks the leader for keys that a listing did not have, for the server that listed may be behind. */
+  async #reportVanished(subjects: readonly string[]): Promise<void> {
+    const { js, name } = this.#stream;
+    for (let i = 0; i < subjects.length; i += LOOKUPS) {
+      await Promise.all(
+        subjects.slice(i, i + LOOKUPS).map(async (subject) => {
+          const known = this.#known.get(subject);
+          const record = await js.last(name, subject, LOOKUP_LIMIT);
+          if (record !== undefined) return this.#apply(record, true);
+          // its marker has gone as well, or the bucket was made anew: whatever comes has a higher revision
+          if (known === undefined || this.#known.get(subject) !== known) return;
+          const revision = known.revision + 1;
+          this.#known.delete(subject);
+          this.#gone.set(subject, { revision, at: this.#stream.transport.clock.monotonic() });
+          this.#tell({ type: "delete", key: known.key, revision });
+        }),
+      );
+    }
+  }
+
+  /** Rejects when the leader has what did not come, or no longer has what did. */
+  async #audit(signal: AbortSignal): Promise<void> {
+    const { transport: { clock }, js, name } = this.#stream;
+    for (const [subject, { at }] of this.#gone) {
+      if (clock.monotonic() - at > REMEMBERED) this.#gone.delete(subject);
+    }
+    let last: StreamRecord | undefined;
+    try {
+      last = await js.last(name, this.#filter, LOOKUP_LIMIT);
+    } catch (error) {
+      // no leader at the moment, or none that answers: as long as the feed is heard it is not worse
+      if (error instanceof JetStreamRefusal && error.refusal !== "no stream") return;
+      throw error;
+    }
+    const revision = last?.revision ?? 0;
+    if (revision > this.#seen) {
+      await delay(clock, LAG, signal);
+      if (revision > this.#seen) throw new Error(`revision ${revision} did not come`);
+    } else if (revision < this.#seen) {
+      // the last was a marker that has gone, or else the store has lost something
+      let highest = 0;
+      for (const known of this.#known.values()) highest = Math.max(highest, known.revision);
+      if (revision < highest) throw new Error(`revision ${highest} has gone`);
+    }
+  }
+
+  #tell(change: Change): void {
+    this.#request.onChange(Object.freeze(change));
+  }
+}
+
+function unavailable(message: string, cause: unknown): CatgaError {
+  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
+}

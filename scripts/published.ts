@@ -14,9 +14,9 @@ import { type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
 
-/** Runs the tests of `src/` and `examples/` with `jsr.json`. */
+/** Runs the tests of `src/` and `examples/` with `jsr.json`, and those of the stand-ins on what they stand in for. */
 export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
-  const files = await testFiles(root, ["src", "examples"]);
+  const files = await testFiles(root, ["src", "examples", "scripts/offline"]);
   const command = [
     Deno.execPath(),
     "run",

@@ -141,7 +141,12 @@ export class App implements ContextHost {
   }
 
   /** Not async, and short for what needs nothing: an async wrapper alone costs as much as all of it (FACTS 10). */
-  send(contract: AnyContract, payload: unknown, options?: SendOptions, parent?: MessageContext): Promise<Result<unknown>> {
+  send(
+    contract: AnyContract,
+    payload: unknown,
+    options?: SendOptions,
+    parent?: MessageContext,
+  ): Promise<Result<unknown>> {
     if (options === undefined && parent === undefined) {
       const dispatch = this.#direct.get(contract.name);
       if (dispatch !== undefined) {
@@ -156,7 +161,12 @@ export class App implements ContextHost {
     return this.#checked(request, (ready) => this.#remote?.request(ready) ?? this.#here(ready));
   }
 
-  publish(contract: AnyContract, payload: unknown, options?: SendOptions, parent?: MessageContext): Promise<Result<void>> {
+  publish(
+    contract: AnyContract,
+    payload: unknown,
+    options?: SendOptions,
+    parent?: MessageContext,
+  ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
     const request = this.#prepare("publish", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
@@ -238,7 +248,9 @@ export class App implements ContextHost {
         return parsed.ok ? await run(parsed.value, ctx) : parsed;
       });
       ctx.run(handled, (result) => {
-        if (!result.ok) this.#parts.observer({ type: "fault", during: `event ${name} (${ctx.id})`, error: result.error });
+        if (!result.ok) {
+          this.#parts.observer({ type: "fault", during: `event ${name} (${ctx.id})`, error: result.error });
+        }
       });
     }
   }

@@ -23,7 +23,10 @@ import type { MaybePromise } from "./schema.ts";
  * await app.send(Answer);
  * ```
  */
-export type Behavior = (message: BehaviorMessage, next: () => Promise<Result<unknown>>) => MaybePromise<Result<unknown>>;
+export type Behavior = (
+  message: BehaviorMessage,
+  next: () => Promise<Result<unknown>>,
+) => MaybePromise<Result<unknown>>;
 
 /** What a {@link Behavior} is told. */
 export interface BehaviorMessage {

@@ -2,7 +2,7 @@
  * Time and chance, as everything in Catga takes them: they come with the network, so that a test can run a whole
  * cluster on virtual time and from one seed.
  */
-import { setImmediate as immediate, setTimeout as timeout, clearTimeout } from "node:timers";
+import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
 
 /** Where an app reads the time and sets its timers. */

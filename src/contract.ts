@@ -240,7 +240,9 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
       throw new TypeError(`${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …)`);
     }
   }
-  if (key !== undefined && typeof key !== "function") throw new TypeError(`${at}: key must be a function of the payload`);
+  if (key !== undefined && typeof key !== "function") {
+    throw new TypeError(`${at}: key must be a function of the payload`);
+  }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(at, { timeout, retries });
   return Object.freeze({ ...options });

@@ -18,6 +18,7 @@ export type ErrorCode =
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
   | "BUCKET_MISMATCH"
+  | "ID_TAKEN"
   | "CLOSED";
 
 /** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */

@@ -62,14 +62,16 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
     : validate(output, result.value, "INVALID_RESPONSE", contract.name);
 }
 
-function compile({ contract, "~handler": { fn, behaviors } }: Handler, around: readonly Behavior[], observer: Observer) {
+function compile(
+  { contract, "~handler": { fn, behaviors } }: Handler,
+  around: readonly Behavior[],
+  observer: Observer,
+) {
   const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
   const run: HandlerRun = (payload, ctx) => {
     try {
       const returned = fn(payload, ctx);
-      return returned instanceof Promise
-        ? returned.then(toResult, (error) => caught(error, ctx))
-        : toResult(returned);
+      return returned instanceof Promise ? returned.then(toResult, (error) => caught(error, ctx)) : toResult(returned);
     } catch (error) {
       return caught(error, ctx);
     }

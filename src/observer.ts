@@ -5,7 +5,13 @@ export type Observation =
   /** A handler threw; the caller has `HANDLER_FAILED`. */
   | { readonly type: "handler-failed"; readonly contract: string; readonly id: string; readonly error: unknown }
   /** A request was not delivered, or refused, and goes on to another node. */
-  | { readonly type: "retry"; readonly contract: string; readonly node: string; readonly reason: string; readonly attempt: number }
+  | {
+    readonly type: "retry";
+    readonly contract: string;
+    readonly node: string;
+    readonly reason: string;
+    readonly attempt: number;
+  }
   /** A frame of ours reached nobody. */
   | { readonly type: "bounce"; readonly endpoint: string }
   /** A process is taken to be gone with what it had in hand. */
@@ -13,7 +19,11 @@ export type Observation =
   /** Bytes that are no frame arrived, `count` of them since the last such observation. */
   | { readonly type: "malformed"; readonly subject: string; readonly reason: string; readonly count: number }
   /** The connection was lost, or is there again. */
-  | { readonly type: "connection"; readonly state: "connected" | "disconnected" | "closed"; readonly generation: number }
+  | {
+    readonly type: "connection";
+    readonly state: "connected" | "disconnected" | "closed";
+    readonly generation: number;
+  }
   /** A node came, changed or went. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
   /** Something that should not happen went wrong in the background; the app goes on. */
@@ -48,17 +58,21 @@ export function logTo(logger: Logger, node: string): Observer {
       case "fault":
         return logger.error(`${at} ${seen.during} failed`, seen.error);
       case "malformed":
-        return logger.warn(`${at} dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`);
+        return logger.warn(
+          `${at} dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`,
+        );
       case "connection":
-        return seen.state === "connected"
-          ? logger.info(`${at} connected to the network`)
-          : logger.warn(`${at} ${seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting"}`);
+        return seen.state === "connected" ? logger.info(`${at} connected to the network`) : logger.warn(
+          `${at} ${seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting"}`,
+        );
       case "gone":
         return logger.info(`${at} process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`);
       case "node":
         return logger.info(`${at} node ${seen.node}: ${seen.change}`);
       case "retry":
-        return logger.debug(`${at} ${seen.contract} goes on from ${seen.node} (${seen.reason}), attempt ${seen.attempt}`);
+        return logger.debug(
+          `${at} ${seen.contract} goes on from ${seen.node} (${seen.reason}), attempt ${seen.attempt}`,
+        );
       case "bounce":
         return logger.debug(`${at} nobody there at ${seen.endpoint}`);
     }

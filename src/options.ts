@@ -69,13 +69,17 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
 /** Throws for send options that are none. */
 export function checkSendOptions(at: string, options: SendOptions): void {
   for (const key of Object.keys(options)) {
-    if (!SEND_OPTIONS.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...SEND_OPTIONS].join(", ")}`);
+    if (!SEND_OPTIONS.has(key)) {
+      throw new TypeError(`${at}: unknown option ${key}; it takes ${[...SEND_OPTIONS].join(", ")}`);
+    }
   }
   const { id, key, node, route, signal, headers } = options;
   if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
     throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
   }
-  if (key !== undefined && typeof key !== "string") throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
+  if (key !== undefined && typeof key !== "string") {
+    throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
+  }
   if (node !== undefined) checkToken(`${at}: node`, node);
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(at, options);

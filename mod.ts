@@ -1,0 +1,63 @@
+/**
+ * Catga: commands, queries and events with types, in one process or over a cluster. Without a NATS address everything
+ * runs in memory; with one the same program becomes a node, messages find a node that handles them, and failures move to
+ * another.
+ *
+ * @example
+ * ```ts
+ * import { catga, command, fail } from "@catga/catga";
+ *
+ * const CreateOrder = command<{ sku: string; qty: number }, { orderId: string }>("CreateOrder");
+ * const createOrder = CreateOrder.handle(({ sku, qty }) =>
+ *   qty < 1 ? fail("BAD_QUANTITY", `cannot order ${qty} of ${sku}`) : { orderId: crypto.randomUUID() }
+ * );
+ *
+ * await using app = await catga({ handlers: createOrder });
+ * const result = await app.send(CreateOrder, { sku: "tea", qty: 2 });
+ * if (result.ok) console.log(result.value.orderId);
+ * else console.error(result.error.code, result.error.message);
+ * ```
+ *
+ * @module
+ */
+export { catga, type CatgaOptions, MemoryNetwork } from "./src/catga.ts";
+export type {
+  ConnectionOptions,
+  MemoryConnection,
+  MemoryConnectOptions,
+  MemoryNetworkOptions,
+  NatsConnection,
+} from "./src/catga.ts";
+export type { Catga, DrainOptions } from "./src/app.ts";
+export type { Behavior, BehaviorMessage } from "./src/behavior.ts";
+export type { Clock, Random, Timer } from "./src/clock.ts";
+export { command, event, query } from "./src/contract.ts";
+export type {
+  AnyContract,
+  Command,
+  CommandOptions,
+  Contract,
+  ContractOptions,
+  EventContract,
+  EventOptions,
+  Handler,
+  HandlerBody,
+  HandlerModule,
+  HandlerOptions,
+  Handlers,
+  InputOf,
+  Kind,
+  OutputOf,
+  Query,
+  QueryOptions,
+  RequestContract,
+} from "./src/contract.ts";
+export type { Context } from "./src/context.ts";
+export { CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
+export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/node_info.ts";
+export type { Logger } from "./src/observer.ts";
+export type { SendOptions } from "./src/options.ts";
+export { fail, unwrap } from "./src/result.ts";
+export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
+export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
+export type { Args, BroadcastResult, Sender } from "./src/sender.ts";

@@ -1,0 +1,261 @@
+/** The composition root: from options to a running app. The only file that knows both backends. */
+import { hostname } from "node:os";
+import { App, type Catga } from "./app.ts";
+import type { Behavior } from "./behavior.ts";
+import { type Clock, type Random, systemClock, systemRandom, token } from "./clock.ts";
+import { Cluster } from "./cluster/cluster.ts";
+import { PROTOCOL } from "./cluster/frame.ts";
+import { freeze } from "./cluster/node_record.ts";
+import type { Handlers } from "./contract.ts";
+import { CatgaError } from "./error.ts";
+import type { KeyValueStore } from "./kv_store.ts";
+import { Mediator } from "./mediator.ts";
+import { MemoryNetwork } from "./memory/network.ts";
+import type { NodeInfo, Route } from "./node_info.ts";
+import { consoleWarnings, type Logger, logTo, type Observer } from "./observer.ts";
+import {
+  checkInteger,
+  checkNumber,
+  checkRoute,
+  checkStrings,
+  checkTimes,
+  checkToken,
+  MAX_TIMEOUT,
+  show,
+} from "./options.ts";
+import { collect } from "./registry.ts";
+import { onSignals } from "./signals.ts";
+import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
+import type { Transport } from "./transport.ts";
+import { VERSION } from "./version.ts";
+
+export { MemoryNetwork };
+export type { ConnectionOptions, NatsConnection };
+export type { MemoryConnection, MemoryConnectOptions, MemoryNetworkOptions } from "./memory/network.ts";
+
+/** Options of {@link catga}. All of them may be left out. */
+export interface CatgaOptions {
+  /** A module namespace (`import * as orders`), a handler, or an array of these; none. */
+  handlers?: Handlers;
+  /** A NATS URL, URLs, nats.js options, or an open connection, which is then never closed here; none: in memory. */
+  nats?: string | readonly string[] | ConnectionOptions | NatsConnection;
+  /** A network in memory: several apps of one process as one cluster, for tests; none. */
+  network?: MemoryNetwork;
+  /** Keeps applications apart on one NATS: letters, digits, `-` and `_`; `"default"`. */
+  namespace?: string;
+  /** What this node is a replica of, an event reaches each service once; `"app"`. */
+  service?: string;
+  /** This node's id, unique in the namespace; random. */
+  id?: string;
+  /** What others see of it; the `host` and its `address` are added. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
+  transport?: "deno" | "node";
+  /** SIGTERM and SIGINT drain, then the process ends as it would have; `false`. */
+  signals?: boolean;
+  /** How long a send may take, retries included, in ms; 30,000. */
+  timeout?: number;
+  /** How many further attempts after the first; 3. */
+  retries?: number;
+  /** How a node is picked; `"round-robin"`. */
+  route?: Route;
+  /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
+  heartbeat?: number;
+  /** Wrapped around every handler, outermost first; none. */
+  behaviors?: readonly Behavior[];
+  /** Where it logs to; warnings and errors to the console. */
+  logger?: Logger;
+  /** On how many servers the shared state is kept, 1 to 5; 1. */
+  replicas?: number;
+}
+
+/**
+ * Starts a node. Resolves when it has joined the cluster and knows the others; with neither `nats` nor `network` at once.
+ *
+ * Throws `TypeError` or `RangeError` for options that are none, before anything is opened. Rejects with a `CatgaError`:
+ * `UNAVAILABLE` when the server cannot be reached, is older than 2.11, or has no JetStream; `BUCKET_MISMATCH` when the
+ * membership's bucket has other settings; `ID_TAKEN` when the id belongs to another live process.
+ *
+ * @example
+ * ```ts
+ * import { catga, command } from "@catga/catga";
+ *
+ * const Greet = command<{ name: string }, string>("Greet");
+ * await using app = await catga({ handlers: Greet.handle(({ name }) => `hello ${name}`) });
+ * const result = await app.send(Greet, { name: "tea" });
+ * console.log(result.ok && result.value); // hello tea
+ * ```
+ */
+export async function catga(options: CatgaOptions = {}): Promise<Catga> {
+  check(options);
+  const registrations = collect(options.handlers);
+  const { logger = consoleWarnings, namespace = "default", heartbeat = 30_000, replicas = 1 } = options;
+  const random = options.network?.random ?? systemRandom();
+  const id = options.id ?? token(random, 10);
+  const observer = logTo(logger, id);
+  const mediator = new Mediator(registrations, options.behaviors ?? [], observer);
+  const link = await open(options, id, observer, logger);
+  try {
+    const info = describe(options, id, token(random, 12), mediator.names, link);
+    const app = new App({
+      self: info,
+      clock: link.clock,
+      mediator,
+      observer,
+      timeout: options.timeout ?? 30_000,
+      retries: options.retries ?? 3,
+      route: options.route ?? "round-robin",
+    }, release);
+    const { transport, store } = link;
+    if (transport !== undefined && store !== undefined) {
+      const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
+      const events = mediator.events.map(({ name }) => name);
+      const cluster = new Cluster({ app, transport, namespace, info, events, observer, heartbeat }, bucket);
+      app.join(cluster);
+      await cluster.join();
+      transport.onStatus(({ state, error }) => {
+        if (state === "closed") {
+          app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
+        }
+      });
+    }
+    const offSignals = options.signals ? onSignals(() => app.drain()) : undefined;
+    async function release(): Promise<void> {
+      offSignals?.();
+      await link.close();
+    }
+    // App is typed for any contract; what a contract promises is checked where Catga is used
+    return app as unknown as Catga;
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+/** A way to the others, or none. */
+interface Link {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport?: Transport;
+  readonly store?: KeyValueStore;
+  close(): Promise<void>;
+}
+
+async function open(options: CatgaOptions, id: string, observer: Observer, logger: Logger): Promise<Link> {
+  const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
+  if (options.nats !== undefined) {
+    const { openNats } = await import("./nats/open.ts");
+    const onNotice = (notice: string) => logger.info(`catga ${id}: ${notice}`);
+    const { transport, store } = await openNats(options.nats, {
+      name: `catga ${id}`,
+      transport: options.transport,
+      onError,
+      onNotice,
+    });
+    return { clock: transport.clock, random: transport.random, transport, store, close: () => transport.close() };
+  }
+  if (options.network !== undefined) {
+    const transport = options.network.connect({ onError });
+    return {
+      clock: transport.clock,
+      random: transport.random,
+      transport,
+      store: transport.store,
+      close: () => transport.close(),
+    };
+  }
+  return { clock: systemClock, random: systemRandom(), close: () => Promise.resolve() };
+}
+
+function describe(options: CatgaOptions, id: string, nonce: string, handles: readonly string[], link: Link): NodeInfo {
+  const server = link.transport?.server;
+  const address = server?.clientAddress;
+  return freeze({
+    id,
+    endpoint: `${id}.${nonce}`,
+    service: options.service ?? "app",
+    handles,
+    startedAt: link.clock.now(),
+    lastSeen: link.clock.now(),
+    metadata: { host: hostname(), ...(address === undefined ? {} : { address }), ...options.metadata },
+    load: { inFlight: 0, queued: 0 },
+    server: server?.id ?? "",
+    protocol: PROTOCOL,
+    version: VERSION,
+  });
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
+  "handlers",
+  "nats",
+  "network",
+  "namespace",
+  "service",
+  "id",
+  "metadata",
+  "transport",
+  "signals",
+  "timeout",
+  "retries",
+  "route",
+  "heartbeat",
+  "behaviors",
+  "logger",
+  "replicas",
+]);
+
+/** Throws for options that are none. */
+function check(options: CatgaOptions): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`catga takes an object of options; got ${show(options)}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (!OPTIONS.has(key)) throw new TypeError(`catga: unknown option ${key}; it takes ${[...OPTIONS].join(", ")}`);
+  }
+  const {
+    nats,
+    network,
+    namespace,
+    service,
+    id,
+    metadata,
+    transport,
+    signals,
+    route,
+    heartbeat,
+    behaviors,
+    logger,
+    replicas,
+  } = options;
+  if (nats !== undefined && network !== undefined) {
+    throw new TypeError("nats and network exclude each other: give one of them");
+  }
+  if (network !== undefined && !(network instanceof MemoryNetwork)) {
+    throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
+  }
+  if (namespace !== undefined) checkToken("namespace", namespace);
+  if (service !== undefined) checkToken("service", service);
+  if (id !== undefined) checkToken("id", id);
+  if (metadata !== undefined) checkStrings("metadata", metadata);
+  if (transport !== undefined && transport !== "deno" && transport !== "node") {
+    throw new TypeError(`transport must be "deno" or "node"; got ${show(transport)}`);
+  }
+  if (signals !== undefined && typeof signals !== "boolean") {
+    throw new TypeError(`signals must be true or false; got ${show(signals)}`);
+  }
+  checkTimes("catga", options);
+  if (route !== undefined) checkRoute("route", route);
+  if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
+  if (
+    behaviors !== undefined &&
+    !(Array.isArray(behaviors) && behaviors.every((behavior) => typeof behavior === "function"))
+  ) {
+    throw new TypeError("behaviors must be an array of functions");
+  }
+  for (const level of logger === undefined ? [] : ["debug", "info", "warn", "error"] as const) {
+    if (typeof logger![level] !== "function") {
+      throw new TypeError(`logger.${level} must be a function; got ${show(logger![level])}`);
+    }
+  }
+  if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
+}

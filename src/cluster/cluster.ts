@@ -1,0 +1,203 @@
+/** A node of a cluster: endpoint, membership, ring, router and events, wired. */
+import type { App } from "../app.ts";
+import type { CatgaError } from "../error.ts";
+import type { Bucket } from "../kv_store.ts";
+import type { NodeEvent, NodeInfo } from "../node_info.ts";
+import type { Observer } from "../observer.ts";
+import type { Remote, RemoteEvent, RemoteRequest } from "../remote.ts";
+import type { Result } from "../result.ts";
+import type { BroadcastResult } from "../sender.ts";
+import type { Transport } from "../transport.ts";
+import { Endpoint, MalformedCount } from "./endpoint.ts";
+import { EventChannel } from "./events.ts";
+import { nodeOf } from "./frame.ts";
+import { Membership } from "./membership.ts";
+import { freeze } from "./node_record.ts";
+import { Ring } from "./ring.ts";
+import { Router } from "./router.ts";
+
+/** What a node is made of. */
+export interface ClusterOptions {
+  readonly app: App;
+  readonly transport: Transport;
+  readonly namespace: string;
+  /** This node, but for what changes while it runs. */
+  readonly info: NodeInfo;
+  /** The names of the events that it has handlers for. */
+  readonly events: readonly string[];
+  readonly observer: Observer;
+  /** How long a membership record lives, in ms. */
+  readonly heartbeat: number;
+}
+
+/** A node of a cluster. */
+export class Cluster implements Remote {
+  readonly #options: ClusterOptions;
+  readonly #endpoint: Endpoint;
+  readonly #membership: Membership;
+  readonly #ring: Ring;
+  readonly #router: Router;
+  readonly #events: EventChannel;
+  readonly #probes: Map<string, (alive: boolean) => void> = new Map();
+  readonly #stop = new AbortController();
+
+  /** Subscribes at once; {@link Cluster.join} makes it known. `bucket`: the membership's, perhaps not open yet. */
+  constructor(options: ClusterOptions, bucket: Bucket) {
+    this.#options = options;
+    const { app, transport, namespace, observer, info, heartbeat } = options;
+    const { clock, random } = transport;
+    this.#endpoint = new Endpoint({
+      transport,
+      namespace,
+      endpoint: info.endpoint,
+      observer,
+      receive: (name, payload, timeout, envelope) => app.receive(name, payload, timeout, envelope),
+      load: () => [app.pending, 0],
+      heard: (endpoint, news) => {
+        if (news !== "silent") this.#probes.get(endpoint)?.(news === "alive");
+        this.#ring.heard(endpoint, news);
+      },
+      resumed: () => {
+        this.#router.resume();
+        this.#membership.resume();
+      },
+    });
+    const { service, endpoint } = info;
+    this.#events = new EventChannel({
+      transport,
+      namespace,
+      service,
+      endpoint,
+      observer,
+      malformed: new MalformedCount(transport, observer),
+      deliver: (name, payload, envelope) => app.deliver(name, payload, envelope),
+    });
+    for (const name of options.events) this.#events.subscribe(name);
+    this.#membership = new Membership({
+      bucket,
+      clock,
+      observer,
+      heartbeat,
+      self: () => this.self,
+      connected: () => this.#endpoint.connected,
+      probe: (endpoint) => this.#probe(endpoint),
+      changed: () => {
+        this.#router.refresh();
+        app.refresh();
+      },
+      evicted: (error: CatgaError) => app.fail(error),
+    });
+    this.#ring = new Ring({
+      membership: this.#membership,
+      clock,
+      observer,
+      self: info.id,
+      connected: () => this.#endpoint.connected,
+      conclusive: () => !transport.server.clustered,
+      ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
+    });
+    this.#router = new Router({
+      app,
+      endpoint: this.#endpoint,
+      clock,
+      random,
+      observer,
+      members: () => this.#membership.members,
+    });
+  }
+
+  get self(): NodeInfo {
+    const { info, app, transport } = this.#options;
+    return freeze({
+      ...info,
+      lastSeen: transport.clock.now(),
+      load: { inFlight: app.pending, queued: 0 },
+      server: transport.server.id,
+    });
+  }
+
+  /** Registers this node and reads the others. */
+  async join(): Promise<void> {
+    await this.#membership.join();
+    this.#ring.start();
+  }
+
+  nodes(): readonly NodeInfo[] {
+    const { id } = this.#options.info;
+    return this.#membership.members.map(({ info }) => info.id === id ? this.self : info);
+  }
+
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+    const events: NodeEvent[] = [];
+    let wake = () => {};
+    const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    const off = this.#membership.watch((event) => {
+      events.push(event);
+      wake();
+    });
+    const onStop = () => wake();
+    stop.addEventListener("abort", onStop);
+    return (async function* () {
+      try {
+        while (!stop.aborted) {
+          if (events.length > 0) yield events.shift()!;
+          else await new Promise<void>((resolve) => wake = resolve);
+        }
+      } finally {
+        off();
+        stop.removeEventListener("abort", onStop);
+      }
+    })();
+  }
+
+  alone(name: string): boolean {
+    return this.#router.alone(name);
+  }
+
+  request(request: RemoteRequest): Promise<Result<unknown>> {
+    return this.#router.request(request);
+  }
+
+  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+    return this.#router.broadcast(request);
+  }
+
+  publish(event: RemoteEvent): Result<void> {
+    return this.#events.publish(event);
+  }
+
+  async leave(): Promise<void> {
+    this.#ring.stop();
+    try {
+      await this.#membership.leave();
+    } catch (error) {
+      // the record expires by itself, or the ring finds that nobody is there
+      this.#options.observer({ type: "fault", during: "leaving the membership", error });
+    }
+    await this.#events.close();
+    this.#endpoint.refuse();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#endpoint.close();
+  }
+
+  /** Whether somebody is at an endpoint; `undefined` when neither an answer nor a bounce comes in time. */
+  #probe(endpoint: string): Promise<boolean | undefined> {
+    const { clock } = this.#options.transport;
+    return new Promise((resolve) => {
+      const timer = clock.after(PROBE, () => done(undefined));
+      const done = (alive: boolean | undefined) => {
+        timer.cancel();
+        this.#probes.delete(endpoint);
+        resolve(alive);
+      };
+      this.#probes.set(endpoint, done);
+      this.#endpoint.peer(endpoint).ping();
+    });
+  }
+}
+
+/** How long a process with our id may take to show that it is alive, in ms. */
+const PROBE = 1_000;

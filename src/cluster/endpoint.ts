@@ -1,0 +1,438 @@
+/**
+ * This process on the wire: takes frames in and lets frames out, runs what others request, and finds out what became of
+ * its own requests: an answer, a bounce, or a process that is gone with them in hand.
+ */
+import { nextTick } from "node:process";
+import type { Receipt } from "../app.ts";
+import type { Envelope } from "../context.ts";
+import { CatgaError } from "../error.ts";
+import type { Observer } from "../observer.ts";
+import type { Result } from "../result.ts";
+import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
+import type { Call } from "./call.ts";
+import {
+  type Frame,
+  isEndpoint,
+  type Item,
+  Malformed,
+  PROTOCOL,
+  readError,
+  readFrame,
+  type WireMeta,
+} from "./frame.ts";
+import { Peer, type PeerHost, type RunningFrame } from "./peer.ts";
+
+/** What an endpoint needs of the app. */
+export interface EndpointOptions {
+  readonly transport: Transport;
+  readonly namespace: string;
+  /** `<id>.<nonce>`. */
+  readonly endpoint: string;
+  readonly observer: Observer;
+  /** Runs a request from the wire; `undefined` when there is no handler. */
+  receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
+  /** Handlers running and requests queued, for pongs. */
+  load(): readonly [number, number];
+  /** What is heard of other processes. */
+  heard(endpoint: string, news: "alive" | "bounced" | "silent"): void;
+  /** The connection is there again. */
+  resumed(): void;
+}
+
+/** This process on the wire. */
+export class Endpoint implements PeerHost {
+  readonly endpoint: string;
+  /** Grows by one when a turn's frames leave: sends of the same turn see the same number. */
+  turn = 0;
+  readonly #options: EndpointOptions;
+  readonly #transport: Transport;
+  readonly #peers: Map<string, Peer> = new Map();
+  readonly #bySlot: Map<number, Peer> = new Map();
+  #slots = 0;
+  /** Peers have been forgotten: a new one may be an old one. */
+  #forgot = false;
+  #dirty: Peer[] = [];
+  #watching = false;
+  #refusing = false;
+  #closed = false;
+  readonly #malformed: MalformedCount;
+  readonly #bouncePrefix: string;
+  readonly #inbox: string;
+  #subscriptions: Subscription[] = [];
+  readonly #offStatus: () => void;
+
+  /** Subscribes at once. */
+  constructor(options: EndpointOptions) {
+    const { transport, namespace, endpoint, observer } = options;
+    this.#options = options;
+    this.#transport = transport;
+    this.endpoint = endpoint;
+    this.#inbox = `catga.${namespace}.node.${endpoint}.`;
+    this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
+    this.#malformed = new MalformedCount(transport, observer);
+    this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
+    this.#subscriptions = [
+      transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
+      transport.subscribe(`${this.#bouncePrefix}>`, {}, (message) => this.#onBounce(message)),
+    ];
+  }
+
+  get connected(): boolean {
+    return this.#transport.status.state === "connected";
+  }
+
+  get frameLimit(): number {
+    // a code unit is at most 3 bytes of UTF-8
+    return Math.min(FRAME_LENGTH, Math.floor(this.#transport.maxPayload / 3) - FRAME_OVERHEAD);
+  }
+
+  /** The largest payload or answer that fits into a frame, in bytes. */
+  get payloadLimit(): number {
+    return this.#transport.maxPayload - FRAME_OVERHEAD;
+  }
+
+  now(): number {
+    return this.#transport.clock.monotonic();
+  }
+
+  fault(during: string, error: unknown): void {
+    this.#options.observer({ type: "fault", during, error });
+  }
+
+  /** The other process of this name. */
+  peer(endpoint: string): Peer {
+    const known = this.#peers.get(endpoint);
+    if (known !== undefined) return known;
+    if (this.#peers.size >= MAX_PEERS) this.#forget();
+    const peer = new Peer(this, endpoint, this.#slots++, this.#forgot);
+    this.#peers.set(endpoint, peer);
+    this.#bySlot.set(peer.slot, peer);
+    return peer;
+  }
+
+  /** Sends a request; the call's owner hears what becomes of it. */
+  send(call: Call, peer: Peer): void {
+    peer.request(call, Math.max(1, call.due - this.now()));
+    if (!this.#watching) this.#watch();
+  }
+
+  dirty(peer: Peer): void {
+    if (this.#dirty.push(peer) === 1) nextTick(this.#flush);
+  }
+
+  publish(peer: Peer, seq: number, items: string): void {
+    const { clock } = this.#transport;
+    const subject = `${this.#inboxOf(peer.endpoint)}${this.endpoint}`;
+    const text = "[1," + seq + "," + clock.now() + items + "]";
+    this.#transport.publish(subject, text, { reply: this.#bouncePrefix + peer.slot + "." + seq });
+  }
+
+  /** From now on requests are refused with `DRAINING`. */
+  refuse(): void {
+    this.#refusing = true;
+  }
+
+  /** Lets go everything that waits to leave, and ends the subscriptions. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#refusing = true;
+    this.#flush();
+    this.#offStatus();
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+    this.#flush();
+    this.#malformed.report();
+  }
+
+  #inboxOf(endpoint: string): string {
+    return `catga.${this.#options.namespace}.node.${endpoint}.`;
+  }
+
+  readonly #flush = (): void => {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    this.turn++;
+    for (const peer of dirty) peer.flush();
+  };
+
+  #onStatus({ state, generation }: TransportStatus): void {
+    this.#options.observer({ type: "connection", state, generation });
+    if (state !== "connected") return;
+    for (const peer of this.#peers.values()) {
+      peer.resume();
+      // what left before the cut may be lost: ask at once
+      if (peer.outstanding > 0) peer.ping();
+    }
+    this.#options.resumed();
+  }
+
+  #onMessage(message: TransportMessage): void {
+    if (message.noResponders) return;
+    const sender = message.subject.slice(this.#inbox.length);
+    if (!isEndpoint(sender)) return this.#malformed.add(message.subject, "the sender is no endpoint");
+    let frame: Frame;
+    try {
+      frame = readFrame(message.data);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.#malformed.add(message.subject, error.message);
+      if (error.version !== undefined) this.peer(sender).versions([PROTOCOL]);
+      return;
+    }
+    const peer = this.peer(sender);
+    const runs = peer.heard.take(frame.seq);
+    if (peer.heardAt < 0 || peer.pingedAt >= 0) this.#options.heard(sender, "alive");
+    peer.heardAt = this.now();
+    peer.pingedAt = -1;
+    let index = 0;
+    for (const item of frame.items) index = this.#onItem(peer, frame.seq, item, index, runs);
+  }
+
+  /** Gives the place of the frame's next request. */
+  #onItem(peer: Peer, seq: number, item: Item, index: number, runs: boolean): number {
+    switch (item[0]) {
+      case "q": {
+        const count = Math.max(1, item.length - 3);
+        if (runs) {
+          for (let i = 0; i < count; i++) {
+            this.#onRequest(peer, seq, index + i, item[1], item[2], item[3 + i]);
+          }
+        }
+        return index + count;
+      }
+      case "m":
+        if (runs) this.#onRequest(peer, seq, index, item[1], item[2], item[4], item[3]);
+        return index + 1;
+      case "r":
+        for (let i = 0; i < Math.max(1, item.length - 3); i++) {
+          const call = peer.find(item[1], item[2] + i);
+          if (call === undefined) continue;
+          peer.settle(call);
+          call.owner.answered(call, { ok: true, value: item[3 + i] });
+        }
+        return index;
+      case "e": {
+        const call = peer.find(item[1], item[2]);
+        if (call === undefined) return index;
+        peer.settle(call);
+        call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
+        return index;
+      }
+      case "n": {
+        const call = peer.find(item[1], item[2]);
+        const code = item[3];
+        if (call !== undefined) {
+          peer.refused(call, code === "OVERLOADED" || code === "DRAINING" || code === "NO_HANDLER" ? code : "LATE");
+        }
+        return index;
+      }
+      case "c": {
+        const ctx = peer.running.get(item[1])?.contexts[item[2]];
+        ctx?.abort(new CatgaError("CANCELLED", `the sender of ${ctx.contract.kind} ${ctx.contract.name} gave up`));
+        return index;
+      }
+      case "p":
+        peer.pong(item[1], this.#options.load());
+        return index;
+      case "o":
+        peer.load = item[4][0] + item[4][1];
+        this.#onPong(peer, item[2], item[3]);
+        return index;
+      case "v":
+        this.fault(
+          `talking to ${peer.endpoint}`,
+          new Error(
+            `it speaks protocol version(s) ${
+              item.slice(1).join(", ")
+            }, this node ${PROTOCOL}: run the same version of Catga`,
+          ),
+        );
+        return index;
+    }
+  }
+
+  #onRequest(
+    peer: Peer,
+    seq: number,
+    index: number,
+    name: string,
+    ttl: number,
+    payload: unknown,
+    meta?: WireMeta,
+  ): void {
+    if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
+    if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
+    const receipt = this.#options.receive(name, payload, Math.min(ttl, MAX_TTL), envelope(peer, seq, index, meta));
+    if (receipt === undefined) return peer.refuse(seq, index, "NO_HANDLER");
+    const { ctx, result } = receipt;
+    if (!(result instanceof Promise)) return this.#answer(peer, seq, index, name, result);
+    let running = peer.running.get(seq);
+    if (running === undefined) peer.running.add(running = { seq, contexts: [], open: 0 });
+    const frame: RunningFrame = running;
+    frame.contexts[index] = ctx;
+    frame.open++;
+    ctx.run(result, (ended) => {
+      frame.contexts[index] = undefined;
+      if (--frame.open === 0) peer.running.delete(seq);
+      this.#answer(peer, seq, index, name, ended);
+    });
+  }
+
+  #answer(peer: Peer, seq: number, index: number, name: string, result: Result<unknown>): void {
+    if (!result.ok) return peer.failure(seq, index, result.error);
+    const { value } = result;
+    if (value === undefined) return peer.answer(seq, index, undefined);
+    let text: string | undefined;
+    try {
+      text = JSON.stringify(value);
+    } catch (error) {
+      return this.#refuseAnswer(
+        peer,
+        seq,
+        index,
+        "INVALID_RESPONSE",
+        `the answer of ${name} cannot be encoded as JSON`,
+        error,
+      );
+    }
+    if (text === undefined) {
+      const reason = `the answer of ${name} cannot be encoded as JSON: it is a ${typeof value}`;
+      return this.#refuseAnswer(peer, seq, index, "INVALID_RESPONSE", reason);
+    }
+    if (text.length * 3 > this.payloadLimit) {
+      const size = byteLength(text);
+      if (size > this.payloadLimit) {
+        const reason = `the answer of ${name} is ${size} bytes; the server takes ${this.payloadLimit} at most`;
+        return this.#refuseAnswer(peer, seq, index, "TOO_LARGE", reason);
+      }
+    }
+    peer.answer(seq, index, text);
+  }
+
+  #refuseAnswer(
+    peer: Peer,
+    seq: number,
+    index: number,
+    code: "INVALID_RESPONSE" | "TOO_LARGE",
+    message: string,
+    cause?: unknown,
+  ) {
+    const error = new CatgaError(code, message, { cause });
+    this.fault("answering", error);
+    peer.failure(seq, index, error);
+  }
+
+  /** What the other process has not heard of the frames before its pong will never run there. */
+  #onPong(peer: Peer, upTo: number, missing: readonly number[]): void {
+    if (peer.sent.size === 0) return;
+    for (let i = 0; i < missing.length; i += 2) {
+      for (const { seq } of peer.sent.values()) {
+        if (seq >= missing[i] && seq <= missing[i + 1] && seq <= upTo) peer.undeliver(seq, "LOST");
+      }
+    }
+  }
+
+  /** Nobody subscribes to the target of that frame: it reached nobody, and the process, or its connection, is not there. */
+  #onBounce(message: TransportMessage): void {
+    // anybody may publish here; only the server's own news counts
+    if (!message.noResponders || message.data.length > 0) return;
+    const [slot, seq] = message.subject.slice(this.#bouncePrefix.length).split(".").map(Number);
+    const peer = this.#bySlot.get(slot);
+    if (peer === undefined || !Number.isSafeInteger(seq)) return;
+    const { observer, heard } = this.#options;
+    observer({ type: "bounce", endpoint: peer.endpoint });
+    heard(peer.endpoint, "bounced");
+    peer.pingedAt = -1;
+    peer.undeliver(seq, "BOUNCED");
+    // with several servers it says only "not seen from here"; what was delivered may still be answered
+    if (this.#transport.server.clustered) return;
+    const inHand = peer.lose(seq);
+    if (inHand > 0) observer({ type: "gone", endpoint: peer.endpoint, inHand });
+  }
+
+  /** Asks processes that have owed an answer for a while whether they are there; runs only while answers are owed. */
+  #watch(): void {
+    this.#watching = true;
+    this.#transport.clock.after(WATCH, () => {
+      if (this.#closed) return;
+      const now = this.now();
+      let owed = false;
+      for (const peer of this.#peers.values()) {
+        if (peer.outstanding === 0) continue;
+        owed = true;
+        if (!this.connected) continue;
+        if (peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.heard(peer.endpoint, "silent");
+        if (now - peer.lastPingAt < PING_EVERY) continue;
+        if (peer.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
+      }
+      if (owed) this.#watch();
+      else this.#watching = false;
+    }, { background: true });
+  }
+
+  /** Forgets peers with nothing under way, half of the longest unheard: forged senders must not fill the memory. */
+  #forget(): void {
+    const idle = [...this.#peers.values()].filter((peer) => peer.idle).sort((a, b) => a.heardAt - b.heardAt);
+    for (const peer of idle.slice(0, MAX_PEERS / 2)) {
+      this.#peers.delete(peer.endpoint);
+      this.#bySlot.delete(peer.slot);
+      this.#forgot = true;
+    }
+  }
+}
+
+/** Counts bytes that were no frames, and tells of them once a minute at most. */
+export class MalformedCount {
+  readonly #transport: Transport;
+  readonly #observer: Observer;
+  #count = 0;
+  #told = -Infinity;
+  #last = { subject: "", reason: "" };
+
+  constructor(transport: Transport, observer: Observer) {
+    this.#transport = transport;
+    this.#observer = observer;
+  }
+
+  add(subject: string, reason: string): void {
+    this.#count++;
+    this.#last = { subject: subject.slice(0, 200), reason };
+    if (this.#transport.clock.monotonic() - this.#told >= 60_000) this.report();
+  }
+
+  /** Tells of those that have come since the last time. */
+  report(): void {
+    if (this.#count === 0) return;
+    this.#told = this.#transport.clock.monotonic();
+    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
+    this.#count = 0;
+  }
+}
+
+/** The size of a text on the wire, in bytes. */
+export function byteLength(text: string): number {
+  return encoder.encode(text).length;
+}
+
+const encoder = new TextEncoder();
+
+const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
+const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
+const MAX_PEERS = 4_096;
+const MAX_TTL = 2_147_483_647;
+const WATCH = 50; // ms between looks
+const OWED = 50; // ms without an answer before the first ping
+const PING_EVERY = 100; // ms
+const SILENT = 500; // ms without an answer to a ping before a process is suspect
+
+function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {
+  const call = `${peer.endpoint}.${seq}.${index}`;
+  return {
+    call,
+    id: meta?.id ?? call,
+    attempt: Math.max(1, meta?.attempt ?? 1),
+    correlation: meta?.correlation,
+    causation: meta?.causation,
+    ancestry: meta?.ancestry ?? [],
+    headers: Object.freeze(Object.assign(Object.create(null), meta?.headers)),
+  };
+}

@@ -1,0 +1,175 @@
+/**
+ * Events on the wire: those of one name and one meta that are published in one turn of the event loop travel as one
+ * message. A service's nodes share a queue group, so that one of them gets it.
+ */
+import { nextTick } from "node:process";
+import type { Envelope } from "../context.ts";
+import { CatgaError } from "../error.ts";
+import type { Observer } from "../observer.ts";
+import type { Meta, RemoteEvent } from "../remote.ts";
+import type { Result } from "../result.ts";
+import type { Subscription, Transport, TransportMessage } from "../transport.ts";
+import { byteLength, type MalformedCount } from "./endpoint.ts";
+import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
+
+/** What the channel needs of the app. */
+export interface EventChannelOptions {
+  readonly transport: Transport;
+  readonly namespace: string;
+  readonly service: string;
+  /** `<id>.<nonce>`. */
+  readonly endpoint: string;
+  readonly observer: Observer;
+  readonly malformed: MalformedCount;
+  /** Runs the handlers of an event; `envelope` makes one for each of them. */
+  deliver(name: string, payload: unknown, envelope: () => Envelope): void;
+}
+
+/** Events of one name and one meta that leave together. */
+interface Batch {
+  readonly name: string;
+  readonly meta: Meta | undefined;
+  text: string;
+  count: number;
+}
+
+/** Publishes and takes the events of one node. */
+export class EventChannel {
+  readonly #options: EventChannelOptions;
+  readonly #batches: Map<string, Batch> = new Map();
+  readonly #subscriptions: Subscription[] = [];
+  #seq = 0;
+  #runs = 0;
+
+  constructor(options: EventChannelOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the events of this name from now on. */
+  subscribe(name: string): void {
+    const { transport, service } = this.#options;
+    const onMessage = (message: TransportMessage) => this.#onMessage(name, message);
+    this.#subscriptions.push(transport.subscribe(this.#subject(name), { queue: service }, onMessage));
+  }
+
+  /** Puts an event into this turn's batch. */
+  publish({ contract, payload, meta }: RemoteEvent): Result<void> {
+    const { transport } = this.#options;
+    if (transport.status.state !== "connected") {
+      return refused("UNAVAILABLE", `event ${contract.name} was not published: the network is not connected`, true);
+    }
+    let text: string | undefined;
+    try {
+      text = payload === undefined ? "" : JSON.stringify(payload);
+    } catch (error) {
+      return refused(
+        "INVALID_MESSAGE",
+        `the payload of ${contract.name} cannot be encoded as JSON: ${error}`,
+        false,
+        error,
+      );
+    }
+    if (text === undefined) {
+      return refused(
+        "INVALID_MESSAGE",
+        `the payload of ${contract.name} cannot be encoded as JSON: it is a ${typeof payload}`,
+      );
+    }
+    const metaText = meta === undefined ? "" : JSON.stringify(meta);
+    const limit = transport.maxPayload - FRAME_OVERHEAD;
+    const length = text.length + metaText.length;
+    const size = length * 3 > limit ? byteLength(text) + byteLength(metaText) : 0;
+    if (size > limit) {
+      return refused(
+        "TOO_LARGE",
+        `the payload of ${contract.name} is ${size} bytes; the server takes ${limit} at most`,
+      );
+    }
+    // an event without a payload, or with an id of its own, travels alone
+    const key = payload === undefined || meta?.id !== undefined
+      ? `${contract.name} #${++this.#runs}`
+      : `${contract.name} ${metaText}`;
+    let batch = this.#batches.get(key);
+    if (
+      batch !== undefined &&
+      (batch.count === MAX_EVENTS || (batch.text.length + text.length) * 3 > Math.min(FRAME_LENGTH, limit))
+    ) {
+      this.#batches.delete(key);
+      this.#leave(batch);
+      batch = undefined;
+    }
+    if (batch === undefined) {
+      batch = { name: contract.name, meta, text: "", count: 0 };
+      this.#batches.set(key, batch);
+      if (this.#batches.size === 1) nextTick(this.#flush);
+    }
+    if (payload !== undefined) batch.text += "," + text;
+    batch.count++;
+    return { ok: true, value: undefined };
+  }
+
+  /** Lets go what has gathered, and takes no more events; what has been taken is delivered. */
+  async close(): Promise<void> {
+    this.#flush();
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+  }
+
+  #subject(name: string): string {
+    return `catga.${this.#options.namespace}.event.${name}`;
+  }
+
+  readonly #flush = (): void => {
+    const batches = [...this.#batches.values()];
+    this.#batches.clear();
+    for (const batch of batches) this.#leave(batch);
+  };
+
+  #leave({ name, meta, text }: Batch): void {
+    const { transport, endpoint, observer } = this.#options;
+    const wire = JSON.stringify({ ...meta, seq: ++this.#seq });
+    try {
+      transport.publish(this.#subject(name), `[1,"${endpoint}",${transport.clock.now()},${wire}${text}]`);
+    } catch (error) {
+      observer({ type: "fault", during: `publishing ${name}`, error });
+    }
+  }
+
+  #onMessage(name: string, message: TransportMessage): void {
+    if (message.noResponders) return;
+    let frame: EventFrame;
+    try {
+      frame = readEventFrame(message.data);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return this.#options.malformed.add(message.subject, error.message);
+    }
+    const { sender, meta } = frame;
+    const payloads = frame.payloads.length === 0 ? [undefined] : frame.payloads;
+    const headers = Object.freeze(Object.assign(Object.create(null), meta.headers));
+    payloads.forEach((payload, index) => {
+      const id = meta.id ?? `${sender}.e${meta.seq}.${index}`;
+      this.#options.deliver(name, payload, () => ({
+        call: `${this.#options.endpoint}.e${++this.#runs}`,
+        id,
+        attempt: 1,
+        correlation: meta.correlation,
+        causation: meta.causation,
+        ancestry: [], // nobody awaits an event: whatever it waits for, its publisher does not
+        headers,
+      }));
+    });
+  }
+}
+
+const MAX_EVENTS = 64; // a queue group gives the whole batch to one node
+const FRAME_LENGTH = 192_000; // bytes at most, counted as 3 a code unit
+const FRAME_OVERHEAD = 2_048;
+
+function refused(
+  code: "UNAVAILABLE" | "INVALID_MESSAGE" | "TOO_LARGE",
+  message: string,
+  retryable = false,
+  cause?: unknown,
+): Result<void> {
+  return { ok: false, error: new CatgaError(code, message, { retryable, cause }) };
+}

@@ -1,0 +1,273 @@
+/**
+ * Who is there: a record per node in the store, watched by every node. A record lives for `heartbeat` and is refreshed at a
+ * third of it; a node that leaves deletes its own, and the ring (`ring.ts`) deletes that of a node that died.
+ */
+import type { Clock, Timer } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import type { Bucket, Change } from "../kv_store.ts";
+import type { NodeEvent, NodeInfo } from "../node_info.ts";
+import type { Observer } from "../observer.ts";
+import { PROTOCOL } from "./frame.ts";
+import { readRecord, writeRecord } from "./node_record.ts";
+
+/** What a membership is made of. */
+export interface MembershipOptions {
+  readonly bucket: Bucket;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** How long a record lives, in ms. */
+  readonly heartbeat: number;
+  /** This node as it is now. */
+  self(): NodeInfo;
+  /** Whether frames may leave. */
+  connected(): boolean;
+  /** Resolves with `false` when nobody is at that endpoint, `true` when it answers, `undefined` when neither shows. */
+  probe(endpoint: string): Promise<boolean | undefined>;
+  /** A node came, changed, went, or became suspect or trusted again. */
+  changed(): void;
+  /** Another process has this node's id: this one has to stop. */
+  evicted(error: CatgaError): void;
+}
+
+/** A node and what is thought of it. */
+export interface Member {
+  info: NodeInfo;
+  /** Of its record. */
+  revision: number;
+  /** It did not answer lately: when that began, by the monotonic clock; -1 while it is trusted. */
+  suspectSince: number;
+  readonly suspect: boolean;
+}
+
+/** The membership as this node sees it. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #members: Map<string, MemberState> = new Map();
+  readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
+  readonly #stop = new AbortController();
+  #sorted: readonly MemberState[] = [];
+  #revision = 0;
+  #joined = false;
+  #leaving = false;
+  #refreshing: Promise<void> | undefined;
+  #timer: Timer | undefined;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  /** All nodes, this one included once it has joined, sorted by id. */
+  get members(): readonly Member[] {
+    return this.#sorted;
+  }
+
+  /** The node behind an endpoint, when it is the process that the membership knows. */
+  find(endpoint: string): Member | undefined {
+    for (const member of this.#sorted) if (member.info.endpoint === endpoint) return member;
+    return undefined;
+  }
+
+  /** Calls back at every change until the answer is called. */
+  watch(onEvent: (event: NodeEvent) => void): () => void {
+    this.#watchers.add(onEvent);
+    return () => this.#watchers.delete(onEvent);
+  }
+
+  /** Registers this node and reads the others, side by side. Rejects with `ID_TAKEN` when its id belongs to a live process. */
+  async join(): Promise<void> {
+    const { bucket } = this.#options;
+    const registered = this.#register();
+    try {
+      await Promise.all([
+        bucket.watch("", (change) => this.#apply(change), { signal: this.#stop.signal }),
+        registered,
+      ]);
+    } catch (error) {
+      this.#stop.abort();
+      throw error;
+    }
+    this.#joined = true;
+    this.#put(this.#options.self(), this.#revision);
+    this.#beat();
+  }
+
+  /** Takes this node's record away; nothing writes it again. */
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    this.#timer?.cancel();
+    await this.#refreshing;
+    this.#stop.abort();
+    if (this.#joined && this.#options.connected()) {
+      await this.#options.bucket.delete(this.#options.self().id, { revision: this.#revision });
+    }
+    this.#remove(this.#options.self().id);
+    this.#watchers.clear();
+  }
+
+  /** A member is not to be trusted for now. */
+  suspect(member: Member): void {
+    if (member.suspect) return;
+    member.suspectSince = this.#options.clock.monotonic();
+    this.#options.observer({ type: "node", change: "suspect", node: member.info.id });
+    this.#options.changed();
+  }
+
+  /** It has shown that it is alive. */
+  trust(member: Member): void {
+    if (!member.suspect) return;
+    member.suspectSince = -1;
+    this.#options.observer({ type: "node", change: "alive", node: member.info.id });
+    this.#options.changed();
+  }
+
+  /** Takes the record of a node away that is gone, unless it has been written since. */
+  async bury(member: Member): Promise<void> {
+    const { info, revision } = member;
+    const gone = await this.#options.bucket.delete(info.id, { revision });
+    if (gone && this.#members.get(info.id)?.revision === revision) this.#remove(info.id);
+  }
+
+  /** The connection is there again: the record may have expired, or the store may be another one. */
+  resume(): void {
+    if (this.#joined) this.#refresh();
+  }
+
+  async #register(): Promise<void> {
+    const { bucket, self, heartbeat, probe } = this.#options;
+    const info = self();
+    const ttl = { ttl: heartbeat };
+    const revision = await bucket.create(info.id, writeRecord(info), ttl);
+    if (revision !== undefined) {
+      this.#revision = revision;
+      return;
+    }
+    const entry = await bucket.get(info.id);
+    if (entry === undefined) return await this.#register(); // it has just gone
+    const other = readRecord(info.id, entry.value);
+    if (typeof other !== "string") {
+      if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
+        this.#revision = entry.revision;
+        return;
+      }
+      const alive = await probe(other.endpoint);
+      if (alive !== false) throw taken(other, alive);
+    }
+    const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
+    if (taking === undefined) return await this.#register(); // somebody was faster: look again
+    this.#revision = taking;
+  }
+
+  #beat(): void {
+    const { clock, heartbeat } = this.#options;
+    if (this.#leaving) return;
+    this.#timer = clock.after(heartbeat / 3, () => {
+      this.#refresh();
+      this.#beat();
+    }, { background: true });
+  }
+
+  /** Writes the record again, one write at a time. */
+  #refresh(): void {
+    const { connected, observer } = this.#options;
+    if (this.#refreshing !== undefined || this.#leaving || !connected()) return;
+    this.#refreshing = this.#write().catch((error) => {
+      // the next beat tries again; a store that is away says so by itself
+      observer({ type: "fault", during: "refreshing this node's record", error });
+    }).finally(() => this.#refreshing = undefined);
+  }
+
+  async #write(): Promise<void> {
+    const { bucket, self, heartbeat, evicted } = this.#options;
+    const ttl = { ttl: heartbeat };
+    const record = () => writeRecord(self());
+    const { id, endpoint } = self();
+    let revision = await bucket.update(id, record(), this.#revision, ttl);
+    while (revision === undefined && !this.#leaving) {
+      const entry = await bucket.get(id);
+      if (entry === undefined) {
+        revision = await bucket.create(id, record(), ttl);
+        continue;
+      }
+      const other = readRecord(id, entry.value);
+      if (typeof other !== "string" && other.endpoint !== endpoint) return evicted(taken(other, true));
+      revision = await bucket.update(id, record(), entry.revision, ttl);
+    }
+    if (revision !== undefined) this.#revision = revision;
+  }
+
+  #apply(change: Change): void {
+    const { key } = change;
+    const own = key === this.#options.self().id;
+    if (change.type !== "put") {
+      if (!own) this.#remove(key);
+      else if (this.#joined && change.revision > this.#revision) this.#refresh(); // evicted by mistake
+      return;
+    }
+    const info = readRecord(key, change.value);
+    if (typeof info === "string") {
+      this.#options.observer({
+        type: "malformed",
+        subject: `${this.#options.bucket.name}/${key.slice(0, 80)}`,
+        reason: info,
+        count: 1,
+      });
+      return;
+    }
+    if (info.protocol !== PROTOCOL) return; // another version's node: nothing can be sent to it
+    if (own && info.endpoint !== this.#options.self().endpoint) {
+      if (this.#joined) this.#refresh(); // which finds out who it is
+      return;
+    }
+    this.#put(info, change.revision);
+  }
+
+  #put(info: NodeInfo, revision: number): void {
+    const known = this.#members.get(info.id);
+    if (known !== undefined && known.revision >= revision) return;
+    const member = new MemberState(info, revision);
+    // a suspect stays one until it shows that it is alive, and writing its record does
+    this.#members.set(info.id, member);
+    const same = known !== undefined && known.info.endpoint === info.endpoint;
+    this.#told(known === undefined ? "join" : "update", info, !same || known.suspect);
+  }
+
+  #remove(id: string): void {
+    const known = this.#members.get(id);
+    if (known === undefined) return;
+    this.#members.delete(id);
+    this.#told("leave", known.info, true);
+  }
+
+  #told(type: NodeEvent["type"], node: NodeInfo, loud: boolean): void {
+    this.#sorted = [...this.#members.values()].sort((a, b) => (a.info.id < b.info.id ? -1 : 1));
+    if (loud) this.#options.observer({ type: "node", change: type, node: node.id });
+    this.#options.changed();
+    for (const watcher of this.#watchers) watcher({ type, node });
+  }
+}
+
+class MemberState implements Member {
+  info: NodeInfo;
+  revision: number;
+  suspectSince = -1;
+
+  constructor(info: NodeInfo, revision: number) {
+    this.info = info;
+    this.revision = revision;
+  }
+
+  get suspect(): boolean {
+    return this.suspectSince >= 0;
+  }
+}
+
+function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {
+  const where = metadata.host === undefined ? "" : ` on host ${metadata.host}`;
+  const state = alive ? "which is alive" : "which does not answer, and may be frozen: its record expires by itself";
+  return new CatgaError(
+    "ID_TAKEN",
+    `the node id ${id} belongs to another process of this namespace (${endpoint}, service ${service}${where}), ${state}; ` +
+      `give every process an id of its own, or leave the id out`,
+    { details: { id, endpoint, service, metadata: { ...metadata } } },
+  );
+}

@@ -1,0 +1,314 @@
+/**
+ * Finds a node for every request, and another one when that fails before the request ran. What follows a failure is
+ * decided in `outcome.ts` alone.
+ */
+import { type App, cancelled, noHandler } from "../app.ts";
+import type { Clock, Random, Timer } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import { parseAnswer } from "../mediator.ts";
+import type { NodeInfo, Strategy } from "../node_info.ts";
+import type { Observer } from "../observer.ts";
+import { show } from "../options.ts";
+import type { RemoteRequest } from "../remote.ts";
+import type { Result } from "../result.ts";
+import type { BroadcastResult } from "../sender.ts";
+import { Call, type CallOwner, type RefusalCode } from "./call.ts";
+import { byteLength, type Endpoint } from "./endpoint.ts";
+import { type Failed, follow } from "./outcome.ts";
+import { type StrategyHost, strategyOf } from "./strategies.ts";
+
+/** What the router knows of a node. */
+export interface Candidate {
+  readonly info: NodeInfo;
+  /** It did not answer lately: others are preferred. */
+  readonly suspect: boolean;
+}
+
+/** What a router is made of. */
+export interface RouterOptions {
+  readonly app: App;
+  readonly endpoint: Endpoint;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  /** The nodes as the membership has them now, this one included. */
+  members(): readonly Candidate[];
+}
+
+/** The nodes that handle a contract. */
+interface Table {
+  /** All of them. */
+  readonly all: readonly NodeInfo[];
+  /** Those that are not suspect; all, when every one is. */
+  readonly preferred: readonly NodeInfo[];
+}
+
+/** Routes the requests of one node. */
+export class Router implements CallOwner {
+  readonly #options: RouterOptions;
+  readonly #host: StrategyHost;
+  #tables: Map<string, Table> = new Map();
+  readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
+  /** Calls that wait for the connection, in the order in which they came. */
+  readonly #held: Set<Call> = new Set();
+  /** Calls that wait for a node that handles them. */
+  readonly #homeless: Map<Call, Timer> = new Map();
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    const { random, endpoint } = options;
+    this.#host = {
+      random,
+      turn: () => endpoint.turn,
+      load: (node) => {
+        const peer = endpoint.peer(node.endpoint);
+        return peer.outstanding + Math.max(peer.load, peer.heardAt < 0 ? node.load.inFlight + node.load.queued : 0);
+      },
+    };
+  }
+
+  /** The membership has changed. */
+  refresh(): void {
+    const tables = new Map<string, { all: NodeInfo[]; preferred: NodeInfo[] }>();
+    for (const { info, suspect } of this.#options.members()) {
+      for (const name of info.handles) {
+        let table = tables.get(name);
+        if (table === undefined) tables.set(name, table = { all: [], preferred: [] });
+        table.all.push(info);
+        if (!suspect) table.preferred.push(info);
+      }
+    }
+    for (const table of tables.values()) if (table.preferred.length === 0) table.preferred = table.all;
+    this.#tables = tables;
+    for (const [call, timer] of this.#homeless) {
+      if (this.#candidates(call).length === 0) continue;
+      timer.cancel();
+      this.#homeless.delete(call);
+      this.#dispatch(call);
+    }
+  }
+
+  /** The connection is there again. */
+  resume(): void {
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const call of held) this.#dispatch(call);
+  }
+
+  /** Whether this node is the only one that handles a contract. */
+  alone(name: string): boolean {
+    const all = this.#tables.get(name)?.all;
+    return all === undefined || (all.length === 1 && all[0].id === this.#options.app.node);
+  }
+
+  /** Has a request handled by one node. Rejects only with what a user's strategy throws. */
+  request(request: RemoteRequest): Promise<Result<unknown>> {
+    const { app, clock } = this.#options;
+    return new Promise((resolve, reject) => {
+      const call = new Call(this, request, clock.monotonic() + request.timeout, resolve, reject);
+      app.pending++;
+      app.wheel.add(call);
+      if (request.signal !== undefined) {
+        call.onAbort = () => call.abort(cancelled(request.contract));
+        request.signal.addEventListener("abort", call.onAbort, { once: true });
+      }
+      request.parent?.adopt(call);
+      this.#dispatch(call);
+    });
+  }
+
+  /** Has it handled by every node that handles it: one attempt each, on that node and no other. */
+  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+    const all = this.#tables.get(request.contract.name)?.all ?? [];
+    const wanted = request.node === undefined ? all : all.filter(({ id }) => id === request.node);
+    return Promise.all(wanted.map(async ({ id }) => ({
+      node: id,
+      result: await this.request({ ...request, node: id, retries: 0 }),
+    })));
+  }
+
+  answered(call: Call, result: Result<unknown>): void {
+    if (call.request.contract.options.output === undefined) return this.#settle(call, result);
+    Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#settle(call, parsed));
+  }
+
+  undelivered(call: Call, code: RefusalCode, node: string): void {
+    this.#failed(call, { how: "undelivered", code }, node);
+  }
+
+  lost(call: Call, node: string): void {
+    this.#failed(call, { how: "lost" }, node);
+  }
+
+  held(call: Call): void {
+    if (this.#held.size < MAX_HELD) {
+      this.#held.add(call);
+      return;
+    }
+    const message = `the network is not connected, and ${MAX_HELD} requests wait for it already`;
+    this.#settle(call, { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) });
+  }
+
+  expired(call: Call): void {
+    this.#give(call, { how: "expired", left: call.peer !== undefined });
+  }
+
+  aborted(call: Call, reason: CatgaError): void {
+    this.#give(call, { how: "aborted", left: call.peer !== undefined, reason });
+  }
+
+  /** Sends it to a node, or lets it wait for one. */
+  #dispatch(call: Call): void {
+    if (call.done) return;
+    const { app, endpoint, clock } = this.#options;
+    const candidates = this.#candidates(call);
+    const chosen = candidates.length > 0 ? this.#choose(call, candidates) : undefined;
+    if (call.done) return;
+    if (chosen === undefined) return this.#wait(call);
+    if (chosen.id === app.node) {
+      // this node's own handler: the context there has the deadline, and hears of cancellation
+      app.wheel.delete(call);
+      const timeout = Math.max(1, call.due - clock.monotonic());
+      app.local({ ...call.request, timeout }, call.attempt).then((result) => this.#settle(call, result));
+      return;
+    }
+    const refused = call.encoded ? undefined : this.#encode(call);
+    if (refused !== undefined) this.#settle(call, refused);
+    else if (endpoint.connected) endpoint.send(call, endpoint.peer(chosen.endpoint));
+    else this.held(call);
+  }
+
+  #candidates({ request, failedOn }: Call): readonly NodeInfo[] {
+    const table = this.#tables.get(request.contract.name);
+    if (table === undefined) return [];
+    if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
+    const { app, endpoint } = this.#options;
+    if (!endpoint.connected) {
+      const own = table.all.filter(({ id }) => id === app.node);
+      if (own.length > 0) return own;
+    }
+    if (failedOn === undefined) return table.preferred;
+    const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
+    return untried.length > 0 ? untried : table.all.filter(({ id }) => !failedOn.has(id));
+  }
+
+  #choose(call: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
+    const { contract, route, key } = call.request;
+    if (candidates.length === 1 && typeof route === "string") return candidates[0];
+    let known = this.#strategies.get(contract.name);
+    if (known?.route !== route) {
+      known = { route, strategy: strategyOf(route, this.#host) };
+      this.#strategies.set(contract.name, known);
+    }
+    try {
+      const chosen = known!.strategy(candidates, {
+        ...(key === undefined ? {} : { key }),
+        self: this.#options.app.node,
+        attempt: call.attempt,
+      });
+      if (chosen === undefined || candidates.includes(chosen)) return chosen;
+      throw new TypeError(
+        `the strategy of ${contract.name} gave a node that is none of its candidates: ${show(chosen)}`,
+      );
+    } catch (error) {
+      if (this.#finish(call)) call.reject(error);
+      return undefined;
+    }
+  }
+
+  /** Encodes the payload; gives the failure when that cannot be. */
+  #encode(call: Call): Result<unknown> | undefined {
+    const { contract, payload, meta } = call.request;
+    const refuse = (code: "INVALID_MESSAGE" | "TOO_LARGE", message: string, cause?: unknown): Result<unknown> => ({
+      ok: false,
+      error: new CatgaError(code, message, { cause }),
+    });
+    if (payload !== undefined) {
+      try {
+        call.text = JSON.stringify(payload);
+      } catch (error) {
+        const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+        return refuse("INVALID_MESSAGE", `the payload of ${contract.name} cannot be encoded as JSON: ${why}`, error);
+      }
+      if (call.text === undefined) {
+        return refuse(
+          "INVALID_MESSAGE",
+          `the payload of ${contract.name} cannot be encoded as JSON: it is a ${typeof payload}`,
+        );
+      }
+    }
+    call.encoded = true;
+    const limit = this.#options.endpoint.payloadLimit;
+    const text = (call.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
+    const size = text.length * 3 > limit ? byteLength(text) : 0;
+    return size > limit
+      ? refuse("TOO_LARGE", `the payload of ${contract.name} is ${size} bytes; the server takes ${limit} at most`)
+      : undefined;
+  }
+
+  /** No node handles it, now: the membership has its chance. */
+  #wait(call: Call): void {
+    const { clock } = this.#options;
+    const timer = clock.after(NO_HANDLER_WAIT, () => {
+      const { contract, node } = call.request;
+      this.#settle(call, noHandler(contract, node));
+    });
+    this.#homeless.set(call, timer);
+  }
+
+  #failed(call: Call, failed: Failed, node: string): void {
+    if (call.done) return;
+    const { observer, clock, random } = this.#options;
+    const { contract, retries } = call.request;
+    const next = follow(contract, failed, retries + 1 - call.attempt, node);
+    if (next !== "again") return this.#settle(call, { ok: false, error: next });
+    call.attempt++;
+    const reason = failed.how === "undelivered" ? failed.code : failed.how;
+    observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt });
+    (call.failedOn ??= new Set()).add(node);
+    if (call.request.node === undefined && this.#candidates(call).length > 0) return this.#dispatch(call);
+    // every node has failed: all of them have another chance, after exponential backoff with full jitter
+    call.failedOn = undefined;
+    const backoff = random() * Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2));
+    clock.after(backoff, () => this.#dispatch(call));
+  }
+
+  /** The caller is not to wait any longer. */
+  #give(call: Call, failed: Failed): void {
+    const { peer } = call;
+    if (peer !== undefined) {
+      if (failed.how === "aborted") peer.cancel(call);
+      peer.settle(call);
+    }
+    const error = follow(call.request.contract, failed, 0, peer?.node ?? "");
+    if (error !== "again") this.#settle(call, { ok: false, error });
+  }
+
+  #settle(call: Call, result: Result<unknown>): void {
+    if (this.#finish(call)) call.resolve(result);
+  }
+
+  /** `false` when it has ended already. */
+  #finish(call: Call): boolean {
+    if (call.done) return false;
+    call.done = true;
+    const { app } = this.#options;
+    app.wheel.delete(call);
+    this.#held.delete(call);
+    const timer = this.#homeless.size === 0 ? undefined : this.#homeless.get(call);
+    if (timer !== undefined) {
+      timer.cancel();
+      this.#homeless.delete(call);
+    }
+    const { parent, signal } = call.request;
+    parent?.release(call);
+    if (call.onAbort !== undefined) signal!.removeEventListener("abort", call.onAbort);
+    if (--app.pending === 0) app.idle();
+    return true;
+  }
+}
+
+const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
+const MAX_HELD = 65_536;
+const FIRST_BACKOFF = 10; // ms
+const MAX_BACKOFF = 1_000; // ms

@@ -1,0 +1,33 @@
+/** Both ports on one NATS connection. */
+import { connectNats, type NatsAddress } from "./connection.ts";
+import type { DriverName } from "./driver.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsTransport } from "./transport.ts";
+
+export type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+
+/** Options of {@link openNats}. */
+export interface OpenNatsOptions {
+  /** The name that the server shows for this connection. */
+  name: string;
+  /** Which client of nats.js; that of the runtime. */
+  transport: DriverName | undefined;
+  /** Gets what callbacks of subscriptions throw, and errors that the server reports. */
+  onError: (error: unknown) => void;
+  /** Told of what is mended by itself. */
+  onNotice: (notice: string) => void;
+}
+
+/** Opens a connection, or takes an open one; errors as `connectNats`. */
+export async function openNats(
+  nats: NatsAddress,
+  options: OpenNatsOptions,
+): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
+  const { name, onError, onNotice } = options;
+  const link = await connectNats(nats, {
+    name,
+    ...(options.transport === undefined ? {} : { transport: options.transport }),
+  });
+  const transport = new NatsTransport(link, { onError });
+  return { transport, store: new NatsKeyValueStore(transport, { onNotice }) };
+}

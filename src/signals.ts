@@ -1,0 +1,26 @@
+/** The end of a process by a signal: drained first, then as it would have been. */
+import process from "node:process";
+
+const SIGNALS = ["SIGTERM", "SIGINT"] as const;
+
+/**
+ * On the first SIGTERM or SIGINT calls `drain`, and when that has settled lets the signal do what it does to a process
+ * that does not listen. A second one does it at once. Gives a function that takes the listeners away.
+ */
+export function onSignals(drain: () => Promise<void>): () => void {
+  let asked = false;
+  const off = () => {
+    for (const signal of SIGNALS) process.off(signal, listener);
+  };
+  const listener = (signal: (typeof SIGNALS)[number]) => {
+    const end = () => {
+      off();
+      process.kill(process.pid, signal);
+    };
+    if (asked) return end();
+    asked = true;
+    drain().then(end, end);
+  };
+  for (const signal of SIGNALS) process.on(signal, listener);
+  return off;
+}

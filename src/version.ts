@@ -1,0 +1,2 @@
+/** The version of this module; a test keeps it and the manifests in agreement. */
+export const VERSION = "0.1.0";

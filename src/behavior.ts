@@ -6,7 +6,8 @@ import type { MaybePromise } from "./schema.ts";
 
 /**
  * Wraps a handler: may change the result, call `next` again, or not call it. The app's behaviors come first, outermost
- * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`.
+ * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so does
+ * what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt there.
  *
  * @example
  * ```ts
@@ -30,9 +31,11 @@ export type Behavior = (
 
 /** What a {@link Behavior} is told. */
 export interface BehaviorMessage {
+  /** The contract whose handler is called. */
   readonly contract: AnyContract;
   /** As the handler will see it: parsed, when the contract has a schema. */
   readonly payload: unknown;
+  /** The context that the handler will get: the same object. */
   readonly ctx: Context;
 }
 

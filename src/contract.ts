@@ -14,21 +14,21 @@ export type Kind = "command" | "query" | "event";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler sees. */
 export interface EventOptions<In, Payload = In> {
-  /** Checks and parses the payload; none. */
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload>;
 }
 
 /** Options of {@link query}. `Returned` is what the handler gives, `Out` what the sender gets. */
 export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends EventOptions<In, Payload> {
-  /** Checks and parses the answer; none. */
+  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out>;
   /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
   key?: (payload: NoInfer<In>) => string;
   /** How a node is picked; the app's. */
   route?: Route;
-  /** How long a send may take, retries included, in ms; the app's. */
+  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number;
-  /** How many further attempts after the first; the app's. */
+  /** How many further attempts after the first: 0 to 1,000; the app's. */
   retries?: number;
 }
 
@@ -36,28 +36,37 @@ export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends Eve
 export interface CommandOptions<In, Out, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, Payload, Returned> {
   /**
-   * Declares that the command may be deduplicated by its message id. In this version it is carried, and has no effect yet:
-   * an idempotent command is handled like any other.
+   * Declares that the command may be deduplicated by its message id; `false`. It has no effect in this version: an
+   * idempotent command is handled like any other. `ttl` is in ms.
    */
   idempotent?: boolean | { ttl?: number };
 }
 
-/** The options of any contract, as they stand in it. */
+/** The options of any contract, as they stand in it: of those that were not given there is none. */
 export interface ContractOptions {
+  /** Checks and parses the payload. */
   readonly input?: Schema<never, unknown>;
+  /** Checks and parses the answer. */
   readonly output?: Schema<never, unknown>;
+  /** The routing key of a payload. */
   readonly key?: (payload: never) => string;
+  /** How a node is picked. */
   readonly route?: Route;
+  /** How long a send may take, retries included, in ms. */
   readonly timeout?: number;
+  /** How many further attempts after the first. */
   readonly retries?: number;
+  /** Declared, and without effect in this version. */
   readonly idempotent?: boolean | { readonly ttl?: number };
 }
 
 /** What a sender needs of a contract: its kind, its name, the type that goes in and the one that comes out. */
 export interface Contract<K extends Kind, In, Out> {
+  /** What the message is: only commands and queries can be sent, only events published. */
   readonly kind: K;
   /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
   readonly name: string;
+  /** What it was defined with. */
   readonly options: ContractOptions;
   /** Types only; never there. */
   readonly "~types"?: (payload: In) => Out;
@@ -112,7 +121,9 @@ export interface Handler {
 
 /** The inside of a {@link Handler}. */
 export interface HandlerBody {
+  /** The function given to `handle` or `on`. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
+  /** Those given to `handle` or `on`, outermost first. */
   readonly behaviors: readonly Behavior[];
 }
 

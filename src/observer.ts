@@ -32,11 +32,15 @@ export type Observation =
 /** Takes observations. Must not throw. */
 export type Observer = (observation: Observation) => void;
 
-/** Where an app logs to; `console` is one. */
+/** Where an app logs to; `console` is one. Every message begins with `catga <node id>:`. Methods must not throw. */
 export interface Logger {
+  /** Each retry, and each frame that reached nobody. */
   debug(message: string, ...more: unknown[]): void;
+  /** Nodes that come, go, or stop answering; connections that were made again. */
   info(message: string, ...more: unknown[]): void;
+  /** A connection that was lost, and what arrived malformed (once a minute at most). */
   warn(message: string, ...more: unknown[]): void;
+  /** What a handler threw, and what failed in the background; the error is the second argument. */
   error(message: string, ...more: unknown[]): void;
 }
 

@@ -6,15 +6,21 @@ export type Result<T> = Success<T> | Failure;
 
 /** The good half of a {@link Result}. */
 export interface Success<T> {
+  /** Tells the halves apart. */
   readonly ok: true;
+  /** What the handler returned. */
   readonly value: T;
+  /** Never there. */
   readonly error?: undefined;
 }
 
 /** The bad half of a {@link Result}; a handler may return one: from {@link fail}, or from another send. */
 export interface Failure {
+  /** Tells the halves apart. */
   readonly ok: false;
+  /** Never there. */
   readonly value?: undefined;
+  /** What went wrong. */
   readonly error: CatgaError;
 }
 
@@ -22,7 +28,8 @@ export interface Failure {
 export type FailOptions = Omit<CatgaErrorOptions, "node">;
 
 /**
- * Makes the failure that a handler returns.
+ * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
+ * Choose codes of your own, so that they are told from those of Catga (`ErrorCode`).
  *
  * @example
  * ```ts
@@ -39,7 +46,7 @@ export function fail(code: Code, message: string, options?: FailOptions): Failur
 }
 
 /**
- * The value of a result; throws its error.
+ * The value of a result; throws its error, a {@link CatgaError}. Thrown in a handler it keeps its code.
  *
  * @example
  * ```ts

@@ -8,7 +8,25 @@ import type { Failure, Result } from "./result.ts";
 /** A value, or a promise of one. */
 export type MaybePromise<T> = T | Promise<T>;
 
-/** A validator: `In` is what it takes, `Out` what it makes of it. */
+/**
+ * A validator: `In` is what it takes, `Out` what it makes of it. Those of zod, valibot, arktype and effect are ones.
+ *
+ * @example
+ * ```ts
+ * import { catga, query, type Schema } from "@catga/catga";
+ *
+ * const even: Schema<number> = {
+ *   "~standard": {
+ *     version: 1,
+ *     vendor: "mine",
+ *     validate: (value) => typeof value === "number" && value % 2 === 0 ? { value } : { issues: [{ message: "not even" }] },
+ *   },
+ * };
+ * const Half = query("Half", { input: even, output: even });
+ * await using app = await catga({ handlers: Half.handle((n) => n / 2) });
+ * console.log((await app.send(Half, 8)).value, (await app.send(Half, 3)).error?.code); // 4 INVALID_MESSAGE
+ * ```
+ */
 export interface Schema<In, Out = In> {
   /** The interface that validators agree on. */
   readonly "~standard": {
@@ -26,7 +44,9 @@ export type SchemaResult<T> =
 
 /** One thing that a {@link Schema} found wrong. */
 export interface SchemaIssue {
+  /** What is wrong, for people. */
   readonly message: string;
+  /** Where, from the outermost key to the innermost; nowhere in particular when left out. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 

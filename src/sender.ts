@@ -7,17 +7,22 @@ import type { Result } from "./result.ts";
 export type Args<In> = undefined extends In ? [payload?: NoInfer<In>, options?: SendOptions]
   : [payload: NoInfer<In>, options?: SendOptions];
 
-/** One node's answer to a broadcast. */
+/** One node's answer to a broadcast: what `broadcast` gives for each. */
 export interface BroadcastResult<T> {
   /** The node's id. */
   readonly node: string;
+  /** What it answered, or why there is no answer. */
   readonly result: Result<T>;
 }
 
-/** Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option) throws. */
+/**
+ * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
+ * throws `TypeError` or `RangeError`.
+ */
 export interface Sender {
   /**
-   * Sends a command or a query to one node that handles it.
+   * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the latest
+   * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that had left) or `UNAVAILABLE` (what had not).
    *
    * @example
    * ```ts
@@ -31,8 +36,36 @@ export interface Sender {
    * ```
    */
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>>;
-  /** Publishes an event: one node of each service that has handlers for it gets it. Ok when it was handed to the network. */
+  /**
+   * Publishes an event: one node of each service that has handlers for it gets it, at most once. Ok when it was handed to the
+   * network, also when nobody listens. `id` and `headers` are the options that count.
+   *
+   * @example
+   * ```ts
+   * import { catga, event } from "@catga/catga";
+   *
+   * const Brewed = event<{ tea: string }>("Brewed");
+   * const heard = Promise.withResolvers<string>();
+   * await using app = await catga({ handlers: Brewed.on(({ tea }) => heard.resolve(tea)) });
+   * const published = await app.publish(Brewed, { tea: "assam" });
+   * console.log(published.ok, await heard.promise); // true assam
+   * ```
+   */
   publish<In>(contract: Contract<"event", In, void>, ...args: Args<In>): Promise<Result<void>>;
-  /** Sends to every node that handles the message, this one included, and waits for each answer. */
+  /**
+   * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
+   * retries. No node handles it: an empty array.
+   *
+   * @example
+   * ```ts
+   * import { catga, MemoryNetwork, query } from "@catga/catga";
+   *
+   * const Uptime = query<void, number>("Uptime");
+   * const network = new MemoryNetwork();
+   * await using _a = await catga({ network, id: "a", handlers: Uptime.handle(() => 7) });
+   * await using b = await catga({ network, id: "b", handlers: Uptime.handle(() => 9) });
+   * for (const { node, result } of await b.broadcast(Uptime)) console.log(node, result.value); // a 7, then b 9
+   * ```
+   */
   broadcast<In, Out>(contract: Contract<Kind, In, Out>, ...args: Args<In>): Promise<BroadcastResult<Out>[]>;
 }

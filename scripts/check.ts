@@ -25,7 +25,8 @@ Deno.chdir(root);
 const registry = resolve(Deno.env.get("CATGA_REGISTRY") ?? "../shared/jsr/registry.ts");
 const published = existsSync(registry);
 const deno = Deno.execPath();
-const entrypoints = Object.values<string>(JSON.parse(await Deno.readTextFile("jsr.json")).exports);
+const jsr: Record<"exports" | "imports", Record<string, string>> = JSON.parse(await Deno.readTextFile("jsr.json"));
+const entrypoints = Object.values(jsr.exports);
 const code = ["mod.ts", "src", "examples", "scripts"].filter((path) => existsSync(path));
 
 using processes = new Processes();
@@ -34,12 +35,8 @@ const rows = [
   await check("lint", [deno, "lint"]),
   await check("types, lock file", [deno, "check", "--frozen", ...code]),
   await imports(),
-  await check("docs", [deno, "doc", "--lint", ...entrypoints]),
-  await check("publishing", [
-    deno,
-    ...(published ? ["run", "-A", registry] : []),
-    ...["publish", "--config", "jsr.json", "--allow-dirty", "--dry-run", ...(published ? ["--token", "t"] : [])],
-  ]),
+  await docs(),
+  await publishing(),
 ];
 if (published) {
   rows.push(await testPublished(processes, root, registry));
@@ -55,6 +52,32 @@ async function check(title: string, command: readonly string[]): Promise<Row> {
   const { code, late, ms } = await processes.run(command, { limit: 3 * MINUTES, show: "on failure" });
   const notes = late ? ["took longer than 3 minutes"] : code === 0 ? [] : [`FAILED: ${words(command)}`];
   return said({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
+}
+
+/** Publishing needs the types of the packages that `jsr.json` names, from JSR or from a registry in its place. */
+async function publishing(): Promise<Row> {
+  const title = "publishing";
+  const publish = ["publish", "--config", "jsr.json", "--allow-dirty", "--dry-run"];
+  if (published) return await check(title, [deno, "run", "-A", registry, ...publish, "--token", "t"]);
+  const probe = [deno, "cache", "--no-lock", jsr.imports["@nats-io/nats-core"]];
+  const { code, ms } = await processes.run(probe, { limit: 1 * MINUTES, show: "never" });
+  if (code === 0) return await check(title, [deno, ...publish]);
+  return said({ title, passed: 0, failed: 0, skipped: 1, ms, notes: ["NOT TESTED: JSR cannot be reached"] });
+}
+
+/** Types of nats.js that are passed on are judged as well; what is wrong with their docs cannot be mended here. */
+async function docs(): Promise<Row> {
+  const { code, output, ms } = await processes.run([deno, "doc", "--lint", ...entrypoints], {
+    limit: 3 * MINUTES,
+    show: "never",
+  });
+  const errors = output.split(/^(?=error)/m).filter((text) => /^ *--> /m.test(text));
+  const own = errors.filter((text) => text.match(/^ *--> (.*)/m)?.[1].startsWith(root));
+  if (own.length > 0) console.log(own.join(""));
+  else if (errors.length === 0 && code !== 0) console.log(output);
+  const failed = own.length > 0 || (errors.length === 0 && code !== 0) ? 1 : 0;
+  const notes = failed > 0 ? [`FAILED: deno doc --lint: ${own.length} errors`] : [];
+  return said({ title: "docs", passed: 0, failed, skipped: 0, ms, notes });
 }
 
 async function imports(): Promise<Row> {

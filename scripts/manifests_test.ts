@@ -1,5 +1,5 @@
 /** The four manifests say the same: name, version, exports, and which version of what they need. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -40,6 +40,10 @@ describe("manifests", () => {
   it("agree on the version with the newest heading of CHANGELOG.md", async () => {
     const [, version] = (await read("CHANGELOG.md")).match(/^## \[?(\d+\.\d+\.\d+)/m) ?? [];
     assertEquals(version, npm.version);
+  });
+
+  it("agree on the version with src/version.ts", async () => {
+    assertStringIncludes(await read("src/version.ts"), `"${npm.version}"`);
   });
 
   it("agree on the license", async () => {

@@ -15,20 +15,20 @@ import type { BroadcastResult, Sender } from "./sender.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
-  /** How long running handlers may take, in ms; then their signals abort. 30,000. */
+  /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms. 30,000. */
   timeout?: number;
 }
 
-/** A running node. `await using` drains it. */
+/** A running node: what `catga()` gives. `await using` drains it. */
 export interface Catga extends Sender, AsyncDisposable {
-  /** This node, as the others see it. */
+  /** This node, as the others see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**
    * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to listen: the
    * error is logged as well.
    */
   readonly closed: Promise<void>;
-  /** The live nodes of the cluster, this one included, sorted by id. */
+  /** The live nodes of the cluster as this one knows them, itself included, sorted by id. None after a drain. */
   nodes(): readonly NodeInfo[];
   /**
    * Tells of nodes that join, change and leave, from now on; ends when the signal aborts or the app stops.
@@ -47,8 +47,9 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   watchNodes(options?: { signal?: AbortSignal }): AsyncIterableIterator<NodeEvent>;
   /**
-   * Leaves the cluster, refuses new requests, finishes what runs, and closes what it opened. Idempotent: later calls wait
-   * for the first.
+   * Leaves the cluster, refuses requests from others (`DRAINING`, they go to another node), finishes what runs, and closes
+   * what it opened; afterwards sends give `CLOSED`. Idempotent: later calls wait for the first, and their options do not
+   * count. Works while disconnected. A `timeout` out of range is a `RangeError`.
    */
   drain(options?: DrainOptions): Promise<void>;
 }

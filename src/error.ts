@@ -1,6 +1,9 @@
 /** What went wrong, for programs (`code`) and for people (`message`). Every failure of Catga is a {@link CatgaError}. */
 
-/** The codes that Catga itself answers with. */
+/**
+ * The codes that Catga itself answers with. `OVERLOADED`, `ID_REUSED`, `DEADLOCK`, `LOCK_TIMEOUT` and `LOCK_LOST` belong to
+ * what is to come: no node of this version answers with them.
+ */
 export type ErrorCode =
   | "NO_HANDLER"
   | "UNAVAILABLE"
@@ -26,20 +29,21 @@ export type Code = ErrorCode | (string & Record<never, never>);
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
-  /** Whether trying again may help; `false`. */
+  /** Tells the sender that trying again may help; `false`. Catga itself does not retry what a handler answered. */
   retryable?: boolean;
-  /** Data for the caller; crosses the wire, so it must be JSON. */
+  /** Data for the sender, for programs; crosses the wire, so it must be JSON. */
   details?: unknown;
   /** The id of the node that failed. */
   node?: string;
-  /** Keep the result of this failure for an idempotent command's id; `false`. */
+  /** Keep this failure as the result for an idempotent command's id; `false`. It has no effect in this version. */
   final?: boolean;
-  /** What led to it; stays on the node that it happened on. */
+  /** What led to it, for logs; stays on the node that it happened on. */
   cause?: unknown;
 }
 
 /**
- * An operational failure: in a `Result`, or thrown by `lock`, `cache` and `unwrap`.
+ * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. What crosses
+ * the wire is `code`, `message`, `retryable`, `details`, `node` and `final`; never the stack or the cause.
  *
  * @example
  * ```ts
@@ -60,7 +64,7 @@ export class CatgaError extends Error {
   readonly details: unknown;
   /** The id of the node that failed, when it was one. */
   readonly node: string | undefined;
-  /** Whether this failure is a result to keep for an idempotent command's id. */
+  /** Whether this failure is a result to keep for an idempotent command's id; without effect in this version. */
   readonly final: boolean;
 
   /** Makes an error; handlers return `fail(…)` instead. */

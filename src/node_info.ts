@@ -1,6 +1,6 @@
 /** What the nodes of a cluster know of each other, and how one of them is picked for a request. */
 
-/** A node as the others see it. */
+/** A node as the others see it. Frozen. */
 export interface NodeInfo {
   /** Its id: unique in the cluster. */
   readonly id: string;
@@ -14,11 +14,11 @@ export interface NodeInfo {
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */
   readonly lastSeen: number;
-  /** What it was started with, and the `host` and `address` that it runs on. */
+  /** What it was started with, and the `host` that it runs on, and its `address` as the NATS server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Handlers running, and requests waiting for their turn, when it was last seen. */
+  /** Handlers running and sends awaiting their answers (`inFlight`), when it was last seen; nothing is `queued` yet. */
   readonly load: { readonly inFlight: number; readonly queued: number };
-  /** The id of the NATS server that it is connected to; empty in memory. */
+  /** The id of the NATS server, or memory network, that it is connected to; empty without either. */
   readonly server: string;
   /** The version of the wire protocol that it speaks. */
   readonly protocol: number;
@@ -28,7 +28,10 @@ export interface NodeInfo {
 
 /** A change in the membership of a cluster. */
 export interface NodeEvent {
-  /** `update`: the node wrote its record again, with another load or as another process. */
+  /**
+   * `leave`: its record was deleted, or expired. `update`: it wrote its record again, as it does at every third of its
+   * `heartbeat`, or another process took its id.
+   */
   readonly type: "join" | "update" | "leave";
   /** The node, as last seen. */
   readonly node: NodeInfo;
@@ -45,8 +48,22 @@ export interface RouteRequest {
 }
 
 /**
- * Picks the node for a request: one of the candidates (live nodes that handle the contract, without those that this send
- * has failed on already, at least one), or `undefined` when none will do.
+ * Picks the node for a request: one of the candidates (live nodes that handle the contract, without suspects and those that
+ * this send has failed on already while there are others, at least one), or `undefined` when none will do: the send then
+ * ends with `NO_HANDLER`. Called for every attempt; must be quick. What it throws, the send rejects with.
+ *
+ * @example
+ * ```ts
+ * import { catga, MemoryNetwork, query, type Strategy, unwrap } from "@catga/catga";
+ *
+ * const nearest: Strategy = (nodes) => nodes.find(({ metadata }) => metadata.zone === "north") ?? nodes[0];
+ * const Whoami = query<void, string>("Whoami", { route: nearest });
+ * const handlers = Whoami.handle((_, ctx) => ctx.node);
+ * const network = new MemoryNetwork();
+ * await using _a = await catga({ network, id: "a", handlers, metadata: { zone: "south" } });
+ * await using b = await catga({ network, id: "b", handlers, metadata: { zone: "north" } });
+ * console.log(unwrap(await b.send(Whoami))); // b
+ * ```
  */
 export type Strategy = (candidates: readonly NodeInfo[], request: RouteRequest) => NodeInfo | undefined;
 

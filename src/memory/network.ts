@@ -8,7 +8,7 @@ import { MemoryTransport } from "./transport.ts";
 
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
-  /** The time of everything on it; that of this machine. */
+  /** The time of every app on it; that of this machine. */
   clock?: Clock;
   /** Where it takes chance from; the operating system. */
   random?: Random;
@@ -16,13 +16,21 @@ export interface MemoryNetworkOptions {
   maxPayload?: number;
 }
 
-/** Options of {@link MemoryNetwork.connect}. */
+/**
+ * Options of {@link MemoryNetwork.connect}.
+ *
+ * @internal
+ */
 export interface MemoryConnectOptions {
   /** Gets what callbacks of subscriptions throw; the console. */
   onError?: (error: unknown) => void;
 }
 
-/** A connection to a {@link MemoryNetwork}. */
+/**
+ * A connection to a {@link MemoryNetwork}.
+ *
+ * @internal
+ */
 export interface MemoryConnection extends Transport {
   /** The network's store as this connection reaches it: `UNAVAILABLE` while it is cut, `CLOSED` after it. */
   readonly store: KeyValueStore;
@@ -48,7 +56,11 @@ export class MemoryNetwork {
   readonly clock: Clock;
   /** Where this network takes chance from. */
   readonly random: Random;
-  /** The store that all connections share, reached over no connection that could be cut. */
+  /**
+   * The store that all connections share, reached over no connection that could be cut.
+   *
+   * @internal
+   */
   readonly store: KeyValueStore;
   readonly #maxPayload: number;
   readonly #server: ServerInfo;
@@ -70,7 +82,11 @@ export class MemoryNetwork {
     this.#store = this.store = new MemoryKeyValueStore(clock);
   }
 
-  /** A new connection, in the state `connected`. */
+  /**
+   * A new connection, in the state `connected`. An app makes its own.
+   *
+   * @internal
+   */
   connect(options: MemoryConnectOptions = {}): MemoryConnection {
     const transport = new MemoryTransport(this.#broker, {
       maxPayload: this.#maxPayload,
@@ -85,12 +101,18 @@ export class MemoryNetwork {
   /**
    * Breaks a connection: it becomes `disconnected`, what it sends and what is sent to it vanishes, and for the others it
    * is not there. Nothing when it was so already. A transport of another network is a `TypeError`.
+   *
+   * @internal
    */
   cut(transport: Transport): void {
     this.#find(transport).cut();
   }
 
-  /** Mends a connection that was cut: `connected` in its next generation. */
+  /**
+   * Mends a connection that was cut: `connected` in its next generation.
+   *
+   * @internal
+   */
   restore(transport: Transport): void {
     this.#find(transport).restore();
   }

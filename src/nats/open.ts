@@ -1,10 +1,14 @@
 /** Both ports on one NATS connection. */
+import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import { connectNats, type NatsAddress } from "./connection.ts";
 import type { DriverName } from "./driver.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 import { NatsTransport } from "./transport.ts";
 
-export type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+/** Options of a NATS connection, as nats.js has them: what may be given to `catga` as `nats`. */
+export type ConnectionOptions = NatsOptions;
+/** An open connection of nats.js: what may be given to `catga` as `nats`, and is then never closed by it. */
+export type NatsConnection = Connection;
 
 /** Options of {@link openNats}. */
 export interface OpenNatsOptions {

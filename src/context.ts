@@ -10,15 +10,30 @@ import type { Args, BroadcastResult, Sender } from "./sender.ts";
 /**
  * What a handler is told about its message. What it sends with it carries on the deadline, the correlation and the trace
  * headers (`traceparent`, `tracestate`, `baggage`), and is cancelled with it.
+ *
+ * @example
+ * ```ts
+ * import { catga, command, query, unwrap } from "@catga/catga";
+ *
+ * const Price = query<{ sku: string }, number>("Price");
+ * const Buy = command<{ sku: string }, string>("Buy");
+ * const price = Price.handle((_, ctx) => ctx.correlationId.length);
+ * const buy = Buy.handle(async (order, ctx) => {
+ *   const cost = await ctx.send(Price, order); // has what is left of the time of Buy
+ *   return cost.ok ? `${order.sku} for ${cost.value}` : cost;
+ * });
+ * await using app = await catga({ handlers: [price, buy] });
+ * console.log(unwrap(await app.send(Buy, { sku: "tea" }, { id: "first" }))); // tea for 5
+ * ```
  */
 export interface Context extends Sender {
-  /** The message id: the same in every attempt. */
+  /** The message id: what the sender gave as `id`, else one that Catga made; the same in every attempt. */
   readonly id: string;
-  /** The id of the message that all this began with. */
+  /** The id of the message that all this began with; the message's own when it is the first. */
   readonly correlationId: string;
-  /** The id of the message whose handler sent this one. */
+  /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
-  /** What the sender gave as `headers`. */
+  /** What the sender gave as `headers`, and the trace headers of the message that it was handling; `{}`. */
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender gives up, in ms since 1970 by this node's clock. */
   readonly deadline: number;

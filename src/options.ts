@@ -1,23 +1,23 @@
 /** The checks of everything that a user passes in: each says the option, the value, and what it should be. */
 import type { Route, RouteName } from "./node_info.ts";
 
-/** Options of one send. */
+/** Options of one `send`, `publish` or `broadcast`. */
 export interface SendOptions {
-  /** The message id; one is made otherwise. */
+  /** The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. It does not deduplicate yet. */
   id?: string;
-  /** The routing key; the contract's. */
+  /** The routing key; what the contract's `key` makes of the payload. */
   key?: string;
-  /** The id of the node that is to handle it: this one and no other. */
+  /** The id of the node that is to handle it: this one and no other, in every attempt; any. */
   node?: string;
-  /** How a node is picked; the contract's. */
+  /** How a node is picked; the contract's, else the app's. */
   route?: Route;
-  /** How long it may take, retries included, in ms; the contract's. */
+  /** How long it may take, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
   timeout?: number;
-  /** How many further attempts after the first; the contract's. */
+  /** How many further attempts after the first: 0 to 1,000; the contract's, else the app's. */
   retries?: number;
   /** Gives up when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. */
   signal?: AbortSignal;
-  /** Goes along with the message to the handler's `ctx.headers`. */
+  /** Go along with the message to the handler's `ctx.headers`; none. */
   headers?: Readonly<Record<string, string>>;
 }
 

@@ -1,0 +1,28 @@
+/**
+ * What is to be done when this process dies without having cleaned up, in whichever way: a shell waits for the end of its
+ * input, which this process holds, then kills the processes that it was told of last and deletes the folder.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+
+/** Kills processes and deletes a folder when this process has died. Does nothing on Windows. */
+export class LastWill {
+  readonly #shell: ChildProcess | undefined;
+
+  constructor(folder: string) {
+    if (process.platform === "win32") return;
+    const script = 'trap "" INT TERM HUP; while read -r line; do pids=$line; done; ' +
+      '[ -z "$pids" ] || kill -9 $pids 2>/dev/null; rm -rf "$1"';
+    this.#shell = spawn("sh", ["-c", script, "sh", folder], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+    this.#shell.once("error", () => {}); // no shell, no will
+    this.#shell.stdin!.once("error", () => {});
+    this.#shell.unref();
+    // of the pipe's types only a socket has it
+    (this.#shell.stdin as unknown as { unref?(): void }).unref?.();
+  }
+
+  /** From now on these. */
+  kill(pids: readonly number[]): void {
+    this.#shell?.stdin?.write(`${pids.join(" ")}\n`);
+  }
+}

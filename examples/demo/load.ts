@@ -1,0 +1,87 @@
+/** The client's side: sends orders at a steady rate, and keeps what became of each. */
+import type { Catga, NodeInfo, Strategy } from "@catga/catga";
+import { CreateOrder } from "../orders/orders.ts";
+
+/** An order that was sent. */
+export interface Sent {
+  readonly messageId: string;
+  readonly sentAt: number;
+  /** The node that it was given to last, and when. */
+  node?: NodeInfo;
+  placedAt: number;
+  /** `ok` or the error's code, as soon as there is one, and when. */
+  code?: string;
+  orderId?: string;
+  endedAt: number;
+}
+
+/** A client's orders. All times are of `performance.now`. */
+export class Load {
+  /** Every order, in the order in which they were sent. */
+  readonly all: Sent[] = [];
+  readonly #open = new Map<string, Sent>();
+  readonly #ended: Promise<void>[] = [];
+  readonly #client: Catga;
+  readonly #rate: number;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #turn = 0;
+
+  /** `rate` is in orders a second. */
+  constructor(client: Catga, rate: number) {
+    this.#client = client;
+    this.#rate = rate;
+  }
+
+  start(): void {
+    const started = performance.now();
+    this.#timer = setInterval(() => {
+      const due = (performance.now() - started) * this.#rate / 1_000;
+      while (this.all.length < due) this.#ended.push(this.#send());
+    }, 5);
+  }
+
+  /** Sends no more; resolves when each order has ended. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await Promise.all(this.#ended);
+  }
+
+  /** How many orders a process has that were given to it more than `age` ms ago and have not ended. */
+  inHand(endpoint: string, age = 0): number {
+    const before = performance.now() - age;
+    let count = 0;
+    for (const { node, placedAt } of this.#open.values()) {
+      if (node?.endpoint === endpoint && placedAt <= before) count++;
+    }
+    return count;
+  }
+
+  async #send(): Promise<void> {
+    const now = performance.now();
+    const messageId = `order-${this.all.length + 1}`;
+    const sent: Sent = { messageId, sentAt: now, placedAt: now, endedAt: now };
+    this.all.push(sent);
+    this.#open.set(messageId, sent);
+    const { ok, value, error } = await this.#client.send(CreateOrder, { sku: "tea", qty: 1 }, {
+      id: messageId,
+      key: messageId, // so that the route below can tell which order it is asked about
+      route: this.#route,
+      timeout: 10_000,
+    });
+    sent.endedAt = performance.now();
+    sent.code = ok ? "ok" : error.code;
+    if (ok) sent.orderId = value.orderId;
+    this.#open.delete(messageId);
+  }
+
+  /** Round robin, as without a route; this one notes where each order goes, for the demo to count them. */
+  readonly #route: Strategy = (candidates, { key }) => {
+    const node = candidates[this.#turn++ % candidates.length];
+    const sent = this.#open.get(key ?? "");
+    if (sent !== undefined) {
+      sent.node = node;
+      sent.placedAt = performance.now();
+    }
+    return node;
+  };
+}

@@ -1,0 +1,187 @@
+/** The nodes of the demo: processes of `examples/orders/node.ts`, or, where there is no NATS, apps on a network in memory. */
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { type Catga, catga, type CatgaOptions, type MemoryConnection, MemoryNetwork } from "@catga/catga";
+import { OrderBook } from "../orders/order_book.ts";
+import { orders } from "../orders/orders.ts";
+import type { LastWill } from "./last_will.ts";
+
+/** How long the handlers take to charge for an order, in ms. */
+export const CHARGE_MS = 80;
+
+/** Nodes that can be started and killed, by id. */
+export interface DemoNodes {
+  /** How a client joins them. */
+  readonly connection: Pick<CatgaOptions, "nats" | "network">;
+  /** What {@link kill} does, for people. */
+  readonly killing: string;
+  /** Starts a node. Gives how long it took from `catga()` to routable, in ms; rejects when it does not start. */
+  start(id: string): Promise<number>;
+  /** The end of a node, with no word to anybody. */
+  kill(id: string): void;
+  /** What a node runs in, for people. */
+  where(id: string): string;
+  /** Drains them all. */
+  stop(): Promise<void>;
+}
+
+/** A process each. */
+export class ProcessNodes implements DemoNodes {
+  readonly connection: { readonly nats: string };
+  readonly killing = "SIGKILL";
+  readonly #file: string;
+  readonly #will: LastWill;
+  readonly #onExit: (id: string, how: string) => void;
+  readonly #children = new Map<string, ChildProcess>();
+
+  /** `onExit` hears of a node that was started and ends by itself. */
+  constructor(nats: string, file: string, will: LastWill, onExit: (id: string, how: string) => void) {
+    this.connection = { nats };
+    this.#file = file;
+    this.#will = will;
+    this.#onExit = onExit;
+  }
+
+  start(id: string): Promise<number> {
+    const options = ["--nats", this.connection.nats, "--id", id, "--file", this.#file, "--charge-ms", `${CHARGE_MS}`];
+    const child = spawn(process.execPath, [...RUN, NODE, ...options], {
+      env: { ...process.env, NO_COLOR: "1" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#children.set(id, child);
+    this.#remember();
+    let complaints = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => complaints = (complaints + text).slice(-4_000));
+    return new Promise((resolve, reject) => {
+      let ready = false;
+      const fail = (why: string) => {
+        clearTimeout(timer);
+        reject(new Error(`${id} did not start: ${why}\n${complaints.trim()}`));
+      };
+      const timer = setTimeout(() => {
+        fail(`it was not ready after ${START_LIMIT / 1_000} s`);
+        child.kill("SIGKILL");
+      }, START_LIMIT);
+      createInterface({ input: child.stdout! }).on("line", (line) => {
+        const ms = /routable ([\d.]+) ms after/.exec(line)?.[1];
+        if (ms === undefined) return;
+        clearTimeout(timer);
+        ready = true;
+        resolve(Number(ms));
+      });
+      child.once("error", (error) => fail(error.message));
+      // "close" comes when what it printed has been read; the killed and the stopped are no longer in the map
+      child.once("close", (code, signal) => {
+        const how = `its process ended with ${signal ?? `exit code ${code}`}`;
+        if (!ready) return fail(how);
+        if (this.#children.get(id) !== child) return;
+        this.#forget(id);
+        this.#onExit(id, `${how}\n${complaints.trim()}`.trim());
+      });
+    });
+  }
+
+  kill(id: string): void {
+    this.#children.get(id)?.kill("SIGKILL");
+    this.#forget(id);
+  }
+
+  where(id: string): string {
+    const pid = this.#children.get(id)?.pid;
+    return pid === undefined ? "" : `pid ${pid}`;
+  }
+
+  async stop(): Promise<void> {
+    const children = [...this.#children.values()];
+    this.#children.clear();
+    const ended = Promise.all(children.map((child) =>
+      new Promise<void>((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve();
+        child.once("exit", () => resolve());
+        child.kill("SIGTERM");
+      })
+    ));
+    await Promise.race([ended, delay(DRAIN_LIMIT)]);
+    for (const child of children) child.kill("SIGKILL");
+    await ended;
+    this.#remember();
+  }
+
+  /** {@link stop} without waiting for anything. */
+  killAll(): void {
+    for (const id of [...this.#children.keys()]) this.kill(id);
+  }
+
+  #forget(id: string): void {
+    this.#children.delete(id);
+    this.#remember();
+  }
+
+  #remember(): void {
+    this.#will.kill([...this.#children.values()].flatMap(({ pid }) => pid ?? []));
+  }
+}
+
+const NODE = fileURLToPath(new URL("../orders/node.ts", import.meta.url));
+const RUN = process.versions.deno === undefined ? [] : ["run", "-A"];
+const START_LIMIT = 30_000;
+const DRAIN_LIMIT = 3_000;
+
+/** Apps of this process. There is no process to kill: what stands for it is a connection that is cut for good. */
+export class MemoryNodes implements DemoNodes {
+  readonly connection: { readonly network: MemoryNetwork };
+  readonly killing = "its connection cut: there is no process to kill";
+  readonly #network = new Wiretap();
+  readonly #book: OrderBook;
+  readonly #nodes = new Map<string, { readonly app: Catga; readonly wire: MemoryConnection }>();
+  readonly #killed: Catga[] = [];
+
+  constructor(file: string) {
+    this.connection = { network: this.#network };
+    this.#book = new OrderBook(file);
+  }
+
+  async start(id: string): Promise<number> {
+    const charge = () => delay(CHARGE_MS);
+    const started = performance.now();
+    const starting = catga({
+      handlers: orders({ book: this.#book, charge }),
+      network: this.#network,
+      service: "orders",
+      id,
+    });
+    const wire = this.#network.last!;
+    const app = await starting;
+    this.#nodes.set(id, { app, wire });
+    return performance.now() - started;
+  }
+
+  kill(id: string): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return;
+    this.#network.cut(node.wire);
+    this.#killed.push(node.app);
+    this.#nodes.delete(id);
+  }
+
+  where(id: string): string {
+    return this.#nodes.has(id) ? "in memory" : "";
+  }
+
+  async stop(): Promise<void> {
+    const apps = [...[...this.#nodes.values()].map(({ app }) => app), ...this.#killed];
+    await Promise.all(apps.map((app) => app.drain({ timeout: DRAIN_LIMIT })));
+  }
+}
+
+/** A network that tells which connection was made last. */
+class Wiretap extends MemoryNetwork {
+  last: MemoryConnection | undefined;
+
+  override connect(options?: Parameters<MemoryNetwork["connect"]>[0]): MemoryConnection {
+    return this.last = super.connect(options);
+  }
+}

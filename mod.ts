@@ -20,7 +20,7 @@
  *
  * @module
  */
-export { catga, type CatgaOptions, MemoryNetwork } from "./src/catga.ts";
+export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
 export type {
   ConnectionOptions,
   MemoryConnection,

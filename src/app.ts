@@ -149,7 +149,7 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<unknown>> {
     if (options === undefined && parent === undefined) {
-      const dispatch = this.#direct.get(contract.name);
+      const dispatch = this.#direct.get(contract?.name);
       if (dispatch !== undefined) {
         const ctx = new MessageContext(this, dispatch.contract, this.#timeoutOf(dispatch.contract), undefined);
         const result = dispatch.runs[0](payload, ctx);
@@ -159,7 +159,11 @@ export class App implements ContextHost {
     checkContract("send", contract, "command", "query");
     const request = this.#prepare("send", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
-    return this.#checked(request, (ready) => this.#remote?.request(ready) ?? this.#here(ready));
+    return this.#checked<Result<unknown>>(
+      request,
+      (ready) => this.#remote?.request(ready) ?? this.#here(ready),
+      (refused) => refused,
+    );
   }
 
   publish(
@@ -177,7 +181,7 @@ export class App implements ContextHost {
       this.deliver(contract.name, payload, () => envelope);
       return { ok: true, value: undefined };
     };
-    return this.#checked(request, publish) as Promise<Result<void>>;
+    return this.#checked<Result<void>>(request, publish, (refused) => refused);
   }
 
   broadcast(
@@ -190,15 +194,11 @@ export class App implements ContextHost {
     const request = this.#prepare("broadcast", contract, payload, options, parent);
     const everyone = (result: Failure) => [{ node: this.node, result }];
     if (!("contract" in request)) return Promise.resolve(everyone(request));
-    const parsed = parsePayload(contract, payload);
-    const go = (checked: Result<unknown>): Promise<BroadcastResult<unknown>[]> => {
-      if (!checked.ok) return Promise.resolve(everyone(checked));
-      const ready = { ...request, parsed: checked.value };
+    return this.#checked<BroadcastResult<unknown>[]>(request, (ready) => {
       if (this.#remote !== undefined) return this.#remote.broadcast(ready);
-      if (this.#mediator.find(contract.name) === undefined) return Promise.resolve([]);
-      return this.#here(ready).then((result) => [{ node: this.node, result }]);
-    };
-    return parsed instanceof Promise ? parsed.then(go) : go(parsed);
+      if (this.#mediator.find(contract.name) === undefined || (ready.node ?? this.node) !== this.node) return [];
+      return this.local(ready, 1).then((result) => [{ node: this.node, result }]);
+    }, everyone);
   }
 
   /**
@@ -231,7 +231,7 @@ export class App implements ContextHost {
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this, contract, timeout, envelope);
     const { input, output } = contract.options;
-    const result = input === undefined && output === undefined && runs.length === 1
+    const result = input === undefined && output === undefined && contract.kind !== "event"
       ? runs[0](payload, ctx)
       : runParsed(dispatch, payload, ctx);
     return { ctx, result };
@@ -249,7 +249,7 @@ export class App implements ContextHost {
         return parsed.ok ? await run(parsed.value, ctx) : parsed;
       });
       ctx.run(handled, (result) => {
-        if (!result.ok) {
+        if (!result.ok && result.error.code !== "HANDLER_FAILED") { // that one was seen where it was thrown
           this.#parts.observer({ type: "fault", during: `event ${name} (${ctx.id})`, error: result.error });
         }
       });
@@ -259,7 +259,10 @@ export class App implements ContextHost {
   drain(options: DrainOptions = {}): Promise<void> {
     const { timeout = 30_000 } = options;
     checkNumber("drain: timeout", timeout, 0, MAX_TIMEOUT, "ms");
-    return this.#drained ??= this.#drain(timeout);
+    return this.#drained ??= this.#drain(timeout).catch((error) => {
+      this.#stop.reject(error);
+      throw error;
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -278,7 +281,8 @@ export class App implements ContextHost {
     this.#direct = new Map(); // sends that come now take the long way, which knows of draining
     const until = this.clock.monotonic() + timeout;
     await this.#remote?.leave();
-    await this.#quiet(until);
+    // one that has ended may be followed at once by the next: whoever waits for it goes on before this does
+    while (this.pending > 0 && this.clock.monotonic() < until) await this.#quiet(until);
     const reason = new CatgaError("CLOSED", `node ${this.node} is stopping`);
     if (this.pending > 0) {
       this.wheel.abort(reason);
@@ -295,13 +299,12 @@ export class App implements ContextHost {
   #quiet(until: number): Promise<void> {
     return new Promise((resolve) => {
       if (this.pending === 0) return resolve();
-      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), done);
-      const app = this;
-      function done() {
-        app.#idle = undefined;
+      const done = () => {
+        this.#idle = undefined;
         timer.cancel();
         resolve();
-      }
+      };
+      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), done);
       this.#idle = done;
     });
   }
@@ -316,18 +319,10 @@ export class App implements ContextHost {
   ): RemoteRequest | Failure {
     const at = `${method} ${contract.name}`;
     if (options !== undefined) checkSendOptions(at, options);
-    if (this.#stopped) return failure("CLOSED", `${at}: node ${this.node} has stopped`);
-    if (options?.signal?.aborted) return { ok: false, error: cancelled(contract) };
     let timeout = options?.timeout ?? this.#timeoutOf(contract);
-    if (parent !== undefined) {
-      const left = parent.remaining(this.clock.monotonic());
-      if (left <= 0) return failure("TIMEOUT", `${at}: the deadline of the message being handled has passed`);
-      timeout = Math.min(timeout, left);
-    }
-    const key = options?.key ?? (contract.options.key as ((payload: unknown) => string) | undefined)?.(payload);
-    if (key !== undefined && typeof key !== "string") {
-      throw new TypeError(`${at}: the contract's key function must give a string; got ${show(key)}`);
-    }
+    if (parent !== undefined) timeout = Math.min(timeout, parent.remaining(this.clock.monotonic()));
+    const refused = this.#refused(contract, timeout, options?.signal, parent);
+    if (refused !== undefined) return refused;
     return {
       contract,
       payload,
@@ -335,7 +330,8 @@ export class App implements ContextHost {
       timeout,
       retries: options?.retries ?? contract.options.retries ?? this.#parts.retries,
       route: options?.route ?? contract.options.route ?? this.#parts.route,
-      key,
+      // of a payload that has not been checked its key cannot be asked
+      key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
       meta: metaOf(options, parent),
@@ -343,15 +339,48 @@ export class App implements ContextHost {
     };
   }
 
+  /** Why a message is not to set out (any more): it certainly does not run. */
+  #refused(
+    contract: AnyContract,
+    timeout: number,
+    signal: AbortSignal | undefined,
+    parent: MessageContext | undefined,
+  ): Failure | undefined {
+    const what = `${contract.kind} ${contract.name}`;
+    if (this.#stopped) return failure("CLOSED", `${what} did not run: node ${this.node} has stopped`);
+    if (signal?.aborted) return { ok: false, error: cancelled(contract) };
+    if (timeout <= 0) {
+      return {
+        ok: false,
+        error: new CatgaError("UNAVAILABLE", `${what} did not run: its deadline had passed`, { retryable: true }),
+      };
+    }
+    // what a handler that was given up on has done may still be told
+    if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
+    return { ok: false, error: parent.aborted };
+  }
+
   /** Goes on with the parsed payload, when the schema takes it. */
-  #checked(
+  #checked<T>(
     request: RemoteRequest,
-    go: (request: RemoteRequest) => MaybePromise<Result<unknown>>,
-  ): Promise<Result<unknown>> {
-    if (request.contract.options.input === undefined) return Promise.resolve(go(request));
-    const next = (checked: Result<unknown>) => checked.ok ? go({ ...request, parsed: checked.value }) : checked;
-    const checked = parsePayload(request.contract, request.payload);
-    return checked instanceof Promise ? checked.then(next) : Promise.resolve(next(checked));
+    go: (ready: RemoteRequest) => MaybePromise<T>,
+    refuse: (refused: Failure) => T,
+  ): Promise<T> {
+    const { contract, payload, signal, parent } = request;
+    if (contract.options.input === undefined) return Promise.resolve(go(request));
+    const next = (checked: Result<unknown>, timeout: number): MaybePromise<T> => {
+      if (!checked.ok) return refuse(checked);
+      const key = request.key ?? keyOf(contract, payload);
+      return go({ ...request, parsed: checked.value, key, timeout });
+    };
+    const checked = parsePayload(contract, payload);
+    if (!(checked instanceof Promise)) return Promise.resolve(next(checked, request.timeout));
+    const start = this.clock.monotonic();
+    return checked.then((result) => {
+      const timeout = request.timeout - (this.clock.monotonic() - start);
+      const refused = this.#refused(contract, timeout, signal, parent);
+      return refused === undefined ? next(result, timeout) : refuse(refused);
+    });
   }
 
   /** A request of an app without a cluster. */
@@ -461,6 +490,13 @@ function withTrace(
   }
   if (own === undefined) return headers;
   return Object.freeze(Object.assign(headers ?? Object.create(null), own));
+}
+
+function keyOf(contract: AnyContract, payload: unknown): string | undefined {
+  // the payload has the contract's type: its schema or its type arguments say so
+  const key = (contract.options.key as ((payload: unknown) => string) | undefined)?.(payload);
+  if (key === undefined || typeof key === "string") return key;
+  throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
 }
 
 function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {

@@ -14,7 +14,9 @@ import { MemoryNetwork } from "./memory/network.ts";
 import type { NodeInfo, Route } from "./node_info.ts";
 import { consoleWarnings, type Logger, logTo, type Observer } from "./observer.ts";
 import {
+  checkBehaviors,
   checkInteger,
+  checkKnown,
   checkNumber,
   checkRoute,
   checkStrings,
@@ -30,6 +32,7 @@ import type { Transport } from "./transport.ts";
 import { VERSION } from "./version.ts";
 
 export { MemoryNetwork };
+export { VirtualClock } from "./memory/virtual_clock.ts";
 export type { ConnectionOptions, NatsConnection };
 export type { MemoryConnection, MemoryConnectOptions, MemoryNetworkOptions } from "./memory/network.ts";
 
@@ -97,6 +100,11 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const link = await open(options, id, observer, logger);
   try {
     const info = describe(options, id, token(random, 12), mediator.names, link);
+    let offSignals: (() => void) | undefined;
+    const release = async (): Promise<void> => {
+      offSignals?.();
+      await link.close();
+    };
     const app = new App({
       self: info,
       clock: link.clock,
@@ -119,11 +127,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         }
       });
     }
-    const offSignals = options.signals ? onSignals(() => app.drain()) : undefined;
-    async function release(): Promise<void> {
-      offSignals?.();
-      await link.close();
-    }
+    if (options.signals) offSignals = onSignals(() => app.drain());
     // App is typed for any contract; what a contract promises is checked where Catga is used
     return app as unknown as Catga;
   } catch (error) {
@@ -177,7 +181,12 @@ function describe(options: CatgaOptions, id: string, nonce: string, handles: rea
     handles,
     startedAt: link.clock.now(),
     lastSeen: link.clock.now(),
-    metadata: { host: hostname(), ...(address === undefined ? {} : { address }), ...options.metadata },
+    metadata: {
+      // Deno asks for a permission to see the name; without others who could read it, none must be needed
+      ...(link.transport === undefined ? {} : { host: hostname() }),
+      ...(address === undefined ? {} : { address }),
+      ...options.metadata,
+    },
     load: { inFlight: 0, queued: 0 },
     server: server?.id ?? "",
     protocol: PROTOCOL,
@@ -206,12 +215,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
 
 /** Throws for options that are none. */
 function check(options: CatgaOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`catga takes an object of options; got ${show(options)}`);
-  }
-  for (const key of Object.keys(options)) {
-    if (!OPTIONS.has(key)) throw new TypeError(`catga: unknown option ${key}; it takes ${[...OPTIONS].join(", ")}`);
-  }
+  checkKnown("catga", options, OPTIONS);
   const {
     nats,
     network,
@@ -246,16 +250,20 @@ function check(options: CatgaOptions): void {
   checkTimes("catga", options);
   if (route !== undefined) checkRoute("route", route);
   if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
-  if (
-    behaviors !== undefined &&
-    !(Array.isArray(behaviors) && behaviors.every((behavior) => typeof behavior === "function"))
-  ) {
-    throw new TypeError("behaviors must be an array of functions");
+  if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
+  if (logger !== undefined) checkLogger(logger);
+  if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
+}
+
+function checkLogger(logger: Logger): void {
+  if (typeof logger !== "object" || logger === null) {
+    throw new TypeError(
+      `logger must have the methods debug, info, warn and error, as console has; got ${show(logger)}`,
+    );
   }
-  for (const level of logger === undefined ? [] : ["debug", "info", "warn", "error"] as const) {
-    if (typeof logger![level] !== "function") {
-      throw new TypeError(`logger.${level} must be a function; got ${show(logger![level])}`);
+  for (const level of ["debug", "info", "warn", "error"] as const) {
+    if (typeof logger[level] !== "function") {
+      throw new TypeError(`logger.${level} must be a function; got ${show(logger[level])}`);
     }
   }
-  if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }

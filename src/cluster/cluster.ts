@@ -10,7 +10,6 @@ import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
 import { Endpoint, MalformedCount } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
-import { nodeOf } from "./frame.ts";
 import { Membership } from "./membership.ts";
 import { freeze } from "./node_record.ts";
 import { Ring } from "./ring.ts";

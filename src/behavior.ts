@@ -1,6 +1,7 @@
 /** What stands around a handler, folded like the skins of an onion. */
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
+import { show } from "./options.ts";
 import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 
@@ -54,7 +55,11 @@ export function fold<Ctx extends Context>(
 ): Run<Ctx> {
   return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
     try {
-      return await behavior({ contract, payload, ctx }, async () => await inner(payload, ctx));
+      const result = await behavior({ contract, payload, ctx }, async () => await inner(payload, ctx));
+      if (typeof result?.ok === "boolean") return result;
+      throw new TypeError(
+        `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+      );
     } catch (error) {
       return caught(error, ctx);
     }

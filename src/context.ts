@@ -105,6 +105,11 @@ export class MessageContext extends Deadlined implements Context {
     this.#envelope = envelope;
   }
 
+  /** Why it was given up, when it was. */
+  get aborted(): CatgaError | undefined {
+    return this.#aborted;
+  }
+
   get envelope(): Envelope {
     if (this.#envelope === undefined) {
       const call = this.#host.nextCall();
@@ -242,7 +247,7 @@ export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
     ok: false,
     error: new CatgaError(
       "OUTCOME_UNKNOWN",
-      `command ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
+      `${contract.kind} ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
       { cause: reason },
     ),
   };

@@ -5,7 +5,7 @@
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
-import { checkRoute, checkTimes } from "./options.ts";
+import { checkBehaviors, checkKnown, checkNumber, checkRoute, checkTimes, MAX_TIMEOUT, show } from "./options.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 
@@ -37,7 +37,7 @@ export interface CommandOptions<In, Out, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, Payload, Returned> {
   /**
    * Declares that the command may be deduplicated by its message id; `false`. It has no effect in this version: an
-   * idempotent command is handled like any other. `ttl` is in ms.
+   * idempotent command is handled like any other. `ttl` is in ms, 1,000 at least.
    */
   idempotent?: boolean | { ttl?: number };
 }
@@ -156,7 +156,7 @@ export function command<In = void, Out = void, Payload = In, Returned = Out>(
   const contract: Command<In, Out, Payload, Returned> = Object.freeze({
     kind: "command",
     name: checkName(name),
-    options: checkOptions(name, options, REQUEST_OPTIONS),
+    options: checkOptions(name, options, COMMAND_OPTIONS),
     handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
@@ -184,7 +184,7 @@ export function query<In = void, Out = void, Payload = In, Returned = Out>(
   const contract: Query<In, Out, Payload, Returned> = Object.freeze({
     kind: "query",
     name: checkName(name),
-    options: checkOptions(name, options, REQUEST_OPTIONS),
+    options: checkOptions(name, options, QUERY_OPTIONS),
     handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
@@ -229,35 +229,51 @@ export function isContractName(name: string): boolean {
 
 const MAX_NAME_LENGTH = 256;
 const EVENT_OPTIONS = new Set(["input"]);
-const REQUEST_OPTIONS = new Set(["input", "output", "key", "route", "timeout", "retries", "idempotent"]);
+const QUERY_OPTIONS = new Set(["input", "output", "key", "route", "timeout", "retries"]);
+const COMMAND_OPTIONS = new Set([...QUERY_OPTIONS, "idempotent"]);
+const HANDLER_OPTIONS = new Set(["behaviors"]);
 
 function checkName(name: string): string {
   if (typeof name === "string" && isContractName(name)) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
-      `characters at most, like "orders.Create"; got ${JSON.stringify(name)}`,
+      `characters at most, like "orders.Create"; got ${show(name)}`,
   );
 }
 
 function checkOptions(name: string, options: object | undefined, known: ReadonlySet<string>): ContractOptions {
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
-  for (const key of Object.keys(options)) {
-    if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
-  }
-  const { input, output, key, route, timeout, retries } = options as ContractOptions;
+  checkKnown(at, options, known);
+  const { input, output, key, route, timeout, retries, idempotent } = options as ContractOptions;
   for (const [option, schema] of [["input", input], ["output", output]] as const) {
     if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
-      throw new TypeError(`${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …)`);
+      throw new TypeError(
+        `${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
+      );
     }
   }
   if (key !== undefined && typeof key !== "function") {
-    throw new TypeError(`${at}: key must be a function of the payload`);
+    throw new TypeError(`${at}: key must be a function of the payload that gives a string; got ${show(key)}`);
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(at, { timeout, retries });
-  return Object.freeze({ ...options });
+  if (idempotent !== undefined) checkIdempotent(at, idempotent);
+  return Object.freeze(
+    typeof idempotent === "object" ? { ...options, idempotent: Object.freeze({ ...idempotent }) } : { ...options },
+  );
 }
+
+function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["idempotent"]>): void {
+  if (typeof idempotent === "boolean") return;
+  if (typeof idempotent !== "object" || idempotent === null) {
+    throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
+  }
+  checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
+  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
+}
+
+const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
 
 const NO_OPTIONS: ContractOptions = Object.freeze({});
 
@@ -268,11 +284,10 @@ function handler(
   options: HandlerOptions = {},
 ): Handler {
   const at = `${contract.name}.${method}`;
-  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${typeof fn}`);
-  const behaviors = options.behaviors ?? [];
-  if (!Array.isArray(behaviors) || behaviors.some((behavior) => typeof behavior !== "function")) {
-    throw new TypeError(`${at}: behaviors must be an array of functions`);
-  }
+  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
+  checkKnown(at, options, HANDLER_OPTIONS);
+  const { behaviors = [] } = options;
+  checkBehaviors(`${at}: behaviors`, behaviors);
   const body: HandlerBody = {
     // the payload that arrives has the type of this contract: its schema or its type arguments say so
     fn: fn as HandlerBody["fn"],

@@ -68,10 +68,14 @@ function compile(
   observer: Observer,
 ) {
   const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
+  const settled = (returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> =>
+    returned.then(toResult, (error) => caught(error, ctx));
   const run: HandlerRun = (payload, ctx) => {
     try {
       const returned = fn(payload, ctx);
-      return returned instanceof Promise ? returned.then(toResult, (error) => caught(error, ctx)) : toResult(returned);
+      if (returned instanceof Promise) return settled(returned, ctx);
+      // what database clients call a promise is often just something with a `then`
+      return isThenable(returned) ? settled(Promise.resolve(returned), ctx) : toResult(returned);
     } catch (error) {
       return caught(error, ctx);
     }
@@ -81,6 +85,11 @@ function compile(
 
 function toResult(returned: unknown): Result<unknown> {
   return isFailure(returned) ? returned : { ok: true, value: returned };
+}
+
+function isThenable(returned: unknown): returned is PromiseLike<unknown> {
+  return typeof returned === "object" && returned !== null &&
+    typeof (returned as { then?: unknown }).then === "function";
 }
 
 function isFailure(returned: unknown): returned is Failure {

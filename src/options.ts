@@ -1,4 +1,5 @@
 /** The checks of everything that a user passes in: each says the option, the value, and what it should be. */
+import type { Behavior } from "./behavior.ts";
 import type { Route, RouteName } from "./node_info.ts";
 
 /** Options of one `send`, `publish` or `broadcast`. */
@@ -28,6 +29,26 @@ export const MAX_TIMEOUT = 2_147_483_647;
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
   if (options.timeout !== undefined) checkNumber(`${at}: timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
   if (options.retries !== undefined) checkInteger(`${at}: retries`, options.retries, 0, 1_000);
+}
+
+/** Throws for something that is no object of options, and for an option that is not known. */
+export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
+  }
+}
+
+/** Throws for something that is no array of behaviors. */
+export function checkBehaviors(name: string, value: readonly Behavior[]): void {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
+  value.forEach((behavior, index) => {
+    if (typeof behavior !== "function") {
+      throw new TypeError(`${name}[${index}] must be a function; got ${show(behavior)}`);
+    }
+  });
 }
 
 /** Throws for a number outside of its range. */
@@ -68,11 +89,7 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
 
 /** Throws for send options that are none. */
 export function checkSendOptions(at: string, options: SendOptions): void {
-  for (const key of Object.keys(options)) {
-    if (!SEND_OPTIONS.has(key)) {
-      throw new TypeError(`${at}: unknown option ${key}; it takes ${[...SEND_OPTIONS].join(", ")}`);
-    }
-  }
+  checkKnown(at, options, SEND_OPTIONS);
   const { id, key, node, route, signal, headers } = options;
   if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
     throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
@@ -93,6 +110,7 @@ export function checkSendOptions(at: string, options: SendOptions): void {
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  if (typeof value === "bigint") return `${value}n`;
   return typeof value === "function" ? "a function" : String(value);
 }
 

@@ -1,11 +1,11 @@
 /** From what a user passes as `handlers` to the handlers in it, each with the name that errors call it by. */
-import { type Handler, type Handlers, isHandler } from "./contract.ts";
+import { type AnyContract, type Handler, type Handlers, isHandler } from "./contract.ts";
 import { show } from "./options.ts";
 
 /** A handler and where it was found. */
 export interface Registration {
   readonly handler: Handler;
-  /** Like `orders.createOrder` in a module, or `handlers[2]`. */
+  /** Like `handlers.createOrder` in a module, or `handlers[2]` in an array. */
   readonly name: string;
 }
 
@@ -44,15 +44,28 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
   }
   if (typeof value !== "object" || value === null) {
     throw new TypeError(
-      `${name} must be a module namespace (import * as orders), a handler, or an array of these; got ${show(value)}`,
+      `${name} must be a module namespace (import * as orders), a handler, or an array of these; got ${show(value)}` +
+        (typeof value === "function" ? ": call it, and pass the handlers that it gives" : ""),
     );
   }
   const exported = Object.entries(value).filter((entry): entry is [string, Handler] => isHandler(entry[1]));
   if (exported.length === 0) {
+    if (isContract(value)) {
+      throw new TypeError(
+        `${name} is a contract, ${value.name}: pass what its ${value.kind === "event" ? "on" : "handle"}(…) gives`,
+      );
+    }
+    if (value instanceof Promise) throw new TypeError(`${name} is a promise: await it, and pass what it gives`);
     throw new TypeError(
       `${name} has no handlers: it exports ${Object.keys(value).join(", ") || "nothing"}; ` +
         `export what Contract.handle(…) and Contract.on(…) give`,
     );
   }
   for (const [key, handler] of exported) visit(handler, `${name}.${key}`, found);
+}
+
+function isContract(value: object): value is AnyContract {
+  const { kind, name, options } = value as Partial<AnyContract>;
+  return (kind === "command" || kind === "query" || kind === "event") && typeof name === "string" &&
+    typeof options === "object";
 }

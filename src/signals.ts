@@ -5,7 +5,8 @@ const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 /**
  * On the first SIGTERM or SIGINT calls `drain`, and when that has settled lets the signal do what it does to a process
- * that does not listen. A second one does it at once. Gives a function that takes the listeners away.
+ * that does not listen. A second one does it at once. Where others listen to that signal too (another app of this
+ * process, or the program itself) the process is theirs to end. Gives a function that takes the listeners away.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
   let asked = false;
@@ -15,7 +16,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
   const listener = (signal: (typeof SIGNALS)[number]) => {
     const end = () => {
       off();
-      process.kill(process.pid, signal);
+      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
     };
     if (asked) return end();
     asked = true;

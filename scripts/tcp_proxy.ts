@@ -14,6 +14,8 @@ export interface TcpProxy extends AsyncDisposable {
   halfClose(): void;
   /** Keeps all connections open and carries nothing, as a dead cable does; new ones are taken and carry nothing. */
   freeze(): void;
+  /** Freezes the connections that are there, for good; new ones work. */
+  strand(): void;
   /** Carries everything this many ms later; 0 for at once. */
   delay(ms: number): void;
   /** Ends {@link TcpProxy.cut} and {@link TcpProxy.freeze}; what a frozen link held back is delivered. */
@@ -27,6 +29,7 @@ export interface TcpProxy extends AsyncDisposable {
 /** Starts a proxy on a free port of 127.0.0.1 in front of `target`, another port there. */
 export function startTcpProxy(target: number): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
+  const stranded = new Set<readonly [Socket, Socket]>();
   let cut = false;
   let frozen = false;
   let lag = 0;
@@ -45,6 +48,7 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
     pairs.add(pair);
     const end = () => {
       pairs.delete(pair);
+      stranded.delete(pair);
       client.destroy();
       upstream.destroy();
     };
@@ -92,13 +96,21 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
           frozen = true;
           for (const pair of pairs) for (const socket of pair) socket.pause();
         },
+        strand() {
+          for (const pair of pairs) {
+            stranded.add(pair);
+            for (const socket of pair) socket.pause();
+          }
+        },
         delay(ms: number) {
           lag = ms;
         },
         restore() {
           cut = false;
           frozen = false;
-          for (const pair of pairs) for (const socket of pair) socket.resume();
+          for (const pair of pairs) {
+            if (!stranded.has(pair)) { for (const socket of pair) socket.resume(); }
+          }
         },
         target(port: number) {
           target = port;

@@ -1,0 +1,19 @@
+/** A process for `transport_test.ts`: opens all that there is, closes it when the time has come, and should end by itself. */
+import process from "node:process";
+import { connectNats } from "./connection.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsTransport } from "./transport.ts";
+
+const [url, situation] = process.argv.slice(2);
+const transport = new NatsTransport(await connectNats(url));
+const bucket = await new NatsKeyValueStore(transport).open("closing");
+await bucket.watch("", () => {}, { signal: new AbortController().signal });
+transport.subscribe("a", {}, () => {});
+await transport.flush();
+const down = new Promise<void>((resolve) => {
+  transport.onStatus((status) => status.state === "disconnected" && resolve());
+});
+console.log("up");
+if (situation === "disconnected") await down;
+await transport.close();
+console.log("closed");

@@ -1,0 +1,173 @@
+import { createServer, type Server } from "node:net";
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { CatgaError } from "../error.ts";
+import { eventually } from "../testing/eventually.ts";
+import { connectNats } from "./connection.ts";
+
+describe("connectNats: without a server", () => {
+  it("connectNats: nobody there is UNAVAILABLE, with the address and what to do", async () => {
+    const { port } = await fakeServer(() => {}, (server) => server.close());
+    const error = await assertRejects(() => connectNats(`nats://127.0.0.1:${port}`), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, `127.0.0.1:${port}`);
+    assertStringIncludes(error.message, "nats-server -js");
+  });
+
+  it("connectNats: a server that says nothing is UNAVAILABLE after the connection's timeout", async () => {
+    await using server = await fakeServer(() => {});
+    const options = { servers: `127.0.0.1:${server.port}`, timeout: 100 };
+    const error = await assertRejects(() => connectNats(options), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, "100 ms");
+  });
+
+  it("connectNats: a server that is too old is UNAVAILABLE, with both versions", async () => {
+    await using server = await fakeServer((line) => line.startsWith("PING") ? "PONG\r\n" : "");
+    const error = await assertRejects(() => connectNats(`nats://127.0.0.1:${server.port}`), CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", false]);
+    assertStringIncludes(error.message, "2.9.0");
+    assertStringIncludes(error.message, "2.11");
+  });
+
+  it("connectNats: what is no address is a TypeError that shows it, without its password", async () => {
+    for (
+      const nats of [
+        "",
+        " ",
+        "nats://",
+        "http://localhost",
+        "ws://localhost",
+        "nats://localhost:99999",
+        "nats://localhost:port",
+        "nats://local host",
+        "nats://localhost/path",
+        [],
+        [1],
+        ["nats://localhost", ""],
+        null,
+        7,
+        { servers: 7 },
+        { servers: "::" },
+      ]
+    ) {
+      // what a program without types may pass
+      const error = await assertRejects(() => connectNats(nats as string), TypeError);
+      assertStringIncludes(error.message, "nats://localhost:4222");
+    }
+    const error = await assertRejects(() => connectNats("nats://me:secret@host:port"), TypeError);
+    assert(!error.message.includes("secret"));
+  });
+
+  it("connectNats: a transport that there is not is a TypeError", async () => {
+    // what a program without types may pass
+    await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');
+    if (!("Deno" in globalThis)) await assertRejects(() => connectNats("localhost", { transport: "deno" }), TypeError);
+  });
+});
+
+describe("connectNats", await requireNatsServer(), () => {
+  it("connectNats: takes an address with and without scheme, several, and options, which win over the defaults", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const options = { servers: server.url, name: "mine", pingInterval: 60_000 };
+    for (const nats of [server.url, `127.0.0.1:${server.port}`, ["127.0.0.1:1", server.url], options]) {
+      const { connection, owned } = await connectNats(nats, { name: "catga" });
+      assertEquals([connection.isClosed(), owned], [false, true]);
+      const given = (connection as unknown as { options: Record<string, unknown> }).options;
+      assertEquals([given.name, given.pingInterval], nats === options ? ["mine", 60_000] : ["catga", 5_000]);
+      assertEquals(given.maxReconnectAttempts, -1);
+      await connection.close();
+    }
+  });
+
+  it("connectNats: takes credentials from the address; refused ones are UNAVAILABLE and say so", async () => {
+    await using server = await startNatsServer({ jetstream: false, args: ["--user", "me", "--pass", "p/ss"] });
+    const { connection } = await connectNats(`nats://me:p%2Fss@127.0.0.1:${server.port}`);
+    await connection.close();
+    for (const nats of [server.url, `nats://me:wrong@127.0.0.1:${server.port}`]) {
+      const error = await assertRejects(() => connectNats(nats), CatgaError);
+      assertEquals(error.code, "UNAVAILABLE");
+      assertStringIncludes(error.message, "refused the credentials");
+      assertStringIncludes(error.message, `127.0.0.1:${server.port}`);
+    }
+  });
+
+  it("connectNats: takes an open connection, of whichever copy of nats.js, and not a closed one", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const { connect } = await import("./driver_node.ts");
+    const connection = await connect({ servers: server.url });
+    const link = await connectNats(connection);
+    assertEquals([link.connection === connection, link.owned], [true, false]);
+    await connection.close();
+    assertEquals((await assertRejects(() => connectNats(connection), CatgaError)).code, "CLOSED");
+  });
+
+  it("connectNats: with waitOnFirstConnect waits for the server", async () => {
+    const { port } = await fakeServer(() => {}, (server) => server.close());
+    const connecting = connectNats({ servers: `127.0.0.1:${port}`, waitOnFirstConnect: true, reconnectTimeWait: 10 });
+    await using _server = await startNatsServer({ jetstream: false, port });
+    const { connection } = await connecting;
+    assertEquals(connection.isClosed(), false);
+    await connection.close();
+  });
+
+  it("connectNats: takes either driver", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {
+      const { connection } = await connectNats(server.url, { transport });
+      await connection.flush();
+      await connection.close();
+    }
+  });
+
+  it("connectNats: reconnects with credentials that are refused for a while", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const { connection } = await connectNats({ servers: server.url, user: "me", pass: "old", reconnectTimeWait: 20 });
+    await server.kill("SIGKILL");
+    const other = await startNatsServer({
+      jetstream: false,
+      port: server.port,
+      args: ["--user", "me", "--pass", "new"],
+    });
+    let refused = 0;
+    const events = connection.status();
+    const count = (async () => {
+      for await (const event of events) if (event.type === "error") refused++;
+    })();
+    await eventually("three refusals", () => refused >= 3);
+    assertEquals(connection.isClosed(), false);
+    await other.stop();
+    await using _again = await startNatsServer({ jetstream: false, port: server.port });
+    await eventually("the connection", () => connection.rtt().then(() => true, () => false));
+    await connection.close();
+    await count;
+  });
+});
+
+/** A server on a free port that says hello as nats-server 2.9.0 if it answers at all. */
+async function fakeServer(
+  answer: (line: string) => string | void,
+  then: (server: Server) => void = () => {},
+): Promise<{ port: number } & AsyncDisposable> {
+  const sockets = new Set<{ destroy(): void }>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      for (const line of data.toString().split("\r\n")) socket.write(answer(line) ?? "");
+    });
+    const info = { server_id: "old", version: "2.9.0", proto: 1, max_payload: 1_048_576, headers: true };
+    if (answer("INFO") !== undefined) socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  then(server);
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

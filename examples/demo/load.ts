@@ -19,24 +19,25 @@ export interface Sent {
 export class Load {
   /** Every order, in the order in which they were sent. */
   readonly all: Sent[] = [];
+  /** When {@link start} was called; 0 before. */
+  startedAt = 0;
   readonly #open = new Map<string, Sent>();
+  readonly #lastPlaced = new Map<string, number>();
   readonly #ended: Promise<void>[] = [];
-  readonly #client: Catga;
   readonly #rate: number;
   #timer: ReturnType<typeof setInterval> | undefined;
   #turn = 0;
 
   /** `rate` is in orders a second. */
-  constructor(client: Catga, rate: number) {
-    this.#client = client;
+  constructor(rate: number) {
     this.#rate = rate;
   }
 
-  start(): void {
-    const started = performance.now();
+  start(client: Catga): void {
+    this.startedAt = performance.now();
     this.#timer = setInterval(() => {
-      const due = (performance.now() - started) * this.#rate / 1_000;
-      while (this.all.length < due) this.#ended.push(this.#send());
+      const due = (performance.now() - this.startedAt) * this.#rate / 1_000;
+      while (this.all.length < due) this.#ended.push(this.#send(client));
     }, 5);
   }
 
@@ -56,13 +57,18 @@ export class Load {
     return count;
   }
 
-  async #send(): Promise<void> {
+  /** When an order was last given to a process; 0 when none was. */
+  lastPlaced(endpoint: string): number {
+    return this.#lastPlaced.get(endpoint) ?? 0;
+  }
+
+  async #send(client: Catga): Promise<void> {
     const now = performance.now();
     const messageId = `order-${this.all.length + 1}`;
     const sent: Sent = { messageId, sentAt: now, placedAt: now, endedAt: now };
     this.all.push(sent);
     this.#open.set(messageId, sent);
-    const { ok, value, error } = await this.#client.send(CreateOrder, { sku: "tea", qty: 1 }, {
+    const { ok, value, error } = await client.send(CreateOrder, { sku: "tea", qty: 1 }, {
       id: messageId,
       key: messageId, // so that the route below can tell which order it is asked about
       route: this.#route,
@@ -77,11 +83,10 @@ export class Load {
   /** Round robin, as without a route; this one notes where each order goes, for the demo to count them. */
   readonly #route: Strategy = (candidates, { key }) => {
     const node = candidates[this.#turn++ % candidates.length];
+    const now = performance.now();
+    this.#lastPlaced.set(node.endpoint, now);
     const sent = this.#open.get(key ?? "");
-    if (sent !== undefined) {
-      sent.node = node;
-      sent.placedAt = performance.now();
-    }
+    if (sent !== undefined) Object.assign(sent, { node, placedAt: now });
     return node;
   };
 }

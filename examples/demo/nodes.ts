@@ -9,8 +9,8 @@ import { OrderBook } from "../orders/order_book.ts";
 import { orders } from "../orders/orders.ts";
 import type { LastWill } from "./last_will.ts";
 
-/** How long the handlers take to charge for an order, in ms. */
-export const CHARGE_MS = 80;
+/** How long the handler takes for an order, in ms. */
+export const WORK_MS = 80;
 
 /** Nodes that can be started and killed, by id. */
 export interface DemoNodes {
@@ -46,7 +46,7 @@ export class ProcessNodes implements DemoNodes {
   }
 
   start(id: string): Promise<number> {
-    const options = ["--nats", this.connection.nats, "--id", id, "--file", this.#file, "--charge-ms", `${CHARGE_MS}`];
+    const options = ["--nats", this.connection.nats, "--id", id, "--file", this.#file, "--work-ms", `${WORK_MS}`];
     const child = spawn(process.execPath, [...RUN, NODE, ...options], {
       env: { ...process.env, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"],
@@ -145,10 +145,10 @@ export class MemoryNodes implements DemoNodes {
   }
 
   async start(id: string): Promise<number> {
-    const charge = () => delay(CHARGE_MS);
+    const work = () => delay(WORK_MS / 2);
     const started = performance.now();
     const starting = catga({
-      handlers: orders({ book: this.#book, charge }),
+      handlers: orders({ book: this.#book, charge: work, pack: work }),
       network: this.#network,
       service: "orders",
       id,

@@ -3,12 +3,12 @@
  *
  *   deno run -A examples/orders/node.ts --nats nats://localhost:4222 --id orders-1
  *
- * | option        | environment    | default                 |                                         |
- * | ------------- | -------------- | ----------------------- | --------------------------------------- |
- * | `--nats`      | `NATS_URL`     | `nats://localhost:4222` | where NATS is, with JetStream           |
- * | `--id`        | `NODE_ID`      | random                  | this node's id                          |
- * | `--file`      | `ORDERS_FILE`  | `orders.jsonl`          | where the orders are kept               |
- * | `--charge-ms` | `CHARGE_MS`    | `80`                    | how long it takes to charge for one, ms |
+ * | option      | environment   | default                 |                                |
+ * | ----------- | ------------- | ----------------------- | ------------------------------ |
+ * | `--nats`    | `NATS_URL`    | `nats://localhost:4222` | where NATS is, with JetStream  |
+ * | `--id`      | `NODE_ID`     | random                  | this node's id                 |
+ * | `--file`    | `ORDERS_FILE` | `orders.jsonl`          | where the orders are kept      |
+ * | `--work-ms` | `WORK_MS`     | `80`                    | how long an order takes, in ms |
  *
  * Ctrl-C and SIGTERM drain it: it leaves the cluster, finishes what it has in hand, and ends.
  */
@@ -25,17 +25,17 @@ const { values: options } = parseArgs({
     nats: { type: "string", default: env.NATS_URL ?? "nats://localhost:4222" },
     id: { type: "string", default: env.NODE_ID },
     file: { type: "string", default: env.ORDERS_FILE ?? "orders.jsonl" },
-    "charge-ms": { type: "string", default: env.CHARGE_MS ?? "80" },
+    "work-ms": { type: "string", default: env.WORK_MS ?? "80" },
   },
 });
 
 const book = new OrderBook(options.file);
-// a payment provider, seen from here: it takes its time
-const charge = () => delay(Number(options["charge-ms"]));
+// the payment provider and the warehouse, as a program sees them: they take their time
+const work = () => delay(Number(options["work-ms"]) / 2);
 
 const started = performance.now();
 const app = await catga({
-  handlers: orders({ book, charge }),
+  handlers: orders({ book, charge: work, pack: work }),
   nats: options.nats,
   service: "orders",
   id: options.id,

@@ -27,16 +27,19 @@ export interface Shop {
   readonly book: OrderBook;
   /** Takes the money. */
   charge(order: Order): Promise<void>;
+  /** Has it packed. */
+  pack(order: Order): Promise<void>;
 }
 
 /** The handlers. They keep nothing in memory, so that any node can take any message. */
-export function orders({ book, charge }: Shop): HandlerModule {
+export function orders({ book, charge, pack }: Shop): HandlerModule {
   return {
     create: CreateOrder.handle(async ({ sku, qty }, ctx) => {
       if (qty < 1) return fail("BAD_QUANTITY", `cannot order ${qty} of ${sku}`);
       const order = { orderId: crypto.randomUUID(), sku, qty };
       await charge(order);
       await book.append({ ...order, messageId: ctx.id, node: ctx.node });
+      await pack(order);
       const published = await ctx.publish(OrderCreated, order);
       return published.ok ? { orderId: order.orderId } : published;
     }),

@@ -1,0 +1,49 @@
+/** What the demo stands on: a nats-server, a folder, the nodes; all of it gone when it is closed. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { findNatsServer, type NatsServer, natsServerVersion, startNatsServer } from "../../scripts/nats_server.ts";
+import { OrderBook } from "../orders/order_book.ts";
+import { LastWill } from "./last_will.ts";
+import { type DemoNodes, MemoryNodes, ProcessNodes } from "./nodes.ts";
+
+/** Owns whatever is to be cleaned up. */
+export class Stage {
+  /** Where the nodes keep their orders. */
+  readonly book: OrderBook;
+  readonly #folder = mkdtempSync(join(tmpdir(), "catga-demo-"));
+  readonly #file = join(this.#folder, "orders.jsonl");
+  readonly #will = new LastWill(this.#folder);
+  #server: NatsServer | undefined;
+  #processes: ProcessNodes | undefined;
+
+  constructor() {
+    this.book = new OrderBook(this.#file);
+  }
+
+  /** Gets a nats-server if there is one to be had. `onExit` hears of nodes that end by themselves. */
+  async open(onExit: (id: string, how: string) => void): Promise<{ nodes: DemoNodes; title: string }> {
+    const { deno, bun } = process.versions;
+    const runtime = deno === undefined ? `Bun ${bun}` : `Deno ${deno}`;
+    const binary = await findNatsServer();
+    if (binary === undefined) {
+      console.log(
+        "There is no nats-server here and none could be fetched: three nodes in THIS process, on a network in memory.\n" +
+          "With nats-server 2.11 or newer on the PATH they are processes, and the kill is a kill.",
+      );
+      return { nodes: new MemoryNodes(this.#file), title: `3 nodes in one process, in memory, ${runtime}` };
+    }
+    this.#server = await startNatsServer();
+    this.#processes = new ProcessNodes(this.#server.url, this.#file, this.#will, onExit);
+    const title = `3 processes, ${runtime}, nats-server ${await natsServerVersion(binary)}`;
+    return { nodes: this.#processes, title };
+  }
+
+  /** Kills what still runs and deletes the folder. Idempotent. */
+  async close(): Promise<void> {
+    this.#processes?.killAll();
+    await this.#server?.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -23,10 +23,12 @@
 export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
 export type {
   ConnectionOptions,
+  Faults,
   MemoryConnection,
   MemoryConnectOptions,
   MemoryNetworkOptions,
   NatsConnection,
+  Outages,
 } from "./src/catga.ts";
 export type { Catga, DrainOptions } from "./src/app.ts";
 export type { Behavior, BehaviorMessage } from "./src/behavior.ts";

@@ -34,6 +34,7 @@ import { VERSION } from "./version.ts";
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
 export type { ConnectionOptions, NatsConnection };
+export type { Faults, Outages } from "./memory/faults.ts";
 export type { MemoryConnection, MemoryConnectOptions, MemoryNetworkOptions } from "./memory/network.ts";
 
 /** Options of {@link catga}. All of them may be left out. */
@@ -159,7 +160,7 @@ async function open(options: CatgaOptions, id: string, observer: Observer, logge
     return { clock: transport.clock, random: transport.random, transport, store, close: () => transport.close() };
   }
   if (options.network !== undefined) {
-    const transport = options.network.connect({ onError });
+    const transport = options.network.connect({ name: id, onError });
     return {
       clock: transport.clock,
       random: transport.random,

@@ -1,14 +1,18 @@
 /**
  * The part of nats-server in a {@link MemoryNetwork}: who takes a message, and what becomes of one that nobody takes.
- * Every delivery passes through {@link Broker}'s `#deliver`.
+ * Every delivery passes through {@link Broker}'s `#deliver`; how it comes here and from here is the {@link Wire}'s affair.
  */
 import type { Clock, Random } from "../clock.ts";
-import type { TransportMessage, TransportStatus } from "../transport.ts";
+import type { ServerInfo, TransportMessage } from "../transport.ts";
+import type { FaultSource } from "./faults.ts";
 import { SubjectTrie } from "./subject_trie.ts";
+import type { Wire } from "./wire.ts";
 
 /** One end of the broker: a client's connection. */
 export interface Link {
-  readonly status: TransportStatus;
+  readonly wire: Wire;
+  /** The one that it is on now. */
+  readonly server: ServerInfo;
 }
 
 /** A subscription as the broker knows it. */
@@ -32,12 +36,14 @@ export interface Outgoing {
 export class Broker {
   readonly clock: Clock;
   readonly random: Random;
+  readonly faults: FaultSource;
   readonly #takers = new SubjectTrie<Taker>();
   #waiting: (() => void)[] = [];
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, faults: FaultSource) {
     this.clock = clock;
     this.random = random;
+    this.faults = faults;
   }
 
   add(taker: Taker): void {
@@ -49,13 +55,8 @@ export class Broker {
   }
 
   publish(from: Link, message: Outgoing): void {
-    const takers = this.#choose(message.subject);
-    for (let i = 0; i < takers.length; i++) {
-      // no two takers share a buffer
-      const data = i === 0 ? message.data : new Uint8Array(message.data);
-      this.#deliver(takers[i], { ...message, data, noResponders: false });
-    }
-    if (takers.length === 0 && message.reply !== undefined) this.#bounce(from, message.reply);
+    const { epoch } = from.wire;
+    from.wire.up(() => this.#route(from, epoch, message));
   }
 
   /** Calls back when everything published so far has been delivered. */
@@ -63,12 +64,29 @@ export class Broker {
     if (this.#waiting.push(callback) === 1) this.clock.soon(() => this.#turn());
   }
 
+  #route(from: Link, epoch: number, message: Outgoing): void {
+    const takers = this.#choose(message.subject);
+    if (message.reply !== undefined && (takers.length === 0 || this.#unseen(from, takers))) {
+      return this.#bounce(from, epoch, message.reply);
+    }
+    for (let i = 0; i < takers.length; i++) {
+      // no two takers share a buffer
+      const data = i === 0 ? message.data : new Uint8Array(message.data);
+      this.#deliver(takers[i], { ...message, data, noResponders: false });
+    }
+  }
+
+  /** Whether the publisher's server falsely sees nobody there. */
+  #unseen(from: Link, takers: readonly Taker[]): boolean {
+    return takers.every(({ link }) => link.server.id !== from.server.id) && this.faults.hits("falseBounce");
+  }
+
   /** Plain subscriptions all, and of each queue, whatever the patterns of its members, one by chance. */
   #choose(subject: string): Taker[] {
     const chosen: Taker[] = [];
     let queues: Map<string, Taker[]> | undefined;
     for (const taker of this.#takers.match(subject)) {
-      if (!isConnected(taker.link)) continue;
+      if (!taker.link.wire.attached) continue;
       if (taker.queue === undefined) {
         chosen.push(taker);
         continue;
@@ -84,17 +102,22 @@ export class Broker {
   }
 
   /** As nats-server: one plain subscription of the publisher itself hears that nobody was there; nobody else does. */
-  #bounce(from: Link, reply: string): void {
+  #bounce(from: Link, epoch: number, reply: string): void {
+    if (!from.wire.has(epoch)) return;
     const own = this.#takers.match(reply).find((taker) => taker.link === from && taker.queue === undefined);
     if (own) this.#deliver(own, { subject: reply, data: new Uint8Array(), noResponders: true });
   }
 
   #deliver(taker: Taker, message: TransportMessage): void {
-    const { generation } = taker.link.status;
-    this.settled(() => {
-      // what was on its way when a link was cut is lost, though it be mended by now
-      if (isConnected(taker.link) && taker.link.status.generation === generation) taker.take(message);
-    });
+    if (this.faults.hits("drop")) return;
+    const { wire } = taker.link;
+    const { epoch } = wire;
+    wire.down(() =>
+      this.settled(() => {
+        // what was on its way when a link was cut is lost, though it be mended by now
+        if (wire.has(epoch)) wire.process.enter(() => taker.take(message));
+      })
+    );
   }
 
   #turn(): void {
@@ -102,8 +125,4 @@ export class Broker {
     this.#waiting = [];
     for (const task of tasks) task();
   }
-}
-
-function isConnected(link: Link): boolean {
-  return link.status.state === "connected";
 }

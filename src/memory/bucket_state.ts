@@ -1,6 +1,7 @@
 /** What a bucket in memory holds, and the changes that it goes through: plain state, without clients. */
 import type { Clock, Timer } from "../clock.ts";
 import type { BucketOptions, Change, Entry } from "../kv_store.ts";
+import type { FaultSource } from "./faults.ts";
 
 interface Held {
   readonly entry: Entry;
@@ -11,13 +12,15 @@ interface Held {
 export class BucketState {
   readonly settings: Readonly<Required<BucketOptions>>;
   readonly #clock: Clock;
+  readonly #faults: FaultSource | undefined;
   /** In the order of the revisions, because a write puts its key at the end. */
   readonly #held = new Map<string, Held>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
 
-  constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>) {
+  constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>, faults?: FaultSource) {
     this.#clock = clock;
+    this.#faults = faults;
     this.settings = settings;
     // as on NATS, so that fencing tokens keep growing over a bucket that was lost
     this.#next = Math.floor(clock.now() * 1_000);
@@ -37,7 +40,7 @@ export class BucketState {
     const entry = Object.freeze({ key, value, revision: this.#next++ });
     const held: Held = { entry };
     this.#held.set(key, held);
-    if (seconds !== undefined) this.#expireAt(held, this.#clock.monotonic() + seconds * 1_000);
+    if (seconds !== undefined) this.#expireAt(held, this.#clock.monotonic() + this.#life(seconds));
     this.#tell({ type: "put", ...entry });
     return entry.revision;
   }
@@ -58,6 +61,11 @@ export class BucketState {
   #take(key: string): boolean {
     this.#held.get(key)?.expiry?.cancel();
     return this.#held.delete(key);
+  }
+
+  /** How long an entry lives, in ms. */
+  #life(seconds: number): number {
+    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1);
   }
 
   #expireAt(held: Held, end: number): void {

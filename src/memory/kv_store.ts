@@ -4,6 +4,7 @@ import { CatgaError } from "../error.ts";
 import { checkKey, ttlSeconds } from "../kv_store.ts";
 import type { Bucket, BucketOptions, Change, Entry, KeyValueStore, WriteOptions } from "../kv_store.ts";
 import { BucketState } from "./bucket_state.ts";
+import type { FaultSource } from "./faults.ts";
 import { type SessionLink, StoreSession } from "./store_session.ts";
 import { watchState } from "./watch.ts";
 
@@ -13,19 +14,21 @@ const MAX_VALUE = 1_048_576 - 8_192;
 /** Buckets that live as long as this object. */
 export class MemoryKeyValueStore implements KeyValueStore {
   readonly #clock: Clock;
+  readonly #faults: FaultSource | undefined;
   readonly #buckets: Map<string, BucketState>;
   readonly #session: StoreSession;
 
   /** A store without buckets; with `of`, another way to the buckets of that one, over `link`. */
-  constructor(clock: Clock, link?: SessionLink, of?: MemoryKeyValueStore) {
+  constructor(clock: Clock, faults?: FaultSource, link?: SessionLink, of?: MemoryKeyValueStore) {
     this.#clock = clock;
-    this.#session = new StoreSession(clock, link);
+    this.#faults = faults;
+    this.#session = new StoreSession(clock, faults, link);
     this.#buckets = of ? of.#buckets : new Map();
   }
 
   /** The same buckets as a client reaches them over `link`. */
   through(link: SessionLink): KeyValueStore {
-    return new MemoryKeyValueStore(this.#clock, link, this);
+    return new MemoryKeyValueStore(this.#clock, this.#faults, link, this);
   }
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -42,7 +45,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
 
   #find(name: string, settings: Required<BucketOptions>): BucketState {
     let state = this.#buckets.get(name);
-    if (!state) this.#buckets.set(name, state = new BucketState(this.#clock, settings));
+    if (!state) this.#buckets.set(name, state = new BucketState(this.#clock, settings, this.#faults));
     for (const setting of ["direct", "replicas"] as const) {
       const [is, wanted] = [state.settings[setting], settings[setting]];
       if (is === wanted) continue;

@@ -3,7 +3,10 @@ import { type Clock, type Random, systemClock, systemRandom, token } from "../cl
 import type { KeyValueStore } from "../kv_store.ts";
 import type { ServerInfo, Transport } from "../transport.ts";
 import { Broker } from "./broker.ts";
+import { type Faults, FaultSource } from "./faults.ts";
 import { MemoryKeyValueStore } from "./kv_store.ts";
+import { OutageSchedule } from "./outages.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { MemoryTransport } from "./transport.ts";
 
 /** Options of a {@link MemoryNetwork}. */
@@ -12,6 +15,12 @@ export interface MemoryNetworkOptions {
   clock?: Clock;
   /** Where it takes chance from; the operating system. */
   random?: Random;
+  /** A safe integer that chance, that of the apps and of the faults, is made from; with it there is no `random`. */
+  seed?: number;
+  /** What goes wrong; nothing. */
+  faults?: Faults;
+  /** How many servers the connections are spread over, in turn, each going to the next when it is made anew; 1. */
+  servers?: number;
   /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
   maxPayload?: number;
 }
@@ -22,6 +31,8 @@ export interface MemoryNetworkOptions {
  * @internal
  */
 export interface MemoryConnectOptions {
+  /** What the network's controls may call it, until another one has the name: an app's id. */
+  name?: string;
   /** Gets what callbacks of subscriptions throw; the console. */
   onError?: (error: unknown) => void;
 }
@@ -50,6 +61,27 @@ export interface MemoryConnection extends Transport {
  * await using client = await catga({ network, id: "b" });
  * console.log(unwrap(await client.send(Whoami))); // a
  * ```
+ *
+ * With `faults` it goes wrong as NATS can go wrong; with a `seed` and a `VirtualClock` it does so in the same way each
+ * time, and at once. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} do it to one app.
+ *
+ * @example
+ * ```ts
+ * import { catga, MemoryNetwork, query, VirtualClock } from "@catga/catga";
+ *
+ * const Whoami = query<void, string>("Whoami");
+ * const clock = new VirtualClock();
+ * const network = new MemoryNetwork({ clock, seed: 42, faults: { delay: 50, drop: 0.01 } });
+ * const [server, client] = await clock.until(Promise.all([
+ *   catga({ network, id: "server", handlers: Whoami.handle((_, ctx) => ctx.node) }),
+ *   catga({ network, id: "client" }),
+ * ]));
+ * network.pause("server");
+ * const asked = client.send(Whoami, undefined, { timeout: 1_000 });
+ * console.log((await clock.until(asked)).error?.code); // TIMEOUT
+ * network.heal();
+ * await clock.until(Promise.all([server.drain(), client.drain()]));
+ * ```
  */
 export class MemoryNetwork {
   /** The time of everything on this network. */
@@ -63,23 +95,67 @@ export class MemoryNetwork {
    */
   readonly store: KeyValueStore;
   readonly #maxPayload: number;
-  readonly #server: ServerInfo;
+  readonly #servers: readonly ServerInfo[];
+  readonly #source: FaultSource;
+  readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #store: MemoryKeyValueStore;
   readonly #connections = new WeakMap<Transport, MemoryTransport>();
+  readonly #named = new Map<string, MemoryTransport>();
+  #count = 0;
 
-  /** Makes a network that nobody is connected to. A `maxPayload` that is no positive integer is a `RangeError`. */
+  /**
+   * Makes a network that nobody is connected to. Throws a `RangeError` for a `maxPayload` or `servers` that is no positive
+   * integer, and a `TypeError` or `RangeError` for a seed or faults that are none.
+   */
   constructor(options: MemoryNetworkOptions = {}) {
-    const { clock = systemClock, random = systemRandom(), maxPayload = 1_048_576 } = options;
+    const { clock = systemClock, random, seed, faults = {}, servers = 1, maxPayload = 1_048_576 } = options;
     if (!Number.isSafeInteger(maxPayload) || maxPayload < 1) {
       throw new RangeError(`maxPayload is a number of bytes, at least 1; got ${maxPayload}`);
     }
+    if (!Number.isSafeInteger(servers) || servers < 1) {
+      throw new RangeError(`servers is how many there are, at least 1; got ${servers}`);
+    }
+    if (random !== undefined && seed !== undefined) {
+      throw new TypeError("random and seed exclude each other: give one of them");
+    }
     this.clock = clock;
-    this.random = random;
+    this.random = random ?? (seed === undefined ? systemRandom() : seededRandom(seed));
+    // dice of their own, so that switching faults does not change what apps draw
+    this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_DICE));
+    this.#outages = new OutageSchedule(clock, this.#source);
     this.#maxPayload = maxPayload;
-    this.#server = Object.freeze({ id: `memory-${token(random, 8)}`, clustered: false });
-    this.#broker = new Broker(clock, random);
-    this.#store = this.store = new MemoryKeyValueStore(clock);
+    const clustered = servers > 1;
+    this.#servers = Array.from(
+      { length: servers },
+      () => Object.freeze({ id: `memory-${token(this.random, 8)}`, clustered }),
+    );
+    this.#broker = new Broker(clock, this.random, this.#source);
+    this.#store = this.store = new MemoryKeyValueStore(clock, this.#source);
+    this.faults = faults;
+  }
+
+  /** What goes wrong from now on; to be set as a whole. */
+  get faults(): Faults {
+    return this.#source.faults;
+  }
+
+  /** Throws a `TypeError` or `RangeError` for what are no faults, or cannot be: `falseBounce` needs several servers. */
+  set faults(faults: Faults) {
+    if ((faults.falseBounce ?? 0) > 0 && this.#servers.length < 2) {
+      throw new RangeError("falseBounce: a single server knows who is there; give the network servers: 2 or more");
+    }
+    this.#source.faults = faults;
+    this.#outages.refresh();
+  }
+
+  /** No more faults: nothing goes wrong from now on, cut connections come back, frozen processes go on. */
+  heal(): void {
+    this.faults = {};
+    for (const victim of this.#outages.victims) {
+      victim.resume();
+      victim.restore();
+    }
   }
 
   /**
@@ -88,38 +164,81 @@ export class MemoryNetwork {
    * @internal
    */
   connect(options: MemoryConnectOptions = {}): MemoryConnection {
+    const first = this.#count++;
     const transport = new MemoryTransport(this.#broker, {
       maxPayload: this.#maxPayload,
-      server: this.#server,
+      servers: this.#servers.map((_, i) => this.#servers[(first + i) % this.#servers.length]),
       onError: options.onError ?? ((error) => console.error("a subscription's callback threw:", error)),
     });
     const connection = Object.assign(transport, { store: this.#store.through(transport) });
     this.#connections.set(connection, transport);
+    if (options.name !== undefined) this.#named.set(options.name, transport);
+    this.#outages.add(transport);
+    transport.onStatus(({ state }) => {
+      if (state === "closed") this.#forget(transport, options.name);
+    });
     return connection;
   }
 
   /**
-   * Breaks a connection: it becomes `disconnected`, what it sends and what is sent to it vanishes, and for the others it
-   * is not there. Nothing when it was so already. A transport of another network is a `TypeError`.
-   *
-   * @internal
+   * Breaks the connection of an app, told by its id: it becomes `disconnected`, what it sends and what is sent to it
+   * vanishes, and for the others it is not there. Nothing when it was so already. An id that no app here has is a
+   * `TypeError`, as is a transport of another network.
    */
-  cut(transport: Transport): void {
-    this.#find(transport).cut();
+  cut(app: string | Transport): void {
+    this.#find(app).cut();
+  }
+
+  /** Mends a connection that was cut: `connected`, to the next server; that of a frozen app when it goes on. */
+  restore(app: string | Transport): void {
+    this.#find(app).restore();
   }
 
   /**
-   * Mends a connection that was cut: `connected` in its next generation.
-   *
-   * @internal
+   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer comes to it, and nothing that it
+   * sends leaves it; for the others it is there, and does not answer. Its code must take the time from
+   * {@link MemoryNetwork.clockOf}, or goes on.
    */
-  restore(transport: Transport): void {
-    this.#find(transport).restore();
+  pause(app: string | Transport): void {
+    this.#find(app).pause();
   }
 
-  #find(transport: Transport): MemoryTransport {
-    const found = this.#connections.get(transport);
-    if (!found) throw new TypeError("this transport is no connection of this network");
-    return found;
+  /** Lets a frozen app go on: everything that it has missed comes to it now, late. */
+  resume(app: string | Transport): void {
+    this.#find(app).resume();
+  }
+
+  /**
+   * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer comes to it, its store never answers,
+   * and nothing that it does from now on reaches anybody; what had left it still arrives. What waits in it waits for
+   * ever, its `drain` too. Another app may have its id.
+   */
+  kill(app: string | Transport): void {
+    const transport = this.#find(app);
+    transport.kill();
+    this.#forget(transport);
+  }
+
+  /** The time as an app has it: its timers wait while it is frozen, and never fire when it is dead. For its handlers. */
+  clockOf(app: string | Transport): Clock {
+    return this.#find(app).clock;
+  }
+
+  #find(app: string | Transport): MemoryTransport {
+    const found = typeof app === "string" ? this.#named.get(app) : this.#connections.get(app);
+    if (found) return found;
+    throw new TypeError(
+      typeof app === "string"
+        ? `no app ${JSON.stringify(app)} is on this network; there are ${[...this.#named.keys()].join(", ") || "none"}`
+        : "this transport is no connection of this network",
+    );
+  }
+
+  #forget(transport: MemoryTransport, name?: string): void {
+    this.#outages.delete(transport);
+    if (name !== undefined && this.#named.get(name) === transport) this.#named.delete(name);
   }
 }
+
+/** Sets the faults' random numbers apart from those of the apps of the same seed. */
+const FAULT_DICE = 0x5eed_fa17;

@@ -5,18 +5,22 @@
 import type { Clock } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Transport, TransportStatus } from "../transport.ts";
+import type { FaultSource } from "./faults.ts";
+import type { Wire } from "./wire.ts";
 
 /** The connection that a session goes over. */
-export type SessionLink = Pick<Transport, "status" | "onStatus">;
+export type SessionLink = Pick<Transport, "status" | "onStatus"> & { readonly wire: Wire };
 
 /** Requests to the store, and answers. */
 export class StoreSession {
   readonly #clock: Clock;
+  readonly #faults: FaultSource | undefined;
   readonly #link: SessionLink | undefined;
 
   /** Without a link the store is always there. */
-  constructor(clock: Clock, link?: SessionLink) {
+  constructor(clock: Clock, faults?: FaultSource, link?: SessionLink) {
     this.#clock = clock;
+    this.#faults = faults;
     this.#link = link;
   }
 
@@ -26,16 +30,16 @@ export class StoreSession {
 
   /** Runs an operation of the store and brings back its answer, if the link lives long enough. */
   call<T>(operation: () => T): Promise<T> {
-    const generation = this.#link?.status.generation;
+    const wire = this.#link?.wire;
+    const epoch = wire?.epoch ?? 0;
     return new Promise((resolve, reject) => {
+      const lose = () => this.#enterSoon(() => reject(this.#failure()));
       const lost = () => {
-        if (this.connected && this.#link?.status.generation === generation) return false;
-        this.#clock.soon(() => reject(this.#failure()));
+        if (wire === undefined || wire.has(epoch)) return false;
+        lose();
         return true;
       };
-      if (lost()) return;
-      this.#clock.soon(() => {
-        if (lost()) return;
+      const perform = () => {
         let answer: () => void;
         try {
           const value = operation();
@@ -43,14 +47,24 @@ export class StoreSession {
         } catch (error) {
           answer = () => reject(error);
         }
-        this.#clock.soon(() => lost() || answer());
-      });
+        if (wire === undefined) return this.#clock.soon(answer);
+        if (this.#faults?.hits("lostAck")) {
+          wire.process.clock.after(ANSWER_LIMIT, () => reject(silence()));
+          return;
+        }
+        wire.down(() => this.#clock.soon(() => lost() || wire.process.enter(answer)), lose);
+      };
+      if (wire === undefined) this.#clock.soon(perform);
+      else wire.up(() => this.#clock.soon(perform), lose);
     });
   }
 
-  /** Calls back in a later turn, after the answers that were given before. */
+  /** Calls back in a later turn, after the answers that were given before; at any rate. */
   soon(callback: () => void): void {
-    this.#clock.soon(callback);
+    const wire = this.#link?.wire;
+    if (wire === undefined) return this.#clock.soon(callback);
+    const enter = () => this.#enterSoon(callback);
+    wire.down(enter, enter);
   }
 
   /** Listens to the link; the answer stops it. */
@@ -58,9 +72,22 @@ export class StoreSession {
     return this.#link?.onStatus(listener) ?? (() => {});
   }
 
+  #enterSoon(callback: () => void): void {
+    (this.#link?.wire.process.clock ?? this.#clock).soon(callback);
+  }
+
   #failure(): CatgaError {
     return this.#link?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
       : new CatgaError("UNAVAILABLE", "the connection to the store is cut", { retryable: true });
   }
+}
+
+/** How long an answer may take, in ms: as long as on NATS. */
+const ANSWER_LIMIT = 5_000;
+
+function silence(): CatgaError {
+  return new CatgaError("UNAVAILABLE", `no answer from the store in ${ANSWER_LIMIT} ms; a write may have happened`, {
+    retryable: true,
+  });
 }

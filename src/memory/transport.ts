@@ -12,38 +12,49 @@ import type {
   TransportStatus,
 } from "../transport.ts";
 import type { Broker, Link, Taker } from "./broker.ts";
+import { MemoryProcess } from "./process.ts";
+import { Wire } from "./wire.ts";
 
 /** What a {@link MemoryTransport} is told by its network. */
 export interface MemoryTransportOptions {
   readonly maxPayload: number;
-  readonly server: ServerInfo;
+  /** The servers in the order in which it tries them, beginning anew at the end. */
+  readonly servers: readonly ServerInfo[];
   /** Gets what callbacks of subscriptions throw. */
   readonly onError: (error: unknown) => void;
 }
 
 /** A connection to a network in memory. */
-export class MemoryTransport implements Transport {
+export class MemoryTransport implements Transport, Link {
   readonly clock: Clock;
   readonly random: Random;
   readonly maxPayload: number;
-  readonly server: ServerInfo;
+  /** For the network: what is between this process and its server. */
+  readonly wire: Wire;
   readonly #broker: Broker;
+  readonly #servers: readonly ServerInfo[];
   readonly #onError: (error: unknown) => void;
   readonly #subscriptions = new Set<MemorySubscription>();
   readonly #listeners = new Set<(status: TransportStatus) => void>();
   #status: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
 
   constructor(broker: Broker, options: MemoryTransportOptions) {
-    this.clock = broker.clock;
+    const process = new MemoryProcess(broker.clock, broker.faults.random);
+    this.clock = process.clock;
+    this.wire = new Wire(broker.clock, broker.faults, process);
     this.random = broker.random;
     this.maxPayload = options.maxPayload;
-    this.server = options.server;
+    this.#servers = options.servers;
     this.#broker = broker;
     this.#onError = options.onError;
   }
 
   get status(): TransportStatus {
     return this.#status;
+  }
+
+  get server(): ServerInfo {
+    return this.#servers[(this.#status.generation - 1) % this.#servers.length];
   }
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
@@ -75,6 +86,7 @@ export class MemoryTransport implements Transport {
     checkPattern(subject, options.queue);
     const subscription = new MemorySubscription(this.#broker, this, subject, options.queue, {
       onMessage,
+      onDrained: (back) => this.#roundTrip(back),
       // in a turn of its own: what the listener throws must not hold up other messages
       onError: (error) => this.clock.soon(() => this.#onError(error)),
       onEnd: () => this.#subscriptions.delete(subscription),
@@ -84,12 +96,11 @@ export class MemoryTransport implements Transport {
   }
 
   flush(): Promise<void> {
+    const { epoch } = this.wire;
     return new Promise((resolve, reject) => {
-      const { generation } = this.#status;
-      this.#broker.settled(() => {
-        const { state } = this.#status;
-        if (state === "closed") reject(closedError());
-        else if (state === "connected" && this.#status.generation === generation) resolve();
+      this.#roundTrip(() => {
+        if (this.#status.state === "closed") reject(closedError());
+        else if (this.wire.has(epoch)) resolve();
         else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
       });
     });
@@ -99,20 +110,59 @@ export class MemoryTransport implements Transport {
     if (this.#status.state !== "closed") {
       for (const subscription of this.#subscriptions) subscription.close();
       this.#change({ state: "closed", generation: this.#status.generation });
+      // behind what was published before
+      this.wire.up(() => this.wire.detach());
     }
-    return new Promise((resolve) => this.#broker.settled(resolve));
+    return new Promise((resolve) => this.#roundTrip(resolve));
   }
 
   /** Loses the connection; for the network. */
   cut(): void {
-    if (this.#status.state !== "connected") return;
-    this.#change({ state: "disconnected", generation: this.#status.generation });
+    if (!this.wire.attached) return;
+    this.wire.process.enter(() => {
+      if (this.#status.state !== "connected") return;
+      this.#change({ state: "disconnected", generation: this.#status.generation });
+    });
+    this.wire.detach();
   }
 
-  /** Connects again; for the network. */
+  /** Connects again, to the next server; for the network. A process that is frozen does when it goes on. */
   restore(): void {
-    if (this.#status.state !== "disconnected") return;
-    this.#change({ state: "connected", generation: this.#status.generation + 1 });
+    this.wire.process.enter(() => {
+      if (this.#status.state !== "disconnected") return;
+      this.wire.attach();
+      this.#change({ state: "connected", generation: this.#status.generation + 1 });
+    });
+  }
+
+  /** Freezes the process; for the network. */
+  pause(): void {
+    this.wire.process.pause();
+  }
+
+  /** Lets the process go on; for the network. */
+  resume(): void {
+    this.wire.process.resume();
+  }
+
+  /** The process is gone; for the network. What has left it still arrives, and behind it the server's notice. */
+  kill(): void {
+    if (this.wire.process.dead) return;
+    this.wire.process.kill();
+    this.wire.hangUp(() => this.#vanish());
+  }
+
+  #vanish(): void {
+    for (const subscription of this.#subscriptions) this.#broker.remove(subscription);
+    if (this.wire.attached) this.wire.detach();
+  }
+
+  /** To the server and back, behind everything that is on either way; at once when the connection is lost. */
+  #roundTrip(back: () => void): void {
+    const { wire } = this;
+    if (wire.process.dead) return this.#broker.settled(back);
+    const end = () => this.#broker.settled(() => wire.process.enter(back));
+    wire.up(() => wire.down(end, end), end);
   }
 
   #change(status: TransportStatus): void {
@@ -127,6 +177,8 @@ export class MemoryTransport implements Transport {
 
 interface SubscriptionEvents {
   readonly onMessage: (message: TransportMessage) => void;
+  /** Calls back when all that the server has sent so far has been delivered. */
+  readonly onDrained: (back: () => void) => void;
   readonly onError: (error: unknown) => void;
   readonly onEnd: () => void;
 }
@@ -138,6 +190,8 @@ class MemorySubscription implements Subscription, Taker {
   readonly #broker: Broker;
   readonly #events: SubscriptionEvents;
   #open = true;
+  /** The server is to know it. */
+  #wanted = true;
 
   constructor(broker: Broker, link: Link, subject: string, queue: string | undefined, events: SubscriptionEvents) {
     this.link = link;
@@ -145,7 +199,11 @@ class MemorySubscription implements Subscription, Taker {
     this.queue = queue;
     this.#broker = broker;
     this.#events = events;
-    broker.add(this);
+    const add = () => {
+      if (this.#wanted) broker.add(this);
+    };
+    // while there is no connection, it goes with the next one
+    link.wire.up(add, add);
   }
 
   take(message: TransportMessage): void {
@@ -158,9 +216,9 @@ class MemorySubscription implements Subscription, Taker {
   }
 
   drain(): Promise<void> {
-    this.#broker.remove(this);
+    this.#remove();
     return new Promise((resolve) =>
-      this.#broker.settled(() => {
+      this.#events.onDrained(() => {
         this.close();
         resolve();
       })
@@ -170,8 +228,17 @@ class MemorySubscription implements Subscription, Taker {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#broker.remove(this);
+    this.#remove();
     this.#events.onEnd();
+  }
+
+  #remove(): void {
+    if (!this.#wanted) return;
+    const remove = () => {
+      this.#wanted = false;
+      this.#broker.remove(this);
+    };
+    this.link.wire.up(remove, remove);
   }
 }
 

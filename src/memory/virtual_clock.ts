@@ -44,6 +44,11 @@ export class VirtualClock implements Clock {
     this.#start = start;
   }
 
+  /** How many timers are set. */
+  get timers(): number {
+    return this.#timers.length;
+  }
+
   now(): number {
     return this.#start + this.#passed;
   }
@@ -83,19 +88,38 @@ export class VirtualClock implements Clock {
    */
   async advance(ms: number): Promise<void> {
     if (!(ms >= 0 && Number.isFinite(ms))) throw new RangeError(`time passes in ms, at least 0; got ${ms}`);
+    const end = this.#passed + ms;
+    await this.#run(end, () => false);
+    this.#passed = end;
+  }
+
+  /**
+   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and gives what it gives. Rejects with
+   * an `Error` when it has not within `limit` ms; 60,000.
+   */
+  async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
+    let settled = false;
+    const settle = () => {
+      settled = true;
+    };
+    promise.then(settle, settle);
+    await this.#run(this.#passed + limit, () => settled);
+    if (!settled) throw new Error(`nothing came of the promise within ${limit} ms of virtual time`);
+    return await promise;
+  }
+
+  async #run(end: number, enough: () => boolean): Promise<void> {
     if (this.#advancing) throw new Error("advance is under way; await it before the next");
     this.#advancing = true;
     try {
-      const end = this.#passed + ms;
       await this.#rest();
-      while (this.#timers.length > 0 && this.#timers[0].at <= end) {
+      while (!enough() && this.#timers.length > 0 && this.#timers[0].at <= end) {
         const due = this.#timers.shift()!;
         this.#passed = due.at;
         this.#events++;
         due.callback();
         await this.#rest();
       }
-      this.#passed = end;
     } finally {
       this.#advancing = false;
     }

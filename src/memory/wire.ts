@@ -1,0 +1,123 @@
+/** The two ways of a connection, to the server and from it: in order, and as late as the faults say. */
+import type { Clock, Timer } from "../clock.ts";
+import type { FaultSource } from "./faults.ts";
+import type { MemoryProcess } from "./process.ts";
+
+/** The wire between one process and its server. */
+export class Wire {
+  readonly process: MemoryProcess;
+  readonly #faults: FaultSource;
+  readonly #up: Lane;
+  readonly #down: Lane;
+  #attached = true;
+  #epoch = 1;
+
+  constructor(clock: Clock, faults: FaultSource, process: MemoryProcess) {
+    this.#faults = faults;
+    this.process = process;
+    this.#up = new Lane(clock);
+    this.#down = new Lane(clock);
+  }
+
+  /** Whether the server has this connection. */
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  /** Grows by one when the connection is made anew. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Whether the server still has the connection of that epoch. */
+  has(epoch: number): boolean {
+    return this.#attached && this.#epoch === epoch;
+  }
+
+  /**
+   * Takes something to the server: at once when nothing is in its way. `lost` is called within {@link Wire.detach}, or at
+   * once while there is no connection; a thing may arrive nevertheless, late.
+   */
+  up(arrive: () => void, lost: () => void = () => {}): void {
+    if (!this.process.running) return this.process.enter(() => this.up(arrive, lost));
+    if (!this.#attached) return lost();
+    this.#up.put(arrive, lost, this.#faults.lag());
+  }
+
+  /** Takes something from the server: at once when nothing is in its way; `lost` as in {@link Wire.up}. */
+  down(arrive: () => void, lost: () => void = () => {}): void {
+    this.#down.put(arrive, lost, this.#faults.lag());
+  }
+
+  /** The process is gone: the server hears of it behind what has left the process. */
+  hangUp(noticed: () => void): void {
+    this.#up.put(noticed, noticed, this.#faults.lag());
+  }
+
+  /** The server has lost the connection, and with it what is on its way. */
+  detach(): void {
+    this.#attached = false;
+    const { random } = this.#faults;
+    this.#up.cut((count) => Math.floor(random() * (count + 1)));
+    this.#down.cut(() => 0);
+  }
+
+  /** The connection is made anew. */
+  attach(): void {
+    this.#attached = true;
+    this.#epoch++;
+  }
+}
+
+interface Load {
+  /** When it arrives, by the monotonic clock. */
+  readonly at: number;
+  readonly arrive: () => void;
+  readonly lost: () => void;
+}
+
+/** One way: first in, first out. */
+class Lane {
+  readonly #clock: Clock;
+  #loads: Load[] = [];
+  #timer: Timer | undefined;
+  #arriving = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  put(arrive: () => void, lost: () => void, lag: number): void {
+    const last = this.#loads.at(-1);
+    if (last === undefined && lag === 0 && !this.#arriving) return arrive();
+    const at = Math.max(this.#clock.monotonic() + lag, last?.at ?? 0);
+    this.#loads.push({ at, arrive, lost });
+    if (this.#timer === undefined && !this.#arriving) this.#arm();
+  }
+
+  /** Loses what is on its way, but for the first `surviving` of them: these arrive at their time, whatever comes after. */
+  cut(surviving: (count: number) => number): void {
+    if (this.#loads.length === 0) return;
+    const loads = this.#loads;
+    this.#loads = [];
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const now = this.#clock.monotonic();
+    for (const { at, arrive } of loads.slice(0, surviving(loads.length))) {
+      this.#clock.after(Math.max(0, at - now), arrive);
+    }
+    for (const { lost } of loads) lost();
+  }
+
+  #arm(): void {
+    const wait = Math.max(0, this.#loads[0].at - this.#clock.monotonic());
+    this.#timer = this.#clock.after(wait, () => {
+      this.#timer = undefined;
+      // what is put meanwhile stands behind what arrives
+      this.#arriving = true;
+      while (this.#loads.length > 0 && this.#loads[0].at <= this.#clock.monotonic()) this.#loads.shift()!.arrive();
+      this.#arriving = false;
+      if (this.#loads.length > 0) this.#arm();
+    });
+  }
+}

@@ -1,9 +1,389 @@
+import { jetstreamManager } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
 import { describe, it } from "node:test";
-import { requireNatsServer } from "../../scripts/nats_server.ts";
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  type NatsServer,
+  type NatsServerOptions,
+  requireNatsServer,
+  startNatsCluster,
+  startNatsServer,
+} from "../../scripts/nats_server.ts";
+import { startTcpProxy } from "../../scripts/tcp_proxy.ts";
+import { CatgaError } from "../error.ts";
+import type { Bucket, Change } from "../kv_store.ts";
 import { keyValueSuite } from "../kv_store_suite.ts";
-import { startKeyValueHarness } from "./harness_suite.ts";
+import { eventually } from "../testing/eventually.ts";
+import { connectNats, type NatsAddress } from "./connection.ts";
+import { openTransport, reached, startKeyValueHarness } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();
 
-if (required.skip) describe("NatsKeyValueStore", required, () => it("needs a nats-server", () => {}));
-else keyValueSuite("NATS", startKeyValueHarness);
+if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
+
+describe("NatsKeyValueStore: servers that come and go", required, () => {
+  it("writes: work again after the server was killed and came back with its data, and revisions grow", async () => {
+    await using client = await start();
+    const { bucket } = client;
+    const revision = await bucket.put("kept", "1");
+    await client.restart({ storeDir: client.server.storeDir });
+    assertEquals(await bucket.get("kept"), { key: "kept", value: "1", revision });
+    assertGreater(await bucket.update("kept", "2", revision) ?? 0, revision);
+  });
+
+  it("writes: a bucket that was lost with the server's data is made anew, with greater revisions", async () => {
+    await using client = await start();
+    const { bucket } = client;
+    const revision = await bucket.put("lost", "1");
+    await client.restart({});
+    assertEquals(await bucket.get("lost"), undefined);
+    assertEquals(await bucket.update("lost", "2", revision), undefined);
+    assertGreater(await bucket.create("lost", "3") ?? 0, revision);
+  });
+
+  it("writes: a bucket that was deleted is made anew by whichever operation meets it", async () => {
+    await using client = await start();
+    const { bucket, transport } = client;
+    const operations: ((key: string) => Promise<unknown>)[] = [
+      (key) => bucket.put(key, ""),
+      (key) => bucket.create(key, ""),
+      (key) => bucket.update(key, "", 1),
+      (key) => bucket.delete(key),
+      (key) => bucket.delete(key, { revision: 1 }),
+      (key) => bucket.get(key),
+      () => bucket.entries(""),
+      () => bucket.watch("", () => {}, { signal: client.signal }),
+    ];
+    let last = await bucket.put("last", "");
+    for (const [i, operation] of operations.entries()) {
+      assertEquals(await removeStream(transport), true);
+      await operation(`key${i}`);
+      assertGreater(await bucket.put("last", ""), last);
+      last = (await bucket.get("last"))!.revision;
+    }
+  });
+
+  it("writes: are UNAVAILABLE at once when the link is lost under them, and CLOSED after the end", async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await start({ server, nats: proxy.url });
+    const { bucket, transport } = client;
+    proxy.delay(300);
+    const under = performance.now();
+    const writing = assertRejects(() => bucket.put("a", ""), CatgaError);
+    proxy.cut();
+    assertEquals((await writing).code, "UNAVAILABLE");
+    assertEquals((await assertRejects(() => bucket.get("a"), CatgaError)).code, "UNAVAILABLE");
+    assertEquals((await assertRejects(() => bucket.entries(""), CatgaError)).code, "UNAVAILABLE");
+    const watching = () => bucket.watch("", () => {}, { signal: client.signal });
+    assertEquals((await assertRejects(watching, CatgaError)).code, "UNAVAILABLE");
+    assert(performance.now() - under < 1_000);
+    await transport.close();
+    assertEquals((await assertRejects(() => bucket.get("a"), CatgaError)).code, "CLOSED");
+    assertEquals((await assertRejects(watching, CatgaError)).code, "CLOSED");
+  });
+
+  it("cluster: goes on after the leader of a bucket was killed", { timeout: 60_000 }, async () => {
+    await using cluster = await startNatsCluster(3);
+    const transport = new NatsTransport(await connectNats(cluster.urls, { name: "test" }), { onError: () => {} });
+    const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
+    const told: Change[] = [];
+    const end = new AbortController();
+    await bucket.watch("", (change) => told.push(change), { signal: end.signal });
+    const revision = await bucket.put("before", "1");
+    const manager = await jetstreamManager(transport.connection);
+    const { cluster: state } = await manager.streams.info("KV_test");
+    await cluster.servers[Number(state?.leader?.slice(1))].kill("SIGKILL");
+    // FACTS: no acknowledgements for 4 to 7 s
+    const later = await eventually("a write", () => bucket.put("after", "2").catch(() => 0), 30_000);
+    assertGreater(later, revision);
+    await eventually("both changes", () => told.some((change) => change.key === "after"), 20_000);
+    assertEquals((await bucket.entries("")).map((entry) => entry.key), ["before", "after"]);
+    end.abort();
+    await transport.close();
+  });
+});
+
+describe("NatsKeyValueStore.open", required, () => {
+  it("open: a server without JetStream is UNAVAILABLE, and the error says how to turn it on", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const transport = await openTransport(server.url);
+    const started = performance.now();
+    const error = await assertRejects(() => new NatsKeyValueStore(transport).open("test"), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, "nats-server -js");
+    assertStringIncludes(error.message, `127.0.0.1:${server.port}`);
+    assert(performance.now() - started < 1_000);
+    await transport.close();
+  });
+
+  it("open: an account without JetStream is UNAVAILABLE, and the error names the account", async () => {
+    const config = `accounts { with { jetstream: enabled, users: [{ user: a, password: p }] }
+      without { users: [{ user: me, password: p }] } }`;
+    await using server = await startNatsServer({ config });
+    const transport = await openTransport(`nats://me:p@127.0.0.1:${server.port}`);
+    const error = await assertRejects(() => new NatsKeyValueStore(transport).open("test"), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, "account");
+    await transport.close();
+  });
+
+  it("open: a user without the permissions is UNAVAILABLE, and the error names the subject", async () => {
+    const config = `authorization { users: [{ user: me, password: p, permissions: { publish: { deny: "$JS.>" } } }] }`;
+    await using server = await startNatsServer({ config });
+    const transport = await openTransport(`nats://me:p@127.0.0.1:${server.port}`);
+    const error = await assertRejects(() => new NatsKeyValueStore(transport).open("test"), CatgaError);
+    assertStringIncludes(error.message, "$JS.API.STREAM.INFO.KV_test");
+    await transport.close();
+  });
+
+  it("open: a bucket made by others is BUCKET_MISMATCH, with what is and what should be, and what to do", async () => {
+    await using client = await start();
+    await new Kvm(client.transport.connection).create("theirs", { history: 5, markerTTL: 1_000, allow_direct: false });
+    const error = await assertRejects(() => client.store.open("theirs"), CatgaError);
+    assertEquals(error.code, "BUCKET_MISMATCH");
+    assertEquals(error.details, { bucket: "theirs", setting: "max_msgs_per_subject", is: 5, wanted: 1 });
+    for (const part of ["theirs", "max_msgs_per_subject", "5", "1", "nats kv rm theirs"]) {
+      assertStringIncludes(error.message, part);
+    }
+  });
+
+  it("open: 20 clients at once make one bucket", async () => {
+    await using server = await startNatsServer();
+    const transports = await Promise.all(Array.from({ length: 20 }, () => openTransport(server.url)));
+    const buckets = await Promise.all(transports.map((transport) => new NatsKeyValueStore(transport).open("one")));
+    const made = await Promise.all(buckets.map((bucket, i) => bucket.create("key", `${i}`)));
+    assertEquals(made.filter((revision) => revision !== undefined).length, 1);
+    await Promise.all(transports.map((transport) => transport.close()));
+  });
+
+  it("open: nats.js and the nats command see an ordinary bucket", async () => {
+    await using client = await start();
+    const kv = await new Kvm(client.transport.connection).open("test");
+    const revision = await client.bucket.put("orders/42", "ours");
+    const entry = await kv.get("orders.42");
+    assertEquals([entry?.string(), entry?.revision, entry?.operation], ["ours", revision, "PUT"]);
+    await kv.put("orders.43", "theirs");
+    assertEquals((await client.bucket.get("orders/43"))?.value, "theirs");
+    await kv.put("a.key.of.theirs", "that no key of ours is");
+    assertEquals((await client.bucket.entries("")).map((entry) => entry.key), ["orders/42", "orders/43"]);
+    await client.bucket.delete("orders/42");
+    assertEquals((await kv.get("orders.42"))?.operation, "PURGE");
+    await kv.delete("orders.43");
+    assertEquals(await client.bucket.get("orders/43"), undefined);
+    assertGreater(await client.bucket.create("orders/43", "ours again") ?? 0, revision);
+  });
+});
+
+describe("NatsKeyValueStore: what stays on the server", required, () => {
+  it("delete: leaves no marker after two seconds, whether it named a revision or not", async () => {
+    await using client = await start();
+    const { bucket } = client;
+    await Promise.all(Array.from({ length: 100 }, async (_, i) => {
+      const revision = await bucket.create(`${i}`, "", { ttl: 60_000 });
+      assertEquals(await bucket.delete(`${i}`, i % 2 ? { revision } : {}), true);
+    }));
+    const messages = async () => (await streamState(client.transport)).state.messages;
+    assertGreater(await messages(), 0);
+    await eventually("the last marker to go", async () => await messages() === 0);
+  });
+
+  it("create: takes a key that was just released in one write", async () => {
+    await using client = await start();
+    const { bucket, transport } = client;
+    const sent = async () => {
+      await transport.flush();
+      return transport.connection.stats().outMsgs;
+    };
+    let revision = await bucket.create("key", "");
+    const before = await sent();
+    for (let i = 0; i < 10; i++) {
+      await bucket.delete("key", { revision: revision! });
+      revision = await bucket.create("key", "");
+      assert(revision !== undefined);
+    }
+    assertEquals(await sent() - before, 20);
+  });
+
+  it("watch: its consumer is gone when it ends, as that of a listing is", async () => {
+    await using client = await start();
+    const end = new AbortController();
+    const consumers = async () => (await streamState(client.transport)).state.consumer_count;
+    await Promise.all([1, 2, 3].map(() => client.bucket.watch("", () => {}, { signal: end.signal })));
+    await client.bucket.entries("");
+    await eventually("three consumers", async () => await consumers() === 3);
+    end.abort();
+    await eventually("no consumer", async () => await consumers() === 0, 2_000);
+  });
+
+  it("values: one beyond the bucket's own limit is TOO_LARGE", async () => {
+    await using client = await start();
+    const manager = await jetstreamManager(client.transport.connection);
+    await manager.streams.update("KV_test", { max_msg_size: 1_000 });
+    const error = await assertRejects(() => client.bucket.put("key", "x".repeat(1_001)), CatgaError);
+    assertEquals(error.code, "TOO_LARGE");
+    assertStringIncludes(error.message, "1001");
+  });
+});
+
+describe("NatsKeyValueStore: watches do not go silent", required, () => {
+  it("watch: tells after a cut what changed meanwhile: new, changed, deleted and expired keys", async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await start({ server, nats: proxy.url });
+    await using other = await start({ server });
+    await other.bucket.put("deleted", "");
+    await other.bucket.put("expired", "", { ttl: 1_000 });
+    const changed = await other.bucket.put("changed", "1");
+    await other.bucket.put("same", "");
+    const told = await follow(client);
+    proxy.cut();
+    await reached(client.transport, "disconnected");
+    told.length = 0;
+    await other.bucket.delete("deleted");
+    await other.bucket.update("changed", "2", changed);
+    await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
+    await other.bucket.put("new", "");
+    // until no marker is left that would tell of it
+    await eventually(
+      "the markers to go",
+      async () => (await streamState(other.transport)).state.messages === 3,
+      10_000,
+    );
+    proxy.restore();
+    await eventually("four changes", () => told.length === 4);
+    assertEquals(summary(told), ["delete deleted", "delete expired", "put changed 3", "put new"]);
+    assertGrowing(told);
+    await other.bucket.put("after", "");
+    await eventually("the next change", () => told.length === 5);
+  });
+
+  it("watch: goes on after the server was killed and came back with its data", async () => {
+    await using client = await start();
+    await client.bucket.put("kept", "");
+    const told = await follow(client);
+    await client.restart({ storeDir: client.server.storeDir });
+    await client.bucket.put("new", "");
+    await eventually("the new key", () => told.length === 2);
+    assertEquals(summary(told), ["put kept", "put new"]);
+  });
+
+  it("watch: tells that everything is gone after the server lost its data, and goes on", async () => {
+    await using client = await start();
+    await client.bucket.put("a", "");
+    await client.bucket.put("b", "");
+    const told = await follow(client);
+    await client.restart({});
+    await eventually("the deletions", () => told.length === 4);
+    await client.bucket.put("a", "again");
+    await eventually("the new key", () => told.length === 5);
+    assertEquals(summary(told), ["delete a", "delete b", "put a", "put a again", "put b"]);
+    assertGrowing(told);
+  });
+
+  it("watch: notices within seconds that its consumer was deleted, or its bucket made anew by others", async () => {
+    await using client = await start();
+    await using other = await start({ server: client.server });
+    await client.bucket.put("a", "");
+    const told = await follow(client);
+    const manager = await jetstreamManager(other.transport.connection);
+    for await (const consumer of manager.consumers.list("KV_test")) {
+      await manager.consumers.delete("KV_test", consumer.name);
+    }
+    await other.bucket.put("b", "");
+    await eventually("b", () => told.length === 2, 10_000);
+    await removeStream(other.transport);
+    await other.bucket.put("c", "");
+    await eventually("c, and the others to be gone", () => told.length === 5, 10_000);
+    assertEquals(summary(told.slice(2)), ["delete a", "delete b", "put c"]);
+    assertGrowing(told);
+  });
+
+  it("watch: notices that a deletion did not come", async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await start({ server, nats: proxy.url });
+    await using other = await start({ server });
+    await other.bucket.put("a", "");
+    const told = await follow(client);
+    // the stream loses a message, and no marker says so
+    const manager = await jetstreamManager(other.transport.connection);
+    await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
+    await eventually("the deletion", () => told.length === 2, 10_000);
+    assertEquals(summary(told), ["delete a", "put a"]);
+  });
+});
+
+interface Client extends AsyncDisposable {
+  /** The one that runs at the moment. */
+  readonly server: NatsServer;
+  readonly transport: NatsTransport;
+  readonly store: NatsKeyValueStore;
+  readonly bucket: Bucket;
+  /** Aborts at the end. */
+  readonly signal: AbortSignal;
+  /** Kills the server, starts another on its port, and waits until this client is connected to it. */
+  restart(options: NatsServerOptions): Promise<void>;
+}
+
+/** A client with the bucket `test`, on a server of its own unless one is given. */
+async function start(options: { server?: NatsServer; nats?: NatsAddress } = {}): Promise<Client> {
+  const servers: NatsServer[] = [];
+  let server = options.server ?? await startNatsServer();
+  if (options.server === undefined) servers.push(server);
+  const link = await connectNats(options.nats ?? server.url, { name: "test" });
+  const transport = new NatsTransport(link, { onError: () => {} });
+  const store = new NatsKeyValueStore(transport);
+  const end = new AbortController();
+  return {
+    get server() {
+      return server;
+    },
+    transport,
+    store,
+    bucket: await store.open("test"),
+    signal: end.signal,
+    async restart(options) {
+      const { generation } = transport.status;
+      await server.kill("SIGKILL");
+      server = await startNatsServer({ ...options, port: server.port });
+      servers.push(server);
+      await eventually("the reconnect", () => transport.status.generation > generation);
+    },
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await transport.close();
+      for (const each of servers.reverse()) await each.stop();
+    },
+  };
+}
+
+async function follow(client: Client): Promise<Change[]> {
+  const told: Change[] = [];
+  await client.bucket.watch("", (change) => told.push(change), { signal: client.signal });
+  return told;
+}
+
+/** Of keys that were changed at once the order is open. */
+function summary(changes: readonly Change[]): string[] {
+  return changes.map((change) => `${change.type} ${change.key} ${change.type === "put" ? change.value : ""}`.trim())
+    .sort();
+}
+
+function assertGrowing(changes: readonly Change[]): void {
+  const last = new Map<string, number>();
+  for (const { key, revision } of changes) {
+    assertGreater(revision, last.get(key) ?? 0);
+    last.set(key, revision);
+  }
+}
+
+async function streamState(transport: NatsTransport) {
+  return await (await jetstreamManager(transport.connection)).streams.info("KV_test");
+}
+
+async function removeStream(transport: NatsTransport): Promise<boolean> {
+  return await (await jetstreamManager(transport.connection)).streams.delete("KV_test");
+}

@@ -1,0 +1,383 @@
+/** Sends, events and broadcasts of an app without a cluster. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
+import type { Catga } from "./app.ts";
+import { command, event, query } from "./contract.ts";
+import { CatgaError } from "./error.ts";
+import { fail, type Result, unwrap } from "./result.ts";
+import type { Schema, SchemaIssue } from "./schema.ts";
+import { localApp } from "./testing/local_app.ts";
+
+const Double = query<number, number>("Double");
+
+/** A Standard Schema that counts how often it is run. */
+function counting<In, Out>(parse: (value: In) => Out | Promise<Out>): Schema<In, Out> & { runs: number } {
+  const schema = {
+    runs: 0,
+    "~standard": {
+      version: 1 as const,
+      vendor: "test",
+      validate(value: unknown) {
+        schema.runs++;
+        const parsed = parse(value as In);
+        return parsed instanceof Promise ? parsed.then((value) => ({ value })) : { value: parsed };
+      },
+    },
+  };
+  return schema;
+}
+
+/** A Standard Schema that refuses everything. */
+function refusing(...issues: SchemaIssue[]): Schema<unknown, never> {
+  return { "~standard": { version: 1, vendor: "test", validate: () => ({ issues }) } };
+}
+
+function errorOf(result: Result<unknown>): CatgaError {
+  assert(!result.ok);
+  assertInstanceOf(result.error, CatgaError);
+  return result.error;
+}
+
+describe("send", () => {
+  it("a sync handler's value, and an async one's", async () => {
+    const Later = query<number, number>("Later");
+    const handlers = [Double.handle((n) => n * 2), Later.handle((n) => Promise.resolve(n * 3))];
+    const { app } = localApp({ handlers });
+    assertEquals(await app.send(Double, 2), { ok: true, value: 4 });
+    assertEquals(await app.send(Later, 2), { ok: true, value: 6 });
+    assertEquals(await app.send(Double, 2, {}), { ok: true, value: 4 });
+    assertEquals(await app.send(Later, 2, { id: "x" }), { ok: true, value: 6 });
+  });
+
+  it("a thenable that is no promise is awaited: what database clients give", async () => {
+    const thenable = (settle: (done: (n: number) => void, failed: (e: unknown) => void) => void) =>
+      ({ then: settle }) as unknown as Promise<number>;
+    const Bad = query<void, number>("Bad");
+    const { app } = localApp({
+      handlers: [
+        Double.handle((n) => thenable((done) => done(n * 2))),
+        Bad.handle(() => thenable((_, failed) => failed(new CatgaError("NO_ROW", "not there")))),
+      ],
+    });
+    assertEquals(await app.send(Double, 2), { ok: true, value: 4 });
+    assertEquals(errorOf(await app.send(Bad)).code, "NO_ROW");
+  });
+
+  it("fail(): its error, the same object, with its details", async () => {
+    const failure = fail("BAD_QUANTITY", "cannot order 0", { details: { qty: 0 }, retryable: true });
+    const { app } = localApp({ handlers: Double.handle(() => failure) });
+    const error = errorOf(await app.send(Double, 0));
+    assertStrictEquals(error, failure.error);
+    assertEquals([error.code, error.retryable, error.details], ["BAD_QUANTITY", true, { qty: 0 }]);
+  });
+
+  it("a throw: HANDLER_FAILED with node and id; what was thrown is its cause, and is observed", async () => {
+    const thrown = new Error("secret");
+    const Later = query("Later");
+    const { app, seen } = localApp({
+      handlers: [
+        Double.handle(() => {
+          throw thrown;
+        }),
+        Later.handle(() => Promise.reject(thrown)),
+      ],
+    });
+    const error = errorOf(await app.send(Double, 1, { id: "m1" }));
+    assertEquals([error.code, error.node, error.retryable], ["HANDLER_FAILED", "here", false]);
+    assertEquals(
+      error.message,
+      "the handler of Double threw on node here (message m1); the log of that node says what",
+    );
+    assertStrictEquals(error.cause, thrown);
+    assertEquals(errorOf(await app.send(Later)).code, "HANDLER_FAILED");
+    assertEquals(seen[0], { type: "handler-failed", contract: "Double", id: "m1", error: thrown });
+    assertEquals(seen.length, 2);
+  });
+
+  it("a thrown CatgaError keeps its code, from unwrap as well", async () => {
+    const Outer = query<number, number>("Outer");
+    const { app, seen } = localApp({
+      handlers: [
+        Double.handle(() => {
+          throw new CatgaError("OUT_OF_TEA", "none left");
+        }),
+        Outer.handle(async (n, ctx) => unwrap(await ctx.send(Double, n)) + 1),
+      ],
+    });
+    assertEquals(errorOf(await app.send(Double, 1)).code, "OUT_OF_TEA");
+    assertEquals(errorOf(await app.send(Outer, 1)).code, "OUT_OF_TEA");
+    assertEquals(seen, []);
+  });
+
+  it("throwing undefined is a failure like any other", async () => {
+    const { app } = localApp({
+      handlers: Double.handle(() => {
+        throw undefined;
+      }),
+    });
+    assertEquals(errorOf(await app.send(Double, 1)).code, "HANDLER_FAILED");
+  });
+
+  it("the payload is handed over as it is, and so is the answer", async () => {
+    const Echo = query<object, object>("Echo");
+    const { app } = localApp({ handlers: Echo.handle((payload) => payload) });
+    const payload = { at: new Date(), self: undefined as unknown, big: 1n };
+    payload.self = payload;
+    assertStrictEquals(unwrap(await app.send(Echo, payload)), payload);
+    assertStrictEquals(unwrap(await app.send(Echo, payload, { id: "x" })), payload);
+  });
+
+  it("no handler: NO_HANDLER, which says what to do", async () => {
+    const { app } = localApp();
+    const error = errorOf(await app.send(Double, 1));
+    assertEquals([error.code, error.message], [
+      "NO_HANDLER",
+      "no live node handles query Double; start one with a handler for it",
+    ]);
+  });
+
+  it("node: this node by its id, and no other", async () => {
+    const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
+    assertEquals(await app.send(Double, 1, { node: "here" }), { ok: true, value: 2 });
+    const error = errorOf(await app.send(Double, 1, { node: "there" }));
+    assertEquals([error.code, error.message], [
+      "NO_HANDLER",
+      "node there is not live, or does not handle query Double",
+    ]);
+  });
+
+  it("schemas: run exactly once, sync and async", async () => {
+    for (const wrap of [<T>(value: T) => value, <T>(value: T) => Promise.resolve(value)]) {
+      const input = counting((text: string) => wrap(Number(text)));
+      const output = counting((n: number) => wrap(`${n}!`));
+      const Parse = query("Parse", { input, output });
+      const { app } = localApp({ handlers: Parse.handle((n) => n + 1) });
+      assertEquals(await app.send(Parse, "41"), { ok: true, value: "42!" });
+      assertEquals([input.runs, output.runs], [1, 1]);
+    }
+  });
+
+  it("input schema: INVALID_MESSAGE with every issue and its path; the handler does not run", async () => {
+    const input = refusing(
+      { message: "too small", path: ["items", 0, { key: "qty" }] },
+      { message: "unknown", path: [Symbol("s")] },
+      { message: "no path" },
+    );
+    const Create = command("Create", { input });
+    let ran = 0;
+    const { app } = localApp({ handlers: Create.handle(() => void ran++) });
+    const error = errorOf(await app.send(Create, {}));
+    assertEquals([error.code, ran], ["INVALID_MESSAGE", 0]);
+    assertEquals(error.details, [
+      { message: "too small", path: ["items", 0, "qty"] },
+      { message: "unknown", path: ["Symbol(s)"] },
+      { message: "no path", path: [] },
+    ]);
+    assertEquals(
+      error.message,
+      "the payload of Create does not fit its schema at items.0.qty: too small (and 2 more, see details)",
+    );
+  });
+
+  it("output schema: INVALID_RESPONSE; a failure is not checked", async () => {
+    const Create = query<number, never, number, number>("Create", {
+      output: refusing({ message: "not a price", path: [] }) as Schema<number, never>,
+    });
+    const { app } = localApp({ handlers: Create.handle((n) => n > 0 ? n : fail("NONE", "none")) });
+    const error = errorOf(await app.send(Create, 1));
+    assertEquals([error.code, error.message], [
+      "INVALID_RESPONSE",
+      "the answer of Create does not fit its schema: not a price",
+    ]);
+    assertEquals(errorOf(await app.send(Create, 0)).code, "NONE");
+  });
+
+  it("a schema that throws or rejects: a result, what it threw is the cause", async () => {
+    const thrown = new Error("bug");
+    const throwing = counting<number, number>(() => {
+      throw thrown;
+    });
+    const rejecting = counting<number, number>(() => Promise.reject(thrown));
+    for (const schema of [throwing, rejecting]) {
+      const In = query<number, number>("In", { input: schema });
+      const Out = query<number, number>("Out", { output: schema });
+      const { app } = localApp({ handlers: [In.handle((n) => n), Out.handle((n) => n)] });
+      const [input, output] = [errorOf(await app.send(In, 1)), errorOf(await app.send(Out, 1))];
+      assertEquals([input.code, output.code], ["INVALID_MESSAGE", "INVALID_RESPONSE"]);
+      assertStrictEquals(input.cause, thrown);
+      assertEquals(input.details, [{ message: "the schema threw", path: [] }]);
+    }
+  });
+
+  it("key: of a payload that does not fit its schema it is not asked", async () => {
+    const asked: unknown[] = [];
+    const Create = command<{ sku: string }, void>("Create", {
+      input: refusing({ message: "no object" }) as Schema<{ sku: string }>,
+      key: (order) => (asked.push(order), order.sku),
+    });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    const outside: { sku: string } = JSON.parse("null");
+    assertEquals(errorOf(await app.send(Create, outside)).code, "INVALID_MESSAGE");
+    assertEquals(asked, []);
+  });
+
+  it("key: one that gives no string is a TypeError", () => {
+    const Create = command<number>("Create", { key: (n) => n as unknown as string });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    assertEquals(
+      assertThrows(() => app.send(Create, 7, { retries: 0 }), TypeError).message,
+      "Create: the contract's key function must give a string; got 7",
+    );
+  });
+
+  it("misuse throws, and says what was wrong", () => {
+    const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
+    // deno-lint-ignore no-explicit-any -- wrong types are what this test passes
+    const untyped = app as unknown as Record<keyof Catga, (...args: any[]) => unknown>;
+    const Tick = event("Tick");
+    const takes = "id, key, node, route, timeout, retries, signal, headers";
+    const token = 'must be 1 to 64 letters, digits, "-" and "_"';
+    const bad: [() => unknown, string][] = [
+      [() => untyped.send(), "send: the first argument must be what command(…), query(…) gives; got undefined"],
+      [
+        () => untyped.send("Double", 1),
+        'send: the first argument must be what command(…), query(…) gives; got "Double"',
+      ],
+      [() => untyped.send(Tick), "send: the first argument must be what command(…), query(…) gives; got event Tick"],
+      [() => untyped.publish(Double, 1), "publish: the first argument must be what event(…) gives; got query Double"],
+      [
+        () => untyped.broadcast({}),
+        "broadcast: the first argument must be what command(…), query(…), event(…) gives; got an object",
+      ],
+      [() => untyped.send(Double, 1, { timeuot: 5 }), `send Double: unknown option timeuot; it takes ${takes}`],
+      [() => untyped.send(Double, 1, null), "send Double takes an object of options; got null"],
+      [() => untyped.publish(Tick, undefined, 5), "publish Tick takes an object of options; got 5"],
+      [() => app.send(Double, 1, { id: "" }), 'send Double: id must be a string of 1 to 256 characters; got ""'],
+      [() => untyped.send(Double, 1, { key: 5 }), "send Double: key must be a string; got 5"],
+      [() => app.send(Double, 1, { node: "a.b" }), `send Double: node ${token}; got "a.b"`],
+      [
+        () => untyped.send(Double, 1, { route: "nearest" }),
+        "send Double: route must be one of round-robin, local-first, hash, least-loaded, random, or a function; " +
+        'got "nearest"',
+      ],
+      [() => app.send(Double, 1, { timeout: -1 }), "send Double: timeout must be from 1 to 2147483647 ms; got -1"],
+      [() => app.send(Double, 1, { retries: 0.5 }), "send Double: retries must be a whole number; got 0.5"],
+      [
+        () => untyped.send(Double, 1, { signal: new AbortController() }),
+        "send Double: signal must be an AbortSignal; got an object",
+      ],
+      [
+        () => untyped.broadcast(Double, 1, { headers: { n: 1 } }),
+        "broadcast Double: headers.n must be a string; got 1",
+      ],
+    ];
+    for (const [misuse, message] of bad) assertEquals(assertThrows(misuse, Error).message, message);
+  });
+});
+
+describe("publish", () => {
+  const Tick = event<{ n: number }>("Tick");
+
+  it("every handler gets the event, in a later turn; ok does not wait for them", async () => {
+    const got: unknown[] = [];
+    const payload = { n: 1 };
+    const { app, clock } = localApp({
+      handlers: [Tick.on((tick, ctx) => void got.push(tick, ctx.id)), Tick.on((tick) => void got.push(tick))],
+    });
+    assertEquals(await app.publish(Tick, payload, { id: "t1" }), { ok: true, value: undefined });
+    assertEquals(got, []);
+    await clock.advance(0);
+    assertEquals(got, [payload, "t1", payload]);
+    assertStrictEquals(got[0], payload);
+  });
+
+  it("without handlers it is ok: nobody needs to listen", async () => {
+    const { app } = localApp();
+    assertEquals(await app.publish(Tick, { n: 1 }), { ok: true, value: undefined });
+  });
+
+  it("a handler that throws is observed once, and keeps no other from its event", async () => {
+    const thrown = new Error("bug");
+    const got: number[] = [];
+    const { app, clock, seen } = localApp({
+      handlers: [
+        Tick.on(() => {
+          throw thrown;
+        }),
+        Tick.on(({ n }) => void got.push(n)),
+      ],
+    });
+    await app.publish(Tick, { n: 1 }, { id: "t1" });
+    await clock.advance(0);
+    assertEquals(got, [1]);
+    assertEquals(seen, [{ type: "handler-failed", contract: "Tick", id: "t1", error: thrown }]);
+  });
+
+  it("a handler that returns a failure is observed: its result goes nowhere", async () => {
+    const { error } = fail("NO_DISK", "full");
+    const { app, clock, seen } = localApp({ handlers: Tick.on(() => ({ ok: false, error })) });
+    await app.publish(Tick, { n: 1 }, { id: "t1" });
+    await clock.advance(0);
+    assertEquals(seen, [{ type: "fault", during: "event Tick (t1)", error }]);
+  });
+
+  it("a payload that does not fit is refused to the publisher", async () => {
+    const Checked = event("Checked", { input: refusing({ message: "no" }) });
+    const { app, seen } = localApp({ handlers: Checked.on(() => {}) });
+    assertEquals(errorOf(await app.publish(Checked, {})).code, "INVALID_MESSAGE");
+    assertEquals(seen, []);
+  });
+
+  it("each handler sees the parsed payload", async () => {
+    const Parsed = event("Parsed", { input: counting((text: string) => Number(text)) });
+    const got: number[] = [];
+    const { app, clock } = localApp({ handlers: [Parsed.on((n) => got.push(n)), Parsed.on((n) => got.push(-n))] });
+    await app.publish(Parsed, "7");
+    await clock.advance(0);
+    assertEquals(got, [7, -7]);
+  });
+});
+
+describe("broadcast", () => {
+  const Tick = event("Tick");
+
+  it("a request: this node's answer under its id, parsed once", async () => {
+    const output = counting((n: number) => `${n}!`);
+    const Ask = query<number, string, number, number>("Ask", { output });
+    const { app } = localApp({ handlers: Ask.handle((n) => n * 2) });
+    assertEquals(await app.broadcast(Ask, 2), [{ node: "here", result: { ok: true, value: "4!" } }]);
+    assertEquals(output.runs, 1);
+  });
+
+  it("an event: waits for every handler; the first failure is the answer", async () => {
+    const got: string[] = [];
+    const { app } = localApp({
+      handlers: [
+        Tick.on(() => "a"),
+        Tick.on(() => fail("B", "b")),
+        Tick.on(async () => void await Promise.resolve(got.push("c"))),
+      ],
+    });
+    const [{ node, result }, ...more] = await app.broadcast(Tick);
+    assertEquals([node, errorOf(result).code, more, got], ["here", "B", [], ["c"]]);
+  });
+
+  it("an event's handlers give no values", async () => {
+    const { app } = localApp({ handlers: Tick.on(() => "dropped") });
+    assertEquals(await app.broadcast(Tick), [{ node: "here", result: { ok: true, value: undefined } }]);
+  });
+
+  it("no node that handles it, or none of that id: no answers", async () => {
+    const { app } = localApp({ handlers: Tick.on(() => {}) });
+    assertEquals(await app.broadcast(Double, 1), []);
+    assertEquals(await app.broadcast(Tick, undefined, { node: "there" }), []);
+    assertEquals((await app.broadcast(Tick, undefined, { node: "here" })).length, 1);
+  });
+
+  it("a payload that does not fit: this node's refusal alone", async () => {
+    const Checked = query("Checked", { input: refusing({ message: "no" }) });
+    const { app } = localApp({ handlers: Checked.handle(() => {}) });
+    const [{ node, result }] = await app.broadcast(Checked, {});
+    assertEquals([node, errorOf(result).code], ["here", "INVALID_MESSAGE"]);
+  });
+});

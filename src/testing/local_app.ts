@@ -1,0 +1,53 @@
+/** An app without a cluster, on time that moves when a test says so. */
+import { App, type Catga } from "../app.ts";
+import type { Behavior } from "../behavior.ts";
+import type { Handlers } from "../contract.ts";
+import { Mediator } from "../mediator.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { Observation } from "../observer.ts";
+import { collect } from "../registry.ts";
+
+/** Options of {@link localApp}. */
+export interface LocalAppOptions {
+  readonly handlers?: Handlers;
+  readonly behaviors?: readonly Behavior[];
+  /** Of every send, in ms; 30,000. */
+  readonly timeout?: number;
+  /** Called when the app has drained. */
+  readonly release?: () => Promise<void>;
+}
+
+/** What {@link localApp} gives. */
+export interface LocalApp {
+  readonly app: Catga;
+  /** The same app, from inside. */
+  readonly inside: App;
+  readonly clock: VirtualClock;
+  /** What the app's observer was told. */
+  readonly seen: Observation[];
+}
+
+/** Makes the app as `catga()` does, its id `"here"`. */
+export function localApp(options: LocalAppOptions = {}): LocalApp {
+  const { handlers, behaviors = [], timeout = 30_000, release = () => Promise.resolve() } = options;
+  const clock = new VirtualClock();
+  const seen: Observation[] = [];
+  const observer = (observation: Observation) => void seen.push(observation);
+  const mediator = new Mediator(collect(handlers), behaviors, observer);
+  const self = {
+    id: "here",
+    endpoint: "here.1",
+    service: "app",
+    handles: mediator.names,
+    startedAt: 0,
+    lastSeen: 0,
+    metadata: {},
+    load: { inFlight: 0, queued: 0 },
+    server: "",
+    protocol: 1,
+    version: "0.0.0",
+  };
+  const inside = new App({ self, clock, mediator, observer, timeout, retries: 3, route: "round-robin" }, release);
+  // App is typed for any contract
+  return { app: inside as unknown as Catga, inside, clock, seen };
+}

@@ -488,8 +488,8 @@ function withTrace(
     const value = inherited![name];
     if (value !== undefined) (headers ??= Object.create(null) as Record<string, string>)[name] = value;
   }
-  if (own === undefined) return headers;
-  return Object.freeze(Object.assign(headers ?? Object.create(null), own));
+  if (own !== undefined) Object.assign(headers ??= Object.create(null) as Record<string, string>, own);
+  return headers && Object.freeze(headers);
 }
 
 function keyOf(contract: AnyContract, payload: unknown): string | undefined {

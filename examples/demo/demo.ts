@@ -34,14 +34,17 @@ const SETTLED = 3;
 
 const stage = new Stage();
 const screen = screenOf();
+let ending = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => end(130, "interrupted"));
 run().then((code) => end(code), (error: Error) => end(1, error.message));
 
-/** The end, whatever led to it: the terminal as it was, no processes, no files. */
+/** The end, whatever leads to it first: the terminal as it was, no processes, no files. */
 async function end(code: number, why?: string): Promise<void> {
+  if (ending) return;
+  ending = true;
   screen.close();
   if (why !== undefined) console.error(`\n${why}`);
-  await stage.close();
+  await stage.close().catch((error: Error) => console.error(`not everything could be cleaned up: ${error.message}`));
   process.exit(code);
 }
 
@@ -68,11 +71,7 @@ async function run(): Promise<number> {
   const handlers = OrderCreated.on(() => heard++);
   const client = await catga({ ...nodes.connection, id: "client", service: "shop", handlers, logger: loggerTo(event) });
   if (!await until(() => NODES.every((id) => endpointOf(id)))) throw new Error("the client does not see every node");
-  event(
-    `all in view, routable ${
-      routable.map((time) => time.toFixed(0)).join(", ")
-    } ms after catga(); ${RATE} orders a second from now on`,
-  );
+  event(`all in view, each within ${Math.ceil(Math.max(...routable))} ms of catga(); ${RATE} orders a second`);
   load.start(client);
   await delay(CALM);
 

@@ -4,7 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Catga, catga, type CatgaOptions, type MemoryConnection, MemoryNetwork } from "@catga/catga";
+import { type Catga, catga, type CatgaOptions, type Logger, type MemoryConnection, MemoryNetwork } from "@catga/catga";
 import { OrderBook } from "../orders/order_book.ts";
 import { orders } from "../orders/orders.ts";
 import type { LastWill } from "./last_will.ts";
@@ -94,25 +94,29 @@ export class ProcessNodes implements DemoNodes {
     return pid === undefined ? "" : `pid ${pid}`;
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#end("SIGTERM");
+  }
+
+  /** Kills them all; resolves when they are gone. */
+  killAll(): Promise<void> {
+    return this.#end("SIGKILL");
+  }
+
+  async #end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const children = [...this.#children.values()];
     this.#children.clear();
     const ended = Promise.all(children.map((child) =>
       new Promise<void>((resolve) => {
-        if (child.exitCode !== null || child.signalCode !== null) return resolve();
+        if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resolve();
         child.once("exit", () => resolve());
-        child.kill("SIGTERM");
+        child.kill(signal);
       })
     ));
-    await Promise.race([ended, delay(DRAIN_LIMIT)]);
-    for (const child of children) child.kill("SIGKILL");
+    const timer = setTimeout(() => children.forEach((child) => child.kill("SIGKILL")), DRAIN_LIMIT);
     await ended;
+    clearTimeout(timer);
     this.#remember();
-  }
-
-  /** {@link stop} without waiting for anything. */
-  killAll(): void {
-    for (const id of [...this.#children.keys()]) this.kill(id);
   }
 
   #forget(id: string): void {
@@ -152,6 +156,7 @@ export class MemoryNodes implements DemoNodes {
       network: this.#network,
       service: "orders",
       id,
+      logger: SILENT,
     });
     const wire = this.#network.last!;
     const app = await starting;
@@ -176,6 +181,9 @@ export class MemoryNodes implements DemoNodes {
     await Promise.all(apps.map((app) => app.drain({ timeout: DRAIN_LIMIT })));
   }
 }
+
+/** A node that was cut off would complain on the demo's own terminal. */
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A network that tells which connection was made last. */
 class Wiretap extends MemoryNetwork {

@@ -9,7 +9,7 @@ export interface Screen {
   event(elapsed: number, text: string, tone?: Tone): void;
   /** From now on shows what `look` gives. */
   open(look: () => Picture): void;
-  /** Shows the last picture; from now on lines may be printed. Idempotent. */
+  /** Shows the last picture; from now on lines may be printed, and events are not shown. Idempotent. */
   close(): void;
 }
 
@@ -74,9 +74,10 @@ const SHOW = "\x1b[?2026l";
 /** A line a second, and one for each event; no escape codes. */
 class PlainScreen implements Screen {
   #timer: ReturnType<typeof setInterval> | undefined;
+  #closed = false;
 
   event(elapsed: number, text: string): void {
-    console.log(`${seconds(elapsed).padStart(5)} s  ${text}`);
+    if (!this.#closed) console.log(`${seconds(elapsed).padStart(5)} s  ${text}`);
   }
 
   open(look: () => Picture): void {
@@ -87,6 +88,7 @@ class PlainScreen implements Screen {
   }
 
   close(): void {
+    this.#closed = true;
     clearInterval(this.#timer);
   }
 }

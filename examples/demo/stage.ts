@@ -42,7 +42,7 @@ export class Stage {
 
   /** Kills what still runs and deletes the folder. Idempotent. */
   async close(): Promise<void> {
-    this.#processes?.killAll();
+    await this.#processes?.killAll();
     await this.#server?.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }

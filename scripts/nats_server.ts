@@ -81,7 +81,12 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   let stopped: Promise<void> | undefined;
   const kill = async (signal: NodeJS.Signals): Promise<void> => {
     if (gone) return;
-    process.kill(pid, signal);
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      // ESRCH: it ended by itself, or by the same Ctrl-C as its parent, and its exit event is still on its way
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
     if (signal === "SIGSTOP" || signal === "SIGCONT") return;
     child.ref();
     await exited;

@@ -1,0 +1,62 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { catga } from "./catga.ts";
+import { query } from "./contract.ts";
+import { type Logger, logTo, type Observation } from "./observer.ts";
+
+/** A logger that keeps `[level, message, ...more]`. */
+function keeping(): { logger: Logger; lines: unknown[][] } {
+  const lines: unknown[][] = [];
+  const at = (level: string) => (...line: unknown[]) => void lines.push([level, ...line]);
+  return { logger: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, lines };
+}
+
+describe("logTo", () => {
+  it("writes a line for each observation, at the level that it deserves", () => {
+    const { logger, lines } = keeping();
+    const observer = logTo(logger, "n1");
+    const error = new Error("bug");
+    const seen: Observation[] = [
+      { type: "handler-failed", contract: "Create", id: "m1", error },
+      { type: "fault", during: "event Tick (m2)", error },
+      { type: "malformed", subject: "catga.x", reason: "no JSON", count: 3 },
+      { type: "connection", state: "connected", generation: 1 },
+      { type: "connection", state: "disconnected", generation: 1 },
+      { type: "connection", state: "closed", generation: 1 },
+      { type: "gone", endpoint: "n2.a", inHand: 4 },
+      { type: "node", change: "suspect", node: "n2" },
+      { type: "retry", contract: "Create", node: "n2", reason: "BOUNCED", attempt: 2 },
+      { type: "bounce", endpoint: "n2.a" },
+    ];
+    for (const observation of seen) observer(observation);
+    assertEquals(lines, [
+      ["error", "catga n1: the handler of Create threw (message m1)", error],
+      ["error", "catga n1: event Tick (m2) failed", error],
+      ["warn", "catga n1: dropped 3 malformed message(s), the last on catga.x: no JSON"],
+      ["info", "catga n1: connected to the network"],
+      ["warn", "catga n1: lost the network, reconnecting"],
+      ["warn", "catga n1: the network connection is closed"],
+      ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
+      ["info", "catga n1: node n2: suspect"],
+      ["debug", "catga n1: Create goes on from n2 (BOUNCED), attempt 2"],
+      ["debug", "catga n1: nobody there at n2.a"],
+    ]);
+  });
+
+  it("an app logs what a handler threw, with contract and message id, to the logger that it was given", async () => {
+    const { logger, lines } = keeping();
+    const thrown = new Error("secret");
+    const Ask = query("Ask");
+    await using app = await catga({
+      id: "n1",
+      logger,
+      handlers: Ask.handle(() => {
+        throw thrown;
+      }),
+    });
+    await app.send(Ask, undefined, { id: "m1" });
+    assertEquals(lines.length, 1);
+    assertEquals(lines[0].slice(0, 2), ["error", "catga n1: the handler of Ask threw (message m1)"]);
+    assertStrictEquals(lines[0][2], thrown);
+  });
+});

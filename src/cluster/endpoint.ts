@@ -425,7 +425,7 @@ const PING_EVERY = 100; // ms
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
 
 function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {
-  const call = `${peer.endpoint}.${seq}.${index}`;
+  const call = `${peer.theirCalls}${seq}.${index}`;
   return {
     call,
     id: meta?.id ?? call,

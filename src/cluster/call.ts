@@ -36,10 +36,12 @@ export class Call extends Deadlined {
   attempt = 1;
   /** What it is called in every attempt, once it has been called something. */
   id: string | undefined;
-  /** The process that it is on its way to. */
+  /** The process that owes it an answer. */
   peer: Peer | undefined = undefined;
   /** The frame that it left with; `undefined` before. */
   frame: SentFrame | undefined = undefined;
+  /** The id of the node where it may be running, or have run; `undefined` while it certainly runs nowhere. */
+  at: string | undefined = undefined;
   /** Its place among the frame's requests. */
   index = 0;
   /** The ids of the nodes that it failed on since all had a chance. */

@@ -8,10 +8,12 @@ import type { Remote, RemoteEvent, RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
-import { Endpoint, MalformedCount } from "./endpoint.ts";
+import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
+import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
 import { freeze } from "./node_record.ts";
+import { NodeWatch } from "./node_watch.ts";
 import { Ring } from "./ring.ts";
 import { Router } from "./router.ts";
 
@@ -37,6 +39,7 @@ export class Cluster implements Remote {
   readonly #ring: Ring;
   readonly #router: Router;
   readonly #events: EventChannel;
+  readonly #malformed: MalformedCount;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -45,11 +48,13 @@ export class Cluster implements Remote {
     this.#options = options;
     const { app, transport, namespace, observer, info, heartbeat } = options;
     const { clock, random } = transport;
+    const malformed = this.#malformed = new MalformedCount(transport, observer);
     this.#endpoint = new Endpoint({
       transport,
       namespace,
       endpoint: info.endpoint,
       observer,
+      malformed,
       receive: (name, payload, timeout, envelope) => app.receive(name, payload, timeout, envelope),
       load: () => [app.pending, 0],
       heard: (endpoint, news) => {
@@ -58,6 +63,7 @@ export class Cluster implements Remote {
       },
       resumed: () => {
         this.#router.resume();
+        this.#events.resume();
         this.#membership.resume();
       },
     });
@@ -68,7 +74,7 @@ export class Cluster implements Remote {
       service,
       endpoint,
       observer,
-      malformed: new MalformedCount(transport, observer),
+      malformed,
       deliver: (name, payload, envelope) => app.deliver(name, payload, envelope),
     });
     for (const name of options.events) this.#events.subscribe(name);
@@ -76,6 +82,7 @@ export class Cluster implements Remote {
       bucket,
       clock,
       observer,
+      malformed,
       heartbeat,
       self: () => this.self,
       connected: () => this.#endpoint.connected,
@@ -122,31 +129,14 @@ export class Cluster implements Remote {
   }
 
   nodes(): readonly NodeInfo[] {
+    if (this.#stop.signal.aborted) return [];
     const { id } = this.#options.info;
     return this.#membership.members.map(({ info }) => info.id === id ? this.self : info);
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
-    const events: NodeEvent[] = [];
-    let wake = () => {};
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
-    const off = this.#membership.watch((event) => {
-      events.push(event);
-      wake();
-    });
-    const onStop = () => wake();
-    stop.addEventListener("abort", onStop);
-    return (async function* () {
-      try {
-        while (!stop.aborted) {
-          if (events.length > 0) yield events.shift()!;
-          else await new Promise<void>((resolve) => wake = resolve);
-        }
-      } finally {
-        off();
-        stop.removeEventListener("abort", onStop);
-      }
-    })();
+    return new NodeWatch((onEvent) => this.#membership.watch(onEvent), stop);
   }
 
   alone(name: string): boolean {
@@ -180,6 +170,7 @@ export class Cluster implements Remote {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#endpoint.close();
+    this.#malformed.report();
   }
 
   /** Whether somebody is at an endpoint; `undefined` when neither an answer nor a bounce comes in time. */

@@ -11,15 +11,21 @@ import type { Result } from "../result.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
 import type { Call } from "./call.ts";
 import {
+  byteLength,
+  exceeds,
   type Frame,
   isEndpoint,
   type Item,
   Malformed,
+  type PingItem,
   PROTOCOL,
   readError,
   readFrame,
+  type VersionsItem,
   type WireMeta,
+  writeError,
 } from "./frame.ts";
+import type { MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost, type RunningFrame } from "./peer.ts";
 
 /** What an endpoint needs of the app. */
@@ -29,6 +35,7 @@ export interface EndpointOptions {
   /** `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly observer: Observer;
+  readonly malformed: MalformedCount;
   /** Runs a request from the wire; `undefined` when there is no handler. */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
   /** Handlers running and requests queued, for pongs. */
@@ -51,11 +58,14 @@ export class Endpoint implements PeerHost {
   #slots = 0;
   /** Peers have been forgotten: a new one may be an old one. */
   #forgot = false;
+  /** The highest number of a frame to a peer that was forgotten: it would take one with a lower number for an old one. */
+  #forgottenSeq = 0;
+  /** How many peers there may be before some are forgotten. */
+  #room = MAX_PEERS;
   #dirty: Peer[] = [];
   #watching = false;
   #refusing = false;
   #closed = false;
-  readonly #malformed: MalformedCount;
   readonly #bouncePrefix: string;
   readonly #inbox: string;
   #subscriptions: Subscription[] = [];
@@ -63,13 +73,12 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer } = options;
+    const { transport, namespace, endpoint } = options;
     this.#options = options;
     this.#transport = transport;
     this.endpoint = endpoint;
     this.#inbox = `catga.${namespace}.node.${endpoint}.`;
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
-    this.#malformed = new MalformedCount(transport, observer);
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [
       transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
@@ -103,8 +112,8 @@ export class Endpoint implements PeerHost {
   peer(endpoint: string): Peer {
     const known = this.#peers.get(endpoint);
     if (known !== undefined) return known;
-    if (this.#peers.size >= MAX_PEERS) this.#forget();
-    const peer = new Peer(this, endpoint, this.#slots++, this.#forgot);
+    if (this.#peers.size >= this.#room) this.#forget();
+    const peer = new Peer(this, endpoint, this.#slots++, { after: this.#forgottenSeq, forgotten: this.#forgot });
     this.#peers.set(endpoint, peer);
     this.#bySlot.set(peer.slot, peer);
     return peer;
@@ -140,7 +149,6 @@ export class Endpoint implements PeerHost {
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
     this.#flush();
-    this.#malformed.report();
   }
 
   #inboxOf(endpoint: string): string {
@@ -158,6 +166,7 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "connection", state, generation });
     if (state !== "connected") return;
     for (const peer of this.#peers.values()) {
+      peer.pingedAt = -1; // what was asked before the cut may never have arrived
       peer.resume();
       // what left before the cut may be lost: ask at once
       if (peer.outstanding > 0) peer.ping();
@@ -168,13 +177,14 @@ export class Endpoint implements PeerHost {
   #onMessage(message: TransportMessage): void {
     if (message.noResponders) return;
     const sender = message.subject.slice(this.#inbox.length);
-    if (!isEndpoint(sender)) return this.#malformed.add(message.subject, "the sender is no endpoint");
+    const { malformed } = this.#options;
+    if (!isEndpoint(sender)) return malformed.add(message.subject, "the sender is no endpoint");
     let frame: Frame;
     try {
       frame = readFrame(message.data);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      this.#malformed.add(message.subject, error.message);
+      malformed.add(message.subject, error.message);
       if (error.version !== undefined) this.peer(sender).versions([PROTOCOL]);
       return;
     }
@@ -184,11 +194,18 @@ export class Endpoint implements PeerHost {
     peer.heardAt = this.now();
     peer.pingedAt = -1;
     let index = 0;
-    for (const item of frame.items) index = this.#onItem(peer, frame.seq, item, index, runs);
+    let ping = -1;
+    for (const item of frame.items) {
+      if (item[0] === "p") ping = item[1];
+      else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
+      else index = this.#onItem(peer, frame.seq, item, index, runs);
+    }
+    // one for a frame, however many ask
+    if (ping >= 0) peer.pong(ping, this.#options.load());
   }
 
   /** Gives the place of the frame's next request. */
-  #onItem(peer: Peer, seq: number, item: Item, index: number, runs: boolean): number {
+  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, runs: boolean): number {
     switch (item[0]) {
       case "q": {
         const count = Math.max(1, item.length - 3);
@@ -230,22 +247,9 @@ export class Endpoint implements PeerHost {
         ctx?.abort(new CatgaError("CANCELLED", `the sender of ${ctx.contract.kind} ${ctx.contract.name} gave up`));
         return index;
       }
-      case "p":
-        peer.pong(item[1], this.#options.load());
-        return index;
       case "o":
         peer.load = item[4][0] + item[4][1];
         this.#onPong(peer, item[2], item[3]);
-        return index;
-      case "v":
-        this.fault(
-          `talking to ${peer.endpoint}`,
-          new Error(
-            `it speaks protocol version(s) ${
-              item.slice(1).join(", ")
-            }, this node ${PROTOCOL}: run the same version of Catga`,
-          ),
-        );
         return index;
     }
   }
@@ -278,7 +282,7 @@ export class Endpoint implements PeerHost {
   }
 
   #answer(peer: Peer, seq: number, index: number, name: string, result: Result<unknown>): void {
-    if (!result.ok) return peer.failure(seq, index, result.error);
+    if (!result.ok) return peer.failure(seq, index, writeError(result.error, this.payloadLimit));
     const { value } = result;
     if (value === undefined) return peer.answer(seq, index, undefined);
     let text: string | undefined;
@@ -298,12 +302,11 @@ export class Endpoint implements PeerHost {
       const reason = `the answer of ${name} cannot be encoded as JSON: it is a ${typeof value}`;
       return this.#refuseAnswer(peer, seq, index, "INVALID_RESPONSE", reason);
     }
-    if (text.length * 3 > this.payloadLimit) {
-      const size = byteLength(text);
-      if (size > this.payloadLimit) {
-        const reason = `the answer of ${name} is ${size} bytes; the server takes ${this.payloadLimit} at most`;
-        return this.#refuseAnswer(peer, seq, index, "TOO_LARGE", reason);
-      }
+    if (exceeds(text, this.payloadLimit)) {
+      const reason = `the answer of ${name} is ${
+        byteLength(text)
+      } bytes; the server takes ${this.payloadLimit} at most`;
+      return this.#refuseAnswer(peer, seq, index, "TOO_LARGE", reason);
     }
     peer.answer(seq, index, text);
   }
@@ -318,15 +321,15 @@ export class Endpoint implements PeerHost {
   ) {
     const error = new CatgaError(code, message, { cause });
     this.fault("answering", error);
-    peer.failure(seq, index, error);
+    peer.failure(seq, index, writeError(error, this.payloadLimit));
   }
 
   /** What the other process has not heard of the frames before its pong will never run there. */
   #onPong(peer: Peer, upTo: number, missing: readonly number[]): void {
     if (peer.sent.size === 0) return;
-    for (let i = 0; i < missing.length; i += 2) {
-      for (const { seq } of peer.sent.values()) {
-        if (seq >= missing[i] && seq <= missing[i + 1] && seq <= upTo) peer.undeliver(seq, "LOST");
+    for (const { seq } of peer.sent.values()) {
+      for (let i = 0; i < missing.length && seq <= upTo; i += 2) {
+        if (seq >= missing[i] && seq <= missing[i + 1]) peer.undeliver(seq, "LOST");
       }
     }
   }
@@ -337,11 +340,11 @@ export class Endpoint implements PeerHost {
     if (!message.noResponders || message.data.length > 0) return;
     const [slot, seq] = message.subject.slice(this.#bouncePrefix.length).split(".").map(Number);
     const peer = this.#bySlot.get(slot);
-    if (peer === undefined || !Number.isSafeInteger(seq)) return;
+    if (peer === undefined || !(seq <= peer.seq)) return;
     const { observer, heard } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
     heard(peer.endpoint, "bounced");
-    peer.pingedAt = -1;
+    peer.pingedAt = peer.heardAt = -1; // whatever it sends from now on shows that it is alive
     peer.undeliver(seq, "BOUNCED");
     // with several servers it says only "not seen from here"; what was delivered may still be answered
     if (this.#transport.server.clustered) return;
@@ -376,45 +379,14 @@ export class Endpoint implements PeerHost {
       this.#peers.delete(peer.endpoint);
       this.#bySlot.delete(peer.slot);
       this.#forgot = true;
+      this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.seq);
     }
+    // when most of them are busy, not to look through all of them at every message
+    this.#room = Math.max(MAX_PEERS, 2 * this.#peers.size);
   }
 }
 
-/** Counts bytes that were no frames, and tells of them once a minute at most. */
-export class MalformedCount {
-  readonly #transport: Transport;
-  readonly #observer: Observer;
-  #count = 0;
-  #told = -Infinity;
-  #last = { subject: "", reason: "" };
-
-  constructor(transport: Transport, observer: Observer) {
-    this.#transport = transport;
-    this.#observer = observer;
-  }
-
-  add(subject: string, reason: string): void {
-    this.#count++;
-    this.#last = { subject: subject.slice(0, 200), reason };
-    if (this.#transport.clock.monotonic() - this.#told >= 60_000) this.report();
-  }
-
-  /** Tells of those that have come since the last time. */
-  report(): void {
-    if (this.#count === 0) return;
-    this.#told = this.#transport.clock.monotonic();
-    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
-    this.#count = 0;
-  }
-}
-
-/** The size of a text on the wire, in bytes. */
-export function byteLength(text: string): number {
-  return encoder.encode(text).length;
-}
-
-const encoder = new TextEncoder();
-
+const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
 const MAX_PEERS = 4_096;

@@ -9,8 +9,8 @@ import type { Observer } from "../observer.ts";
 import type { Meta, RemoteEvent } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { Subscription, Transport, TransportMessage } from "../transport.ts";
-import { byteLength, type MalformedCount } from "./endpoint.ts";
-import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
+import { byteLength, type EventFrame, exceeds, Malformed, readEventFrame } from "./frame.ts";
+import type { MalformedCount } from "./malformed_count.ts";
 
 /** What the channel needs of the app. */
 export interface EventChannelOptions {
@@ -40,6 +40,7 @@ export class EventChannel {
   readonly #subscriptions: Subscription[] = [];
   #seq = 0;
   #runs = 0;
+  #ticking = false;
 
   constructor(options: EventChannelOptions) {
     this.#options = options;
@@ -77,12 +78,11 @@ export class EventChannel {
     }
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = transport.maxPayload - FRAME_OVERHEAD;
-    const length = text.length + metaText.length;
-    const size = length * 3 > limit ? byteLength(text) + byteLength(metaText) : 0;
-    if (size > limit) {
+    const alone = text + metaText;
+    if (exceeds(alone, limit)) {
       return refused(
         "TOO_LARGE",
-        `the payload of ${contract.name} is ${size} bytes; the server takes ${limit} at most`,
+        `the payload of ${contract.name} is ${byteLength(alone)} bytes; the server takes ${limit} at most`,
       );
     }
     // an event without a payload, or with an id of its own, travels alone
@@ -92,7 +92,7 @@ export class EventChannel {
     let batch = this.#batches.get(key);
     if (
       batch !== undefined &&
-      (batch.count === MAX_EVENTS || (batch.text.length + text.length) * 3 > Math.min(FRAME_LENGTH, limit))
+      (batch.count === MAX_EVENTS || (batch.text.length + alone.length) * 3 > Math.min(FRAME_LENGTH, limit))
     ) {
       this.#batches.delete(key);
       this.#leave(batch);
@@ -101,11 +101,17 @@ export class EventChannel {
     if (batch === undefined) {
       batch = { name: contract.name, meta, text: "", count: 0 };
       this.#batches.set(key, batch);
-      if (this.#batches.size === 1) nextTick(this.#flush);
+      if (!this.#ticking) nextTick(this.#flush);
+      this.#ticking = true;
     }
     if (payload !== undefined) batch.text += "," + text;
     batch.count++;
     return { ok: true, value: undefined };
+  }
+
+  /** The connection is there again: lets go what had gathered when it was lost. */
+  resume(): void {
+    this.#flush();
   }
 
   /** Lets go what has gathered, and takes no more events; what has been taken is delivered. */
@@ -119,6 +125,8 @@ export class EventChannel {
   }
 
   readonly #flush = (): void => {
+    this.#ticking = false;
+    if (this.#options.transport.status.state !== "connected") return;
     const batches = [...this.#batches.values()];
     this.#batches.clear();
     for (const batch of batches) this.#leave(batch);

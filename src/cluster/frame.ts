@@ -106,14 +106,32 @@ export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
 
-/** An error as text for the wire: code, message, retryable and details; never a stack, a cause, or what `details` cannot encode. */
-export function writeError({ code, message, retryable, details, node, final }: CatgaError): string {
+/**
+ * An error as text for the wire, of at most `limit` bytes: code, message, retryable and details; never a stack, a cause, or
+ * what `details` cannot encode.
+ */
+export function writeError({ code, message, retryable, details, node, final }: CatgaError, limit: number): string {
   const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
+  let text: string;
   try {
-    return JSON.stringify({ ...plain, details });
+    text = JSON.stringify({ ...plain, details });
   } catch {
-    return JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
+    text = JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
   }
+  if (!exceeds(text, limit)) return text;
+  text = JSON.stringify({ ...plain, details: "(the details are too large for the server)" });
+  if (!exceeds(text, limit)) return text;
+  return JSON.stringify({ code: code.slice(0, MAX_CODE), message: message.slice(0, 256), retryable });
+}
+
+/** Whether a text is longer than so many bytes of UTF-8. */
+export function exceeds(text: string, limit: number): boolean {
+  return text.length * 3 > limit && byteLength(text) > limit;
+}
+
+/** The size of a text on the wire, in bytes. */
+export function byteLength(text: string): number {
+  return encoder.encode(text).length;
 }
 
 /** An error from the wire. What is not as it should be is left out: it came from the network. */
@@ -123,7 +141,7 @@ export function readError(wire: unknown, node: string): CatgaError {
     unknown
   >;
   return new CatgaError(
-    typeof code === "string" && code !== "" ? code.slice(0, 128) : "HANDLER_FAILED",
+    typeof code === "string" && code !== "" ? code.slice(0, MAX_CODE) : "HANDLER_FAILED",
     typeof message === "string" ? message : "the node answered with a failure that says nothing",
     {
       retryable: retryable === true,
@@ -134,6 +152,9 @@ export function readError(wire: unknown, node: string): CatgaError {
   );
 }
 
+const MAX_CODE = 128;
+const MAX_VERSIONS = 16;
+const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 function readArray(data: Uint8Array): unknown[] {
@@ -182,6 +203,7 @@ function isItem(item: unknown): item is Item {
       if (!isCounts(item[4]) || item[4].length !== 2) throw new Malformed("a pong without a load");
       return true;
     case "v":
+      if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("versions that are none");
       return true;
     default:
       return false;

@@ -34,7 +34,7 @@ export class HeardFrames {
     if (seq > this.#upTo) {
       if (seq > this.#upTo + 1) this.#missing.push([this.#upTo + 1, seq - 1]);
       this.#upTo = seq;
-      if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
+      this.#bound();
       return true;
     }
     if (seq <= this.#forgotten) return false;
@@ -45,6 +45,7 @@ export class HeardFrames {
     if (from < seq) rest.push([from, seq - 1]);
     if (seq < to) rest.push([seq + 1, to]);
     this.#missing.splice(index, 1, ...rest);
+    this.#bound();
     return true;
   }
 
@@ -58,6 +59,11 @@ export class HeardFrames {
       }
     }
     return this.#refused.flat();
+  }
+
+  /** One more gap at most: a frame that arrives may split one, too. */
+  #bound(): void {
+    if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }
 }
 

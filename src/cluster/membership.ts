@@ -8,6 +8,7 @@ import type { Bucket, Change } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
 import { PROTOCOL } from "./frame.ts";
+import type { MalformedCount } from "./malformed_count.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
 
 /** What a membership is made of. */
@@ -15,6 +16,7 @@ export interface MembershipOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
   readonly observer: Observer;
+  readonly malformed: MalformedCount;
   /** How long a record lives, in ms. */
   readonly heartbeat: number;
   /** This node as it is now. */
@@ -34,9 +36,10 @@ export interface Member {
   info: NodeInfo;
   /** Of its record. */
   revision: number;
-  /** It did not answer lately: when that began, by the monotonic clock; -1 while it is trusted. */
-  suspectSince: number;
-  readonly suspect: boolean;
+  /** It did not answer lately. */
+  suspect: boolean;
+  /** When the first of the frames bounced that have since it was last heard of, by the monotonic clock; -1 for none. */
+  bouncedAt: number;
 }
 
 /** The membership as this node sees it. */
@@ -50,6 +53,8 @@ export class Membership {
   #joined = false;
   #leaving = false;
   #refreshing: Promise<void> | undefined;
+  /** It is to be written once more when the write that is under way has ended. */
+  #stale = false;
   #timer: Timer | undefined;
 
   constructor(options: MembershipOptions) {
@@ -107,15 +112,16 @@ export class Membership {
   /** A member is not to be trusted for now. */
   suspect(member: Member): void {
     if (member.suspect) return;
-    member.suspectSince = this.#options.clock.monotonic();
+    member.suspect = true;
     this.#options.observer({ type: "node", change: "suspect", node: member.info.id });
     this.#options.changed();
   }
 
   /** It has shown that it is alive. */
   trust(member: Member): void {
+    member.bouncedAt = -1;
     if (!member.suspect) return;
-    member.suspectSince = -1;
+    member.suspect = false;
     this.#options.observer({ type: "node", change: "alive", node: member.info.id });
     this.#options.changed();
   }
@@ -169,11 +175,15 @@ export class Membership {
   /** Writes the record again, one write at a time. */
   #refresh(): void {
     const { connected, observer } = this.#options;
-    if (this.#refreshing !== undefined || this.#leaving || !connected()) return;
+    this.#stale = this.#refreshing !== undefined;
+    if (this.#stale || this.#leaving || !connected()) return;
     this.#refreshing = this.#write().catch((error) => {
       // the next beat tries again; a store that is away says so by itself
       observer({ type: "fault", during: "refreshing this node's record", error });
-    }).finally(() => this.#refreshing = undefined);
+    }).finally(() => {
+      this.#refreshing = undefined;
+      if (this.#stale) this.#refresh();
+    });
   }
 
   async #write(): Promise<void> {
@@ -205,20 +215,16 @@ export class Membership {
     }
     const info = readRecord(key, change.value);
     if (typeof info === "string") {
-      this.#options.observer({
-        type: "malformed",
-        subject: `${this.#options.bucket.name}/${key.slice(0, 80)}`,
-        reason: info,
-        count: 1,
-      });
+      this.#options.malformed.add(`${this.#options.bucket.name}/${key}`, info);
+      if (own && this.#joined) this.#refresh();
       return;
     }
-    if (info.protocol !== PROTOCOL) return; // another version's node: nothing can be sent to it
-    if (own && info.endpoint !== this.#options.self().endpoint) {
+    if (own && (info.endpoint !== this.#options.self().endpoint || info.protocol !== PROTOCOL)) {
       if (this.#joined) this.#refresh(); // which finds out who it is
       return;
     }
-    this.#put(info, change.revision);
+    if (info.protocol === PROTOCOL) this.#put(info, change.revision);
+    else this.#remove(key); // another version's node, in place of one that is gone: nothing can be sent to it
   }
 
   #put(info: NodeInfo, revision: number): void {
@@ -249,15 +255,12 @@ export class Membership {
 class MemberState implements Member {
   info: NodeInfo;
   revision: number;
-  suspectSince = -1;
+  suspect = false;
+  bouncedAt = -1;
 
   constructor(info: NodeInfo, revision: number) {
     this.info = info;
     this.revision = revision;
-  }
-
-  get suspect(): boolean {
-    return this.suspectSince >= 0;
   }
 }
 

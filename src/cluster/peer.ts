@@ -3,9 +3,9 @@
  * one contract that leave in one turn are grouped in one item; so are answers to consecutive requests.
  */
 import type { MessageContext } from "../context.ts";
-import type { CatgaError } from "../error.ts";
+import { isCatgaError } from "../error.ts";
 import type { Call, RefusalCode } from "./call.ts";
-import { nodeOf, type PongItem, writeError } from "./frame.ts";
+import { nodeOf, type PongItem } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import { HeardFrames } from "./heard_frames.ts";
 
@@ -33,16 +33,13 @@ export class SentFrame {
   readonly calls: readonly Call[];
   /** When, by the monotonic clock. */
   readonly at: number;
-  /** Calls of it that have no result. */
-  open: number;
-  readonly peer: Peer;
+  /** Calls of it that wait for an answer. */
+  open = 0;
 
-  constructor(peer: Peer, seq: number, calls: readonly Call[], at: number) {
-    this.peer = peer;
+  constructor(seq: number, calls: readonly Call[], at: number) {
     this.seq = seq;
     this.calls = calls;
     this.at = at;
-    this.open = calls.length;
   }
 }
 
@@ -68,7 +65,7 @@ export class Peer {
   readonly heard: HeardFrames;
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   readonly running: FrameRing<RunningFrame> = new FrameRing();
-  /** When anything of it last arrived, by the monotonic clock; -1 for never. */
+  /** When anything of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
   heardAt = -1;
   /** When the oldest ping that nothing answered was sent; -1 for none. */
   pingedAt = -1;
@@ -80,7 +77,8 @@ export class Peer {
   load = 0;
 
   readonly #host: PeerHost;
-  #seq = 0;
+  #seq: number;
+  #toldVersions = false;
   #pings = 0;
   #calls: Call[] = [];
   #requests = "";
@@ -95,14 +93,21 @@ export class Peer {
   readonly #held: string[] = [];
   #waiting = false;
 
-  constructor(host: PeerHost, endpoint: string, slot: number, forgotten: boolean) {
+  /** `after`: its frames' numbers begin behind this one; with `forgotten` it may have been known before. */
+  constructor(host: PeerHost, endpoint: string, slot: number, options: { after: number; forgotten: boolean }) {
     this.#host = host;
     this.endpoint = endpoint;
     this.node = nodeOf(endpoint);
     this.ourCalls = callPrefix(host.endpoint, endpoint);
     this.theirCalls = callPrefix(endpoint, host.endpoint);
     this.slot = slot;
-    this.heard = new HeardFrames({ forgotten });
+    this.#seq = options.after;
+    this.heard = new HeardFrames({ forgotten: options.forgotten });
+  }
+
+  /** The number of the last frame that left for it. */
+  get seq(): number {
+    return this.#seq;
   }
 
   /** Whether nothing is under way either way, so that it may be forgotten. */
@@ -113,10 +118,10 @@ export class Peer {
   /** Puts a request into the next frame. `ttl`: what is left of its time, in ms. */
   request(call: Call, ttl: number): void {
     const { text, request: { contract: { name } } } = call;
-    const length = text === undefined ? 0 : text.length;
-    if (this.#calls.length >= MAX_REQUESTS || this.#length() + length > this.#host.frameLimit) this.flush();
     const rounded = roundTtl(ttl);
     const meta = metaText(call);
+    const length = (text === undefined ? 0 : text.length) + (meta === undefined ? 0 : meta.length);
+    if (this.#calls.length >= MAX_REQUESTS || this.#length() + length > this.#host.frameLimit) this.flush();
     if (meta !== undefined) {
       this.#closeRequests();
       this.#requests += `,["m","${name}",${rounded},${meta}${text === undefined ? "" : `,${text}`}]`;
@@ -132,18 +137,18 @@ export class Peer {
       this.#openTtl = rounded;
     }
     call.peer = this;
-    call.frame = undefined;
+    call.at = this.node;
     call.index = this.#calls.length;
     this.#calls.push(call);
     this.outstanding++;
     this.#dirty();
   }
 
-  /** A call has its result, or goes elsewhere. */
+  /** It owes this call no answer any more. */
   settle(call: Call): void {
     this.outstanding--;
-    call.peer = undefined;
     const { frame } = call;
+    call.peer = call.frame = undefined;
     if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
   }
 
@@ -168,9 +173,9 @@ export class Peer {
     this.#dirty();
   }
 
-  /** Answers the request at this place with a failure. */
-  failure(seq: number, index: number, error: CatgaError): void {
-    this.#item(`["e",${seq},${index},${writeError(error)}]`);
+  /** Answers the request at this place with an error as JSON. */
+  failure(seq: number, index: number, text: string): void {
+    this.#item(`["e",${seq},${index},${text}]`);
   }
 
   /** Refuses the request at this place: it will not run here. */
@@ -192,8 +197,10 @@ export class Peer {
     this.#item(JSON.stringify(item));
   }
 
-  /** Tells which versions of the protocol are spoken here. */
+  /** Tells which versions of the protocol are spoken here; once, or two versions would tell each other for ever. */
   versions(versions: readonly number[]): void {
+    if (this.#toldVersions) return;
+    this.#toldVersions = true;
     this.#item(JSON.stringify(["v", ...versions]));
   }
 
@@ -205,7 +212,12 @@ export class Peer {
     const answers = this.#takeAnswers();
     if (!this.#host.connected) {
       if (answers !== "") this.#held.push(answers);
-      for (const call of calls) this.#takeBack(call, () => call.owner.held(call));
+      for (const call of calls) {
+        if (call.done) continue;
+        this.#takeBack(call);
+        call.at = undefined;
+        call.owner.held(call);
+      }
       return;
     }
     if (calls.length > 0 || answers !== "") this.#leave(calls, requests + answers);
@@ -218,19 +230,24 @@ export class Peer {
 
   #leave(calls: readonly Call[], items: string): void {
     const seq = ++this.#seq;
-    const frame = new SentFrame(this, seq, calls, this.#host.now());
-    const cancelled = calls.filter((call) => call.done);
-    frame.open -= cancelled.length;
-    for (const call of calls) call.frame = frame;
+    const frame = new SentFrame(seq, calls, this.#host.now());
+    for (const call of calls) {
+      if (call.done) continue;
+      call.frame = frame;
+      frame.open++;
+    }
     if (frame.open > 0) this.sent.add(frame);
     try {
       this.#host.publish(this, seq, items);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);
-      for (const call of calls) this.#takeBack(call, () => call.owner.undelivered(call, "BOUNCED", this.node));
+      // the limit may have shrunk at a reconnect
+      const tooLarge = calls.length === 1 && isCatgaError(error) && error.code === "TOO_LARGE";
+      for (const call of calls) this.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
-    for (const call of cancelled) this.cancel(call);
+    // the callers of those have given up meanwhile
+    for (const { done, index } of calls) if (done) this.#item(`["c",${seq},${index}]`);
   }
 
   /** Everything unanswered in frames before `seq` is lost with the process: it was delivered, or perhaps. */
@@ -239,9 +256,10 @@ export class Peer {
     for (const frame of this.sent.values()) {
       if (frame.seq >= seq) continue;
       for (const call of frame.calls) {
-        if (call.frame !== frame || call.done) continue;
+        if (call.frame !== frame) continue;
         lost++;
-        this.#takeBack(call, () => call.owner.lost(call, this.node));
+        this.#takeBack(call);
+        call.owner.lost(call, this.node);
       }
     }
     return lost;
@@ -252,7 +270,7 @@ export class Peer {
     const frame = this.sent.get(seq);
     if (frame === undefined) return;
     for (const call of frame.calls) {
-      if (call.frame === frame && !call.done) this.#takeBack(call, () => call.owner.undelivered(call, code, this.node));
+      if (call.frame === frame) this.refused(call, code);
     }
   }
 
@@ -260,21 +278,21 @@ export class Peer {
   find(seq: number, index: number): Call | undefined {
     const frame = this.sent.get(seq);
     const call = frame?.calls[index];
-    return call !== undefined && call.frame === frame && !call.done ? call : undefined;
+    return call?.frame === frame ? call : undefined;
   }
 
-  /** The node refused it. */
+  /** A call that certainly did not run here. */
   refused(call: Call, code: RefusalCode): void {
-    this.#takeBack(call, () => call.owner.undelivered(call, code, this.node));
+    if (call.done) return;
+    this.#takeBack(call);
+    call.at = undefined;
+    call.owner.undelivered(call, code, this.node);
   }
 
-  #takeBack(call: Call, tell: () => void): void {
-    if (call.done) return;
-    this.settle(call);
-    // the name that it would have had there stays its own
+  #takeBack(call: Call): void {
+    // the name that it had there stays its own
     if (call.frame !== undefined) call.id ??= `${this.ourCalls}${call.frame.seq}.${call.index}`;
-    call.frame = undefined;
-    tell();
+    this.settle(call);
   }
 
   #item(text: string): void {

@@ -56,11 +56,11 @@ export class Ring {
     const member = membership.find(endpoint);
     if (member === undefined) return;
     if (news === "alive") return membership.trust(member);
-    const again = member.suspect;
     membership.suspect(member);
     if (news !== "bounced") return;
-    if (again) this.#bounced(member);
-    else if (asked) this.#ping(this.#after(member.info.id)); // the one behind it may be gone as well
+    if (member.bouncedAt >= 0) return this.#bounced(member);
+    member.bouncedAt = this.#options.clock.monotonic();
+    if (asked) this.#ping(this.#after(member.info.id)); // the one behind it may be gone as well
   }
 
   #round(): void {
@@ -86,11 +86,11 @@ export class Ring {
     this.#options.ping(endpoint);
   }
 
-  /** A suspect bounced again. */
+  /** It bounced again. */
   #bounced(member: Member): void {
     const { clock, conclusive, membership, observer } = this.#options;
     const { id } = member.info;
-    if (!conclusive() || clock.monotonic() - member.suspectSince < AGAIN || this.#burying.has(id)) return;
+    if (!conclusive() || clock.monotonic() - member.bouncedAt < AGAIN || this.#burying.has(id)) return;
     this.#burying.add(id);
     membership.bury(member).catch((error) => {
       // the record expires by itself

@@ -13,7 +13,8 @@ import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import { Call, type CallOwner, type RefusalCode } from "./call.ts";
-import { byteLength, type Endpoint } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { byteLength, exceeds } from "./frame.ts";
 import { type Failed, follow } from "./outcome.ts";
 import { type StrategyHost, strategyOf } from "./strategies.ts";
 
@@ -53,6 +54,8 @@ export class Router implements CallOwner {
   readonly #held: Set<Call> = new Set();
   /** Calls that wait for a node that handles them. */
   readonly #homeless: Map<Call, Timer> = new Map();
+  /** When the connection came back, by the monotonic clock. */
+  #resumedAt = -Infinity;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -80,8 +83,9 @@ export class Router implements CallOwner {
     }
     for (const table of tables.values()) if (table.preferred.length === 0) table.preferred = table.all;
     this.#tables = tables;
-    for (const [call, timer] of this.#homeless) {
-      if (this.#candidates(call).length === 0) continue;
+    // as they are now: one may have to wait again
+    for (const [call, timer] of [...this.#homeless]) {
+      if (call.done || this.#candidates(call).length === 0) continue;
       timer.cancel();
       this.#homeless.delete(call);
       this.#dispatch(call);
@@ -90,6 +94,7 @@ export class Router implements CallOwner {
 
   /** The connection is there again. */
   resume(): void {
+    this.#resumedAt = this.#options.clock.monotonic();
     const held = [...this.#held];
     this.#held.clear();
     for (const call of held) this.#dispatch(call);
@@ -150,11 +155,11 @@ export class Router implements CallOwner {
   }
 
   expired(call: Call): void {
-    this.#give(call, { how: "expired", left: call.peer !== undefined });
+    this.#give(call, { how: "expired", left: call.at !== undefined });
   }
 
   aborted(call: Call, reason: CatgaError): void {
-    this.#give(call, { how: "aborted", left: call.peer !== undefined, reason });
+    this.#give(call, { how: "aborted", left: call.at !== undefined, reason });
   }
 
   /** Sends it to a node, or lets it wait for one. */
@@ -168,8 +173,11 @@ export class Router implements CallOwner {
     if (chosen.id === app.node) {
       // this node's own handler: the context there has the deadline, and hears of cancellation
       app.wheel.delete(call);
+      call.at = app.node;
+      const { request, id } = call;
       const timeout = Math.max(1, call.due - clock.monotonic());
-      app.local({ ...call.request, timeout }, call.attempt).then((result) => this.#settle(call, result));
+      const meta = id === undefined ? request.meta : { ...request.meta, id };
+      app.local({ ...request, timeout, meta }, call.attempt).then((result) => this.#settle(call, result));
       return;
     }
     const refused = call.encoded ? undefined : this.#encode(call);
@@ -194,6 +202,7 @@ export class Router implements CallOwner {
 
   #choose(call: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
     const { contract, route, key } = call.request;
+    if (call.request.node !== undefined) return candidates[0];
     if (candidates.length === 1 && typeof route === "string") return candidates[0];
     let known = this.#strategies.get(contract.name);
     if (known?.route !== route) {
@@ -240,10 +249,11 @@ export class Router implements CallOwner {
     call.encoded = true;
     const limit = this.#options.endpoint.payloadLimit;
     const text = (call.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
-    const size = text.length * 3 > limit ? byteLength(text) : 0;
-    return size > limit
-      ? refuse("TOO_LARGE", `the payload of ${contract.name} is ${size} bytes; the server takes ${limit} at most`)
-      : undefined;
+    if (!exceeds(text, limit)) return undefined;
+    return refuse(
+      "TOO_LARGE",
+      `the payload of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`,
+    );
   }
 
   /** No node handles it, now: the membership has its chance. */
@@ -260,27 +270,30 @@ export class Router implements CallOwner {
     if (call.done) return;
     const { observer, clock, random } = this.#options;
     const { contract, retries } = call.request;
-    const next = follow(contract, failed, retries + 1 - call.attempt, node);
+    const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
+      clock.monotonic() - this.#resumedAt < RETURN;
+    const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
     if (next !== "again") return this.#settle(call, { ok: false, error: next });
-    call.attempt++;
+    if (!returning) call.attempt++;
     const reason = failed.how === "undelivered" ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt });
     (call.failedOn ??= new Set()).add(node);
     if (call.request.node === undefined && this.#candidates(call).length > 0) return this.#dispatch(call);
     // every node has failed: all of them have another chance, after exponential backoff with full jitter
     call.failedOn = undefined;
-    const backoff = random() * Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2));
-    clock.after(backoff, () => this.#dispatch(call));
+    const backoff = random() *
+      (returning ? RETURN_PAUSE : Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2)));
+    clock.after(backoff, () => this.#dispatch(call), { background: true }); // its deadline keeps the process alive
   }
 
   /** The caller is not to wait any longer. */
   #give(call: Call, failed: Failed): void {
-    const { peer } = call;
+    const { peer, at = "" } = call;
     if (peer !== undefined) {
       if (failed.how === "aborted") peer.cancel(call);
       peer.settle(call);
     }
-    const error = follow(call.request.contract, failed, 0, peer?.node ?? "");
+    const error = follow(call.request.contract, failed, 0, at);
     if (error !== "again") this.#settle(call, { ok: false, error });
   }
 
@@ -312,3 +325,9 @@ const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view
 const MAX_HELD = 65_536;
 const FIRST_BACKOFF = 10; // ms
 const MAX_BACKOFF = 1_000; // ms
+/**
+ * After an outage of the server the others are on their way back as well, and bounce until they are there: 1.7 s
+ * (measured, FACTS 11). Bounces of this time, in ms, use up no attempts.
+ */
+const RETURN = 3_000;
+const RETURN_PAUSE = 100; // ms at most between their attempts

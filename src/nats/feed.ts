@@ -6,6 +6,7 @@ import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { Timer } from "../clock.ts";
 import { token } from "../clock.ts";
 import { type JetStream, recordType, type StreamRecord } from "./jetstream.ts";
+import { connectionClosed, failure } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** How often the server says that there is nothing to say, in ms. nats.js asks for 30 s: as long are its silences. */
@@ -53,14 +54,15 @@ export class Feed {
     limit: number,
     listener: FeedListener,
   ): Promise<Feed> {
-    const feed = new Feed(transport, js, stream, listener);
+    let feed: Feed | undefined;
     try {
+      feed = new Feed(transport, js, stream, listener);
       await feed.#create(filter, limit);
+      return feed;
     } catch (error) {
-      feed.close();
-      throw error;
+      feed?.close();
+      throw failure(error) === "closed" ? connectionClosed() : error;
     }
-    return feed;
   }
 
   private constructor(transport: NatsTransport, js: JetStream, stream: string, listener: FeedListener) {
@@ -73,7 +75,6 @@ export class Feed {
     const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
     this.#inbox = transport.driver.createInbox(prefix);
     this.#heard = transport.clock.monotonic();
-    this.#stopStatus = transport.onStatus(() => this.#break("the connection was lost"));
     this.#subscription = transport.connection.subscribe(this.#inbox, {
       // whatever is thrown in here would end the reader of the connection for good
       callback: (error, message) => {
@@ -85,6 +86,7 @@ export class Feed {
         }
       },
     });
+    this.#stopStatus = transport.onStatus(() => this.#break("the connection was lost"));
   }
 
   /** Ends it, on the server too. Idempotent. */

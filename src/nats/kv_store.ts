@@ -17,6 +17,8 @@ import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
+/** The longest expiry, in seconds: a hundred years. nats-server counts in ns, which overflow at 292. */
+const LONGEST = 3_153_600_000;
 /** How many revisions of own deletions are remembered. */
 const REMEMBERED = 1_024;
 
@@ -48,7 +50,7 @@ export class NatsKeyValueStore implements KeyValueStore {
     }
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
-    return new NatsBucket(name, stream, direct, this.#onNotice);
+    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice });
   }
 }
 
@@ -56,15 +58,17 @@ class NatsBucket implements Bucket {
   readonly name: string;
   readonly #stream: BucketStream;
   readonly #direct: boolean;
+  readonly #replicas: number;
   readonly #onNotice: (notice: string) => void;
   /** The revisions of markers that this client has written, so that taking a key again costs one write. */
   readonly #markers = new Map<string, number>();
 
-  constructor(name: string, stream: BucketStream, direct: boolean, onNotice: (notice: string) => void) {
-    this.name = name;
+  constructor(stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions> & { name: string }) {
+    this.name = options.name;
     this.#stream = stream;
-    this.#direct = direct;
-    this.#onNotice = onNotice;
+    this.#direct = options.direct;
+    this.#replicas = options.replicas;
+    this.#onNotice = options.onNotice;
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -149,9 +153,8 @@ class NatsBucket implements Bucket {
     value: string,
     options: WriteOptions & { expected?: number },
   ): Promise<number | undefined> {
-    const headers: Record<string, string> = options.ttl === undefined
-      ? {}
-      : { "Nats-TTL": `${ttlSeconds(options.ttl)}s` };
+    const seconds = options.ttl === undefined ? undefined : Math.min(ttlSeconds(options.ttl), LONGEST);
+    const headers: Record<string, string> = seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` };
     try {
       return await this.#publish(subject, packValue(subject, key, value), headers, options.expected);
     } catch (error) {
@@ -184,35 +187,32 @@ class NatsBucket implements Bucket {
     }
   }
 
+  /** The last message of each subject, in the order of the revisions. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { transport, js, name, prefix } = this.#stream;
-    const records: StreamRecord[] = [];
+    // the server that lists may be behind the leader; ours is up to date when it has what the leader had at the start
+    const leading = this.#replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
+    leading?.catch(() => {});
+    // a key that was written during the listing comes twice
+    const latest = new Map<string, StreamRecord>();
     const listed = Promise.withResolvers<void>();
     // it may break before it is waited for
     listed.promise.catch(() => {});
-    const timer = transport.clock.after(
-      limit,
-      () => listed.reject(new JetStreamRefusal("silence", "the listing stalled")),
-    );
-    let feed: Feed | undefined;
-    try {
-      feed = await Feed.open(transport, js, name, prefix + filter, limit, {
-        onRecord: (record) => records.push(record),
-        onListed: () => listed.resolve(),
-        onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
-      });
-      await listed.promise;
-    } finally {
-      timer.cancel();
-      feed?.close();
+    const feed = await Feed.open(transport, js, name, prefix + filter, limit, {
+      onRecord(record) {
+        latest.delete(record.subject);
+        latest.set(record.subject, record);
+      },
+      onListed: () => listed.resolve(),
+      onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+    });
+    await listed.promise.finally(() => feed.close());
+    const records = [...latest.values()];
+    const newest = await leading;
+    if (newest !== undefined && newest.revision > (records.at(-1)?.revision ?? 0)) {
+      throw new JetStreamRefusal("busy", `the listing has not come to revision ${newest.revision}`);
     }
-    // a key that was written during the listing stands in it twice
-    const latest = new Map<string, StreamRecord>();
-    for (const record of records) {
-      latest.delete(record.subject);
-      latest.set(record.subject, record);
-    }
-    return [...latest.values()];
+    return records;
   }
 }
 

@@ -20,6 +20,8 @@ import { NatsKeyValueStore } from "./kv_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 60_000 };
 
 if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
 
@@ -85,7 +87,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     assertEquals((await assertRejects(watching, CatgaError)).code, "CLOSED");
   });
 
-  it("cluster: goes on after the leader of a bucket was killed", { timeout: 60_000 }, async () => {
+  it("cluster: goes on after the leader of a bucket was killed", slow, async () => {
     await using cluster = await startNatsCluster(3);
     const transport = new NatsTransport(await connectNats(cluster.urls, { name: "test" }), { onError: () => {} });
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
@@ -178,7 +180,7 @@ describe("NatsKeyValueStore.open", required, () => {
 });
 
 describe("NatsKeyValueStore: what stays on the server", required, () => {
-  it("delete: leaves no marker after two seconds, whether it named a revision or not", async () => {
+  it("delete: leaves no marker after two seconds, whether it named a revision or not", slow, async () => {
     await using client = await start();
     const { bucket } = client;
     await Promise.all(Array.from({ length: 100 }, async (_, i) => {
@@ -229,7 +231,7 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
 });
 
 describe("NatsKeyValueStore: watches do not go silent", required, () => {
-  it("watch: tells after a cut what changed meanwhile: new, changed, deleted and expired keys", async () => {
+  it("watch: tells after a cut what changed meanwhile: new, changed, deleted and expired keys", slow, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
     await using client = await start({ server, nats: proxy.url });
@@ -283,25 +285,29 @@ describe("NatsKeyValueStore: watches do not go silent", required, () => {
     assertGrowing(told);
   });
 
-  it("watch: notices within seconds that its consumer was deleted, or its bucket made anew by others", async () => {
-    await using client = await start();
-    await using other = await start({ server: client.server });
-    await client.bucket.put("a", "");
-    const told = await follow(client);
-    const manager = await jetstreamManager(other.transport.connection);
-    for await (const consumer of manager.consumers.list("KV_test")) {
-      await manager.consumers.delete("KV_test", consumer.name);
-    }
-    await other.bucket.put("b", "");
-    await eventually("b", () => told.length === 2, 10_000);
-    await removeStream(other.transport);
-    await other.bucket.put("c", "");
-    await eventually("c, and the others to be gone", () => told.length === 5, 10_000);
-    assertEquals(summary(told.slice(2)), ["delete a", "delete b", "put c"]);
-    assertGrowing(told);
-  });
+  it(
+    "watch: notices within seconds that its consumer was deleted, or its bucket made anew by others",
+    slow,
+    async () => {
+      await using client = await start();
+      await using other = await start({ server: client.server });
+      await client.bucket.put("a", "");
+      const told = await follow(client);
+      const manager = await jetstreamManager(other.transport.connection);
+      for await (const consumer of manager.consumers.list("KV_test")) {
+        await manager.consumers.delete("KV_test", consumer.name);
+      }
+      await other.bucket.put("b", "");
+      await eventually("b", () => told.length === 2, 10_000);
+      await removeStream(other.transport);
+      await other.bucket.put("c", "");
+      await eventually("c, and the others to be gone", () => told.length === 5, 10_000);
+      assertEquals(summary(told.slice(2)), ["delete a", "delete b", "put c"]);
+      assertGrowing(told);
+    },
+  );
 
-  it("watch: notices that a deletion did not come", async () => {
+  it("watch: notices that a deletion did not come", slow, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
     await using client = await start({ server, nats: proxy.url });

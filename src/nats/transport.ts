@@ -1,5 +1,5 @@
 /** The transport port on a NATS connection. */
-import type { Msg, NatsConnection, Status, Subscription as NatsSubscription } from "@nats-io/nats-core";
+import type { NatsConnection, Status } from "@nats-io/nats-core";
 import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -15,8 +15,11 @@ import {
   type TransportStatus,
 } from "../transport.ts";
 import type { NatsLink } from "./connection.ts";
+import { destroySocket } from "./dead_link.ts";
 import type { Driver } from "./driver.ts";
+import { NatsMessage } from "./message.ts";
 import { connectionClosed, failure, tooLarge } from "./nats_error.ts";
+import { SubscriptionHandle } from "./subscription.ts";
 
 /** How long {@link NatsTransport.close} waits for the server to take what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
@@ -46,7 +49,7 @@ export class NatsTransport implements Transport {
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #listeners = new Set<(status: TransportStatus) => void>();
-  readonly #subscriptions = new Set<NatsSubscriptionHandle>();
+  readonly #subscriptions = new Set<SubscriptionHandle>();
   #status: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
   #maxPayload = 1_048_576;
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
@@ -153,7 +156,7 @@ export class NatsTransport implements Transport {
         }
       },
     });
-    const handle = new NatsSubscriptionHandle(subscription, () => this.#subscriptions.delete(handle));
+    const handle = new SubscriptionHandle(subscription, () => this.#subscriptions.delete(handle));
     this.#subscriptions.add(handle);
     return handle;
   }
@@ -273,85 +276,6 @@ export class NatsTransport implements Transport {
       made.append(name, value);
     }
     return made;
-  }
-}
-
-/**
- * Ends the socket under a connection. When nats.js finds a link dead it first waits until its buffers are written, which
- * they never are once the system's are full: it then hangs for a quarter of an hour (measured: transport-node 3.4.0 with
- * 20 MB published into a dead link; transport-deno waits alike).
- */
-function destroySocket(connection: NatsConnection): void {
-  // there is no public way to it
-  const { protocol } = connection as {
-    protocol?: { transport?: { socket?: { destroy(): void }; conn?: { close(): void } } };
-  };
-  try {
-    protocol?.transport?.socket?.destroy();
-    protocol?.transport?.conn?.close();
-  } catch {
-    // closed in between
-  }
-}
-
-/** A message as nats.js gives it; decodes what is asked for. */
-class NatsMessage implements TransportMessage {
-  readonly #message: Msg;
-
-  constructor(message: Msg) {
-    this.#message = message;
-  }
-
-  get subject(): string {
-    return this.#message.subject;
-  }
-
-  get data(): Uint8Array {
-    return this.#message.data;
-  }
-
-  get reply(): string | undefined {
-    return this.#message.reply || undefined;
-  }
-
-  get headers(): Readonly<Record<string, string>> | undefined {
-    const headers = this.#message.headers;
-    if (headers === undefined || headers.keys().length === 0) return undefined;
-    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
-  }
-
-  get noResponders(): boolean {
-    return this.#message.data.length === 0 && this.#message.headers?.code === 503;
-  }
-}
-
-class NatsSubscriptionHandle implements Subscription {
-  readonly #subscription: NatsSubscription;
-  readonly #onEnd: () => void;
-  #draining: Promise<void> | undefined;
-
-  constructor(subscription: NatsSubscription, onEnd: () => void) {
-    this.#subscription = subscription;
-    this.#onEnd = onEnd;
-  }
-
-  drain(): Promise<void> {
-    return this.#draining ??= this.#drain();
-  }
-
-  async #drain(): Promise<void> {
-    try {
-      if (!this.#subscription.isClosed()) await this.#subscription.drain();
-    } catch {
-      // closed in between: there is nothing left to deliver
-    } finally {
-      this.#onEnd();
-    }
-  }
-
-  close(): void {
-    this.#onEnd();
-    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
   }
 }
 

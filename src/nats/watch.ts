@@ -17,8 +17,8 @@ import { connectionClosed } from "./nats_error.ts";
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
-/** How long the current entries may take to come, in ms. */
-const LISTING_LIMIT = 5_000;
+/** How long the first feed may take to open, in ms. */
+const OPEN_LIMIT = 5_000;
 /** How long a question to the leader may take, in ms. */
 const LOOKUP_LIMIT = 2_000;
 /** How many vanished keys are looked up at once. */
@@ -83,7 +83,7 @@ class Watch {
   /** Round after round; rejects at the end, or when the first one fails. */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
-    const end = clock.monotonic() + LISTING_LIMIT;
+    const end = clock.monotonic() + OPEN_LIMIT;
     let listed = false;
     for (let failures = 0;; failures++) {
       try {
@@ -159,8 +159,7 @@ class Watch {
       // one that opens when the round is over is closed at once
       opening.then((opened) => over.signal.aborted && opened.close(), () => {});
       feed = await alive(opening);
-      const patience = clock.after(LISTING_LIMIT, () => breakUp(`no listing within ${LISTING_LIMIT} ms`));
-      await alive(listed.promise).finally(() => patience.cancel());
+      await alive(listed.promise);
       await alive(this.#reportVanished(vanished ?? []));
       onListed();
       while (true) {

@@ -1,0 +1,35 @@
+/** The messages of the transport. */
+import type { Msg } from "@nats-io/nats-core";
+import type { TransportMessage } from "../transport.ts";
+
+/** A message as nats.js gives it; decodes what is asked for. */
+export class NatsMessage implements TransportMessage {
+  readonly #message: Msg;
+
+  /** Wraps a message, without looking into it. */
+  constructor(message: Msg) {
+    this.#message = message;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+
+  get data(): Uint8Array {
+    return this.#message.data;
+  }
+
+  get reply(): string | undefined {
+    return this.#message.reply || undefined;
+  }
+
+  get headers(): Readonly<Record<string, string>> | undefined {
+    const headers = this.#message.headers;
+    if (headers === undefined || headers.keys().length === 0) return undefined;
+    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
+  }
+
+  get noResponders(): boolean {
+    return this.#message.data.length === 0 && this.#message.headers?.code === 503;
+  }
+}

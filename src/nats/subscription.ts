@@ -1,0 +1,35 @@
+/** The subscriptions of the transport. */
+import type { Subscription as NatsSubscription } from "@nats-io/nats-core";
+import type { Subscription } from "../transport.ts";
+
+/** A subscription of nats.js that may be ended in any state of its connection. */
+export class SubscriptionHandle implements Subscription {
+  readonly #subscription: NatsSubscription;
+  readonly #onEnd: () => void;
+  #draining: Promise<void> | undefined;
+
+  /** Wraps a subscription; `onEnd` is called at its end, perhaps twice. */
+  constructor(subscription: NatsSubscription, onEnd: () => void) {
+    this.#subscription = subscription;
+    this.#onEnd = onEnd;
+  }
+
+  drain(): Promise<void> {
+    return this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      if (!this.#subscription.isClosed()) await this.#subscription.drain();
+    } catch {
+      // closed in between: there is nothing left to deliver
+    } finally {
+      this.#onEnd();
+    }
+  }
+
+  close(): void {
+    this.#onEnd();
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+}

@@ -1,5 +1,6 @@
 /** A live node in memory and, on the other side of the wire, connections played by hand, so that a test sees the bytes. */
-import { type Catga, catga, type CatgaOptions } from "../catga.ts";
+import type { Catga } from "../app.ts";
+import { catga, type CatgaOptions } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { MemoryConnection } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
@@ -56,8 +57,8 @@ export class Player {
     const inbox = `catga.default.node.${this.endpoint}.`;
     this.transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
       const text = new TextDecoder().decode(data);
-      const [, seq, , ...items] = JSON.parse(text);
-      const frame = { from: subject.slice(inbox.length), seq, items, text };
+      const [, seq, , ...items] = JSON.parse(text) as [number, number, number, ...unknown[][]];
+      const frame: PlayedFrame = { from: subject.slice(inbox.length), seq, items, text };
       const pings = frame.items.filter(([kind]) => kind === "p").map(([, n]) => n as number);
       this.pings.push(...pings);
       if (pings.length < frame.items.length) this.frames.push(frame);

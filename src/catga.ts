@@ -248,7 +248,7 @@ function check(options: CatgaOptions): void {
   if (signals !== undefined && typeof signals !== "boolean") {
     throw new TypeError(`signals must be true or false; got ${show(signals)}`);
   }
-  checkTimes("catga", options);
+  checkTimes("", options);
   if (route !== undefined) checkRoute("route", route);
   if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);

@@ -257,7 +257,7 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
     throw new TypeError(`${at}: key must be a function of the payload that gives a string; got ${show(key)}`);
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
-  checkTimes(at, { timeout, retries });
+  checkTimes(`${at}: `, { timeout, retries });
   if (idempotent !== undefined) checkIdempotent(at, idempotent);
   return Object.freeze(
     typeof idempotent === "object" ? { ...options, idempotent: Object.freeze({ ...idempotent }) } : { ...options },

@@ -25,10 +25,10 @@ export interface SendOptions {
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
-/** Throws for a `timeout` or `retries` that is none. */
+/** Throws for a `timeout` or `retries` that is none; `at` stands before their names. */
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
-  if (options.timeout !== undefined) checkNumber(`${at}: timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
-  if (options.retries !== undefined) checkInteger(`${at}: retries`, options.retries, 0, 1_000);
+  if (options.timeout !== undefined) checkNumber(`${at}timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
+  if (options.retries !== undefined) checkInteger(`${at}retries`, options.retries, 0, 1_000);
 }
 
 /** Throws for something that is no object of options, and for an option that is not known. */
@@ -99,7 +99,7 @@ export function checkSendOptions(at: string, options: SendOptions): void {
   }
   if (node !== undefined) checkToken(`${at}: node`, node);
   if (route !== undefined) checkRoute(`${at}: route`, route);
-  checkTimes(at, options);
+  checkTimes(`${at}: `, options);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
   }

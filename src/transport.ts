@@ -4,7 +4,11 @@
  */
 import type { Clock, Random } from "./clock.ts";
 
-/** A connection to a network of processes. */
+/**
+ * A connection to a network of processes.
+ *
+ * @internal
+ */
 export interface Transport {
   /** The time of this network. */
   readonly clock: Clock;

@@ -101,7 +101,10 @@ class Watch {
             ? error
             : unavailable(`${this.#filter} cannot be watched: ${message}`, error);
         }
-        this.#request.onNotice(`watching ${this.#filter} anew: ${message}`);
+        // a link that is lost tells of itself
+        if (this.#stream.transport.status.state === "connected") {
+          this.#request.onNotice(`watching ${this.#filter} anew: ${message}`);
+        }
       }
       await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
     }

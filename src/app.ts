@@ -280,7 +280,8 @@ export class App implements ContextHost {
   async #drain(timeout: number): Promise<void> {
     this.#direct = new Map(); // sends that come now take the long way, which knows of draining
     const until = this.clock.monotonic() + timeout;
-    await this.#remote?.leave();
+    // a store that does not answer must not hold it up: the record expires by itself
+    if (this.#remote !== undefined) await this.#by(until, this.#remote.leave());
     // one that has ended may be followed at once by the next: whoever waits for it goes on before this does
     while (this.pending > 0 && this.clock.monotonic() < until) await this.#quiet(until);
     const reason = new CatgaError("CLOSED", `node ${this.node} is stopping`);
@@ -293,6 +294,14 @@ export class App implements ContextHost {
     await this.#remote?.close();
     await this.#release();
     this.#stop.resolve();
+  }
+
+  /** Settles as a promise does, or at that moment of the monotonic clock. */
+  #by(until: number, promise: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), resolve);
+      promise.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 
   /** Resolves when nothing runs, or at that moment of the monotonic clock. */

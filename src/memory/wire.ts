@@ -57,9 +57,9 @@ export class Wire {
   /** The server has lost the connection, and with it what is on its way. */
   detach(): void {
     this.#attached = false;
-    const { random } = this.#faults;
-    this.#up.cut((count) => Math.floor(random() * (count + 1)));
-    this.#down.cut(() => 0);
+    const { random, faults: { delay = 0 } } = this.#faults;
+    this.#up.cut((count) => [Math.floor(random() * (count + 1)), Math.round(random() * delay)]);
+    this.#down.cut(() => [0, 0]);
   }
 
   /** The connection is made anew. */
@@ -95,17 +95,16 @@ class Lane {
     if (this.#timer === undefined && !this.#arriving) this.#arm();
   }
 
-  /** Loses what is on its way, but for the first `surviving` of them: these arrive at their time, whatever comes after. */
-  cut(surviving: (count: number) => number): void {
+  /** Loses what is on its way, but for the first ones: how many, and how much later these arrive, whatever comes after. */
+  cut(survivors: (count: number) => [count: number, later: number]): void {
     if (this.#loads.length === 0) return;
     const loads = this.#loads;
     this.#loads = [];
     this.#timer?.cancel();
     this.#timer = undefined;
     const now = this.#clock.monotonic();
-    for (const { at, arrive } of loads.slice(0, surviving(loads.length))) {
-      this.#clock.after(Math.max(0, at - now), arrive);
-    }
+    const [count, later] = survivors(loads.length);
+    for (const { at, arrive } of loads.slice(0, count)) this.#clock.after(Math.max(0, at - now) + later, arrive);
     for (const { lost } of loads) lost();
   }
 

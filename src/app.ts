@@ -161,7 +161,7 @@ export class App implements ContextHost {
     if (!("contract" in request)) return Promise.resolve(request);
     return this.#checked<Result<unknown>>(
       request,
-      (ready) => this.#remote?.request(ready) ?? this.#here(ready),
+      (ready) => this.#elsewhere(ready)?.request(ready) ?? this.#here(ready),
       (refused) => refused,
     );
   }
@@ -348,7 +348,7 @@ export class App implements ContextHost {
     };
   }
 
-  /** Why a message is not to set out (any more): it certainly does not run. */
+  /** Why a message is not to be sent (any more): it certainly does not run. */
   #refused(
     contract: AnyContract,
     timeout: number,
@@ -356,12 +356,12 @@ export class App implements ContextHost {
     parent: MessageContext | undefined,
   ): Failure | undefined {
     const what = `${contract.kind} ${contract.name}`;
-    if (this.#stopped) return failure("CLOSED", `${what} did not run: node ${this.node} has stopped`);
+    if (this.#stopped) return failure("CLOSED", `${what} was not sent: node ${this.node} has stopped`);
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) {
       return {
         ok: false,
-        error: new CatgaError("UNAVAILABLE", `${what} did not run: its deadline had passed`, { retryable: true }),
+        error: new CatgaError("UNAVAILABLE", `${what} was not sent: its deadline had passed`, { retryable: true }),
       };
     }
     // what a handler that was given up on has done may still be told
@@ -392,7 +392,16 @@ export class App implements ContextHost {
     });
   }
 
-  /** A request of an app without a cluster. */
+  /** The cluster, when it is to find the node. */
+  #elsewhere({ contract, node }: RemoteRequest): Remote | undefined {
+    const remote = this.#remote;
+    if (remote === undefined || this.#drained === undefined) return remote;
+    // a node that is leaving is nobody's candidate, but what still runs here may need its handlers to come to its end
+    const own = node === this.node || (node === undefined && remote.alone(contract.name));
+    return own && this.#mediator.find(contract.name) !== undefined ? undefined : remote;
+  }
+
+  /** A request that this node handles or nobody. */
   #here(request: RemoteRequest): Promise<Result<unknown>> {
     if (request.node !== undefined && request.node !== this.node) {
       return Promise.resolve(noHandler(request.contract, request.node));

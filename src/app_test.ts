@@ -381,3 +381,58 @@ describe("broadcast", () => {
     assertEquals([node, errorOf(result).code], ["here", "INVALID_MESSAGE"]);
   });
 });
+
+describe("receive", () => {
+  const envelope = {
+    call: "there.1.1",
+    id: "m1",
+    attempt: 2,
+    correlation: "m0",
+    causation: "m0",
+    ancestry: ["there.1.0"],
+    headers: { tenant: "t" },
+  };
+
+  it("runs a request with what came along, and gives no receipt for one without a handler", async () => {
+    let told: unknown;
+    const { inside } = localApp({
+      handlers: Double.handle((n, ctx) => {
+        const { id, correlationId, causationId, attempt, headers, node } = ctx;
+        told = { id, correlationId, causationId, attempt, headers, node };
+        return n * 2;
+      }),
+    });
+    assertEquals(await inside.receive("Double", 2, 100, envelope)?.result, { ok: true, value: 4 });
+    const { id, attempt, headers } = envelope;
+    assertEquals(told, { id, correlationId: "m0", causationId: "m0", attempt, headers, node: "here" });
+    assertEquals(inside.receive("Unknown", 2, 100, envelope), undefined);
+  });
+
+  it("parses the payload and checks the answer, but answers with the original: the sender parses it", async () => {
+    const input = counting((text: string) => Number(text));
+    const output = counting((n: number) => `${n}!`);
+    const Parse = query("Parse", { input, output });
+    const { inside } = localApp({ handlers: Parse.handle((n) => n + 1) });
+    assertEquals(await inside.receive("Parse", "41", 100, envelope)?.result, { ok: true, value: 42 });
+    assertEquals([input.runs, output.runs], [1, 1]);
+  });
+
+  it("refuses what does not fit, on either side", async () => {
+    const In = query("In", { input: refusing({ message: "no" }) });
+    const Out = query("Out", { output: refusing({ message: "no" }) });
+    let ran = 0;
+    const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
+    const codes = await Promise.all(["In", "Out"].map(async (name) => {
+      const result = await inside.receive(name, 1, 100, envelope)!.result;
+      return errorOf(result).code;
+    }));
+    assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
+  });
+
+  it("an event's single handler gives no value to a broadcast, as several do not", async () => {
+    // it once did when the message came over the network, and only then
+    const Tick = event("Tick");
+    const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
+    assertEquals(await inside.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
+  });
+});

@@ -1,9 +1,11 @@
 /** The end of an app: what it waits for, what it ends, and what comes after it. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { catga, MemoryNetwork } from "./catga.ts";
 import { command, event, query } from "./contract.ts";
 import { CatgaError } from "./error.ts";
 import type { Result } from "./result.ts";
+import { eventually } from "./testing/eventually.ts";
 import { localApp } from "./testing/local_app.ts";
 
 const Slow = query<void, string>("Slow");
@@ -151,12 +153,34 @@ describe("drain", () => {
     const { app, clock } = localApp({ handlers: [Quick.handle(() => `${ran++}`), Tick.on(() => ran++)] });
     await app.drain();
     const { error } = await app.send(Quick);
-    assertEquals([error?.code, error?.message], ["CLOSED", "query Quick did not run: node here has stopped"]);
+    assertEquals([error?.code, error?.message], ["CLOSED", "query Quick was not sent: node here has stopped"]);
     assertEquals(codeOf(await app.send(Quick, undefined, { id: "x" })), "CLOSED");
     assertEquals(codeOf(await app.publish(Tick)), "CLOSED");
     assertEquals((await app.broadcast(Quick)).map(({ node, result }) => [node, codeOf(result)]), [["here", "CLOSED"]]);
     await clock.advance(0);
     assertEquals([ran, app.nodes()], [0, []]);
+  });
+
+  it("in a cluster, too, what runs may send to handlers of this node that no other has", async () => {
+    // they once got NO_HANDLER: the node had taken itself out of its own view
+    const leaving = Promise.withResolvers<void>();
+    const handlers = [
+      Slow.handle(async (_, ctx) => {
+        await leaving.promise;
+        const results = [await ctx.send(Quick), await ctx.send(Quick, undefined, { node: "leaving" })];
+        return results.map(({ value }) => value).join();
+      }),
+      Quick.handle((_, { node }) => `at ${node}`),
+    ];
+    const network = new MemoryNetwork();
+    await using other = await catga({ network, id: "other" });
+    const app = await catga({ network, id: "leaving", handlers });
+    const result = app.send(Slow);
+    const drained = app.drain();
+    await eventually("the leave", () => other.nodes().length === 1);
+    leaving.resolve();
+    assertEquals(await result, { ok: true, value: "at leaving,at leaving" });
+    await drained;
   });
 
   it("await using drains", async () => {

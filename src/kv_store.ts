@@ -85,10 +85,14 @@ export const MAX_KEY_LENGTH = 4_096;
 export function checkKey(key: string): void {
   if (typeof key !== "string") throw new TypeError(`a key must be a string, not ${typeof key}`);
   if (key.length > MAX_KEY_LENGTH) {
-    throw new RangeError(`a key has at most ${MAX_KEY_LENGTH} characters; this one has ${key.length}: ${key.slice(0, 40)}…`);
+    throw new RangeError(
+      `a key has at most ${MAX_KEY_LENGTH} characters; this one has ${key.length}: ${key.slice(0, 40)}…`,
+    );
   }
   if (!key.isWellFormed()) {
-    throw new TypeError(`a key must be well-formed Unicode; this one has half a surrogate pair: ${JSON.stringify(key)}`);
+    throw new TypeError(
+      `a key must be well-formed Unicode; this one has half a surrogate pair: ${JSON.stringify(key)}`,
+    );
   }
 }
 

@@ -45,21 +45,21 @@ export interface CatgaOptions {
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection;
   /** A network in memory: several apps of one process as one cluster, for tests; none. */
   network?: MemoryNetwork;
-  /** Keeps applications apart on one NATS: letters, digits, `-` and `_`; `"default"`. */
+  /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
   namespace?: string;
-  /** What this node is a replica of, an event reaches each service once; `"app"`. */
+  /** What this node is a replica of, named like a namespace: an event reaches each service once; `"app"`. */
   service?: string;
-  /** This node's id, unique in the namespace; random. */
+  /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
   id?: string;
-  /** What others see of it; the `host` and its `address` are added. */
+  /** What others see of it; in a cluster its `host` and its `address` are added; none. */
   metadata?: Readonly<Record<string, string>>;
   /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
   transport?: "deno" | "node";
-  /** SIGTERM and SIGINT drain, then the process ends as it would have; `false`. */
+  /** SIGTERM and SIGINT drain the app, then the process ends as it would have; `false`. */
   signals?: boolean;
-  /** How long a send may take, retries included, in ms; 30,000. */
+  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; 30,000. */
   timeout?: number;
-  /** How many further attempts after the first; 3. */
+  /** How many further attempts after the first: 0 to 1,000; 3. */
   retries?: number;
   /** How a node is picked; `"round-robin"`. */
   route?: Route;
@@ -69,16 +69,17 @@ export interface CatgaOptions {
   behaviors?: readonly Behavior[];
   /** Where it logs to; warnings and errors to the console. */
   logger?: Logger;
-  /** On how many servers the shared state is kept, 1 to 5; 1. */
+  /** On how many NATS servers the records of the nodes are kept, 1 to 5; 1. */
   replicas?: number;
 }
 
 /**
  * Starts a node. Resolves when it has joined the cluster and knows the others; with neither `nats` nor `network` at once.
  *
- * Throws `TypeError` or `RangeError` for options that are none, before anything is opened. Rejects with a `CatgaError`:
- * `UNAVAILABLE` when the server cannot be reached, is older than 2.11, or has no JetStream; `BUCKET_MISMATCH` when the
- * membership's bucket has other settings; `ID_TAKEN` when the id belongs to another live process.
+ * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
+ * `UNAVAILABLE` when the server cannot be reached, refuses the credentials, is older than 2.11, or has no JetStream;
+ * `BUCKET_MISMATCH` when the membership's bucket has other settings; `ID_TAKEN` when the id belongs to another live process;
+ * `CLOSED` when the given connection is closed.
  *
  * @example
  * ```ts

@@ -134,10 +134,12 @@ export type Handlers = Handler | HandlerModule | readonly Handlers[];
 export type HandlerModule = { readonly [name: string]: unknown };
 
 /**
- * Defines a command: a message that changes something. It is never run twice by Catga.
+ * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
+ * `OUTCOME_UNKNOWN`.
  *
- * Types come from the type arguments, or from the schemas in `options`. Throws `TypeError` for a name that is no
- * NATS subject, and for options that are none.
+ * Types come from the type arguments, or from the schemas in `options`. The name is one or more tokens of letters, digits,
+ * `-` and `_`, joined by dots, 256 characters at most. Throws `TypeError` for another one, and `TypeError` or `RangeError`
+ * for a bad option.
  *
  * @example
  * ```ts

@@ -51,6 +51,9 @@ export interface MemoryConnection extends Transport {
  * Joins apps of one process to one cluster, without a server: for tests, and for programs that need no second process.
  * It delivers as NATS does, refuses what NATS refuses, and shares entries as JetStream KV does.
  *
+ * With `faults` it goes wrong as NATS can go wrong; with a `seed` and a `VirtualClock` it does so in the same way each
+ * time, and at once. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} do it to one app.
+ *
  * @example
  * ```ts
  * import { catga, MemoryNetwork, query, unwrap } from "@catga/catga";
@@ -61,9 +64,6 @@ export interface MemoryConnection extends Transport {
  * await using client = await catga({ network, id: "b" });
  * console.log(unwrap(await client.send(Whoami))); // a
  * ```
- *
- * With `faults` it goes wrong as NATS can go wrong; with a `seed` and a `VirtualClock` it does so in the same way each
- * time, and at once. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} do it to one app.
  *
  * @example
  * ```ts

@@ -157,6 +157,20 @@ describe("send", () => {
     }
   });
 
+  it("schemas: one that gives a thenable is awaited, not taken for a verdict without issues", async () => {
+    const input: Schema<number> = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () =>
+          ({ then: (done: (verdict: unknown) => void) => done({ issues: [{ message: "no" }] }) }) as never,
+      },
+    };
+    const Create = query("Create", { input });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    assertEquals(errorOf(await app.send(Create, 1)).code, "INVALID_MESSAGE");
+  });
+
   it("input schema: INVALID_MESSAGE with every issue and its path; the handler does not run", async () => {
     const input = refusing(
       { message: "too small", path: ["items", 0, { key: "qty" }] },

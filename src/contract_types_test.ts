@@ -6,7 +6,19 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as v from "valibot";
 import { z } from "zod";
-import type { Catga, Context, Failure, InputOf, NodeInfo, OutputOf, Result, Strategy } from "../mod.ts";
+import type {
+  AnyContract,
+  Args,
+  Catga,
+  Context,
+  Contract,
+  Failure,
+  InputOf,
+  NodeInfo,
+  OutputOf,
+  Result,
+  Strategy,
+} from "../mod.ts";
 import { catga, command, event, fail, query, unwrap } from "../mod.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
@@ -267,6 +279,21 @@ describe("types of contracts", () => {
       // @ts-expect-error no validator
       () => command("X", { input: (value: unknown) => value }),
     ]);
+  });
+
+  it("code for any contract: AnyContract takes each, Args carries what send takes", () => {
+    const contracts: AnyContract[] = [CreateOrder, Ping, Reset, OrderCreated, Tick, ZodBook, ValibotBook];
+    assertEquals(new Set(contracts.map(({ kind }) => kind)).size, 3);
+    compiles((app) => {
+      const relay = <In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>) =>
+        app.send(contract, ...args);
+      const created = relay(CreateOrder, { sku: "tea", qty: 1 });
+      same<Equal<typeof created, Promise<Result<Created>>>>();
+      // @ts-expect-error wrong type of a property
+      relay(CreateOrder, { sku: "tea", qty: "1" });
+      // @ts-expect-error missing payload
+      return relay(CreateOrder);
+    });
   });
 
   it("InputOf and OutputOf: what a sender gives and gets", () => {

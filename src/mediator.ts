@@ -6,7 +6,7 @@ import { CatgaError, isCatgaError } from "./error.ts";
 import type { Observer } from "./observer.ts";
 import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
-import { type MaybePromise, validate } from "./schema.ts";
+import { isThenable, type MaybePromise, validate } from "./schema.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
 export type HandlerRun = Run<MessageContext>;
@@ -85,11 +85,6 @@ function compile(
 
 function toResult(returned: unknown): Result<unknown> {
   return isFailure(returned) ? returned : { ok: true, value: returned };
-}
-
-function isThenable(returned: unknown): returned is PromiseLike<unknown> {
-  return typeof returned === "object" && returned !== null &&
-    typeof (returned as { then?: unknown }).then === "function";
 }
 
 function isFailure(returned: unknown): returned is Failure {

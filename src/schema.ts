@@ -66,12 +66,17 @@ export function validate(
   } catch (error) {
     return refused(code, contract, [{ message: "the schema threw" }], error);
   }
-  return checked instanceof Promise
-    ? checked.then(
+  return isThenable(checked)
+    ? Promise.resolve(checked).then(
       (result) => toResult(result, code, contract),
       (error) => refused(code, contract, [{ message: "the schema threw" }], error),
     )
     : toResult(checked, code, contract);
+}
+
+/** Whether a value is a promise, of whatever making: what libraries give as one is not always a `Promise`. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
 function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {

@@ -21,6 +21,8 @@ export interface Stage extends AsyncDisposable {
   readonly other: Player;
   /** What the node has logged: level and text. */
   readonly log: string[];
+  /** The subjects that the node has published to, whatever became of it. */
+  readonly published: string[];
   /** Lets everything that is under way arrive; no time passes. */
   settle(): Promise<void>;
 }
@@ -142,6 +144,15 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const logger = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   const other = new Player(network, "other");
   await other.register(handles);
+  const published: string[] = [];
+  const connect = network.connect.bind(network);
+  network.connect = (options) => {
+    const transport = connect(options);
+    if (options?.name !== "node") return transport;
+    const publish = transport.publish.bind(transport);
+    transport.publish = (subject, ...more) => (published.push(subject), publish(subject, ...more));
+    return transport;
+  };
   const app = await catga({ network, id: "node", logger, ...rest });
   return {
     clock,
@@ -149,6 +160,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     app,
     other,
     log,
+    published,
     settle: () => clock.advance(0),
     [Symbol.asyncDispose]: () => clock.until(app.drain()),
   };

@@ -117,6 +117,33 @@ describe("VirtualClock", () => {
     await clock.advance(1);
   });
 
+  it("until: lets time pass until the promise has settled, and not longer", async () => {
+    const clock = new VirtualClock();
+    assertEquals(await clock.until(delay(clock, 250).then(() => "done")), "done");
+    assertEquals(clock.monotonic(), 250);
+    const failed = delay(clock, 50).then(() => Promise.reject(new RangeError("failed")));
+    await assertRejects(() => clock.until(failed), RangeError, "failed");
+    assertEquals(await clock.until(Promise.resolve(1)), 1);
+    assertEquals(clock.monotonic(), 300);
+  });
+
+  it("until: a promise that nothing comes of is an error, at the limit or when no timer is left", async () => {
+    const clock = new VirtualClock();
+    await assertRejects(() => clock.until(delay(clock, 1_001), 1_000), Error, "within 1000 ms");
+    await assertRejects(() => clock.until(new Promise(() => {})), Error, "within 60000 ms");
+  });
+
+  it("timers: counts those that are set and have not run", async () => {
+    const clock = new VirtualClock();
+    const first = clock.after(10, () => {});
+    clock.after(20, () => {});
+    assertEquals(clock.timers, 2);
+    first.cancel();
+    assertEquals(clock.timers, 1);
+    await clock.advance(20);
+    assertEquals(clock.timers, 0);
+  });
+
   it("MemoryNetwork: a conversation with pauses takes the same course and time on every run", async () => {
     assertEquals(await conversation(), await conversation());
     assert((await conversation()).includes("9000: pong 9"));

@@ -1,0 +1,103 @@
+/** What happened in a run of a cluster, as its program and its handlers saw it, and what must not have happened. */
+import type { Result } from "../result.ts";
+
+/** Something that happened, at a moment of virtual time, in ms. */
+export type Happening =
+  /** A node began to send a message; `due`: its deadline. */
+  | { type: "send"; at: number; n: number; kind: "command" | "query"; sender: string; due: number }
+  /** A handler ran; `outcome` is what it answers. `id`: the message id. */
+  | { type: "run"; at: number; n: number; kind: "command" | "query"; node: string; id: string; outcome: string }
+  /** The sender has its result. */
+  | { type: "result"; at: number; n: number; result: Result<string> }
+  /** A subscriber of a service got an event. */
+  | { type: "event"; at: number; n: number; service: string; subscriber: string; node: string }
+  /** A node is dead: what waits in it waits for ever. */
+  | { type: "kill"; at: number; node: string }
+  /** A node was frozen until then. */
+  | { type: "resume"; at: number; node: string; since: number };
+
+/** Codes of messages that certainly did not run. */
+const NOT_RUN = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER"];
+/** Codes of commands that may have run. */
+const PERHAPS_RUN = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];
+/** Codes that a query may fail with. */
+const QUERY_FAILURES = [...NOT_RUN, "TIMEOUT", "CANCELLED", "CLOSED"];
+
+/** How long after its deadline a send may settle, in ms: a tick of the wheel and what a turn takes. */
+const MARGIN = 20;
+
+/** What is wrong with a history; `answer` gives the right answer to a query. */
+export function violations(history: readonly Happening[], answer: (n: number) => string): string[] {
+  return [...wrongSends(history, answer), ...doubles(history)];
+}
+
+function wrongSends(history: readonly Happening[], answer: (n: number) => string): string[] {
+  const found: string[] = [];
+  const runs = group(history.filter((it) => it.type === "run"), ({ n }) => n);
+  const results = group(history.filter((it) => it.type === "result"), ({ n }) => n);
+  for (const { n, at, kind, sender, due } of history.filter((it) => it.type === "send")) {
+    const what = `${kind} ${n} of ${sender}`;
+    const ran = runs.get(n) ?? [];
+    const [settled, ...more] = results.get(n) ?? [];
+    const where = `ran ${ran.length} time(s)${ran.map(({ node, at }) => `, on ${node} at ${at}`).join("")}`;
+    if (kind === "command" && ran.length > 1) found.push(`${what}: ${where}`);
+    if (more.length > 0) found.push(`${what}: settled more than once`);
+    if (settled === undefined) {
+      if (!history.some((it) => it.type === "kill" && it.node === sender && it.at >= at)) {
+        found.push(`${what}: never settled; it was due at ${due}, ${where}`);
+      }
+      continue;
+    }
+    const latest = frozenUntil(history, sender, due) + MARGIN;
+    if (settled.at > latest) found.push(`${what}: settled at ${settled.at}, after its deadline ${due}`);
+    const { result } = settled;
+    if (kind === "query") {
+      if (result.ok && result.value !== answer(n)) found.push(`${what}: answered ${result.value}, not ${answer(n)}`);
+      if (result.ok && ran.length === 0) found.push(`${what}: answered, and never ran`);
+      if (!result.ok && !QUERY_FAILURES.includes(result.error.code)) found.push(`${what}: ${result.error.code}`);
+      continue;
+    }
+    const outcome = result.ok ? result.value : result.error.code;
+    if (!result.ok && NOT_RUN.includes(outcome)) {
+      if (ran.length > 0) found.push(`${what}: ${outcome}, and ${where}`);
+    } else if (result.ok || !PERHAPS_RUN.includes(outcome)) {
+      if (ran.length !== 1) found.push(`${what}: answered ${outcome}, and ${where}`);
+      else if (ran[0].outcome !== outcome) found.push(`${what}: answered ${outcome}, its run ${ran[0].outcome}`);
+    }
+  }
+  return found;
+}
+
+/** Commands that ran twice by their id, and events that came twice to a subscriber. */
+function doubles(history: readonly Happening[]): string[] {
+  const ids = group(history.filter((it) => it.type === "run" && it.kind === "command"), (run) => (run as Run).id);
+  const events = group(
+    history.filter((it) => it.type === "event"),
+    ({ n, service, subscriber }) => `event ${n} at ${subscriber} of service ${service}`,
+  );
+  return [
+    ...[...ids].filter(([, runs]) => runs.length > 1).map(([id, runs]) => `message id ${id}: ran ${runs.length} times`),
+    ...[...events].filter(([, times]) => times.length > 1).map(([event, times]) => `${event}: ${times.length} times`),
+  ];
+}
+
+type Run = Extract<Happening, { type: "run" }>;
+
+/** When a node could first notice that a moment has passed: that moment, or when it was no longer frozen. */
+function frozenUntil(history: readonly Happening[], node: string, moment: number): number {
+  let until = moment;
+  for (const it of history) {
+    if (it.type === "resume" && it.node === node && it.since <= until + MARGIN && it.at > until) until = it.at;
+  }
+  return until;
+}
+
+function group<T, K>(all: readonly T[], key: (one: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const one of all) {
+    const same = groups.get(key(one));
+    if (same) same.push(one);
+    else groups.set(key(one), [one]);
+  }
+  return groups;
+}

@@ -1,10 +1,10 @@
 /** The end of an app: what it waits for, what it ends, and what comes after it. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { catga, MemoryNetwork } from "./catga.ts";
 import { command, event, query } from "./contract.ts";
 import { CatgaError } from "./error.ts";
-import type { Result } from "./result.ts";
+import { errorOf } from "./testing/error_of.ts";
 import { eventually } from "./testing/eventually.ts";
 import { localApp } from "./testing/local_app.ts";
 
@@ -12,11 +12,6 @@ const Slow = query<void, string>("Slow");
 const Work = command<void, string>("Work");
 const Quick = query<void, string>("Quick");
 const Tick = event("Tick");
-
-function codeOf(result: Result<unknown>): string {
-  assert(!result.ok);
-  return result.error.code;
-}
 
 function watched<T>(promise: Promise<T>): { settled: boolean } {
   const state = { settled: false };
@@ -107,7 +102,7 @@ describe("drain", () => {
       ["CLOSED", "node here is stopping"],
       ["CLOSED", "node here is stopping"],
     ]);
-    assertEquals((await Promise.all(results)).map(codeOf), ["CLOSED", "OUTCOME_UNKNOWN"]);
+    assertEquals((await Promise.all(results)).map((result) => errorOf(result).code), ["CLOSED", "OUTCOME_UNKNOWN"]);
   });
 
   it("handlers that do not heed their signal hold it up for half a second more, and no longer", async () => {
@@ -116,7 +111,7 @@ describe("drain", () => {
     const drained = app.drain({ timeout: 0 });
     const state = watched(drained);
     await clock.advance(490);
-    assertEquals([codeOf(await result), state.settled], ["CLOSED", false]);
+    assertEquals([errorOf(await result).code, state.settled], ["CLOSED", false]);
     await clock.advance(10);
     await drained;
   });
@@ -154,9 +149,12 @@ describe("drain", () => {
     await app.drain();
     const { error } = await app.send(Quick);
     assertEquals([error?.code, error?.message], ["CLOSED", "query Quick was not sent: node here has stopped"]);
-    assertEquals(codeOf(await app.send(Quick, undefined, { id: "x" })), "CLOSED");
-    assertEquals(codeOf(await app.publish(Tick)), "CLOSED");
-    assertEquals((await app.broadcast(Quick)).map(({ node, result }) => [node, codeOf(result)]), [["here", "CLOSED"]]);
+    assertEquals(errorOf(await app.send(Quick, undefined, { id: "x" })).code, "CLOSED");
+    assertEquals(errorOf(await app.publish(Tick)).code, "CLOSED");
+    assertEquals((await app.broadcast(Quick)).map(({ node, result }) => [node, errorOf(result).code]), [[
+      "here",
+      "CLOSED",
+    ]]);
     await clock.advance(0);
     assertEquals([ran, app.nodes()], [0, []]);
   });

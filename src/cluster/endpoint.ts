@@ -25,6 +25,7 @@ import {
   type WireMeta,
   writeError,
 } from "./frame.ts";
+import { LeftAnswerLog } from "./left_answers.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost, type RunningFrame } from "./peer.ts";
 
@@ -66,6 +67,7 @@ export class Endpoint implements PeerHost {
   #watching = false;
   #refusing = false;
   #closed = false;
+  readonly #leftAnswers: LeftAnswerLog;
   readonly #bouncePrefix: string;
   readonly #inbox: string;
   #subscriptions: Subscription[] = [];
@@ -79,6 +81,11 @@ export class Endpoint implements PeerHost {
     this.endpoint = endpoint;
     this.#inbox = `catga.${namespace}.node.${endpoint}.`;
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
+    this.#leftAnswers = new LeftAnswerLog({
+      clock: transport.clock,
+      connected: () => this.connected,
+      knows: (peer) => !this.#closed && this.#peers.get(peer.endpoint) === peer,
+    });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [
       transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
@@ -134,6 +141,10 @@ export class Endpoint implements PeerHost {
     const subject = `${this.#inboxOf(peer.endpoint)}${this.endpoint}`;
     const text = "[1," + seq + "," + clock.now() + items + "]";
     this.#transport.publish(subject, text, { reply: this.#bouncePrefix + peer.slot + "." + seq });
+  }
+
+  answering(peer: Peer, seq: number, answers: string, until?: number): void {
+    this.#leftAnswers.add(peer, seq, answers, until);
   }
 
   /** From now on requests are refused with `DRAINING`. */
@@ -346,6 +357,7 @@ export class Endpoint implements PeerHost {
     heard(peer.endpoint, "bounced");
     peer.pingedAt = peer.heardAt = -1; // whatever it sends from now on shows that it is alive
     peer.undeliver(seq, "BOUNCED");
+    this.#leftAnswers.bounced(peer, seq);
     // with several servers it says only "not seen from here"; what was delivered may still be answered
     if (this.#transport.server.clustered) return;
     const inHand = peer.lose(seq);

@@ -21,6 +21,8 @@ export interface PeerHost {
   dirty(peer: Peer): void;
   /** Hands a frame's text to the network. Throws when it cannot. */
   publish(peer: Peer, seq: number, text: string): void;
+  /** Notes answers that leave with this frame; `until` when they leave again. */
+  answering(peer: Peer, seq: number, answers: string, until?: number): void;
   /** The monotonic clock, in ms. */
   now(): number;
   /** Something went wrong that nobody waits for. */
@@ -86,11 +88,13 @@ export class Peer {
   #openName = "";
   #openTtl = 0;
   #answers = "";
+  /** There is an answer in `#answers`, beside pings and the like. */
+  #answering = false;
   /** The frame, and the place after the last answer, of the item that is open at the end of `#answers`. */
   #openSeq = 0;
   #openIndex = 0;
   /** Answers that wait for the connection, a frame's worth each. */
-  readonly #held: string[] = [];
+  readonly #held: { readonly answers: string; readonly answering: boolean }[] = [];
   #waiting = false;
 
   /** `after`: its frames' numbers begin behind this one; with `forgotten` it may have been known before. */
@@ -159,6 +163,7 @@ export class Peer {
 
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
+    this.#answering = true;
     if (text === undefined) return this.#item(`["r",${seq},${index}]`);
     if (this.#length() + text.length > this.#host.frameLimit) this.flush();
     if (this.#openSeq === seq && this.#openIndex === index) {
@@ -175,11 +180,13 @@ export class Peer {
 
   /** Answers the request at this place with an error as JSON. */
   failure(seq: number, index: number, text: string): void {
+    this.#answering = true;
     this.#item(`["e",${seq},${index},${text}]`);
   }
 
   /** Refuses the request at this place: it will not run here. */
   refuse(seq: number, index: number, code: Exclude<RefusalCode, "BOUNCED" | "LOST" | "TOO_LARGE">): void {
+    this.#answering = true;
     this.#item(`["n",${seq},${index},"${code}"]`);
   }
 
@@ -209,9 +216,10 @@ export class Peer {
     this.#waiting = false;
     const calls = this.#calls;
     const requests = this.#takeRequests();
+    const answering = this.#answering;
     const answers = this.#takeAnswers();
     if (!this.#host.connected) {
-      if (answers !== "") this.#held.push(answers);
+      if (answers !== "") this.#held.push({ answers, answering });
       for (const call of calls) {
         if (call.done) continue;
         this.#takeBack(call);
@@ -220,15 +228,20 @@ export class Peer {
       }
       return;
     }
-    if (calls.length > 0 || answers !== "") this.#leave(calls, requests + answers);
+    if (calls.length > 0 || answers !== "") this.#leave(calls, requests, answers, answering);
   }
 
   /** Lets go the answers that waited for the connection. */
   resume(): void {
-    for (const answers of this.#held.splice(0)) this.#leave([], answers);
+    for (const { answers, answering } of this.#held.splice(0)) this.#leave([], "", answers, answering);
   }
 
-  #leave(calls: readonly Call[], items: string): void {
+  /** Lets go answers whose frame bounced; `until`: when they are given up. */
+  again(answers: string, until: number): void {
+    this.#leave([], "", answers, true, until);
+  }
+
+  #leave(calls: readonly Call[], requests: string, answers: string, answering: boolean, until?: number): void {
     const seq = ++this.#seq;
     const frame = new SentFrame(seq, calls, this.#host.now());
     for (const call of calls) {
@@ -238,7 +251,7 @@ export class Peer {
     }
     if (frame.open > 0) this.sent.add(frame);
     try {
-      this.#host.publish(this, seq, items);
+      this.#host.publish(this, seq, requests + answers);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);
       // the limit may have shrunk at a reconnect
@@ -246,6 +259,7 @@ export class Peer {
       for (const call of calls) this.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
+    if (answering) this.#host.answering(this, seq, answers, until);
     // the callers of those have given up meanwhile
     for (const { done, index } of calls) if (done) this.#item(`["c",${seq},${index}]`);
   }
@@ -333,6 +347,7 @@ export class Peer {
   #takeAnswers(): string {
     this.#closeAnswers();
     const answers = this.#answers;
+    this.#answering = false;
     this.#answers = "";
     return answers;
   }

@@ -1,0 +1,74 @@
+/**
+ * Answers that have left lately. One whose frame bounces leaves again until its caller is there: a caller that lost its
+ * connection for a moment would otherwise wait for its deadline, although the work is done.
+ */
+import type { Clock } from "../clock.ts";
+import type { Peer } from "./peer.ts";
+
+/** The answers of one frame. */
+interface LeftAnswers {
+  readonly peer: Peer;
+  readonly seq: number;
+  readonly items: string;
+  /** When it is given up, by the monotonic clock. */
+  readonly until: number;
+}
+
+/** What a log of answers needs. */
+export interface LeftAnswersOptions {
+  readonly clock: Clock;
+  /** Whether frames may leave. */
+  connected(): boolean;
+  /** Whether this is still what stands for the other process. */
+  knows(peer: Peer): boolean;
+}
+
+/** The last answers of one process, to all others: bounded, whoever asks. */
+export class LeftAnswerLog {
+  readonly #options: LeftAnswersOptions;
+  readonly #last: (LeftAnswers | undefined)[] = [];
+  #next = 0;
+  /** Those that bounced. */
+  #bounced: LeftAnswers[] = [];
+  #waiting = false;
+
+  constructor(options: LeftAnswersOptions) {
+    this.#options = options;
+  }
+
+  /** Notes the answers of a frame that leaves; `until` of those that leave again. */
+  add(peer: Peer, seq: number, items: string, until = this.#options.clock.monotonic() + PATIENCE): void {
+    this.#last[this.#next] = { peer, seq, items, until };
+    this.#next = (this.#next + 1) % KEPT;
+  }
+
+  /** A frame bounced: the answers in it leave again after a while. */
+  bounced(peer: Peer, seq: number): void {
+    const at = this.#last.findIndex((left) => left?.peer === peer && left.seq === seq);
+    if (at < 0) return;
+    if (this.#bounced.length < KEPT) this.#bounced.push(this.#last[at]!);
+    this.#last[at] = undefined;
+    this.#wait();
+  }
+
+  #wait(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#options.clock.after(PAUSE, () => {
+      this.#waiting = false;
+      this.#again();
+    }, { background: true });
+  }
+
+  #again(): void {
+    const { clock, connected, knows } = this.#options;
+    const now = clock.monotonic();
+    this.#bounced = this.#bounced.filter(({ peer, until }) => now < until && knows(peer));
+    if (connected()) { for (const { peer, items, until } of this.#bounced.splice(0)) peer.again(items, until); }
+    else if (this.#bounced.length > 0) this.#wait();
+  }
+}
+
+const KEPT = 256; // frames: a bounce comes within ms
+const PAUSE = 250; // ms, as a connection is dialled anew
+const PATIENCE = 10_000; // ms: a caller that stays away longer has been told that its node is gone, or that it is gone itself

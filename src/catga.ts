@@ -100,6 +100,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const observer = logTo(logger, id);
   const mediator = new Mediator(registrations, options.behaviors ?? [], observer);
   const link = await open(options, id, observer, logger);
+  let cluster: Cluster | undefined;
   try {
     const info = describe(options, id, token(random, 12), mediator.names, link);
     let offSignals: (() => void) | undefined;
@@ -120,7 +121,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     if (transport !== undefined && store !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
       const events = mediator.events.map(({ name }) => name);
-      const cluster = new Cluster({ app, transport, namespace, info, events, observer, heartbeat }, bucket);
+      cluster = new Cluster({ app, transport, namespace, info, events, observer, heartbeat }, bucket);
       app.join(cluster);
       await cluster.join();
       transport.onStatus(({ state, error }) => {
@@ -133,6 +134,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     // App is typed for any contract; what a contract promises is checked where Catga is used
     return app as unknown as Catga;
   } catch (error) {
+    await cluster?.close(); // first, for it would tell of the link's end
     await link.close();
     throw error;
   }

@@ -138,7 +138,7 @@ export class BucketStream {
     return new CatgaError(
       "UNAVAILABLE",
       `no JetStream on the NATS server at ${this.transport.connection.getServer()}: start it with \`nats-server -js\` ` +
-        "(or put `jetstream {}` into its configuration, and enable it for the account) ",
+        "(or put `jetstream {}` into its configuration, and enable it for the account)",
       { cause },
     );
   }

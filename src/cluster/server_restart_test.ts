@@ -1,0 +1,191 @@
+/** A nats-server that dies under a cluster, and connections that users bring along. */
+import { connect } from "@nats-io/transport-node";
+import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertRejects } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga, CatgaError, command, event, type Logger, type NodeEvent, query } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { eventually } from "../testing/eventually.ts";
+
+const Ask = query<void, string>("Ask");
+const Told = event("Told");
+const Do = command<{ entry: string; ms?: number }, string>("Do");
+
+/** That the server is away is what these tests are about, and no news. */
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+const required = await requireNatsServer();
+
+describe("a nats-server that is killed and started anew", required, () => {
+  for (const store of ["its", "an empty"]) {
+    describe(`on ${store} store`, () => {
+      let server: NatsServer;
+      let folder: string;
+      let sender: Catga;
+      let workers: Catga[];
+      /** How often each command ran. */
+      const runs = new Map<string, number>();
+      const seen: NodeEvent[] = [];
+      const stopWatching = new AbortController();
+
+      before(async () => {
+        folder = await mkdtemp(join(tmpdir(), "catga-restart-"));
+        server = await startNatsServer({ storeDir: join(folder, "first") });
+        sender = await catga({ nats: server.url, id: "sender", service: "sender", logger: quiet });
+        workers = await Promise.all(["w1", "w2", "w3"].map(worker));
+        await eventually("all to see all", () => everybody().every((app) => app.nodes().length === 4));
+        watch();
+      });
+      after(async () => {
+        stopWatching.abort();
+        await Promise.all(everybody().map((app) => app.drain({ timeout: 1_000 })));
+        await server?.stop();
+        await rm(folder, { recursive: true, force: true });
+      });
+
+      it(
+        "finds its nodes again: what was sent meanwhile ends in an answer or at its deadline",
+        { timeout: 60_000 },
+        async () => {
+          const began = performance.now();
+          const timed = async <T>(result: Promise<T>) => ({ result: await result, took: performance.now() - began });
+          const inHand = Array.from({ length: 20 }, (_, i) => sender.send(Do, { entry: `in-hand-${i}`, ms: 300 }));
+          await eventually("commands in hand", () => runs.size === 20);
+          await server.kill("SIGKILL");
+          await eventually("the sender to know", async () => {
+            const { error } = await sender.send(Ask, undefined, { timeout: 1 });
+            return error?.code === "UNAVAILABLE";
+          });
+          const down = performance.now();
+          const patient = Array.from(
+            { length: 100 },
+            (_, i) => sender.send(Do, { entry: `patient-${i}` }, { timeout: 25_000 }),
+          );
+          const hasty = Array.from(
+            { length: 100 },
+            (_, i) => timed(sender.send(Do, { entry: `hasty-${i}` }, { timeout: 400 })),
+          );
+          // one of them leaves while nobody can be told
+          const leaver = workers.pop()!;
+          await leaver.drain({ timeout: 2_000 });
+          for (const { result, took } of await Promise.all(hasty)) {
+            assertEquals(result.error?.code, "UNAVAILABLE");
+            assertEquals(result.error?.retryable, true);
+            assertGreaterOrEqual(took - (down - began), 395);
+            assertLessOrEqual(took - (down - began), 700);
+          }
+          await server.stop();
+          const storeDir = join(folder, store === "its" ? "first" : "second");
+          server = await startNatsServer({ port: server.port, storeDir });
+          const up = performance.now();
+
+          const late = await Promise.all(patient);
+          console.log(
+            `${store} store: what waited was answered ${Math.round(performance.now() - up)} ms after the start`,
+          );
+          assertEquals(late.filter(({ ok }) => !ok), []);
+          const known = await Promise.all(inHand);
+          // an answer that was under way with the server is waited for; what is dead or held is told at once
+          console.log(
+            `${store} store: all in hand had a result ${Math.round(performance.now() - up)} ms after the start`,
+          );
+          assertLessOrEqual(performance.now() - up, 5_000);
+          for (const { ok, error } of known) assert(ok || error.code === "OUTCOME_UNKNOWN", `${error}`);
+          assertEquals([...runs].filter(([, times]) => times > 1), []);
+          assertEquals([...runs.keys()].filter((entry) => entry.startsWith("hasty")), []);
+          assertEquals([...runs.keys()].filter((entry) => entry.startsWith("patient")).length, 100);
+
+          const ids = ["sender", "w1", "w2"];
+          await eventually(
+            "all to see those that are there",
+            () => everybody().every((app) => JSON.stringify(app.nodes().map(({ id }) => id)) === JSON.stringify(ids)),
+            10_000,
+          );
+          console.log(`${store} store: every view is right ${Math.round(performance.now() - up)} ms after the start`);
+          const last = (node: string) => seen.findLast((event) => event.node.id === node)?.type;
+          await eventually("the watcher to be told who left", () => last("w3") === "leave");
+          for (const id of ["w1", "w2"]) assert(last(id) !== "leave", `the watcher was told that ${id} left`);
+        },
+      );
+
+      it("answers, and lets new nodes in, as before", { timeout: 30_000 }, async () => {
+        for (const id of ["w1", "w2"]) assertEquals((await sender.send(Ask, undefined, { node: id })).value, id);
+        const newcomer = await worker("w4");
+        workers.push(newcomer);
+        await eventually("all to see it", () => everybody().every((app) => app.nodes().some(({ id }) => id === "w4")));
+        assertEquals((await sender.send(Ask, undefined, { node: "w4" })).value, "w4");
+        assertEquals((await newcomer.send(Ask, undefined, { node: "w1" })).value, "w1");
+        await newcomer.drain();
+        workers.pop();
+        await eventually("all to see it leave", () => everybody().every((app) => app.nodes().length === 3));
+      });
+
+      function worker(id: string): Promise<Catga> {
+        const handlers = [
+          Ask.handle(() => id),
+          Do.handle(async ({ entry, ms = 0 }) => {
+            runs.set(entry, (runs.get(entry) ?? 0) + 1);
+            if (ms > 0) await wait(ms);
+            return id;
+          }),
+        ];
+        return catga({ nats: server.url, id, handlers, logger: quiet });
+      }
+      function everybody(): Catga[] {
+        return [sender, ...workers ?? []];
+      }
+      async function watch(): Promise<void> {
+        for await (const event of sender.watchNodes({ signal: stopWatching.signal })) seen.push(event);
+      }
+    });
+  }
+});
+
+describe("an app on a connection of the user's", required, () => {
+  let server: NatsServer;
+  before(async () => server = await startNatsServer());
+  after(() => server?.stop());
+
+  it("serves and sends, and leaves the connection open when it drains", async () => {
+    const connection = await connect({ servers: server.url });
+    try {
+      const other = await catga({ nats: server.url, handlers: Ask.handle(() => "other") });
+      const app = await catga({ nats: connection, handlers: Do.handle(({ entry }) => entry) });
+      await eventually("each to see the other", () => other.nodes().length === 2 && app.nodes().length === 2);
+      assertEquals((await app.send(Ask)).value, "other");
+      assertEquals((await other.send(Do, { entry: "tea" })).value, "tea");
+      await app.drain();
+      await app.closed;
+      await eventually("it to have left", () => other.nodes().length === 1);
+      assertEquals(connection.isClosed(), false);
+      connection.subscribe("echo", { callback: (_, message) => void message.respond(message.data) });
+      assertEquals((await connection.request("echo", "still here")).string(), "still here");
+      await other.drain();
+    } finally {
+      await connection.close();
+    }
+  });
+
+  it("says that it is closed when the user closes the connection under it", async () => {
+    const connection = await connect({ servers: server.url });
+    const errors: string[] = [];
+    const logger = { ...quiet, error: (message: string) => errors.push(message) };
+    await using other = await catga({ nats: server.url, handlers: Ask.handle(() => new Promise<string>(() => {})) });
+    const app = await catga({ nats: connection, logger });
+    const inHand = app.send(Ask);
+    await eventually("the request to arrive", () => other.nodes().length === 2);
+    await connection.close();
+    const error = await assertRejects(() => app.closed, CatgaError);
+    assertEquals([error.code, error.message], ["CLOSED", "the network connection was closed"]);
+    assertEquals((await inHand).error?.code, "CLOSED");
+    const refused = await app.send(Ask);
+    assertEquals(refused.error?.code, "CLOSED");
+    assertEquals((await app.publish(Told)).error?.code, "CLOSED");
+    assert(errors.some((line) => line.includes("running this node")), errors.join("\n"));
+    await app.drain();
+    await other.drain({ timeout: 0 });
+  });
+});

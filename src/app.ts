@@ -245,6 +245,7 @@ export class App implements ContextHost {
     for (const run of runs) {
       const ctx = new MessageContext(this, contract, this.#parts.timeout, envelope());
       const handled = new Promise<void>((resolve) => this.clock.soon(resolve)).then(async () => {
+        if (ctx.aborted !== undefined) return { ok: false, error: ctx.aborted } as const;
         const parsed = await parsePayload(contract, payload);
         return parsed.ok ? await run(parsed.value, ctx) : parsed;
       });

@@ -105,6 +105,16 @@ describe("drain", () => {
     assertEquals((await Promise.all(results)).map((result) => errorOf(result).code), ["CLOSED", "OUTCOME_UNKNOWN"]);
   });
 
+  it("its timeout: events whose handlers have not begun are not begun any more, which is observed", async () => {
+    let began = 0;
+    const { app, clock, seen } = localApp({ handlers: Tick.on(() => began++) });
+    await app.publish(Tick, undefined, { id: "t1" });
+    const drained = app.drain({ timeout: 0 });
+    await clock.advance(500);
+    await drained;
+    assertEquals([began, seen.map((one) => one.type === "fault" ? one.during : one.type)], [0, ["event Tick (t1)"]]);
+  });
+
   it("handlers that do not heed their signal hold it up for half a second more, and no longer", async () => {
     const { app, clock } = localApp({ handlers: Slow.handle(() => new Promise(() => {})) });
     const result = app.send(Slow);

@@ -59,6 +59,7 @@ describe("a nats-server that is killed and started anew", required, () => {
             const { error } = await sender.send(Ask, undefined, { timeout: 1 });
             return error?.code === "UNAVAILABLE";
           });
+          assertEquals((await sender.publish(Told)).error?.code, "UNAVAILABLE");
           const down = performance.now();
           const patient = Array.from(
             { length: 100 },

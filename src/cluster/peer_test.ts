@@ -140,6 +140,7 @@ describe("requests on their way", () => {
     const results = await stage.clock.until(Promise.all(sent));
     assertEquals(results.map(({ error }) => error?.message), [undefined, undefined, undefined]);
     assertEquals(stage.other.frames.length, 3);
+    assertEquals(stage.log.filter((line) => line.startsWith("error")), []);
   });
 
   it("one that alone is too large fails alone, at once", async () => {

@@ -88,7 +88,7 @@ export class Router implements CallOwner {
       if (call.done || this.#candidates(call).length === 0) continue;
       timer.cancel();
       this.#homeless.delete(call);
-      this.#dispatch(call);
+      this.#again(call);
     }
   }
 
@@ -97,7 +97,7 @@ export class Router implements CallOwner {
     this.#resumedAt = this.#options.clock.monotonic();
     const held = [...this.#held];
     this.#held.clear();
-    for (const call of held) this.#dispatch(call);
+    for (const call of held) this.#again(call);
   }
 
   /** Whether this node is the only one that handles a contract. */
@@ -160,6 +160,12 @@ export class Router implements CallOwner {
 
   aborted(call: Call, reason: CatgaError): void {
     this.#give(call, { how: "aborted", left: call.at !== undefined, reason });
+  }
+
+  /** Has another go, unless its time is over: the wheel tells of that up to two ticks late, or later after a freeze. */
+  #again(call: Call): void {
+    if (call.due <= this.#options.clock.monotonic() && !call.done) return this.expired(call);
+    this.#dispatch(call);
   }
 
   /** Sends it to a node, or lets it wait for one. */
@@ -278,12 +284,12 @@ export class Router implements CallOwner {
     const reason = failed.how === "undelivered" ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt });
     (call.failedOn ??= new Set()).add(node);
-    if (call.request.node === undefined && this.#candidates(call).length > 0) return this.#dispatch(call);
+    if (call.request.node === undefined && this.#candidates(call).length > 0) return this.#again(call);
     // every node has failed: all of them have another chance, after exponential backoff with full jitter
     call.failedOn = undefined;
     const backoff = random() *
       (returning ? RETURN_PAUSE : Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2)));
-    clock.after(backoff, () => this.#dispatch(call), { background: true }); // its deadline keeps the process alive
+    clock.after(backoff, () => this.#again(call), { background: true }); // its deadline keeps the process alive
   }
 
   /** The caller is not to wait any longer. */

@@ -171,10 +171,9 @@ export async function startNode(
   options: NodeOptions = {},
 ): Promise<NodeProcess> {
   const program = await startProgram<NodeLine>(runtime, "test_node", [url, id, JSON.stringify(options)]);
-  const isReady = (line: NodeLine) => line.event === "ready";
+  const isReady = (line: NodeLine): line is NodeLine & { event: "ready" } => line.event === "ready";
   try {
     const ready = await program.line(isReady, 20_000);
-    if (ready.event !== "ready") throw new Error("unreachable");
     return {
       id,
       program,

@@ -69,6 +69,18 @@ describe("a process with NATS", await requireNatsServer(), () => {
       assertLessOrEqual(ended.at - at, 1_000);
     });
 
+    it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 30_000 }, async () => {
+      await using own = await startNatsServer();
+      await using node = (await startNode(runtime, own.url, "left-alone", { signals: true })).program;
+      await own.kill("SIGKILL");
+      await eventually("it to notice", () => node.output.includes("lost the network"));
+      const at = Date.now();
+      node.kill("SIGTERM");
+      const ended = await node.end(5_000);
+      assertEquals(ended.by, "SIGTERM", node.output);
+      assertLessOrEqual(ended.at - at, 1_000);
+    });
+
     it(`lives on when its main has come to its end, and answers: ${runtime}`, { timeout: 30_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "1", "stay"]);
       await program.line(({ event }) => event === "end", 20_000);

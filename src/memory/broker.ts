@@ -55,8 +55,9 @@ export class Broker {
   }
 
   publish(from: Link, message: Outgoing): void {
-    const { epoch } = from.wire;
-    from.wire.up(() => this.#route(from, epoch, message));
+    const { epoch, clearUp } = from.wire;
+    if (clearUp) this.#route(from, epoch, message);
+    else from.wire.up(() => this.#route(from, epoch, message));
   }
 
   /** Calls back when everything published so far has been delivered. */
@@ -111,13 +112,15 @@ export class Broker {
   #deliver(taker: Taker, message: TransportMessage): void {
     if (this.faults.hits("drop")) return;
     const { wire } = taker.link;
-    const { epoch } = wire;
-    wire.down(() =>
-      this.settled(() => {
-        // what was on its way when a link was cut is lost, though it be mended by now
-        if (wire.has(epoch)) wire.process.enter(() => taker.take(message));
-      })
-    );
+    const { epoch, clearDown } = wire;
+    const arrive = () => {
+      // what was on its way when a link was cut is lost, though it be mended by now
+      if (!wire.has(epoch)) return;
+      if (wire.process.running) taker.take(message);
+      else wire.process.enter(() => taker.take(message));
+    };
+    if (clearDown) this.settled(arrive);
+    else wire.down(() => this.settled(arrive));
   }
 
   #turn(): void {

@@ -73,10 +73,14 @@ export class FaultSource {
     return chance !== undefined && chance > 0 && this.random() < chance;
   }
 
+  /** Whether things may take longer. */
+  get late(): boolean {
+    return (this.#faults.delay ?? 0) > 0;
+  }
+
   /** How much longer something takes, this time, in whole ms. */
   lag(): number {
-    const { delay } = this.#faults;
-    return delay === undefined || delay === 0 ? 0 : Math.round(delay * this.random() ** 3);
+    return this.late ? Math.round(this.#faults.delay! * this.random() ** 3) : 0;
   }
 }
 

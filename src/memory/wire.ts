@@ -34,6 +34,16 @@ export class Wire {
     return this.#attached && this.#epoch === epoch;
   }
 
+  /** Whether {@link Wire.up} would do it at once: to be asked where a closure for each message would cost. */
+  get clearUp(): boolean {
+    return this.#attached && this.process.running && this.#up.clear && !this.#faults.late;
+  }
+
+  /** Whether {@link Wire.down} would do it at once. */
+  get clearDown(): boolean {
+    return this.#down.clear && !this.#faults.late;
+  }
+
   /**
    * Takes something to the server: at once when nothing is in its way. `lost` is called within {@link Wire.detach}, or at
    * once while there is no connection; a thing may arrive nevertheless, late.
@@ -87,10 +97,14 @@ class Lane {
     this.#clock = clock;
   }
 
+  /** Whether nothing is on its way. */
+  get clear(): boolean {
+    return this.#loads.length === 0 && !this.#arriving;
+  }
+
   put(arrive: () => void, lost: () => void, lag: number): void {
-    const last = this.#loads.at(-1);
-    if (last === undefined && lag === 0 && !this.#arriving) return arrive();
-    const at = Math.max(this.#clock.monotonic() + lag, last?.at ?? 0);
+    if (lag === 0 && this.clear) return arrive();
+    const at = Math.max(this.#clock.monotonic() + lag, this.#loads.at(-1)?.at ?? 0);
     this.#loads.push({ at, arrive, lost });
     if (this.#timer === undefined && !this.#arriving) this.#arm();
   }

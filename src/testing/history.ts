@@ -16,12 +16,12 @@ export type Happening =
   /** A node was frozen until then. */
   | { type: "resume"; at: number; node: string; since: number };
 
-/** Codes of messages that certainly did not run. */
-const NOT_RUN = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER"];
+/** Codes of messages that certainly did not run; `TIMEOUT`: the message being handled was over before this one left. */
+const NOT_RUN = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
 /** Codes of commands that may have run. */
 const PERHAPS_RUN = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];
 /** Codes that a query may fail with. */
-const QUERY_FAILURES = [...NOT_RUN, "TIMEOUT", "CANCELLED", "CLOSED"];
+const QUERY_FAILURES = [...NOT_RUN, "CANCELLED", "CLOSED"];
 
 /** How long after its deadline a send may settle, in ms: a tick of the wheel and what a turn takes. */
 const MARGIN = 20;

@@ -38,7 +38,7 @@ describe("checker", () => {
   });
 
   it("a run of what certainly did not run is found, though it came after the result", () => {
-    for (const code of ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER"]) {
+    for (const code of ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"]) {
       assertEquals(check(sent("command"), failed(code)), []);
       const found = check(sent("command"), failed(code), ran({ at: 50 }));
       assertEquals(found, [`command 1 of a: ${code}, and ran 1 time(s), on b at 50`]);
@@ -52,7 +52,7 @@ describe("checker", () => {
 
   it("a code that the message cannot have is found", () => {
     assertEquals(check(sent("query"), failed("OUTCOME_UNKNOWN")), ["query 1 of a: OUTCOME_UNKNOWN"]);
-    assertEquals(check(sent("command"), failed("TIMEOUT")), ["command 1 of a: answered TIMEOUT, and ran 0 time(s)"]);
+    assertEquals(check(sent("command"), failed("LATE")), ["command 1 of a: answered LATE, and ran 0 time(s)"]);
   });
 
   it("a lost answer that never settled is found, unless its sender is dead", () => {

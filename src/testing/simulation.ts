@@ -14,6 +14,7 @@ import {
   MemoryNetwork,
   query,
   type Result,
+  type Sender,
   type SendOptions,
   VirtualClock,
 } from "../../mod.ts";
@@ -51,6 +52,8 @@ interface Payload {
 
 const Add = command<Payload, string>("sim.Add");
 const Ask = query<Payload, string>("sim.Ask");
+/** Sends an `Add`, and answers what became of it. */
+const Relay = command<Payload, string>("sim.Relay");
 const Noted = event<Payload>("sim.Noted");
 
 /** Runs the cluster of a seed (a safe integer); with `trace` it writes down all that is seen. Never rejects. */
@@ -157,7 +160,7 @@ class Simulation {
   }
 
   async #end(): Promise<void> {
-    for (const [id, app] of this.#live) this.#command(id, app, -1, { timeout: 10_000 });
+    for (const [id, app] of this.#live) this.#command(Add, id, app, -1, { timeout: 10_000 });
     await this.#clock.advance(100);
     await this.#clock.until(Promise.all([...this.#live].map(([id, app]) => this.#drain(id, app, 1_000))), CALM);
     // timers of the dead, and the ttls of their records
@@ -204,6 +207,11 @@ class Simulation {
         ran("query", n, id, answer(n));
         return ms === 0 ? answer(n) : this.#think(clock(), ms, signal).then(() => answer(n));
       }),
+      Relay.handle(({ n, ms }, ctx) => {
+        const run = `relay ${++this.#runs}`;
+        ran("command", n, ctx.id, run);
+        return this.#command(Add, node, ctx, ms, { timeout: 500 }).then(() => run);
+      }),
       ...["first", "second"].map((subscriber) =>
         Noted.on(({ n }) => {
           const service = node === "c" ? "c" : "app";
@@ -246,13 +254,34 @@ class Simulation {
       ...(this.#random() < 0.1 ? { node: this.#pick(SERVERS)! } : {}),
     };
     if (giveUp !== undefined) this.#at(this.#random() * timeout, () => giveUp.abort());
-    if (kind < 0.4) this.#query(id, app, ms, options);
-    else this.#command(id, app, ms, options);
+    if (kind < 0.2) this.#broadcast(id, app, ms, timeout);
+    else if (kind < 0.4) this.#query(id, app, ms, options);
+    else this.#command(kind < 0.5 ? Relay : Add, id, app, ms, options);
   }
 
-  #command(id: string, app: Catga, ms: number, options: SendOptions & { timeout: number }): void {
+  #command(
+    contract: typeof Add,
+    id: string,
+    sender: Sender,
+    ms: number,
+    options: SendOptions & { timeout: number },
+  ): Promise<void> {
     const n = this.#sends("command", id, options.timeout);
-    this.#await(app.send(Add, { n, ms }, options).then((result) => this.#settled(n, result)), id);
+    return this.#await(sender.send(contract, { n, ms }, options).then((result) => this.#settled(n, result)), id);
+  }
+
+  /** Asks everybody: each has one answer. */
+  #broadcast(id: string, app: Catga, ms: number, timeout: number): void {
+    const n = this.#sends("query", id, timeout);
+    const everyone = app.broadcast(Ask, { n, ms }, { timeout }).then((results) => {
+      const nodes = results.map(({ node }) => node);
+      if (new Set(nodes).size < nodes.length) this.wrong(`broadcast ${n} of ${id}: two answers of one node: ${nodes}`);
+      for (const { node, result: { value = answer(n) } } of results) {
+        if (value !== answer(n)) this.wrong(`broadcast ${n} of ${id}: ${node} answered ${value}`);
+      }
+      this.#settled(n, results[0]?.result ?? fail("NO_HANDLER", "nobody is there"));
+    });
+    this.#await(everyone, id);
   }
 
   #query(id: string, app: Catga, ms: number, options: SendOptions & { timeout: number }): void {
@@ -308,7 +337,9 @@ class Simulation {
     const took = this.#clock.monotonic() - began;
     this.#note(`${id} drained in ${took}`);
     // subscriptions drain, and the connection closes, with a round trip each
-    if (took > timeout + DRAIN_GRACE + 6 * (this.#faults.delay ?? 0)) this.wrong(`${id} took ${took} to drain, with a timeout of ${timeout}`);
+    if (took > timeout + DRAIN_GRACE + 6 * (this.#faults.delay ?? 0)) {
+      this.wrong(`${id} took ${took} to drain, with a timeout of ${timeout}`);
+    }
   }
 
   #resumed(node: string): void {
@@ -319,12 +350,13 @@ class Simulation {
   }
 
   /** Sees to it that something ends; what waits in a node that is killed need not. */
-  #await(promise: Promise<void>, node?: string): void {
+  #await(promise: Promise<void>, node?: string): Promise<void> {
     const waits: Promise<void> = promise.catch((error) => this.wrong(`${error}`)).finally(() => {
       this.#pending.delete(waits);
     });
     // what a send is missing, the history tells
     if (node === undefined) this.#pending.add(waits);
+    return waits;
   }
 
   #at(ms: number, act: () => void): void {

@@ -33,6 +33,8 @@ export class Program<Line> implements AsyncDisposable {
   readonly #child: ChildProcess;
   #output = "";
   #gone = false;
+  /** Nothing more will come. */
+  #silent = false;
   readonly #waiting = new Set<() => void>();
 
   /** Use {@link startProgram}. */
@@ -41,12 +43,23 @@ export class Program<Line> implements AsyncDisposable {
     this.#child = child;
     const onExit = () => this.kill("SIGKILL");
     process.once("exit", onExit);
+    let ending: Ending | undefined;
     this.ended = new Promise((resolve) => {
-      child.once("error", (error) => this.#output += `${error}\n`);
-      child.once("exit", (code, signal) => {
+      const end = (by: Ending["by"]) => {
         this.#gone = true;
         process.off("exit", onExit);
-        resolve({ by: signal ?? code ?? -1, at: Date.now() });
+        ending ??= { by, at: Date.now() };
+      };
+      child.once("exit", (code, signal) => end(signal ?? code ?? -1));
+      child.once("error", (error) => {
+        this.#output += `${error}\n`;
+        if (child.pid === undefined) end(127);
+      });
+      // what it printed last may come after its exit
+      child.once("close", () => {
+        end(-1);
+        this.#silent = true;
+        resolve(ending!);
         this.#wake();
       });
     });
@@ -89,7 +102,7 @@ export class Program<Line> implements AsyncDisposable {
     for (;;) {
       const found = this.lines.find(fits);
       if (found !== undefined) return found;
-      if (this.#gone) throw new Error(`it ended without the line that was waited for:\n${this.#output}`);
+      if (this.#silent) throw new Error(`it ended without the line that was waited for:\n${this.#output}`);
       const left = late - Date.now();
       if (left <= 0) throw new Error(`${limit} ms without the line that was waited for:\n${this.#output}`);
       await new Promise<void>((resolve) => {

@@ -4,6 +4,7 @@
  */
 import { nextTick } from "node:process";
 import type { Receipt } from "../app.ts";
+import { delay } from "../clock.ts";
 import type { Envelope } from "../context.ts";
 import { CatgaError } from "../error.ts";
 import type { Observer } from "../observer.ts";
@@ -66,6 +67,8 @@ export class Endpoint implements PeerHost {
   #dirty: Peer[] = [];
   #watching = false;
   #refusing = false;
+  /** When a request last arrived, or one was answered. */
+  #busyAt = -Infinity;
   #closed = false;
   readonly #leftAnswers: LeftAnswerLog;
   readonly #bouncePrefix: string;
@@ -154,12 +157,26 @@ export class Endpoint implements PeerHost {
 
   /** Lets go everything that waits to leave, and ends the subscriptions. */
   async close(): Promise<void> {
-    this.#closed = true;
     this.#refusing = true;
+    await this.#linger();
+    this.#closed = true;
     this.#flush();
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
     this.#flush();
+  }
+
+  /**
+   * Stays until nobody has asked for a while: a request that bounces tells its sender that what was in hand here is lost,
+   * and must not overtake the answers, or the refusals, of those before it.
+   */
+  async #linger(): Promise<void> {
+    const until = this.now() + LONGEST_LINGER;
+    while (this.connected) {
+      const left = Math.min(this.#busyAt + LINGER, until) - this.now();
+      if (!(left > 0)) return;
+      await delay(this.#transport.clock, left);
+    }
   }
 
   #inboxOf(endpoint: string): string {
@@ -274,6 +291,7 @@ export class Endpoint implements PeerHost {
     payload: unknown,
     meta?: WireMeta,
   ): void {
+    this.#busyAt = this.now();
     if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
     const receipt = this.#options.receive(name, payload, Math.min(ttl, MAX_TTL), envelope(peer, seq, index, meta));
@@ -293,6 +311,7 @@ export class Endpoint implements PeerHost {
   }
 
   #answer(peer: Peer, seq: number, index: number, name: string, result: Result<unknown>): void {
+    this.#busyAt = this.now();
     if (!result.ok) return peer.failure(seq, index, writeError(result.error, this.payloadLimit));
     const { value } = result;
     if (value === undefined) return peer.answer(seq, index, undefined);
@@ -406,6 +425,8 @@ const MAX_TTL = 2_147_483_647;
 const WATCH = 50; // ms between looks
 const OWED = 50; // ms without an answer before the first ping
 const PING_EVERY = 100; // ms
+const LINGER = 50; // ms: many times what a message takes
+const LONGEST_LINGER = 500; // ms
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
 
 function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {

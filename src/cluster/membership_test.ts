@@ -489,6 +489,25 @@ describe("requests and the membership", () => {
     assertEquals([(await waited).error?.code, cluster.clock.monotonic() - start], ["NO_HANDLER", 500]);
   });
 
+  it("a drain under load is seen by no caller (a bounce overtook the answers: OUTCOME_UNKNOWN)", async () => {
+    await using cluster = await Cluster.of("a");
+    const Do = command<number, string>("Do");
+    for (const id of ["b", "c"]) await cluster.start(id, { handlers: Do.handle((_, ctx) => ctx.node) });
+    cluster.network.faults = { delay: 4 };
+    const sent: Promise<Result<string>>[] = [];
+    const leaving = cluster.apps.get("b")!;
+    let drained: Promise<void> | undefined;
+    for (let ms = 0; ms < 150; ms++) {
+      if (ms === 30) drained = leaving.drain();
+      for (let i = 0; i < 5; i++) sent.push(cluster.apps.get("a")!.send(Do, i));
+      await cluster.clock.advance(1);
+    }
+    const results = await cluster.clock.until(Promise.all(sent), 1_000);
+    assertEquals(results.filter(({ ok }) => !ok).map(({ error }) => error?.code), []);
+    await cluster.clock.until(drained!, 100);
+    cluster.apps.delete("b");
+  });
+
   it("options.node reaches that node and no other: itself, another, and none", async () => {
     await using cluster = await Cluster.of("a", "b", "c");
     const app = cluster.apps.get("a")!;

@@ -42,10 +42,11 @@ function wrongSends(history: readonly Happening[], answer: (n: number) => string
     const where = `ran ${ran.length} time(s)${ran.map(({ node, at }) => `, on ${node} at ${at}`).join("")}`;
     if (kind === "command" && ran.length > 1) found.push(`${what}: ${where}`);
     if (more.length > 0) found.push(`${what}: settled more than once`);
+    const heard = settled?.at ?? Infinity;
+    // nobody hears what a dead process is told
+    if (history.some((it) => it.type === "kill" && it.node === sender && it.at >= at && it.at <= heard)) continue;
     if (settled === undefined) {
-      if (!history.some((it) => it.type === "kill" && it.node === sender && it.at >= at)) {
-        found.push(`${what}: never settled; it was due at ${due}, ${where}`);
-      }
+      found.push(`${what}: never settled; it was due at ${due}, ${where}`);
       continue;
     }
     const latest = frozenUntil(history, sender, due) + MARGIN;

@@ -61,6 +61,8 @@ describe("checker", () => {
     assertEquals(check(sent("command"), ran(), { type: "kill", at: 5, node: "b" }), found);
     assertEquals(check(sent("command"), ran(), { type: "kill", at: 5, node: "a" }), []);
     assertEquals(check({ type: "kill", at: 0, node: "a" }, { ...sent("command"), at: 1 }, ran()).length, 1);
+    assertEquals(check(sent("command"), { type: "kill", at: 5, node: "a" }, { ...failed("LATE"), at: 500 }), []);
+    assertEquals(check(sent("command"), { ...failed("LATE"), at: 4 }, { type: "kill", at: 5, node: "a" }).length, 1);
   });
 
   it("a result after the deadline is found, unless its sender was frozen", () => {

@@ -41,7 +41,7 @@ const CALM = 9_000;
 const HEARTBEAT = 3_000;
 /** How much longer than its timeout a drain may take, in ms: what handlers have after their signals aborted, and a tick. */
 const DRAIN_GRACE = 550;
-const SENDS = 40;
+const SENDS = 28;
 
 interface Payload {
   /** The number of the message. */

@@ -228,6 +228,7 @@ export class Endpoint implements PeerHost {
       else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       else index = this.#onItem(peer, frame.seq, item, index, runs);
     }
+    if (index > 0) this.#busyAt = peer.heardAt;
     // one for a frame, however many ask
     if (ping >= 0) peer.pong(ping, this.#options.load());
   }
@@ -291,7 +292,6 @@ export class Endpoint implements PeerHost {
     payload: unknown,
     meta?: WireMeta,
   ): void {
-    this.#busyAt = this.now();
     if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
     const receipt = this.#options.receive(name, payload, Math.min(ttl, MAX_TTL), envelope(peer, seq, index, meta));
@@ -305,13 +305,13 @@ export class Endpoint implements PeerHost {
     frame.open++;
     ctx.run(result, (ended) => {
       frame.contexts[index] = undefined;
+      this.#busyAt = this.now();
       if (--frame.open === 0) peer.running.delete(seq);
       this.#answer(peer, seq, index, name, ended);
     });
   }
 
   #answer(peer: Peer, seq: number, index: number, name: string, result: Result<unknown>): void {
-    this.#busyAt = this.now();
     if (!result.ok) return peer.failure(seq, index, writeError(result.error, this.payloadLimit));
     const { value } = result;
     if (value === undefined) return peer.answer(seq, index, undefined);

@@ -1,16 +1,17 @@
 /** A running node: what `catga()` gives. Sends to its own handlers by itself, and to others through the cluster. */
 import type { Clock } from "./clock.ts";
-import { type ContextHost, type Envelope, MessageContext, NO_HEADERS } from "./context.ts";
+import { type ContextHost, MessageContext } from "./context.ts";
 import type { AnyContract, Kind } from "./contract.ts";
 import { DeadlineWheel } from "./deadline_wheel.ts";
-import { CatgaError, type ErrorCode } from "./error.ts";
-import { type Dispatch, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
-import type { NodeEvent, NodeInfo, Route } from "./node_info.ts";
+import { CatgaError } from "./error.ts";
+import type { Dispatch, Mediator } from "./mediator.ts";
+import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
-import { checkNumber, checkSendOptions, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
-import type { Meta, Remote, RemoteRequest } from "./remote.ts";
+import { checkNumber, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
+import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
+import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
-import type { MaybePromise } from "./schema.ts";
+import { Runner } from "./runner.ts";
 import type { BroadcastResult, Sender } from "./sender.ts";
 
 /** Options of {@link Catga.drain}. */
@@ -55,15 +56,12 @@ export interface Catga extends Sender, AsyncDisposable {
 }
 
 /** What {@link App} is made of. */
-export interface AppParts {
+export interface AppParts extends SendDefaults {
   /** The node as it stands without a cluster. */
   readonly self: NodeInfo;
   readonly clock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
-  readonly timeout: number;
-  readonly retries: number;
-  readonly route: Route;
 }
 
 /** The app. {@link Catga} is its face; the types of contracts are checked there. */
@@ -74,6 +72,8 @@ export class App implements ContextHost {
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   pending = 0;
+  /** Runs this node's handlers. */
+  readonly runner: Runner;
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
   readonly #mediator: Mediator;
@@ -83,6 +83,7 @@ export class App implements ContextHost {
   #remote: Remote | undefined;
   #calls = 0;
   #drained: Promise<void> | undefined;
+  readonly #outgoing: Outgoing;
   #stopped = false;
   #idle: (() => void) | undefined;
   readonly #release: () => Promise<void>;
@@ -94,7 +95,10 @@ export class App implements ContextHost {
     this.endpoint = parts.self.endpoint;
     this.clock = parts.clock;
     this.wheel = new DeadlineWheel(parts.clock);
-    this.#mediator = parts.mediator;
+    const { mediator, observer, timeout } = parts;
+    this.#mediator = mediator;
+    this.#outgoing = new Outgoing(this.node, parts.clock, parts);
+    this.runner = new Runner({ host: this, mediator, observer, timeout });
     this.#release = release;
     this.closed = this.#stop.promise;
     this.closed.catch(() => {}); // it was logged by whoever rejected it; an app that nobody waits for must not crash
@@ -113,8 +117,7 @@ export class App implements ContextHost {
     if (this.#drained === undefined) {
       for (const name of this.#mediator.names) {
         const dispatch = this.#mediator.find(name)!;
-        const { kind, options } = dispatch.contract;
-        const plain = kind !== "event" && options.input === undefined && options.output === undefined;
+        const plain = this.#outgoing.plain(dispatch.contract);
         if (plain && (this.#remote?.alone(name) ?? true)) direct.set(name, dispatch);
       }
     }
@@ -151,15 +154,15 @@ export class App implements ContextHost {
     if (options === undefined && parent === undefined) {
       const dispatch = this.#direct.get(contract?.name);
       if (dispatch !== undefined) {
-        const ctx = new MessageContext(this, dispatch.contract, this.#timeoutOf(dispatch.contract), undefined);
+        const ctx = new MessageContext(this, dispatch.contract, this.#outgoing.timeoutOf(dispatch.contract), undefined);
         const result = dispatch.runs[0](payload, ctx);
         return result instanceof Promise ? ctx.outcome(result) : Promise.resolve(result);
       }
     }
     checkContract("send", contract, "command", "query");
-    const request = this.#prepare("send", contract, payload, options, parent);
+    const request = this.#outgoing.prepare("send", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
-    return this.#checked<Result<unknown>>(
+    return this.#outgoing.checked<Result<unknown>>(
       request,
       (ready) => this.#elsewhere(ready)?.request(ready) ?? this.#here(ready),
       (refused) => refused,
@@ -173,15 +176,15 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
-    const request = this.#prepare("publish", contract, payload, options, parent);
+    const request = this.#outgoing.prepare("publish", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
     const publish = (ready: RemoteRequest): Result<void> => {
       if (this.#remote !== undefined) return this.#remote.publish(ready);
-      const envelope = this.#envelope(ready.meta);
-      this.deliver(contract.name, payload, () => envelope);
+      const envelope = this.runner.envelope(ready.meta);
+      this.runner.deliver(contract.name, payload, () => envelope);
       return { ok: true, value: undefined };
     };
-    return this.#checked<Result<void>>(request, publish, (refused) => refused);
+    return this.#outgoing.checked<Result<void>>(request, publish, (refused) => refused);
   }
 
   broadcast(
@@ -191,70 +194,14 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
-    const request = this.#prepare("broadcast", contract, payload, options, parent);
+    const request = this.#outgoing.prepare("broadcast", contract, payload, options, parent);
     const everyone = (result: Failure) => [{ node: this.node, result }];
     if (!("contract" in request)) return Promise.resolve(everyone(request));
-    return this.#checked<BroadcastResult<unknown>[]>(request, (ready) => {
+    return this.#outgoing.checked<BroadcastResult<unknown>[]>(request, (ready) => {
       if (this.#remote !== undefined) return this.#remote.broadcast(ready);
       if (this.#mediator.find(contract.name) === undefined || (ready.node ?? this.node) !== this.node) return [];
-      return this.local(ready, 1).then((result) => [{ node: this.node, result }]);
+      return this.runner.local(ready, 1).then((result) => [{ node: this.node, result }]);
     }, everyone);
-  }
-
-  /**
-   * Runs a request in this process for a sender in this process: with deadline and cancellation, the answer parsed. Also
-   * the way in which the router reaches this node's own handlers.
-   */
-  local(request: RemoteRequest, attempt: number): Promise<Result<unknown>> {
-    const dispatch = this.#mediator.find(request.contract.name);
-    if (dispatch === undefined) return Promise.resolve(noHandler(request.contract, request.node));
-    const { signal, parent } = request;
-    const ctx = new MessageContext(this, dispatch.contract, request.timeout, this.#envelope(request.meta, attempt));
-    const abort = () => ctx.abort(cancelled(request.contract));
-    parent?.adopt(ctx);
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
-    return ctx.outcome(Promise.resolve(runAll(dispatch, request.parsed, ctx))).then((result) => {
-      signal?.removeEventListener("abort", abort);
-      parent?.release(ctx);
-      return parseAnswer(request.contract, result);
-    });
-  }
-
-  /**
-   * Runs a request that came over the wire: parses the payload, checks the answer (and answers with the original: the
-   * sender parses it). `undefined` when there is no handler. Never throws, never rejects.
-   */
-  receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
-    const dispatch = this.#mediator.find(name);
-    if (dispatch === undefined) return undefined;
-    const { contract, runs } = dispatch;
-    const ctx = new MessageContext(this, contract, timeout, envelope);
-    const { input, output } = contract.options;
-    const result = input === undefined && output === undefined && contract.kind !== "event"
-      ? runs[0](payload, ctx)
-      : runParsed(dispatch, payload, ctx);
-    return { ctx, result };
-  }
-
-  /** Runs an event's handlers, in a later turn; `envelope` makes one for each of them. */
-  deliver(name: string, payload: unknown, envelope: () => Envelope): void {
-    const dispatch = this.#mediator.find(name);
-    if (dispatch === undefined || dispatch.contract.kind !== "event") return;
-    const { contract, runs } = dispatch;
-    for (const run of runs) {
-      const ctx = new MessageContext(this, contract, this.#parts.timeout, envelope());
-      const handled = new Promise<void>((resolve) => this.clock.soon(resolve)).then(async () => {
-        if (ctx.aborted !== undefined) return { ok: false, error: ctx.aborted } as const;
-        const parsed = await parsePayload(contract, payload);
-        return parsed.ok ? await run(parsed.value, ctx) : parsed;
-      });
-      ctx.run(handled, (result) => {
-        if (!result.ok && result.error.code !== "HANDLER_FAILED") { // that one was seen where it was thrown
-          this.#parts.observer({ type: "fault", during: `event ${name} (${ctx.id})`, error: result.error });
-        }
-      });
-    }
   }
 
   drain(options: DrainOptions = {}): Promise<void> {
@@ -291,6 +238,7 @@ export class App implements ContextHost {
       await this.#quiet(this.clock.monotonic() + GRACE);
     }
     this.#stopped = true;
+    this.#outgoing.stop();
     this.wheel.abort(reason);
     await this.#remote?.close();
     await this.#release();
@@ -319,80 +267,6 @@ export class App implements ContextHost {
     });
   }
 
-  /** Everything that is settled before a node is sought: options, deadline, meta. */
-  #prepare(
-    method: string,
-    contract: AnyContract,
-    payload: unknown,
-    options: SendOptions | undefined,
-    parent: MessageContext | undefined,
-  ): RemoteRequest | Failure {
-    const at = `${method} ${contract.name}`;
-    if (options !== undefined) checkSendOptions(at, options);
-    let timeout = options?.timeout ?? this.#timeoutOf(contract);
-    if (parent !== undefined) timeout = Math.min(timeout, parent.remaining(this.clock.monotonic()));
-    const refused = this.#refused(contract, timeout, options?.signal, parent);
-    if (refused !== undefined) return refused;
-    return {
-      contract,
-      payload,
-      parsed: payload,
-      timeout,
-      retries: options?.retries ?? contract.options.retries ?? this.#parts.retries,
-      route: options?.route ?? contract.options.route ?? this.#parts.route,
-      // of a payload that has not been checked its key cannot be asked
-      key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
-      node: options?.node,
-      signal: options?.signal,
-      meta: metaOf(options, parent),
-      parent,
-    };
-  }
-
-  /** Why a message is not to be sent (any more): it certainly does not run. */
-  #refused(
-    contract: AnyContract,
-    timeout: number,
-    signal: AbortSignal | undefined,
-    parent: MessageContext | undefined,
-  ): Failure | undefined {
-    const what = `${contract.kind} ${contract.name}`;
-    if (this.#stopped) return failure("CLOSED", `${what} was not sent: node ${this.node} has stopped`);
-    if (signal?.aborted) return { ok: false, error: cancelled(contract) };
-    if (timeout <= 0) {
-      return {
-        ok: false,
-        error: new CatgaError("UNAVAILABLE", `${what} was not sent: its deadline had passed`, { retryable: true }),
-      };
-    }
-    // what a handler that was given up on has done may still be told
-    if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
-    return { ok: false, error: parent.aborted };
-  }
-
-  /** Goes on with the parsed payload, when the schema takes it. */
-  #checked<T>(
-    request: RemoteRequest,
-    go: (ready: RemoteRequest) => MaybePromise<T>,
-    refuse: (refused: Failure) => T,
-  ): Promise<T> {
-    const { contract, payload, signal, parent } = request;
-    if (contract.options.input === undefined) return Promise.resolve(go(request));
-    const next = (checked: Result<unknown>, timeout: number): MaybePromise<T> => {
-      if (!checked.ok) return refuse(checked);
-      const key = request.key ?? keyOf(contract, payload);
-      return go({ ...request, parsed: checked.value, key, timeout });
-    };
-    const checked = parsePayload(contract, payload);
-    if (!(checked instanceof Promise)) return Promise.resolve(next(checked, request.timeout));
-    const start = this.clock.monotonic();
-    return checked.then((result) => {
-      const timeout = request.timeout - (this.clock.monotonic() - start);
-      const refused = this.#refused(contract, timeout, signal, parent);
-      return refused === undefined ? next(result, timeout) : refuse(refused);
-    });
-  }
-
   /** The cluster, when it is to find the node. */
   #elsewhere({ contract, node }: RemoteRequest): Remote | undefined {
     const remote = this.#remote;
@@ -407,24 +281,7 @@ export class App implements ContextHost {
     if (request.node !== undefined && request.node !== this.node) {
       return Promise.resolve(noHandler(request.contract, request.node));
     }
-    return this.local(request, 1);
-  }
-
-  #envelope(meta: Meta | undefined, attempt = 1): Envelope {
-    const call = this.nextCall();
-    return {
-      call,
-      id: meta?.id ?? call,
-      attempt,
-      correlation: meta?.correlation,
-      causation: meta?.causation,
-      ancestry: meta?.ancestry ?? [],
-      headers: meta?.headers ?? NO_HEADERS,
-    };
-  }
-
-  #timeoutOf(contract: AnyContract): number {
-    return contract.options.timeout ?? this.#parts.timeout;
+    return this.runner.local(request, 1);
   }
 
   // deno-lint-ignore require-yield
@@ -437,86 +294,8 @@ export class App implements ContextHost {
   }
 }
 
-/** A request from the wire that was taken. */
-export interface Receipt {
-  readonly ctx: MessageContext;
-  readonly result: MaybePromise<Result<unknown>>;
-}
-
-/** The failure of a request that no live node handles, or not the node that was asked for. */
-export function noHandler(contract: AnyContract, node?: string): Failure {
-  return failure(
-    "NO_HANDLER",
-    node === undefined
-      ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it`
-      : `node ${node} is not live, or does not handle ${contract.kind} ${contract.name}`,
-  );
-}
-
-/** The error of a send whose caller gave up. */
-export function cancelled(contract: AnyContract): CatgaError {
-  return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
-}
-
 /** How long handlers have to end after their signals aborted, in ms. */
 const GRACE = 500;
-
-/** The headers that a trace is carried by: W3C Trace Context and Baggage. */
-const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
-
-function failure(code: ErrorCode, message: string): Failure {
-  return { ok: false, error: new CatgaError(code, message) };
-}
-
-/** Every handler of a contract; for a command or a query there is one. An event's result is its first failure. */
-function runAll({ contract, runs }: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-  if (contract.kind !== "event") return runs[0](parsed, ctx);
-  return Promise.all(runs.map((run) => run(parsed, ctx))).then((results) =>
-    results.find(({ ok }) => !ok) ?? { ok: true, value: undefined }
-  );
-}
-
-async function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): Promise<Result<unknown>> {
-  const parsed = await parsePayload(dispatch.contract, payload);
-  if (!parsed.ok) return parsed;
-  const result = await runAll(dispatch, parsed.value, ctx);
-  const checked = await parseAnswer(dispatch.contract, result);
-  return checked.ok ? result : checked;
-}
-
-function metaOf(options: SendOptions | undefined, parent: MessageContext | undefined): Meta | undefined {
-  const { id, headers } = options ?? {};
-  if (parent === undefined) {
-    return id === undefined && headers === undefined ? undefined : { id, headers: withTrace(undefined, headers) };
-  }
-  return {
-    id,
-    correlation: parent.correlationId,
-    causation: parent.id,
-    ancestry: [...parent.envelope.ancestry, parent.envelope.call],
-    headers: withTrace(parent.headers, headers),
-  };
-}
-
-function withTrace(
-  inherited: Readonly<Record<string, string>> | undefined,
-  own: Readonly<Record<string, string>> | undefined,
-): Readonly<Record<string, string>> | undefined {
-  let headers: Record<string, string> | undefined;
-  for (const name of inherited === undefined ? [] : TRACE_HEADERS) {
-    const value = inherited![name];
-    if (value !== undefined) (headers ??= Object.create(null) as Record<string, string>)[name] = value;
-  }
-  if (own !== undefined) Object.assign(headers ??= Object.create(null) as Record<string, string>, own);
-  return headers && Object.freeze(headers);
-}
-
-function keyOf(contract: AnyContract, payload: unknown): string | undefined {
-  // the payload has the contract's type: its schema or its type arguments say so
-  const key = (contract.options.key as ((payload: unknown) => string) | undefined)?.(payload);
-  if (key === undefined || typeof key === "string") return key;
-  throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
-}
 
 function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
   if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;

@@ -1,6 +1,6 @@
 /** Events and broadcasts of an app without a cluster. */
 import { describe, it } from "node:test";
-import { assertEquals, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { event, query } from "./contract.ts";
 import { fail } from "./result.ts";
 import { errorOf } from "./testing/error_of.ts";
@@ -28,6 +28,16 @@ describe("publish", () => {
   it("without handlers it is ok: nobody needs to listen", async () => {
     const { app } = localApp();
     assertEquals(await app.publish(Tick, { n: 1 }), { ok: true, value: undefined });
+  });
+
+  it("an option that would have no effect is a TypeError: an event is sent to no node and awaited by nobody", () => {
+    const { app } = localApp();
+    assertThrows(
+      // @ts-expect-error: publish takes id, headers and signal
+      () => app.publish(Tick, { n: 1 }, { timeout: 5 }),
+      TypeError,
+      "publish Tick: unknown option timeout; it takes id, headers, signal",
+    );
   });
 
   it("a handler that throws is observed once, and keeps no other from its event", async () => {

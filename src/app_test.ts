@@ -218,6 +218,17 @@ describe("send", () => {
     );
   });
 
+  it('route "hash" without a key is a TypeError, with one candidate or none as with many', async () => {
+    const Find = query<string, string>("Find", { route: "hash" });
+    const { app } = localApp({ handlers: Find.handle((name) => name) });
+    assertThrows(
+      () => app.send(Find, "tea"),
+      TypeError,
+      'send Find: route "hash" needs a key: give the contract a key function, or the send a key',
+    );
+    assertEquals((await app.send(Find, "tea", { key: "t" })).value, "tea");
+  });
+
   it("misuse throws, and says what was wrong", () => {
     const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
     // deno-lint-ignore no-explicit-any -- wrong types are what this test passes
@@ -283,10 +294,10 @@ describe("receive", () => {
         return n * 2;
       }),
     });
-    assertEquals(await inside.receive("Double", 2, 100, envelope)?.result, { ok: true, value: 4 });
+    assertEquals(await inside.runner.receive("Double", 2, 100, envelope)?.result, { ok: true, value: 4 });
     const { id, attempt, headers } = envelope;
     assertEquals(told, { id, correlationId: "m0", causationId: "m0", attempt, headers, node: "here" });
-    assertEquals(inside.receive("Unknown", 2, 100, envelope), undefined);
+    assertEquals(inside.runner.receive("Unknown", 2, 100, envelope), undefined);
   });
 
   it("parses the payload and checks the answer, but answers with the original: the sender parses it", async () => {
@@ -294,7 +305,7 @@ describe("receive", () => {
     const output = counting((n: number) => `${n}!`);
     const Parse = query("Parse", { input, output });
     const { inside } = localApp({ handlers: Parse.handle((n) => n + 1) });
-    assertEquals(await inside.receive("Parse", "41", 100, envelope)?.result, { ok: true, value: 42 });
+    assertEquals(await inside.runner.receive("Parse", "41", 100, envelope)?.result, { ok: true, value: 42 });
     assertEquals([input.runs, output.runs], [1, 1]);
   });
 
@@ -304,7 +315,7 @@ describe("receive", () => {
     let ran = 0;
     const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
     const codes = await Promise.all(["In", "Out"].map(async (name) => {
-      const result = await inside.receive(name, 1, 100, envelope)!.result;
+      const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
       return errorOf(result).code;
     }));
     assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
@@ -314,6 +325,6 @@ describe("receive", () => {
     // it once did when the message came over the network, and only then
     const Tick = event("Tick");
     const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
-    assertEquals(await inside.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
+    assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
   });
 });

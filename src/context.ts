@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { AnyContract, Contract, Kind } from "./contract.ts";
 import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "./error.ts";
-import type { SendOptions } from "./options.ts";
+import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
 import type { Args, BroadcastResult, Sender } from "./sender.ts";
 
@@ -168,7 +168,7 @@ export class MessageContext extends Deadlined implements Context {
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out>>;
   }
 
-  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In>): Promise<Result<void>> {
+  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>> {
     return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this);
   }
 

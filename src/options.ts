@@ -22,6 +22,9 @@ export interface SendOptions {
   headers?: Readonly<Record<string, string>>;
 }
 
+/** Options of one publish. */
+export type EventSendOptions = Pick<SendOptions, "id" | "headers" | "signal">;
+
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
@@ -87,9 +90,10 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
   }
 }
 
-/** Throws for send options that are none. */
-export function checkSendOptions(at: string, options: SendOptions): void {
-  checkKnown(at, options, SEND_OPTIONS);
+/** Throws for options of a send, a publish or a broadcast that are none. */
+export function checkSendOptions(method: string, name: string, options: SendOptions): void {
+  const at = `${method} ${name}`;
+  checkKnown(at, options, method === "publish" ? EVENT_OPTIONS : SEND_OPTIONS);
   const { id, key, node, route, signal, headers } = options;
   if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
     throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
@@ -124,4 +128,5 @@ const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
   "least-loaded",
   "random",
 ]);
+const EVENT_OPTIONS = new Set(["id", "headers", "signal"]);
 const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);

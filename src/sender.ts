@@ -1,11 +1,11 @@
 /** What an app and a handler's context have in common: ways to send. */
 import type { Contract, Kind } from "./contract.ts";
-import type { SendOptions } from "./options.ts";
+import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
 
 /** A payload and options; a payload that may be `undefined` (or `void`) may be left out. */
-export type Args<In> = undefined extends In ? [payload?: NoInfer<In>, options?: SendOptions]
-  : [payload: NoInfer<In>, options?: SendOptions];
+export type Args<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
+  : [payload: NoInfer<In>, options?: Options];
 
 /** One node's answer to a broadcast: what `broadcast` gives for each. */
 export interface BroadcastResult<T> {
@@ -51,7 +51,7 @@ export interface Sender {
    * console.log(published.ok, await heard.promise); // true assam
    * ```
    */
-  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In>): Promise<Result<void>>;
+  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array.

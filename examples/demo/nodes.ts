@@ -130,7 +130,7 @@ export class ProcessNodes implements DemoNodes {
 }
 
 const NODE = fileURLToPath(new URL("../orders/node.ts", import.meta.url));
-const RUN = process.versions.deno === undefined ? [] : ["run", "-A"];
+const RUN = process.versions.deno === undefined ? [] : ["run", "--quiet", "-A"];
 const START_LIMIT = 30_000;
 const DRAIN_LIMIT = 3_000;
 

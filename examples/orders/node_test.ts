@@ -13,7 +13,7 @@ import { OrderBook } from "./order_book.ts";
 import { CreateOrder, FindOrder } from "./orders.ts";
 
 const NODE = fileURLToPath(new URL("node.ts", import.meta.url));
-const command = [...(process.versions.deno === undefined ? [] : ["run", "-A"]), NODE, "--work-ms", "2"];
+const command = [...(process.versions.deno === undefined ? [] : ["run", "--quiet", "-A"]), NODE, "--work-ms", "2"];
 
 /** Its output line by line, and how it ended. */
 function start(args: readonly string[]): { child: ChildProcess; line: Promise<string>; ended: Promise<string> } {

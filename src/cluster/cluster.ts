@@ -55,7 +55,7 @@ export class Cluster implements Remote {
       endpoint: info.endpoint,
       observer,
       malformed,
-      receive: (name, payload, timeout, envelope) => app.receive(name, payload, timeout, envelope),
+      receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       load: () => [app.pending, 0],
       heard: (endpoint, news) => {
         if (news !== "silent") this.#probes.get(endpoint)?.(news === "alive");
@@ -75,7 +75,7 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
-      deliver: (name, payload, envelope) => app.deliver(name, payload, envelope),
+      deliver: (name, payload, envelope) => app.runner.deliver(name, payload, envelope),
     });
     for (const name of options.events) this.#events.subscribe(name);
     this.#membership = new Membership({

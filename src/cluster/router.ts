@@ -2,13 +2,14 @@
  * Finds a node for every request, and another one when that fails before the request ran. What follows a failure is
  * decided in `outcome.ts` alone.
  */
-import { type App, cancelled, noHandler } from "../app.ts";
+import type { App } from "../app.ts";
 import type { Clock, Random, Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import { parseAnswer } from "../mediator.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
 import { show } from "../options.ts";
+import { cancelled, noHandler } from "../outgoing.ts";
 import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
@@ -183,7 +184,7 @@ export class Router implements CallOwner {
       const { request, id } = call;
       const timeout = Math.max(1, call.due - clock.monotonic());
       const meta = id === undefined ? request.meta : { ...request.meta, id };
-      app.local({ ...request, timeout, meta }, call.attempt).then((result) => this.#settle(call, result));
+      app.runner.local({ ...request, timeout, meta }, call.attempt).then((result) => this.#settle(call, result));
       return;
     }
     const refused = call.encoded ? undefined : this.#encode(call);

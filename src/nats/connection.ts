@@ -100,7 +100,9 @@ function unreachable(error: Error, options: ConnectionOptions): Error {
       { cause: error },
     );
   }
-  const reason = error.name === "TimeoutError" ? `no answer within ${options.timeout} ms` : error.message;
+  const reason = error.name === "TimeoutError"
+    ? `no answer within ${options.timeout} ms`
+    : error.message.replace(/ \(os error \d+\)/, ""); // Deno's own addition
   return new CatgaError(
     "UNAVAILABLE",
     `cannot connect to NATS at ${where}: ${reason || error.name}. Is a server running there (\`nats-server -js\`)? ` +

@@ -1,0 +1,184 @@
+/** Messages on their way out: everything that is settled before a node is sought. */
+import type { Clock } from "./clock.ts";
+import type { MessageContext } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import { CatgaError, type ErrorCode } from "./error.ts";
+import { parsePayload } from "./mediator.ts";
+import type { Route } from "./node_info.ts";
+import { checkSendOptions, type SendOptions, show } from "./options.ts";
+import type { Meta, RemoteRequest } from "./remote.ts";
+import type { Failure, Result } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
+
+/** What an app's sends have when neither they nor their contracts say otherwise. */
+export interface SendDefaults {
+  /** In ms. */
+  readonly timeout: number;
+  readonly retries: number;
+  readonly route: Route;
+}
+
+/** Prepares the messages of one node. */
+export class Outgoing {
+  readonly #node: string;
+  readonly #clock: Clock;
+  readonly #defaults: SendDefaults;
+  #stopped = false;
+
+  constructor(node: string, clock: Clock, defaults: SendDefaults) {
+    this.#node = node;
+    this.#clock = clock;
+    this.#defaults = defaults;
+  }
+
+  /** From now on nothing leaves: `CLOSED`. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** How long a send of this contract may take, in ms. */
+  timeoutOf(contract: AnyContract): number {
+    return contract.options.timeout ?? this.#defaults.timeout;
+  }
+
+  /** Whether there is nothing to settle for a send of this contract without options: no schema, and no key that is missing. */
+  plain({ kind, options }: AnyContract): boolean {
+    const { input, output, key, route = this.#defaults.route } = options;
+    return kind !== "event" && input === undefined && output === undefined && (route !== "hash" || key !== undefined);
+  }
+
+  /** Everything that is settled before a node is sought: options, deadline, meta. */
+  prepare(
+    method: string,
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: MessageContext | undefined,
+  ): RemoteRequest | Failure {
+    if (options !== undefined) checkSendOptions(method, contract.name, options);
+    const route = options?.route ?? contract.options.route ?? this.#defaults.route;
+    if (method === "send" && route === "hash" && options?.key === undefined && contract.options.key === undefined) {
+      throw new TypeError(
+        `send ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
+      );
+    }
+    let timeout = options?.timeout ?? this.timeoutOf(contract);
+    if (parent !== undefined) timeout = Math.min(timeout, parent.remaining(this.#clock.monotonic()));
+    const refused = this.#refused(contract, timeout, options?.signal, parent);
+    if (refused !== undefined) return refused;
+    return {
+      contract,
+      payload,
+      parsed: payload,
+      timeout,
+      retries: options?.retries ?? contract.options.retries ?? this.#defaults.retries,
+      route,
+      // of a payload that has not been checked its key cannot be asked
+      key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
+      node: options?.node,
+      signal: options?.signal,
+      meta: metaOf(options, parent),
+      parent,
+    };
+  }
+
+  /** Why a message is not to be sent (any more): it certainly does not run. */
+  #refused(
+    contract: AnyContract,
+    timeout: number,
+    signal: AbortSignal | undefined,
+    parent: MessageContext | undefined,
+  ): Failure | undefined {
+    const what = `${contract.kind} ${contract.name}`;
+    if (this.#stopped) return failure("CLOSED", `${what} was not sent: node ${this.#node} has stopped`);
+    if (signal?.aborted) return { ok: false, error: cancelled(contract) };
+    if (timeout <= 0) {
+      return {
+        ok: false,
+        error: new CatgaError("UNAVAILABLE", `${what} was not sent: its deadline had passed`, { retryable: true }),
+      };
+    }
+    // what a handler that was given up on has done may still be told
+    if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
+    return { ok: false, error: parent.aborted };
+  }
+
+  /** Goes on with the parsed payload, when the schema takes it. */
+  checked<T>(
+    request: RemoteRequest,
+    go: (ready: RemoteRequest) => MaybePromise<T>,
+    refuse: (refused: Failure) => T,
+  ): Promise<T> {
+    const { contract, payload, signal, parent } = request;
+    if (contract.options.input === undefined) return Promise.resolve(go(request));
+    const next = (checked: Result<unknown>, timeout: number): MaybePromise<T> => {
+      if (!checked.ok) return refuse(checked);
+      const key = request.key ?? keyOf(contract, payload);
+      return go({ ...request, parsed: checked.value, key, timeout });
+    };
+    const checked = parsePayload(contract, payload);
+    if (!(checked instanceof Promise)) return Promise.resolve(next(checked, request.timeout));
+    const start = this.#clock.monotonic();
+    return checked.then((result) => {
+      const timeout = request.timeout - (this.#clock.monotonic() - start);
+      const refused = this.#refused(contract, timeout, signal, parent);
+      return refused === undefined ? next(result, timeout) : refuse(refused);
+    });
+  }
+}
+
+/** The failure of a request that no live node handles, or not the node that was asked for. */
+export function noHandler(contract: AnyContract, node?: string): Failure {
+  return failure(
+    "NO_HANDLER",
+    node === undefined
+      ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it`
+      : `node ${node} is not live, or does not handle ${contract.kind} ${contract.name}`,
+  );
+}
+
+/** The error of a send whose caller gave up. */
+export function cancelled(contract: AnyContract): CatgaError {
+  return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
+}
+
+/** The headers that a trace is carried by: W3C Trace Context and Baggage. */
+const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
+
+function failure(code: ErrorCode, message: string): Failure {
+  return { ok: false, error: new CatgaError(code, message) };
+}
+
+function metaOf(options: SendOptions | undefined, parent: MessageContext | undefined): Meta | undefined {
+  const { id, headers } = options ?? {};
+  if (parent === undefined) {
+    return id === undefined && headers === undefined ? undefined : { id, headers: withTrace(undefined, headers) };
+  }
+  return {
+    id,
+    correlation: parent.correlationId,
+    causation: parent.id,
+    ancestry: [...parent.envelope.ancestry, parent.envelope.call],
+    headers: withTrace(parent.headers, headers),
+  };
+}
+
+function withTrace(
+  inherited: Readonly<Record<string, string>> | undefined,
+  own: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  let headers: Record<string, string> | undefined;
+  for (const name of inherited === undefined ? [] : TRACE_HEADERS) {
+    const value = inherited![name];
+    if (value !== undefined) (headers ??= Object.create(null) as Record<string, string>)[name] = value;
+  }
+  if (own !== undefined) Object.assign(headers ??= Object.create(null) as Record<string, string>, own);
+  return headers && Object.freeze(headers);
+}
+
+function keyOf(contract: AnyContract, payload: unknown): string | undefined {
+  // the payload has the contract's type: its schema or its type arguments say so
+  const key = (contract.options.key as ((payload: unknown) => string) | undefined)?.(payload);
+  if (key === undefined || typeof key === "string") return key;
+  throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
+}

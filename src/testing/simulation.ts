@@ -39,8 +39,11 @@ const STORM = 3_000;
 /** How long the cluster has to find together again, in ms: a lost answer of the store, and a record's life. */
 const CALM = 9_000;
 const HEARTBEAT = 3_000;
-/** How much longer than its timeout a drain may take, in ms: what handlers have after their signals aborted, and a tick. */
-const DRAIN_GRACE = 550;
+/**
+ * How much longer than its timeout a drain may take, in ms: 500 that handlers have after their signals aborted, 500 at most
+ * that the endpoint stays for those who still ask, and some ticks.
+ */
+const DRAIN_GRACE = 1_050;
 const SENDS = 28;
 
 interface Payload {

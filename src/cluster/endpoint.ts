@@ -3,7 +3,7 @@
  * its own requests: an answer, a bounce, or a process that is gone with them in hand.
  */
 import { nextTick } from "node:process";
-import type { Receipt } from "../app.ts";
+import type { Receipt } from "../runner.ts";
 import { delay } from "../clock.ts";
 import type { Envelope } from "../context.ts";
 import { CatgaError } from "../error.ts";

@@ -26,8 +26,10 @@ export interface LeftAnswersOptions {
 /** The last answers of one process, to all others: bounded, whoever asks. */
 export class LeftAnswerLog {
   readonly #options: LeftAnswersOptions;
-  readonly #last: (LeftAnswers | undefined)[] = [];
-  #next = 0;
+  /** In the order in which they left. */
+  readonly #last: LeftAnswers[] = [];
+  /** How long all of them are, in UTF-16 code units. */
+  #length = 0;
   /** Those that bounced. */
   #bounced: LeftAnswers[] = [];
   #waiting = false;
@@ -38,17 +40,24 @@ export class LeftAnswerLog {
 
   /** Notes the answers of a frame that leaves; `until` of those that leave again. */
   add(peer: Peer, seq: number, items: string, until = this.#options.clock.monotonic() + PATIENCE): void {
-    this.#last[this.#next] = { peer, seq, items, until };
-    this.#next = (this.#next + 1) % KEPT;
+    this.#last.push({ peer, seq, items, until });
+    this.#length += items.length;
+    while (this.#last.length > KEPT || (this.#length > MOST && this.#last.length > 1)) this.#take(0);
   }
 
   /** A frame bounced: the answers in it leave again after a while. */
   bounced(peer: Peer, seq: number): void {
-    const at = this.#last.findIndex((left) => left?.peer === peer && left.seq === seq);
+    const at = this.#last.findIndex((left) => left.peer === peer && left.seq === seq);
     if (at < 0) return;
-    if (this.#bounced.length < KEPT) this.#bounced.push(this.#last[at]!);
-    this.#last[at] = undefined;
+    const left = this.#take(at);
+    if (this.#bounced.length < KEPT) this.#bounced.push(left);
     this.#wait();
+  }
+
+  #take(at: number): LeftAnswers {
+    const [left] = this.#last.splice(at, 1);
+    this.#length -= left.items.length;
+    return left;
   }
 
   #wait(): void {
@@ -70,5 +79,6 @@ export class LeftAnswerLog {
 }
 
 const KEPT = 256; // frames: a bounce comes within ms
+const MOST = 4_194_304; // code units of all of them: some would be a megabyte each
 const PAUSE = 250; // ms, as a connection is dialled anew
 const PATIENCE = 10_000; // ms: a caller that stays away longer has been told that its node is gone, or that it is gone itself

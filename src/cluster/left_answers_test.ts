@@ -1,7 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, MemoryNetwork } from "../../mod.ts";
+import { catga, command, MemoryNetwork, query, VirtualClock } from "../../mod.ts";
 import { eventually } from "../testing/eventually.ts";
+import { openStage } from "../testing/stage.ts";
+import { LeftAnswerLog } from "./left_answers.ts";
+import type { Peer } from "./peer.ts";
 
 const Do = command<void, string>("Do");
 
@@ -30,5 +33,35 @@ describe("an answer whose caller is away for a moment", () => {
     network.restore("caller");
     assertEquals(await sent, { ok: true, value: "done" });
     assertEquals(runs, 1);
+  });
+
+  it("arrives too when it was the first of another frame (it was taken for something that nobody waits for)", async () => {
+    const Give = query<string, string>("Give");
+    let away = () => {};
+    const give = Give.handle((letter) => (away(), letter.repeat(40_000)));
+    await using stage = await openStage({ handlers: give });
+    const { other, network, clock, app } = stage;
+    away = () => network.cut("other");
+    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // their answers are a frame each
+    await stage.settle();
+    assertEquals(other.frames, []);
+    network.restore("other");
+    await clock.advance(300);
+    assertEquals(other.items("r").map(([, , index, text]) => [index, (text as string)[0]]), [[0, "a"], [1, "b"]]);
+  });
+
+  it("is kept in mind up to 4 million characters: the last ones", async () => {
+    const clock = new VirtualClock();
+    const again: string[] = [];
+    // all that the log asks of a peer
+    const peer = { again: (items: string) => again.push(items[0]) } as unknown as Peer;
+    const log = new LeftAnswerLog({ clock, connected: () => true, knows: () => true });
+    for (let i = 0; i < 26; i++) log.add(peer, i + 1, String.fromCharCode(97 + i).repeat(1_000_000));
+    for (let i = 0; i < 26; i++) log.bounced(peer, i + 1);
+    log.add(peer, 99, "z".repeat(5_000_000));
+    log.bounced(peer, 99);
+    log.bounced(peer, 99);
+    await clock.advance(300);
+    assertEquals(again, ["w", "x", "y", "z", "z"]);
   });
 });

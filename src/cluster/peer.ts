@@ -163,9 +163,9 @@ export class Peer {
 
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
-    this.#answering = true;
-    if (text === undefined) return this.#item(`["r",${seq},${index}]`);
+    if (text === undefined) return this.#item(`["r",${seq},${index}]`, true);
     if (this.#length() + text.length > this.#host.frameLimit) this.flush();
+    this.#answering = true;
     if (this.#openSeq === seq && this.#openIndex === index) {
       this.#answers += "," + text;
       this.#openIndex++;
@@ -180,14 +180,12 @@ export class Peer {
 
   /** Answers the request at this place with an error as JSON. */
   failure(seq: number, index: number, text: string): void {
-    this.#answering = true;
-    this.#item(`["e",${seq},${index},${text}]`);
+    this.#item(`["e",${seq},${index},${text}]`, true);
   }
 
   /** Refuses the request at this place: it will not run here. */
   refuse(seq: number, index: number, code: Exclude<RefusalCode, "BOUNCED" | "LOST" | "TOO_LARGE">): void {
-    this.#answering = true;
-    this.#item(`["n",${seq},${index},"${code}"]`);
+    this.#item(`["n",${seq},${index},"${code}"]`, true);
   }
 
   /** Asks whether it is alive and what it has heard. */
@@ -309,8 +307,9 @@ export class Peer {
     this.settle(call);
   }
 
-  #item(text: string): void {
+  #item(text: string, answering = false): void {
     if (this.#length() + text.length > this.#host.frameLimit) this.flush();
+    if (answering) this.#answering = true;
     this.#closeAnswers();
     this.#answers += "," + text;
     this.#dirty();

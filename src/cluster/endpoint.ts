@@ -13,6 +13,7 @@ import type { Subscription, Transport, TransportMessage, TransportStatus } from 
 import type { Call } from "./call.ts";
 import {
   byteLength,
+  encode,
   exceeds,
   type Frame,
   isEndpoint,
@@ -139,15 +140,16 @@ export class Endpoint implements PeerHost {
     if (this.#dirty.push(peer) === 1) nextTick(this.#flush);
   }
 
-  publish(peer: Peer, seq: number, items: string): void {
+  publish(peer: Peer, seq: number, items: string): Uint8Array {
     const { clock } = this.#transport;
     const subject = `${this.#inboxOf(peer.endpoint)}${this.endpoint}`;
-    const text = "[1," + seq + "," + clock.now() + items + "]";
-    this.#transport.publish(subject, text, { reply: this.#bouncePrefix + peer.slot + "." + seq });
+    const bytes = encode("[1," + seq + "," + clock.now() + items + "]");
+    this.#transport.publish(subject, bytes, { reply: this.#bouncePrefix + peer.slot + "." + seq });
+    return bytes;
   }
 
-  answering(peer: Peer, seq: number, answers: string, until?: number): void {
-    this.#leftAnswers.add(peer, seq, answers, until);
+  answering(peer: Peer, seq: number, frame: Uint8Array, until?: number): void {
+    this.#leftAnswers.add(peer, seq, frame, until);
   }
 
   /** From now on requests are refused with `DRAINING`. */

@@ -131,7 +131,18 @@ export function exceeds(text: string, limit: number): boolean {
 
 /** The size of a text on the wire, in bytes. */
 export function byteLength(text: string): number {
-  return encoder.encode(text).length;
+  return encode(text).length;
+}
+
+/** A text as it goes over the wire. */
+export function encode(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** The answers and refusals in the bytes of a frame of ours, as text for another frame. */
+export function answersIn(frame: Uint8Array): string {
+  const { items } = readFrame(frame);
+  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
 }
 
 /** An error from the wire. What is not as it should be is left out: it came from the network. */

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { catga, command, MemoryNetwork, query, VirtualClock } from "../../mod.ts";
 import { eventually } from "../testing/eventually.ts";
 import { openStage } from "../testing/stage.ts";
+import { encode } from "./frame.ts";
 import { LeftAnswerLog } from "./left_answers.ts";
 import type { Peer } from "./peer.ts";
 
@@ -50,15 +51,17 @@ describe("an answer whose caller is away for a moment", () => {
     assertEquals(other.items("r").map(([, , index, text]) => [index, (text as string)[0]]), [[0, "a"], [1, "b"]]);
   });
 
-  it("is kept in mind up to 4 million characters: the last ones", async () => {
+  it("is kept in mind up to 4 MiB: the last ones", async () => {
     const clock = new VirtualClock();
     const again: string[] = [];
     // all that the log asks of a peer
-    const peer = { again: (items: string) => again.push(items[0]) } as unknown as Peer;
+    const peer = { again: (items: string) => again.push(items[11]) } as unknown as Peer;
     const log = new LeftAnswerLog({ clock, connected: () => true, knows: () => true });
-    for (let i = 0; i < 26; i++) log.add(peer, i + 1, String.fromCharCode(97 + i).repeat(1_000_000));
+    const add = (seq: number, letter: string, length: number) =>
+      log.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
+    for (let i = 0; i < 26; i++) add(i + 1, String.fromCharCode(97 + i), 1_000_000);
     for (let i = 0; i < 26; i++) log.bounced(peer, i + 1);
-    log.add(peer, 99, "z".repeat(5_000_000));
+    add(99, "z", 5_000_000);
     log.bounced(peer, 99);
     log.bounced(peer, 99);
     await clock.advance(300);

@@ -19,10 +19,10 @@ export interface PeerHost {
   readonly frameLimit: number;
   /** Sees to it that {@link Peer.flush} is called when this turn's microtasks have run. */
   dirty(peer: Peer): void;
-  /** Hands a frame's text to the network. Throws when it cannot. */
-  publish(peer: Peer, seq: number, text: string): void;
-  /** Notes answers that leave with this frame; `until` when they leave again. */
-  answering(peer: Peer, seq: number, answers: string, until?: number): void;
+  /** Hands a frame with these items to the network, and gives its bytes. Throws when it cannot. */
+  publish(peer: Peer, seq: number, items: string): Uint8Array;
+  /** Notes a frame with answers that has left; `until` of those that leave again. */
+  answering(peer: Peer, seq: number, frame: Uint8Array, until?: number): void;
   /** The monotonic clock, in ms. */
   now(): number;
   /** Something went wrong that nobody waits for. */
@@ -249,7 +249,8 @@ export class Peer {
     }
     if (frame.open > 0) this.sent.add(frame);
     try {
-      this.#host.publish(this, seq, requests + answers);
+      const bytes = this.#host.publish(this, seq, requests + answers);
+      if (answering) this.#host.answering(this, seq, bytes, until);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);
       // the limit may have shrunk at a reconnect
@@ -257,7 +258,6 @@ export class Peer {
       for (const call of calls) this.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
-    if (answering) this.#host.answering(this, seq, answers, until);
     // the callers of those have given up meanwhile
     for (const { done, index } of calls) if (done) this.#item(`["c",${seq},${index}]`);
   }

@@ -32,6 +32,12 @@ describe("checker", () => {
     assertEquals(check(sent("query"), asked(), answered("41")), ["query 1 of a: answered 41, not 42"]);
   });
 
+  it("without a right answer, an answer that none of a query's runs gave is found", () => {
+    const twice = (value: string) => violations([sent("query"), asked(), asked(), answered(value)]);
+    assertEquals(twice("42"), []);
+    assertEquals(twice("41"), ["query 1 of a: answered 41, and ran 2 time(s), on b at 1, on b at 1"]);
+  });
+
   it("a handler's own failure counts as its answer", () => {
     assertEquals(check(sent("command"), ran({ outcome: "ODD" }), failed("ODD")), []);
     assertEquals(check(sent("command"), failed("ODD")), ["command 1 of a: answered ODD, and ran 0 time(s)"]);

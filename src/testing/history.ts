@@ -1,5 +1,6 @@
 /** What happened in a run of a cluster, as its program and its handlers saw it, and what must not have happened. */
 import type { Result } from "../result.ts";
+import { mayBeTold, saysNothing } from "./truth.ts";
 
 /** Something that happened, at a moment of virtual time, in ms. */
 export type Happening =
@@ -15,13 +16,6 @@ export type Happening =
   | { type: "kill"; at: number; node: string }
   /** A node was frozen until then. */
   | { type: "resume"; at: number; node: string; since: number };
-
-/** Codes of messages that certainly did not run; `TIMEOUT`: the message being handled was over before this one left. */
-const NOT_RUN = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
-/** Codes of commands that may have run. */
-const PERHAPS_RUN = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];
-/** Codes that a query may fail with. */
-const QUERY_FAILURES = [...NOT_RUN, "CANCELLED", "CLOSED"];
 
 /** How long after its deadline a send may settle, in ms: a tick of the wheel and what a turn takes. */
 const MARGIN = 20;
@@ -65,21 +59,17 @@ function wrongSends(
     const latest = frozenUntil(resumes, sender, due, margin) + margin;
     if (settled.at > latest) found.push(`${what}: settled at ${settled.at}, after its deadline ${due}`);
     const { result } = settled;
-    if (kind === "query") {
-      const right = answer === undefined ? ran.map(({ outcome }) => outcome) : [answer(n)];
-      if (result.ok && ran.length === 0) found.push(`${what}: answered, and never ran`);
-      else if (result.ok && !right.includes(result.value)) {
-        found.push(`${what}: answered ${result.value}, not ${right.join(" or ")}`);
+    const told = result.ok ? result.value : result.error.code;
+    if (!mayBeTold(kind, result.ok ? "ok" : told, ran.length)) found.push(`${what}: told ${told}, and ${where}`);
+    else if (kind === "command") {
+      if (ran.length === 1 && !saysNothing(told) && ran[0].outcome !== told) {
+        found.push(`${what}: told ${told}, its run ${ran[0].outcome}`);
       }
-      if (!result.ok && !QUERY_FAILURES.includes(result.error.code)) found.push(`${what}: ${result.error.code}`);
-      continue;
-    }
-    const outcome = result.ok ? result.value : result.error.code;
-    if (!result.ok && NOT_RUN.includes(outcome)) {
-      if (ran.length > 0) found.push(`${what}: ${outcome}, and ${where}`);
-    } else if (result.ok || !PERHAPS_RUN.includes(outcome)) {
-      if (ran.length !== 1) found.push(`${what}: answered ${outcome}, and ${where}`);
-      else if (ran[0].outcome !== outcome) found.push(`${what}: answered ${outcome}, its run ${ran[0].outcome}`);
+    } else if (result.ok) {
+      if (answer !== undefined && told !== answer(n)) found.push(`${what}: told ${told}, not ${answer(n)}`);
+      if (answer === undefined && ran.every(({ outcome }) => outcome !== told)) {
+        found.push(`${what}: told ${told}, and ${where}`);
+      }
     }
   }
   return found;

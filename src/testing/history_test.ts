@@ -26,28 +26,28 @@ describe("checker", () => {
   });
 
   it("an ok without a run is found, and one that is not its run's answer", () => {
-    assertEquals(check(sent("command"), answered("run 1")), ["command 1 of a: answered run 1, and ran 0 time(s)"]);
-    assertEquals(check(sent("query"), answered("42")), ["query 1 of a: answered, and never ran"]);
-    assertEquals(check(sent("command"), ran(), answered("run 2")), ["command 1 of a: answered run 2, its run run 1"]);
-    assertEquals(check(sent("query"), asked(), answered("41")), ["query 1 of a: answered 41, not 42"]);
+    assertEquals(check(sent("command"), answered("run 1")), ["command 1 of a: told run 1, and ran 0 time(s)"]);
+    assertEquals(check(sent("query"), answered("42")), ["query 1 of a: told 42, and ran 0 time(s)"]);
+    assertEquals(check(sent("command"), ran(), answered("run 2")), ["command 1 of a: told run 2, its run run 1"]);
+    assertEquals(check(sent("query"), asked(), answered("41")), ["query 1 of a: told 41, not 42"]);
   });
 
   it("without a right answer, an answer that none of a query's runs gave is found", () => {
     const twice = (value: string) => violations([sent("query"), asked(), asked(), answered(value)]);
     assertEquals(twice("42"), []);
-    assertEquals(twice("41"), ["query 1 of a: answered 41, and ran 2 time(s), on b at 1, on b at 1"]);
+    assertEquals(twice("41"), ["query 1 of a: told 41, and ran 2 time(s), on b at 1, on b at 1"]);
   });
 
   it("a handler's own failure counts as its answer", () => {
     assertEquals(check(sent("command"), ran({ outcome: "ODD" }), failed("ODD")), []);
-    assertEquals(check(sent("command"), failed("ODD")), ["command 1 of a: answered ODD, and ran 0 time(s)"]);
+    assertEquals(check(sent("command"), failed("ODD")), ["command 1 of a: told ODD, and ran 0 time(s)"]);
   });
 
   it("a run of what certainly did not run is found, though it came after the result", () => {
     for (const code of ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"]) {
       assertEquals(check(sent("command"), failed(code)), []);
       const found = check(sent("command"), failed(code), ran({ at: 50 }));
-      assertEquals(found, [`command 1 of a: ${code}, and ran 1 time(s), on b at 50`]);
+      assertEquals(found, [`command 1 of a: told ${code}, and ran 1 time(s), on b at 50`]);
     }
   });
 
@@ -57,8 +57,10 @@ describe("checker", () => {
   });
 
   it("a code that the message cannot have is found", () => {
-    assertEquals(check(sent("query"), failed("OUTCOME_UNKNOWN")), ["query 1 of a: OUTCOME_UNKNOWN"]);
-    assertEquals(check(sent("command"), failed("LATE")), ["command 1 of a: answered LATE, and ran 0 time(s)"]);
+    assertEquals(check(sent("query"), failed("OUTCOME_UNKNOWN")), [
+      "query 1 of a: told OUTCOME_UNKNOWN, and ran 0 time(s)",
+    ]);
+    assertEquals(check(sent("command"), failed("LATE")), ["command 1 of a: told LATE, and ran 0 time(s)"]);
   });
 
   it("a lost answer that never settled is found, unless its sender is dead", () => {

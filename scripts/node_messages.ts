@@ -24,6 +24,16 @@ export const Record = command<{ entry: string }, string>("Record");
 export const Slow = command<{ entry: string; ms: number }, string>("Slow");
 /** Notes the entry and never answers. */
 export const Hang = command<{ entry: string }, string>("Hang");
+/** As {@link Slow}, but a query: it may run again on another node. */
+export const Read = query<{ entry: string; ms?: number }, string>("Read");
+/** As {@link Record}, and keeps the node's only thread busy for `ms` before it answers. */
+export const Burn = command<{ entry: string; ms: number }, string>("Burn");
+/** Notes the entry, and ends in a way that no handler should. */
+export const Spoil = command<{ entry: string; how: Spoilt }, unknown>("Spoil");
+/** Answers what the node's process holds, after a collection of garbage. */
+export const Inspect = query<void, Holdings>("Inspect");
+/** Has the node send {@link Add} to another one, `count` times, each with a timeout and all with one signal. */
+export const Flood = command<{ to: string; count: number }, FloodReport>("Flood");
 /** Notes the entry on every node. */
 export const Note = command<{ entry: string }, string>("Note");
 /** Notes the entry on one node of each service. */
@@ -32,6 +42,26 @@ export const Told = event<{ entry: string }>("Told");
 export const StartLoad = command<void, string>("StartLoad");
 /** Ends the load, and answers what came of it. */
 export const StopLoad = command<void, LoadReport>("StopLoad");
+
+/** An answer of 2 MB, one that refers to itself, a number that JSON does not know, none at all because it throws. */
+export type Spoilt = "too large" | "cycle" | "bigint" | "throw";
+
+/** What a node's process holds. */
+export interface Holdings {
+  /** Bytes on the heap. */
+  readonly heap: number;
+  /** The most memory that the process was seen to have since it was last asked, in bytes. */
+  readonly peak: number;
+}
+
+/** What came of a {@link Flood}. */
+export interface FloodReport {
+  readonly failures: number;
+  /** What the heap had grown by after each quarter, since a first one that nobody counts, in bytes. */
+  readonly growth: readonly number[];
+  /** Listeners that are left on the signal. */
+  readonly listeners: number;
+}
 
 /** What came of a load. */
 export interface LoadReport {

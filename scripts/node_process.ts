@@ -153,7 +153,7 @@ export async function startProgram<Line>(
   args: readonly string[],
 ): Promise<Program<Line>> {
   const binary = await runtimeBinary(runtime);
-  const words = runtime === "deno" ? ["run", "-A", "--no-check"] : ["run"];
+  const words = runtime === "deno" ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"] : ["run"];
   const child = spawn(binary, [...words, join(ROOT, "scripts", `${name}.ts`), ...args], {
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: "1" },

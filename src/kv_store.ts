@@ -73,10 +73,13 @@ export interface Entry {
   readonly revision: number;
 }
 
-/** What {@link Bucket.watch} tells. */
+/**
+ * What {@link Bucket.watch} tells. `vanish`: an entry has gone while nobody looked, deleted, expired or with a store that
+ * lost it.
+ */
 export type Change =
   | ({ readonly type: "put" } & Entry)
-  | { readonly type: "delete" | "expire"; readonly key: string; readonly revision: number };
+  | { readonly type: "delete" | "expire" | "vanish"; readonly key: string; readonly revision: number };
 
 /** The longest key, in UTF-16 code units. */
 export const MAX_KEY_LENGTH = 4_096;

@@ -61,9 +61,11 @@ export class Cluster implements Remote {
         if (news !== "silent") this.#probes.get(endpoint)?.(news === "alive");
         this.#ring.heard(endpoint, news);
       },
+      accused: (endpoint, server) => this.#ring.accused(endpoint, server),
       resumed: () => {
         this.#router.resume();
         this.#events.resume();
+        this.#ring.resume();
         this.#membership.resume();
       },
     });
@@ -91,16 +93,19 @@ export class Cluster implements Remote {
         this.#router.refresh();
         app.refresh();
       },
+      lapsed: (member) => this.#ring.probe(member),
       evicted: (error: CatgaError) => app.fail(error),
     });
     this.#ring = new Ring({
       membership: this.#membership,
       clock,
+      random,
       observer,
       self: info.id,
       connected: () => this.#endpoint.connected,
-      conclusive: () => !transport.server.clustered,
+      server: () => transport.server,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
+      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
     });
     this.#router = new Router({
       app,

@@ -45,6 +45,8 @@ export interface EndpointOptions {
   load(): readonly [number, number];
   /** What is heard of other processes. */
   heard(endpoint: string, news: "alive" | "bounced" | "silent"): void;
+  /** Frames to that process bounce on that server, says another node. */
+  accused(endpoint: string, server: string): void;
   /** The connection is there again. */
   resumed(): void;
 }
@@ -281,6 +283,9 @@ export class Endpoint implements PeerHost {
       case "o":
         peer.load = item[4][0] + item[4][1];
         this.#onPong(peer, item[2], item[3]);
+        return index;
+      case "b":
+        this.#options.accused(item[1], item[2]);
         return index;
     }
   }

@@ -31,6 +31,8 @@ export type PingItem = ["p", n: number];
 export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number]];
 /** `["v", version, …]`: the versions of the protocol that the sender speaks, when it got another. */
 export type VersionsItem = ["v", ...versions: number[]];
+/** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, is to look. */
+export type BouncesItem = ["b", endpoint: string, server: string];
 
 /** What a frame holds. */
 export type Item =
@@ -42,7 +44,8 @@ export type Item =
   | CancelItem
   | PingItem
   | PongItem
-  | VersionsItem;
+  | VersionsItem
+  | BouncesItem;
 
 /** A frame that has been checked: every item has its shape. Items of unknown kinds have been left out. */
 export interface Frame {
@@ -215,6 +218,10 @@ function isItem(item: unknown): item is Item {
       return true;
     case "v":
       if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("versions that are none");
+      return true;
+    case "b":
+      if (typeof item[1] !== "string" || !isEndpoint(item[1])) throw new Malformed("bounces of no endpoint");
+      if (typeof item[2] !== "string") throw new Malformed("bounces on no server");
       return true;
     default:
       return false;

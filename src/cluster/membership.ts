@@ -1,13 +1,15 @@
 /**
  * Who is there: a record per node in the store, watched by every node. A record lives for `heartbeat` and is refreshed at a
- * third of it; a node that leaves deletes its own, and the ring (`ring.ts`) deletes that of a node that died.
+ * third of it; a node that leaves deletes its own, and the ring (`ring.ts`) deletes that of a node that died. A record
+ * that is gone without having been deleted says nothing about its node, for the store may have been away: the node stays
+ * as long as it answers pings.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
-import { PROTOCOL } from "./frame.ts";
+import { nodeOf, PROTOCOL } from "./frame.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
 
@@ -27,6 +29,8 @@ export interface MembershipOptions {
   probe(endpoint: string): Promise<boolean | undefined>;
   /** A node came, changed, went, or became suspect or trusted again. */
   changed(): void;
+  /** The record of a member is gone, and nobody deleted it: it has to show that it is alive. */
+  lapsed(member: Member): void;
   /** Another process has this node's id: this one has to stop. */
   evicted(error: CatgaError): void;
 }
@@ -40,12 +44,18 @@ export interface Member {
   suspect: boolean;
   /** When the first of the frames bounced that have since it was last heard of, by the monotonic clock; -1 for none. */
   bouncedAt: number;
+  /** When a node on another server last said that frames to it bounce there, by the monotonic clock; -1 for never. */
+  accusedAt: number;
+  /** Its record is gone: it stays as long as it answers pings. */
+  lapsed: boolean;
 }
 
 /** The membership as this node sees it. */
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #members: Map<string, MemberState> = new Map();
+  /** Members that went because they were silent without a record, by id: they may have been frozen. */
+  readonly #silent: Map<string, MemberState> = new Map();
   readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
   readonly #stop = new AbortController();
   #sorted: readonly MemberState[] = [];
@@ -56,6 +66,7 @@ export class Membership {
   /** It is to be written once more when the write that is under way has ended. */
   #stale = false;
   #timer: Timer | undefined;
+  #retry: Timer | undefined;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -100,6 +111,7 @@ export class Membership {
   async leave(): Promise<void> {
     this.#leaving = true;
     this.#timer?.cancel();
+    this.#retry?.cancel();
     await this.#refreshing;
     this.#stop.abort();
     if (this.#joined && this.#options.connected()) {
@@ -119,7 +131,7 @@ export class Membership {
 
   /** It has shown that it is alive. */
   trust(member: Member): void {
-    member.bouncedAt = -1;
+    member.bouncedAt = member.accusedAt = -1;
     if (!member.suspect) return;
     member.suspect = false;
     this.#options.observer({ type: "node", change: "alive", node: member.info.id });
@@ -131,6 +143,33 @@ export class Membership {
     const { info, revision } = member;
     const gone = await this.#options.bucket.delete(info.id, { revision });
     if (gone && this.#members.get(info.id)?.revision === revision) this.#remove(info.id);
+  }
+
+  /** A member whose record is gone does not show that it is alive: it leaves. One that was `silent` may come back. */
+  forget(member: Member, why: "bounced" | "silent"): void {
+    const { id } = member.info;
+    const known = this.#members.get(id);
+    if (known !== member) return;
+    this.#remove(id);
+    if (why === "bounced") return;
+    this.#silent.set(id, known);
+    // its own record brings it back as well
+    for (const [oldest] of this.#silent) {
+      if (this.#silent.size <= MAX_SILENT) break;
+      this.#silent.delete(oldest);
+    }
+  }
+
+  /** A process that is no member is alive: when it was taken for dead, it is one again. */
+  readmit(endpoint: string): void {
+    const id = nodeOf(endpoint);
+    const member = this.#silent.get(id);
+    if (member?.info.endpoint !== endpoint || this.#members.has(id)) return;
+    this.#silent.delete(id);
+    member.suspect = false;
+    member.bouncedAt = member.accusedAt = -1;
+    this.#members.set(id, member);
+    this.#told("join", member.info, true);
   }
 
   /** The connection is there again: the record may have expired, or the store may be another one. */
@@ -174,12 +213,14 @@ export class Membership {
 
   /** Writes the record again, one write at a time. */
   #refresh(): void {
-    const { connected, observer } = this.#options;
+    const { clock, connected, observer } = this.#options;
     this.#stale = this.#refreshing !== undefined;
     if (this.#stale || this.#leaving || !connected()) return;
+    this.#retry?.cancel();
     this.#refreshing = this.#write().catch((error) => {
-      // the next beat tries again; a store that is away says so by itself
       observer({ type: "fault", during: "refreshing this node's record", error });
+      // the store may be back long before the next beat, and the record gone
+      if (!this.#leaving) this.#retry = clock.after(RETRY, () => this.#refresh(), { background: true });
     }).finally(() => {
       this.#refreshing = undefined;
       if (this.#stale) this.#refresh();
@@ -209,8 +250,10 @@ export class Membership {
     const { key } = change;
     const own = key === this.#options.self().id;
     if (change.type !== "put") {
-      if (!own) this.#remove(key);
-      else if (this.#joined && change.revision > this.#revision) this.#refresh(); // evicted by mistake
+      if (own) { // evicted by mistake, or the store was away
+        if (this.#joined && (change.type === "vanish" || change.revision > this.#revision)) this.#refresh();
+      } else if (change.type === "delete") this.#remove(key);
+      else this.#lapse(key);
       return;
     }
     const info = readRecord(key, change.value);
@@ -231,13 +274,22 @@ export class Membership {
     const known = this.#members.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
     const member = new MemberState(info, revision);
+    this.#silent.delete(info.id);
     // a suspect stays one until it shows that it is alive, and writing its record does
     this.#members.set(info.id, member);
     const same = known !== undefined && known.info.endpoint === info.endpoint;
     this.#told(known === undefined ? "join" : "update", info, !same || known.suspect);
   }
 
+  #lapse(id: string): void {
+    const member = this.#members.get(id);
+    if (member === undefined || member.lapsed) return;
+    member.lapsed = true;
+    this.#options.lapsed(member);
+  }
+
   #remove(id: string): void {
+    this.#silent.delete(id);
     const known = this.#members.get(id);
     if (known === undefined) return;
     this.#members.delete(id);
@@ -257,12 +309,17 @@ class MemberState implements Member {
   revision: number;
   suspect = false;
   bouncedAt = -1;
+  accusedAt = -1;
+  lapsed = false;
 
   constructor(info: NodeInfo, revision: number) {
     this.info = info;
     this.revision = revision;
   }
 }
+
+const RETRY = 1_000; // ms after a record that could not be written
+const MAX_SILENT = 256;
 
 function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {
   const where = metadata.host === undefined ? "" : ` on host ${metadata.host}`;

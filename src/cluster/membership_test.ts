@@ -308,6 +308,7 @@ describe("a record", () => {
       connected: () => true,
       probe: () => Promise.resolve(false),
       changed: () => {},
+      lapsed: () => {},
       evicted: () => {},
     });
     await membership.join();

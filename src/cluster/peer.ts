@@ -202,6 +202,11 @@ export class Peer {
     this.#item(JSON.stringify(item));
   }
 
+  /** Has it look whether frames to another process bounce on its server, too. */
+  accuse(endpoint: string, server: string): void {
+    this.#item(JSON.stringify(["b", endpoint, server]));
+  }
+
   /** Tells which versions of the protocol are spoken here; once, or two versions would tell each other for ever. */
   versions(versions: readonly number[]): void {
     if (this.#toldVersions) return;

@@ -214,7 +214,7 @@ class Watch {
           const revision = known.revision + 1;
           this.#known.delete(subject);
           this.#gone.set(subject, { revision, at: this.#stream.transport.clock.monotonic() });
-          this.#tell({ type: "delete", key: known.key, revision });
+          this.#tell({ type: "vanish", key: known.key, revision });
         }),
       );
     }

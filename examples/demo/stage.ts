@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { findNatsServer, type NatsServer, natsServerVersion, startNatsServer } from "../../scripts/nats_server.ts";
 import { OrderBook } from "../orders/order_book.ts";
-import { LastWill } from "./last_will.ts";
+import { LastWill } from "../../scripts/last_will.ts";
 import { type DemoNodes, MemoryNodes, ProcessNodes } from "./nodes.ts";
 
 /** Owns whatever is to be cleaned up. */

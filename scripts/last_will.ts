@@ -1,6 +1,8 @@
 /**
  * What is to be done when this process dies without having cleaned up, in whichever way: a shell waits for the end of its
  * input, which this process holds, then kills the processes that it was told of last and deletes the folder.
+ *
+ * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";

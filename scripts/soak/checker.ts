@@ -1,0 +1,163 @@
+/**
+ * Lays what clients were told beside what handlers wrote down. Reads the log line by line and keeps some bytes for each
+ * message, so that millions of them fit.
+ *
+ * @module
+ */
+import { mayBeTold } from "../../src/testing/truth.ts";
+import { Bytes } from "./bytes.ts";
+import { Latencies } from "./latencies.ts";
+import { eachLine, logFiles, readRan, readTold, UNSETTLED, WRONG } from "./log.ts";
+import { type Letter, SERVICES } from "./messages.ts";
+
+/** A time in which a client was frozen, in ms since 1970. */
+export interface Freeze {
+  /** The client's id. */
+  readonly id: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A message that broke a promise. */
+export interface Violation {
+  readonly n: number;
+  readonly text: string;
+}
+
+/** What a log says. */
+export interface Findings {
+  /** Messages that clients sent. */
+  readonly operations: number;
+  /** How often clients were told what, by the name of the message. */
+  readonly outcomes: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** How long results took, in ms: of commands, queries, and both. */
+  readonly latencies: Readonly<Record<"commands" | "queries" | "requests", Latencies>>;
+  /** The part of the published events that arrived, for each service and published event. */
+  readonly delivered: number;
+  readonly violations: readonly Violation[];
+}
+
+/** How long after its deadline a send may settle, in ms: two busy cores, and a wheel that turns in ticks. */
+const MARGIN = 1_000;
+
+/** Checks the log in a folder. */
+export async function check(folder: string, freezes: readonly Freeze[] = []): Promise<Findings> {
+  const checker = new Checker(freezes);
+  for (const file of await logFiles(folder, "told")) {
+    const id = file.slice("told-".length, file.lastIndexOf("."));
+    await eachLine(folder, file, (line) => checker.told(id, line));
+  }
+  for (const file of await logFiles(folder, "runs")) await eachLine(folder, file, (line) => checker.ran(line));
+  return checker.findings();
+}
+
+/** Every line about these messages, each with its file. */
+export async function evidence(folder: string, numbers: ReadonlySet<number>): Promise<string[]> {
+  const found: string[] = [];
+  for (const file of [...await logFiles(folder, "told"), ...await logFiles(folder, "runs")]) {
+    await eachLine(folder, file, (line) => {
+      if (numbers.has(Number(line.split(" ", 2)[1]))) found.push(`${file}: ${line}`);
+    });
+  }
+  return found;
+}
+
+const LETTERS: readonly Letter[] = ["W", "Q", "R", "E", "I"];
+const NAMES: Readonly<Record<Letter, string>> = { W: "Write", Q: "Read", R: "Relay", E: "Told", I: "Inner" };
+
+class Checker {
+  readonly #freezes: readonly Freeze[];
+  readonly #violations: Violation[] = [];
+  /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
+  readonly #letters = new Bytes();
+  /** What was told of it, and of the command that a relay sent: the place in `#codes`. */
+  readonly #told = new Bytes();
+  readonly #toldInner = new Bytes();
+  readonly #codes: string[] = [""];
+  readonly #runs = new Bytes();
+  readonly #innerRuns = new Bytes();
+  readonly #events = SERVICES.map(() => new Bytes());
+  readonly #latencies = { commands: new Latencies(), queries: new Latencies(), requests: new Latencies() };
+
+  constructor(freezes: readonly Freeze[]) {
+    this.#freezes = freezes;
+  }
+
+  told(client: string, line: string): void {
+    const { letter, n, told, at, took, timeout } = readTold(line);
+    let code = this.#codes.indexOf(told, 1);
+    if (code < 0) code = this.#codes.push(told) - 1;
+    if (letter === "I") return this.#toldInner.set(n, code);
+    if (this.#told.get(n) !== 0) this.#wrong(letter, n, "settled more than once");
+    this.#letters.set(n, LETTERS.indexOf(letter) + 1);
+    this.#told.set(n, code);
+    if (letter === "E" || told === UNSETTLED) return;
+    this.#latencies.requests.add(took);
+    this.#latencies[letter === "Q" ? "queries" : "commands"].add(took);
+    const frozen = this.#freezes.some(({ id, from, to }) => id === client && from <= at && to >= at - took);
+    if (took > timeout + MARGIN && !frozen) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
+  }
+
+  ran(line: string): void {
+    const { letter, n, service } = readRan(line);
+    if (letter === "E") this.#events[SERVICES.indexOf(service as typeof SERVICES[number])]?.add(n);
+    else if (letter === "I") this.#innerRuns.add(n);
+    else this.#runs.add(n);
+  }
+
+  findings(): Findings {
+    const outcomes = new Map<string, Map<string, number>>();
+    let operations = 0;
+    let published = 0;
+    let arrived = 0;
+    const end = Math.max(this.#told.end, this.#runs.end, this.#innerRuns.end, ...this.#events.map(({ end }) => end));
+    for (let n = 0; n < end; n++) {
+      const letter = LETTERS[this.#letters.get(n) - 1];
+      const told = this.#codes[this.#told.get(n)];
+      const events = this.#events.map((runs) => runs.get(n));
+      const runs = this.#runs.get(n);
+      if (letter === undefined) {
+        if (runs + this.#innerRuns.get(n) + events[0] + events[1] > 0) this.#wrong("I", n, "ran, and nobody sent it");
+        continue;
+      }
+      operations++;
+      count(outcomes, NAMES[letter], told);
+      if (told === UNSETTLED || told === WRONG) this.#wrong(letter, n, told);
+      else if (letter === "E") {
+        published += told === "ok" ? SERVICES.length : 0;
+        arrived += told === "ok" ? events.filter((runs) => runs > 0).length : 0;
+        const most = told === "ok" ? 1 : 0;
+        events.forEach((runs, i) => {
+          if (runs > most) this.#wrong(letter, n, `${told}, and came to service ${SERVICES[i]} ${runs} time(s)`);
+        });
+      } else this.#request(letter === "Q" ? "query" : "command", letter, n, told, runs);
+      if (letter === "R") {
+        const inner = this.#codes[this.#toldInner.get(n)];
+        if (inner !== "") count(outcomes, NAMES.I, inner);
+        // of a relay that told nothing any more it is not known what it was told
+        this.#request("command", "I", n, inner || "OUTCOME_UNKNOWN", this.#innerRuns.get(n));
+      }
+    }
+    return {
+      operations,
+      outcomes,
+      latencies: this.#latencies,
+      delivered: published === 0 ? 1 : arrived / published,
+      violations: this.#violations,
+    };
+  }
+
+  #request(kind: "command" | "query", letter: Letter, n: number, told: string, runs: number): void {
+    if (!mayBeTold(kind, told, runs)) this.#wrong(letter, n, `told ${told}, and ran ${runs} time(s)`);
+  }
+
+  #wrong(letter: Letter, n: number, text: string): void {
+    this.#violations.push({ n, text: `${NAMES[letter]} ${n}: ${text}` });
+  }
+}
+
+function count(counts: Map<string, Map<string, number>>, name: string, told: string): void {
+  let of = counts.get(name);
+  if (of === undefined) counts.set(name, of = new Map());
+  of.set(told, (of.get(told) ?? 0) + 1);
+}

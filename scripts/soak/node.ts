@@ -1,0 +1,76 @@
+/**
+ * A node of a soak.
+ *
+ *   … scripts/soak/node.ts <nats url> <id> '<options as JSON>'
+ *
+ * Appends every run to its file before it answers.
+ *
+ * @module
+ */
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, type Context, fail, type Route } from "@catga/catga";
+import { LogFile, ranLine } from "./log.ts";
+import { answerTo, Inner, isOdd, type Letter, Read, Relay, tell, Told, View, type Work, Write } from "./messages.ts";
+import { endOnError } from "./crash.ts";
+
+/** Options of a node of a soak. */
+export interface SoakNodeOptions {
+  /** Where it writes down what it ran. */
+  readonly folder: string;
+  readonly service: string;
+  /** In ms. */
+  readonly heartbeat: number;
+  readonly plant: Plant | undefined;
+}
+
+/** A bug for the checker to find: one in some hundred commands is answered and not written down, or is twice. */
+export type Plant = "lost" | "twice";
+
+const PLANTED = 300; // one command in so many numbers
+
+endOnError();
+const [url, id, text] = process.argv.slice(2);
+const { folder, service, heartbeat, plant } = JSON.parse(text) as SoakNodeOptions;
+const log = new LogFile(folder, "runs", id);
+
+/** Another node than the sender, while there is one. */
+const another: Route = (candidates, { self }) => {
+  const others = candidates.filter((node) => node.id !== self);
+  return others[Math.floor(Math.random() * others.length)] ?? candidates[0];
+};
+
+const handlers = [
+  Write.handle((work, ctx) => {
+    const written = () => isOdd(work.n) ? fail("ODD", `${work.n} is odd`) : answerTo(work.n);
+    return run("W", work, ctx, written);
+  }),
+  Read.handle((work, ctx) => run("Q", work, ctx, () => answerTo(work.n))),
+  Inner.handle((work, ctx) => run("I", work, ctx, () => answerTo(work.n))),
+  Relay.handle(async (work, ctx) => {
+    note("R", work.n, ctx.id);
+    const { ok, value, error } = await ctx.send(Inner, work, { route: another });
+    if (!ok) return error.code;
+    return value === answerTo(work.n) ? "ok" : `answered ${value}`;
+  }),
+  Told.on(({ n }, ctx) => note("E", n, ctx.id)),
+  View.handle(() => app.nodes().map(({ endpoint }) => endpoint)),
+];
+
+const app = await catga({ nats: url, id, service, heartbeat, handlers, signals: true });
+tell({ event: "ready", at: Date.now(), endpoint: app.self.endpoint });
+setInterval(() => tell({ event: "stat", at: Date.now(), rss: process.memoryUsage().rss }), 1_000).unref();
+
+/** Writes it down, takes its time, and answers. */
+function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R): R | Promise<R> {
+  if (letter === "W" && n % PLANTED === 0 && plant !== undefined) {
+    if (plant === "twice") note(letter, n, ctx.id);
+    else return answer();
+  }
+  note(letter, n, ctx.id);
+  return ms === 0 ? answer() : wait(ms).then(answer);
+}
+
+function note(letter: Letter, n: number, messageId: string): void {
+  log.write(ranLine({ letter, n, at: Date.now(), service }, messageId));
+}

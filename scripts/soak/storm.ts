@@ -98,6 +98,8 @@ export class Storm {
       case "restart":
         return mortal && await cluster.restart(mortal);
       case "leave":
+        // or they would get few
+        if (this.#nodes < this.#options.most) return await this.#blow("join");
         if (mortal === undefined) return;
         this.#nodes--;
         return await cluster.leave(mortal);

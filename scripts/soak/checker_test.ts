@@ -1,0 +1,129 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { check, type Findings, type Freeze } from "./checker.ts";
+import { ranLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
+import type { Letter } from "./messages.ts";
+
+describe("the checker of soaks", () => {
+  it("finds nothing wrong with a log of kept promises, and counts what is in it", async () => {
+    const { operations, outcomes, delivered, latencies, violations } = await checked([
+      told("W", 0, "ok"),
+      ran("W", 0),
+      told("W", 1, "ODD"),
+      ran("W", 1),
+      told("W", 2, "OUTCOME_UNKNOWN"),
+      told("W", 3, "UNAVAILABLE"),
+      told("Q", 4, "ok", { took: 30 }),
+      ran("Q", 4),
+      ran("Q", 4),
+      told("Q", 5, "TIMEOUT"),
+      told("I", 6, "OUTCOME_UNKNOWN"),
+      told("R", 6, "ok"),
+      ran("R", 6),
+      ran("I", 6),
+      told("E", 7, "ok"),
+      ran("E", 7, "left"),
+      ran("E", 7, "right"),
+      told("E", 8, "ok"),
+      told("E", 9, "UNAVAILABLE"),
+    ]);
+    assertEquals(violations, []);
+    assertEquals(operations, 10);
+    assertEquals([...outcomes.get("Write")!], [["ok", 1], ["ODD", 1], ["OUTCOME_UNKNOWN", 1], ["UNAVAILABLE", 1]]);
+    assertEquals([...outcomes.get("Inner")!], [["OUTCOME_UNKNOWN", 1]]);
+    assertEquals(delivered, 0.5);
+    assertEquals([latencies.queries.percentile(50), latencies.requests.percentile(100)], [1, 30]);
+  });
+
+  it("finds an acknowledged command that did not run, and one that ran twice whatever was told", async () => {
+    assertEquals(await wrongs(told("W", 0, "ok")), ["Write 0: told ok, and ran 0 time(s)"]);
+    assertEquals(await wrongs(told("W", 0, "ODD")), ["Write 0: told ODD, and ran 0 time(s)"]);
+    for (const code of ["ok", "OUTCOME_UNKNOWN", "CANCELLED", "UNAVAILABLE"]) {
+      assertEquals(await wrongs(told("W", 0, code), ran("W", 0), ran("W", 0)), [
+        `Write 0: told ${code}, and ran 2 time(s)`,
+      ]);
+    }
+  });
+
+  it("finds a run of what certainly did not run", async () => {
+    for (const code of ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER"]) {
+      assertEquals(await wrongs(told("R", 3, code), ran("R", 3)), [`Relay 3: told ${code}, and ran 1 time(s)`]);
+    }
+  });
+
+  it("holds what a relay was told against what it relayed, and knows nothing where the relay told nothing", async () => {
+    const relay = [told("R", 0, "ok"), ran("R", 0)];
+    assertEquals(await wrongs(...relay, told("I", 0, "ok")), ["Inner 0: told ok, and ran 0 time(s)"]);
+    assertEquals(await wrongs(...relay, told("I", 0, "UNAVAILABLE"), ran("I", 0)), [
+      "Inner 0: told UNAVAILABLE, and ran 1 time(s)",
+    ]);
+    const unknown = [told("R", 0, "OUTCOME_UNKNOWN"), ran("I", 0)];
+    assertEquals(await wrongs(...unknown), []);
+    assertEquals(await wrongs(...unknown, ran("I", 0)), ["Inner 0: told OUTCOME_UNKNOWN, and ran 2 time(s)"]);
+  });
+
+  it("finds wrong answers, sends that never settled, settled twice or late, and runs that nobody asked for", async () => {
+    assertEquals(await wrongs(told("Q", 0, WRONG), ran("Q", 0)), [`Read 0: ${WRONG}`]);
+    assertEquals(await wrongs(told("Q", 0, UNSETTLED)), [`Read 0: ${UNSETTLED}`]);
+    assertEquals(await wrongs(told("W", 0, "ok"), told("W", 0, "ok"), ran("W", 0)), [
+      "Write 0: settled more than once",
+    ]);
+    assertEquals(await wrongs(told("Q", 0, "TIMEOUT", { took: 2_900 })), []);
+    assertEquals(await wrongs(told("Q", 0, "TIMEOUT", { took: 3_100 })), [
+      "Read 0: TIMEOUT after 3100 ms, its timeout 2000",
+    ]);
+    assertEquals(await wrongs(ran("W", 1)), ["Inner 1: ran, and nobody sent it"]);
+  });
+
+  it("lets a client settle late that was frozen meanwhile", async () => {
+    const late = told("Q", 0, "TIMEOUT", { took: 3_100 }); // from 96,900 to 100,000
+    const frozen = (id: string, from: number, to: number) => checked([late], [{ id, from, to }]);
+    assertEquals((await frozen("client-0", 98_000, 99_900)).violations, []);
+    assertEquals((await frozen("client-1", 98_000, 99_900)).violations.length, 1);
+    assertEquals((await frozen("client-0", 90_000, 96_000)).violations.length, 1);
+  });
+
+  it("finds an event that came twice to a service, or was not published and came", async () => {
+    assertEquals(await wrongs(told("E", 0, "ok"), ran("E", 0, "left"), ran("E", 0, "left")), [
+      "Told 0: ok, and came to service left 2 time(s)",
+    ]);
+    assertEquals(await wrongs(told("E", 0, "UNAVAILABLE"), ran("E", 0, "right")), [
+      "Told 0: UNAVAILABLE, and came to service right 1 time(s)",
+    ]);
+  });
+
+  it("a line that was cut short by a kill is none", async () => {
+    assertEquals((await checked([told("W", 12, "UNAVAILABLE"), ran("W", 12).slice(0, -5)])).violations, []);
+  });
+});
+
+async function wrongs(...lines: string[]): Promise<string[]> {
+  return (await checked(lines)).violations.map(({ text }) => text);
+}
+
+/** Lines without a service were told to a client. */
+async function checked(lines: readonly string[], freezes: readonly Freeze[] = []): Promise<Findings> {
+  const folder = await mkdtemp(join(tmpdir(), "catga-checker-"));
+  try {
+    await writeFile(join(folder, "told-client-0.1"), lines.filter(isTold).join(""));
+    await writeFile(join(folder, "runs-node-0.2"), lines.filter((line) => !isTold(line)).join(""));
+    return await check(folder, freezes);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function isTold(line: string): boolean {
+  return !/ (left|right)\b/.test(line);
+}
+
+function told(letter: Letter, n: number, told: string, { took = 1 } = {}): string {
+  return toldLine({ letter, n, told, at: 100_000, took, timeout: 2_000 });
+}
+
+function ran(letter: Letter, n: number, service = "left"): string {
+  return ranLine({ letter, n, at: 100_000, service }, "client-0.x.y.1.0");
+}

@@ -41,6 +41,7 @@ export type {
   Contract,
   ContractOptions,
   EventContract,
+  EventHandlerOptions,
   EventOptions,
   Handler,
   HandlerBody,
@@ -62,4 +63,4 @@ export type { EventSendOptions, SendOptions } from "./src/options.ts";
 export { fail, unwrap } from "./src/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
-export type { Args, BroadcastResult, Sender } from "./src/sender.ts";
+export type { Args, BroadcastResult, SendAllOptions, Sender } from "./src/sender.ts";

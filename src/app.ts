@@ -7,12 +7,12 @@ import { CatgaError } from "./error.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
-import { checkNumber, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
+import { checkInteger, checkNumber, MAX_CONCURRENCY, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
 import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
-import type { BroadcastResult, Sender } from "./sender.ts";
+import type { BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
@@ -167,6 +167,28 @@ export class App implements ContextHost {
       (ready) => this.#elsewhere(ready)?.request(ready) ?? this.#here(ready),
       (refused) => refused,
     );
+  }
+
+  async sendAll(
+    contract: AnyContract,
+    payloads: Iterable<unknown>,
+    options: SendAllOptions = {},
+    parent?: MessageContext,
+  ): Promise<Result<unknown>[]> {
+    const { concurrency = 512, ...each } = options;
+    checkInteger(`sendAll ${contract?.name}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
+    if ("id" in each) throw new TypeError(`sendAll ${contract?.name}: an id is of one message; got ${show(each.id)}`);
+    const results: Result<unknown>[] = [];
+    let next = 0;
+    const left = payloads[Symbol.iterator]();
+    const sender = async () => {
+      for (let step = left.next(); !step.done; step = left.next()) {
+        const place = next++;
+        results[place] = await this.send(contract, step.value, each, parent);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, sender));
+    return results;
   }
 
   publish(

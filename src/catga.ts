@@ -22,6 +22,7 @@ import {
   checkStrings,
   checkTimes,
   checkToken,
+  MAX_CONCURRENCY,
   MAX_TIMEOUT,
   show,
 } from "./options.ts";
@@ -63,8 +64,18 @@ export interface CatgaOptions {
   retries?: number;
   /** How a node is picked; `"round-robin"`. */
   route?: Route;
+  /**
+   * How many handlers run at once for other nodes: 1 to 65,536; others wait, 65,536 at most. 1,024. A request that cannot
+   * have its turn before its deadline is refused with `OVERLOADED`.
+   */
+  concurrency?: number;
   /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
   heartbeat?: number;
+  /**
+   * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one trial
+   * decides. What a handler answers is no failure of delivery.
+   */
+  breaker?: { failures?: number; cooldown?: number };
   /** Wrapped around every handler, outermost first; none. */
   behaviors?: readonly Behavior[];
   /** Where it logs to; warnings and errors to the console. */
@@ -98,8 +109,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const random = options.network?.random ?? systemRandom();
   const id = options.id ?? token(random, 10);
   const observer = logTo(logger, id);
-  const mediator = new Mediator(registrations, options.behaviors ?? [], observer);
   const link = await open(options, id, observer, logger);
+  const mediator = new Mediator(registrations, options.behaviors ?? [], observer, link.clock);
   let cluster: Cluster | undefined;
   try {
     const info = describe(options, id, token(random, 12), mediator.names, link);
@@ -120,8 +131,13 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     const { transport, store } = link;
     if (transport !== undefined && store !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
-      const events = mediator.events.map(({ name }) => name);
-      cluster = new Cluster({ app, transport, namespace, info, events, observer, heartbeat }, bucket);
+      const { events } = mediator;
+      const { concurrency = 1_024, breaker: { failures = 5, cooldown = 5_000 } = {} } = options;
+      const breaker = { failures, cooldown };
+      cluster = new Cluster(
+        { app, transport, namespace, info, events, observer, heartbeat, concurrency, breaker },
+        bucket,
+      );
       app.join(cluster);
       await cluster.join();
       transport.onStatus(({ state, error }) => {
@@ -211,11 +227,15 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
   "timeout",
   "retries",
   "route",
+  "concurrency",
   "heartbeat",
+  "breaker",
   "behaviors",
   "logger",
   "replicas",
 ]);
+
+const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 
 /** Throws for options that are none. */
 function check(options: CatgaOptions): void {
@@ -230,7 +250,9 @@ function check(options: CatgaOptions): void {
     transport,
     signals,
     route,
+    concurrency,
     heartbeat,
+    breaker,
     behaviors,
     logger,
     replicas,
@@ -254,6 +276,12 @@ function check(options: CatgaOptions): void {
   checkTimes("", options);
   if (route !== undefined) checkRoute("route", route);
   if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
+  if (concurrency !== undefined) checkInteger("concurrency", concurrency, 1, MAX_CONCURRENCY);
+  if (breaker !== undefined) {
+    checkKnown("breaker", breaker, BREAKER_OPTIONS);
+    if (breaker.failures !== undefined) checkInteger("breaker.failures", breaker.failures, 1, 1_000_000);
+    if (breaker.cooldown !== undefined) checkNumber("breaker.cooldown", breaker.cooldown, 1, MAX_TIMEOUT, "ms");
+  }
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
   if (logger !== undefined) checkLogger(logger);
   if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);

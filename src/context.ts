@@ -5,7 +5,7 @@ import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "./error.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
-import type { Args, BroadcastResult, Sender } from "./sender.ts";
+import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
 
 /**
  * What a handler is told about its message. What it sends with it carries on the deadline, the correlation and the trace
@@ -55,6 +55,8 @@ export interface Envelope {
   readonly causation: string | undefined;
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
+  /** The routing key that the sender gave, when the contract is ordered. */
+  readonly key?: string | undefined;
 }
 
 /** What contexts need of the app that they belong to. */
@@ -69,6 +71,12 @@ export interface ContextHost {
   /** A new name for a run, or for a message, of this process. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<unknown>>;
+  sendAll(
+    contract: AnyContract,
+    payloads: Iterable<unknown>,
+    options: SendAllOptions,
+    parent: MessageContext,
+  ): Promise<Result<unknown>[]>;
   publish(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<void>>;
   broadcast(
     contract: AnyContract,
@@ -87,6 +95,10 @@ const NO_OPTIONS: SendOptions = Object.freeze({});
 /** The one context there is; everything that a handler may never ask for is made when it asks. */
 export class MessageContext extends Deadlined implements Context {
   readonly contract: AnyContract;
+  /** The key whose messages run one at a time, when the contract is ordered. */
+  key: string | undefined = undefined;
+  /** Its handler has not begun: it waits for its turn. */
+  waiting = false;
   readonly #host: ContextHost;
   #envelope: Envelope | undefined;
   #timeout: number;
@@ -168,6 +180,14 @@ export class MessageContext extends Deadlined implements Context {
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out>>;
   }
 
+  sendAll<In, Out>(
+    contract: Contract<"command" | "query", In, Out>,
+    payloads: Iterable<NoInfer<In>>,
+    options: SendAllOptions = {},
+  ): Promise<Result<Out>[]> {
+    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out>[]>;
+  }
+
   publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>> {
     return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this);
   }
@@ -178,10 +198,15 @@ export class MessageContext extends Deadlined implements Context {
     >;
   }
 
+  /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
+  dueAt(now: number): number {
+    if (this.due === NOT_READ) this.due = now + this.#timeout;
+    return this.due;
+  }
+
   /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
   remaining(now: number): number {
-    if (this.due === NOT_READ) this.due = now + this.#timeout;
-    return this.due - now;
+    return this.dueAt(now) - now;
   }
 
   /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
@@ -202,7 +227,7 @@ export class MessageContext extends Deadlined implements Context {
   outcome(handler: Promise<Result<unknown>>): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       this.#settle = resolve;
-      if (this.#aborted !== undefined) resolve(abandoned(this.contract, this.#aborted));
+      if (this.#aborted !== undefined) resolve(this.#abandoned(this.#aborted));
       this.run(handler, resolve);
     });
   }
@@ -230,12 +255,23 @@ export class MessageContext extends Deadlined implements Context {
     const children = this.#children;
     this.#children = undefined;
     if (children !== undefined) { for (const child of children) child.abort(reason); }
-    this.#settle?.(abandoned(this.contract, reason));
+    this.#settle?.(this.#abandoned(reason));
+  }
+
+  #abandoned(reason: CatgaError): Failure {
+    return this.waiting ? notBegun(this.contract, reason) : abandoned(this.contract, reason);
   }
 }
 
 /** `due` before anybody has asked. */
 const NOT_READ = -1;
+
+/** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
+function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
+  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
+  const message = `${kind} ${name} did not run: its turn had not come when its deadline passed`;
+  return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
+}
 
 /**
  * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason

@@ -5,7 +5,17 @@
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
-import { checkBehaviors, checkKnown, checkNumber, checkRoute, checkTimes, MAX_TIMEOUT, show } from "./options.ts";
+import {
+  checkBehaviors,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  checkRoute,
+  checkTimes,
+  MAX_CONCURRENCY,
+  MAX_TIMEOUT,
+  show,
+} from "./options.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 
@@ -24,8 +34,13 @@ export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends Eve
   output?: Schema<Returned, Out>;
   /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
   key?: (payload: NoInfer<In>) => string;
-  /** How a node is picked; the app's. */
+  /** How a node is picked; the app's, or `"hash"` when `ordered`. */
   route?: Route;
+  /**
+   * The messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. The route is
+   * `"hash"`, so a `key` is needed, here or in each send.
+   */
+  ordered?: boolean;
   /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number;
   /** How many further attempts after the first: 0 to 1,000; the app's. */
@@ -52,6 +67,8 @@ export interface ContractOptions {
   readonly key?: (payload: never) => string;
   /** How a node is picked. */
   readonly route?: Route;
+  /** The messages of one key run one at a time. */
+  readonly ordered?: boolean;
   /** How long a send may take, retries included, in ms. */
   readonly timeout?: number;
   /** How many further attempts after the first. */
@@ -96,7 +113,7 @@ export interface Query<In = void, Out = void, Payload = In, Returned = Out>
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
   /** Writes a handler; there may be any number. What it returns is dropped; what it throws is logged. */
-  on(fn: (payload: Payload, ctx: Context) => unknown, options?: HandlerOptions): Handler;
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
 
 /** The type that a contract's sender gives. */
@@ -107,8 +124,19 @@ export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, in
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
-  /** Wrapped around this handler, inside the app's own, outermost first. */
+  /** Wrapped around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[];
+  /**
+   * How many of it run at once in this node, whoever sent the messages; the others wait, first come first served. No limit
+   * of its own.
+   */
+  concurrency?: number;
+}
+
+/** Options of `on`. */
+export interface EventHandlerOptions extends HandlerOptions {
+  /** Who gets an event: one node of each `"service"`, or every `"node"`; `"service"`. */
+  each?: "service" | "node";
 }
 
 /** What `handle` and `on` give; export it, and pass its module to `catga`. */
@@ -125,6 +153,10 @@ export interface HandlerBody {
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** Those given to `handle` or `on`, outermost first. */
   readonly behaviors: readonly Behavior[];
+  /** How many of it run at once; `undefined` for no limit of its own. */
+  readonly concurrency: number | undefined;
+  /** Of an event's handler: who gets the event. */
+  readonly each: "service" | "node";
 }
 
 /** A module (`import * as orders`), a handler, or an array of these. */
@@ -214,7 +246,7 @@ export function event<In = void, Payload = In>(
     kind: "event",
     name: checkName(name),
     options: checkOptions(name, options, EVENT_OPTIONS),
-    on: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "on", fn, options),
+    on: (fn: HandlerFn, options?: EventHandlerOptions) => handler(contract, "on", fn, options),
   });
   return contract;
 }
@@ -231,9 +263,12 @@ export function isContractName(name: string): boolean {
 
 const MAX_NAME_LENGTH = 256;
 const EVENT_OPTIONS = new Set(["input"]);
-const QUERY_OPTIONS = new Set(["input", "output", "key", "route", "timeout", "retries"]);
+const QUERY_OPTIONS = new Set(["input", "output", "key", "route", "ordered", "timeout", "retries"]);
 const COMMAND_OPTIONS = new Set([...QUERY_OPTIONS, "idempotent"]);
-const HANDLER_OPTIONS = new Set(["behaviors"]);
+const HANDLER_OPTIONS = {
+  handle: new Set(["behaviors", "concurrency"]),
+  on: new Set(["behaviors", "concurrency", "each"]),
+};
 
 function checkName(name: string): string {
   if (typeof name === "string" && isContractName(name)) return name;
@@ -247,7 +282,7 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
   checkKnown(at, options, known);
-  const { input, output, key, route, timeout, retries, idempotent } = options as ContractOptions;
+  const { input, output, key, route, ordered, timeout, retries, idempotent } = options as ContractOptions;
   for (const [option, schema] of [["input", input], ["output", output]] as const) {
     if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
       throw new TypeError(
@@ -260,6 +295,12 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });
+  if (ordered !== undefined && typeof ordered !== "boolean") {
+    throw new TypeError(`${at}: ordered must be true or false; got ${show(ordered)}`);
+  }
+  if (ordered && route !== undefined && route !== "hash") {
+    throw new TypeError(`${at}: ordered needs the route "hash", which it has by itself; got ${show(route)}`);
+  }
   if (idempotent !== undefined) checkIdempotent(at, idempotent);
   return Object.freeze(
     typeof idempotent === "object" ? { ...options, idempotent: Object.freeze({ ...idempotent }) } : { ...options },
@@ -283,17 +324,23 @@ function handler(
   contract: AnyContract,
   method: "handle" | "on",
   fn: HandlerFn,
-  options: HandlerOptions = {},
+  options: EventHandlerOptions = {},
 ): Handler {
   const at = `${contract.name}.${method}`;
   if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
-  checkKnown(at, options, HANDLER_OPTIONS);
-  const { behaviors = [] } = options;
+  checkKnown(at, options, HANDLER_OPTIONS[method]);
+  const { behaviors = [], concurrency, each = "service" } = options;
   checkBehaviors(`${at}: behaviors`, behaviors);
+  if (concurrency !== undefined) checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
+  if (each !== "service" && each !== "node") {
+    throw new TypeError(`${at}: each must be "service" or "node"; got ${show(each)}`);
+  }
   const body: HandlerBody = {
     // the payload that arrives has the type of this contract: its schema or its type arguments say so
     fn: fn as HandlerBody["fn"],
     behaviors: Object.freeze([...behaviors]),
+    concurrency,
+    each,
   };
   return Object.freeze({ contract, "~handler": Object.freeze(body) });
 }

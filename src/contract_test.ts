@@ -61,7 +61,7 @@ describe("contracts", () => {
   });
 
   it("options: each that is wrong is named, with its value and what it should be", () => {
-    const takes = "input, output, key, route, timeout, retries";
+    const takes = "input, output, key, route, ordered, timeout, retries";
     const bad: [keyof typeof untyped, unknown, typeof TypeError | typeof RangeError, string][] = [
       ["command", null, TypeError, "contract X takes an object of options; got null"],
       ["command", "fast", TypeError, 'contract X takes an object of options; got "fast"'],
@@ -107,6 +107,13 @@ describe("contracts", () => {
       ["command", { retries: 1.5 }, RangeError, "contract X: retries must be a whole number; got 1.5"],
       ["command", { retries: 3n }, TypeError, "contract X: retries must be a number; got 3n"],
       ["command", { idempotent: "yes" }, TypeError, 'contract X: idempotent must be true, false or { ttl }; got "yes"'],
+      ["query", { ordered: 1 }, TypeError, "contract X: ordered must be true or false; got 1"],
+      [
+        "query",
+        { ordered: true, route: "random" },
+        TypeError,
+        'contract X: ordered needs the route "hash", which it has by itself; got "random"',
+      ],
       ["command", { idempotent: null }, TypeError, "contract X: idempotent must be true, false or { ttl }; got null"],
       ["command", { idempotent: { tll: 5 } }, TypeError, "contract X: idempotent: unknown option tll; it takes ttl"],
       [
@@ -142,8 +149,8 @@ describe("contracts", () => {
       [() => handle(), "Create.handle takes a function; got undefined"],
       [() => on({}), "Created.on takes a function; got an object"],
       [
-        () => handle(() => {}, { concurrency: 4 }),
-        "Create.handle: unknown option concurrency; it takes behaviors",
+        () => handle(() => {}, { each: "node" }),
+        "Create.handle: unknown option each; it takes behaviors, concurrency",
       ],
       [() => on(() => {}, null), "Created.on takes an object of options; got null"],
       [
@@ -154,6 +161,11 @@ describe("contracts", () => {
         () => on(() => {}, { behaviors: [() => {}, "retry"] }),
         'Created.on: behaviors[1] must be a function; got "retry"',
       ],
+      [
+        () => on(() => {}, { each: "replica" }),
+        'Created.on: each must be "service" or "node"; got "replica"',
+      ],
+      [() => handle(() => {}, { concurrency: "4" }), 'Create.handle: concurrency must be a number; got "4"'],
     ];
     for (const [define, message] of bad) assertEquals(assertThrows(define, TypeError).message, message);
   });

@@ -1,5 +1,6 @@
 /** Local dispatch: from a contract's name to its handler, through schemas and behaviors. Compiled once, at the start. */
 import { type Behavior, fold, type Run } from "./behavior.ts";
+import type { Clock } from "./clock.ts";
 import type { MessageContext } from "./context.ts";
 import type { AnyContract, Handler } from "./contract.ts";
 import { CatgaError, isCatgaError } from "./error.ts";
@@ -7,6 +8,7 @@ import type { Observer } from "./observer.ts";
 import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
 import { isThenable, type MaybePromise, validate } from "./schema.ts";
+import { Turns } from "./turns.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
 export type HandlerRun = Run<MessageContext>;
@@ -14,19 +16,32 @@ export type HandlerRun = Run<MessageContext>;
 /** All handlers of one contract: a single one for a command or a query, any number for an event. */
 export interface Dispatch {
   readonly contract: AnyContract;
+  /** Of an event: the handlers of which each service has one run. */
   readonly runs: readonly HandlerRun[];
+  /** Of an event: the handlers that every node runs. */
+  readonly nodeRuns: readonly HandlerRun[];
 }
 
 /** The handlers of a node by contract name. */
 export class Mediator {
-  readonly #dispatches: Map<string, { contract: AnyContract; runs: HandlerRun[] }> = new Map();
+  readonly #dispatches: Map<string, Dispatch> = new Map();
 
-  constructor(registrations: readonly Registration[], behaviors: readonly Behavior[], observer: Observer) {
+  constructor(
+    registrations: readonly Registration[],
+    behaviors: readonly Behavior[],
+    observer: Observer,
+    clock: Clock,
+  ) {
     for (const { handler } of registrations) {
       const { contract } = handler;
-      let dispatch = this.#dispatches.get(contract.name);
-      if (dispatch === undefined) this.#dispatches.set(contract.name, dispatch = { contract, runs: [] });
-      dispatch.runs.push(compile(handler, behaviors, observer));
+      const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
+      const run = compile(handler, behaviors, observer, clock);
+      const own = handler["~handler"].each === "node";
+      this.#dispatches.set(contract.name, {
+        contract,
+        runs: own ? runs : [...runs, run],
+        nodeRuns: own ? [...nodeRuns, run] : nodeRuns,
+      });
     }
   }
 
@@ -41,8 +56,8 @@ export class Mediator {
   }
 
   /** The events with handlers. */
-  get events(): readonly AnyContract[] {
-    return [...this.#dispatches.values()].map(({ contract }) => contract).filter(({ kind }) => kind === "event");
+  get events(): readonly Dispatch[] {
+    return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");
   }
 }
 
@@ -63,10 +78,11 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
 }
 
 function compile(
-  { contract, "~handler": { fn, behaviors } }: Handler,
+  { contract, "~handler": { fn, behaviors, concurrency } }: Handler,
   around: readonly Behavior[],
   observer: Observer,
-) {
+  clock: Clock,
+): HandlerRun {
   const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
   const settled = (returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> =>
     returned.then(toResult, (error) => caught(error, ctx));
@@ -80,7 +96,11 @@ function compile(
       return caught(error, ctx);
     }
   };
-  return fold(contract, [...around, ...behaviors], run, caught);
+  const folded = fold(contract, [...around, ...behaviors], run, caught);
+  const { ordered = false } = contract.options;
+  if (concurrency === undefined && !ordered) return folded;
+  const turns = new Turns(clock, { concurrency, ordered });
+  return (payload, ctx) => turns.take(ctx, () => folded(payload, ctx));
 }
 
 function toResult(returned: unknown): Result<unknown> {

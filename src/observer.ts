@@ -14,6 +14,12 @@ export type Observation =
   }
   /** A frame of ours reached nobody. */
   | { readonly type: "bounce"; readonly endpoint: string }
+  /** Frames to nobody do not come back: somebody subscribes to every subject. */
+  | { readonly type: "no-bounces" }
+  /** The breaker of the way to a node has moved. */
+  | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
+  /** An event was dropped: so many wait for their handlers already. */
+  | { readonly type: "event-dropped"; readonly contract: string }
   /** A process is taken to be gone with what it had in hand. */
   | { readonly type: "gone"; readonly endpoint: string; readonly inHand: number }
   /** Bytes that are no frame arrived, `count` of them since the last such observation. */
@@ -77,6 +83,15 @@ export function logTo(logger: Logger, node: string): Observer {
         return logger.debug(
           `${at} ${seen.contract} goes on from ${seen.node} (${seen.reason}), attempt ${seen.attempt}`,
         );
+      case "no-bounces":
+        return logger.warn(
+          `${at} a message to nobody does not come back: somebody subscribes to all subjects of this namespace (a tap, a stream). ` +
+            `Nodes that die are noticed later; let it subscribe to the event subjects alone`,
+        );
+      case "breaker":
+        return logger.info(`${at} the breaker for node ${seen.node} is ${seen.state}`);
+      case "event-dropped":
+        return logger.warn(`${at} dropped an event ${seen.contract}: too many wait for their handlers`);
       case "bounce":
         return logger.debug(`${at} nobody there at ${seen.endpoint}`);
     }

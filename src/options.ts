@@ -118,6 +118,9 @@ export function show(value: unknown): string {
   return typeof value === "function" ? "a function" : String(value);
 }
 
+/** Most that may run, or be under way, at once. */
+export const MAX_CONCURRENCY = 65_536;
+
 /** Longest message id, in characters. */
 export const MAX_ID = 256;
 const MAX_TOKEN = 64;

@@ -42,9 +42,10 @@ export class Outgoing {
   }
 
   /** Whether there is nothing to settle for a send of this contract without options: no schema, and no key that is missing. */
-  plain({ kind, options }: AnyContract): boolean {
-    const { input, output, key, route = this.#defaults.route } = options;
-    return kind !== "event" && input === undefined && output === undefined && (route !== "hash" || key !== undefined);
+  plain(contract: AnyContract): boolean {
+    const { kind, options: { input, output, key, ordered } } = contract;
+    if (kind === "event" || input !== undefined || output !== undefined || ordered) return false;
+    return this.#routeOf(contract) !== "hash" || key !== undefined;
   }
 
   /** Everything that is settled before a node is sought: options, deadline, meta. */
@@ -56,7 +57,10 @@ export class Outgoing {
     parent: MessageContext | undefined,
   ): RemoteRequest | Failure {
     if (options !== undefined) checkSendOptions(method, contract.name, options);
-    const route = options?.route ?? contract.options.route ?? this.#defaults.route;
+    const route = options?.route ?? this.#routeOf(contract);
+    if (contract.options.ordered && route !== "hash") {
+      throw new TypeError(`${method} ${contract.name}: an ordered contract has the route "hash"; got ${show(route)}`);
+    }
     if (method === "send" && route === "hash" && options?.key === undefined && contract.options.key === undefined) {
       throw new TypeError(
         `send ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
@@ -77,9 +81,13 @@ export class Outgoing {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: metaOf(options, parent),
+      meta: metaOf(contract, options, parent),
       parent,
     };
+  }
+
+  #routeOf({ options: { route, ordered } }: AnyContract): Route {
+    return route ?? (ordered ? "hash" : this.#defaults.route);
   }
 
   /** Why a message is not to be sent (any more): it certainly does not run. */
@@ -149,13 +157,20 @@ function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, error: new CatgaError(code, message) };
 }
 
-function metaOf(options: SendOptions | undefined, parent: MessageContext | undefined): Meta | undefined {
+function metaOf(
+  contract: AnyContract,
+  options: SendOptions | undefined,
+  parent: MessageContext | undefined,
+): Meta | undefined {
   const { id, headers } = options ?? {};
+  const key = contract.options.ordered ? options?.key : undefined;
   if (parent === undefined) {
-    return id === undefined && headers === undefined ? undefined : { id, headers: withTrace(undefined, headers) };
+    if (id === undefined && headers === undefined && key === undefined) return undefined;
+    return { id, key, headers: withTrace(undefined, headers) };
   }
   return {
     id,
+    key,
     correlation: parent.correlationId,
     causation: parent.id,
     ancestry: [...parent.envelope.ancestry, parent.envelope.call],
@@ -176,7 +191,8 @@ function withTrace(
   return headers && Object.freeze(headers);
 }
 
-function keyOf(contract: AnyContract, payload: unknown): string | undefined {
+/** The routing key that the contract makes of a payload. Throws what the contract's function throws. */
+export function keyOf(contract: AnyContract, payload: unknown): string | undefined {
   // the payload has the contract's type: its schema or its type arguments say so
   const key = (contract.options.key as ((payload: unknown) => string) | undefined)?.(payload);
   if (key === undefined || typeof key === "string") return key;

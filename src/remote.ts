@@ -31,6 +31,8 @@ export interface Meta {
   readonly causation?: string | undefined;
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** The routing key of an ordered contract, when the payload does not tell it. */
+  readonly key?: string | undefined;
 }
 
 /** An event on its way. Its payload has passed the contract's schema. */

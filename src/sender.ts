@@ -7,6 +7,12 @@ import type { Result } from "./result.ts";
 export type Args<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
   : [payload: NoInfer<In>, options?: Options];
 
+/** Options of `sendAll`: those of each send, and how many are under way at once. */
+export interface SendAllOptions extends Omit<SendOptions, "id"> {
+  /** How many are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  concurrency?: number;
+}
+
 /** One node's answer to a broadcast: what `broadcast` gives for each. */
 export interface BroadcastResult<T> {
   /** The node's id. */
@@ -36,6 +42,26 @@ export interface Sender {
    * ```
    */
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>>;
+  /**
+   * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
+   * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: an endless iterable is not
+   * read ahead.
+   *
+   * @example
+   * ```ts
+   * import { catga, query } from "@catga/catga";
+   *
+   * const Square = query<number, number>("Square");
+   * await using app = await catga({ handlers: Square.handle((n) => n * n) });
+   * const results = await app.sendAll(Square, [1, 2, 3]);
+   * console.log(results.map((result) => result.value)); // [ 1, 4, 9 ]
+   * ```
+   */
+  sendAll<In, Out>(
+    contract: Contract<"command" | "query", In, Out>,
+    payloads: Iterable<NoInfer<In>>,
+    options?: SendAllOptions,
+  ): Promise<Result<Out>[]>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, at most once. Ok when it was handed to the
    * network, also when nobody listens. `id` and `headers` are the options that count.

@@ -13,6 +13,8 @@ export interface CallOwner {
   undelivered(call: Call, code: RefusalCode, node: string): void;
   /** It was delivered, or perhaps, and the process is gone. */
   lost(call: Call, node: string): void;
+  /** Its process does not hear, and it may run elsewhere. */
+  silent(call: Call, node: string): void;
   /** The connection was down when it was to leave; it has not left. */
   held(call: Call): void;
   /** Its deadline has passed. */
@@ -22,7 +24,15 @@ export interface CallOwner {
 }
 
 /** Why a request certainly did not run on a node. */
-export type RefusalCode = "BOUNCED" | "LOST" | "OVERLOADED" | "DRAINING" | "NO_HANDLER" | "LATE" | "TOO_LARGE";
+export type RefusalCode =
+  | "BOUNCED"
+  | "LOST"
+  | "OVERLOADED"
+  | "DRAINING"
+  | "NO_HANDLER"
+  | "LATE"
+  | "TOO_LARGE"
+  | "BREAKER_OPEN";
 
 /** A request on its way. */
 export class Call extends Deadlined {

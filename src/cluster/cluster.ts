@@ -8,6 +8,8 @@ import type { Remote, RemoteEvent, RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
+import type { Dispatch } from "../mediator.ts";
+import type { BreakerOptions } from "./breaker.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
 import { MalformedCount } from "./malformed_count.ts";
@@ -24,11 +26,14 @@ export interface ClusterOptions {
   readonly namespace: string;
   /** This node, but for what changes while it runs. */
   readonly info: NodeInfo;
-  /** The names of the events that it has handlers for. */
-  readonly events: readonly string[];
+  /** The events that it has handlers for. */
+  readonly events: readonly Dispatch[];
   readonly observer: Observer;
   /** How long a membership record lives, in ms. */
   readonly heartbeat: number;
+  /** How many handlers run at once for other nodes. */
+  readonly concurrency: number;
+  readonly breaker: BreakerOptions;
 }
 
 /** A node of a cluster. */
@@ -55,12 +60,17 @@ export class Cluster implements Remote {
       endpoint: info.endpoint,
       observer,
       malformed,
+      concurrency: options.concurrency,
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
-      load: () => [app.pending, 0],
-      heard: (endpoint, news) => {
-        if (news !== "silent") this.#probes.get(endpoint)?.(news === "alive");
-        this.#ring.heard(endpoint, news);
+      heard: (peer, news) => {
+        if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
+        this.#ring.heard(peer.endpoint, news);
+        if (news === "alive") this.#router.heard(peer);
+        if (news === "bounced") this.#router.failed(peer);
+        // on a single server a bounce says more: what was in hand is lost
+        if (news === "silent" || (news === "bounced" && transport.server.clustered)) this.#router.deaf(peer);
       },
+      answered: (peer) => this.#router.heard(peer),
       accused: (endpoint, server) => this.#ring.accused(endpoint, server),
       resumed: () => {
         this.#router.resume();
@@ -77,9 +87,15 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
-      deliver: (name, payload, envelope) => app.runner.deliver(name, payload, envelope),
+      deliver: (name, payload, envelope, each) => {
+        const handled = () => app.runner.deliver(name, payload, envelope, each);
+        if (!this.#endpoint.inbox.event(handled)) observer({ type: "event-dropped", contract: name });
+      },
     });
-    for (const name of options.events) this.#events.subscribe(name);
+    for (const { contract, runs, nodeRuns } of options.events) {
+      if (runs.length > 0) this.#events.subscribe(contract.name, "service");
+      if (nodeRuns.length > 0) this.#events.subscribe(contract.name, "node");
+    }
     this.#membership = new Membership({
       bucket,
       clock,
@@ -113,6 +129,7 @@ export class Cluster implements Remote {
       clock,
       random,
       observer,
+      breaker: options.breaker,
       members: () => this.#membership.members,
     });
   }
@@ -122,7 +139,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: app.pending, queued: 0 },
+      load: { inFlight: app.pending, queued: this.#endpoint.inbox.load[1] },
       server: transport.server.id,
     });
   }

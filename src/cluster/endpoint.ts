@@ -3,50 +3,43 @@
  * its own requests: an answer, a bounce, or a process that is gone with them in hand.
  */
 import { nextTick } from "node:process";
-import type { Receipt } from "../runner.ts";
-import { delay } from "../clock.ts";
-import type { Envelope } from "../context.ts";
-import { CatgaError } from "../error.ts";
+import { delay, type Timer, token } from "../clock.ts";
 import type { Observer } from "../observer.ts";
-import type { Result } from "../result.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
 import type { Call } from "./call.ts";
 import {
-  byteLength,
   encode,
-  exceeds,
   type Frame,
   isEndpoint,
   type Item,
   Malformed,
+  nodeOf,
   type PingItem,
   PROTOCOL,
   readError,
   readFrame,
   type VersionsItem,
-  type WireMeta,
-  writeError,
 } from "./frame.ts";
+import { Inbox, type InboxOptions } from "./inbox.ts";
 import { LeftAnswerLog } from "./left_answers.ts";
 import type { MalformedCount } from "./malformed_count.ts";
-import { Peer, type PeerHost, type RunningFrame } from "./peer.ts";
+import { Peer, type PeerHost } from "./peer.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions {
+export interface EndpointOptions extends Pick<InboxOptions, "concurrency" | "receive"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** Runs a request from the wire; `undefined` when there is no handler. */
-  receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
-  /** Handlers running and requests queued, for pongs. */
-  load(): readonly [number, number];
   /** What is heard of other processes. */
-  heard(endpoint: string, news: "alive" | "bounced" | "silent"): void;
+  heard(peer: Peer, news: "alive" | "bounced" | "silent"): void;
   /** Frames to that process bounce on that server, says another node. */
   accused(endpoint: string, server: string): void;
+  /** A process has answered requests. */
+  answered(peer: Peer): void;
   /** The connection is there again. */
   resumed(): void;
 }
@@ -68,11 +61,15 @@ export class Endpoint implements PeerHost {
   /** How many peers there may be before some are forgotten. */
   #room = MAX_PEERS;
   #dirty: Peer[] = [];
-  #watching = false;
-  #refusing = false;
-  /** When a request last arrived, or one was answered. */
-  #busyAt = -Infinity;
   #closed = false;
+  /** The process that cannot be, while it is tested whether frames to it come back. */
+  #nobody: Peer | undefined;
+  #bounceTest: Timer | undefined;
+  /** What requests of others become. */
+  readonly inbox: Inbox;
+  readonly #watchdog: Watchdog;
+  /** The wall clock when this process began: with the monotonic clock added it is one that does not jump. */
+  readonly #epoch: number;
   readonly #leftAnswers: LeftAnswerLog;
   readonly #bouncePrefix: string;
   readonly #inbox: string;
@@ -87,6 +84,18 @@ export class Endpoint implements PeerHost {
     this.endpoint = endpoint;
     this.#inbox = `catga.${namespace}.node.${endpoint}.`;
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
+    const { clock } = transport;
+    this.#epoch = clock.now() - clock.monotonic();
+    const { observer, concurrency, receive } = options;
+    this.inbox = new Inbox({ clock, observer, concurrency, receive, payloadLimit: () => this.payloadLimit });
+    this.#watchdog = new Watchdog({
+      clock,
+      observer,
+      connected: () => this.connected,
+      clustered: () => transport.server.clustered,
+      peers: () => this.#peers.values(),
+      concluded: (peer, news) => options.heard(peer, news),
+    });
     this.#leftAnswers = new LeftAnswerLog({
       clock: transport.clock,
       connected: () => this.connected,
@@ -97,6 +106,7 @@ export class Endpoint implements PeerHost {
       transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
       transport.subscribe(`${this.#bouncePrefix}>`, {}, (message) => this.#onBounce(message)),
     ];
+    if (this.connected) this.#testBounces();
   }
 
   get connected(): boolean {
@@ -121,6 +131,11 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "fault", during, error });
   }
 
+  /** The other process of this name, when anything was sent to it or heard of it. */
+  find(endpoint: string): Peer | undefined {
+    return this.#peers.get(endpoint);
+  }
+
   /** The other process of this name. */
   peer(endpoint: string): Peer {
     const known = this.#peers.get(endpoint);
@@ -135,7 +150,7 @@ export class Endpoint implements PeerHost {
   /** Sends a request; the call's owner hears what becomes of it. */
   send(call: Call, peer: Peer): void {
     peer.request(call, Math.max(1, call.due - this.now()));
-    if (!this.#watching) this.#watch();
+    this.#watchdog.owed();
   }
 
   dirty(peer: Peer): void {
@@ -143,9 +158,8 @@ export class Endpoint implements PeerHost {
   }
 
   publish(peer: Peer, seq: number, items: string): Uint8Array {
-    const { clock } = this.#transport;
     const subject = `${this.#inboxOf(peer.endpoint)}${this.endpoint}`;
-    const bytes = encode("[1," + seq + "," + clock.now() + items + "]");
+    const bytes = encode("[1," + seq + "," + Math.round(this.#steady()) + items + "]");
     this.#transport.publish(subject, bytes, { reply: this.#bouncePrefix + peer.slot + "." + seq });
     return bytes;
   }
@@ -156,14 +170,16 @@ export class Endpoint implements PeerHost {
 
   /** From now on requests are refused with `DRAINING`. */
   refuse(): void {
-    this.#refusing = true;
+    this.inbox.refuse();
   }
 
   /** Lets go everything that waits to leave, and ends the subscriptions. */
   async close(): Promise<void> {
-    this.#refusing = true;
+    this.inbox.refuse();
     await this.#linger();
     this.#closed = true;
+    this.#watchdog.stop();
+    this.#bounceTest?.cancel();
     this.#flush();
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
@@ -177,10 +193,15 @@ export class Endpoint implements PeerHost {
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;
     while (this.connected) {
-      const left = Math.min(this.#busyAt + LINGER, until) - this.now();
+      const left = Math.min(this.inbox.busyAt + LINGER, until) - this.now();
       if (!(left > 0)) return;
       await delay(this.#transport.clock, left);
     }
+  }
+
+  /** The wall clock, but that it does not jump. */
+  #steady(): number {
+    return this.#epoch + this.now();
   }
 
   #inboxOf(endpoint: string): string {
@@ -222,35 +243,36 @@ export class Endpoint implements PeerHost {
     }
     const peer = this.peer(sender);
     const runs = peer.heard.take(frame.seq);
-    if (peer.heardAt < 0 || peer.pingedAt >= 0) this.#options.heard(sender, "alive");
+    const late = peer.lateness.note(frame.sentAt, this.#steady());
+    if (peer.heardAt < 0 || peer.pingedAt >= 0) this.#options.heard(peer, "alive");
     peer.heardAt = this.now();
-    peer.pingedAt = -1;
+    peer.pingedAt = peer.bouncedAt = -1;
+    const owing = peer.outstanding;
     let index = 0;
     let ping = -1;
     for (const item of frame.items) {
       if (item[0] === "p") ping = item[1];
       else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
-      else index = this.#onItem(peer, frame.seq, item, index, runs);
+      else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
-    if (index > 0) this.#busyAt = peer.heardAt;
+    if (index > 0) this.inbox.busyAt = peer.heardAt;
+    if (peer.outstanding < owing) this.#options.answered(peer);
     // one for a frame, however many ask
-    if (ping >= 0) peer.pong(ping, this.#options.load());
+    if (ping >= 0) peer.pong(ping, this.inbox.load);
   }
 
-  /** Gives the place of the frame's next request. */
-  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, runs: boolean): number {
+  /** Gives the place of the frame's next request. `late`: how late the frame is, in ms; `Infinity` when it must not run. */
+  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, late: number): number {
     switch (item[0]) {
       case "q": {
         const count = Math.max(1, item.length - 3);
-        if (runs) {
-          for (let i = 0; i < count; i++) {
-            this.#onRequest(peer, seq, index + i, item[1], item[2], item[3 + i]);
-          }
+        for (let i = 0; late < Infinity && i < count; i++) {
+          this.inbox.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
         }
         return index + count;
       }
       case "m":
-        if (runs) this.#onRequest(peer, seq, index, item[1], item[2], item[4], item[3]);
+        if (late < Infinity) this.inbox.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
         return index + 1;
       case "r":
         for (let i = 0; i < Math.max(1, item.length - 3); i++) {
@@ -275,11 +297,9 @@ export class Endpoint implements PeerHost {
         }
         return index;
       }
-      case "c": {
-        const ctx = peer.running.get(item[1])?.contexts[item[2]];
-        ctx?.abort(new CatgaError("CANCELLED", `the sender of ${ctx.contract.kind} ${ctx.contract.name} gave up`));
+      case "c":
+        this.inbox.cancel(peer, item[1], item[2]);
         return index;
-      }
       case "o":
         peer.load = item[4][0] + item[4][1];
         this.#onPong(peer, item[2], item[3]);
@@ -288,77 +308,6 @@ export class Endpoint implements PeerHost {
         this.#options.accused(item[1], item[2]);
         return index;
     }
-  }
-
-  #onRequest(
-    peer: Peer,
-    seq: number,
-    index: number,
-    name: string,
-    ttl: number,
-    payload: unknown,
-    meta?: WireMeta,
-  ): void {
-    if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
-    if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
-    const receipt = this.#options.receive(name, payload, Math.min(ttl, MAX_TTL), envelope(peer, seq, index, meta));
-    if (receipt === undefined) return peer.refuse(seq, index, "NO_HANDLER");
-    const { ctx, result } = receipt;
-    if (!(result instanceof Promise)) return this.#answer(peer, seq, index, name, result);
-    let running = peer.running.get(seq);
-    if (running === undefined) peer.running.add(running = { seq, contexts: [], open: 0 });
-    const frame: RunningFrame = running;
-    frame.contexts[index] = ctx;
-    frame.open++;
-    ctx.run(result, (ended) => {
-      frame.contexts[index] = undefined;
-      this.#busyAt = this.now();
-      if (--frame.open === 0) peer.running.delete(seq);
-      this.#answer(peer, seq, index, name, ended);
-    });
-  }
-
-  #answer(peer: Peer, seq: number, index: number, name: string, result: Result<unknown>): void {
-    if (!result.ok) return peer.failure(seq, index, writeError(result.error, this.payloadLimit));
-    const { value } = result;
-    if (value === undefined) return peer.answer(seq, index, undefined);
-    let text: string | undefined;
-    try {
-      text = JSON.stringify(value);
-    } catch (error) {
-      return this.#refuseAnswer(
-        peer,
-        seq,
-        index,
-        "INVALID_RESPONSE",
-        `the answer of ${name} cannot be encoded as JSON`,
-        error,
-      );
-    }
-    if (text === undefined) {
-      const reason = `the answer of ${name} cannot be encoded as JSON: it is a ${typeof value}`;
-      return this.#refuseAnswer(peer, seq, index, "INVALID_RESPONSE", reason);
-    }
-    if (exceeds(text, this.payloadLimit)) {
-      const reason = `the answer of ${name} is ${
-        byteLength(text)
-      } bytes; the server takes ${this.payloadLimit} at most`;
-      return this.#refuseAnswer(peer, seq, index, "TOO_LARGE", reason);
-    }
-    peer.answer(seq, index, text);
-  }
-
-  #refuseAnswer(
-    peer: Peer,
-    seq: number,
-    index: number,
-    code: "INVALID_RESPONSE" | "TOO_LARGE",
-    message: string,
-    cause?: unknown,
-  ) {
-    const error = new CatgaError(code, message, { cause });
-    this.fault("answering", error);
-    peer.failure(seq, index, writeError(error, this.payloadLimit));
   }
 
   /** What the other process has not heard of the frames before its pong will never run there. */
@@ -371,43 +320,38 @@ export class Endpoint implements PeerHost {
     }
   }
 
-  /** Nobody subscribes to the target of that frame: it reached nobody, and the process, or its connection, is not there. */
+  /** Nobody subscribes to the target of that frame. */
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own news counts
     if (!message.noResponders || message.data.length > 0) return;
     const [slot, seq] = message.subject.slice(this.#bouncePrefix.length).split(".").map(Number);
     const peer = this.#bySlot.get(slot);
     if (peer === undefined || !(seq <= peer.seq)) return;
-    const { observer, heard } = this.#options;
-    observer({ type: "bounce", endpoint: peer.endpoint });
-    heard(peer.endpoint, "bounced");
-    peer.pingedAt = peer.heardAt = -1; // whatever it sends from now on shows that it is alive
-    peer.undeliver(seq, "BOUNCED");
+    if (peer === this.#nobody) return this.#bouncesCome();
     this.#leftAnswers.bounced(peer, seq);
-    // with several servers it says only "not seen from here"; what was delivered may still be answered
-    if (this.#transport.server.clustered) return;
-    const inHand = peer.lose(seq);
-    if (inHand > 0) observer({ type: "gone", endpoint: peer.endpoint, inHand });
+    this.#watchdog.bounced(peer, seq);
   }
 
-  /** Asks processes that have owed an answer for a while whether they are there; runs only while answers are owed. */
-  #watch(): void {
-    this.#watching = true;
-    this.#transport.clock.after(WATCH, () => {
-      if (this.#closed) return;
-      const now = this.now();
-      let owed = false;
-      for (const peer of this.#peers.values()) {
-        if (peer.outstanding === 0) continue;
-        owed = true;
-        if (!this.connected) continue;
-        if (peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.heard(peer.endpoint, "silent");
-        if (now - peer.lastPingAt < PING_EVERY) continue;
-        if (peer.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
-      }
-      if (owed) this.#watch();
-      else this.#watching = false;
+  /**
+   * Sends a frame to a process that cannot be, and warns when it does not come back: somebody who subscribes to every
+   * subject takes it. Deaths are found by unanswered pings then, and later.
+   */
+  #testBounces(): void {
+    const { clock, random } = this.#transport;
+    const nobody = this.#nobody = this.peer(`${nodeOf(this.endpoint)}.${token(random, 12)}`);
+    nobody.ping();
+    this.#bounceTest = clock.after(BOUNCE_TEST, () => {
+      this.#bouncesCome();
+      if (this.connected) this.#options.observer({ type: "no-bounces" });
     }, { background: true });
+  }
+
+  #bouncesCome(): void {
+    this.#bounceTest?.cancel();
+    if (this.#nobody === undefined) return;
+    this.#peers.delete(this.#nobody.endpoint);
+    this.#bySlot.delete(this.#nobody.slot);
+    this.#nobody = undefined;
   }
 
   /** Forgets peers with nothing under way, half of the longest unheard: forged senders must not fill the memory. */
@@ -428,23 +372,6 @@ const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
 const MAX_PEERS = 4_096;
-const MAX_TTL = 2_147_483_647;
-const WATCH = 50; // ms between looks
-const OWED = 50; // ms without an answer before the first ping
-const PING_EVERY = 100; // ms
+const BOUNCE_TEST = 1_000; // ms: a bounce takes one at most (measured, FACTS 11)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms
-const SILENT = 500; // ms without an answer to a ping before a process is suspect
-
-function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {
-  const call = `${peer.theirCalls}${seq}.${index}`;
-  return {
-    call,
-    id: meta?.id ?? call,
-    attempt: Math.max(1, meta?.attempt ?? 1),
-    correlation: meta?.correlation,
-    causation: meta?.causation,
-    ancestry: meta?.ancestry ?? [],
-    headers: Object.freeze(Object.assign(Object.create(null), meta?.headers)),
-  };
-}

@@ -21,8 +21,8 @@ export interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** Runs the handlers of an event; `envelope` makes one for each of them. */
-  deliver(name: string, payload: unknown, envelope: () => Envelope): void;
+  /** Runs the handlers of an event that each service, or every node, has; `envelope` makes one for each of them. */
+  deliver(name: string, payload: unknown, envelope: () => Envelope, each: "service" | "node"): void;
 }
 
 /** Events of one name and one meta that leave together. */
@@ -46,11 +46,12 @@ export class EventChannel {
     this.#options = options;
   }
 
-  /** Takes the events of this name from now on. */
-  subscribe(name: string): void {
+  /** Takes the events of this name from now on: those that fall to this node of its service, or all. */
+  subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;
-    const onMessage = (message: TransportMessage) => this.#onMessage(name, message);
-    this.#subscriptions.push(transport.subscribe(this.#subject(name), { queue: service }, onMessage));
+    const onMessage = (message: TransportMessage) => this.#onMessage(name, message, each);
+    const options = each === "service" ? { queue: service } : {};
+    this.#subscriptions.push(transport.subscribe(this.#subject(name), options, onMessage));
   }
 
   /** Puts an event into this turn's batch. */
@@ -142,7 +143,7 @@ export class EventChannel {
     }
   }
 
-  #onMessage(name: string, message: TransportMessage): void {
+  #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
     let frame: EventFrame;
     try {
@@ -164,7 +165,7 @@ export class EventChannel {
         causation: meta.causation,
         ancestry: [], // nobody awaits an event: whatever it waits for, its publisher does not
         headers,
-      }));
+      }), each);
     });
   }
 }

@@ -241,7 +241,8 @@ function checkPlace(item: unknown[]): void {
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (!isRecord(meta)) throw new Malformed("meta is no object");
-  const { id, correlation, causation, attempt, ancestry, headers } = meta;
+  const { id, correlation, causation, attempt, ancestry, headers, key } = meta;
+  if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is no string");
   for (const text of [id, correlation, causation]) {
     if (text !== undefined && (typeof text !== "string" || text === "")) {
       throw new Malformed("an id in meta is no string");

@@ -9,13 +9,23 @@ export type Failed =
   | { readonly how: "undelivered"; readonly code: RefusalCode }
   /** It was delivered, or perhaps, and the process is gone. */
   | { readonly how: "lost" }
+  /** Its process does not answer pings: it may have run, and may yet. */
+  | { readonly how: "silent" }
   /** The deadline passed; `left`: its frame had left. */
   | { readonly how: "expired"; readonly left: boolean }
   /** The caller gave up, or the app stops; `left` as above. */
   | { readonly how: "aborted"; readonly left: boolean; readonly reason: CatgaError };
 
-/** `"again"`, or the error that the caller gets. `attempts`: how many more there may be. */
-export function follow(contract: AnyContract, failed: Failed, attempts: number, node: string): "again" | CatgaError {
+/**
+ * `"again"`, `"wait"` for what may still come, or the error that the caller gets. `attempts`: how many more there may be.
+ * What certainly did not run may be tried again whatever it is; what may have run only when it is a query.
+ */
+export function follow(
+  contract: AnyContract,
+  failed: Failed,
+  attempts: number,
+  node: string,
+): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
   const unknown = (why: string): CatgaError =>
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
@@ -42,6 +52,8 @@ export function follow(contract: AnyContract, failed: Failed, attempts: number, 
         retryable: true,
         node,
       });
+    case "silent":
+      return contract.kind === "query" && attempts > 0 ? "again" : "wait";
     case "expired":
       if (!failed.left) {
         return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {
@@ -66,4 +78,5 @@ const REASONS: Record<RefusalCode, string> = {
   NO_HANDLER: "the node has no handler for it",
   LATE: "it arrived after its deadline",
   TOO_LARGE: "it is too large",
+  BREAKER_OPEN: "deliveries to the node have failed too often lately",
 };

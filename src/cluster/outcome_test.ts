@@ -19,12 +19,13 @@ const aborted = (reason: CatgaError, left: boolean): Failed => ({ how: "aborted"
 
 const TABLE: Row[] = [
   // certainly not run: every kind goes on while there are attempts
-  ...(["BOUNCED", "LOST", "OVERLOADED", "DRAINING", "NO_HANDLER", "LATE"] as const).map((code): Row => [
+  ...(["BOUNCED", "LOST", "OVERLOADED", "DRAINING", "NO_HANDLER", "LATE", "BREAKER_OPEN"] as const).map((code): Row => [
     undelivered(code),
     ...[1, "again", "again", "again"] as [number, string, string, string],
   ]),
   [undelivered("BOUNCED"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [undelivered("LOST"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [undelivered("BREAKER_OPEN"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [undelivered("LATE"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [undelivered("OVERLOADED"), 0, "OVERLOADED!", "OVERLOADED!", "OVERLOADED!"],
   [undelivered("DRAINING"), 0, "DRAINING!", "DRAINING!", "DRAINING!"],
@@ -34,6 +35,9 @@ const TABLE: Row[] = [
   // the process is gone with it (until claims are there an idempotent command is like any other)
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  // its process does not hear: it may have run, and may yet
+  [{ how: "silent" }, 1, "again", "wait", "wait"],
+  [{ how: "silent" }, 0, "wait", "wait", "wait"],
   // out of time
   [{ how: "expired", left: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [{ how: "expired", left: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
@@ -52,8 +56,8 @@ describe("follow", () => {
     it(`${name.filter(Boolean).join(", ")}, ${attempts} more attempts: ${wanted.join(", ")}`, () => {
       for (const [i, kind] of KINDS.entries()) {
         const next = follow(CONTRACTS[kind], failed, attempts, "there");
-        assertEquals(next === "again" ? next : next.code + (next.retryable ? "!" : ""), wanted[i], kind);
-        if (next === "again" || how === "aborted" && next === reason) continue;
+        assertEquals(typeof next === "string" ? next : next.code + (next.retryable ? "!" : ""), wanted[i], kind);
+        if (typeof next === "string" || how === "aborted" && next === reason) continue;
         assert(next.message.includes(CONTRACTS[kind].name), next.message);
         if (wanted[i] === "OUTCOME_UNKNOWN") assert(next.message.includes("there"), next.message);
       }

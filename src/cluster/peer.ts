@@ -2,12 +2,13 @@
  * One other process: what is on its way to it, what has left and is unanswered, and what has been heard of it. Requests of
  * one contract that leave in one turn are grouped in one item; so are answers to consecutive requests.
  */
-import type { MessageContext } from "../context.ts";
-import { isCatgaError } from "../error.ts";
+import { type CatgaError, isCatgaError } from "../error.ts";
+import type { Breaker } from "./breaker.ts";
 import type { Call, RefusalCode } from "./call.ts";
 import { nodeOf, type PongItem } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import { HeardFrames } from "./heard_frames.ts";
+import { Lateness } from "./lateness.ts";
 
 /** What a peer needs of the endpoint that it belongs to. */
 export interface PeerHost {
@@ -45,10 +46,10 @@ export class SentFrame {
   }
 }
 
-/** The requests of one frame of the peer's whose handlers are still running, by their place in it. */
+/** The requests of one frame of the peer's that run or wait for their turn, by their place in it. */
 export interface RunningFrame {
   readonly seq: number;
-  readonly contexts: (MessageContext | undefined)[];
+  readonly asked: ({ abort(reason: CatgaError): void } | undefined)[];
   open: number;
 }
 
@@ -65,10 +66,15 @@ export class Peer {
   /** This sender's number for it, as it stands in the bounce subject. */
   readonly slot: number;
   readonly heard: HeardFrames;
+  readonly lateness: Lateness = new Lateness();
+  /** Made at the first failed delivery; the router's. */
+  breaker: Breaker | undefined = undefined;
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   readonly running: FrameRing<RunningFrame> = new FrameRing();
   /** When anything of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
   heardAt = -1;
+  /** When the first of the frames bounced that have since it was last heard, by the monotonic clock; -1 for none. */
+  bouncedAt = -1;
   /** When the oldest ping that nothing answered was sent; -1 for none. */
   pingedAt = -1;
   /** When the last ping was sent. */
@@ -184,7 +190,7 @@ export class Peer {
   }
 
   /** Refuses the request at this place: it will not run here. */
-  refuse(seq: number, index: number, code: Exclude<RefusalCode, "BOUNCED" | "LOST" | "TOO_LARGE">): void {
+  refuse(seq: number, index: number, code: "OVERLOADED" | "DRAINING" | "NO_HANDLER" | "LATE"): void {
     this.#item(`["n",${seq},${index},"${code}"]`, true);
   }
 
@@ -280,6 +286,18 @@ export class Peer {
       }
     }
     return lost;
+  }
+
+  /** The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. */
+  release(may: (call: Call) => boolean): void {
+    for (const frame of this.sent.values()) {
+      for (const call of frame.calls) {
+        if (call.frame !== frame || !may(call)) continue;
+        this.cancel(call);
+        this.#takeBack(call);
+        call.owner.silent(call, this.node);
+      }
+    }
   }
 
   /** The requests of this frame certainly did not run. */

@@ -13,9 +13,12 @@ import { cancelled, noHandler } from "../outgoing.ts";
 import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
+import { Refusal } from "../turns.ts";
+import { Breaker, type BreakerOptions } from "./breaker.ts";
 import { Call, type CallOwner, type RefusalCode } from "./call.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { byteLength, exceeds } from "./frame.ts";
+import type { Peer } from "./peer.ts";
 import { type Failed, follow } from "./outcome.ts";
 import { type StrategyHost, strategyOf } from "./strategies.ts";
 
@@ -33,6 +36,7 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
+  readonly breaker: BreakerOptions;
   /** The nodes as the membership has them now, this one included. */
   members(): readonly Candidate[];
 }
@@ -41,7 +45,9 @@ export interface RouterOptions {
 interface Table {
   /** All of them. */
   readonly all: readonly NodeInfo[];
-  /** Those that are not suspect; all, when every one is. */
+  /** Those whose breakers let something through. */
+  readonly allowed: readonly NodeInfo[];
+  /** Those of these that are not suspect; all of these, when every one is. */
   readonly preferred: readonly NodeInfo[];
 }
 
@@ -73,16 +79,21 @@ export class Router implements CallOwner {
 
   /** The membership has changed. */
   refresh(): void {
-    const tables = new Map<string, { all: NodeInfo[]; preferred: NodeInfo[] }>();
-    for (const { info, suspect } of this.#options.members()) {
+    const tables = new Map<string, { all: NodeInfo[]; allowed: NodeInfo[]; preferred: NodeInfo[] }>();
+    const { app, endpoint, members } = this.#options;
+    for (const { info, suspect } of members()) {
+      const breaker = endpoint.find(info.endpoint)?.breaker;
+      if (!suspect) breaker?.succeeded(); // each failure makes it suspect: it has shown since that it is there
+      const allowed = info.id === app.node || (breaker?.allows ?? true);
       for (const name of info.handles) {
         let table = tables.get(name);
-        if (table === undefined) tables.set(name, table = { all: [], preferred: [] });
+        if (table === undefined) tables.set(name, table = { all: [], allowed: [], preferred: [] });
         table.all.push(info);
-        if (!suspect) table.preferred.push(info);
+        if (allowed) table.allowed.push(info);
+        if (allowed && !suspect) table.preferred.push(info);
       }
     }
-    for (const table of tables.values()) if (table.preferred.length === 0) table.preferred = table.all;
+    for (const table of tables.values()) if (table.preferred.length === 0) table.preferred = table.allowed;
     this.#tables = tables;
     // as they are now: one may have to wait again
     for (const [call, timer] of [...this.#homeless]) {
@@ -138,8 +149,41 @@ export class Router implements CallOwner {
     Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#settle(call, parsed));
   }
 
+  /** A process has answered, or shown that it is there: the way to it is good. */
+  heard(peer: Peer): void {
+    peer.breaker?.succeeded();
+  }
+
+  /** A delivery to a process has failed; while everybody is on the way back from an outage that says nothing. */
+  failed(peer: Peer): void {
+    const { clock, breaker, observer } = this.#options;
+    if (clock.monotonic() - this.#resumedAt < RETURN) return;
+    peer.breaker ??= new Breaker(breaker, clock, (state) => {
+      observer({ type: "breaker", node: peer.node, state });
+      if (state === "open") clock.after(breaker.cooldown, () => this.refresh(), { background: true });
+      this.refresh();
+    });
+    peer.breaker.failed();
+  }
+
+  /** A process does not hear: what may run twice goes elsewhere, when there is an elsewhere. */
+  deaf(peer: Peer): void {
+    peer.release((call) => {
+      const { request, attempt } = call;
+      if (follow(request.contract, { how: "silent" }, request.retries + 1 - attempt, peer.node) !== "again") {
+        return false;
+      }
+      if (request.node !== undefined) return false;
+      return this.#tables.get(request.contract.name)?.preferred.some(({ id }) => id !== peer.node) ?? false;
+    });
+  }
+
   undelivered(call: Call, code: RefusalCode, node: string): void {
     this.#failed(call, { how: "undelivered", code }, node);
+  }
+
+  silent(call: Call, node: string): void {
+    this.#failed(call, { how: "silent" }, node);
   }
 
   lost(call: Call, node: string): void {
@@ -184,19 +228,39 @@ export class Router implements CallOwner {
       const { request, id } = call;
       const timeout = Math.max(1, call.due - clock.monotonic());
       const meta = id === undefined ? request.meta : { ...request.meta, id };
-      app.runner.local({ ...request, timeout, meta }, call.attempt).then((result) => this.#settle(call, result));
+      app.runner.local({ ...request, timeout, meta }, call.attempt).then((result) => {
+        if (!(result instanceof Refusal) || call.done) return this.#settle(call, result);
+        app.wheel.add(call);
+        call.at = undefined;
+        this.#failed(call, { how: "undelivered", code: result.code }, app.node);
+      });
       return;
     }
     const refused = call.encoded ? undefined : this.#encode(call);
-    if (refused !== undefined) this.#settle(call, refused);
-    else if (endpoint.connected) endpoint.send(call, endpoint.peer(chosen.endpoint));
-    else this.held(call);
+    if (refused !== undefined) return this.#settle(call, refused);
+    if (!endpoint.connected) return this.held(call);
+    const peer = endpoint.peer(chosen.endpoint);
+    if (peer.breaker !== undefined && !this.#passes(peer.breaker)) {
+      return this.#failed(call, { how: "undelivered", code: "BREAKER_OPEN" }, chosen.id);
+    }
+    endpoint.send(call, peer);
+  }
+
+  /** Whether a breaker that is not closed, or was not, lets a request through; the trial shuts it again for the others. */
+  #passes(breaker: Breaker): boolean {
+    if (!breaker.allows) return false;
+    if (breaker.state === "half-open") {
+      breaker.sent();
+      this.refresh();
+    }
+    return true;
   }
 
   #candidates({ request, failedOn }: Call): readonly NodeInfo[] {
     const table = this.#tables.get(request.contract.name);
     if (table === undefined) return [];
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
+    if (table.allowed.length === 0) return table.all; // each of them refuses it, which is counted as an attempt
     const { app, endpoint } = this.#options;
     if (!endpoint.connected) {
       const own = table.all.filter(({ id }) => id === app.node);
@@ -204,7 +268,7 @@ export class Router implements CallOwner {
     }
     if (failedOn === undefined) return table.preferred;
     const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
-    return untried.length > 0 ? untried : table.all.filter(({ id }) => !failedOn.has(id));
+    return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
   }
 
   #choose(call: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
@@ -280,6 +344,7 @@ export class Router implements CallOwner {
     const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
       clock.monotonic() - this.#resumedAt < RETURN;
     const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
+    if (next === "wait") return; // for its deadline
     if (next !== "again") return this.#settle(call, { ok: false, error: next });
     if (!returning) call.attempt++;
     const reason = failed.how === "undelivered" ? failed.code : failed.how;
@@ -301,7 +366,7 @@ export class Router implements CallOwner {
       peer.settle(call);
     }
     const error = follow(call.request.contract, failed, 0, at);
-    if (error !== "again") this.#settle(call, { ok: false, error });
+    if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
   }
 
   #settle(call: Call, result: Result<unknown>): void {

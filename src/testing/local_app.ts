@@ -33,7 +33,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const clock = new VirtualClock();
   const seen: Observation[] = [];
   const observer = (observation: Observation) => void seen.push(observation);
-  const mediator = new Mediator(collect(handlers), behaviors, observer);
+  const mediator = new Mediator(collect(handlers), behaviors, observer, clock);
   const self = {
     id: "here",
     endpoint: "here.1",

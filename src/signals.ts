@@ -2,6 +2,7 @@
 import process from "node:process";
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
+const ARRIVAL = 1_000; // ms that a signal to oneself may take
 
 /**
  * On the first SIGTERM or SIGINT calls `drain`, and when that has settled lets the signal do what it does to a process
@@ -16,7 +17,10 @@ export function onSignals(drain: () => Promise<void>): () => void {
   const listener = (signal: (typeof SIGNALS)[number]) => {
     const end = () => {
       off();
-      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+      if (process.listenerCount(signal) > 0) return;
+      process.kill(process.pid, signal);
+      // in Deno another thread ends the process, and must not come too late
+      setTimeout(() => {}, ARRIVAL);
     };
     if (asked) return end();
     asked = true;

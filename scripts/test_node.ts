@@ -36,6 +36,7 @@ import {
   Told,
   Who,
 } from "./node_messages.ts";
+import { type Plant, PLANTED } from "./plants.ts";
 
 /** The options of a test node. */
 export interface NodeOptions
@@ -45,15 +46,6 @@ export interface NodeOptions
   /** A bug that it is to have, to see whether a test finds it; none. */
   readonly plant?: Plant;
 }
-
-/**
- * Bugs, each in one of {@link PLANTED} runs of a handler: it answers and does not run, it runs twice; it keeps a kilobyte of
- * every run (of every message, when it is of the heap).
- */
-export type Plant = "lost-acknowledgement" | "double-run" | "leak";
-
-/** A planted bug strikes at every so many runs. */
-export const PLANTED = 20;
 
 /** A node, and the process behind it. */
 export type Seen = Pick<NodeInfo, "id" | "endpoint">;

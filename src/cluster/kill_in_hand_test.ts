@@ -26,7 +26,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
 
   for (const runtime of ["deno", "bun"] as const) {
     it(
-      `gives each caller OUTCOME_UNKNOWN within 500 ms, moves what was not delivered, and runs none twice: ${runtime}`,
+      `gives each caller OUTCOME_UNKNOWN within 500 ms (half: 250), moves what was not delivered, and runs none twice: ${runtime}`,
       { timeout: 30_000 },
       async () => {
         const id = `victim-${runtime}`;
@@ -65,7 +65,9 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
             `${tally(atOnce)}; sent to it after its death: ${tally(dead)}`,
         );
         assertEquals(lost.filter(({ result }) => result.error?.code !== "OUTCOME_UNKNOWN"), []);
-        assertLessOrEqual(Math.max(...lost.map(({ after }) => after)), 500);
+        const times = lost.map(({ after }) => after).sort((a, b) => a - b);
+        assertLessOrEqual(times[IN_HAND / 2], 250);
+        assertLessOrEqual(times[IN_HAND - 1], 500);
         assertEquals(atOnce.filter(({ ok, error }) => !ok && error?.code !== "OUTCOME_UNKNOWN"), []);
         assertEquals(dead.filter(({ ok }) => !ok), []);
 

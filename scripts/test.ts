@@ -3,6 +3,10 @@
  *
  *   deno task test                      everything
  *   deno task test src/nats --deno      the tests below a folder, in Deno only (--bun, --doc likewise)
+ *   deno task test:faults               the fault suite, in Deno
+ *
+ * The fault suite (`src/faults/`) mistreats processes of both runtimes whichever one drives it, so that it runs once, in
+ * Deno, unless its paths are given.
  *
  * Needs nothing but Deno and npm: Bun comes from npm when PATH has none of the wanted version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
@@ -15,6 +19,7 @@ import { Processes } from "./processes.ts";
 import { exampleFiles, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
+const FAULTS = "src/faults/";
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
 const paths = Deno.args.filter((word) => !word.startsWith("--"));
@@ -27,16 +32,21 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const tests = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "scripts"]);
+const all = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "scripts"]);
+const [tests, faults] = [all.filter((file) => !file.startsWith(FAULTS)), all.filter((file) => file.startsWith(FAULTS))];
+/** Whether the fault suite was asked for by name. */
+const named = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const examples = await exampleFiles(root, paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "docs"]);
 
 using processes = new Processes();
 const rows: Row[] = [];
+const inDeno = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
 if (wants("--deno") && tests.length > 0) {
-  const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
-  rows.push(
-    await runTests(processes, { title: `Deno ${Deno.version.deno}`, command, files: tests, limit: 4 * MINUTES }),
-  );
+  const title = `Deno ${Deno.version.deno}`;
+  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 4 * MINUTES }));
+}
+if (wants("--deno") && faults.length > 0) {
+  rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 4 * MINUTES }));
 }
 if (wants("--doc") && examples.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];
@@ -44,7 +54,8 @@ if (wants("--doc") && examples.length > 0) {
     await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 2 * MINUTES }),
   );
 }
-if (wants("--bun") && tests.length > 0) rows.push(await inBun());
+const inBunToo = named ? all : tests;
+if (wants("--bun") && inBunToo.length > 0) rows.push(await inBun());
 if (rows.length === 0) {
   console.error(`no tests in ${paths.join(" ")}`);
   console.log("\n0 passed, 0 failed");
@@ -68,7 +79,7 @@ async function inBun(): Promise<Row> {
   return await runTests(processes, {
     title,
     command,
-    files: tests.map((file) => `./${file}`),
+    files: inBunToo.map((file) => `./${file}`),
     limit: 4 * MINUTES,
   });
 }

@@ -1,75 +1,17 @@
 /** Who is there: join, leave, update, suspicion, burial, eviction by mistake, duplicate ids, and records that are none. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Catga } from "../app.ts";
-import { catga, type CatgaOptions } from "../catga.ts";
+import { catga } from "../catga.ts";
 import { command, query } from "../contract.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { NodeEvent } from "../node_info.ts";
 import type { Result } from "../result.ts";
+import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../testing/memory_cluster.ts";
 import { openStage, Player } from "../testing/stage.ts";
 import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
-
-const Who = query<void, string>("Who");
-const BUCKET = "catga_default_nodes";
-
-/** Several nodes on one network and virtual time. */
-class Cluster implements AsyncDisposable {
-  readonly clock = new VirtualClock();
-  readonly network = new MemoryNetwork({ clock: this.clock, seed: 5 });
-  readonly apps = new Map<string, Catga>();
-  readonly log: string[] = [];
-
-  async start(id: string, options: CatgaOptions = {}): Promise<Catga> {
-    const write = (message: string, ...more: unknown[]) => void this.log.push([message, ...more.map(String)].join(" "));
-    const logger = { debug() {}, info: write, warn: write, error: write };
-    const handlers = Who.handle((_, ctx) => ctx.node);
-    const app = await this.clock.until(catga({ network: this.network, id, handlers, logger, ...options }));
-    this.apps.set(id, app);
-    await this.clock.advance(0);
-    return app;
-  }
-
-  static async of(...ids: string[]): Promise<Cluster> {
-    const cluster = new Cluster();
-    for (const id of ids) await cluster.start(id);
-    return cluster;
-  }
-
-  kill(id: string): void {
-    this.network.kill(id);
-    this.apps.delete(id);
-  }
-
-  /** The ids that each node sees. */
-  views(): string[] {
-    return [...this.apps.values()].map((app) => app.nodes().map(({ id }) => id).join(" "));
-  }
-
-  /** Its record, as text. */
-  async record(id: string): Promise<string | undefined> {
-    return (await (await this.network.store.open(BUCKET)).get(id))?.value;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.clock.until(Promise.all([...this.apps.values()].map((app) => app.drain())));
-  }
-}
-
-/** What an iterator gives, as it comes. */
-function follow(changes: AsyncIterable<NodeEvent>): { events: string[]; ended: () => boolean } {
-  const events: string[] = [];
-  let ended = false;
-  (async () => {
-    for await (const { type, node } of changes) events.push(`${type} ${node.id}`);
-    ended = true;
-  })();
-  return { events, ended: () => ended };
-}
 
 describe("nodes", () => {
   it("a start is seen at once by all, and sees all; a drain is seen at once", async () => {

@@ -35,9 +35,17 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
   let lag = 0;
 
   const carry = (from: Socket, to: Socket) => {
-    from.on("data", (data) => {
-      if (lag > 0) setTimeout(() => to.write(data), lag);
-      else to.write(data);
+    const waiting: { readonly due: number; readonly data: Uint8Array }[] = [];
+    const deliver = () => {
+      const now = performance.now();
+      while (waiting.length > 0 && waiting[0].due <= now) to.write(waiting.shift()!.data);
+      if (waiting.length > 0) setTimeout(deliver, waiting[0].due - now);
+    };
+    from.on("data", (data: Uint8Array) => {
+      if (lag === 0 && waiting.length === 0) return to.write(data);
+      // never before what came earlier, when the delay has become shorter since
+      waiting.push({ due: Math.max(performance.now() + lag, waiting.at(-1)?.due ?? 0), data });
+      if (waiting.length === 1) setTimeout(deliver, lag);
     });
     if (frozen) from.pause();
   };

@@ -40,7 +40,8 @@ import { type Plant, PLANTED } from "./plants.ts";
 
 /** The options of a test node. */
 export interface NodeOptions
-  extends Pick<CatgaOptions, "namespace" | "service" | "heartbeat" | "signals" | "timeout" | "replicas"> {
+  extends
+    Pick<CatgaOptions, "namespace" | "service" | "heartbeat" | "signals" | "timeout" | "replicas" | "concurrency"> {
   /** Where it writes down what it ran; nowhere. */
   readonly folder?: string;
   /** A bug that it is to have, to see whether a test finds it; none. */

@@ -1,4 +1,5 @@
 /** Sends messages to nodes in processes of their own, and holds what it was told against what they wrote down. */
+import { setTimeout as wait } from "node:timers/promises";
 import type { Catga } from "../app.ts";
 import type { Contract, Kind } from "../contract.ts";
 import type { SendOptions } from "../options.ts";
@@ -28,6 +29,7 @@ export interface Sent {
 export class Witness {
   readonly sent: Sent[] = [];
   readonly #run: string = crypto.randomUUID().slice(0, 8);
+  readonly #ids: Map<Catga, string> = new Map();
   readonly #pending: Set<Promise<unknown>> = new Set();
 
   /** Sends a message, and gives what came of it. */
@@ -38,7 +40,7 @@ export class Witness {
       kind,
       name,
       entry: `${this.#run}-${this.sent.length}`,
-      sender: app.self.id,
+      sender: this.#idOf(app),
       began,
       due: began + (options.timeout ?? timeout),
     };
@@ -49,6 +51,12 @@ export class Witness {
     sent.ended = Date.now();
     this.#pending.delete(sending);
     return sent as Required<Sent>;
+  }
+
+  #idOf(app: Catga): string {
+    let id = this.#ids.get(app);
+    if (id === undefined) this.#ids.set(app, id = app.self.id);
+    return id;
   }
 
   /** As many messages at once. */
@@ -133,4 +141,15 @@ export class Load {
     this.#stopped = true;
     await Promise.all(this.#senders);
   }
+}
+
+/** Calls `send` so often a second, for so many seconds, whatever becomes of it; gives what came of it all. */
+export async function atRate<T>(perSecond: number, seconds: number, send: () => Promise<T>): Promise<T[]> {
+  const all: Promise<T>[] = [];
+  const began = performance.now();
+  for (let passed = 0; passed < seconds; passed = (performance.now() - began) / 1_000) {
+    while (all.length < passed * perSecond) all.push(send());
+    await wait(1);
+  }
+  return Promise.all(all);
 }

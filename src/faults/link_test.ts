@@ -1,0 +1,82 @@
+/** Fault: the TCP link of a node, or of a caller, to the nats-server is slow, cut, or half-closed. */
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { requireNatsServer } from "../../scripts/nats_server.ts";
+import { Read, Record, Slow } from "../../scripts/node_messages.ts";
+import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import { eventually } from "../testing/eventually.ts";
+import { FaultCluster } from "../testing/fault_cluster.ts";
+import { Load } from "../testing/witness.ts";
+
+const IN_HAND = 50;
+
+/** What is done to a link, and for how long, in ms. */
+const FAULTS: readonly (readonly [string, (link: TcpProxy) => void, number])[] = [
+  ["delayed by 100 ms", (link) => link.delay(100), 700],
+  ["cut", (link) => link.cut(), 700],
+  ["half-closed", (link) => link.halfClose(), 300],
+];
+
+describe("a bad link to the nats-server", await requireNatsServer(), () => {
+  for (const id of ["d1", "b1"]) {
+    it(`of a node: its queries move, nothing runs twice, it comes back: ${id}`, { timeout: 60_000 }, async () => {
+      // Promise: a node that loses its connection is as good as dead for what it has in hand: its queries go to another one,
+      // its commands end with OUTCOME_UNKNOWN; it goes on as before when it is back.
+      await using cluster = await FaultCluster.open({ nodes: ["d2"] });
+      const { caller, witness } = cluster;
+      await using link = await startTcpProxy(cluster.server.port);
+      await cluster.start(id, {}, link.url);
+      await cluster.complete();
+      for (const [what, worsen, ms] of FAULTS) {
+        const first = witness.sent.length;
+        const load = new Load(48, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 40));
+        await eventually("some load", () => load.done > 300, 10_000);
+        worsen(link);
+        const at = Date.now();
+        await eventually("it to last", () => Date.now() > at + ms);
+        mend(link);
+        await eventually(
+          "it to be asked again",
+          async () => (await witness.send(caller, Record)).result.value === id,
+          10_000,
+        );
+        await load.stop();
+        console.log(`the link of ${id} ${what} for ${ms} ms: ${witness.tally(witness.sent.slice(first))}`);
+        assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
+        assertEquals(witness.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);
+      }
+      await cluster.finish();
+    });
+  }
+
+  it("of a caller: it loses no answer, and what it sends meanwhile waits", { timeout: 60_000 }, async () => {
+    // Promise: a caller that is away for a moment gets its answers when it is back, and nothing that it sent runs twice.
+    await using cluster = await FaultCluster.open({ nodes: ["d1", "b1"] });
+    const { witness } = cluster;
+    await using link = await startTcpProxy(cluster.server.port);
+    await using away = await cluster.app({ id: "away", nats: link.url });
+    await eventually("it to see all", () => away.nodes().length === 4);
+    for (const [what, worsen, ms] of FAULTS) {
+      const first = witness.sent.length;
+      const inHand = Promise.all([...[Slow, Read].map((contract) => witness.many(IN_HAND, away, contract, 400))]);
+      const runs = async () => (await cluster.log.runs("Slow", "Read")).length;
+      const wanted = 2 * IN_HAND * (1 + FAULTS.findIndex(([name]) => name === what));
+      await eventually("all of it to run", async () => await runs() === wanted);
+      worsen(link);
+      const at = Date.now();
+      const meanwhile = witness.many(IN_HAND, away, Record);
+      await eventually("it to last", () => Date.now() > at + ms);
+      mend(link);
+      await Promise.all([inHand, meanwhile]);
+      console.log(`the link of the caller ${what} for ${ms} ms: ${witness.tally(witness.sent.slice(first))}`);
+      assertEquals(witness.failures(), []);
+    }
+    assert(cluster.said.some((line) => line.includes("lost the network")));
+    await cluster.finish();
+  });
+});
+
+function mend(link: TcpProxy): void {
+  link.delay(0);
+  link.restore();
+}

@@ -4,7 +4,7 @@
  *
  *   deno task soak --minutes 10              a seed is drawn, and printed
  *   deno task soak --minutes 10 --seed 42    what happens to whom as with that seed before; when exactly, processes decide
- *   … --rate 5000                            sends a second
+ *   … --rate 10000                           sends a second
  *   … --every 1300                           ms between two blows, in the mean
  *   … --plant lost                           with a bug for the checker to find: lost or twice
  *
@@ -50,7 +50,7 @@ function readArguments() {
     return {
       minutes: positive(values.minutes ?? "1"),
       seed: Math.round(positive(values.seed ?? String(1 + Math.floor(Math.random() * 1e9)))),
-      rate: positive(values.rate ?? "5000"),
+      rate: positive(values.rate ?? "10000"),
       every: positive(values.every ?? "1300"),
       plant: values.plant as Plant | undefined, // checked above
     };

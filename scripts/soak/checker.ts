@@ -10,12 +10,18 @@ import { Latencies } from "./latencies.ts";
 import { eachLine, logFiles, readRan, readTold, UNSETTLED, WRONG } from "./log.ts";
 import { type Letter, SERVICES } from "./messages.ts";
 
-/** A time in which a client was frozen, in ms since 1970. */
-export interface Freeze {
-  /** The client's id. */
-  readonly id: string;
+/** A time, in ms since 1970. */
+export interface Span {
   readonly from: number;
   readonly to: number;
+}
+
+/** What excuses that something took long. */
+export interface Excuses {
+  /** When clients, by their ids, were frozen; never. */
+  readonly freezes?: readonly (Span & { readonly id: string })[];
+  /** When there was no server; never. */
+  readonly outages?: readonly Span[];
 }
 
 /** A message that broke a promise. */
@@ -30,8 +36,8 @@ export interface Findings {
   readonly operations: number;
   /** How often clients were told what, by the name of the message. */
   readonly outcomes: ReadonlyMap<string, ReadonlyMap<string, number>>;
-  /** How long results took, in ms: of commands, queries, and both. */
-  readonly latencies: Readonly<Record<"commands" | "queries" | "requests", Latencies>>;
+  /** How long results took: of commands, queries, both, and those of both that met with no outage of the server. */
+  readonly latencies: Readonly<Record<"commands" | "queries" | "requests" | "served", Latencies>>;
   /** The part of the published events that arrived, for each service and published event. */
   readonly delivered: number;
   readonly violations: readonly Violation[];
@@ -41,8 +47,8 @@ export interface Findings {
 const MARGIN = 1_000;
 
 /** Checks the log in a folder. */
-export async function check(folder: string, freezes: readonly Freeze[] = []): Promise<Findings> {
-  const checker = new Checker(freezes);
+export async function check(folder: string, excuses: Excuses = {}): Promise<Findings> {
+  const checker = new Checker(excuses);
   for (const file of await logFiles(folder, "told")) {
     const id = file.slice("told-".length, file.lastIndexOf("."));
     await eachLine(folder, file, (line) => checker.told(id, line));
@@ -66,7 +72,7 @@ const LETTERS: readonly Letter[] = ["W", "Q", "R", "E", "I"];
 const NAMES: Readonly<Record<Letter, string>> = { W: "Write", Q: "Read", R: "Relay", E: "Told", I: "Inner" };
 
 class Checker {
-  readonly #freezes: readonly Freeze[];
+  readonly #excuses: Required<Excuses>;
   readonly #violations: Violation[] = [];
   /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
   readonly #letters = new Bytes();
@@ -77,10 +83,15 @@ class Checker {
   readonly #runs = new Bytes();
   readonly #innerRuns = new Bytes();
   readonly #events = SERVICES.map(() => new Bytes());
-  readonly #latencies = { commands: new Latencies(), queries: new Latencies(), requests: new Latencies() };
+  readonly #latencies = {
+    commands: new Latencies(),
+    queries: new Latencies(),
+    requests: new Latencies(),
+    served: new Latencies(),
+  };
 
-  constructor(freezes: readonly Freeze[]) {
-    this.#freezes = freezes;
+  constructor({ freezes = [], outages = [] }: Excuses) {
+    this.#excuses = { freezes, outages };
   }
 
   told(client: string, line: string): void {
@@ -94,7 +105,9 @@ class Checker {
     if (letter === "E" || told === UNSETTLED) return;
     this.#latencies.requests.add(took);
     this.#latencies[letter === "Q" ? "queries" : "commands"].add(took);
-    const frozen = this.#freezes.some(({ id, from, to }) => id === client && from <= at && to >= at - took);
+    const meanwhile = ({ from, to }: Span) => from <= at && to >= at - took;
+    if (!this.#excuses.outages.some(meanwhile)) this.#latencies.served.add(took);
+    const frozen = this.#excuses.freezes.some((freeze) => freeze.id === client && meanwhile(freeze));
     if (took > timeout + MARGIN && !frozen) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
   }
 

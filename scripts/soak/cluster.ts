@@ -13,7 +13,7 @@ import { LastWill } from "../last_will.ts";
 import { type NatsServer, startNatsServer } from "../nats_server.ts";
 import type { Runtime } from "../node_messages.ts";
 import { type Program, startProgram } from "../node_process.ts";
-import type { Freeze } from "./checker.ts";
+import type { Excuses, Span } from "./checker.ts";
 import type { SoakClientOptions } from "./client.ts";
 import type { SoakLine } from "./messages.ts";
 import type { SoakNodeOptions } from "./node.ts";
@@ -45,8 +45,10 @@ export class SoakCluster implements AsyncDisposable {
   readonly folder: string;
   readonly members: Set<Member> = new Set();
   readonly done: Record<Deed, number> = { kill: 0, freeze: 0, restart: 0, join: 0, leave: 0, "server restart": 0 };
-  /** Times in which clients were frozen. */
-  readonly freezes: Freeze[] = [];
+  /** When clients were frozen. */
+  readonly freezes: NonNullable<Excuses["freezes"]>[number][] = [];
+  /** When there was no server, up to the moment when everybody has had the time to come back to it. */
+  readonly outages: Span[] = [];
   readonly violations: string[] = [];
   /** The longest that a node took to leave, in ms. */
   longestDrain = 0;
@@ -149,6 +151,7 @@ export class SoakCluster implements AsyncDisposable {
     this.#did("server restart", `by ${signal}, away for ${Math.round(ms)} ms${empty ? ", its store lost" : ""}`);
     const server = await this.#server;
     this.#outages++;
+    const from = Date.now();
     const next = Promise.withResolvers<NatsServer>();
     this.#server = next.promise;
     await server.kill(signal);
@@ -158,6 +161,7 @@ export class SoakCluster implements AsyncDisposable {
     startNatsServer({ storeDir: this.#store, port: server.port }).then(next.resolve, next.reject);
     await next.promise;
     this.note("the server is back");
+    this.outages.push({ from, to: Date.now() + RETURN });
   }
 
   /** Ends every process with SIGTERM. */
@@ -258,4 +262,5 @@ export class SoakCluster implements AsyncDisposable {
 }
 
 const START = 20_000; // ms
+const RETURN = 3_000; // ms
 const DRAIN = 35_000; // ms: a drain's own limit, and some

@@ -104,7 +104,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const grown = [...memory].filter(([, one]) => hasGrown(one)).map(([id, { early, late }]) =>
     `the memory of ${id} has grown from ${early} to ${late} bytes`
   );
-  const { violations: wrong, ...findings } = await check(cluster.folder, cluster.freezes);
+  const { violations: wrong, ...findings } = await check(cluster.folder, cluster);
   const violations = [...cluster.violations, ...grown, ...wrong.map(({ text }) => text)];
   const report = { ...findings, seed, deeds: cluster.done, longestDrain: cluster.longestDrain, memory, violations };
   if (violations.length === 0) return { ...report, evidence: [] };

@@ -5,7 +5,7 @@
  * @module
  */
 import { mayBeTold } from "../../src/testing/truth.ts";
-import { Bytes } from "./bytes.ts";
+import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
 import { eachLine, logFiles, readRan, readTold, UNSETTLED, WRONG } from "./log.ts";
 import { type Letter, SERVICES } from "./messages.ts";
@@ -40,10 +40,12 @@ export interface Findings {
   readonly latencies: Readonly<Record<"commands" | "queries" | "requests" | "served", Latencies>>;
   /** The part of the published events that arrived, for each service and published event. */
   readonly delivered: number;
+  /** Requests that began to run long after their deadline: which may be, when a node is frozen as it begins. */
+  readonly late: number;
   readonly violations: readonly Violation[];
 }
 
-/** How long after its deadline a send may settle, in ms: two busy cores, and a wheel that turns in ticks. */
+/** How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in ticks. */
 const MARGIN = 1_000;
 
 /** Checks the log in a folder. */
@@ -75,20 +77,24 @@ class Checker {
   readonly #excuses: Required<Excuses>;
   readonly #violations: Violation[] = [];
   /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
-  readonly #letters = new Bytes();
+  readonly #letters = Column.ofBytes();
   /** What was told of it, and of the command that a relay sent: the place in `#codes`. */
-  readonly #told = new Bytes();
-  readonly #toldInner = new Bytes();
+  readonly #told = Column.ofBytes();
+  readonly #toldInner = Column.ofBytes();
   readonly #codes: string[] = [""];
-  readonly #runs = new Bytes();
-  readonly #innerRuns = new Bytes();
-  readonly #events = SERVICES.map(() => new Bytes());
+  /** When it was to be over. */
+  readonly #due = Column.ofMoments();
+  readonly #runs = Column.ofBytes();
+  readonly #innerRuns = Column.ofBytes();
+  readonly #events = SERVICES.map(() => Column.ofBytes());
   readonly #latencies = {
     commands: new Latencies(),
     queries: new Latencies(),
     requests: new Latencies(),
     served: new Latencies(),
   };
+
+  #late = 0;
 
   constructor({ freezes = [], outages = [] }: Excuses) {
     this.#excuses = { freezes, outages };
@@ -103,6 +109,7 @@ class Checker {
     this.#letters.set(n, LETTERS.indexOf(letter) + 1);
     this.#told.set(n, code);
     if (letter === "E" || told === UNSETTLED) return;
+    this.#due.set(n, at - took + timeout);
     this.#latencies.requests.add(took);
     this.#latencies[letter === "Q" ? "queries" : "commands"].add(took);
     const meanwhile = ({ from, to }: Span) => from <= at && to >= at - took;
@@ -111,8 +118,11 @@ class Checker {
     if (took > timeout + MARGIN && !frozen) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
   }
 
+  /** After everything that was told. */
   ran(line: string): void {
-    const { letter, n, service } = readRan(line);
+    const { letter, n, at, service } = readRan(line);
+    const due = this.#due.get(n);
+    if (due > 0 && at > due + MARGIN) this.#late++;
     if (letter === "E") this.#events[SERVICES.indexOf(service as typeof SERVICES[number])]?.add(n);
     else if (letter === "I") this.#innerRuns.add(n);
     else this.#runs.add(n);
@@ -156,6 +166,7 @@ class Checker {
       outcomes,
       latencies: this.#latencies,
       delivered: published === 0 ? 1 : arrived / published,
+      late: this.#late,
       violations: this.#violations,
     };
   }

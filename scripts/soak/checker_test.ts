@@ -86,6 +86,12 @@ describe("the checker of soaks", () => {
     assertEquals((await frozen("client-0", 90_000, 96_000)).violations.length, 1);
   });
 
+  it("counts what began long after its deadline", async () => {
+    const soon = told("W", 0, "OUTCOME_UNKNOWN", { took: 100 });
+    assertEquals((await checked([soon, ran("W", 0, "left", 102_800)])).late, 0);
+    assertEquals((await checked([soon, ran("W", 0, "left", 103_000)])).late, 1);
+  });
+
   it("counts apart what met with no outage", async () => {
     const lines = [told("Q", 0, "TIMEOUT", { took: 2_000 }), told("Q", 1, "TIMEOUT", { took: 500 })];
     const { latencies } = await checked(lines, { outages: [{ from: 98_500, to: 99_000 }] });
@@ -130,6 +136,6 @@ function told(letter: Letter, n: number, told: string, { took = 1 } = {}): strin
   return toldLine({ letter, n, told, at: 100_000, took, timeout: 2_000 });
 }
 
-function ran(letter: Letter, n: number, service = "left"): string {
-  return ranLine({ letter, n, at: 100_000, service }, "client-0.x.y.1.0");
+function ran(letter: Letter, n: number, service = "left", at = 100_000): string {
+  return ranLine({ letter, n, at, service }, "client-0.x.y.1.0");
 }

@@ -31,7 +31,7 @@ export interface Member {
 }
 
 /** What was done to a cluster, and how often. */
-export type Deed = "kill" | "freeze" | "restart" | "join" | "leave" | "server restart";
+export type Deed = "kill" | "freeze" | "restart" | "join" | "leave" | "server restart" | "server freeze";
 
 /** Where a cluster is started. */
 export interface SoakClusterOptions extends Pick<SoakNodeOptions, "heartbeat" | "plant"> {
@@ -44,7 +44,15 @@ export class SoakCluster implements AsyncDisposable {
   /** Where the log stands. */
   readonly folder: string;
   readonly members: Set<Member> = new Set();
-  readonly done: Record<Deed, number> = { kill: 0, freeze: 0, restart: 0, join: 0, leave: 0, "server restart": 0 };
+  readonly done: Record<Deed, number> = {
+    kill: 0,
+    freeze: 0,
+    restart: 0,
+    join: 0,
+    leave: 0,
+    "server restart": 0,
+    "server freeze": 0,
+  };
   /** When clients were frozen. */
   readonly freezes: NonNullable<Excuses["freezes"]>[number][] = [];
   /** When there was no server, up to the moment when everybody has had the time to come back to it. */
@@ -161,6 +169,18 @@ export class SoakCluster implements AsyncDisposable {
     startNatsServer({ storeDir: this.#store, port: server.port }).then(next.resolve, next.reject);
     await next.promise;
     this.note("the server is back");
+    this.outages.push({ from, to: Date.now() + RETURN });
+  }
+
+  /** SIGSTOP for `ms`, and then SIGCONT. */
+  async freezeServer(ms: number): Promise<void> {
+    this.#did("server freeze", `for ${Math.round(ms)} ms`);
+    const server = await this.#server;
+    const from = Date.now();
+    await server.kill("SIGSTOP");
+    await wait(ms);
+    await server.kill("SIGCONT");
+    this.note("the server goes on");
     this.outages.push({ from, to: Date.now() + RETURN });
   }
 

@@ -17,7 +17,8 @@ export function progressLine({ seconds, sums: { sent, settled, answered }, deeds
 
 /** What came of it. */
 export function reportText(report: SoakReport): string {
-  const { operations, outcomes, latencies, delivered, deeds, longestDrain, memory, violations, evidence, log } = report;
+  const { operations, outcomes, latencies, delivered, late, deeds, longestDrain, memory } = report;
+  const { violations, evidence, log } = report;
   const lines = [
     "",
     `seed        ${report.seed}`,
@@ -26,6 +27,7 @@ export function reportText(report: SoakReport): string {
     ...[...outcomes].map(([name, counts]) => `${name.padEnd(12)}${tally(counts)}`),
     `events      ${percent(delivered)} of the published ones arrived`,
     ...Object.entries(latencies).map(([name, times]) => `${name.padEnd(12)}${quantiles(times)}`),
+    `late        ${late} began to run a second or more after their deadline`,
     `drain       ${longestDrain.toFixed(0)} ms at most`,
     ...[...memory].map(([id, { early, late }]) =>
       `${id.padEnd(12)}${megabytes(early)} MB early, ${megabytes(late)} late`

@@ -22,13 +22,13 @@ export interface StormOptions {
 
 /** What may happen, and how often in a hundred. */
 const BLOWS = {
-  kill: 42,
+  kill: 41,
   freeze: 20,
   restart: 20,
   leave: 6,
   join: 6,
   client: 3,
-  server: 3,
+  server: 4,
 } as const;
 
 type Blow = keyof typeof BLOWS;
@@ -117,7 +117,9 @@ export class Storm {
       case "server": {
         if (this.#serverAway) return;
         this.#serverAway = true;
-        await cluster.restartServer(dice < 0.5 ? "SIGKILL" : "SIGTERM", long ** 2 * 3_000, dice % 0.1 < 0.025);
+        const ms = long ** 2 * 3_000;
+        if (which < 0.3) await cluster.freezeServer(ms);
+        else await cluster.restartServer(dice < 0.5 ? "SIGKILL" : "SIGTERM", ms, dice % 0.1 < 0.025);
         this.#serverAway = false;
       }
     }

@@ -104,6 +104,7 @@ export class Cluster implements Remote {
       heartbeat,
       self: () => this.self,
       connected: () => this.#endpoint.connected,
+      server: () => transport.server,
       probe: (endpoint) => this.#probe(endpoint),
       changed: () => {
         this.#router.refresh();

@@ -4,11 +4,12 @@
  * that is gone without having been deleted says nothing about its node, for the store may have been away: the node stays
  * as long as it answers pings.
  */
-import type { Clock, Timer } from "../clock.ts";
+import { type Clock, delay, type Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
+import type { ServerInfo } from "../transport.ts";
 import { nodeOf, PROTOCOL } from "./frame.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
@@ -25,6 +26,8 @@ export interface MembershipOptions {
   self(): NodeInfo;
   /** Whether frames may leave. */
   connected(): boolean;
+  /** The server that this node is connected to. */
+  server(): ServerInfo;
   /** Resolves with `false` when nobody is at that endpoint, `true` when it answers, `undefined` when neither shows. */
   probe(endpoint: string): Promise<boolean | undefined>;
   /** A node came, changed, went, or became suspect or trusted again. */
@@ -178,7 +181,7 @@ export class Membership {
   }
 
   async #register(): Promise<void> {
-    const { bucket, self, heartbeat, probe } = this.#options;
+    const { bucket, self, heartbeat } = this.#options;
     const info = self();
     const ttl = { ttl: heartbeat };
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
@@ -194,12 +197,23 @@ export class Membership {
         this.#revision = entry.revision;
         return;
       }
-      const alive = await probe(other.endpoint);
+      const alive = await this.#alive(other);
       if (alive !== false) throw taken(other, alive);
     }
     const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
     if (taking === undefined) return await this.#register(); // somebody was faster: look again
     this.#revision = taking;
+  }
+
+  /** Whether the process that has this node's id lives; `undefined` when neither shows. */
+  async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
+    const { clock, probe, server } = this.#options;
+    const alive = await probe(endpoint);
+    const { id, clustered } = server();
+    if (alive !== false || !clustered || theirs === id) return alive;
+    // it may be on its way from one server to another, and would have to stop for nothing
+    await delay(clock, MOVE);
+    return await probe(endpoint);
   }
 
   #beat(): void {
@@ -318,6 +332,7 @@ class MemberState implements Member {
   }
 }
 
+const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured, FACTS 11)
 const RETRY = 1_000; // ms after a record that could not be written
 const MAX_SILENT = 256;
 

@@ -1,11 +1,13 @@
 /** The membership when the store is away, servers disagree, processes freeze and clocks jump: on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Clock } from "../clock.ts";
+import { CatgaError } from "../error.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../testing/memory_cluster.ts";
 import { Player } from "../testing/stage.ts";
 import { StoreOutage } from "../testing/store_outage.ts";
+import type { Transport } from "../transport.ts";
 
 const HEARTBEAT = 9_000;
 
@@ -259,6 +261,30 @@ describe("on several servers", () => {
     assert(cluster.apps.get("b")!.self.server !== before);
     assertEquals(new Set(cluster.views()), new Set(["a b c"]));
     assertEquals(changes.events.filter((event) => !event.startsWith("update")), []);
+  });
+
+  it("the id of a node that is moving is not taken over; that of a dead one is, 2 s later", async () => {
+    await using cluster = new Cluster({ servers: 3 });
+    const connect = cluster.network.connect.bind(cluster.network);
+    const connections: Transport[] = [];
+    cluster.network.connect = (options) => {
+      const connection = connect(options);
+      connections.push(connection);
+      return connection;
+    };
+    for (const id of ["a", "b", "c"]) await cluster.start(id);
+    const [b, c] = ["b", "c"].map((id) => cluster.apps.get(id)!);
+    cluster.network.cut("b");
+    cluster.clock.after(1_700, () => cluster.network.restore(connections[1]));
+    const error = await assertRejects(() => cluster.start("b"), CatgaError, "which is alive");
+    assertEquals(error.code, "ID_TAKEN");
+    assertEquals(cluster.apps.get("b"), b);
+    assertEquals((await cluster.clock.until(c.send(Who, undefined, { node: "b" }), 1_000)).value, "b");
+    cluster.kill("c");
+    const before = cluster.clock.monotonic();
+    await cluster.start("c");
+    assertEquals(cluster.clock.monotonic() - before, 2_000);
+    assertEquals(new Set(cluster.views()), new Set(["a b c"]));
   });
 
   it("with all nodes on one of them that server's word is enough", async () => {

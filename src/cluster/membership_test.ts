@@ -248,6 +248,7 @@ describe("a record", () => {
       heartbeat: 9_000,
       self: () => self,
       connected: () => true,
+      server: () => ({ id: "server", clustered: false }),
       probe: () => Promise.resolve(false),
       changed: () => {},
       lapsed: () => {},

@@ -127,8 +127,8 @@ describe("a node process", await requireNatsServer(), () => {
         const took = await goneEverywhere(id, at, 10_000);
         await traffic.stop();
         console.log(`${id}, frozen: gone from every view after ${took} ms`);
-        // the server notices an expiry up to 320 ms late (measured)
-        assertLessOrEqual(took, HEARTBEAT + 500);
+        // the server notices an expiry up to 320 ms late (measured), and then the node has 500 ms to answer a ping
+        assertLessOrEqual(took, HEARTBEAT + 1_000);
         assertEquals(traffic.failures, []);
         for (const result of await Promise.all(first)) if (!result.ok) assertEquals(result.error.code, "TIMEOUT");
         program.kill("SIGCONT");

@@ -24,6 +24,7 @@ describe("readFrame", () => {
       ["p", 9],
       ["o", 9, 7, [1, 2, 4, 4], [3, 0]],
       ["v", 1, 2],
+      ["b", "a.1", "SERVER"],
     ];
     const read = frame(...items);
     assertEquals([read.seq, read.sentAt], [7, 1_000]);
@@ -115,6 +116,10 @@ describe("readFrame", () => {
       ["o", 1, 1, [], [0, -1]],
       ["o", 1, -1, [], [0, 0]],
       ["v", "1"],
+      ["b"],
+      ["b", "a", "SERVER"],
+      ["b", "a.1"],
+      ["b", "a.1", 7],
       ["v", ...new Array(17).fill(1)],
     ];
     for (const item of cases) assert(refused(() => frame(["p", 1], item)).length > 0, JSON.stringify(item));

@@ -6,7 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, CatgaError, command, event, type Logger, type NodeEvent, query } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  CatgaError,
+  type CatgaOptions,
+  command,
+  event,
+  type Logger,
+  type NodeEvent,
+  query,
+} from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { eventually } from "../testing/eventually.ts";
 
@@ -35,7 +45,7 @@ describe("a nats-server that is killed and started anew", required, () => {
         folder = await mkdtemp(join(tmpdir(), "catga-restart-"));
         server = await startNatsServer({ storeDir: join(folder, "first") });
         sender = await catga({ nats: server.url, id: "sender", service: "sender", logger: quiet });
-        workers = await Promise.all(["w1", "w2", "w3"].map(worker));
+        workers = await Promise.all(["w1", "w2", "w3"].map((id) => worker(id)));
         await eventually("all to see all", () => everybody().every((app) => app.nodes().length === 4));
         watch();
       });
@@ -72,6 +82,8 @@ describe("a nats-server that is killed and started anew", required, () => {
           // one of them leaves while nobody can be told
           const leaver = workers.pop()!;
           await leaver.drain({ timeout: 2_000 });
+          // and one comes
+          const newcomer = worker("w0", { servers: server.url, waitOnFirstConnect: true });
           for (const { result, took } of await Promise.all(hasty)) {
             assertEquals(result.error?.code, "UNAVAILABLE");
             assertEquals(result.error?.retryable, true);
@@ -99,7 +111,8 @@ describe("a nats-server that is killed and started anew", required, () => {
           assertEquals([...runs.keys()].filter((entry) => entry.startsWith("hasty")), []);
           assertEquals([...runs.keys()].filter((entry) => entry.startsWith("patient")).length, 100);
 
-          const ids = ["sender", "w1", "w2"];
+          workers.push(await newcomer);
+          const ids = ["sender", "w0", "w1", "w2"];
           await eventually(
             "all to see those that are there",
             () => everybody().every((app) => JSON.stringify(app.nodes().map(({ id }) => id)) === JSON.stringify(ids)),
@@ -122,10 +135,10 @@ describe("a nats-server that is killed and started anew", required, () => {
         assertEquals((await newcomer.send(Ask, undefined, { node: "w1" })).value, "w1");
         await newcomer.drain();
         workers.pop();
-        await eventually("all to see it leave", () => everybody().every((app) => app.nodes().length === 3));
+        await eventually("all to see it leave", () => everybody().every((app) => app.nodes().length === 4));
       });
 
-      function worker(id: string): Promise<Catga> {
+      function worker(id: string, nats: CatgaOptions["nats"] = server.url): Promise<Catga> {
         const handlers = [
           Ask.handle(() => id),
           Do.handle(async ({ entry, ms = 0 }) => {
@@ -134,7 +147,7 @@ describe("a nats-server that is killed and started anew", required, () => {
             return id;
           }),
         ];
-        return catga({ nats: server.url, id, handlers, logger: quiet });
+        return catga({ nats, id, handlers, logger: quiet });
       }
       function everybody(): Catga[] {
         return [sender, ...workers ?? []];

@@ -7,6 +7,7 @@
  *   … --rate 10000                           sends a second
  *   … --every 1300                           ms between two blows, in the mean
  *   … --plant lost                           with a bug for the checker to find: lost or twice
+ *   … --keep                                 keeps the log in any case
  *
  * The exit code is 1 when a promise was broken; the log is kept then.
  *
@@ -18,14 +19,14 @@ import type { Plant } from "./soak/node.ts";
 import { progressLine, reportText } from "./soak/report.ts";
 import { soak } from "./soak/soak.ts";
 
-const USAGE = "usage: deno task soak [--minutes N] [--seed S] [--rate N] [--every MS] [--plant lost|twice]";
+const USAGE = "usage: deno task soak [--minutes N] [--seed S] [--rate N] [--every MS] [--plant lost|twice] [--keep]";
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   // the processes of the cluster end with this one, and so does its folder
   process.once(signal, () => process.exit(130));
 }
 
-const { minutes, seed, rate, every, plant } = readArguments();
+const { minutes, seed, rate, every, plant, keep } = readArguments();
 console.log(`soak of ${minutes} minutes, seed ${seed}`);
 const report = await soak({
   seconds: minutes * 60,
@@ -35,6 +36,7 @@ const report = await soak({
   nodes: [5, 6],
   clients: 2,
   plant,
+  keep,
   onProgress: (progress) => console.log(progressLine(progress)),
 });
 console.log(reportText(report));
@@ -44,7 +46,7 @@ function readArguments() {
   const text = { type: "string" } as const;
   try {
     const { values } = parseArgs({
-      options: { minutes: text, seed: text, rate: text, every: text, plant: text },
+      options: { minutes: text, seed: text, rate: text, every: text, plant: text, keep: { type: "boolean" } },
     });
     if (values.plant !== undefined && !["lost", "twice"].includes(values.plant)) throw new Error(values.plant);
     return {
@@ -53,6 +55,7 @@ function readArguments() {
       rate: positive(values.rate ?? "10000"),
       every: positive(values.every ?? "1300"),
       plant: values.plant as Plant | undefined, // checked above
+      keep: values.keep ?? false,
     };
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);

@@ -26,6 +26,8 @@ export interface SoakOptions {
   readonly nodes: readonly [number, number];
   readonly clients: number;
   readonly plant?: Plant | undefined;
+  /** Whether the log is kept though nothing is wrong; `false`. */
+  readonly keep?: boolean;
   /** Hears of the course of things now and then. */
   onProgress?(progress: Progress): void;
 }
@@ -53,7 +55,7 @@ export interface SoakReport extends Omit<Findings, "violations"> {
   readonly violations: readonly string[];
   /** Lines of the log about the first of them. */
   readonly evidence: readonly string[];
-  /** Where the log is kept; only with violations. */
+  /** Where the log is kept; only with violations, or when asked to. */
   readonly log?: string;
 }
 
@@ -64,7 +66,7 @@ const PROGRESS = 5_000; // ms
 
 /** Runs one. Rejects when it cannot be run, not for what it finds. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
-  const { seconds, seed, rate, every, nodes: [nodes, most], clients, plant, onProgress } = options;
+  const { seconds, seed, rate, every, nodes: [nodes, most], clients, plant, keep, onProgress } = options;
   await using cluster = await SoakCluster.open({ services: SERVICES, heartbeat: HEARTBEAT, plant });
   const runtime = (i: number): Runtime => i % 2 === 0 ? "deno" : "bun";
   await Promise.all(
@@ -107,7 +109,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { violations: wrong, ...findings } = await check(cluster.folder, cluster);
   const violations = [...cluster.violations, ...grown, ...wrong.map(({ text }) => text)];
   const report = { ...findings, seed, deeds: cluster.done, longestDrain: cluster.longestDrain, memory, violations };
-  if (violations.length === 0) return { ...report, evidence: [] };
+  if (violations.length === 0) return { ...report, evidence: [], ...keep ? { log: await cluster.keepLog() } : {} };
   const lines = await evidence(cluster.folder, new Set(wrong.slice(0, SHOWN).map(({ n }) => n)));
   return { ...report, evidence: lines, log: await cluster.keepLog() };
 }

@@ -81,12 +81,12 @@ const handlers = [
   Record.handle(({ entry }) => ran("Record", entry)),
   Slow.handle(async ({ entry, ms }, { signal }) => {
     ran("Slow", entry);
-    await wait(ms, undefined, { signal });
+    await pause(ms, signal);
     return id;
   }),
   Read.handle(async ({ entry, ms = 0 }, { signal }) => {
     ran("Read", entry);
-    if (ms > 0) await wait(ms, undefined, { signal });
+    if (ms > 0) await pause(ms, signal);
     return id;
   }),
   Burn.handle(({ entry, ms }) => {
@@ -143,6 +143,13 @@ function ran(name: string, entry: string): string {
   const line = `${name} ${entry} ${id}\n`;
   writeSync(file, strikes && plant === "double-run" ? line + line : line);
   return id;
+}
+
+/** Resolves after `ms`, or when nobody waits any more. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return wait(ms, undefined, { signal }).catch((error) => {
+    if (!signal.aborted) throw error;
+  });
 }
 
 /** Bytes on the heap once everything is gone that nobody can reach. */

@@ -197,7 +197,7 @@ export function command<In = void, Out = void, Payload = In, Returned = Out>(
 }
 
 /**
- * Defines a query: a message that reads something. It may run more than once, when a node is lost.
+ * Defines a query: a message that reads something. It may run more than once, when a node is lost or silent.
  *
  * Types and errors as for {@link command}.
  *
@@ -225,7 +225,8 @@ export function query<In = void, Out = void, Payload = In, Returned = Out>(
 }
 
 /**
- * Defines an event: a message that tells of something. Each service that has handlers for it gets it at most once.
+ * Defines an event: a message that tells of something. Each service that has handlers for it gets it at most once, and so
+ * does each node that has handlers with `each: "node"`.
  *
  * Types and errors as for {@link command}.
  *

@@ -16,7 +16,10 @@ export interface NodeInfo {
   readonly lastSeen: number;
   /** What it was started with, and the `host` that it runs on, and its `address` as the NATS server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Handlers running and sends awaiting their answers (`inFlight`), when it was last seen; nothing is `queued` yet. */
+  /**
+   * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that waited for
+   * their turn (`queued`).
+   */
   readonly load: { readonly inFlight: number; readonly queued: number };
   /** The id of the NATS server, or memory network, that it is connected to; empty without either. */
   readonly server: string;
@@ -29,7 +32,7 @@ export interface NodeInfo {
 /** A change in the membership of a cluster. */
 export interface NodeEvent {
   /**
-   * `leave`: its record was deleted, or expired. `update`: it wrote its record again, as it does at every third of its
+   * `leave`: its record was deleted, or is gone and it does not answer. `update`: it wrote its record again, as it does at every third of its
    * `heartbeat`, or another process took its id.
    */
   readonly type: "join" | "update" | "leave";
@@ -48,9 +51,9 @@ export interface RouteRequest {
 }
 
 /**
- * Picks the node for a request: one of the candidates (live nodes that handle the contract, without suspects and those that
- * this send has failed on already while there are others, at least one), or `undefined` when none will do: the send then
- * ends with `NO_HANDLER`. Called for every attempt; must be quick. What it throws, the send rejects with.
+ * Picks the node for a request: one of the candidates (live nodes that handle the contract, at least one; without suspects,
+ * those whose breaker is open and those that this send has failed on already, while there are others), or `undefined` when
+ * none will do: the send then ends with `NO_HANDLER`, 500 ms later. Called for every attempt; must be quick. What it throws, the send rejects with.
  *
  * @example
  * ```ts

@@ -42,9 +42,12 @@ export type Observer = (observation: Observation) => void;
 export interface Logger {
   /** Each retry, and each frame that reached nobody. */
   debug(message: string, ...more: unknown[]): void;
-  /** Nodes that come, go, or stop answering; connections that were made again. */
+  /** Nodes that come, go, or stop answering; breakers that open and close; connections that were made again. */
   info(message: string, ...more: unknown[]): void;
-  /** A connection that was lost, and what arrived malformed (once a minute at most). */
+  /**
+   * A connection that was lost, what arrived malformed (once a minute at most), bounces that do not come back, and an event
+   * that was dropped because too many wait.
+   */
   warn(message: string, ...more: unknown[]): void;
   /** What a handler threw, and what failed in the background; the error is the second argument. */
   error(message: string, ...more: unknown[]): void;

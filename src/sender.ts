@@ -44,8 +44,8 @@ export interface Sender {
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
-   * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: an endless iterable is not
-   * read ahead.
+   * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
+   * ahead. Misuse rejects as a whole.
    *
    * @example
    * ```ts
@@ -63,8 +63,8 @@ export interface Sender {
     options?: SendAllOptions,
   ): Promise<Result<Out>[]>;
   /**
-   * Publishes an event: one node of each service that has handlers for it gets it, at most once. Ok when it was handed to the
-   * network, also when nobody listens. `id` and `headers` are the options that count.
+   * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
+   * `each: "node"`, at most once. Ok when it was handed to the network, also when nobody listens.
    *
    * @example
    * ```ts

@@ -50,7 +50,7 @@ export type Item =
 /** A frame that has been checked: every item has its shape. Items of unknown kinds have been left out. */
 export interface Frame {
   readonly seq: number;
-  /** By the sender's wall clock, in ms. */
+  /** By a clock of the sender's that does not jump, in ms: what is late is told by its differences. */
   readonly sentAt: number;
   readonly items: readonly Item[];
 }
@@ -64,6 +64,7 @@ export interface WireMeta extends Meta {
 /** A batch of events as it travels: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's batches. */
 export interface EventFrame {
   readonly sender: string;
+  /** By the sender's wall clock, in ms. */
   readonly sentAt: number;
   readonly meta: WireMeta & { readonly seq: number };
   readonly payloads: readonly unknown[];

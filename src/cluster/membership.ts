@@ -4,38 +4,20 @@
  * that is gone without having been deleted says nothing about its node, for the store may have been away: the node stays
  * as long as it answers pings.
  */
-import { type Clock, delay, type Timer } from "../clock.ts";
-import { CatgaError } from "../error.ts";
-import type { Bucket, Change } from "../kv_store.ts";
+import type { Change } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
-import type { Observer } from "../observer.ts";
-import type { ServerInfo } from "../transport.ts";
 import { nodeOf, PROTOCOL } from "./frame.ts";
 import type { MalformedCount } from "./malformed_count.ts";
-import { readRecord, writeRecord } from "./node_record.ts";
+import { readRecord } from "./node_record.ts";
+import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 
 /** What a membership is made of. */
-export interface MembershipOptions {
-  readonly bucket: Bucket;
-  readonly clock: Clock;
-  readonly observer: Observer;
+export interface MembershipOptions extends OwnRecordOptions {
   readonly malformed: MalformedCount;
-  /** How long a record lives, in ms. */
-  readonly heartbeat: number;
-  /** This node as it is now. */
-  self(): NodeInfo;
-  /** Whether frames may leave. */
-  connected(): boolean;
-  /** The server that this node is connected to. */
-  server(): ServerInfo;
-  /** Resolves with `false` when nobody is at that endpoint, `true` when it answers, `undefined` when neither shows. */
-  probe(endpoint: string): Promise<boolean | undefined>;
   /** A node came, changed, went, or became suspect or trusted again. */
   changed(): void;
   /** The record of a member is gone, and nobody deleted it: it has to show that it is alive. */
   lapsed(member: Member): void;
-  /** Another process has this node's id: this one has to stop. */
-  evicted(error: CatgaError): void;
 }
 
 /** A node and what is thought of it. */
@@ -56,23 +38,17 @@ export interface Member {
 /** The membership as this node sees it. */
 export class Membership {
   readonly #options: MembershipOptions;
+  readonly #own: OwnRecord;
   readonly #members: Map<string, MemberState> = new Map();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
   readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
   readonly #stop = new AbortController();
   #sorted: readonly MemberState[] = [];
-  #revision = 0;
-  #joined = false;
-  #leaving = false;
-  #refreshing: Promise<void> | undefined;
-  /** It is to be written once more when the write that is under way has ended. */
-  #stale = false;
-  #timer: Timer | undefined;
-  #retry: Timer | undefined;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+    this.#own = new OwnRecord(options);
   }
 
   /** All nodes, this one included once it has joined, sorted by id. */
@@ -95,7 +71,7 @@ export class Membership {
   /** Registers this node and reads the others, side by side. Rejects with `ID_TAKEN` when its id belongs to a live process. */
   async join(): Promise<void> {
     const { bucket } = this.#options;
-    const registered = this.#register();
+    const registered = this.#own.register();
     try {
       await Promise.all([
         bucket.watch("", (change) => this.#apply(change), { signal: this.#stop.signal }),
@@ -105,21 +81,14 @@ export class Membership {
       this.#stop.abort();
       throw error;
     }
-    this.#joined = true;
-    this.#put(this.#options.self(), this.#revision);
-    this.#beat();
+    this.#put(this.#options.self(), this.#own.revision);
+    this.#own.keep();
   }
 
   /** Takes this node's record away; nothing writes it again. */
   async leave(): Promise<void> {
-    this.#leaving = true;
-    this.#timer?.cancel();
-    this.#retry?.cancel();
-    await this.#refreshing;
     this.#stop.abort();
-    if (this.#joined && this.#options.connected()) {
-      await this.#options.bucket.delete(this.#options.self().id, { revision: this.#revision });
-    }
+    await this.#own.leave();
     this.#remove(this.#options.self().id);
     this.#watchers.clear();
   }
@@ -177,87 +146,7 @@ export class Membership {
 
   /** The connection is there again: the record may have expired, or the store may be another one. */
   resume(): void {
-    if (this.#joined) this.#refresh();
-  }
-
-  async #register(): Promise<void> {
-    const { bucket, self, heartbeat } = this.#options;
-    const info = self();
-    const ttl = { ttl: heartbeat };
-    const revision = await bucket.create(info.id, writeRecord(info), ttl);
-    if (revision !== undefined) {
-      this.#revision = revision;
-      return;
-    }
-    const entry = await bucket.get(info.id);
-    if (entry === undefined) return await this.#register(); // it has just gone
-    const other = readRecord(info.id, entry.value);
-    if (typeof other !== "string") {
-      if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
-        this.#revision = entry.revision;
-        return;
-      }
-      const alive = await this.#alive(other);
-      if (alive !== false) throw taken(other, alive);
-    }
-    const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
-    if (taking === undefined) return await this.#register(); // somebody was faster: look again
-    this.#revision = taking;
-  }
-
-  /** Whether the process that has this node's id lives; `undefined` when neither shows. */
-  async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
-    const { clock, probe, server } = this.#options;
-    const alive = await probe(endpoint);
-    const { id, clustered } = server();
-    if (alive !== false || !clustered || theirs === id) return alive;
-    // it may be on its way from one server to another, and would have to stop for nothing
-    await delay(clock, MOVE);
-    return await probe(endpoint);
-  }
-
-  #beat(): void {
-    const { clock, heartbeat } = this.#options;
-    if (this.#leaving) return;
-    this.#timer = clock.after(heartbeat / 3, () => {
-      this.#refresh();
-      this.#beat();
-    }, { background: true });
-  }
-
-  /** Writes the record again, one write at a time. */
-  #refresh(): void {
-    const { clock, connected, observer } = this.#options;
-    this.#stale = this.#refreshing !== undefined;
-    if (this.#stale || this.#leaving || !connected()) return;
-    this.#retry?.cancel();
-    this.#refreshing = this.#write().catch((error) => {
-      observer({ type: "fault", during: "refreshing this node's record", error });
-      // the store may be back long before the next beat, and the record gone
-      if (!this.#leaving) this.#retry = clock.after(RETRY, () => this.#refresh(), { background: true });
-    }).finally(() => {
-      this.#refreshing = undefined;
-      if (this.#stale) this.#refresh();
-    });
-  }
-
-  async #write(): Promise<void> {
-    const { bucket, self, heartbeat, evicted } = this.#options;
-    const ttl = { ttl: heartbeat };
-    const record = () => writeRecord(self());
-    const { id, endpoint } = self();
-    let revision = await bucket.update(id, record(), this.#revision, ttl);
-    while (revision === undefined && !this.#leaving) {
-      const entry = await bucket.get(id);
-      if (entry === undefined) {
-        revision = await bucket.create(id, record(), ttl);
-        continue;
-      }
-      const other = readRecord(id, entry.value);
-      if (typeof other !== "string" && other.endpoint !== endpoint) return evicted(taken(other, true));
-      revision = await bucket.update(id, record(), entry.revision, ttl);
-    }
-    if (revision !== undefined) this.#revision = revision;
+    this.#own.refresh();
   }
 
   #apply(change: Change): void {
@@ -265,7 +154,7 @@ export class Membership {
     const own = key === this.#options.self().id;
     if (change.type !== "put") {
       if (own) { // evicted by mistake, or the store was away
-        if (this.#joined && (change.type === "vanish" || change.revision > this.#revision)) this.#refresh();
+        if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.refresh();
       } else if (change.type === "delete") this.#remove(key);
       else this.#lapse(key);
       return;
@@ -273,11 +162,11 @@ export class Membership {
     const info = readRecord(key, change.value);
     if (typeof info === "string") {
       this.#options.malformed.add(`${this.#options.bucket.name}/${key}`, info);
-      if (own && this.#joined) this.#refresh();
+      if (own) this.#own.refresh();
       return;
     }
     if (own && (info.endpoint !== this.#options.self().endpoint || info.protocol !== PROTOCOL)) {
-      if (this.#joined) this.#refresh(); // which finds out who it is
+      this.#own.refresh(); // which finds out who it is
       return;
     }
     if (info.protocol === PROTOCOL) this.#put(info, change.revision);
@@ -332,17 +221,4 @@ class MemberState implements Member {
   }
 }
 
-const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured, FACTS 11)
-const RETRY = 1_000; // ms after a record that could not be written
 const MAX_SILENT = 256;
-
-function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {
-  const where = metadata.host === undefined ? "" : ` on host ${metadata.host}`;
-  const state = alive ? "which is alive" : "which does not answer, and may be frozen: its record expires by itself";
-  return new CatgaError(
-    "ID_TAKEN",
-    `the node id ${id} belongs to another process of this namespace (${endpoint}, service ${service}${where}), ${state}; ` +
-      `give every process an id of its own, or leave the id out`,
-    { details: { id, endpoint, service, metadata: { ...metadata } } },
-  );
-}

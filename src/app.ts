@@ -13,6 +13,7 @@ import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
 import type { BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
+import { told } from "./turns.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
@@ -156,7 +157,7 @@ export class App implements ContextHost {
       if (dispatch !== undefined) {
         const ctx = new MessageContext(this, dispatch.contract, this.#outgoing.timeoutOf(dispatch.contract), undefined);
         const result = dispatch.runs[0](payload, ctx);
-        return result instanceof Promise ? ctx.outcome(result) : Promise.resolve(result);
+        return result instanceof Promise ? ctx.outcome(result, told) : Promise.resolve(told(result));
       }
     }
     checkContract("send", contract, "command", "query");
@@ -203,7 +204,7 @@ export class App implements ContextHost {
     const publish = (ready: RemoteRequest): Result<void> => {
       if (this.#remote !== undefined) return this.#remote.publish(ready);
       const envelope = this.runner.envelope(ready.meta);
-      this.runner.deliver(contract.name, payload, () => envelope);
+      this.runner.publish(contract.name, payload, envelope);
       return { ok: true, value: undefined };
     };
     return this.#outgoing.checked<Result<void>>(request, publish, (refused) => refused);
@@ -222,7 +223,7 @@ export class App implements ContextHost {
     return this.#outgoing.checked<BroadcastResult<unknown>[]>(request, (ready) => {
       if (this.#remote !== undefined) return this.#remote.broadcast(ready);
       if (this.#mediator.find(contract.name) === undefined || (ready.node ?? this.node) !== this.node) return [];
-      return this.runner.local(ready, 1).then((result) => [{ node: this.node, result }]);
+      return this.runner.local(ready, 1).then((outcome) => [{ node: this.node, result: told(outcome) }]);
     }, everyone);
   }
 
@@ -303,7 +304,7 @@ export class App implements ContextHost {
     if (request.node !== undefined && request.node !== this.node) {
       return Promise.resolve(noHandler(request.contract, request.node));
     }
-    return this.runner.local(request, 1);
+    return this.runner.local(request, 1).then(told);
   }
 
   // deno-lint-ignore require-yield

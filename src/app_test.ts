@@ -9,6 +9,7 @@ import type { Schema } from "./schema.ts";
 import { errorOf } from "./testing/error_of.ts";
 import { localApp } from "./testing/local_app.ts";
 import { counting, refusing } from "./testing/schemas.ts";
+import { told as toldOf } from "./turns.ts";
 
 const Double = query<number, number>("Double");
 
@@ -316,7 +317,7 @@ describe("receive", () => {
     const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
     const codes = await Promise.all(["In", "Out"].map(async (name) => {
       const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
-      return errorOf(result).code;
+      return errorOf(toldOf(result)).code;
     }));
     assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
   });

@@ -3,9 +3,11 @@ import type { Clock } from "./clock.ts";
 import type { AnyContract, Contract, Kind } from "./contract.ts";
 import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "./error.ts";
+import type { Ticket } from "./gate.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
 import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
+import type { Outcome } from "./turns.ts";
 
 /**
  * What a handler is told about its message. What it sends with it carries on the deadline, the correlation and the trace
@@ -86,6 +88,14 @@ export interface ContextHost {
   ): Promise<BroadcastResult<unknown>[]>;
 }
 
+/** Hears when a message steps aside to wait for its handler's turn. */
+export interface TurnWatcher {
+  /** It begins to wait. */
+  waits(): void;
+  /** Its turn has come. Not called when it is dropped instead. */
+  goes(): void;
+}
+
 /** No headers. */
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
@@ -97,16 +107,18 @@ export class MessageContext extends Deadlined implements Context {
   readonly contract: AnyContract;
   /** The key whose messages run one at a time, when the contract is ordered. */
   key: string | undefined = undefined;
-  /** Its handler has not begun: it waits for its turn. */
-  waiting = false;
+  /** Whoever has it run is told when it waits. */
+  watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
   #envelope: Envelope | undefined;
   #timeout: number;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
+  /** Where it waits for its turn. */
+  #place: Ticket | undefined = undefined;
   /** What a sender in this process waits for. */
-  #settle: ((result: Result<unknown>) => void) | undefined = undefined;
+  #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
   /** `timeout` counts from now, in ms; `envelope` is what came with the message, when something did. */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
@@ -209,26 +221,48 @@ export class MessageContext extends Deadlined implements Context {
     return this.dueAt(now) - now;
   }
 
+  /** Whether its handler has not begun: it waits for its turn, or had none. */
+  get waiting(): boolean {
+    return this.#place !== undefined;
+  }
+
+  /** It waits for its turn from now on, and gives it up when it is aborted. */
+  wait(place: Ticket): void {
+    const waited = this.waiting;
+    this.#place = place;
+    if (!waited) this.watcher?.waits();
+  }
+
+  /** Its turn has come. */
+  go(): void {
+    this.#place = undefined;
+    this.watcher?.goes();
+  }
+
   /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
-  run(handler: Promise<Result<unknown>>, ended: (result: Result<unknown>) => void): void {
+  run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
     const host = this.#host;
     this.remaining(host.clock.monotonic());
     if (this.#aborted === undefined) host.wheel.add(this);
     host.pending++;
-    handler.then((result) => {
+    handler.then((outcome) => {
       host.wheel.delete(this);
       this.#children = undefined;
-      ended(result);
+      ended(outcome);
       if (--host.pending === 0) host.idle();
     });
   }
 
-  /** The result for a sender in this process: the handler's, or a failure at the deadline, or when the sender gives up. */
-  outcome(handler: Promise<Result<unknown>>): Promise<Result<unknown>> {
+  /**
+   * What comes of it for a sender in this process, as `told` has it: the handler's result, or a failure at the deadline, or
+   * when the sender gives up.
+   */
+  outcome<T>(handler: Promise<Outcome>, told: (outcome: Outcome) => T): Promise<T> {
     return new Promise((resolve) => {
-      this.#settle = resolve;
-      if (this.#aborted !== undefined) resolve(this.#abandoned(this.#aborted));
-      this.run(handler, resolve);
+      const settle = (outcome: Outcome) => resolve(told(outcome));
+      this.#settle = settle;
+      if (this.#aborted !== undefined) settle(this.#abandoned(this.#aborted));
+      this.run(handler, settle);
     });
   }
 
@@ -256,6 +290,7 @@ export class MessageContext extends Deadlined implements Context {
     this.#children = undefined;
     if (children !== undefined) { for (const child of children) child.abort(reason); }
     this.#settle?.(this.#abandoned(reason));
+    this.#place?.abort(reason);
   }
 
   #abandoned(reason: CatgaError): Failure {

@@ -3,17 +3,40 @@
  * not start before its deadline is turned away at once: it would be run for nobody, and hold up those behind it.
  */
 import type { Clock } from "./clock.ts";
+import { Deadlined } from "./deadline_wheel.ts";
+import type { CatgaError } from "./error.ts";
+import type { Slice } from "./slice.ts";
 
-/** Somebody who wants to run. */
-export interface Ticket {
-  /** The deadline, by the monotonic clock; may be `Infinity`. */
-  readonly due: number;
-  /** It does not want any more: its turn is passed over. */
-  readonly gone: boolean;
+/** Why one that waited has no turn: its time is over or it was given up, or the app stops. */
+export type Dropped = "LATE" | "DRAINING";
+
+/** Somebody who wants to run. It can be given up while it waits, and then has no turn. */
+export abstract class Ticket extends Deadlined {
+  /** @internal The gate that it waits at. */
+  gate: Gate | undefined = undefined;
+  /** @internal The one behind it. */
+  gateNext: Ticket | undefined = undefined;
+  /** @internal The one before it. */
+  gatePrevious: Ticket | undefined = undefined;
+
   /** Its turn. {@link Gate.leave} is to be called at its end. Must not throw. */
-  start(): void;
-  /** It will not have a turn: it has gone, or its deadline has passed. Must not throw. */
-  drop(): void;
+  abstract start(): void;
+
+  /** It has waited, and will not have a turn. Must not throw. */
+  abstract drop(why: Dropped): void;
+
+  /** It gives its turn up; nothing happens when it does not wait. */
+  quit(why: Dropped): void {
+    if (this.gate?.forget(this)) this.drop(why);
+  }
+
+  override expire(): void {
+    this.quit("LATE");
+  }
+
+  override abort({ code }: CatgaError): void {
+    this.quit(code === "CLOSED" ? "DRAINING" : "LATE");
+  }
 }
 
 /** Options of a {@link Gate}. */
@@ -22,6 +45,8 @@ export interface GateOptions {
   readonly limit: number;
   /** How many may wait; 65,536. */
   readonly queue?: number;
+  /** Gives no more turns than there is time for; all at once. */
+  readonly slice?: Slice;
 }
 
 /** A gate. */
@@ -29,12 +54,15 @@ export class Gate {
   readonly #clock: Clock;
   readonly #limit: number;
   readonly #room: number;
+  readonly #slice: Slice | undefined;
   #running = 0;
-  #queue: (Ticket | undefined)[] = [];
-  #head = 0;
-  #paused = false;
+  #waiting = 0;
+  #first: Ticket | undefined;
+  #last: Ticket | undefined;
   /** Turns are being given: one that ends within its turn does not begin another round. */
   #giving = false;
+  /** It goes on in the next turn of the event loop. */
+  #resumes = false;
   /** Those that left, in tenths of a second: a ring of ten, and the tenth that is being counted. */
   readonly #left: number[] = new Array(TENTHS).fill(0);
   #tenth = 0;
@@ -43,10 +71,11 @@ export class Gate {
   /** Since when somebody has been waiting; -1 while nobody is. */
   #busySince = -1;
 
-  constructor(clock: Clock, { limit, queue = 65_536 }: GateOptions) {
+  constructor(clock: Clock, { limit, queue = 65_536, slice }: GateOptions) {
     this.#clock = clock;
     this.#limit = limit;
     this.#room = queue;
+    this.#slice = slice;
   }
 
   /** How many run. */
@@ -56,15 +85,15 @@ export class Gate {
 
   /** How many wait. */
   get waiting(): number {
-    return this.#queue.length - this.#head;
+    return this.#waiting;
   }
 
   /** Whether one that came now would start at once. */
   get open(): boolean {
-    return this.#running < this.#limit && this.#head === this.#queue.length && !this.#paused;
+    return this.#running < this.#limit && this.#waiting === 0 && this.#slice?.over !== true;
   }
 
-  /** One starts that found the gate {@link Gate.open}. */
+  /** One starts that found the gate {@link Gate.open}, or that comes back from where it had stepped aside. */
   pass(): void {
     this.#running++;
   }
@@ -77,39 +106,59 @@ export class Gate {
       return true;
     }
     const now = this.#clock.monotonic();
-    if (this.waiting >= this.#room || now + this.#wait(now) > ticket.due) return false;
+    if (this.#waiting >= this.#room || now + this.#wait(now) > ticket.due) return false;
     if (this.#busySince < 0) this.#busySince = now;
-    this.#queue.push(ticket);
+    this.#append(ticket);
+    if (this.#slice?.over) this.#resume(this.#slice);
     return true;
+  }
+
+  /** Takes one that waits out of the queue; `false` when it does not wait here. */
+  forget(ticket: Ticket): boolean {
+    if (ticket.gate !== this) return false;
+    const { gateNext: next, gatePrevious: previous } = ticket;
+    if (next === undefined) this.#last = previous;
+    else next.gatePrevious = previous;
+    if (previous === undefined) this.#first = next;
+    else previous.gateNext = next;
+    ticket.gate = ticket.gateNext = ticket.gatePrevious = undefined;
+    if (--this.#waiting === 0) this.#busySince = -1;
+    return true;
+  }
+
+  /** Those that wait, as they are now. */
+  queue(): Ticket[] {
+    const all: Ticket[] = [];
+    for (let ticket = this.#first; ticket !== undefined; ticket = ticket.gateNext) all.push(ticket);
+    return all;
   }
 
   /** One has ended, `now` by the monotonic clock. */
   leave(now: number = this.#clock.monotonic()): void {
-    this.#running--;
     this.#advance(now);
     this.#left[this.#tenth % TENTHS]++;
     this.#leftAt = now;
-    this.#give();
+    this.stepAside();
   }
 
-  /** Gives no turns until {@link Gate.resume}. */
-  pause(): void {
-    this.#paused = true;
-  }
-
-  /** Gives turns again. */
-  resume(): void {
-    this.#paused = false;
+  /** One that runs has to wait for something else, or does not run after all: its place is free, and nobody has ended. */
+  stepAside(): void {
+    this.#running--;
     this.#give();
   }
 
   #give(): void {
     if (this.#giving) return;
     this.#giving = true;
-    while (this.#running < this.#limit && this.#head < this.#queue.length && !this.#paused) {
-      const ticket = this.#next();
-      if (ticket.gone || ticket.due <= this.#clock.monotonic()) {
-        ticket.drop();
+    while (this.#running < this.#limit && this.#first !== undefined) {
+      if (this.#slice?.over) {
+        this.#resume(this.#slice);
+        break;
+      }
+      const ticket = this.#first;
+      this.forget(ticket);
+      if (ticket.due <= this.#clock.monotonic()) {
+        ticket.drop("LATE");
       } else {
         this.#running++;
         ticket.start();
@@ -118,35 +167,40 @@ export class Gate {
     this.#giving = false;
   }
 
-  #next(): Ticket {
-    const ticket = this.#queue[this.#head]!;
-    this.#queue[this.#head++] = undefined;
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-      this.#busySince = -1;
-    } else if (this.#head >= COMPACT && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
-    return ticket;
+  #resume(slice: Slice): void {
+    if (this.#resumes) return;
+    this.#resumes = true;
+    slice.then(() => {
+      this.#resumes = false;
+      this.#give();
+    });
+  }
+
+  #append(ticket: Ticket): void {
+    ticket.gate = this;
+    ticket.gatePrevious = this.#last;
+    if (this.#last === undefined) this.#first = ticket;
+    else this.#last.gateNext = ticket;
+    this.#last = ticket;
+    this.#waiting++;
   }
 
   /** How long one that came now would wait, in ms, by the pace of the last second; 0 while there is no pace to go by. */
   #wait(now: number): number {
-    if (this.#busySince < 0) return 0;
-    const busy = Math.min(1_000, now - this.#busySince);
-    if (busy < LEARN) return 0;
+    if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
     const left = this.#left.reduce((sum, count) => sum + count, 0);
-    if (left > 0) return (this.waiting + 1) * busy / left;
+    // the oldest tenth is counted whole, the newest as far as it has gone
+    const counted = now - 100 * (this.#tenth - TENTHS + 1);
+    if (left > 0) return (this.#waiting + 1) * Math.min(counted, now - this.#busySince) / left;
     // nobody has left for a while: at best all who run leave as late as this again
-    return (this.waiting + 1) * (now - Math.max(this.#busySince, this.#leftAt)) / this.#limit;
+    return (this.#waiting + 1) * (now - Math.max(this.#busySince, this.#leftAt)) / this.#limit;
   }
 
   /** Empties the tenths that have begun since the last count. */
   #advance(now: number): void {
     const tenth = Math.floor(now / 100);
+    if (tenth <= this.#tenth) return; // the time that a slice gives may be a little old
     for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#left[i % TENTHS] = 0;
     this.#tenth = tenth;
   }
@@ -154,4 +208,3 @@ export class Gate {
 
 const TENTHS = 10;
 const LEARN = 100; // ms of waiting before there is a pace
-const COMPACT = 1_024;

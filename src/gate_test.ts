@@ -1,18 +1,27 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Gate, type Ticket } from "./gate.ts";
+import { Gate, Ticket } from "./gate.ts";
 import { VirtualClock } from "./memory/virtual_clock.ts";
+import { Slice } from "./slice.ts";
 
-class Guest implements Ticket {
-  gone = false;
-  state: "waiting" | "running" | "dropped" = "waiting";
-  constructor(readonly name: number, readonly due: number, readonly log: number[] = []) {}
-  start(): void {
+class Guest extends Ticket {
+  state: "waiting" | "running" | "LATE" | "DRAINING" = "waiting";
+  readonly name: number;
+  readonly log: number[];
+
+  constructor(name: number, due: number, log: number[] = []) {
+    super(due);
+    this.name = name;
+    this.log = log;
+  }
+
+  override start(): void {
     this.state = "running";
     this.log.push(this.name);
   }
-  drop(): void {
-    this.state = "dropped";
+
+  override drop(why: "LATE" | "DRAINING"): void {
+    this.state = why;
   }
 }
 
@@ -37,10 +46,11 @@ describe("Gate", () => {
     const now = clock.monotonic();
     const [first, gone, late, last] = [10_000, 10_000, 50, 10_000].map((time, i) => new Guest(i, now + time));
     for (const guest of [first, gone, late, last]) gate.enter(guest);
-    gone.gone = true;
+    gone.quit("DRAINING");
+    assertEquals([gone.state, gate.waiting], ["DRAINING", 2]);
     await clock.advance(60);
     gate.leave();
-    assertEquals([gone.state, late.state, last.state], ["dropped", "dropped", "running"]);
+    assertEquals([gone.state, late.state, last.state], ["DRAINING", "LATE", "running"]);
   });
 
   it("takes ten thousand at once while it knows no pace", () => {
@@ -81,14 +91,20 @@ describe("Gate", () => {
     assertEquals([0, 1, 2, 3].map((i) => gate.enter(new Guest(i, due))), [true, true, true, false]);
   });
 
-  it("gives no turns while it is paused", () => {
+  it("gives no turns while the slice is over, and goes on in the next turn of the event loop", async () => {
     const clock = new VirtualClock();
-    const gate = new Gate(clock, { limit: 2 });
-    gate.pause();
+    const slow = Object.assign(new VirtualClock(), { passed: 0 });
+    slow.monotonic = () => slow.passed;
+    const slice = new Slice(slow);
+    const gate = new Gate(clock, { limit: 2, slice });
+    slice.spent();
+    slow.passed = 6;
+    slice.spent();
+    assertEquals([slice.over, gate.open], [true, false]);
     const guests = [0, 1, 2].map((i) => new Guest(i, clock.monotonic() + 1_000));
     for (const guest of guests) gate.enter(guest);
     assertEquals([gate.running, gate.waiting], [0, 3]);
-    gate.resume();
+    await slow.advance(0);
     assertEquals(guests.map(({ state }) => state), ["running", "running", "waiting"]);
   });
 
@@ -96,19 +112,46 @@ describe("Gate", () => {
     const clock = new VirtualClock();
     const gate = new Gate(clock, { limit: 1, queue: 200_000 });
     let ran = 0;
-    gate.pause();
-    for (let i = 0; i < 100_000; i++) {
-      gate.enter({
-        due: Infinity,
-        gone: false,
-        start() {
-          ran++;
-          gate.leave();
-        },
-        drop() {},
-      });
+    class Quick extends Guest {
+      override start(): void {
+        ran++;
+        gate.leave();
+      }
     }
-    gate.resume();
+    gate.pass();
+    for (let i = 0; i < 100_000; i++) gate.enter(new Quick(i, Infinity));
+    gate.leave();
     assertEquals([ran, gate.running, gate.waiting], [100_000, 0, 0]);
+  });
+
+  it("one that was given up leaves no trace: whoever waits behind it, or alone, has its turn", () => {
+    const gate = new Gate(new VirtualClock(), { limit: 1, queue: 3 });
+    gate.pass();
+    const guests = [0, 1, 2].map((i) => new Guest(i, Infinity));
+    for (const guest of guests) assert(gate.enter(guest));
+    assertEquals(gate.enter(new Guest(3, Infinity)), false);
+    guests[2].quit("LATE");
+    guests[0].quit("LATE");
+    guests[0].quit("LATE");
+    const more = [4, 5].map((i) => new Guest(i, Infinity));
+    for (const guest of more) assert(gate.enter(guest)); // there is room again
+    assertEquals(gate.queue(), [guests[1], ...more]);
+    guests[1].quit("LATE");
+    gate.leave();
+    assertEquals([more.map(({ state }) => state), gate.running], [["running", "waiting"], 1]);
+    gate.leave();
+    gate.leave();
+    assertEquals([gate.running, gate.waiting], [0, 0]);
+  });
+
+  it("one that steps aside makes room, and is not counted among those that have ended", async () => {
+    const clock = new VirtualClock();
+    const gate = new Gate(clock, { limit: 1 });
+    for (let i = 0; i < 60; i++) gate.enter(new Guest(i, Infinity));
+    await clock.advance(1_000);
+    for (let i = 0; i < 50; i++) gate.stepAside();
+    // nobody has ended for a second, so 11 before it take 11 s at best
+    assertEquals(gate.enter(new Guest(60, clock.monotonic() + 9_000)), false);
+    assertEquals(gate.enter(new Guest(61, clock.monotonic() + 12_000)), true);
   });
 });

@@ -8,10 +8,11 @@ import type { Observer } from "./observer.ts";
 import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
 import { isThenable, type MaybePromise, validate } from "./schema.ts";
-import { Turns } from "./turns.ts";
+import { Slice } from "./slice.ts";
+import { type Outcome, Turns } from "./turns.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
-export type HandlerRun = Run<MessageContext>;
+export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
 
 /** All handlers of one contract: a single one for a command or a query, any number for an event. */
 export interface Dispatch {
@@ -24,6 +25,8 @@ export interface Dispatch {
 
 /** The handlers of a node by contract name. */
 export class Mediator {
+  /** What of a turn of the event loop these handlers may have. */
+  readonly slice: Slice;
   readonly #dispatches: Map<string, Dispatch> = new Map();
 
   constructor(
@@ -32,10 +35,11 @@ export class Mediator {
     observer: Observer,
     clock: Clock,
   ) {
+    const slice = this.slice = new Slice(clock);
     for (const { handler } of registrations) {
       const { contract } = handler;
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
-      const run = compile(handler, behaviors, observer, clock);
+      const run = compile(handler, behaviors, observer, { clock, slice });
       const own = handler["~handler"].each === "node";
       this.#dispatches.set(contract.name, {
         contract,
@@ -81,12 +85,18 @@ function compile(
   { contract, "~handler": { fn, behaviors, concurrency } }: Handler,
   around: readonly Behavior[],
   observer: Observer,
-  clock: Clock,
+  { clock, slice }: { clock: Clock; slice: Slice },
 ): HandlerRun {
   const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
   const settled = (returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> =>
-    returned.then(toResult, (error) => caught(error, ctx));
-  const run: HandlerRun = (payload, ctx) => {
+    returned.then((value) => {
+      try {
+        return toResult(value);
+      } catch (error) { // a getter of what it gave
+        return caught(error, ctx);
+      }
+    }, (error) => caught(error, ctx));
+  const run: Run<MessageContext> = (payload, ctx) => {
     try {
       const returned = fn(payload, ctx);
       if (returned instanceof Promise) return settled(returned, ctx);
@@ -99,7 +109,7 @@ function compile(
   const folded = fold(contract, [...around, ...behaviors], run, caught);
   const { ordered = false } = contract.options;
   if (concurrency === undefined && !ordered) return folded;
-  const turns = new Turns(clock, { concurrency, ordered });
+  const turns = new Turns(clock, slice, { concurrency, ordered });
   return (payload, ctx) => turns.take(ctx, () => folded(payload, ctx));
 }
 

@@ -3,18 +3,20 @@
  * of its own, with the deadline and the cancellation of its message.
  */
 import { type ContextHost, type Envelope, MessageContext, NO_HEADERS } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
 import { type Dispatch, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
 import type { Observer } from "./observer.ts";
 import { CatgaError } from "./error.ts";
 import { cancelled, keyOf, noHandler } from "./outgoing.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
-import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
+import type { Slice } from "./slice.ts";
+import { type Outcome, Refusal, told } from "./turns.ts";
 
-/** A request from the wire that was taken. */
+/** A message from the wire that was taken. */
 export interface Receipt {
   readonly ctx: MessageContext;
-  readonly result: MaybePromise<Result<unknown>>;
+  readonly result: MaybePromise<Outcome>;
 }
 
 /** What a {@link Runner} is made of. */
@@ -40,11 +42,16 @@ export class Runner {
     this.#timeout = timeout;
   }
 
+  /** What of a turn of the event loop its handlers may have. */
+  get slice(): Slice {
+    return this.#mediator.slice;
+  }
+
   /**
    * Runs a request in this process for a sender in this process: with deadline and cancellation, the answer parsed. Also
-   * the way in which the router reaches this node's own handlers. A {@link Refusal} when it had no turn.
+   * the way in which the router reaches this node's own handlers.
    */
-  local(request: RemoteRequest, attempt: number): Promise<Result<unknown>> {
+  local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
     if (dispatch === undefined) return Promise.resolve(noHandler(request.contract, request.node));
     const { signal, parent } = request;
@@ -59,10 +66,11 @@ export class Runner {
     parent?.adopt(ctx);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
-    return ctx.outcome(Promise.resolve(runAll(dispatch, request.parsed, ctx))).then((result) => {
+    const handled = Promise.resolve(runAll(dispatch, request.parsed, ctx));
+    return ctx.outcome(handled, (outcome) => outcome).then((outcome) => {
       signal?.removeEventListener("abort", abort);
       parent?.release(ctx);
-      return result.ok ? parseAnswer(request.contract, result) : result;
+      return outcome instanceof Refusal ? outcome : parseAnswer(request.contract, outcome);
     });
   }
 
@@ -82,35 +90,44 @@ export class Runner {
     return { ctx, result };
   }
 
-  /**
-   * Runs an event's handlers, in a later turn: those of which each service has one run, those of every node, or both.
-   * `envelope` makes one for each of them. Resolves when they have ended.
-   */
-  deliver(
-    name: string,
-    payload: unknown,
-    envelope: () => Envelope,
-    each?: "service" | "node",
-  ): Promise<unknown> {
+  /** Runs every handler of an event from this process, in a later turn. */
+  publish(name: string, payload: unknown, envelope: Envelope): void {
     const dispatch = this.#mediator.find(name);
-    if (dispatch === undefined || dispatch.contract.kind !== "event") return Promise.resolve();
-    const all: Promise<unknown>[] = [];
+    if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { contract, runs, nodeRuns } = dispatch;
-    for (const run of each === undefined ? [...runs, ...nodeRuns] : each === "node" ? nodeRuns : runs) {
-      const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope());
-      const handled = new Promise<void>((resolve) => this.#host.clock.soon(resolve)).then(async () => {
-        if (ctx.aborted !== undefined) return { ok: false, error: ctx.aborted } as const;
-        const parsed = await parsePayload(contract, payload);
-        return parsed.ok ? await run(parsed.value, ctx) : parsed;
-      });
-      all.push(handled);
-      ctx.run(handled, (result) => {
-        if (!result.ok && result.error.code !== "HANDLER_FAILED") { // that one was seen where it was thrown
-          this.#observer({ type: "fault", during: `event ${name} (${ctx.id})`, error: result.error });
-        }
-      });
+    for (const run of [...runs, ...nodeRuns]) {
+      const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
+      const handled = new Promise<void>((resolve) => this.#host.clock.soon(resolve)).then(() =>
+        ctx.aborted === undefined
+          ? withParsed(contract, payload, ctx, (parsed) => run(parsed, ctx))
+          : new Refusal("DRAINING", ctx)
+      );
+      ctx.run(handled, (outcome) => this.#ended(ctx, outcome));
     }
-    return Promise.all(all);
+  }
+
+  /**
+   * The handlers of an event from the wire: those of which each service has one run, or those of every node. Each is called
+   * when its turn has come; `envelope` makes one for it. They never throw, and their results never reject.
+   */
+  deliver(name: string, payload: unknown, envelope: () => Envelope, each: "service" | "node"): (() => Receipt)[] {
+    const dispatch = this.#mediator.find(name);
+    if (dispatch === undefined || dispatch.contract.kind !== "event") return [];
+    const { contract, runs, nodeRuns } = dispatch;
+    return (each === "node" ? nodeRuns : runs).map((run) => () => {
+      const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope());
+      const result = withParsed(contract, payload, ctx, (parsed) => run(parsed, ctx));
+      if (!(result instanceof Promise)) this.#ended(ctx, result);
+      else result.then((outcome) => this.#ended(ctx, outcome));
+      return { ctx, result };
+    });
+  }
+
+  /** Nobody waits for what comes of an event. */
+  #ended(ctx: MessageContext, outcome: Outcome): void {
+    const failure = told(outcome);
+    if (failure.ok || failure.error.code === "HANDLER_FAILED") return; // that one was seen where it was thrown
+    this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }
 
   /** What a message that did not come over the wire is called, and carries. */
@@ -130,24 +147,52 @@ export class Runner {
 }
 
 /** Every handler of a contract; for a command or a query there is one. An event's result is its first failure. */
-function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
+function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract, runs, nodeRuns } = dispatch;
   if (contract.kind !== "event") return runs[0](parsed, ctx);
-  return Promise.all([...runs, ...nodeRuns].map((run) => run(parsed, ctx))).then((results) =>
-    results.find(({ ok }) => !ok) ?? { ok: true, value: undefined }
+  return Promise.all([...runs, ...nodeRuns].map((run) => run(parsed, ctx))).then((outcomes) =>
+    // when some ran it was not refused, whatever became of the others
+    outcomes.every((outcome) => outcome instanceof Refusal)
+      ? outcomes[0]
+      : outcomes.map(told).find(({ ok }) => !ok) ?? { ok: true, value: undefined }
   );
 }
 
-async function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): Promise<Result<unknown>> {
-  const parsed = await parsePayload(dispatch.contract, payload);
-  if (!parsed.ok) return parsed;
-  try {
-    if (dispatch.contract.options.ordered) ctx.key = ctx.envelope.key ?? keyOf(dispatch.contract, payload);
-  } catch (cause) {
-    const message = `the key of ${dispatch.contract.name} cannot be made of this payload`;
-    return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
-  }
-  const result = await runAll(dispatch, parsed.value, ctx);
-  const checked = await parseAnswer(dispatch.contract, result);
-  return checked.ok ? result : checked;
+/** Not async, and at once where the schemas are: what computes for long is to do so in its own turn. */
+function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
+  const { contract } = dispatch;
+  return withParsed(contract, payload, ctx, (parsed) => {
+    try {
+      if (contract.options.ordered) ctx.key = ctx.envelope.key ?? keyOf(contract, payload);
+    } catch (cause) {
+      const message = `the key of ${contract.name} cannot be made of this payload`;
+      return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
+    }
+    const outcome = runAll(dispatch, parsed, ctx);
+    return outcome instanceof Promise
+      ? outcome.then((ended) => checkAnswer(contract, ended))
+      : checkAnswer(contract, outcome);
+  });
+}
+
+function withParsed(
+  contract: AnyContract,
+  payload: unknown,
+  ctx: MessageContext,
+  run: (parsed: unknown) => MaybePromise<Outcome>,
+): MaybePromise<Outcome> {
+  const parsed = parsePayload(contract, payload);
+  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
+  return parsed.then((checked) => {
+    if (!checked.ok) return checked;
+    return ctx.aborted === undefined ? run(checked.value) : new Refusal("LATE", ctx);
+  });
+}
+
+/** What a handler gave, as it gave it, when the contract's schema takes it. */
+function checkAnswer(contract: AnyContract, outcome: Outcome): MaybePromise<Outcome> {
+  if (outcome instanceof Refusal) return outcome;
+  const checked = parseAnswer(contract, outcome);
+  if (!(checked instanceof Promise)) return checked.ok ? outcome : checked;
+  return checked.then((parsed) => parsed.ok ? outcome : parsed);
 }

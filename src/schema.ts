@@ -60,18 +60,14 @@ export function validate(
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
   contract: string,
 ): MaybePromise<Result<unknown>> {
-  let checked: MaybePromise<SchemaResult<unknown>>;
+  const threw = (error: unknown) => refused(code, contract, [{ message: "the schema threw" }], error);
   try {
-    checked = schema["~standard"].validate(value);
+    const checked = schema["~standard"].validate(value);
+    if (!isThenable(checked)) return toResult(checked, code, contract);
+    return Promise.resolve(checked).then((result) => toResult(result, code, contract)).catch(threw);
   } catch (error) {
-    return refused(code, contract, [{ message: "the schema threw" }], error);
+    return threw(error);
   }
-  return isThenable(checked)
-    ? Promise.resolve(checked).then(
-      (result) => toResult(result, code, contract),
-      (error) => refused(code, contract, [{ message: "the schema threw" }], error),
-    )
-    : toResult(checked, code, contract);
 }
 
 /** Whether a value is a promise, of whatever making: what libraries give as one is not always a `Promise`. */

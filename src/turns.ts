@@ -2,67 +2,103 @@
 import type { Clock } from "./clock.ts";
 import type { MessageContext } from "./context.ts";
 import { CatgaError } from "./error.ts";
-import { Gate } from "./gate.ts";
+import { type Dropped, Gate, Ticket } from "./gate.ts";
 import type { Failure, Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
+import type { Slice } from "./slice.ts";
 
 /** Why a message had no turn: it certainly did not run. */
-export type NoTurn = "OVERLOADED" | "LATE";
+export type NoTurn = "OVERLOADED" | Dropped;
 
-/** The failure of a message that had no turn. Told from what a handler answers by its class, whatever its code is. */
-export class Refusal implements Failure {
-  readonly ok = false;
+/**
+ * That a message had no turn. No {@link Result}, so that none can be mistaken for it: a handler that hands on what its own
+ * send came to has run.
+ */
+export class Refusal {
   readonly code: NoTurn;
-  readonly error: CatgaError;
+  readonly #ctx: MessageContext;
 
   constructor(code: NoTurn, ctx: MessageContext) {
-    const what = `${ctx.contract.kind} ${ctx.contract.name} did not run on node ${ctx.node}`;
     this.code = code;
-    this.error = code === "OVERLOADED"
-      ? new CatgaError("OVERLOADED", `${what}: it could not have had its turn before its deadline`, { retryable: true })
-      : new CatgaError("UNAVAILABLE", `${what}: its turn had not come when it was given up`, { retryable: true });
+    this.#ctx = ctx;
+  }
+
+  /** As a sender in this process is told it. */
+  get failure(): Failure {
+    const { contract, node } = this.#ctx;
+    const code = this.code === "LATE" ? "UNAVAILABLE" : this.code;
+    const message = `${contract.kind} ${contract.name} did not run on node ${node}: ${WHY[this.code]}`;
+    return { ok: false, error: new CatgaError(code, message, { retryable: true, node }) };
   }
 }
 
+/** What comes of a message at a handler. */
+export type Outcome = Result<unknown> | Refusal;
+
+/** An outcome as a sender in this process is told it. */
+export function told(outcome: Outcome): Result<unknown> {
+  return outcome instanceof Refusal ? outcome.failure : outcome;
+}
+
+const WHY: Record<NoTurn, string> = {
+  OVERLOADED: "it could not have had its turn before its deadline",
+  LATE: "its turn had not come when it was given up",
+  DRAINING: "its turn had not come when the node stopped",
+};
+
 /** Runs a handler whose turn it is. Never throws, never rejects. */
-type RunNow = () => MaybePromise<Result<unknown>>;
+type RunNow = () => MaybePromise<Outcome>;
 
 /** The turns of one handler. */
 export class Turns {
   readonly #clock: Clock;
+  readonly #slice: Slice;
   readonly #all: Gate | undefined;
   /** Of each key that has somebody running or waiting. */
   readonly #keys: Map<string, Gate> | undefined;
 
-  constructor(clock: Clock, { concurrency, ordered }: { concurrency: number | undefined; ordered: boolean }) {
+  constructor(
+    clock: Clock,
+    slice: Slice,
+    { concurrency, ordered }: { concurrency: number | undefined; ordered: boolean },
+  ) {
     this.#clock = clock;
-    this.#all = concurrency === undefined ? undefined : new Gate(clock, { limit: concurrency });
+    this.#slice = slice;
+    this.#all = concurrency === undefined ? undefined : new Gate(clock, { limit: concurrency, slice });
     this.#keys = ordered ? new Map() : undefined;
   }
 
+  /** How many keys have somebody running or waiting. */
+  get keys(): number {
+    return this.#keys?.size ?? 0;
+  }
+
   /** Runs it when its turn has come: of its key first, then of the handler. */
-  take(ctx: MessageContext, run: RunNow): MaybePromise<Result<unknown>> {
+  take(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     const keys = this.#keys;
     const { key } = ctx;
     const next = () => this.#through(this.#all, ctx, run);
     if (keys === undefined || key === undefined) return next();
     let gate = keys.get(key);
-    if (gate === undefined) keys.set(key, gate = new Gate(this.#clock, { limit: 1 }));
+    if (gate === undefined) keys.set(key, gate = new Gate(this.#clock, { limit: 1, slice: this.#slice }));
     const own = gate;
     return this.#through(own, ctx, next, () => {
-      if (own.running === 0 && own.waiting === 0) keys.delete(key);
+      if (own.running === 0 && own.waiting === 0 && keys.get(key) === own) keys.delete(key);
     });
   }
 
-  #through(gate: Gate | undefined, ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Result<unknown>> {
+  /** `left` is called when it has left the gate, or will not pass it. */
+  #through(gate: Gate | undefined, ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
     if (gate === undefined) return run();
-    const leave = (result: Result<unknown>): Result<unknown> => {
-      gate.leave();
+    const leave = (outcome: Outcome): Outcome => {
+      if (outcome instanceof Refusal) gate.stepAside();
+      else gate.leave();
       left?.();
-      return result;
+      return outcome;
     };
-    const start = (): MaybePromise<Result<unknown>> => {
+    const start = (): MaybePromise<Outcome> => {
       const result = run();
+      this.#slice.spent();
       return result instanceof Promise ? result.then(leave) : leave(result);
     };
     if (gate.open) {
@@ -70,19 +106,36 @@ export class Turns {
       return start();
     }
     return new Promise((resolve) => {
-      ctx.waiting = true;
-      const entered = gate.enter({
-        due: ctx.dueAt(this.#clock.monotonic()),
-        get gone() {
-          return ctx.aborted !== undefined;
-        },
-        start: () => {
-          ctx.waiting = false;
-          resolve(start());
-        },
-        drop: () => resolve(new Refusal("LATE", ctx)),
-      });
-      if (!entered) resolve(new Refusal("OVERLOADED", ctx));
+      const drop = (code: NoTurn): void => {
+        resolve(new Refusal(code, ctx));
+        left?.();
+      };
+      // nobody will give it up a second time
+      if (ctx.aborted !== undefined) return drop("LATE");
+      const turn = new Turn(ctx, this.#clock, { start: () => resolve(start()), drop });
+      ctx.wait(turn);
+      if (!gate.enter(turn)) drop("OVERLOADED");
     });
+  }
+}
+
+/** A message that waits for its turn; its context has the deadline. */
+class Turn extends Ticket {
+  readonly #ctx: MessageContext;
+  readonly #then: { start(): void; drop(why: Dropped): void };
+
+  constructor(ctx: MessageContext, clock: Clock, then: { start(): void; drop(why: Dropped): void }) {
+    super(ctx.dueAt(clock.monotonic()));
+    this.#ctx = ctx;
+    this.#then = then;
+  }
+
+  override start(): void {
+    this.#ctx.go();
+    this.#then.start();
+  }
+
+  override drop(why: Dropped): void {
+    this.#then.drop(why);
   }
 }

@@ -61,6 +61,8 @@ export class Cluster implements Remote {
       observer,
       malformed,
       concurrency: options.concurrency,
+      host: app,
+      slice: app.runner.slice,
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       heard: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
@@ -88,8 +90,9 @@ export class Cluster implements Remote {
       observer,
       malformed,
       deliver: (name, payload, envelope, each) => {
-        const handled = () => app.runner.deliver(name, payload, envelope, each);
-        if (!this.#endpoint.inbox.event(handled)) observer({ type: "event-dropped", contract: name });
+        for (const begin of app.runner.deliver(name, payload, envelope, each)) {
+          if (!this.#endpoint.inbox.event(begin)) observer({ type: "event-dropped", contract: name });
+        }
       },
     });
     for (const { contract, runs, nodeRuns } of options.events) {

@@ -27,7 +27,7 @@ import { Peer, type PeerHost } from "./peer.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions extends Pick<InboxOptions, "concurrency" | "receive"> {
+export interface EndpointOptions extends Pick<InboxOptions, "concurrency" | "host" | "receive" | "slice"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -86,8 +86,16 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
     const { clock } = transport;
     this.#epoch = clock.now() - clock.monotonic();
-    const { observer, concurrency, receive } = options;
-    this.inbox = new Inbox({ clock, observer, concurrency, receive, payloadLimit: () => this.payloadLimit });
+    const { observer, concurrency, host, receive, slice } = options;
+    this.inbox = new Inbox({
+      clock,
+      observer,
+      concurrency,
+      host,
+      receive,
+      slice,
+      payloadLimit: () => this.payloadLimit,
+    });
     this.#watchdog = new Watchdog({
       clock,
       observer,
@@ -175,7 +183,7 @@ export class Endpoint implements PeerHost {
 
   /** Lets go everything that waits to leave, and ends the subscriptions. */
   async close(): Promise<void> {
-    this.inbox.refuse();
+    this.inbox.close();
     await this.#linger();
     this.#closed = true;
     this.#watchdog.stop();

@@ -1,15 +1,15 @@
 /**
- * What other processes ask of this one: requests find their handlers, so many at once, and their answers the way back. The
- * event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
+ * What other processes ask of this one: requests and events find their handlers, so many at once, and answers the way back.
+ * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../clock.ts";
-import type { Envelope, MessageContext } from "../context.ts";
+import type { ContextHost, Envelope, MessageContext, TurnWatcher } from "../context.ts";
 import { CatgaError } from "../error.ts";
-import { Gate, type Ticket } from "../gate.ts";
+import { type Dropped, Gate, Ticket } from "../gate.ts";
 import type { Observer } from "../observer.ts";
-import type { Result } from "../result.ts";
 import type { Receipt } from "../runner.ts";
-import { Refusal } from "../turns.ts";
+import type { Slice } from "../slice.ts";
+import { type Outcome, Refusal } from "../turns.ts";
 import { byteLength, exceeds, type WireMeta, writeError } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
@@ -17,6 +17,8 @@ import type { Peer, RunningFrame } from "./peer.ts";
 export interface InboxOptions {
   readonly clock: Clock;
   readonly observer: Observer;
+  readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+  readonly slice: Slice;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
   /** The largest answer, in bytes. */
@@ -33,33 +35,39 @@ interface Place {
   readonly name: string;
 }
 
-/** The requests of other processes. */
-export class Inbox {
+/** The requests of other processes, and events. */
+export class Inbox implements TurnWatcher {
   readonly #options: InboxOptions;
   readonly #gate: Gate;
+  readonly #slice: Slice;
+  /** Messages that wait for the turn of their handler, or of their key: others may run meanwhile. */
+  #aside = 0;
   #refusing = false;
-  /** When this turn of the event loop began to run handlers, by the monotonic clock; -1 before. */
-  #sliceAt = -1;
-  /** When the clock was last looked at, how many handlers ago the next look is due, and how many lie between two. */
-  #now = 0;
-  #unseen = 0;
-  #stride = 1;
   /** When something was last asked or answered, by the monotonic clock. */
   busyAt = -Infinity;
 
   constructor(options: InboxOptions) {
+    const { clock, concurrency, slice } = options;
     this.#options = options;
-    this.#gate = new Gate(options.clock, { limit: options.concurrency });
+    this.#slice = slice;
+    this.#gate = new Gate(clock, { limit: concurrency, slice });
   }
 
-  /** Handlers that run for others, and requests that wait for their turn. */
+  /** Handlers that run for others, and messages that wait for their turn. */
   get load(): readonly [inFlight: number, queued: number] {
-    return [this.#gate.running, this.#gate.waiting];
+    return [this.#gate.running, this.#gate.waiting + this.#aside];
   }
 
-  /** From now on requests are refused with `DRAINING`; those that wait have their turn. */
+  /** From now on requests are refused with `DRAINING`, those that wait too; events that wait have their turn. */
   refuse(): void {
     this.#refusing = true;
+    for (const ticket of this.#gate.queue()) if (ticket.due < Infinity) ticket.quit("DRAINING");
+  }
+
+  /** Nothing has a turn any more. */
+  close(): void {
+    this.refuse();
+    for (const ticket of this.#gate.queue()) ticket.quit("DRAINING");
   }
 
   /** Takes the request at this place. `ttl`: what is left of its time, in ms. */
@@ -68,34 +76,40 @@ export class Inbox {
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
     const place: Place = { peer, seq, index, name };
     const timeout = Math.min(ttl, MAX_TTL);
-    if (this.#gate.open) {
+    if (this.#gate.open && this.#aside < MAX_ASIDE) {
       this.#gate.pass();
       return this.#run(place, payload, timeout, meta);
     }
-    const due = this.#options.clock.monotonic() + timeout;
-    const waiting = new Waiting(due, {
-      start: (left) => {
-        this.#ended(place);
-        this.#run(place, payload, left, meta);
-      },
-      drop: () => {
-        this.#ended(place);
-        peer.refuse(seq, index, "OVERLOADED"); // it came in time, and had no turn
-      },
-    }, this.#options.clock);
+    const { clock, host: { wheel } } = this.#options;
+    const waiting = new Waiting(clock.monotonic() + timeout, (why) => {
+      wheel.delete(waiting);
+      this.#ended(place);
+      if (why !== undefined) peer.refuse(seq, index, why);
+      else this.#run(place, payload, waiting.due - clock.monotonic(), meta);
+    });
     this.#begun(place, waiting);
-    if (this.#gate.enter(waiting)) return;
+    if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) return wheel.add(waiting);
     this.#ended(place);
     peer.refuse(seq, index, "OVERLOADED");
   }
 
-  /** Has an event handled when its turn comes. `false` when there is no room for it. */
-  event(run: () => Promise<unknown>): boolean {
-    const gate = this.#gate;
-    const start = () => {
-      run().then(() => gate.leave());
-    };
-    return gate.enter({ due: Infinity, gone: false, start, drop() {} });
+  /** Has a handler of an event run when its turn comes. `false` when there is no room for it. */
+  event(begin: () => Receipt): boolean {
+    if (this.#aside >= MAX_ASIDE) return false;
+    if (this.#gate.open) {
+      this.#gate.pass();
+      this.#runEvent(begin);
+      return true;
+    }
+    const { host } = this.#options;
+    // its time begins with its turn
+    const waiting = new Waiting(Infinity, (why) => {
+      if (why === undefined) this.#runEvent(begin);
+      if (--host.pending === 0) host.idle();
+    });
+    const taken = this.#gate.enter(waiting);
+    if (taken) host.pending++; // a drain waits for it
+    return taken;
   }
 
   /** The sender of the request at this place has given up. */
@@ -103,52 +117,56 @@ export class Inbox {
     peer.running.get(seq)?.asked[index]?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
+  waits(): void {
+    this.#aside++;
+    this.#gate.stepAside();
+  }
+
+  goes(): void {
+    this.#aside--;
+    this.#gate.pass();
+  }
+
   #run(place: Place, payload: unknown, timeout: number, meta: WireMeta | undefined): void {
     const { peer, seq, index, name } = place;
     const receipt = this.#options.receive(name, payload, timeout, envelope(peer, seq, index, meta));
     if (receipt === undefined) {
       peer.refuse(seq, index, "NO_HANDLER");
-      return this.#gate.leave();
+      return this.#gate.stepAside();
     }
     const { ctx, result } = receipt;
     if (!(result instanceof Promise)) {
       this.#answer(place, result);
-      return this.#gate.leave(this.#slice());
+      return this.#gate.leave(this.#slice.spent());
     }
     this.#begun(place, ctx);
-    ctx.run(result, (ended) => {
+    this.#follow(ctx, result, (outcome) => {
       this.#ended(place);
       this.busyAt = this.#options.clock.monotonic();
-      this.#answer(place, ended);
-      this.#gate.leave(this.busyAt);
+      this.#answer(place, outcome);
     });
   }
 
-  /**
-   * Gives the event loop back when handlers have had it for long enough; the rest wait for the next turn. The clock is
-   * looked at the more seldom the faster they are. Gives the time, by the monotonic clock.
-   */
-  #slice(): number {
-    if (--this.#unseen > 0) return this.#now;
-    const now = this.#options.clock.monotonic();
-    if (this.#sliceAt < 0) {
-      this.#sliceAt = now;
-      this.#stride = 1;
-      // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
-      this.#options.clock.after(0, () => {
-        this.#sliceAt = -1;
-        this.#unseen = 0;
-        this.#gate.resume();
-      });
-    } else {
-      this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
-      if (now - this.#sliceAt > SLICE) this.#gate.pause();
-    }
-    this.#unseen = this.#stride;
-    return this.#now = now;
+  #runEvent(begin: () => Receipt): void {
+    const { ctx, result } = begin();
+    if (result instanceof Promise) this.#follow(ctx, result, () => {});
+    else this.#gate.leave(this.#slice.spent());
   }
 
-  #begun({ peer, seq, index }: Place, asked: Waiting | MessageContext): void {
+  /** A handler goes on, or waits for its own turn. */
+  #follow(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+    if (ctx.waiting) this.waits();
+    ctx.watcher = this;
+    ctx.run(result, (outcome) => {
+      ended(outcome);
+      if (ctx.waiting) this.#aside--;
+      else if (outcome instanceof Refusal) this.#gate.stepAside();
+      else this.#gate.leave(this.#slice.spent());
+    });
+    this.#slice.spent();
+  }
+
+  #begun({ peer, seq, index }: Place, asked: Ticket | MessageContext): void {
     let frame: RunningFrame | undefined = peer.running.get(seq);
     if (frame === undefined) peer.running.add(frame = { seq, asked: [], open: 0 });
     frame.asked[index] = asked;
@@ -162,14 +180,11 @@ export class Inbox {
     if (--frame.open === 0) peer.running.delete(seq);
   }
 
-  #answer({ peer, seq, index, name }: Place, result: Result<unknown>): void {
+  #answer({ peer, seq, index, name }: Place, outcome: Outcome): void {
+    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const limit = this.#options.payloadLimit();
-    if (!result.ok) {
-      if (result instanceof Refusal) peer.refuse(seq, index, result.code);
-      else peer.failure(seq, index, writeError(result.error, limit));
-      return;
-    }
-    const { value } = result;
+    if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, limit));
+    const { value } = outcome;
     if (value === undefined) return peer.answer(seq, index, undefined);
     let text: string | undefined;
     let why = `it is a ${typeof value}`;
@@ -195,35 +210,26 @@ export class Inbox {
   }
 }
 
-/** A request that waits for its turn. */
-class Waiting implements Ticket {
-  readonly due: number;
-  gone = false;
-  readonly #turn: { start(left: number): void; drop(): void };
-  readonly #clock: Clock;
+/** A message that waits for its turn. `then` is told why it has none. */
+class Waiting extends Ticket {
+  readonly #then: (why?: Dropped) => void;
 
-  constructor(due: number, turn: { start(left: number): void; drop(): void }, clock: Clock) {
-    this.due = due;
-    this.#turn = turn;
-    this.#clock = clock;
+  constructor(due: number, then: (why?: Dropped) => void) {
+    super(due);
+    this.#then = then;
   }
 
-  start(): void {
-    this.#turn.start(this.due - this.#clock.monotonic());
+  override start(): void {
+    this.#then();
   }
 
-  drop(): void {
-    this.#turn.drop();
-  }
-
-  abort(): void {
-    this.gone = true;
+  override drop(why: Dropped): void {
+    this.#then(why);
   }
 }
 
-const SLICE = 5; // ms
-const FAST = 0.5; // ms between two looks: they may lie further apart
-const MAX_STRIDE = 64; // handlers
+/** As many as may wait at the gate: they would fill the memory. */
+const MAX_ASIDE = 65_536;
 const MAX_TTL = 2_147_483_647;
 
 function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {

@@ -228,11 +228,12 @@ export class Router implements CallOwner {
       const { request, id } = call;
       const timeout = Math.max(1, call.due - clock.monotonic());
       const meta = id === undefined ? request.meta : { ...request.meta, id };
-      app.runner.local({ ...request, timeout, meta }, call.attempt).then((result) => {
-        if (!(result instanceof Refusal) || call.done) return this.#settle(call, result);
+      app.runner.local({ ...request, timeout, meta }, call.attempt).then((outcome) => {
+        if (!(outcome instanceof Refusal)) return this.#settle(call, outcome);
+        if (call.done) return;
         app.wheel.add(call);
         call.at = undefined;
-        this.#failed(call, { how: "undelivered", code: result.code }, app.node);
+        this.#failed(call, { how: "undelivered", code: outcome.code }, app.node);
       });
       return;
     }

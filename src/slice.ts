@@ -1,0 +1,63 @@
+/**
+ * The share of an app's handlers in a turn of the event loop: 5 ms. Those that have not begun then wait for the next turn,
+ * so that pings, cancellations and other senders are heard while handlers compute.
+ */
+import type { Clock } from "./clock.ts";
+
+/** The slice of this turn, and of each that follows. */
+export class Slice {
+  readonly #clock: Clock;
+  #over = false;
+  /** When the first handler of this turn was done, by the monotonic clock; -1 before. */
+  #since = -1;
+  /** When the clock was last looked at, how many handlers ago the next look is due, and how many lie between two. */
+  #now = 0;
+  #unseen = 0;
+  #stride = 1;
+  /** To be called in the next turn. */
+  #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether it is used up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /**
+   * A handler has given the event loop back, for now or for good. Gives the time by the monotonic clock, of a few handlers
+   * ago perhaps: the clock is looked at the more seldom the faster they are.
+   */
+  spent(): number {
+    if (--this.#unseen > 0) return this.#now;
+    const now = this.#clock.monotonic();
+    if (this.#since < 0) {
+      this.#since = now;
+      this.#stride = 1;
+      this.#clock.soon(() => this.#next());
+    } else {
+      this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
+      if (now - this.#since > SLICE) this.#over = true;
+    }
+    this.#unseen = this.#stride;
+    return this.#now = now;
+  }
+
+  /** Calls back when the next turn's slice begins. */
+  then(callback: () => void): void {
+    this.#waiting.push(callback);
+  }
+
+  #next(): void {
+    this.#since = -1;
+    this.#unseen = 0;
+    this.#over = false;
+    for (const callback of this.#waiting.splice(0)) callback();
+  }
+}
+
+const SLICE = 5; // ms
+const FAST = 0.05; // ms between two looks: they may lie further apart
+const MAX_STRIDE = 16; // handlers: as many slow ones in a row may go unnoticed

@@ -8,6 +8,7 @@ import { Add, Note, Record, Slow, Told, Who } from "../../scripts/node_messages.
 import { startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
 import { eventually } from "../testing/eventually.ts";
+import { subscriptions, SYSTEM_ACCOUNT } from "../testing/system_account.ts";
 
 const COUNT = 1_000; // for each subject
 
@@ -37,7 +38,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         await using program = node.program;
         await eventually("the caller to see it", () => app.nodes().length === 2);
 
-        const subjects = await subscriptions("catga target");
+        const subjects = await subscriptions(server, "catga target");
         const own = subjects.filter((subject) => subject.startsWith(`catga.${namespace}.`));
         assertEquals(own.sort(), [
           `catga.${namespace}.bounce.${node.endpoint}.>`,
@@ -90,21 +91,6 @@ describe("a live node on NATS", await requireNatsServer(), () => {
     await eventually("all of it to have run", async () => (await noted()).length === 3);
   }
 
-  /** The subjects that the connection of this name is subscribed to, as the server has them. */
-  async function subscriptions(name: string): Promise<string[]> {
-    const system = await connect({ servers: server.url, user: "sys", pass: "sys" });
-    try {
-      const answer = await system.request(
-        `$SYS.REQ.SERVER.${system.info!.server_id}.CONNZ`,
-        JSON.stringify({ subscriptions: true, auth: true }),
-      );
-      const { data } = answer.json<{ data: { connections: { name: string; subscriptions_list: string[] }[] } }>();
-      return data.connections.find((connection) => connection.name === name)?.subscriptions_list ?? [];
-    } finally {
-      await system.close();
-    }
-  }
-
   /** The `i`th kind of junk, with what makes it worse. */
   function throwAt(subject: string, endpoint: string, i: number): void {
     const end = ENDS[i % ENDS.length];
@@ -118,14 +104,6 @@ describe("a live node on NATS", await requireNatsServer(), () => {
     connection.publish(to, JUNK[i % JUNK.length], options);
   }
 });
-
-/** With an account that may ask for the subscriptions of connections. */
-const SYSTEM_ACCOUNT = `
-  accounts {
-    SYS: { users: [{ user: sys, password: sys }] }
-    APP: { jetstream: enabled, users: [{ user: app, password: app }] }
-  }
-  system_account: SYS`;
 
 /** Ends for subjects that end in a wildcard: senders, slots and frame numbers, mostly of nobody. */
 const ENDS = [

@@ -69,8 +69,8 @@ export class Cluster implements Remote {
         this.#ring.heard(peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);
         if (news === "bounced") this.#router.failed(peer);
-        // on a single server a bounce says more: what was in hand is lost
-        if (news === "silent" || (news === "bounced" && transport.server.clustered)) this.#router.deaf(peer);
+        // a conclusive bounce says more: what was in hand is lost
+        if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
       },
       answered: (peer) => this.#router.heard(peer),
       accused: (endpoint, server) => this.#ring.accused(endpoint, server),

@@ -70,6 +70,8 @@ export class Endpoint implements PeerHost {
   readonly #watchdog: Watchdog;
   /** The wall clock when this process began: with the monotonic clock added it is one that does not jump. */
   readonly #epoch: number;
+  /** When the connection came back, by the monotonic clock. */
+  #resumedAt = -Infinity;
   readonly #leftAnswers: LeftAnswerLog;
   readonly #bouncePrefix: string;
   readonly #inbox: string;
@@ -101,6 +103,7 @@ export class Endpoint implements PeerHost {
       observer,
       connected: () => this.connected,
       clustered: () => transport.server.clustered,
+      conclusive: () => this.conclusive,
       peers: () => this.#peers.values(),
       concluded: (peer, news) => options.heard(peer, news),
     });
@@ -119,6 +122,14 @@ export class Endpoint implements PeerHost {
 
   get connected(): boolean {
     return this.#transport.status.state === "connected";
+  }
+
+  /**
+   * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several servers,
+   * and not while others may be on their way back to one that was away.
+   */
+  get conclusive(): boolean {
+    return !this.#transport.server.clustered && this.now() - this.#resumedAt >= RETURN;
   }
 
   get frameLimit(): number {
@@ -226,6 +237,8 @@ export class Endpoint implements PeerHost {
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
     if (state !== "connected") return;
+    this.#resumedAt = this.now();
+    this.#leftAnswers.resume();
     for (const peer of this.#peers.values()) {
       peer.pingedAt = -1; // what was asked before the cut may never have arrived
       peer.resume();
@@ -381,5 +394,6 @@ const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what st
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
 const MAX_PEERS = 4_096;
 const BOUNCE_TEST = 1_000; // ms: a bounce takes one at most (measured, FACTS 11)
+const RETURN = 3_000; // ms; reconnects took 1.7 s (measured, FACTS 11)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms

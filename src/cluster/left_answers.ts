@@ -1,6 +1,7 @@
 /**
- * Answers that have left lately. One whose frame bounces leaves again until its caller is there: a caller that lost its
- * connection for a moment would otherwise wait for its deadline, although the work is done.
+ * Answers that have left lately. One whose frame bounces leaves again until its caller is there, and those that may have
+ * gone down with the server leave again when there is one: a caller would otherwise wait for its deadline, although the
+ * work is done.
  */
 import type { Clock } from "../clock.ts";
 import { answersIn } from "./frame.ts";
@@ -54,6 +55,13 @@ export class LeftAnswerLog {
     const left = this.#take(at);
     if (this.#bounced.length < KEPT) this.#bounced.push(left);
     this.#wait();
+  }
+
+  /** The connection is there again: what had left may be lost, and leaves once more. Who has it takes it for nothing. */
+  resume(): void {
+    this.#bounced.push(...this.#last.splice(0));
+    this.#size = 0;
+    if (this.#bounced.length > 0) this.#again();
   }
 
   #take(at: number): LeftAnswers {

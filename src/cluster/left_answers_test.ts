@@ -1,6 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { catga, command, MemoryNetwork, query, VirtualClock } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { eventually } from "../testing/eventually.ts";
 import { openStage } from "../testing/stage.ts";
 import { encode } from "./frame.ts";
@@ -8,6 +13,7 @@ import { LeftAnswerLog } from "./left_answers.ts";
 import type { Peer } from "./peer.ts";
 
 const Do = command<void, string>("Do");
+const Give = query<string, string>("Give");
 
 describe("an answer whose caller is away for a moment", () => {
   it("arrives when it is back (it was lost, and the caller waited for its deadline)", async () => {
@@ -37,7 +43,6 @@ describe("an answer whose caller is away for a moment", () => {
   });
 
   it("arrives too when it was the first of another frame (it was taken for something that nobody waits for)", async () => {
-    const Give = query<string, string>("Give");
     let away = () => {};
     const give = Give.handle((letter) => (away(), letter.repeat(40_000)));
     await using stage = await openStage({ handlers: give });
@@ -49,6 +54,18 @@ describe("an answer whose caller is away for a moment", () => {
     network.restore("other");
     await clock.advance(300);
     assertEquals(other.items("r").map(([, , index, text]) => [index, (text as string)[0]]), [[0, "a"], [1, "b"]]);
+  });
+
+  it("leaves again when its own node was away (the server took it along, and the caller waited for its deadline)", async () => {
+    const give = Give.handle((letter) => letter);
+    await using stage = await openStage({ handlers: give });
+    const { other, network, clock, app } = stage;
+    const seq = other.send(app.self.endpoint, ["q", "Give", 9_000, "a"]);
+    await stage.settle();
+    network.cut("node");
+    network.restore("node");
+    await clock.advance(300);
+    assertEquals(other.items("r"), [["r", seq, 0, "a"], ["r", seq, 0, "a"]]);
   });
 
   it("is kept in mind up to 4 MiB: the last ones", async () => {
@@ -66,5 +83,68 @@ describe("an answer whose caller is away for a moment", () => {
     log.bounced(peer, 99);
     await clock.advance(300);
     assertEquals(again, ["w", "x", "y", "z", "z"]);
+  });
+});
+
+describe("a nats-server that dies with answers on their way", await requireNatsServer(), () => {
+  it("costs no caller its answer (callers waited for their deadlines)", { timeout: 30_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-left-answers-"));
+    let server = await startNatsServer({ storeDir: folder });
+    const options = { nats: server.url, logger: { debug() {}, info() {}, warn() {}, error() {} } };
+    const caller = await catga({ ...options, id: "caller" });
+    const go = Promise.withResolvers<string>();
+    let runs = 0;
+    const worker = await catga({ ...options, id: "worker", handlers: Do.handle(() => (runs++, go.promise)) });
+    try {
+      await eventually("the caller to see the worker", () => caller.nodes().length === 2);
+      const sent = Array.from({ length: 20 }, () => caller.send(Do, undefined, { timeout: 20_000 }));
+      await eventually("them to run", () => runs === 20);
+      await server.kill("SIGSTOP"); // it takes the answers no more
+      go.resolve("done");
+      await wait(20);
+      await server.stop();
+      const began = performance.now();
+      server = await startNatsServer({ storeDir: folder, port: server.port });
+      const results = await Promise.all(sent);
+      assertEquals(results.map(({ value, error }) => value ?? error?.code), new Array(20).fill("done"));
+      assertLess(performance.now() - began, 10_000);
+      assertEquals(runs, 20);
+    } finally {
+      await Promise.all([caller, worker].map((app) => app.drain({ timeout: 1_000 })));
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("a node that comes back to the server after its caller", () => {
+  it("is not taken for gone with what it has in hand (commands in hand had unknown outcomes)", async () => {
+    await using stage = await openStage({ handles: ["Do"] });
+    const { other, network, clock, app } = stage;
+    const sent = app.send(Do, undefined, { timeout: 9_000 });
+    await stage.settle();
+    const [{ seq, from }] = other.frames;
+    network.cut("node");
+    network.cut("other");
+    network.restore("node");
+    await clock.advance(1_000); // its pings bounce meanwhile
+    network.restore("other");
+    await clock.advance(100);
+    other.send(from, ["r", seq, 0, "done"]);
+    assertEquals(await clock.until(sent), { ok: true, value: "done" });
+  });
+
+  it("is taken for gone when it is still away 3 s later", async () => {
+    await using stage = await openStage({ handles: ["Do"] });
+    const { network, clock, app } = stage;
+    const sent = app.send(Do, undefined, { timeout: 9_000 });
+    await stage.settle();
+    network.cut("node");
+    network.cut("other");
+    network.restore("node");
+    const began = clock.monotonic();
+    const { error } = await clock.until(sent);
+    assertEquals(error?.code, "OUTCOME_UNKNOWN");
+    assertLess(clock.monotonic() - began, 3_300);
   });
 });

@@ -14,6 +14,8 @@ export interface WatchdogOptions {
   connected(): boolean;
   /** Whether there are several servers: a bounce says then only "not seen from here". */
   clustered(): boolean;
+  /** Whether a bounce says that a process is gone; else it may be on its way back, as this one was. */
+  conclusive(): boolean;
   /** Every process that is known. */
   peers(): Iterable<Peer>;
   /** What is concluded of a process. */
@@ -43,13 +45,13 @@ export class Watchdog {
 
   /** Nobody was there for the frame of this number: it did not run, and the process, or its connection, is not there. */
   bounced(peer: Peer, seq: number): void {
-    const { clock, clustered, concluded, observer } = this.#options;
+    const { clock, conclusive, concluded, observer } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
     if (peer.bouncedAt < 0) peer.bouncedAt = clock.monotonic();
     peer.pingedAt = peer.heardAt = -1; // whatever it sends from now on shows that it is alive
     peer.undeliver(seq, "BOUNCED");
     concluded(peer, "bounced");
-    if (!clustered()) this.#gone(peer, seq);
+    if (conclusive()) this.#gone(peer, seq);
   }
 
   #look(): void {

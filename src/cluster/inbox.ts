@@ -3,7 +3,7 @@
  * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../clock.ts";
-import type { ContextHost, Envelope, MessageContext, TurnWatcher } from "../context.ts";
+import { abandoned, type ContextHost, type Envelope, type MessageContext, type TurnWatcher } from "../context.ts";
 import { CatgaError } from "../error.ts";
 import { type Dropped, Gate, Ticket } from "../gate.ts";
 import type { Observer } from "../observer.ts";
@@ -143,7 +143,10 @@ export class Inbox implements TurnWatcher {
     this.#follow(ctx, result, (outcome) => {
       this.#ended(place);
       this.busyAt = this.#options.clock.monotonic();
-      this.#answer(place, outcome);
+      const { aborted } = ctx;
+      // why it was given up says nothing of what it had done by then
+      const handedOn = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
+      this.#answer(place, handedOn ? abandoned(ctx.contract, aborted) : outcome);
     });
   }
 

@@ -7,7 +7,15 @@ import { CatgaError } from "./error.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
-import { checkInteger, checkNumber, MAX_CONCURRENCY, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
+import {
+  checkInteger,
+  checkNumber,
+  checkSendOptions,
+  MAX_CONCURRENCY,
+  MAX_TIMEOUT,
+  type SendOptions,
+  show,
+} from "./options.ts";
 import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
@@ -176,19 +184,36 @@ export class App implements ContextHost {
     options: SendAllOptions = {},
     parent?: MessageContext,
   ): Promise<Result<unknown>[]> {
+    checkContract("sendAll", contract, "command", "query");
+    const at = `sendAll ${contract.name}`;
     const { concurrency = 512, ...each } = options;
-    checkInteger(`sendAll ${contract?.name}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
-    if ("id" in each) throw new TypeError(`sendAll ${contract?.name}: an id is of one message; got ${show(each.id)}`);
+    checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
+    if ("id" in each) throw new TypeError(`${at}: an id is of one message; got ${show(each.id)}`);
+    checkSendOptions("sendAll", contract.name, each);
+    if (typeof payloads?.[Symbol.iterator] !== "function") {
+      throw new TypeError(`${at}: the payloads must be an array or another iterable; got ${show(payloads)}`);
+    }
     const results: Result<unknown>[] = [];
-    let next = 0;
     const left = payloads[Symbol.iterator]();
+    let next = 0;
+    let read = false;
     const sender = async () => {
-      for (let step = left.next(); !step.done; step = left.next()) {
-        const place = next++;
-        results[place] = await this.send(contract, step.value, each, parent);
+      try {
+        while (!read) {
+          const step = left.next();
+          if (read ||= step.done === true) return;
+          const place = next++;
+          results[place] = await this.send(contract, step.value, each, parent);
+        }
+      } catch (error) { // misuse, or the payloads' own: the others read no further
+        if (!read) left.return?.();
+        read = true;
+        throw error;
       }
     };
-    await Promise.all(Array.from({ length: concurrency }, sender));
+    const senders: Promise<void>[] = [];
+    while (!read && senders.length < concurrency) senders.push(sender());
+    await Promise.all(senders);
     return results;
   }
 

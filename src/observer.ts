@@ -38,7 +38,7 @@ export type Observation =
 /** Takes observations. Must not throw. */
 export type Observer = (observation: Observation) => void;
 
-/** Where an app logs to; `console` is one. Every message begins with `catga <node id>:`. Methods must not throw. */
+/** Where an app logs to; `console` is one. Every message begins with `catga <node id>:`. What a method throws goes to the console. */
 export interface Logger {
   /** Each retry, and each frame that reached nobody. */
   debug(message: string, ...more: unknown[]): void;
@@ -64,7 +64,7 @@ export const consoleWarnings: Logger = Object.freeze({
 /** An observer that writes a line for each observation, at the level that it deserves. */
 export function logTo(logger: Logger, node: string): Observer {
   const at = `catga ${node}:`;
-  return (seen) => {
+  const write = (seen: Observation): void => {
     switch (seen.type) {
       case "handler-failed":
         return logger.error(`${at} the handler of ${seen.contract} threw (message ${seen.id})`, seen.error);
@@ -97,6 +97,14 @@ export function logTo(logger: Logger, node: string): Observer {
         return logger.warn(`${at} dropped an event ${seen.contract}: too many wait for their handlers`);
       case "bounce":
         return logger.debug(`${at} nobody there at ${seen.endpoint}`);
+    }
+  };
+  return (seen) => {
+    try {
+      write(seen);
+    } catch (error) {
+      // where it is called from, nobody expects it: it would take requests and connections along
+      console.error(`${at} the logger threw`, error);
     }
   };
 }

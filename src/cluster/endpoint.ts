@@ -3,9 +3,10 @@
  * its own requests: an answer, a bounce, or a process that is gone with them in hand.
  */
 import { nextTick } from "node:process";
-import { delay, type Timer, token } from "../clock.ts";
+import { delay, token } from "../clock.ts";
 import type { Observer } from "../observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
+import { BounceProbe } from "./bounce_probe.ts";
 import type { Call } from "./call.ts";
 import {
   encode,
@@ -62,9 +63,7 @@ export class Endpoint implements PeerHost {
   #room = MAX_PEERS;
   #dirty: Peer[] = [];
   #closed = false;
-  /** The process that cannot be, while it is tested whether frames to it come back. */
-  #nobody: Peer | undefined;
-  #bounceTest: Timer | undefined;
+  readonly #bounceProbe: BounceProbe;
   /** What requests of others become. */
   readonly inbox: Inbox;
   readonly #watchdog: Watchdog;
@@ -117,7 +116,12 @@ export class Endpoint implements PeerHost {
       transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
       transport.subscribe(`${this.#bouncePrefix}>`, {}, (message) => this.#onBounce(message)),
     ];
-    if (this.connected) this.#testBounces();
+    this.#bounceProbe = new BounceProbe({
+      transport,
+      subject: `${this.#inboxOf(`${nodeOf(endpoint)}.${token(transport.random, 12)}`)}${endpoint}`,
+      reply: this.#bouncePrefix + PROBE,
+      silent: () => observer({ type: "no-bounces" }),
+    });
   }
 
   get connected(): boolean {
@@ -198,7 +202,7 @@ export class Endpoint implements PeerHost {
     await this.#linger();
     this.#closed = true;
     this.#watchdog.stop();
-    this.#bounceTest?.cancel();
+    this.#bounceProbe.stop();
     this.#flush();
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
@@ -345,34 +349,13 @@ export class Endpoint implements PeerHost {
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own news counts
     if (!message.noResponders || message.data.length > 0) return;
-    const [slot, seq] = message.subject.slice(this.#bouncePrefix.length).split(".").map(Number);
+    const place = message.subject.slice(this.#bouncePrefix.length);
+    if (place === PROBE) return this.#bounceProbe.returned();
+    const [slot, seq] = place.split(".").map(Number);
     const peer = this.#bySlot.get(slot);
     if (peer === undefined || !(seq <= peer.seq)) return;
-    if (peer === this.#nobody) return this.#bouncesCome();
     this.#leftAnswers.bounced(peer, seq);
     this.#watchdog.bounced(peer, seq);
-  }
-
-  /**
-   * Sends a frame to a process that cannot be, and warns when it does not come back: somebody who subscribes to every
-   * subject takes it. Deaths are found by unanswered pings then, and later.
-   */
-  #testBounces(): void {
-    const { clock, random } = this.#transport;
-    const nobody = this.#nobody = this.peer(`${nodeOf(this.endpoint)}.${token(random, 12)}`);
-    nobody.ping();
-    this.#bounceTest = clock.after(BOUNCE_TEST, () => {
-      this.#bouncesCome();
-      if (this.connected) this.#options.observer({ type: "no-bounces" });
-    }, { background: true });
-  }
-
-  #bouncesCome(): void {
-    this.#bounceTest?.cancel();
-    if (this.#nobody === undefined) return;
-    this.#peers.delete(this.#nobody.endpoint);
-    this.#bySlot.delete(this.#nobody.slot);
-    this.#nobody = undefined;
   }
 
   /** Forgets peers with nothing under way, half of the longest unheard: forged senders must not fill the memory. */
@@ -393,7 +376,7 @@ const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
 const MAX_PEERS = 4_096;
-const BOUNCE_TEST = 1_000; // ms: a bounce takes one at most (measured, FACTS 11)
+const PROBE = "probe"; // in the place of a slot and a number
 const RETURN = 3_000; // ms; reconnects took 1.7 s (measured, FACTS 11)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms

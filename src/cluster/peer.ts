@@ -75,6 +75,8 @@ export class Peer {
   heardAt = -1;
   /** When the first of the frames bounced that have since it was last heard, by the monotonic clock; -1 for none. */
   bouncedAt = -1;
+  /** The last frame that bounced: what left after it may well have arrived. */
+  bouncedSeq = 0;
   /** When the oldest ping that nothing answered was sent; -1 for none. */
   pingedAt = -1;
   /** When the last ping was sent. */

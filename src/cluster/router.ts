@@ -47,7 +47,9 @@ interface Table {
   readonly all: readonly NodeInfo[];
   /** Those whose breakers let something through. */
   readonly allowed: readonly NodeInfo[];
-  /** Those of these that are not suspect; all of these, when every one is. */
+  /** Those of these that are not suspect. */
+  readonly trusted: readonly NodeInfo[];
+  /** The same; when every one is suspect, all of those allowed. */
   readonly preferred: readonly NodeInfo[];
 }
 
@@ -79,7 +81,7 @@ export class Router implements CallOwner {
 
   /** The membership has changed. */
   refresh(): void {
-    const tables = new Map<string, { all: NodeInfo[]; allowed: NodeInfo[]; preferred: NodeInfo[] }>();
+    const tables = new Map<string, { all: NodeInfo[]; allowed: NodeInfo[]; trusted: NodeInfo[] }>();
     const { app, endpoint, members } = this.#options;
     for (const { info, suspect } of members()) {
       const breaker = endpoint.find(info.endpoint)?.breaker;
@@ -87,14 +89,16 @@ export class Router implements CallOwner {
       const allowed = info.id === app.node || (breaker?.allows ?? true);
       for (const name of info.handles) {
         let table = tables.get(name);
-        if (table === undefined) tables.set(name, table = { all: [], allowed: [], preferred: [] });
+        if (table === undefined) tables.set(name, table = { all: [], allowed: [], trusted: [] });
         table.all.push(info);
         if (allowed) table.allowed.push(info);
-        if (allowed && !suspect) table.preferred.push(info);
+        if (allowed && !suspect) table.trusted.push(info);
       }
     }
-    for (const table of tables.values()) if (table.preferred.length === 0) table.preferred = table.allowed;
-    this.#tables = tables;
+    this.#tables = new Map();
+    for (const [name, table] of tables) {
+      this.#tables.set(name, { ...table, preferred: table.trusted.length > 0 ? table.trusted : table.allowed });
+    }
     // as they are now: one may have to wait again
     for (const [call, timer] of [...this.#homeless]) {
       if (call.done || this.#candidates(call).length === 0) continue;
@@ -166,7 +170,7 @@ export class Router implements CallOwner {
     peer.breaker.failed();
   }
 
-  /** A process does not hear: what may run twice goes elsewhere, when there is an elsewhere. */
+  /** A process does not hear: what may run twice goes elsewhere, when there is a node elsewhere that hears. */
   deaf(peer: Peer): void {
     peer.release((call) => {
       const { request, attempt } = call;
@@ -174,7 +178,7 @@ export class Router implements CallOwner {
         return false;
       }
       if (request.node !== undefined) return false;
-      return this.#tables.get(request.contract.name)?.preferred.some(({ id }) => id !== peer.node) ?? false;
+      return this.#tables.get(request.contract.name)?.trusted.some(({ id }) => id !== peer.node) ?? false;
     });
   }
 

@@ -26,6 +26,8 @@ export interface WatchdogOptions {
 export class Watchdog {
   readonly #options: WatchdogOptions;
   #looking = false;
+  /** When the next look is due, by the monotonic clock. */
+  #lookAt = 0;
   #stopped = false;
 
   constructor(options: WatchdogOptions) {
@@ -36,6 +38,7 @@ export class Watchdog {
   owed(): void {
     if (this.#looking || this.#stopped) return;
     this.#looking = true;
+    this.#lookAt = this.#options.clock.monotonic() + LOOK;
     this.#options.clock.after(LOOK, () => this.#look(), { background: true });
   }
 
@@ -48,6 +51,7 @@ export class Watchdog {
     const { clock, conclusive, concluded, observer } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
     if (peer.bouncedAt < 0) peer.bouncedAt = clock.monotonic();
+    peer.bouncedSeq = Math.max(peer.bouncedSeq, seq);
     peer.pingedAt = peer.heardAt = -1; // whatever it sends from now on shows that it is alive
     peer.undeliver(seq, "BOUNCED");
     concluded(peer, "bounced");
@@ -61,10 +65,12 @@ export class Watchdog {
     const owing = [...peers()].filter((peer) => peer.outstanding > 0);
     if (owing.length === 0) return;
     const now = clock.monotonic();
+    // then it is this process that stood still, and answers may lie in its socket
+    const listened = now - this.#lookAt < LATE;
     for (const peer of connected() ? owing : []) {
       // a live process may be on its way from a dead server to another one: its late answer still counts
-      if (clustered() && peer.bouncedAt >= 0 && now - peer.bouncedAt >= GRACE) this.#gone(peer, peer.seq + 1);
-      if (peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.concluded(peer, "silent");
+      if (clustered() && peer.bouncedAt >= 0 && now - peer.bouncedAt >= GRACE) this.#gone(peer, peer.bouncedSeq);
+      if (listened && peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.concluded(peer, "silent");
       if (now - peer.lastPingAt < Math.max(PING_EVERY, PING_EACH * owing.length)) continue;
       if (peer.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
     }
@@ -82,5 +88,6 @@ const LOOK = 50; // ms
 const OWED = 50; // ms without an answer before the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, when that is more
+const LATE = 250; // ms that a look may be late
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
 const GRACE = 3_000; // ms; reconnects to another server took 1.7 s (measured, FACTS 11)

@@ -12,7 +12,7 @@ import { catga, type Result, type SendOptions } from "@catga/catga";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { endOnError } from "./crash.ts";
 import { LogFile, toldLine, UNSETTLED, WRONG } from "./log.ts";
-import { answerTo, type Letter, Read, Relay, tell, Told, View, Write } from "./messages.ts";
+import { answerTo, type Letter, Read, Relay, tell, tellMemory, Told, View, Write } from "./messages.ts";
 
 /** Options of a client of a soak. */
 export interface SoakClientOptions {
@@ -64,7 +64,7 @@ const app = await catga({
   signals: true,
 });
 tell({ event: "ready", at: Date.now(), endpoint: app.self.endpoint });
-setInterval(() => tell({ event: "stat", at: Date.now(), rss: process.memoryUsage().rss, sums: sums() }), 1_000).unref();
+tellMemory(sums);
 setInterval(write, WRITE).unref();
 
 let credit = 0;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { command, event, query } from "@catga/catga";
 
 /** What a handler is asked to do: its number, and how long it takes, in ms; 0: no turn of the event loop. */
@@ -52,10 +53,25 @@ export interface Sums {
 /** A line that a process of a soak prints; `at` is in ms since 1970. */
 export type SoakLine =
   | { readonly event: "ready"; readonly at: number; readonly endpoint: string }
-  /** Once a second; `rss` in bytes. */
-  | { readonly event: "stat"; readonly at: number; readonly rss: number; readonly sums?: Sums }
+  /** Once a second; memory in bytes. */
+  | {
+    readonly event: "stat";
+    readonly at: number;
+    readonly rss: number;
+    /** What the heap holds, dead objects included. */
+    readonly heap: number;
+    readonly sums?: Sums | undefined;
+  }
   /** A client's sends have settled, or never will. */
   | { readonly event: "done"; readonly at: number; readonly sums: Sums };
+
+/** Tells every second how much memory this process takes. */
+export function tellMemory(sums: () => Sums | undefined = () => undefined): void {
+  setInterval(() => {
+    const { rss, heapUsed: heap } = process.memoryUsage();
+    tell({ event: "stat", at: Date.now(), rss, heap, sums: sums() });
+  }, 1_000).unref();
+}
 
 /** Prints a line for the process that started this one. */
 export function tell(line: SoakLine): void {

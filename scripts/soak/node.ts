@@ -11,7 +11,20 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Context, fail, type Route } from "@catga/catga";
 import { LogFile, ranLine } from "./log.ts";
-import { answerTo, Inner, isOdd, type Letter, Read, Relay, tell, Told, View, type Work, Write } from "./messages.ts";
+import {
+  answerTo,
+  Inner,
+  isOdd,
+  type Letter,
+  Read,
+  Relay,
+  tell,
+  tellMemory,
+  Told,
+  View,
+  type Work,
+  Write,
+} from "./messages.ts";
 import { endOnError } from "./crash.ts";
 
 /** Options of a node of a soak. */
@@ -59,7 +72,7 @@ const handlers = [
 
 const app = await catga({ nats: url, id, service, heartbeat, handlers, signals: true });
 tell({ event: "ready", at: Date.now(), endpoint: app.self.endpoint });
-setInterval(() => tell({ event: "stat", at: Date.now(), rss: process.memoryUsage().rss }), 1_000).unref();
+tellMemory();
 
 /** Writes it down, takes its time, and answers. */
 function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R): R | Promise<R> {

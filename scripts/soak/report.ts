@@ -4,6 +4,7 @@
  * @module
  */
 import type { Latencies } from "./latencies.ts";
+import type { EarlyAndLate } from "./memory.ts";
 import type { Progress, SoakReport } from "./soak.ts";
 
 const SHOWN = 20;
@@ -29,9 +30,7 @@ export function reportText(report: SoakReport): string {
     ...Object.entries(latencies).map(([name, times]) => `${name.padEnd(12)}${quantiles(times)}`),
     `late        ${late} began to run a second or more after their deadline`,
     `drain       ${longestDrain.toFixed(0)} ms at most`,
-    ...[...memory].map(([id, { early, late }]) =>
-      `${id.padEnd(12)}${megabytes(early)} MB early, ${megabytes(late)} late`
-    ),
+    ...[...memory].map(([id, { rss, heap }]) => `${id.padEnd(12)}${growth(rss)}, of which heap ${growth(heap)}`),
     `violations  ${violations.length}`,
     ...violations.slice(0, SHOWN).map((text) => `  ${text}`),
   ];
@@ -58,6 +57,6 @@ function thousands(count: number): string {
   return count.toLocaleString("en");
 }
 
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(0);
+function growth({ early, late }: EarlyAndLate): string {
+  return `${(early / 1e6).toFixed(0)} MB early, ${(late / 1e6).toFixed(0)} late`;
 }

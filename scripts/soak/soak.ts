@@ -103,8 +103,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     clearInterval(progress);
   }
   const memory = memories(lasting);
-  const grown = [...memory].filter(([, one]) => hasGrown(one)).map(([id, { early, late }]) =>
-    `the memory of ${id} has grown from ${early} to ${late} bytes`
+  const grown = [...memory].filter(([, one]) => hasGrown(one)).map(([id, { rss }]) =>
+    `the memory of ${id} has grown from ${rss.early} to ${rss.late} bytes`
   );
   const { violations: wrong, ...findings } = await check(cluster.folder, cluster);
   const violations = [...cluster.violations, ...grown, ...wrong.map(({ text }) => text)];

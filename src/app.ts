@@ -201,7 +201,8 @@ export class App implements ContextHost {
       try {
         while (!read) {
           const step = left.next();
-          if (read ||= step.done === true) return;
+          if (step.done) read = true;
+          if (read) return;
           const place = next++;
           results[place] = await this.send(contract, step.value, each, parent);
         }

@@ -7,8 +7,8 @@ import { Deadlined } from "./deadline_wheel.ts";
 import type { CatgaError } from "./error.ts";
 import type { Slice } from "./slice.ts";
 
-/** Why one that waited has no turn: its time is over or it was given up, or the app stops. */
-export type Dropped = "LATE" | "DRAINING";
+/** Why one that waited has no turn: its time is over or it was given up, the app stops, or it would come too late. */
+export type Dropped = "LATE" | "DRAINING" | "OVERLOADED";
 
 /** Somebody who wants to run. It can be given up while it waits, and then has no turn. */
 export abstract class Ticket extends Deadlined {
@@ -68,6 +68,8 @@ export class Gate {
   #tenth = 0;
   /** When somebody left last, by the monotonic clock. */
   #leftAt = 0;
+  /** When those that wait were last looked through, by the monotonic clock. */
+  #weededAt = -Infinity;
   /** Since when somebody has been waiting; -1 while nobody is. */
   #busySince = -1;
 
@@ -106,7 +108,9 @@ export class Gate {
       return true;
     }
     const now = this.#clock.monotonic();
-    if (this.#waiting >= this.#room || now + this.#wait(now) > ticket.due) return false;
+    const each = this.#each(now);
+    this.#weed(now, each);
+    if (this.#waiting >= this.#room || now + (this.#waiting + 1) * each > ticket.due) return false;
     if (this.#busySince < 0) this.#busySince = now;
     this.#append(ticket);
     if (this.#slice?.over) this.#resume(this.#slice);
@@ -185,16 +189,30 @@ export class Gate {
     this.#waiting++;
   }
 
-  /** How long one that came now would wait, in ms, by the pace of the last second; 0 while there is no pace to go by. */
-  #wait(now: number): number {
+  /** How long each of those that wait makes the next one wait, in ms, by the pace of the last second; 0 before there is one. */
+  #each(now: number): number {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
     const left = this.#left.reduce((sum, count) => sum + count, 0);
     // the oldest tenth is counted whole, the newest as far as it has gone
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
-    if (left > 0) return (this.#waiting + 1) * Math.min(counted, now - this.#busySince) / left;
+    if (left > 0) return Math.min(counted, now - this.#busySince) / left;
     // nobody has left for a while: at best all who run leave as late as this again
-    return (this.#waiting + 1) * (now - Math.max(this.#busySince, this.#leftAt)) / this.#limit;
+    return (now - Math.max(this.#busySince, this.#leftAt)) / this.#limit;
+  }
+
+  /** Turns away, every now and then, who was let in before there was a pace to go by, or by a better one. */
+  #weed(now: number, each: number): void {
+    // without anybody who has left lately the pace is a guess, good enough for those that come only
+    if (each === 0 || now - this.#weededAt < LEARN || this.#left.every((count) => count === 0)) return;
+    this.#weededAt = now;
+    let turn = now;
+    for (let ticket = this.#first; ticket !== undefined;) {
+      const next: Ticket | undefined = ticket.gateNext;
+      if (turn + each > ticket.due) ticket.quit("OVERLOADED");
+      else turn += each;
+      ticket = next;
+    }
   }
 
   /** Empties the tenths that have begun since the last count. */
@@ -207,4 +225,4 @@ export class Gate {
 }
 
 const TENTHS = 10;
-const LEARN = 100; // ms of waiting before there is a pace
+const LEARN = 100; // ms of waiting before there is a pace, and between two looks at those that wait

@@ -1,11 +1,11 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Gate, Ticket } from "./gate.ts";
+import { type Dropped, Gate, Ticket } from "./gate.ts";
 import { VirtualClock } from "./memory/virtual_clock.ts";
 import { Slice } from "./slice.ts";
 
 class Guest extends Ticket {
-  state: "waiting" | "running" | "LATE" | "DRAINING" = "waiting";
+  state: "waiting" | "running" | Dropped = "waiting";
   readonly name: number;
   readonly log: number[];
 
@@ -20,7 +20,7 @@ class Guest extends Ticket {
     this.log.push(this.name);
   }
 
-  override drop(why: "LATE" | "DRAINING"): void {
+  override drop(why: Dropped): void {
     this.state = why;
   }
 }
@@ -71,6 +71,21 @@ describe("Gate", () => {
     // 50 wait before it: a second at this pace
     assertEquals(gate.enter(new Guest(200, clock.monotonic() + 500)), false);
     assertEquals(gate.enter(new Guest(201, clock.monotonic() + 2_000)), true);
+  });
+
+  it("turns those away as well that came before there was a pace, as soon as there is (they waited in vain)", async () => {
+    const clock = new VirtualClock();
+    const gate = new Gate(clock, { limit: 1 });
+    const guests = Array.from({ length: 101 }, (_, i) => new Guest(i, clock.monotonic() + 1_000));
+    for (const guest of guests) assert(gate.enter(guest));
+    for (let i = 0; i < 10; i++) { // one each 20 ms: 40 more until their deadline
+      await clock.advance(20);
+      gate.leave();
+    }
+    assertEquals(guests.filter(({ state }) => state === "OVERLOADED"), []);
+    assertEquals(gate.enter(new Guest(200, clock.monotonic() + 500)), false);
+    assertEquals([gate.running, gate.waiting], [1, 40]);
+    assertEquals(guests.slice(51).filter(({ state }) => state !== "OVERLOADED"), []);
   });
 
   it("turns nobody away because slow ones have not ended yet, but does when they never end", async () => {

@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { catga } from "./catga.ts";
 import { query } from "./contract.ts";
+import { MemoryNetwork } from "./memory/network.ts";
 import { type Logger, logTo, type Observation } from "./observer.ts";
 
 /** A logger that keeps `[level, message, ...more]`. */
@@ -58,5 +59,38 @@ describe("logTo", () => {
     assertEquals(lines.length, 1);
     assertEquals(lines[0].slice(0, 2), ["error", "catga n1: the handler of Ask threw (message m1)"]);
     assertStrictEquals(lines[0][2], thrown);
+  });
+});
+
+describe("a logger that throws", () => {
+  it("breaks nothing: handlers answer, failures are told, the node drains (a place was lost with each)", async () => {
+    const told: unknown[][] = [];
+    const { error } = console;
+    console.error = (...line: unknown[]) => void told.push(line);
+    try {
+      const wrong = () => {
+        throw new Error("disk full");
+      };
+      const logger = { debug: wrong, info: wrong, warn: wrong, error: wrong };
+      const Break = query<number, number>("Break");
+      const network = new MemoryNetwork();
+      const handlers = Break.handle((n) => {
+        if (n % 2 === 1) throw new Error("bug");
+        return n;
+      });
+      await using _server = await catga({ network, handlers, logger, concurrency: 1 });
+      await using client = await catga({ network, logger });
+      const results = await client.sendAll(Break, [0, 1, 2, 3, 4]);
+      assertEquals(results.map(({ value, error }) => error?.code ?? value), [
+        0,
+        "HANDLER_FAILED",
+        2,
+        "HANDLER_FAILED",
+        4,
+      ]);
+    } finally {
+      console.error = error;
+    }
+    assertStrictEquals(String(told[0][1]), "Error: disk full");
   });
 });

@@ -9,6 +9,8 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 export interface StageOptions extends Omit<CatgaOptions, "network"> {
   /** The largest message, in bytes; 1 MiB. */
   readonly maxPayload?: number;
+  /** How many servers there are; 1. */
+  readonly servers?: number;
   /** What the player `other` handles; nothing. */
   readonly handles?: readonly string[];
 }
@@ -135,9 +137,9 @@ export class Player {
 
 /** Opens a stage; the player has joined, and the node knows it. */
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const { maxPayload, handles, ...rest } = options;
+  const { maxPayload, servers = 1, handles, ...rest } = options;
   const clock = new VirtualClock();
-  const network = new MemoryNetwork({ clock, seed: 1, ...(maxPayload === undefined ? {} : { maxPayload }) });
+  const network = new MemoryNetwork({ clock, seed: 1, servers, ...(maxPayload === undefined ? {} : { maxPayload }) });
   const log: string[] = [];
   const write = (level: string) => (message: string, ...more: unknown[]) =>
     void log.push([level, message, ...more.map(String)].join(" "));

@@ -1,11 +1,12 @@
 /** Fault: the TCP link of a node, or of a caller, to the nats-server is slow, cut, or half-closed. */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { requireNatsServer } from "../../scripts/nats_server.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { Read, Record, Slow } from "../../scripts/node_messages.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { eventually } from "../testing/eventually.ts";
 import { FaultCluster } from "../testing/fault_cluster.ts";
+import { subscriptions, SYSTEM_ACCOUNT } from "../testing/system_account.ts";
 import { Load } from "../testing/witness.ts";
 
 const IN_HAND = 50;
@@ -22,11 +23,14 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
     it(`of a node: its queries move, nothing runs twice, it comes back: ${id}`, { timeout: 60_000 }, async () => {
       // Promise: a node that loses its connection is as good as dead for what it has in hand: its queries go to another one,
       // its commands end with OUTCOME_UNKNOWN; it goes on as before when it is back.
-      await using cluster = await FaultCluster.open({ nodes: ["d2"] });
+      await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
+      await using cluster = await FaultCluster.open({ nodes: ["d2"], url: withUser(server.url) });
       const { caller, witness } = cluster;
-      await using link = await startTcpProxy(cluster.server.port);
-      await cluster.start(id, {}, link.url);
+      await using link = await startTcpProxy(server.port);
+      await cluster.start(id, {}, withUser(link.url));
       await cluster.complete();
+      const subscribed = async () => (await subscriptions(server, `catga ${id}`)).length;
+      const before = await subscribed();
       for (const [what, worsen, ms] of FAULTS) {
         const first = witness.sent.length;
         const load = new Load(48, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 40));
@@ -44,6 +48,7 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
         console.log(`the link of ${id} ${what} for ${ms} ms: ${witness.tally(witness.sent.slice(first))}`);
         assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
         assertEquals(witness.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);
+        await eventually("it to be subscribed as before, and to no more", async () => await subscribed() === before);
       }
       await cluster.finish();
     });
@@ -79,6 +84,10 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
     await cluster.finish();
   });
 });
+
+function withUser(url: string): string {
+  return url.replace("//", "//app:app@");
+}
 
 function mend(link: TcpProxy): void {
   link.delay(0);

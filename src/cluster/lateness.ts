@@ -4,23 +4,47 @@
  * shortest way; what a message exceeds it by is how late it is.
  */
 
-/** The lateness of one sender's messages. */
-export class Lateness {
-  #least = Infinity;
-  #at = 0;
+/** The smallest difference among the messages of a while. */
+interface Window {
+  /** When its first message arrived. */
+  readonly begun: number;
+  least: number;
+  /** When that one arrived. */
+  at: number;
+}
 
-  /**
-   * Notes a message, and gives how late it is, in ms; 0 for the first one. Both times by clocks that do not jump.
-   * The allowance for two clocks that drift apart, 1 ms a second, is twice what NTP lets a clock slew (500 ppm).
-   */
+/**
+ * The lateness of one sender's messages. The smallest difference counts for one to two windows of messages: a sender whose
+ * clock stood still (its machine was suspended) or lied is believed again after that. Windows change when a message arrives
+ * and not with time, so that the first messages after a long pause are still measured by those before it.
+ */
+export class Lateness {
+  #last: Window | undefined;
+  #now: Window | undefined;
+
+  /** Notes a message, and gives how late it is, in ms; 0 for the first one. Both times by clocks that do not jump. */
   note(sentAt: number, receivedAt: number): number {
     const difference = receivedAt - sentAt;
-    const late = difference - this.#least - (receivedAt - this.#at) * DRIFT;
-    if (late > 0) return late;
-    this.#least = difference;
-    this.#at = receivedAt;
-    return 0;
+    const now = this.#now;
+    if (now === undefined || receivedAt - now.begun >= WINDOW) {
+      this.#last = now;
+      this.#now = { begun: receivedAt, least: difference, at: receivedAt };
+    } else if (difference <= now.least + (receivedAt - now.at) * DRIFT) {
+      now.least = difference;
+      now.at = receivedAt;
+    }
+    return Math.max(
+      0,
+      this.#beyond(this.#last, difference, receivedAt),
+      this.#beyond(this.#now, difference, receivedAt),
+    );
+  }
+
+  #beyond(window: Window | undefined, difference: number, receivedAt: number): number {
+    return window === undefined ? 0 : difference - window.least - (receivedAt - window.at) * DRIFT;
   }
 }
 
+const WINDOW = 30_000; // ms
+/** Two clocks may drift apart by 1 ms a second: twice what NTP lets a clock slew (500 ppm). */
 const DRIFT = 0.001;

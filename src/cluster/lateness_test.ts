@@ -26,4 +26,23 @@ describe("Lateness", () => {
     lateness.note(0, 3);
     assert(Math.abs(lateness.note(60_000, 69_003) - 9_000) < 100);
   });
+
+  it("believes a sender again whose clock stood still for an hour (it was refused until it restarted)", () => {
+    const lateness = new Lateness();
+    for (let ms = 0; ms < 40_000; ms += 100) lateness.note(ms, ms + 5);
+    const hour = 3_600_000;
+    assert(lateness.note(40_000, 40_005 + hour) > hour - 4_000);
+    let refused = 0;
+    for (let ms = 40_000; ms < 120_000; ms += 100) if (lateness.note(ms, ms + 5 + hour) > 100) refused++;
+    assert(refused > 100 && refused < 610, `${refused} refused: 30 to 60 s of them`);
+  });
+
+  it("a message from the future does not make all that follow late for long: anybody can forge one", () => {
+    const lateness = new Lateness();
+    lateness.note(1_000, 1_005);
+    lateness.note(90_000_000, 1_010);
+    assert(lateness.note(1_020, 1_025) > 1_000_000);
+    for (let ms = 2_000; ms < 70_000; ms += 100) lateness.note(ms, ms + 5);
+    assertEquals(lateness.note(70_000, 70_005), 0);
+  });
 });

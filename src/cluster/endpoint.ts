@@ -4,11 +4,12 @@
  */
 import { nextTick } from "node:process";
 import { delay, type Timer, token } from "../clock.ts";
+import { readError } from "../error_text.ts";
 import type { Observer } from "../observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
+import { encode } from "../utf8.ts";
 import type { Call } from "./call.ts";
 import {
-  encode,
   type Frame,
   isEndpoint,
   type Item,
@@ -16,7 +17,6 @@ import {
   nodeOf,
   type PingItem,
   PROTOCOL,
-  readError,
   readFrame,
   type VersionsItem,
 } from "./frame.ts";

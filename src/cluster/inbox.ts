@@ -5,12 +5,14 @@
 import type { Clock } from "../clock.ts";
 import type { Envelope, MessageContext } from "../context.ts";
 import { CatgaError } from "../error.ts";
+import { writeError } from "../error_text.ts";
 import { Gate, type Ticket } from "../gate.ts";
 import type { Observer } from "../observer.ts";
 import type { Result } from "../result.ts";
 import type { Receipt } from "../runner.ts";
 import { Refusal } from "../turns.ts";
-import { byteLength, exceeds, type WireMeta, writeError } from "./frame.ts";
+import { byteLength, exceeds } from "../utf8.ts";
+import type { WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
 /** What an inbox is made of. */

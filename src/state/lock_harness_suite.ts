@@ -33,7 +33,7 @@ export interface LockHarness extends AsyncDisposable {
   /** Another node. */
   node(name: string, options?: { bucket?: string; space?: string }): Promise<LockNode>;
   /** What it gives, letting time pass until then. */
-  run<T>(promise: Promise<T>): Promise<T>;
+  run<T>(work: PromiseLike<T>): Promise<T>;
   /** Lets so many ms go by. */
   pass(ms: number): Promise<void>;
   /** Lets time pass until the answer is truthy. */
@@ -62,7 +62,7 @@ export function memoryLockHarness(options: MemoryNetworkOptions = {}): MemoryLoc
       nodes.push(node);
       return Promise.resolve(node);
     },
-    run: (promise) => clock.until(promise, 1_000_000),
+    run: (work) => clock.until(Promise.resolve(work), 1_000_000),
     pass: (ms) => clock.advance(ms),
     async until(what, ask, limit = 60_000) {
       for (let passed = 0; passed <= limit; passed += 10) {
@@ -91,7 +91,7 @@ export async function natsLockHarness(): Promise<LockHarness> {
       nodes.push(node);
       return node;
     },
-    run: (promise) => promise,
+    run: (work) => Promise.resolve(work),
     pass: (ms) => harness.pass(ms),
     until: (what, ask, limit) => eventually(what, ask, limit),
     bucket: async (name = BUCKET) => (await harness.store()).open(name),

@@ -147,20 +147,24 @@ export class HeldKey implements Leased {
     const limit = Math.min(ANSWER, ttl / 6);
     const bucket = await this.#host.bucket();
     const name = keys.holder(this.key);
-    const sent = stamp(clock);
-    const writing = bucket.update(name, writeLockRecord(this.record), this.#revision, { ttl });
-    const revision = await answered(clock, limit, writing);
-    if (revision !== undefined) {
-      this.#revision = revision;
-      this.#sent = sent;
-      // an answer that comes too late is of no use
-      this.check();
-      return true;
+    while (true) {
+      const sent = stamp(clock);
+      const writing = bucket.update(name, writeLockRecord(this.record), this.#revision, { ttl });
+      const revision = await answered(clock, limit, writing);
+      if (revision !== undefined) {
+        this.#revision = revision;
+        this.#sent = sent;
+        // an answer that comes too late is of no use
+        this.check();
+        return true;
+      }
+      const entry = await answered(clock, limit, bucket.get(name));
+      if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
+      if (entry.revision === this.#revision) {
+        throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });
+      }
+      // a renewal whose acknowledgement was lost: when it was sent is not known, so it is renewed again
+      this.#revision = entry.revision;
     }
-    const entry = await answered(clock, limit, bucket.get(name));
-    if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
-    // a renewal whose acknowledgement was lost: when it was sent is not known, so it is renewed again
-    this.#revision = entry.revision;
-    throw new CatgaError("UNAVAILABLE", "an acknowledgement was lost", { retryable: true });
   }
 }

@@ -4,12 +4,13 @@
  */
 import { nextTick } from "node:process";
 import { delay, token } from "../clock.ts";
+import { readError } from "../error_text.ts";
 import type { Observer } from "../observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
+import { encode } from "../utf8.ts";
 import { BounceProbe } from "./bounce_probe.ts";
 import type { Call } from "./call.ts";
 import {
-  encode,
   type Frame,
   isEndpoint,
   type Item,
@@ -17,7 +18,6 @@ import {
   nodeOf,
   type PingItem,
   PROTOCOL,
-  readError,
   readFrame,
   type VersionsItem,
 } from "./frame.ts";

@@ -9,7 +9,8 @@ import type { Observer } from "../observer.ts";
 import type { Meta, RemoteEvent } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { Subscription, Transport, TransportMessage } from "../transport.ts";
-import { byteLength, type EventFrame, exceeds, Malformed, readEventFrame } from "./frame.ts";
+import { byteLength, exceeds } from "../utf8.ts";
+import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 
 /** What the channel needs of the app. */

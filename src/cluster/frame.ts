@@ -4,7 +4,6 @@
  * whole or not at all.
  */
 import { isContractName } from "../contract.ts";
-import { CatgaError } from "../error.ts";
 import type { Meta } from "../remote.ts";
 
 /** The version of the wire protocol that is spoken here. */
@@ -110,66 +109,13 @@ export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
 
-/**
- * An error as text for the wire, of at most `limit` bytes: code, message, retryable and details; never a stack, a cause, or
- * what `details` cannot encode.
- */
-export function writeError({ code, message, retryable, details, node, final }: CatgaError, limit: number): string {
-  const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
-  let text: string;
-  try {
-    text = JSON.stringify({ ...plain, details });
-  } catch {
-    text = JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
-  }
-  if (!exceeds(text, limit)) return text;
-  text = JSON.stringify({ ...plain, details: "(the details are too large for the server)" });
-  if (!exceeds(text, limit)) return text;
-  return JSON.stringify({ code: code.slice(0, MAX_CODE), message: message.slice(0, 256), retryable });
-}
-
-/** Whether a text is longer than so many bytes of UTF-8. */
-export function exceeds(text: string, limit: number): boolean {
-  return text.length * 3 > limit && byteLength(text) > limit;
-}
-
-/** The size of a text on the wire, in bytes. */
-export function byteLength(text: string): number {
-  return encode(text).length;
-}
-
-/** A text as it goes over the wire. */
-export function encode(text: string): Uint8Array {
-  return encoder.encode(text);
-}
-
 /** The answers and refusals in the bytes of a frame of ours, as text for another frame. */
 export function answersIn(frame: Uint8Array): string {
   const { items } = readFrame(frame);
   return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
 }
 
-/** An error from the wire. What is not as it should be is left out: it came from the network. */
-export function readError(wire: unknown, node: string): CatgaError {
-  const { code, message, retryable, details, final, node: origin } = (isRecord(wire) ? wire : {}) as Record<
-    string,
-    unknown
-  >;
-  return new CatgaError(
-    typeof code === "string" && code !== "" ? code.slice(0, MAX_CODE) : "HANDLER_FAILED",
-    typeof message === "string" ? message : "the node answered with a failure that says nothing",
-    {
-      retryable: retryable === true,
-      final: final === true,
-      details,
-      node: typeof origin === "string" && origin.length <= 64 ? origin : node,
-    },
-  );
-}
-
-const MAX_CODE = 128;
 const MAX_VERSIONS = 16;
-const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 function readArray(data: Uint8Array): unknown[] {

@@ -5,12 +5,14 @@
 import type { Clock } from "../clock.ts";
 import { abandoned, type ContextHost, type Envelope, type MessageContext, type TurnWatcher } from "../context.ts";
 import { CatgaError } from "../error.ts";
+import { writeError } from "../error_text.ts";
 import { type Dropped, Gate, Ticket } from "../gate.ts";
 import type { Observer } from "../observer.ts";
 import type { Receipt } from "../runner.ts";
 import type { Slice } from "../slice.ts";
 import { type Outcome, Refusal } from "../turns.ts";
-import { byteLength, exceeds, type WireMeta, writeError } from "./frame.ts";
+import { byteLength, exceeds } from "../utf8.ts";
+import type { WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
 /** What an inbox is made of. */

@@ -8,7 +8,7 @@ import { catga, command, MemoryNetwork, query, VirtualClock } from "../../mod.ts
 import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { eventually } from "../testing/eventually.ts";
 import { openStage } from "../testing/stage.ts";
-import { encode } from "./frame.ts";
+import { encode } from "../utf8.ts";
 import { LeftAnswerLog } from "./left_answers.ts";
 import type { Peer } from "./peer.ts";
 

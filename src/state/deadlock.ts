@@ -5,7 +5,7 @@
  * stood at both times stood in between, and so all of them stood together.
  */
 import type { Timer } from "../clock.ts";
-import { answered, mayHaveHappened } from "./certain.ts";
+import { mayHaveHappened } from "./certain.ts";
 import type { DeadlockEdge } from "./lock_error.ts";
 import { ANSWER, type LockHost } from "./lock_host.ts";
 import { readLockRecord } from "./lock_record.ts";
@@ -142,10 +142,9 @@ export class DeadlockDetector {
   }
 
   async #stands({ waiter, holder }: Wait): Promise<boolean> {
-    const { clock, keys } = this.#host;
+    const { keys } = this.#host;
     const bucket = await this.#host.bucket();
-    const [waits, holds] = await answered(
-      clock,
+    const [waits, holds] = await this.#host.answers.of(
       ANSWER,
       Promise.all([
         bucket.get(keys.waiter(waiter.key, waiter.record.nonce)),

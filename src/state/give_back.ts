@@ -1,7 +1,7 @@
 /** The end of holding a lock: it goes to the oldest who waits, or away. */
 import { delay } from "../clock.ts";
 import { CatgaError } from "../error.ts";
-import { answered, mayHaveHappened } from "./certain.ts";
+import { mayHaveHappened } from "./certain.ts";
 import { stamp } from "./lease.ts";
 import { ANSWER, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
@@ -35,15 +35,15 @@ async function goOn(host: LockHost, key: string, record: LockRecord, revision: n
 }
 
 async function tryGiveBack(host: LockHost, key: string, record: LockRecord, revision: number): Promise<void> {
-  const { clock, keys } = host;
+  const { keys } = host;
   const bucket = await host.bucket();
   while (true) {
     const next = host.next(key, record.nonce);
     if (next !== undefined) {
       if (await handOver(host, next, revision)) return;
-    } else if (await answered(clock, ANSWER, bucket.delete(keys.holder(key), { revision }))) return;
+    } else if (await host.answers.of(ANSWER, bucket.delete(keys.holder(key), { revision }))) return;
     // it may be gone by a write of ours whose acknowledgement was lost, or stand at the revision of such a one
-    const entry = await answered(clock, ANSWER, bucket.get(keys.holder(key)));
+    const entry = await host.answers.of(ANSWER, bucket.get(keys.holder(key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== record.nonce) return;
     if (entry.revision === revision) {
       throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });
@@ -59,7 +59,7 @@ async function handOver(host: LockHost, to: SeenWaiter, revision: number): Promi
   const bucket = await host.bucket();
   const sent = stamp(clock);
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
-  const handed = await answered(clock, ANSWER, writing);
+  const handed = await host.answers.of(ANSWER, writing);
   if (handed !== undefined) host.handed(to, handed, sent);
   return handed !== undefined;
 }

@@ -1,7 +1,6 @@
 /** A key that this node holds: its renewal, its loss, its end. */
 import { delay, type Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
-import { answered } from "./certain.ts";
 import { giveBack } from "./give_back.ts";
 import { elapsed, type Leased, left, type Stamp, stamp } from "./lease.ts";
 import { lockLost } from "./lock_error.ts";
@@ -150,7 +149,7 @@ export class HeldKey implements Leased {
     while (true) {
       const sent = stamp(clock);
       const writing = bucket.update(name, writeLockRecord(this.record), this.#revision, { ttl });
-      const revision = await answered(clock, limit, writing);
+      const revision = await this.#host.answers.of(limit, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#sent = sent;
@@ -158,7 +157,7 @@ export class HeldKey implements Leased {
         this.check();
         return true;
       }
-      const entry = await answered(clock, limit, bucket.get(name));
+      const entry = await this.#host.answers.of(limit, bucket.get(name));
       if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
       if (entry.revision === this.#revision) {
         throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });

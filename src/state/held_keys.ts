@@ -8,19 +8,20 @@ export class HeldKeys implements Lock {
   /** The greatest of its keys': the next acquisition of any of them has a greater one. */
   readonly token: number;
   readonly #keys: readonly HeldKey[];
-  readonly #controller = new AbortController();
+  /** Made when it is asked for: most locks are held too briefly for that. */
+  #controller: AbortController | undefined;
   #released: Promise<void> | undefined;
 
   constructor(keys: readonly HeldKey[]) {
     this.#keys = keys;
     this.token = Math.max(...keys.map((held) => held.token));
-    for (const held of keys) held.onLost = (error: CatgaError) => this.#controller.abort(error);
   }
 
   get signal(): AbortSignal {
+    const controller = this.#controller ??= this.#follow();
     // a process that stood still looks before it is told
     for (const held of this.#keys) held.check();
-    return this.#controller.signal;
+    return controller.signal;
   }
 
   release(): Promise<void> {
@@ -29,5 +30,15 @@ export class HeldKeys implements Lock {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
+  }
+
+  #follow(): AbortController {
+    const controller = new AbortController();
+    const abort = (error: CatgaError) => controller.abort(error);
+    for (const held of this.#keys) {
+      if (held.lost !== undefined) abort(held.lost);
+      held.onLost = abort;
+    }
+    return controller;
   }
 }

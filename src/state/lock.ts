@@ -10,7 +10,7 @@ import type { Bucket } from "../kv_store.ts";
 import { ttlSeconds } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
 import type { Asker, Lock, LockOptions, Locks } from "../shared_state.ts";
-import { answered, mayHaveHappened } from "./certain.ts";
+import { Answers, mayHaveHappened } from "./certain.ts";
 import { HeldKey } from "./held_key.ts";
 import { HeldKeys } from "./held_keys.ts";
 import { JumpWatch, type Stamp, stamp } from "./lease.ts";
@@ -77,6 +77,7 @@ export class LockManager implements Locks {
       observer,
       keys: new LockKeys(options.space),
       jumps: new JumpWatch(clock),
+      answers: new Answers(clock),
       get closed() {
         return manager.#closed !== undefined;
       },
@@ -206,10 +207,10 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: wish.ttl });
-          const revision = await answered(clock, ANSWER, creating);
+          const revision = await this.#host.answers.of(ANSWER, creating);
           if (revision !== undefined) return this.#hold(key, record, revision, sent);
         }
-        const entry = await answered(clock, ANSWER, bucket.get(name));
+        const entry = await this.#host.answers.of(ANSWER, bucket.get(name));
         if (entry === undefined && !contended) continue;
         wish.holder = entry && readLockRecord(entry.value);
         const own = wish.holder?.nonce === record.nonce;

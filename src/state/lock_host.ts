@@ -2,6 +2,7 @@
 import type { Clock, Random } from "../clock.ts";
 import type { Bucket } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
+import type { Answers } from "./certain.ts";
 import type { JumpWatch, Stamp } from "./lease.ts";
 import type { LockKeys } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";
@@ -15,6 +16,7 @@ export interface LockHost {
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
+  readonly answers: Answers;
   /** Whether it stops: nothing is tried a second time then. */
   readonly closed: boolean;
   /** The bucket of the records, opened at the first call. */

@@ -1,7 +1,7 @@
 /** One who waits for a lock: the record that is its place in the queue, and how it becomes the holder. */
 import { delay, type Timer } from "../clock.ts";
 import type { Bucket } from "../kv_store.ts";
-import { answered, mayHaveHappened } from "./certain.ts";
+import { mayHaveHappened } from "./certain.ts";
 import { giveBack } from "./give_back.ts";
 import { type Stamp, stamp } from "./lease.ts";
 import type { HeldKey } from "./held_key.ts";
@@ -90,7 +90,7 @@ export class Waiter {
       const record: LockRecord = { ...this.record, since: clock.now() };
       const sent = stamp(clock);
       const creating = bucket.create(keys.holder(this.key), writeLockRecord(record), { ttl: this.record.ttl });
-      const revision = await answered(clock, ANSWER, creating);
+      const revision = await host.answers.of(ANSWER, creating);
       if (revision !== undefined) return await this.#become(hold(revision, sent));
     } catch (error) {
       // whether it is ours the watch tells
@@ -148,7 +148,7 @@ export class Waiter {
         // a renewal whose acknowledgement was lost has changed the revision
         const revision = this.#revision === 0 ? undefined : this.#revision;
         const removed = bucket.delete(name, revision === undefined ? {} : { revision });
-        if (!await answered(host.clock, ANSWER, removed)) await answered(host.clock, ANSWER, bucket.delete(name));
+        if (!await host.answers.of(ANSWER, removed)) await host.answers.of(ANSWER, bucket.delete(name));
         if (empty) await this.#handOn(bucket);
         return;
       } catch (error) {
@@ -161,7 +161,7 @@ export class Waiter {
 
   async #handOn(bucket: Bucket): Promise<void> {
     const { host } = this.#options;
-    const entry = await answered(host.clock, ANSWER, bucket.get(host.keys.holder(this.key)));
+    const entry = await host.answers.of(ANSWER, bucket.get(host.keys.holder(this.key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== this.record.nonce) return;
     await giveBack(host, this.key, this.record, entry.revision);
   }
@@ -190,7 +190,7 @@ export class Waiter {
       const writing = this.#revision === 0
         ? bucket.create(name, text, ttl)
         : bucket.update(name, text, this.#revision, ttl);
-      const revision = await answered(clock, ANSWER, writing);
+      const revision = await host.answers.of(ANSWER, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#place ??= revision;
@@ -198,7 +198,7 @@ export class Waiter {
         return;
       }
       // lost to an earlier write of its own, or the record is gone
-      const entry = await answered(clock, ANSWER, bucket.get(name));
+      const entry = await host.answers.of(ANSWER, bucket.get(name));
       this.#revision = entry?.revision ?? 0;
       this.#place ??= entry?.revision;
     }

@@ -1,0 +1,303 @@
+/** Idempotent commands when things go wrong, on virtual time. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { CatgaError } from "../error.ts";
+import type { Bucket } from "../kv_store.ts";
+import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { Result } from "../result.ts";
+import type { Claimant } from "../shared_state.ts";
+import { claimant, Failing, handler, slowHandler } from "../testing/claims.ts";
+import { IdempotencyStore } from "./idempotency.ts";
+
+/** How long a claim outlives its holder, in ms. */
+const LEASE = 15_000;
+
+interface Node {
+  readonly connection: MemoryConnection;
+  readonly store: IdempotencyStore;
+  guard(
+    id: string,
+    run: (fence: number) => Result<unknown> | Promise<Result<unknown>>,
+    differs?: Partial<Claimant>,
+  ): Promise<Result<unknown>>;
+}
+
+/** Nodes on one network, whose buckets may be tampered with. */
+function cluster(size: number, options: MemoryNetworkOptions = {}) {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 7, ...options });
+  const faults: unknown[] = [];
+  const nodes = Array.from({ length: size }, (_, i): Node => {
+    const connection = network.connect();
+    const own = network.clockOf(connection);
+    const store = new IdempotencyStore({
+      bucket: () => connection.store.open("claims"),
+      clock: own,
+      random: network.random,
+      endpoint: `n${i}.nonce`,
+      liveness: { gone: () => Promise.resolve(false) },
+      observer: (seen) => faults.push(seen),
+    });
+    return { connection, store, guard: (id, run, differs) => store.guard(claimant(own, id, differs), run) };
+  });
+  return { clock, network, nodes, faults };
+}
+
+/** Lets no answer come back from the next call of a method, as when it gets lost. */
+function loseNext(method: "create" | "update" | "delete", { connection }: Node): void {
+  const { store } = connection;
+  const open = store.open.bind(store);
+  Object.assign(connection, {
+    store: {
+      async open(name: string) {
+        const bucket = await open(name);
+        let lost = false;
+        return new Proxy(bucket, {
+          get(target, wanted: keyof Bucket) {
+            const member = target[wanted];
+            if (typeof member !== "function") return member;
+            return async (...args: unknown[]) => {
+              // called with what the method was called with
+              const answer = await (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
+              if (lost || wanted !== method) return answer;
+              lost = true;
+              throw new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true });
+            };
+          },
+        });
+      },
+    },
+  });
+}
+
+describe("IdempotencyStore when things go wrong", () => {
+  it("a holder frozen past its lease cannot keep its result: it returns the one that another attempt recorded", async () => {
+    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const slow = slowHandler();
+    const late = frozen.guard("a", slow, { due: 60_000 });
+    await clock.advance(1_000);
+    network.pause(frozen.connection);
+    await clock.advance(LEASE + 100);
+    const next = handler("second");
+    assertEquals((await clock.until(other.guard("a", next))).value, "second");
+    slow.end("first");
+    network.resume(frozen.connection);
+    assertEquals((await clock.until(late)).value, "second");
+    assertEquals((await clock.until(other.guard("a", handler()))).value, "second");
+    assertGreater(next.fences[0], slow.fences[0]);
+  });
+
+  it("a holder frozen past its lease waits for the attempt that runs now", async () => {
+    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const [first, second] = [slowHandler(), slowHandler()];
+    const late = frozen.guard("a", first, { due: 60_000 });
+    await clock.advance(1_000);
+    network.pause(frozen.connection);
+    await clock.advance(LEASE + 100);
+    const result = other.guard("a", second);
+    first.end("first");
+    network.resume(frozen.connection);
+    await clock.advance(1_000);
+    second.end("second");
+    assertEquals((await clock.until(late)).value, "second");
+    assertEquals((await clock.until(result)).value, "second");
+  });
+
+  it("OUTCOME_UNKNOWN: a holder frozen past its lease, and nobody has recorded a result; the id may be sent again", async () => {
+    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const slow = slowHandler();
+    const late = frozen.guard("a", slow, { due: 60_000 });
+    await clock.advance(1_000);
+    network.pause(frozen.connection);
+    await clock.advance(LEASE + 100);
+    slow.end("first");
+    network.resume(frozen.connection);
+    const { error } = await clock.until(late);
+    assertEquals([error?.code, error?.retryable], ["OUTCOME_UNKNOWN", true]);
+    assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
+  });
+
+  it("a claim is renewed for as long as its handler runs", async () => {
+    const { clock, nodes: [busy, other] } = cluster(2);
+    const slow = slowHandler();
+    const result = busy.guard("a", slow, { due: 200_000 });
+    await clock.advance(1_000);
+    const waiting = other.guard("a", handler(), { due: 200_000 });
+    await clock.advance(120_000);
+    slow.end("at last");
+    assertEquals((await clock.until(result)).value, "at last");
+    assertEquals((await clock.until(waiting)).value, "at last");
+  });
+
+  it("a crash frees the id when the lease ends, not before, and wakes who waits", async () => {
+    const { clock, network, nodes: [crashed, other] } = cluster(2);
+    void crashed.guard("a", slowHandler());
+    await clock.advance(1_000);
+    network.kill(crashed.connection);
+    const next = handler("second");
+    const waiting = other.guard("a", next);
+    await clock.advance(LEASE - 1_100);
+    assertEquals(next.fences, []);
+    await clock.advance(200);
+    assertEquals((await clock.until(waiting)).value, "second");
+  });
+
+  it("an app that closed while its handler ran frees the id when the lease ends", async () => {
+    const { clock, nodes: [closing, other] } = cluster(2);
+    void closing.guard("a", slowHandler());
+    await clock.advance(1_000);
+    await closing.store.close();
+    await clock.advance(LEASE - 1_100);
+    const next = handler("second");
+    const waiting = other.guard("a", next);
+    await clock.advance(50);
+    assertEquals(next.fences, []);
+    assertEquals((await clock.until(waiting)).value, "second");
+  });
+
+  for (const [method, after] of [["create", "claim"], ["update", "result"]] as const) {
+    it(`the acknowledgement of a ${after} gets lost: it is found by its nonce, and nothing runs twice`, async () => {
+      const { clock, nodes: [node, other] } = cluster(2);
+      loseNext(method, node);
+      const run = handler("once");
+      assertEquals((await clock.until(node.guard("a", run))).value, "once");
+      assertEquals((await clock.until(other.guard("a", handler()))).value, "once");
+      assertEquals(run.fences.length, 1);
+    });
+  }
+
+  it("the acknowledgement of a renewal gets lost: the holder keeps its claim, and its result", async () => {
+    const { clock, nodes: [node, other] } = cluster(2);
+    loseNext("update", node);
+    const slow = slowHandler();
+    const result = node.guard("a", slow, { due: 100_000 });
+    await clock.advance(40_000);
+    slow.end("once");
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(other.guard("a", handler()))).value, "once");
+  });
+
+  it("the acknowledgement of a freed claim gets lost: the failure comes back, and the id is free", async () => {
+    const { clock, nodes: [node, other] } = cluster(2);
+    loseNext("delete", node);
+    assertEquals((await clock.until(node.guard("a", handler(new Failing("NO_TEA"))))).error?.code, "NO_TEA");
+    assertEquals((await clock.until(other.guard("a", handler("tea")))).value, "tea");
+  });
+
+  it("UNAVAILABLE: without the store nothing runs; with it again the id is new", async () => {
+    const { clock, network, nodes: [node] } = cluster(1);
+    assertEquals((await clock.until(node.guard("before", handler(1)))).value, 1);
+    network.cut(node.connection);
+    const run = handler("tea");
+    const { error } = await clock.until(node.guard("a", run));
+    assertEquals([error?.code, error?.retryable, run.fences], ["UNAVAILABLE", true, []]);
+    network.restore(node.connection);
+    assertEquals((await clock.until(node.guard("a", run))).value, "tea");
+  });
+
+  it("UNAVAILABLE: a store that cannot be opened; the next command tries anew", async () => {
+    const { clock, network, nodes: [node] } = cluster(1);
+    network.cut(node.connection);
+    const run = handler("tea");
+    assertEquals((await clock.until(node.guard("a", run))).error?.code, "UNAVAILABLE");
+    network.restore(node.connection);
+    assertEquals((await clock.until(node.guard("a", run))).value, "tea");
+  });
+
+  it("a store that comes back before the deadline is waited for", async () => {
+    const { clock, network, nodes: [node] } = cluster(1);
+    await clock.until(node.guard("before", handler(1)));
+    network.cut(node.connection);
+    const waiting = node.guard("a", handler("tea"));
+    await clock.advance(10_000);
+    network.restore(node.connection);
+    assertEquals((await clock.until(waiting)).value, "tea");
+  });
+
+  it("UNAVAILABLE: a claim that may have been written, and no answer until the deadline; the node takes it over", async () => {
+    const { clock, network, nodes: [node] } = cluster(1);
+    await clock.until(node.guard("before", handler(1)));
+    network.faults = { lostAck: 1 };
+    const run = handler("tea");
+    const { error } = await clock.until(node.guard("a", run, { due: clock.monotonic() + 4_000 }));
+    assertEquals([error?.code, run.fences], ["UNAVAILABLE", []]);
+    network.faults = {};
+    assertEquals((await clock.until(node.guard("a", run), 1_000)).value, "tea");
+  });
+
+  it("UNAVAILABLE: a claim that may have been written keeps other nodes waiting for a lease", async () => {
+    const { clock, network, nodes: [node, other] } = cluster(2);
+    await clock.until(node.guard("before", handler(1)));
+    network.faults = { lostAck: 1 };
+    await clock.until(node.guard("a", handler(), { due: clock.monotonic() + 4_000 }));
+    network.faults = {};
+    assertEquals((await clock.until(other.guard("a", handler("tea")), LEASE)).value, "tea");
+  });
+
+  it("a result that cannot be kept at once is kept when the store is there again", async () => {
+    const { clock, network, nodes: [node, other] } = cluster(2);
+    const slow = slowHandler();
+    const result = node.guard("a", slow);
+    await clock.advance(1_000);
+    network.cut(node.connection);
+    slow.end("once");
+    await clock.advance(8_000);
+    network.restore(node.connection);
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(other.guard("a", handler()))).value, "once");
+  });
+
+  it("OUTCOME_UNKNOWN: the store does not say for a whole lease whether the result was kept", async () => {
+    const { clock, network, nodes: [node] } = cluster(1);
+    const slow = slowHandler();
+    const result = node.guard("a", slow, { due: 100_000 });
+    await clock.advance(1_000);
+    network.cut(node.connection);
+    slow.end("once");
+    assertEquals((await clock.until(result)).error?.code, "OUTCOME_UNKNOWN");
+  });
+
+  for (const seed of [1, 2, 3, 4, 5, 6]) {
+    it(`under cuts, freezes, late and lost answers every result of an id is the same (seed ${seed})`, async () => {
+      const { clock, network, nodes, faults } = cluster(3, { seed });
+      network.faults = {
+        delay: 200,
+        lostAck: 0.05,
+        cut: { every: 20_000, lasts: 4_000 },
+        pause: { every: 20_000, lasts: 25_000 },
+      };
+      const given = new Map<string, Set<unknown>>();
+      let answers = 0;
+      /** As a sender does: again with the same id, until there is a result. */
+      async function send(id: string, i: number): Promise<void> {
+        for (let attempt = 0; attempt < 20; attempt++) {
+          const node = nodes[(i + attempt) % nodes.length];
+          const own = network.clockOf(node.connection);
+          const result = await node.guard(id, async (fence) => {
+            await new Promise<void>((resolve) => void own.after(network.random() * 3_000, resolve));
+            return { ok: true, value: `${i}.${attempt} at ${fence}` };
+          }, { due: own.monotonic() + 20_000 });
+          if (!result.ok) {
+            assert(["UNAVAILABLE", "OUTCOME_UNKNOWN"].includes(result.error.code), result.error.message);
+            continue;
+          }
+          answers++;
+          const results = given.get(id) ?? new Set();
+          given.set(id, results.add(result.value));
+          return;
+        }
+      }
+      const sends = Array.from({ length: 300 }, (_, i) => {
+        return new Promise<void>((resolve) => void clock.after(network.random() * 60_000, resolve)).then(() =>
+          send(`order ${i % 60}`, i)
+        );
+      });
+      await clock.until(Promise.all(sends), 1_000_000);
+      assertGreater(answers, 250);
+      assertEquals(given.size, 60);
+      assertEquals([...given].filter(([, results]) => results.size > 1), []);
+      assertEquals(faults, []);
+    });
+  }
+});

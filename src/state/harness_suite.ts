@@ -1,0 +1,67 @@
+/** What the suites of this folder run on: a store that several nodes share, in memory or on NATS. */
+import { type Clock, delay, type Random, systemClock, systemRandom } from "../clock.ts";
+import type { Bucket, BucketOptions } from "../kv_store.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { startKeyValueHarness } from "../nats/harness_suite.ts";
+
+/** A node, as far as shared state goes. */
+export interface StateNode {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Opens a bucket that all nodes share. */
+  open(bucket: string, options?: BucketOptions): Promise<Bucket>;
+}
+
+/** Nodes around one store. */
+export interface StateHarness extends AsyncDisposable {
+  node(): Promise<StateNode>;
+  /** Lets so many ms go by: in virtual time, or by waiting. */
+  pass(ms: number): Promise<void>;
+  /** Lets time go by until it has settled. */
+  until<T>(promise: Promise<T>): Promise<T>;
+}
+
+export function memoryHarness(): Promise<StateHarness> {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 1 });
+  return Promise.resolve({
+    node() {
+      const connection = network.connect();
+      return Promise.resolve({
+        clock: network.clockOf(connection),
+        random: network.random,
+        open: (bucket: string, options?: BucketOptions) => connection.store.open(bucket, options),
+      });
+    },
+    pass: (ms) => clock.advance(ms),
+    until: (promise) => clock.until(promise),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+}
+
+export async function natsHarness(): Promise<StateHarness> {
+  const harness = await startKeyValueHarness();
+  return {
+    async node() {
+      const store = await harness.store();
+      return {
+        clock: systemClock,
+        random: systemRandom(),
+        open: (bucket: string, options?: BucketOptions) => store.open(bucket, options),
+      };
+    },
+    pass: (ms) => delay(systemClock, ms),
+    async until(promise) {
+      const limit = new AbortController();
+      const late = delay(systemClock, 20_000, limit.signal).then(() => {
+        throw new Error("nothing came of the promise within 20 s");
+      });
+      return await Promise.race([promise, late]).finally(() => {
+        late.catch(() => {});
+        limit.abort();
+      });
+    },
+    [Symbol.asyncDispose]: () => harness[Symbol.asyncDispose](),
+  };
+}

@@ -63,4 +63,5 @@ export type { EventSendOptions, SendOptions } from "./src/options.ts";
 export { fail, unwrap } from "./src/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
-export type { Args, BroadcastResult, SendAllOptions, Sender } from "./src/sender.ts";
+export type { Args, BroadcastResult, SendAllOptions, Sender, Sharing } from "./src/sender.ts";
+export type { Cache, CacheSetOptions, LeadOptions, Lock, LockOptions, Term } from "./src/shared_state.ts";

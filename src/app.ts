@@ -20,7 +20,9 @@ import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
+import type { MaybePromise } from "./schema.ts";
 import type { BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
+import type { Cache, LeadOptions, Lock, LockOptions, SharedState, Term } from "./shared_state.ts";
 import { told } from "./turns.ts";
 
 /** Options of {@link Catga.drain}. */
@@ -31,6 +33,26 @@ export interface DrainOptions {
 
 /** A running node: what `catga()` gives. `await using` drains it. */
 export interface Catga extends Sender, AsyncDisposable {
+  /**
+   * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
+   * longer (`LOCK_LOST`), or the term or the app ends. When the leader's node dies another takes over within `ttl`; when it
+   * drains, at once. A `fn` that ends gives the lead to who waits for it, and stands again a second later.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const began = Promise.withResolvers<void>();
+   * await using term = app.lead("billing", async (signal) => {
+   *   began.resolve();
+   *   await new Promise((resolve) => signal.addEventListener("abort", resolve));
+   * });
+   * await began.promise;
+   * console.log(term.leading); // true
+   * ```
+   */
+  lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
   /** This node, as the others see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**
@@ -71,6 +93,8 @@ export interface AppParts extends SendDefaults {
   readonly clock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
+  /** What the nodes share; asked for once, by the app that is given. */
+  state(app: App): SharedState;
 }
 
 /** The app. {@link Catga} is its face; the types of contracts are checked there. */
@@ -80,6 +104,7 @@ export class App implements ContextHost {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
+  readonly state: SharedState;
   pending = 0;
   /** Runs this node's handlers. */
   readonly runner: Runner;
@@ -106,7 +131,8 @@ export class App implements ContextHost {
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     this.#mediator = mediator;
-    this.#outgoing = new Outgoing(this.node, parts.clock, parts);
+    this.#outgoing = new Outgoing(this.node, parts.clock, parts, () => this.nextCall());
+    this.state = parts.state(this);
     this.runner = new Runner({ host: this, mediator, observer, timeout });
     this.#release = release;
     this.closed = this.#stop.promise;
@@ -147,6 +173,27 @@ export class App implements ContextHost {
 
   nextCall(): string {
     return `${this.endpoint}.${++this.#calls}`;
+  }
+
+  fault(during: string, error: unknown): void {
+    this.#parts.observer({ type: "fault", during, error });
+  }
+
+  get cache(): Cache {
+    return this.state.cache;
+  }
+
+  lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
+    return this.state.locks.lock(key, options, { call: this.nextCall(), ancestry: [] });
+  }
+
+  lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term {
+    return this.state.lead(name, fn, options);
+  }
+
+  /** Whether nobody is at an endpoint, as far as the cluster can tell. */
+  gone(endpoint: string): Promise<boolean> {
+    return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
 
   idle(): void {
@@ -277,8 +324,8 @@ export class App implements ContextHost {
   async #drain(timeout: number): Promise<void> {
     this.#direct = new Map(); // sends that come now take the long way, which knows of draining
     const until = this.clock.monotonic() + timeout;
-    // a store that does not answer must not hold it up: the record expires by itself
-    if (this.#remote !== undefined) await this.#by(until, this.#remote.leave());
+    // a store that does not answer must not hold it up: what is in it expires by itself
+    await this.#by(until, Promise.all([this.#remote?.leave(), this.state.abdicate()]));
     // one that has ended may be followed at once by the next: whoever waits for it goes on before this does
     while (this.pending > 0 && this.clock.monotonic() < until) await this.#quiet(until);
     const reason = new CatgaError("CLOSED", `node ${this.node} is stopping`);
@@ -289,15 +336,16 @@ export class App implements ContextHost {
     this.#stopped = true;
     this.#outgoing.stop();
     this.wheel.abort(reason);
+    await this.#by(this.clock.monotonic() + GRACE, this.state.close());
     await this.#remote?.close();
     await this.#release();
     this.#stop.resolve();
   }
 
   /** Settles as a promise does, or at that moment of the monotonic clock. */
-  #by(until: number, promise: Promise<void>): Promise<void> {
+  #by(until: number, promise: Promise<unknown>): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), resolve);
+      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), () => resolve(undefined));
       promise.then(resolve, reject).finally(() => timer.cancel());
     });
   }

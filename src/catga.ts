@@ -10,6 +10,7 @@ import type { Handlers } from "./contract.ts";
 import { CatgaError } from "./error.ts";
 import type { KeyValueStore } from "./kv_store.ts";
 import { Mediator } from "./mediator.ts";
+import { MemoryKeyValueStore } from "./memory/kv_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { NodeInfo, Route } from "./node_info.ts";
 import { consoleWarnings, type Logger, logTo, type Observer } from "./observer.ts";
@@ -29,6 +30,7 @@ import {
 import { collect } from "./registry.ts";
 import { onSignals } from "./signals.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
+import { sharedState } from "./state/state.ts";
 import type { Transport } from "./transport.ts";
 import { VERSION } from "./version.ts";
 
@@ -113,6 +115,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const mediator = new Mediator(registrations, options.behaviors ?? [], observer, link.clock);
   let cluster: Cluster | undefined;
   try {
+    const { transport, store } = link;
     const info = describe(options, id, token(random, 12), mediator.names, link);
     let offSignals: (() => void) | undefined;
     const release = async (): Promise<void> => {
@@ -127,9 +130,20 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       timeout: options.timeout ?? 30_000,
       retries: options.retries ?? 3,
       route: options.route ?? "round-robin",
+      state: (app) =>
+        sharedState({
+          store,
+          namespace,
+          replicas,
+          clock: link.clock,
+          random: link.random,
+          node: id,
+          endpoint: info.endpoint,
+          liveness: { gone: (endpoint) => app.gone(endpoint) },
+          observer,
+        }),
     }, release);
-    const { transport, store } = link;
-    if (transport !== undefined && store !== undefined) {
+    if (transport !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
       const { events } = mediator;
       const { concurrency = 1_024, breaker: { failures = 5, cooldown = 5_000 } = {} } = options;
@@ -161,7 +175,7 @@ interface Link {
   readonly clock: Clock;
   readonly random: Random;
   readonly transport?: Transport;
-  readonly store?: KeyValueStore;
+  readonly store: KeyValueStore;
   close(): Promise<void>;
 }
 
@@ -188,7 +202,8 @@ async function open(options: CatgaOptions, id: string, observer: Observer, logge
       close: () => transport.close(),
     };
   }
-  return { clock: systemClock, random: systemRandom(), close: () => Promise.resolve() };
+  const store = new MemoryKeyValueStore(systemClock);
+  return { clock: systemClock, random: systemRandom(), store, close: () => Promise.resolve() };
 }
 
 function describe(options: CatgaOptions, id: string, nonce: string, handles: readonly string[], link: Link): NodeInfo {

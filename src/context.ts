@@ -6,6 +6,7 @@ import { CatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
+import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
 import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
 import type { Outcome } from "./turns.ts";
 
@@ -45,6 +46,11 @@ export interface Context extends Sender {
   readonly node: string;
   /** 1 for the first attempt to have this message handled. */
   readonly attempt: number;
+  /**
+   * Of an idempotent command: the revision of its claim, a fencing token that grows with each attempt; `undefined` for
+   * other messages. Let what the command changes refuse a smaller one.
+   */
+  readonly fence: number | undefined;
 }
 
 /** What travels with a message besides its payload; made by the context, carried by the endpoint. */
@@ -70,6 +76,10 @@ export interface ContextHost {
   pending: number;
   /** To be called whenever {@link ContextHost.pending} has come down to 0. */
   idle(): void;
+  /** What the nodes share. */
+  readonly state: SharedState;
+  /** Something went wrong that nobody waits for. */
+  fault(during: string, error: unknown): void;
   /** A new name for a run, or for a message, of this process. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<unknown>>;
@@ -107,6 +117,9 @@ export class MessageContext extends Deadlined implements Context {
   readonly contract: AnyContract;
   /** The key whose messages run one at a time, when the contract is ordered. */
   key: string | undefined = undefined;
+  /** As the sender gave it; of an idempotent command. */
+  payload: unknown = undefined;
+  fence: number | undefined = undefined;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
@@ -115,6 +128,9 @@ export class MessageContext extends Deadlined implements Context {
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
+  /** The locks of its handler, while that runs. */
+  #locks: Set<Lock> | undefined = undefined;
+  #running = false;
   /** Where it waits for its turn. */
   #place: Ticket | undefined = undefined;
   /** What a sender in this process waits for. */
@@ -210,6 +226,28 @@ export class MessageContext extends Deadlined implements Context {
     >;
   }
 
+  /** For the one who runs its handler, when that is to run once for its id. */
+  get claims(): Claims {
+    return this.#host.state.claims;
+  }
+
+  get cache(): Cache {
+    return this.#host.state.cache;
+  }
+
+  async lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
+    const { call, ancestry } = this.envelope;
+    const own = this.signal;
+    const signal = options.signal === undefined ? own : AbortSignal.any([own, options.signal]);
+    const lock = await this.#host.state.locks.lock(key, { ...options, signal }, { call, ancestry });
+    if (this.#running) {
+      (this.#locks ??= new Set()).add(lock);
+      return lock;
+    }
+    await lock.release();
+    throw new CatgaError("LOCK_LOST", `the handler of ${this.contract.name} had ended when it was given its lock`);
+  }
+
   /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
   dueAt(now: number): number {
     if (this.due === NOT_READ) this.due = now + this.#timeout;
@@ -245,10 +283,24 @@ export class MessageContext extends Deadlined implements Context {
     this.remaining(host.clock.monotonic());
     if (this.#aborted === undefined) host.wheel.add(this);
     host.pending++;
+    this.#running = true;
     handler.then((outcome) => {
       host.wheel.delete(this);
       this.#children = undefined;
+      this.#running = false;
       ended(outcome);
+      if (this.#locks !== undefined) return this.#releaseLocks(this.#locks);
+      if (--host.pending === 0) host.idle();
+    });
+  }
+
+  /** Gives back what the handler held; a drain waits for it. */
+  #releaseLocks(locks: Iterable<Lock>): void {
+    const host = this.#host;
+    const released = [...locks].map((lock) =>
+      lock.release().catch((error) => host.fault(`releasing a lock of ${this.contract.name}`, error))
+    );
+    Promise.all(released).then(() => {
       if (--host.pending === 0) host.idle();
     });
   }

@@ -51,8 +51,10 @@ export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends Eve
 export interface CommandOptions<In, Out, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, Payload, Returned> {
   /**
-   * Declares that the command may be deduplicated by its message id; `false`. It has no effect in this version: an
-   * idempotent command is handled like any other. `ttl` is in ms, 1,000 at least.
+   * One recorded result for each message id, which every sender with that id gets, on whichever node; `false`. It is sent
+   * again when its node is lost. After a crash, or a pause longer than 15 s, the handler may run again: fence what it changes
+   * with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a result is kept, in ms, 1,000 at
+   * least; a day.
    */
   idempotent?: boolean | { ttl?: number };
 }
@@ -73,7 +75,7 @@ export interface ContractOptions {
   readonly timeout?: number;
   /** How many further attempts after the first. */
   readonly retries?: number;
-  /** Declared, and without effect in this version. */
+  /** One recorded result for each message id. */
   readonly idempotent?: boolean | { readonly ttl?: number };
 }
 

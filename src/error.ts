@@ -35,7 +35,7 @@ export interface CatgaErrorOptions {
   details?: unknown;
   /** The id of the node that failed. */
   node?: string;
-  /** Keep this failure as the result for an idempotent command's id; `false`. It has no effect in this version. */
+  /** Keep this failure as the result for an idempotent command's id; `false`. */
   final?: boolean;
   /** What led to it, for logs; stays on the node that it happened on. */
   cause?: unknown;
@@ -64,7 +64,7 @@ export class CatgaError extends Error {
   readonly details: unknown;
   /** The id of the node that failed, when it was one. */
   readonly node: string | undefined;
-  /** Whether this failure is a result to keep for an idempotent command's id; without effect in this version. */
+  /** Whether this failure is a result to keep for an idempotent command's id. */
   readonly final: boolean;
 
   /** Makes an error; handlers return `fail(…)` instead. */

@@ -9,7 +9,7 @@ import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
 import { isThenable, type MaybePromise, validate } from "./schema.ts";
 import { Slice } from "./slice.ts";
-import { type Outcome, Turns } from "./turns.ts";
+import { type Outcome, Refusal, told, Turns } from "./turns.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -107,11 +107,40 @@ function compile(
     }
   };
   const folded = fold(contract, [...around, ...behaviors], run, caught);
-  const { ordered = false } = contract.options;
-  if (concurrency === undefined && !ordered) return folded;
-  const turns = new Turns(clock, slice, { concurrency, ordered });
-  return (payload, ctx) => turns.take(ctx, () => folded(payload, ctx));
+  const { ordered = false, idempotent = false } = contract.options;
+  const inTurn = concurrency === undefined && !ordered
+    ? folded
+    : taking(new Turns(clock, slice, { concurrency, ordered }), folded);
+  return idempotent === false ? inTurn : guarded(idempotent === true ? {} : idempotent, clock, inTurn);
 }
+
+function taking(turns: Turns, run: HandlerRun): HandlerRun {
+  return (payload, ctx) => turns.take(ctx, () => run(payload, ctx));
+}
+
+/** Once for each message id: who comes second waits for the result, before it waits for a turn. */
+function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
+  return async (payload, ctx) => {
+    let refusal: Refusal | undefined;
+    const result = await ctx.claims.guard({
+      contract: ctx.contract.name,
+      id: ctx.id,
+      payload: ctx.payload,
+      ttl,
+      due: ctx.dueAt(clock.monotonic()),
+      signal: ctx.signal,
+    }, async (fence) => {
+      ctx.fence = fence;
+      const outcome = await run(payload, ctx);
+      if (outcome instanceof Refusal) refusal = outcome;
+      return told(outcome);
+    });
+    return refusal ?? result;
+  };
+}
+
+/** How long the result of an idempotent command is kept, in ms: a day. */
+const RESULT_TTL = 86_400_000;
 
 function toResult(returned: unknown): Result<unknown> {
   return isFailure(returned) ? returned : { ok: true, value: returned };

@@ -23,9 +23,12 @@ export class Outgoing {
   readonly #node: string;
   readonly #clock: Clock;
   readonly #defaults: SendDefaults;
+  readonly #newId: () => string;
   #stopped = false;
 
-  constructor(node: string, clock: Clock, defaults: SendDefaults) {
+  /** `newId` makes ids that no other message has. */
+  constructor(node: string, clock: Clock, defaults: SendDefaults, newId: () => string) {
+    this.#newId = newId;
     this.#node = node;
     this.#clock = clock;
     this.#defaults = defaults;
@@ -43,8 +46,8 @@ export class Outgoing {
 
   /** Whether there is nothing to settle for a send of this contract without options: no schema, and no key that is missing. */
   plain(contract: AnyContract): boolean {
-    const { kind, options: { input, output, key, ordered } } = contract;
-    if (kind === "event" || input !== undefined || output !== undefined || ordered) return false;
+    const { kind, options: { input, output, key, ordered, idempotent } } = contract;
+    if (kind === "event" || input !== undefined || output !== undefined || ordered || idempotent) return false;
     return this.#routeOf(contract) !== "hash" || key !== undefined;
   }
 
@@ -81,9 +84,14 @@ export class Outgoing {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: metaOf(contract, options, parent),
+      meta: metaOf(contract, this.#idOf(contract, options), options, parent),
       parent,
     };
+  }
+
+  /** The message id, when one is given or has to travel: that of an idempotent command is the same in every attempt. */
+  #idOf({ options: { idempotent } }: AnyContract, options: SendOptions | undefined): string | undefined {
+    return options?.id ?? (idempotent ? this.#newId() : undefined);
   }
 
   #routeOf({ options: { route, ordered } }: AnyContract): Route {
@@ -159,10 +167,11 @@ function failure(code: ErrorCode, message: string): Failure {
 
 function metaOf(
   contract: AnyContract,
+  id: string | undefined,
   options: SendOptions | undefined,
   parent: MessageContext | undefined,
 ): Meta | undefined {
-  const { id, headers } = options ?? {};
+  const headers = options?.headers;
   const key = contract.options.ordered ? options?.key : undefined;
   if (parent === undefined) {
     if (id === undefined && headers === undefined && key === undefined) return undefined;

@@ -56,6 +56,8 @@ export interface Remote {
   request(request: RemoteRequest): Promise<Result<unknown>>;
   /** Has it handled by every node that handles it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
+  /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. */
+  gone(endpoint: string): Promise<boolean>;
   /** Hands an event to the network. */
   publish(event: RemoteEvent): Result<void>;
   /** Takes this node out of the membership, and from then on refuses new requests. */

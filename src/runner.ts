@@ -62,6 +62,7 @@ export class Runner {
       this.envelope(request.meta, attempt),
     );
     ctx.key = request.key;
+    ctx.payload = request.payload;
     const abort = () => ctx.abort(cancelled(request.contract));
     parent?.adopt(ctx);
     if (signal?.aborted) abort();
@@ -83,6 +84,7 @@ export class Runner {
     if (dispatch === undefined) return undefined;
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
+    ctx.payload = payload;
     const { input, output, ordered } = contract.options;
     const result = input === undefined && output === undefined && contract.kind !== "event" && !ordered
       ? runs[0](payload, ctx)

@@ -2,6 +2,7 @@
 import type { Contract, Kind } from "./contract.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
+import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
 /** A payload and options; a payload that may be `undefined` (or `void`) may be left out. */
 export type Args<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
@@ -21,11 +22,38 @@ export interface BroadcastResult<T> {
   readonly result: Result<T>;
 }
 
+/** What an app and a handler's context share with the other nodes. */
+export interface Sharing {
+  /** JSON values that all nodes share. */
+  readonly cache: Cache;
+  /**
+   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first served.
+   *
+   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it without
+   * knowing: only the resource itself can refuse it then, by `lock.token`, which grows with each acquisition.
+   *
+   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (whoever holds it waits, in the end, for this very
+   * handler), `UNAVAILABLE`, `CLOSED`; with a `TypeError` or `RangeError` for a bad key or option.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * {
+   *   await using lock = await app.lock("order:42", { timeout: 1_000 });
+   *   console.log(lock.token > 0, lock.signal.aborted); // true false
+   * }
+   * ```
+   */
+  lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
+}
+
 /**
  * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
  * throws `TypeError` or `RangeError`.
  */
-export interface Sender {
+export interface Sender extends Sharing {
   /**
    * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the latest
    * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that had left) or `UNAVAILABLE` (what had not).

@@ -106,3 +106,16 @@ export interface Liveness {
   /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. `false` when that is not known. */
   gone(endpoint: string): Promise<boolean>;
 }
+
+/** Everything that the nodes of a cluster share besides messages, as one node has it. */
+export interface SharedState {
+  readonly locks: Locks;
+  readonly claims: Claims;
+  readonly cache: Cache;
+  /** Runs `fn` whenever this node leads `name`. */
+  lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
+  /** Gives up every leadership; others take over at once. */
+  abdicate(): Promise<void>;
+  /** Gives back what this node holds. */
+  close(): Promise<void>;
+}

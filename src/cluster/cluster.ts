@@ -1,5 +1,6 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
 import type { App } from "../app.ts";
+import { delay } from "../clock.ts";
 import type { CatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
@@ -181,6 +182,14 @@ export class Cluster implements Remote {
     return this.#events.publish(event);
   }
 
+  async gone(endpoint: string): Promise<boolean> {
+    const { clock, server } = this.#options.transport;
+    // with several servers a bounce says only that nobody is seen from here
+    if (server.clustered || await this.#probe(endpoint) !== false) return false;
+    await delay(clock, AGAIN);
+    return await this.#probe(endpoint) === false;
+  }
+
   async leave(): Promise<void> {
     this.#ring.stop();
     try {
@@ -217,3 +226,6 @@ export class Cluster implements Remote {
 
 /** How long a process with our id may take to show that it is alive, in ms. */
 const PROBE = 1_000;
+
+/** Between two bounces that count, in ms. */
+const AGAIN = 1_000;

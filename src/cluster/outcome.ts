@@ -18,7 +18,7 @@ export type Failed =
 
 /**
  * `"again"`, `"wait"` for what may still come, or the error that the caller gets. `attempts`: how many more there may be.
- * What certainly did not run may be tried again whatever it is; what may have run only when it is a query.
+ * What certainly did not run may be tried again whatever it is; what may have run only when it is a query or idempotent.
  */
 export function follow(
   contract: AnyContract,
@@ -27,6 +27,8 @@ export function follow(
   node: string,
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
+  // an idempotent command has one recorded result for its id, whoever runs it
+  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent);
   const unknown = (why: string): CatgaError =>
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
   switch (failed.how) {
@@ -46,14 +48,14 @@ export function follow(
       );
     }
     case "lost":
+      if (repeatable && attempts > 0) return "again";
       if (contract.kind !== "query") return unknown("its process is gone, or lost its connection, with it in hand");
-      if (attempts > 0) return "again";
       return new CatgaError("UNAVAILABLE", `${what}: its process is gone (node ${node}, the last of its attempts)`, {
         retryable: true,
         node,
       });
     case "silent":
-      return contract.kind === "query" && attempts > 0 ? "again" : "wait";
+      return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
       if (!failed.left) {
         return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {

@@ -32,11 +32,11 @@ const TABLE: Row[] = [
   [undelivered("NO_HANDLER"), 0, "NO_HANDLER", "NO_HANDLER", "NO_HANDLER"],
   [undelivered("TOO_LARGE"), 3, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
   [undelivered("TOO_LARGE"), 0, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
-  // the process is gone with it (until claims are there an idempotent command is like any other)
-  [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  // the process is gone with it
+  [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   // its process does not hear: it may have run, and may yet
-  [{ how: "silent" }, 1, "again", "wait", "wait"],
+  [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],
   // out of time
   [{ how: "expired", left: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],

@@ -3,9 +3,12 @@ import { App, type Catga } from "../app.ts";
 import type { Behavior } from "../behavior.ts";
 import type { Handlers } from "../contract.ts";
 import { Mediator } from "../mediator.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
+import { MemoryKeyValueStore } from "../memory/kv_store.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Observation } from "../observer.ts";
 import { collect } from "../registry.ts";
+import { sharedState } from "../state/state.ts";
 
 /** Options of {@link localApp}. */
 export interface LocalAppOptions {
@@ -47,7 +50,22 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
     protocol: 1,
     version: "0.0.0",
   };
-  const inside = new App({ self, clock, mediator, observer, timeout, retries: 3, route: "round-robin" }, release);
+  const state = (app: App) =>
+    sharedState({
+      store: new MemoryKeyValueStore(clock),
+      namespace: "default",
+      replicas: 1,
+      clock,
+      random: seededRandom(1),
+      node: "here",
+      endpoint: "here.1",
+      liveness: { gone: (endpoint) => app.gone(endpoint) },
+      observer,
+    });
+  const inside = new App(
+    { self, clock, mediator, observer, timeout, retries: 3, route: "round-robin", state },
+    release,
+  );
   // App is typed for any contract
   return { app: inside as unknown as Catga, inside, clock, seen };
 }

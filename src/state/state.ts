@@ -1,0 +1,56 @@
+/** What one node shares with the others, wired: locks, leadership, claims and the cache, on buckets made on first use. */
+import type { Clock, Random } from "../clock.ts";
+import type { Bucket, KeyValueStore } from "../kv_store.ts";
+import type { Observer } from "../observer.ts";
+import type { Liveness, SharedState } from "../shared_state.ts";
+import { SharedCache } from "./cache.ts";
+import { IdempotencyStore } from "./idempotency.ts";
+import { Leadership } from "./leader.ts";
+import { LockManager } from "./lock.ts";
+
+/** What it is made of. */
+export interface StateOptions {
+  readonly store: KeyValueStore;
+  readonly namespace: string;
+  /** On how many servers the buckets are kept. */
+  readonly replicas: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly node: string;
+  readonly endpoint: string;
+  readonly liveness: Liveness;
+  readonly observer: Observer;
+}
+
+/** Makes it; nothing is opened yet. */
+export function sharedState(options: StateOptions): SharedState {
+  const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer } = options;
+  const opener = (name: string, direct = false) => {
+    let opening: Promise<Bucket> | undefined;
+    return () => {
+      opening ??= store.open(`catga_${namespace}_${name}`, { replicas, direct }).catch((error) => {
+        opening = undefined; // the next one tries again
+        throw error;
+      });
+      return opening;
+    };
+  };
+  const bucket = opener("locks");
+  const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
+  const leaders = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "lead" });
+  const loads = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "load" });
+  const leadership = new Leadership({ locks: leaders, clock, endpoint, observer });
+  const claims = new IdempotencyStore({ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer });
+  const cache = new SharedCache({ bucket: opener("cache", true), locks: loads, clock, random });
+  return {
+    locks,
+    claims,
+    cache,
+    lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
+    abdicate: () => leadership.close(),
+    async close() {
+      await leadership.close();
+      await Promise.all([locks.close(), leaders.close(), loads.close(), claims.close()]);
+    },
+  };
+}

@@ -1,9 +1,6 @@
 /** What went wrong, for programs (`code`) and for people (`message`). Every failure of Catga is a {@link CatgaError}. */
 
-/**
- * The codes that Catga itself answers with. `ID_REUSED`, `DEADLOCK`, `LOCK_TIMEOUT` and `LOCK_LOST` belong to what is to come:
- * no node of this version answers with them.
- */
+/** The codes that Catga itself answers with. */
 export type ErrorCode =
   | "NO_HANDLER"
   | "UNAVAILABLE"

@@ -177,6 +177,19 @@ describe("IdempotencyStore when things go wrong", () => {
     assertEquals((await clock.until(waiting)).value, "second");
   });
 
+  it("close: leaves no timer behind, though a handler runs and somebody waits for it", async () => {
+    const { clock, nodes: [closing, other] } = cluster(2);
+    void closing.guard("a", slowHandler());
+    await clock.advance(1_000);
+    const waiting = other.guard("a", handler());
+    await clock.advance(1_000);
+    await Promise.all([closing.store.close(), other.store.close()]);
+    assertEquals((await clock.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
+    await clock.advance(20);
+    // that of the claim's expiry in the store
+    assertEquals(clock.timers, 1);
+  });
+
   for (const [method, after] of [["create", "claim"], ["update", "result"]] as const) {
     it(`the acknowledgement of a ${after} gets lost: it is found by its nonce, and nothing runs twice`, async () => {
       const { clock, nodes: [node, other] } = cluster(2);

@@ -3,6 +3,7 @@
  * compare-and-set; every other attempt, on whichever node, waits for that result and returns it.
  */
 import { type Clock, delay, type Random, token } from "../clock.ts";
+import { DeadlineWheel } from "../deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Bucket, Entry } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
@@ -60,32 +61,34 @@ interface Attempt {
 export class IdempotencyStore implements Claims {
   readonly #options: IdempotencyOptions;
   readonly #wait: ClaimWait;
+  /** Of those who wait, and of renewals. */
+  readonly #wheel: DeadlineWheel;
   /** The attempts of this process that may run, by their nonces: a claim of ours that is not among them is nobody's. */
-  readonly #attempts = new Map<string, Patience>();
+  readonly #attempts = new Set<string>();
   readonly #closing = new AbortController();
   #opening: Promise<Bucket> | undefined;
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
+    this.#wheel = new DeadlineWheel(options.clock);
     this.#wait = new ClaimWait(options.clock, options.liveness, () => this.#bucket());
   }
 
   async guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>> {
     const { contract, id } = claimant;
-    const { clock, random, endpoint } = this.#options;
+    const { random, endpoint } = this.#options;
     if (this.#closing.signal.aborted) return { ok: false, error: closed() };
-    let print: string;
+    const nonce = token(random, 12);
+    let claim: RunningClaim;
     try {
-      print = fingerprint(claimant.payload);
+      claim = { state: "running", fingerprint: fingerprint(claimant.payload), nonce, endpoint };
     } catch (cause) {
       return fail("INVALID_MESSAGE", `the payload of ${contract} cannot be encoded as JSON`, { cause });
     }
-    const nonce = token(random, 12);
-    const claim: RunningClaim = { state: "running", fingerprint: print, nonce, endpoint };
-    using patience = new Patience(clock, claimant);
+    using patience = new Patience(this.#wheel, claimant);
     const [key, text] = [keyOf(contract, id), JSON.stringify(claim)];
     const attempt: Attempt = { key, claim, text, claimant, run, patience, ran: "new" };
-    this.#attempts.set(nonce, patience);
+    this.#attempts.add(nonce);
     try {
       return await this.#settle(attempt);
     } catch (error) {
@@ -98,14 +101,13 @@ export class IdempotencyStore implements Claims {
   /** Ends waiting and renewing. A handler that still runs may end, and its result be kept while its lease lives. */
   close(): Promise<void> {
     this.#closing.abort(closed());
-    for (const patience of this.#attempts.values()) patience.end(closed());
+    this.#wheel.abort(closed());
     return Promise.resolve();
   }
 
   /** Until there is a result. Rejects with why it is given up, and with what the store says when that does not pass. */
   async #settle(attempt: Attempt): Promise<Result<unknown>> {
-    const { clock, random } = this.#options;
-    const { patience } = attempt;
+    const [{ clock, random }, { patience }] = [this.#options, attempt];
     const bucket = await patience.wait(this.#bucket());
     let found: Entry | undefined;
     for (let failures = 0;;) {
@@ -192,7 +194,7 @@ export class IdempotencyStore implements Claims {
   async #hold(attempt: Attempt, bucket: Bucket, revision: number): Promise<Step> {
     const { key, claim, claimant, patience } = attempt;
     const { clock, random, observer } = this.#options;
-    const store = { bucket, clock, random, observer, closing: this.#closing.signal };
+    const store = { bucket, clock, wheel: this.#wheel, random, observer, closing: this.#closing.signal };
     const held = new HeldClaim(store, key, claim, revision);
     if (patience.over !== undefined) {
       // nobody waits any more; when it fails, its lease ends

@@ -25,6 +25,8 @@ export class SimulatedCluster {
   readonly #network: MemoryNetwork;
   readonly #record: SimulationRecord;
   readonly #traffic: SimulatedTraffic;
+  /** The ids of those that have been there before. */
+  readonly #begun = new Set<string>();
   /** Since when they are. */
   readonly #frozen = new Map<string, number>();
 
@@ -53,6 +55,8 @@ export class SimulatedCluster {
           logger: this.#record.logger,
         });
         this.live.set(id, app);
+        if (this.#begun.has(id)) this.#record.happened({ type: "start", node: id });
+        this.#begun.add(id);
         app.closed.catch((error) => this.#record.wrong(`${id} had to stop: ${error}`));
         this.#record.note(`${id} is there`);
       } catch (error) {

@@ -42,6 +42,7 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
   const cluster = new SimulatedCluster(network, record, traffic);
   try {
     await clock.until(Promise.all(NODES.map((id) => cluster.start(id))));
+    await clock.until(Promise.all([...cluster.live.values()].map((app) => traffic.probe(app, SERVERS))));
     network.faults = faults;
     const gone = await storm({ random, clock, record, traffic, cluster });
     cluster.heal();

@@ -7,22 +7,8 @@
 import { mayBeTold } from "../../src/testing/truth.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
-import { eachLine, logFiles, readRan, readTold, UNSETTLED, WRONG } from "./log.ts";
+import { eachLine, logFiles, readRan, readStall, readTold, type Span, type ToldLine, UNSETTLED, WRONG } from "./log.ts";
 import { type Letter, SERVICES } from "./messages.ts";
-
-/** A time, in ms since 1970. */
-export interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
-/** What excuses that something took long. */
-export interface Excuses {
-  /** When clients, by their ids, were frozen; never. */
-  readonly freezes?: readonly (Span & { readonly id: string })[];
-  /** When there was no server; never. */
-  readonly outages?: readonly Span[];
-}
 
 /** A message that broke a promise. */
 export interface Violation {
@@ -48,9 +34,9 @@ export interface Findings {
 /** How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in ticks. */
 const MARGIN = 1_000;
 
-/** Checks the log in a folder. */
-export async function check(folder: string, excuses: Excuses = {}): Promise<Findings> {
-  const checker = new Checker(excuses);
+/** Checks the log in a folder. `outages`: when there was no server. */
+export async function check(folder: string, outages: readonly Span[] = []): Promise<Findings> {
+  const checker = new Checker(outages);
   for (const file of await logFiles(folder, "told")) {
     const id = file.slice("told-".length, file.lastIndexOf("."));
     await eachLine(folder, file, (line) => checker.told(id, line));
@@ -74,7 +60,11 @@ const LETTERS: readonly Letter[] = ["W", "Q", "R", "E", "I"];
 const NAMES: Readonly<Record<Letter, string>> = { W: "Write", Q: "Read", R: "Relay", E: "Told", I: "Inner" };
 
 class Checker {
-  readonly #excuses: Required<Excuses>;
+  readonly #outages: readonly Span[];
+  /** When clients could do nothing, by client. */
+  readonly #stalls: Map<string, Span[]> = new Map();
+  /** Results that came late, unless their client was stalled. */
+  readonly #overdue: (ToldLine & { readonly client: string })[] = [];
   readonly #violations: Violation[] = [];
   /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
   readonly #letters = Column.ofBytes();
@@ -96,12 +86,20 @@ class Checker {
 
   #late = 0;
 
-  constructor({ freezes = [], outages = [] }: Excuses) {
-    this.#excuses = { freezes, outages };
+  constructor(outages: readonly Span[]) {
+    this.#outages = outages;
   }
 
   told(client: string, line: string): void {
-    const { letter, n, told, at, took, timeout } = readTold(line);
+    const stall = readStall(line);
+    if (stall !== undefined) {
+      const stalls = this.#stalls.get(client);
+      if (stalls === undefined) this.#stalls.set(client, [stall]);
+      else stalls.push(stall);
+      return;
+    }
+    const result = readTold(line);
+    const { letter, n, told, at, took, timeout } = result;
     let code = this.#codes.indexOf(told, 1);
     if (code < 0) code = this.#codes.push(told) - 1;
     if (letter === "I") return this.#toldInner.set(n, code);
@@ -112,10 +110,8 @@ class Checker {
     this.#due.set(n, at - took + timeout);
     this.#latencies.requests.add(took);
     this.#latencies[letter === "Q" ? "queries" : "commands"].add(took);
-    const meanwhile = ({ from, to }: Span) => from <= at && to >= at - took;
-    if (!this.#excuses.outages.some(meanwhile)) this.#latencies.served.add(took);
-    const frozen = this.#excuses.freezes.some((freeze) => freeze.id === client && meanwhile(freeze));
-    if (took > timeout + MARGIN && !frozen) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
+    if (!this.#outages.some(({ from, to }) => from <= at && to >= at - took)) this.#latencies.served.add(took);
+    if (took > timeout + MARGIN) this.#overdue.push({ ...result, client });
   }
 
   /** After everything that was told. */
@@ -129,6 +125,13 @@ class Checker {
   }
 
   findings(): Findings {
+    for (const { client, letter, n, told, at, took, timeout } of this.#overdue) {
+      const stalled = (this.#stalls.get(client) ?? []).reduce(
+        (sum, { from, to }) => sum + Math.max(0, Math.min(to, at) - Math.max(from, at - took)),
+        0,
+      );
+      if (took - stalled > timeout + MARGIN) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
+    }
     const outcomes = new Map<string, Map<string, number>>();
     let operations = 0;
     let published = 0;

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { check, type Excuses, type Findings } from "./checker.ts";
-import { ranLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
+import { check, type Findings } from "./checker.ts";
+import { ranLine, type Span, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
 import type { Letter } from "./messages.ts";
 
 describe("the checker of soaks", () => {
@@ -78,12 +78,12 @@ describe("the checker of soaks", () => {
     assertEquals(await wrongs(ran("W", 1)), ["Inner 1: ran, and nobody sent it"]);
   });
 
-  it("lets a client settle late that was frozen meanwhile", async () => {
+  it("lets a client settle late by as much as it was stalled", async () => {
     const late = told("Q", 0, "TIMEOUT", { took: 3_100 }); // from 96,900 to 100,000
-    const frozen = (id: string, from: number, to: number) => checked([late], { freezes: [{ id, from, to }] });
-    assertEquals((await frozen("client-0", 98_000, 99_900)).violations, []);
-    assertEquals((await frozen("client-1", 98_000, 99_900)).violations.length, 1);
-    assertEquals((await frozen("client-0", 90_000, 96_000)).violations.length, 1);
+    const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to }));
+    assertEquals(await stalled(98_000, 98_150), []);
+    assertEquals((await stalled(98_000, 98_050)).length, 1);
+    assertEquals((await stalled(90_000, 96_950)).length, 1);
   });
 
   it("counts what began long after its deadline", async () => {
@@ -94,7 +94,7 @@ describe("the checker of soaks", () => {
 
   it("counts apart what met with no outage", async () => {
     const lines = [told("Q", 0, "TIMEOUT", { took: 2_000 }), told("Q", 1, "TIMEOUT", { took: 500 })];
-    const { latencies } = await checked(lines, { outages: [{ from: 98_500, to: 99_000 }] });
+    const { latencies } = await checked(lines, [{ from: 98_500, to: 99_000 }]);
     assertEquals([latencies.requests.percentile(100), latencies.served.percentile(100)], [2_000, 500]);
   });
 
@@ -117,12 +117,12 @@ async function wrongs(...lines: string[]): Promise<string[]> {
 }
 
 /** Lines without a service were told to a client. */
-async function checked(lines: readonly string[], excuses: Excuses = {}): Promise<Findings> {
+async function checked(lines: readonly string[], outages: readonly Span[] = []): Promise<Findings> {
   const folder = await mkdtemp(join(tmpdir(), "catga-checker-"));
   try {
     await writeFile(join(folder, "told-client-0.1"), lines.filter(isTold).join(""));
     await writeFile(join(folder, "runs-node-0.2"), lines.filter((line) => !isTold(line)).join(""));
-    return await check(folder, excuses);
+    return await check(folder, outages);
   } finally {
     await rm(folder, { recursive: true });
   }

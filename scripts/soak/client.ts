@@ -11,7 +11,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Result, type SendOptions } from "@catga/catga";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { endOnError } from "./crash.ts";
-import { LogFile, toldLine, UNSETTLED, WRONG } from "./log.ts";
+import { LogFile, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
 import { answerTo, type Letter, Read, Relay, tell, tellMemory, Told, View, Write } from "./messages.ts";
 
 /** Options of a client of a soak. */
@@ -38,6 +38,7 @@ interface Open {
 }
 
 const TICK = 5; // ms
+const STALL = 100; // ms
 const BURST = 10; // ticks' worth at most when there was no time to send
 const MAX_OPEN = 4_000; // what a frozen node holds up must not stop the rest
 const TIMEOUTS = [1_000, 2_000, 5_000] as const;
@@ -70,17 +71,29 @@ setInterval(write, WRITE).unref();
 let credit = 0;
 let last = performance.now();
 while (Date.now() < until) {
-  await wait(TICK);
+  await tick();
   const now = performance.now();
   credit = Math.min(credit + (now - last) * rate / 1_000, rate * TICK * BURST / 1_000);
   last = now;
   for (; credit >= 1 && open.size < MAX_OPEN; credit--) send();
 }
 const late = performance.now() + Math.max(...TIMEOUTS) + GRACE;
-while (open.size > 0 && performance.now() < late) await wait(TICK);
+while (open.size > 0 && performance.now() < late) await tick();
 for (const n of [...open.keys()]) settle(n, UNSETTLED);
 write();
 tell({ event: "done", at: Date.now(), sums: sums() });
+
+/** Waits a little, and notes when this process was not allowed to run meanwhile: frozen, or starved by others. */
+async function tick(): Promise<void> {
+  const began = performance.now();
+  const before = process.cpuUsage();
+  await wait(TICK);
+  const gap = performance.now() - began;
+  if (gap < STALL) return;
+  const { user, system } = process.cpuUsage(before);
+  const to = Date.now();
+  if ((user + system) / 1_000 < gap / 2) lines += stallLine({ from: to - gap, to });
+}
 
 function send(): void {
   const n = sent++ * clients + client;

@@ -13,7 +13,7 @@ import { LastWill } from "../last_will.ts";
 import { type NatsServer, startNatsServer } from "../nats_server.ts";
 import type { Runtime } from "../node_messages.ts";
 import { type Program, startProgram } from "../node_process.ts";
-import type { Excuses, Span } from "./checker.ts";
+import type { Span } from "./log.ts";
 import type { SoakClientOptions } from "./client.ts";
 import type { SoakLine } from "./messages.ts";
 import type { SoakNodeOptions } from "./node.ts";
@@ -53,8 +53,6 @@ export class SoakCluster implements AsyncDisposable {
     "server restart": 0,
     "server freeze": 0,
   };
-  /** When clients were frozen. */
-  readonly freezes: NonNullable<Excuses["freezes"]>[number][] = [];
   /** When there was no server, up to the moment when everybody has had the time to come back to it. */
   readonly outages: Span[] = [];
   readonly violations: string[] = [];
@@ -125,13 +123,11 @@ export class SoakCluster implements AsyncDisposable {
   async freeze(member: Member, ms: number, fatal = false): Promise<void> {
     this.#did("freeze", `${member.id} for ${Math.round(ms)} ms`);
     member.state = "frozen";
-    const from = Date.now();
     member.program.kill("SIGSTOP");
     await wait(ms);
     if (fatal) return await this.kill(member);
     member.program.kill("SIGCONT");
     this.note(`${member.id} goes on`);
-    if (member.role === "client") this.freezes.push({ id: member.id, from, to: Date.now() });
     member.state = "up";
   }
 

@@ -33,6 +33,12 @@ export interface ToldLine {
   readonly timeout: number;
 }
 
+/** A time, in ms since 1970. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** A send that had no result long after its deadline. */
 export const UNSETTLED = "never settled";
 /** A good answer, but not the right one. */
@@ -60,6 +66,17 @@ export function ranLine({ letter, n, at, service }: Ran, id: string): string {
 /** A result as a line. */
 export function toldLine({ letter, n, told, at, took, timeout }: ToldLine): string {
   return `${letter} ${n} ${at} ${took.toFixed(1)} ${timeout} ${told}\n`;
+}
+
+/** A time in which a client could do nothing, as a line. */
+export function stallLine({ from, to }: Span): string {
+  return `${STALL} ${Math.round(from)} ${Math.round(to)}\n`;
+}
+
+/** Reads what {@link stallLine} wrote; `undefined` when it is another line. */
+export function readStall(line: string): Span | undefined {
+  const [letter, from, to] = line.split(" ", 3);
+  return letter === STALL ? { from: Number(from), to: Number(to) } : undefined;
 }
 
 /** Reads what {@link ranLine} wrote. */
@@ -95,3 +112,5 @@ export async function eachLine(folder: string, file: string, take: (line: string
     for (const line of lines) take(line);
   }
 }
+
+const STALL = "S";

@@ -106,7 +106,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const grown = [...memory].filter(([, one]) => hasGrown(one)).map(([id, { rss }]) =>
     `the memory of ${id} has grown from ${rss.early} to ${rss.late} bytes`
   );
-  const { violations: wrong, ...findings } = await check(cluster.folder, cluster);
+  const { violations: wrong, ...findings } = await check(cluster.folder, cluster.outages);
   const violations = [...cluster.violations, ...grown, ...wrong.map(({ text }) => text)];
   const report = { ...findings, seed, deeds: cluster.done, longestDrain: cluster.longestDrain, memory, violations };
   if (violations.length === 0) return { ...report, evidence: [], ...keep ? { log: await cluster.keepLog() } : {} };

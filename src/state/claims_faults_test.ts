@@ -118,6 +118,27 @@ describe("IdempotencyStore when things go wrong", () => {
     assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
   });
 
+  it("a claim that came to a frozen process too late runs nothing: it returns what another attempt recorded", async () => {
+    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    await clock.until(frozen.guard("before", handler(1)));
+    const run = handler("first");
+    const bucket = await network.store.open("claims");
+    const watching = new AbortController();
+    const onChange = ({ key }: { key: string }) => {
+      if (!key.endsWith("/a")) return;
+      // its acknowledgement is on its way
+      network.pause(frozen.connection);
+      watching.abort();
+    };
+    await bucket.watch("", onChange, { signal: watching.signal });
+    const late = frozen.guard("a", run, { due: 100_000 });
+    await clock.advance(LEASE + 100);
+    assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
+    network.resume(frozen.connection);
+    assertEquals((await clock.until(late)).value, "second");
+    assertEquals(run.fences, []);
+  });
+
   it("a claim is renewed for as long as its handler runs", async () => {
     const { clock, nodes: [busy, other] } = cluster(2);
     const slow = slowHandler();
@@ -154,6 +175,19 @@ describe("IdempotencyStore when things go wrong", () => {
     await clock.advance(50);
     assertEquals(next.fences, []);
     assertEquals((await clock.until(waiting)).value, "second");
+  });
+
+  it("close: leaves no timer behind, though a handler runs and somebody waits for it", async () => {
+    const { clock, nodes: [closing, other] } = cluster(2);
+    void closing.guard("a", slowHandler());
+    await clock.advance(1_000);
+    const waiting = other.guard("a", handler());
+    await clock.advance(1_000);
+    await Promise.all([closing.store.close(), other.store.close()]);
+    assertEquals((await clock.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
+    await clock.advance(20);
+    // that of the claim's expiry in the store
+    assertEquals(clock.timers, 1);
   });
 
   for (const [method, after] of [["create", "claim"], ["update", "result"]] as const) {

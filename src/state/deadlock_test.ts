@@ -5,10 +5,12 @@ import type { CatgaError } from "../error.ts";
 import type { Faults } from "../memory/faults.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import type { Asker, Lock } from "../shared_state.ts";
-import { findCycle, type Waits, waitsByRun } from "./deadlock.ts";
+import { Answers } from "./certain.ts";
+import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge } from "./lock_error.ts";
-import type { LockRecord } from "./lock_record.ts";
+import type { LockHost } from "./lock_host.ts";
+import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
 import type { Seen, SeenWaiter } from "./lock_view.ts";
 
 describe("findCycle", () => {
@@ -88,6 +90,47 @@ describe("findCycle", () => {
       return returns(waits, home, next, new Set([...seen, next]));
     });
   }
+});
+
+describe("DeadlockDetector", () => {
+  it("fails nobody for a cycle that the store does not show a second time", async () => {
+    const h = memoryLockHarness();
+    const bucket = await h.bucket();
+    const keys = new LockKeys();
+    const record = (nonce: string, call: string): LockRecord => {
+      return { nonce, node: "n", endpoint: "n.0", call, ancestry: [], ttl: 1_000, since: 0 };
+    };
+    const holders = new Map([["x", record("1", "a")], ["y", record("2", "b")]]);
+    const waiters = [
+      { key: "y", place: 3, revision: 3, record: record("3", "a") },
+      { key: "x", place: 4, revision: 4, record: record("4", "b") },
+    ];
+    const failed: string[] = [];
+    const host = {
+      clock: h.clock,
+      keys,
+      answers: new Answers(h.clock),
+      bucket: () => Promise.resolve(bucket),
+      background: (_: string, work: Promise<unknown>) => void work.catch((error) => failed.push(String(error))),
+      // of a host it needs no more
+    } as unknown as LockHost;
+    const detector = new DeadlockDetector(host, {
+      view: () => ({ holder: (key) => ({ record: holders.get(key)!, revision: 1 }), waiters: () => waiters }),
+      own: () => failed.length === 0,
+      fail: (nonce) => void failed.push(nonce),
+    });
+    const write = (key: string, what: LockRecord) => h.run(bucket.put(key, writeLockRecord(what)));
+    await write(keys.holder("x"), holders.get("x")!);
+    await write(keys.holder("y"), record("other", "c"));
+    for (const { key, record } of waiters) await write(keys.waiter(key, record.nonce), record);
+    detector.changed();
+    await h.pass(1_000);
+    assertEquals(failed, []);
+    await write(keys.holder("y"), holders.get("y")!);
+    await h.pass(1_000);
+    assertEquals(failed, ["4"]);
+    detector.close();
+  });
 });
 
 describe("deadlocks of a cluster", () => {

@@ -2,7 +2,8 @@
  * A claim in the hands of the process that runs its handler: renewed while it runs, then replaced by the result or freed.
  * Whatever happens to acknowledgements, the nonce in the entry says whether it is still ours, and compare-and-set decides.
  */
-import { type Clock, delay, type Random, type Timer } from "../clock.ts";
+import { type Clock, delay, type Random } from "../clock.ts";
+import { Deadlined, type DeadlineWheel } from "../deadline_wheel.ts";
 import { isCatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
@@ -20,6 +21,7 @@ export type Ending = "done" | "lost" | "unknown";
 export interface ClaimStore {
   readonly bucket: Bucket;
   readonly clock: Clock;
+  readonly wheel: DeadlineWheel;
   readonly random: Random;
   readonly observer: Observer;
   /** Aborts when nothing is to be renewed or tried again any more. */
@@ -27,7 +29,7 @@ export interface ClaimStore {
 }
 
 /** One claim. It renews itself from the beginning. */
-export class HeldClaim {
+export class HeldClaim extends Deadlined {
   /** The revision of the acquisition: grows with every one of the id. */
   readonly fence: number;
   readonly #store: ClaimStore;
@@ -35,11 +37,11 @@ export class HeldClaim {
   readonly #claim: RunningClaim;
   readonly #text: string;
   #revision: number;
-  #timer: Timer | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #ended = false;
 
   constructor(store: ClaimStore, key: string, claim: RunningClaim, revision: number) {
+    super(0);
     this.#store = store;
     this.#key = key;
     this.#claim = claim;
@@ -69,9 +71,9 @@ export class HeldClaim {
     write: (bucket: Bucket, revision: number) => Promise<boolean>,
     verdict: (found: ClaimRecord | undefined) => Ending | undefined,
   ): Promise<Ending> {
-    const { bucket, clock, random, closing } = this.#store;
+    const { bucket, clock, wheel, random, closing } = this.#store;
     this.#ended = true;
-    this.#timer?.cancel();
+    wheel.delete(this);
     // a renewal under way would move the revision
     await this.#renewing;
     const end = clock.monotonic() + LEASE;
@@ -88,17 +90,26 @@ export class HeldClaim {
     }
   }
 
-  #renewIn(ms: number): void {
-    const { clock, closing, observer } = this.#store;
+  /** It is time to renew it. */
+  override expire(): void {
+    const { closing, observer } = this.#store;
     if (this.#ended || closing.aborted) return;
-    this.#timer = clock.after(ms, () => {
-      if (this.#ended || closing.aborted) return;
-      this.#renewing = this.#renew().catch((error) => {
-        if (!isCatgaError(error) || error.code !== "CLOSED") {
-          observer({ type: "fault", during: "renewing a claim", error });
-        }
-      });
-    }, { background: true });
+    this.#renewing = this.#renew().catch((error) => {
+      if (!isCatgaError(error) || error.code !== "CLOSED") {
+        observer({ type: "fault", during: "renewing a claim", error });
+      }
+    });
+  }
+
+  override abort(): void {
+    this.#ended = true;
+  }
+
+  #renewIn(ms: number): void {
+    const { clock, wheel, closing } = this.#store;
+    if (this.#ended || closing.aborted) return;
+    this.due = clock.monotonic() + ms;
+    wheel.add(this);
   }
 
   async #renew(): Promise<void> {

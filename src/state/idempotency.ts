@@ -3,6 +3,7 @@
  * compare-and-set; every other attempt, on whichever node, waits for that result and returns it.
  */
 import { type Clock, delay, type Random, token } from "../clock.ts";
+import { DeadlineWheel } from "../deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Bucket, Entry } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
@@ -60,32 +61,34 @@ interface Attempt {
 export class IdempotencyStore implements Claims {
   readonly #options: IdempotencyOptions;
   readonly #wait: ClaimWait;
+  /** Of those who wait, and of renewals. */
+  readonly #wheel: DeadlineWheel;
   /** The attempts of this process that may run, by their nonces: a claim of ours that is not among them is nobody's. */
-  readonly #attempts = new Map<string, Patience>();
+  readonly #attempts = new Set<string>();
   readonly #closing = new AbortController();
   #opening: Promise<Bucket> | undefined;
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
+    this.#wheel = new DeadlineWheel(options.clock);
     this.#wait = new ClaimWait(options.clock, options.liveness, () => this.#bucket());
   }
 
   async guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>> {
     const { contract, id } = claimant;
-    const { clock, random, endpoint } = this.#options;
+    const { random, endpoint } = this.#options;
     if (this.#closing.signal.aborted) return { ok: false, error: closed() };
-    let print: string;
+    const nonce = token(random, 12);
+    let claim: RunningClaim;
     try {
-      print = fingerprint(claimant.payload);
+      claim = { state: "running", fingerprint: fingerprint(claimant.payload), nonce, endpoint };
     } catch (cause) {
       return fail("INVALID_MESSAGE", `the payload of ${contract} cannot be encoded as JSON`, { cause });
     }
-    const nonce = token(random, 12);
-    const claim: RunningClaim = { state: "running", fingerprint: print, nonce, endpoint };
-    using patience = new Patience(clock, claimant);
-    const text = JSON.stringify(claim);
-    const attempt: Attempt = { key: keyOf(contract, id), claim, text, claimant, run, patience, ran: "new" };
-    this.#attempts.set(nonce, patience);
+    using patience = new Patience(this.#wheel, claimant);
+    const [key, text] = [keyOf(contract, id), JSON.stringify(claim)];
+    const attempt: Attempt = { key, claim, text, claimant, run, patience, ran: "new" };
+    this.#attempts.add(nonce);
     try {
       return await this.#settle(attempt);
     } catch (error) {
@@ -98,14 +101,13 @@ export class IdempotencyStore implements Claims {
   /** Ends waiting and renewing. A handler that still runs may end, and its result be kept while its lease lives. */
   close(): Promise<void> {
     this.#closing.abort(closed());
-    for (const patience of this.#attempts.values()) patience.end(closed());
+    this.#wheel.abort(closed());
     return Promise.resolve();
   }
 
   /** Until there is a result. Rejects with why it is given up, and with what the store says when that does not pass. */
   async #settle(attempt: Attempt): Promise<Result<unknown>> {
-    const { clock, random } = this.#options;
-    const { patience } = attempt;
+    const [{ clock, random }, { patience }] = [this.#options, attempt];
     const bucket = await patience.wait(this.#bucket());
     let found: Entry | undefined;
     for (let failures = 0;;) {
@@ -127,11 +129,7 @@ export class IdempotencyStore implements Claims {
   async #claim(attempt: Attempt, bucket: Bucket): Promise<Step> {
     const { key, text, patience } = attempt;
     if (attempt.ran !== "here") {
-      const creating = bucket.create(key, text, { ttl: LEASE });
-      const revision = await patience.wait(creating).catch((error) => {
-        if (patience.over !== undefined) abandon(bucket, key, creating);
-        throw error;
-      });
+      const revision = await this.#acquire(attempt, bucket, bucket.create(key, text, { ttl: LEASE }));
       if (revision !== undefined) return await this.#hold(attempt, bucket, revision);
     }
     const found = await patience.wait(bucket.get(key));
@@ -144,9 +142,8 @@ export class IdempotencyStore implements Claims {
     const { claim, claimant: { contract, id } } = attempt;
     const record = readClaim(found.value);
     if (record === undefined) {
-      const message = `what stands under ${
-        JSON.stringify(found.key)
-      } in the bucket ${bucket.name} is no claim; delete it`;
+      const key = JSON.stringify(found.key);
+      const message = `what stands under ${key} in the bucket ${bucket.name} is no claim; delete it`;
       return { result: fail("INVALID_RESPONSE", message) };
     }
     const { state, endpoint, nonce } = record;
@@ -169,16 +166,35 @@ export class IdempotencyStore implements Claims {
   /** Puts this attempt in the place of one that does not run. */
   async #takeOver(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
     const { key, text, patience } = attempt;
-    const revision = await patience.wait(bucket.update(key, text, found.revision, { ttl: LEASE }));
+    const taking = bucket.update(key, text, found.revision, { ttl: LEASE });
+    const revision = await this.#acquire(attempt, bucket, taking);
     if (revision !== undefined) return await this.#hold(attempt, bucket, revision);
     return { found: await patience.wait(bucket.get(key)) };
+  }
+
+  /** The revision of a claim that is being written, unless it was lost to another one, or has become too old meanwhile. */
+  async #acquire(
+    { key, patience }: Attempt,
+    bucket: Bucket,
+    writing: Promise<number | undefined>,
+  ): Promise<number | undefined> {
+    const { clock } = this.#options;
+    const sent = clock.monotonic();
+    try {
+      const revision = await patience.wait(writing);
+      // this process was frozen
+      return clock.monotonic() - sent < LEASE ? revision : undefined;
+    } catch (error) {
+      if (patience.over !== undefined) abandon(bucket, key, writing);
+      throw error;
+    }
   }
 
   /** Runs the handler under a claim of ours, and records what comes of it. */
   async #hold(attempt: Attempt, bucket: Bucket, revision: number): Promise<Step> {
     const { key, claim, claimant, patience } = attempt;
     const { clock, random, observer } = this.#options;
-    const store = { bucket, clock, random, observer, closing: this.#closing.signal };
+    const store = { bucket, clock, wheel: this.#wheel, random, observer, closing: this.#closing.signal };
     const held = new HeldClaim(store, key, claim, revision);
     if (patience.over !== undefined) {
       // nobody waits any more; when it fails, its lease ends
@@ -240,8 +256,11 @@ export class IdempotencyStore implements Claims {
   /** What the sender gets when there is no result. */
   #failed(attempt: Attempt, error: unknown): Failure {
     const { ran, patience, claimant: { contract } } = attempt;
-    if (!isCatgaError(error)) {
-      // a key that no bucket takes is the sender's affair
+    if (!isCatgaError(error) && ran !== "new") {
+      this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error });
+      return unknown(attempt, "there is no result", error);
+    }
+    if (!isCatgaError(error)) { // a key that no bucket takes is the sender's affair
       const sender = error instanceof TypeError || error instanceof RangeError;
       if (!sender) this.#options.observer({ type: "fault", during: `claiming an id of ${contract}`, error });
       const message = `${contract}: its id cannot be claimed: ${error instanceof Error ? error.message : error}`;
@@ -249,7 +268,7 @@ export class IdempotencyStore implements Claims {
     }
     if (error.code === "CANCELLED") return { ok: false, error };
     if (ran !== "new") {
-      return { ok: false, error: unknown(attempt, `there is no result yet (${error.message})`, error).error };
+      return unknown(attempt, `there is no result yet (${error.message})`, error);
     }
     if (error !== patience.over && error.code !== "UNAVAILABLE" || error.code === "CLOSED") return { ok: false, error };
     const message = `command ${contract} did not run: its id could not be claimed (${error.message})`;
@@ -269,8 +288,8 @@ function keyOf(contract: string, id: string): string {
 }
 
 /** Gives a claim back that was made too late; when that fails its lease ends. */
-function abandon(bucket: Bucket, key: string, creating: Promise<number | undefined>): void {
-  creating.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
+function abandon(bucket: Bucket, key: string, writing: Promise<number | undefined>): void {
+  writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
 }
 
 function unknown({ claimant: { contract } }: Attempt, why: string, cause?: unknown): Failure {

@@ -204,6 +204,26 @@ describe("locks of which answers get lost", () => {
   });
 });
 
+describe("locks of a node that stops", () => {
+  it("close: ends in time when the store does not answer, and the records expire", async () => {
+    await using h = memoryLockHarness();
+    const [away, next] = [await h.node("away"), await h.node("next")];
+    const lock = await h.run(away.locks.lock("key", {}, someone()));
+    const other = await h.run(next.locks.lock("other", {}, someone()));
+    const waiting = away.locks.lock("other", {}, someone()).catch((error) => error.code);
+    await h.pass(100);
+    h.network.cut("away");
+    const begin = h.clock.monotonic();
+    await h.run(away.locks.close());
+    assert(h.clock.monotonic() - begin < 2_000, `${h.clock.monotonic() - begin} ms`);
+    assertEquals(await waiting, "CLOSED");
+    assertEquals(lock.signal.reason.code, "LOCK_LOST");
+    await h.run(other.release());
+    await h.pass(21_000); // handed to who had gone, which nobody could know
+    assertEquals(await records(h), []);
+  });
+});
+
 describe("locks under all of it", () => {
   const kinds: Record<string, Faults> = {
     "delays": { delay: 300 },

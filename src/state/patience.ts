@@ -1,22 +1,23 @@
 /** How long somebody waits: until a moment, a signal, or the end of what it waits in, whichever comes first. */
-import type { Clock, Timer } from "../clock.ts";
+import { Deadlined, type DeadlineWheel } from "../deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 
 /** One caller's patience; to be disposed of. */
-export class Patience implements Disposable {
+export class Patience extends Deadlined implements Disposable {
+  readonly #wheel: DeadlineWheel;
   readonly #signal: AbortSignal;
-  readonly #timer: Timer;
   readonly #giveUps = new Set<(reason: CatgaError) => void>();
-  readonly #abort = () => this.end(reasonOf(this.#signal));
+  readonly #onAbort = () => this.abort(reasonOf(this.#signal));
   #over: CatgaError | undefined;
 
   /** `due` is of the monotonic clock; then it is over with `TIMEOUT`, and with the signal's reason when that aborts. */
-  constructor(clock: Clock, { due, signal }: { due: number; signal: AbortSignal }) {
+  constructor(wheel: DeadlineWheel, { due, signal }: { due: number; signal: AbortSignal }) {
+    super(due);
+    this.#wheel = wheel;
     this.#signal = signal;
-    const left = Math.max(0, due - clock.monotonic());
-    this.#timer = clock.after(left, () => this.end(new CatgaError("TIMEOUT", "the deadline has passed")));
-    if (signal.aborted) this.#abort();
-    else signal.addEventListener("abort", this.#abort, { once: true });
+    wheel.add(this);
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   /** Why it is over, when it is. */
@@ -24,8 +25,11 @@ export class Patience implements Disposable {
     return this.#over;
   }
 
-  /** Ends it before its time. */
-  end(reason: CatgaError): void {
+  override expire(): void {
+    this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
+  }
+
+  override abort(reason: CatgaError): void {
     if (this.#over !== undefined) return;
     this.#over = reason;
     for (const giveUp of this.#giveUps) giveUp(reason);
@@ -43,8 +47,8 @@ export class Patience implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#timer.cancel();
-    this.#signal.removeEventListener("abort", this.#abort);
+    this.#wheel.delete(this);
+    this.#signal.removeEventListener("abort", this.#onAbort);
     this.#giveUps.clear();
   }
 }

@@ -95,6 +95,7 @@ export class Waiter {
     } catch (error) {
       // whether it is ours the watch tells
       if (!mayHaveHappened(error)) return this.giveUp(error);
+      await delay(clock, 100 + 100 * host.random());
     }
     if (this.#over) return;
     this.#state = "waiting";

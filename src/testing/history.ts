@@ -14,6 +14,8 @@ export type Happening =
   | { type: "event"; at: number; n: number; service: string; subscriber: string; node: string }
   /** A node is dead: what waits in it waits for ever. */
   | { type: "kill"; at: number; node: string }
+  /** A node began anew: how late the first message of one that it has never heard is, nobody can tell. */
+  | { type: "start"; at: number; node: string }
   /** A node was frozen until then. */
   | { type: "resume"; at: number; node: string; since: number };
 
@@ -39,6 +41,7 @@ function wrongSends(
 ): string[] {
   const found: string[] = [];
   const kills = history.filter((it) => it.type === "kill");
+  const starts = history.filter((it) => it.type === "start");
   const resumes = history.filter((it) => it.type === "resume");
   const runs = group(history.filter((it) => it.type === "run"), ({ n }) => n);
   const results = group(history.filter((it) => it.type === "result"), ({ n }) => n);
@@ -47,6 +50,12 @@ function wrongSends(
     const ran = runs.get(n) ?? [];
     const [settled, ...more] = results.get(n) ?? [];
     const where = `ran ${ran.length} time(s)${ran.map(({ node, at }) => `, on ${node} at ${at}`).join("")}`;
+    for (const run of ran) {
+      const strangers = starts.some(({ node, at }) => (node === sender || node === run.node) && at <= run.at);
+      if (run.at > due + margin && !strangers) {
+        found.push(`${what}: began on ${run.node} at ${run.at}, after its deadline ${due}`);
+      }
+    }
     if (kind === "command" && ran.length > 1) found.push(`${what}: ${where}`);
     if (more.length > 0) found.push(`${what}: settled more than once`);
     const heard = settled?.at ?? Infinity;

@@ -82,6 +82,15 @@ describe("checker", () => {
     assertEquals(check(sent("command"), late, { type: "resume", at: 190, node: "a", since: 90 }), []);
   });
 
+  it("a run that began after its deadline is found, unless its node or its sender had never heard the other", () => {
+    const late = [sent("command"), ran({ at: 130 }), failed("OUTCOME_UNKNOWN")];
+    assertEquals(check(...late), ["command 1 of a: began on b at 130, after its deadline 100"]);
+    assertEquals(check(sent("command"), ran({ at: 115 }), failed("OUTCOME_UNKNOWN")), []);
+    for (const node of ["a", "b"]) assertEquals(check({ type: "start", at: 90, node }, ...late), []);
+    assertEquals(check({ type: "start", at: 90, node: "c" }, ...late).length, 1);
+    assertEquals(check({ type: "start", at: 140, node: "b" }, ...late).length, 1);
+  });
+
   it("two results of one send are found", () => {
     const found = check(sent("command"), ran(), answered("run 1"), answered("run 1"));
     assertEquals(found, ["command 1 of a: settled more than once"]);

@@ -25,10 +25,15 @@ export class SimulatedCluster {
   readonly #network: MemoryNetwork;
   readonly #record: SimulationRecord;
   readonly #traffic: SimulatedTraffic;
+  /** How many handlers a node runs at once for others. */
+  readonly #concurrency: number;
+  /** The ids of those that have been there before. */
+  readonly #begun = new Set<string>();
   /** Since when they are. */
   readonly #frozen = new Map<string, number>();
 
-  constructor(network: MemoryNetwork, record: SimulationRecord, traffic: SimulatedTraffic) {
+  constructor(network: MemoryNetwork, record: SimulationRecord, traffic: SimulatedTraffic, concurrency: number) {
+    this.#concurrency = concurrency;
     this.#network = network;
     this.#record = record;
     this.#traffic = traffic;
@@ -43,12 +48,15 @@ export class SimulatedCluster {
   async start(id: string): Promise<void> {
     const service = id === "c" || id === CLIENT ? id : "app";
     for (let attempt = 1; !this.live.has(id); attempt++) {
+      if (this.#begun.has(id)) this.#record.happened({ type: "start", node: id });
+      this.#begun.add(id);
       try {
         const app = await catga({
           network: this.#network,
           id,
           service,
           heartbeat: HEARTBEAT,
+          concurrency: this.#concurrency,
           handlers: id === CLIENT ? [] : this.#traffic.handlers(id, service),
           logger: this.#record.logger,
         });

@@ -60,7 +60,7 @@ export class SimulatedTraffic {
       Ask.handle(({ n, ms }, { id, signal }) => {
         record.happened({ type: "run", n, kind: "query", node, id, outcome: answer(n) });
         return ms === 0 ? answer(n) : think(clock(), ms, signal).then(() => answer(n));
-      }),
+      }, { concurrency: 2 }),
       Relay.handle(({ n, ms }, ctx) => {
         const outcome = `relay ${record.nextRun()}`;
         record.happened({ type: "run", n, kind: "command", node, id: ctx.id, outcome });

@@ -205,6 +205,7 @@ export class Cluster implements Remote {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#endpoint.close();
+    this.#router.close();
     this.#malformed.report();
   }
 

@@ -103,6 +103,17 @@ describe("a breaker", () => {
     assertEquals(code(await clock.until(app.send(Do, 1))), "done");
   });
 
+  it("leaves no timer behind when the app has drained, however long the cooldown is", async () => {
+    const stage = await openStage({ handles: HANDLES, breaker: { failures: 1, cooldown: 86_400_000 } });
+    const { clock, app, network } = stage;
+    network.cut("other");
+    await knock(stage, 1);
+    assertEquals(moves(stage), ["open"]);
+    await clock.until(app.drain());
+    await clock.advance(60_000);
+    assertLess(clock.timers, 2); // the record of the player
+  });
+
   it("what a handler answers, and a refusal, do not open it", async () => {
     await using stage = await openStage({ handles: HANDLES, breaker: { failures: 1, cooldown: 600 } });
     const { app, clock, other } = stage;

@@ -15,7 +15,8 @@ import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import { Refusal } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
-import { Breaker, type BreakerOptions } from "./breaker.ts";
+import type { BreakerOptions } from "./breaker.ts";
+import { Breakers } from "./breakers.ts";
 import { Call, type CallOwner, type RefusalCode } from "./call.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Peer } from "./peer.ts";
@@ -63,12 +64,14 @@ export class Router implements CallOwner {
   readonly #held: Set<Call> = new Set();
   /** Calls that wait for a node that handles them. */
   readonly #homeless: Map<Call, Timer> = new Map();
+  readonly #breakers: Breakers;
   /** When the connection came back, by the monotonic clock. */
   #resumedAt = -Infinity;
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { random, endpoint } = options;
+    const { random, endpoint, breaker, clock, observer } = options;
+    this.#breakers = new Breakers({ ...breaker, clock, observer, changed: () => this.refresh() });
     this.#host = {
       random,
       turn: () => endpoint.turn,
@@ -84,9 +87,9 @@ export class Router implements CallOwner {
     const tables = new Map<string, { all: NodeInfo[]; allowed: NodeInfo[]; trusted: NodeInfo[] }>();
     const { app, endpoint, members } = this.#options;
     for (const { info, suspect } of members()) {
-      const breaker = endpoint.find(info.endpoint)?.breaker;
-      if (!suspect) breaker?.succeeded(); // each failure makes it suspect: it has shown since that it is there
-      const allowed = info.id === app.node || (breaker?.allows ?? true);
+      const peer = endpoint.find(info.endpoint);
+      if (!suspect) this.#breakers.heard(peer); // each failure makes it suspect: it has shown since that it is there
+      const allowed = info.id === app.node || this.#breakers.allows(peer);
       for (const name of info.handles) {
         let table = tables.get(name);
         if (table === undefined) tables.set(name, table = { all: [], allowed: [], trusted: [] });
@@ -155,19 +158,17 @@ export class Router implements CallOwner {
 
   /** A process has answered, or shown that it is there: the way to it is good. */
   heard(peer: Peer): void {
-    peer.breaker?.succeeded();
+    this.#breakers.heard(peer);
   }
 
   /** A delivery to a process has failed; while everybody is on the way back from an outage that says nothing. */
   failed(peer: Peer): void {
-    const { clock, breaker, observer } = this.#options;
-    if (clock.monotonic() - this.#resumedAt < RETURN) return;
-    peer.breaker ??= new Breaker(breaker, clock, (state) => {
-      observer({ type: "breaker", node: peer.node, state });
-      if (state === "open") clock.after(breaker.cooldown, () => this.refresh(), { background: true });
-      this.refresh();
-    });
-    peer.breaker.failed();
+    if (this.#options.clock.monotonic() - this.#resumedAt >= RETURN) this.#breakers.failed(peer);
+  }
+
+  /** Lets nothing be woken by it any more. */
+  close(): void {
+    this.#breakers.close();
   }
 
   /** A process does not hear: what may run twice goes elsewhere, when there is a node elsewhere that hears. */
@@ -245,20 +246,10 @@ export class Router implements CallOwner {
     if (refused !== undefined) return this.#settle(call, refused);
     if (!endpoint.connected) return this.held(call);
     const peer = endpoint.peer(chosen.endpoint);
-    if (peer.breaker !== undefined && !this.#passes(peer.breaker)) {
+    if (!this.#breakers.passes(peer)) {
       return this.#failed(call, { how: "undelivered", code: "BREAKER_OPEN" }, chosen.id);
     }
     endpoint.send(call, peer);
-  }
-
-  /** Whether a breaker that is not closed, or was not, lets a request through; the trial shuts it again for the others. */
-  #passes(breaker: Breaker): boolean {
-    if (!breaker.allows) return false;
-    if (breaker.state === "half-open") {
-      breaker.sent();
-      this.refresh();
-    }
-    return true;
   }
 
   #candidates({ request, failedOn }: Call): readonly NodeInfo[] {

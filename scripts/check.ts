@@ -27,7 +27,7 @@ const published = existsSync(registry);
 const deno = Deno.execPath();
 const jsr: Record<"exports" | "imports", Record<string, string>> = JSON.parse(await Deno.readTextFile("jsr.json"));
 const entrypoints = Object.values(jsr.exports);
-const code = ["mod.ts", "src", "examples", "scripts"].filter((path) => existsSync(path));
+const code = ["mod.ts", "src", "examples", "bench", "scripts"].filter((path) => existsSync(path));
 
 using processes = new Processes();
 const rows = [

@@ -1,7 +1,7 @@
 /** Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected to. */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals } from "@std/assert";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../scripts/nats_server.ts";
 import { Read, Record, Slow } from "../../scripts/node_messages.ts";
 import { eventually } from "../testing/eventually.ts";
@@ -12,10 +12,13 @@ const IN_HAND = 100;
 
 describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   let nats: NatsCluster;
+  /** The server that does not run. */
+  let killed: number | undefined;
   before(async () => {
     nats = await startNatsCluster(3);
   });
   after(() => nats?.stop());
+  afterEach(restart);
 
   it("losing the leader of the records: the cluster goes on, and nodes join again", { timeout: 90_000 }, async () => {
     // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
@@ -24,18 +27,19 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
     const leader = await leaderOf("KV_catga_leader_nodes");
     const load = new Load(32, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 20));
     await eventually("some load", () => load.done > 500, 10_000);
+    killed = leader;
     await nats.servers[leader].kill("SIGKILL");
-    const killed = Date.now();
+    const at = Date.now();
     const done = load.done;
     await eventually("the load to go on", () => load.done > done + 1_000, 20_000);
-    console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - killed} ms later`);
+    console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
     await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
     await cluster.complete(20_000);
-    console.log(`a new node was in every view ${Date.now() - killed} ms after the leader's death`);
+    console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
     await load.stop();
     console.log(`leader: ${witness.tally()}`);
     assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
-    await nats.restart(leader);
+    await restart();
     await cluster.finish();
   });
 
@@ -53,13 +57,14 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
       const queries = witness.many(IN_HAND, caller, Read, 1_000);
       const runs = async () => (await log.runs("Slow", "Read")).length;
       await eventually("all of it to run", async () => await runs() === 2 * IN_HAND);
+      killed = own;
       await nats.servers[own].kill("SIGKILL");
-      const killed = Date.now();
+      const at = Date.now();
       // some of them arrive while it moves
       const load = new Load(16, (i) => witness.send(caller, i % 2 === 0 ? Record : Read));
       const answered = await commands;
       console.log(
-        `${id} moved: its ${IN_HAND} commands in hand: ${witness.tally(answered)}, ${Date.now() - killed} ms later`,
+        `${id} moved: its ${IN_HAND} commands in hand: ${witness.tally(answered)}, ${Date.now() - at} ms later`,
       );
       assertEquals(answered.filter(({ result }) => result.value !== id), []);
       assertEquals((await queries).filter(({ result }) => !result.ok), []);
@@ -70,9 +75,14 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
       );
       await load.stop();
       assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
-      await nats.restart(own);
+      await restart();
       await cluster.finish();
     });
+  }
+
+  async function restart(): Promise<void> {
+    if (killed !== undefined) await nats.restart(killed);
+    killed = undefined;
   }
 
   function open(namespace: string, nodes: readonly string[], first = 0): Promise<FaultCluster> {

@@ -125,15 +125,18 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
 
     it("guard: all who wait at a node for one id share a watch, which ends with them", async () => {
       const signals: AbortSignal[] = [];
+      let reads = 0;
       const [first, second] = stores((bucket) =>
         intercepted(bucket, (method, args) => {
           // the options are the last of what watch is called with
           if (method === "watch") signals.push((args[2] as { signal: AbortSignal }).signal);
+          if (method === "get") reads++;
         })
       );
       const { run, result } = await begin(first, "a");
       const duplicates = Array.from({ length: 50 }, () => guard(second, "a", handler()));
-      await harness.until(eventually("a watch", () => signals.length > 0));
+      // one that waits has read twice: who has the id, and whether that has changed since the watch began
+      await harness.until(eventually("50 who wait", () => reads === 100));
       run.end(1);
       await harness.until(Promise.all([result, ...duplicates]));
       assertEquals(signals.map((signal) => signal.aborted), [true]);
@@ -313,9 +316,9 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     it("guard: a result is kept for its ttl, and then the id is new", async () => {
       const [first, second] = stores();
       const run = handler(1, 2);
-      await harness.until(guard(first, "a", run, { ttl: 1_000 }));
+      await harness.until(guard(first, "a", run, { ttl: 2_000 }));
       assertEquals((await harness.until(guard(second, "a", run))).value, 1);
-      await harness.pass(1_900);
+      await harness.pass(2_900);
       assertEquals((await harness.until(guard(second, "a", run))).value, 2);
     });
 

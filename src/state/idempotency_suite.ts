@@ -233,11 +233,12 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     });
 
     it("CLOSED: the store is closed; who waits then gets OUTCOME_UNKNOWN, and a handler that runs its result", async () => {
-      const [first, second] = stores();
+      let reads = 0;
+      const [first, second] = stores((bucket) => intercepted(bucket, (method) => method === "get" && reads++));
       const { run, result } = await begin(first, "a");
       const waiting = guard(second, "a", handler());
-      const idle = await nodes[1].open(`claims_${buckets}`);
-      for (let i = 0; i < 3; i++) await harness.until(idle.get("x"));
+      // the second one is of somebody who waits
+      await harness.until(eventually("one who waits", () => reads === 2));
       await harness.until(Promise.all([first.close(), second.close()]));
       assertEquals((await harness.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
       assertEquals((await harness.until(guard(second, "b", handler()))).error?.code, "CLOSED");
@@ -380,7 +381,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
 }
 
 /** A bucket whose calls are heard of. */
-function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => void): Bucket {
+function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => unknown): Bucket {
   return new Proxy(bucket, {
     get(target, method: keyof Bucket) {
       const member = target[method];

@@ -125,15 +125,18 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
 
     it("guard: all who wait at a node for one id share a watch, which ends with them", async () => {
       const signals: AbortSignal[] = [];
+      let reads = 0;
       const [first, second] = stores((bucket) =>
         intercepted(bucket, (method, args) => {
           // the options are the last of what watch is called with
           if (method === "watch") signals.push((args[2] as { signal: AbortSignal }).signal);
+          if (method === "get") reads++;
         })
       );
       const { run, result } = await begin(first, "a");
       const duplicates = Array.from({ length: 50 }, () => guard(second, "a", handler()));
-      await harness.until(eventually("a watch", () => signals.length > 0));
+      // one that waits has read twice: who has the id, and whether that has changed since the watch began
+      await harness.until(eventually("50 who wait", () => reads === 100));
       run.end(1);
       await harness.until(Promise.all([result, ...duplicates]));
       assertEquals(signals.map((signal) => signal.aborted), [true]);
@@ -230,11 +233,12 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     });
 
     it("CLOSED: the store is closed; who waits then gets OUTCOME_UNKNOWN, and a handler that runs its result", async () => {
-      const [first, second] = stores();
+      let reads = 0;
+      const [first, second] = stores((bucket) => intercepted(bucket, (method) => method === "get" && reads++));
       const { run, result } = await begin(first, "a");
       const waiting = guard(second, "a", handler());
-      const idle = await nodes[1].open(`claims_${buckets}`);
-      for (let i = 0; i < 3; i++) await harness.until(idle.get("x"));
+      // the second one is of somebody who waits
+      await harness.until(eventually("one who waits", () => reads === 2));
       await harness.until(Promise.all([first.close(), second.close()]));
       assertEquals((await harness.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
       assertEquals((await harness.until(guard(second, "b", handler()))).error?.code, "CLOSED");
@@ -313,9 +317,9 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     it("guard: a result is kept for its ttl, and then the id is new", async () => {
       const [first, second] = stores();
       const run = handler(1, 2);
-      await harness.until(guard(first, "a", run, { ttl: 1_000 }));
+      await harness.until(guard(first, "a", run, { ttl: 2_000 }));
       assertEquals((await harness.until(guard(second, "a", run))).value, 1);
-      await harness.pass(1_900);
+      await harness.pass(2_900);
       assertEquals((await harness.until(guard(second, "a", run))).value, 2);
     });
 
@@ -377,7 +381,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
 }
 
 /** A bucket whose calls are heard of. */
-function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => void): Bucket {
+function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => unknown): Bucket {
   return new Proxy(bucket, {
     get(target, method: keyof Bucket) {
       const member = target[method];

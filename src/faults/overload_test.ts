@@ -30,9 +30,7 @@ describe("overload", await requireNatsServer(), () => {
         const silence = sent.filter(({ result }) => result.error?.code === "OUTCOME_UNKNOWN");
         const waits = refused.map(({ began, ended }) => ended - began).sort((a, b) => a - b);
         console.log(
-          `${node}, ${what}: capacity ${Math.round(capacity)}/s, offered ${
-            Math.round(sent.length / took)
-          }/s, goodput ` +
+          `${node}, ${what}: capacity ${Math.round(capacity)}/s, offered ${Math.round(offered)}/s, goodput ` +
             `${Math.round(goodput)}/s (${Math.round(100 * goodput / capacity)} %); ${
               witness.tally(sent)
             }; refused after ` +

@@ -99,6 +99,16 @@ export function checkKey(key: string): void {
   }
 }
 
+/** Throws for a bucket that no store opens. */
+export function checkBucket(name: string, replicas: number): void {
+  if (!/^[\w-]+$/.test(name)) {
+    throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
+  }
+  if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
+    throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
+  }
+}
+
 /** A ttl in whole seconds, rounded up; throws for one below 1 s. */
 export function ttlSeconds(ttl: number): number {
   if (!(ttl >= 1_000 && Number.isFinite(ttl))) {

@@ -5,6 +5,7 @@
 import { nextTick } from "node:process";
 import type { Envelope } from "../context.ts";
 import { CatgaError } from "../error.ts";
+import { toJson } from "../json.ts";
 import type { Observer } from "../observer.ts";
 import type { Meta, RemoteEvent } from "../remote.ts";
 import type { Result } from "../result.ts";
@@ -61,22 +62,11 @@ export class EventChannel {
     if (transport.status.state !== "connected") {
       return refused("UNAVAILABLE", `event ${contract.name} was not published: the network is not connected`, true);
     }
-    let text: string | undefined;
+    let text = "";
     try {
-      text = payload === undefined ? "" : JSON.stringify(payload);
+      if (payload !== undefined) text = toJson(payload, "INVALID_MESSAGE", `the payload of ${contract.name}`);
     } catch (error) {
-      return refused(
-        "INVALID_MESSAGE",
-        `the payload of ${contract.name} cannot be encoded as JSON: ${error}`,
-        false,
-        error,
-      );
-    }
-    if (text === undefined) {
-      return refused(
-        "INVALID_MESSAGE",
-        `the payload of ${contract.name} cannot be encoded as JSON: it is a ${typeof payload}`,
-      );
+      return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = transport.maxPayload - FRAME_OVERHEAD;

@@ -7,6 +7,7 @@ import { abandoned, type ContextHost, type Envelope, type MessageContext, type T
 import { CatgaError } from "../error.ts";
 import { writeError } from "../error_text.ts";
 import { type Dropped, Gate, Ticket } from "../gate.ts";
+import { toJson } from "../json.ts";
 import type { Observer } from "../observer.ts";
 import type { Receipt } from "../runner.ts";
 import type { Slice } from "../slice.ts";
@@ -191,16 +192,11 @@ export class Inbox implements TurnWatcher {
     if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, limit));
     const { value } = outcome;
     if (value === undefined) return peer.answer(seq, index, undefined);
-    let text: string | undefined;
-    let why = `it is a ${typeof value}`;
+    let text: string;
     try {
-      text = JSON.stringify(value);
+      text = toJson(value, "INVALID_RESPONSE", `the answer of ${name}`);
     } catch (error) {
-      why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    }
-    if (text === undefined) {
-      const reason = `the answer of ${name} cannot be encoded as JSON: ${why}`;
-      return this.#unfit(peer, seq, index, new CatgaError("INVALID_RESPONSE", reason));
+      return this.#unfit(peer, seq, index, error as CatgaError); // the only one that it throws
     }
     if (exceeds(text, limit)) {
       const reason = `the answer of ${name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;

@@ -5,6 +5,7 @@
 import type { App } from "../app.ts";
 import type { Clock, Random, Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
+import { toJson } from "../json.ts";
 import { parseAnswer } from "../mediator.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
@@ -295,32 +296,18 @@ export class Router implements CallOwner {
   /** Encodes the payload; gives the failure when that cannot be. */
   #encode(call: Call): Result<unknown> | undefined {
     const { contract, payload, meta } = call.request;
-    const refuse = (code: "INVALID_MESSAGE" | "TOO_LARGE", message: string, cause?: unknown): Result<unknown> => ({
-      ok: false,
-      error: new CatgaError(code, message, { cause }),
-    });
-    if (payload !== undefined) {
-      try {
-        call.text = JSON.stringify(payload);
-      } catch (error) {
-        const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-        return refuse("INVALID_MESSAGE", `the payload of ${contract.name} cannot be encoded as JSON: ${why}`, error);
-      }
-      if (call.text === undefined) {
-        return refuse(
-          "INVALID_MESSAGE",
-          `the payload of ${contract.name} cannot be encoded as JSON: it is a ${typeof payload}`,
-        );
-      }
+    const what = `the payload of ${contract.name}`;
+    try {
+      if (payload !== undefined) call.text = toJson(payload, "INVALID_MESSAGE", what);
+    } catch (error) {
+      return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
     call.encoded = true;
     const limit = this.#options.endpoint.payloadLimit;
     const text = (call.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
     if (!exceeds(text, limit)) return undefined;
-    return refuse(
-      "TOO_LARGE",
-      `the payload of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`,
-    );
+    const message = `${what} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
+    return { ok: false, error: new CatgaError("TOO_LARGE", message) };
   }
 
   /** No node handles it, now: the membership has its chance. */

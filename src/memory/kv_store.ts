@@ -1,7 +1,7 @@
 /** The port {@link KeyValueStore} within one process. */
 import type { Clock } from "../clock.ts";
 import { CatgaError } from "../error.ts";
-import { checkKey, ttlSeconds } from "../kv_store.ts";
+import { checkBucket, checkKey, ttlSeconds } from "../kv_store.ts";
 import type { Bucket, BucketOptions, Change, Entry, KeyValueStore, WriteOptions } from "../kv_store.ts";
 import { BucketState } from "./bucket_state.ts";
 import type { FaultSource } from "./faults.ts";
@@ -33,12 +33,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
     const { direct = false, replicas = 1 } = options;
-    if (!/^[\w-]+$/.test(name)) {
-      throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
-    }
-    if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
-      throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
-    }
+    checkBucket(name, replicas);
     const state = await this.#session.call(() => this.#find(name, { direct, replicas }));
     return new MemoryBucket(name, state, this.#session);
   }

@@ -3,6 +3,7 @@ import {
   type Bucket,
   type BucketOptions,
   type Change,
+  checkBucket,
   checkKey,
   type Entry,
   type KeyValueStore,
@@ -42,12 +43,7 @@ export class NatsKeyValueStore implements KeyValueStore {
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
     const { direct = false, replicas = 1 } = options;
-    if (!/^[\w-]+$/.test(name)) {
-      throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
-    }
-    if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
-      throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
-    }
+    checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
     return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice });

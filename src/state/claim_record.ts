@@ -1,6 +1,7 @@
 /** What stands in the store under the id of an idempotent command: that it runs, or what came of it. */
-import { CatgaError } from "../error.ts";
+import type { CatgaError } from "../error.ts";
 import { readError, writeError } from "../error_text.ts";
+import { toJson } from "../json.ts";
 import { fail, type Failure, type Result } from "../result.ts";
 
 /** What all records say of the attempt that wrote them. */
@@ -60,22 +61,10 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   const head = JSON.stringify(done).slice(0, -1);
   if (!result.ok) return `${head},"error":${writeError(result.error, limit)}}`;
   if (result.value === undefined) return `${head}}`;
-  return `${head},"value":${encodeValue(result.value)}}`;
+  return `${head},"value":${toJson(result.value, "INVALID_RESPONSE", "the result")}}`;
 }
 
 /** The failure that is kept in place of a result that cannot be. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
-}
-
-function encodeValue(value: unknown): string {
-  let text: string | undefined;
-  let why = `it is a ${typeof value}`;
-  try {
-    text = JSON.stringify(value);
-  } catch (error) {
-    why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-  }
-  if (text !== undefined) return text;
-  throw new CatgaError("INVALID_RESPONSE", `the result cannot be encoded as JSON: ${why}`);
 }

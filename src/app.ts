@@ -16,7 +16,7 @@ import {
   type SendOptions,
   show,
 } from "./options.ts";
-import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
+import { noHandler, Outgoing, requestOf, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
@@ -35,8 +35,13 @@ export interface DrainOptions {
 export interface Catga extends Sender, AsyncDisposable {
   /**
    * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
-   * longer (`LOCK_LOST`), or the term or the app ends. When the leader's node dies another takes over within `ttl`; when it
-   * drains, at once. A `fn` that ends gives the lead to who waits for it, and stands again a second later.
+   * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within `ttl`
+   * and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once. A `fn` that
+   * ends gives the lead to who waits for it, and stands again a second later; what it throws is logged. A process that was
+   * paused for longer than `ttl` may run it beside the next leader, until it looks at the signal.
+   *
+   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` when the
+   * app stops.
    *
    * @example
    * ```ts
@@ -296,7 +301,9 @@ export class App implements ContextHost {
     return this.#outgoing.checked<BroadcastResult<unknown>[]>(request, (ready) => {
       if (this.#remote !== undefined) return this.#remote.broadcast(ready);
       if (this.#mediator.find(contract.name) === undefined || (ready.node ?? this.node) !== this.node) return [];
-      return this.runner.local(ready, 1).then((outcome) => [{ node: this.node, result: told(outcome) }]);
+      return this.runner.local(requestOf(ready, this.node), 1).then((
+        outcome,
+      ) => [{ node: this.node, result: told(outcome) }]);
     }, everyone);
   }
 

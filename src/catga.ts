@@ -82,7 +82,7 @@ export interface CatgaOptions {
   behaviors?: readonly Behavior[];
   /** Where it logs to; warnings and errors to the console. */
   logger?: Logger;
-  /** On how many NATS servers the records of the nodes are kept, 1 to 5; 1. */
+  /** On how many NATS servers the records of the nodes, locks, results and the cache are kept, 1 to 5; 1. */
   replicas?: number;
 }
 

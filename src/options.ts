@@ -4,7 +4,10 @@ import type { Route, RouteName } from "./node_info.ts";
 
 /** Options of one `send`, `publish` or `broadcast`. */
 export interface SendOptions {
-  /** The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. It does not deduplicate yet. */
+  /**
+   * The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. Of an idempotent command: all sends with
+   * this id get one result.
+   */
   id?: string;
   /** The routing key; what the contract's `key` makes of the payload. */
   key?: string;

@@ -22,18 +22,35 @@ export interface BroadcastResult<T> {
   readonly result: Result<T>;
 }
 
-/** What an app and a handler's context share with the other nodes. */
+/**
+ * What an app and a handler's context share with the other nodes: locks and a cache, kept in JetStream KV, or in memory without
+ * NATS.
+ */
 export interface Sharing {
-  /** JSON values that all nodes share. */
+  /**
+   * JSON values that all nodes share.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const rate = await app.cache.getOrSet("rate:eur", () => 1.1, { ttl: 60_000 });
+   * console.log(rate); // 1.1
+   * ```
+   */
   readonly cache: Cache;
   /**
-   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first served.
+   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first served; a
+   * lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends with the
+   * message's deadline.
    *
    * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it without
    * knowing: only the resource itself can refuse it then, by `lock.token`, which grows with each acquisition.
    *
    * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (whoever holds it waits, in the end, for this very
-   * handler), `UNAVAILABLE`, `CLOSED`; with a `TypeError` or `RangeError` for a bad key or option.
+   * handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an option out of range, and
+   * for a key that is no well-formed string of at most 4,032 characters.
    *
    * @example
    * ```ts

@@ -16,7 +16,7 @@ import {
   type SendOptions,
   show,
 } from "./options.ts";
-import { noHandler, Outgoing, type SendDefaults } from "./outgoing.ts";
+import { noHandler, Outgoing, requestOf, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
@@ -301,7 +301,8 @@ export class App implements ContextHost {
     return this.#outgoing.checked<BroadcastResult<unknown>[]>(request, (ready) => {
       if (this.#remote !== undefined) return this.#remote.broadcast(ready);
       if (this.#mediator.find(contract.name) === undefined || (ready.node ?? this.node) !== this.node) return [];
-      return this.runner.local(ready, 1).then((outcome) => [{ node: this.node, result: told(outcome) }]);
+      const own = requestOf(ready, this.node);
+      return this.runner.local(own, 1).then((outcome) => [{ node: this.node, result: told(outcome) }]);
     }, everyone);
   }
 

@@ -2,7 +2,7 @@
 import type { Clock } from "./clock.ts";
 import type { AnyContract, Contract, Kind } from "./contract.ts";
 import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
-import { CatgaError } from "./error.ts";
+import { CatgaError, isCatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
@@ -131,6 +131,8 @@ export class MessageContext extends Deadlined implements Context {
   /** As the sender gave it; of an idempotent command. */
   payload: unknown = undefined;
   fence: number | undefined = undefined;
+  /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
+  claiming = false;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
@@ -139,8 +141,9 @@ export class MessageContext extends Deadlined implements Context {
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
-  /** The locks of its handler, while that runs. */
+  /** The locks of its handler while that runs, and those that it waits for. */
   #locks: Set<Lock> | undefined = undefined;
+  #wishes: Set<AbortController> | undefined = undefined;
   #running = false;
   /** Where it waits for its turn. */
   #place: Ticket | undefined = undefined;
@@ -246,17 +249,55 @@ export class MessageContext extends Deadlined implements Context {
     return this.#host.state.cache;
   }
 
-  async lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
+  lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
+    const lock = this.#lock(key, options);
+    // of a lock that its handler did not await nobody hears, and the process must not end of that
+    lock.catch((error) => {
+      if (!this.#running) this.#host.fault(`taking a lock of ${this.contract.name}, whose handler has ended`, error);
+    });
+    return lock;
+  }
+
+  async #lock(key: string | readonly string[], options: LockOptions): Promise<Lock> {
     const { call, ancestry } = this.envelope;
-    const own = this.signal;
-    const signal = options.signal === undefined ? own : AbortSignal.any([own, options.signal]);
-    const lock = await this.#host.state.locks.lock(key, { ...options, signal }, { call, ancestry });
-    if (this.#running) {
-      (this.#locks ??= new Set()).add(lock);
-      return lock;
+    const wish = new AbortController();
+    (this.#wishes ??= new Set()).add(wish);
+    const signals = [this.signal, wish.signal];
+    if (options.signal !== undefined) signals.push(options.signal);
+    try {
+      const signal = AbortSignal.any(signals);
+      const lock = await this.#host.state.locks.lock(key, { ...options, signal }, { call, ancestry });
+      if (this.#running) {
+        (this.#locks ??= new Set()).add(lock);
+        return lock;
+      }
+      await lock.release();
+    } catch (error) {
+      // as its signal has it: why a message was given up says nothing of what it had done by then
+      if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
+      throw error;
+    } finally {
+      this.#wishes.delete(wish);
     }
-    await lock.release();
-    throw new CatgaError("LOCK_LOST", `the handler of ${this.contract.name} had ended when it was given its lock`);
+    throw this.#handlerEnded();
+  }
+
+  /** Its handler has ended: gives back the locks that it held, and waits for no more. Never rejects. */
+  async ended(): Promise<void> {
+    this.#running = false;
+    const [wishes, locks, host] = [this.#wishes, this.#locks, this.#host];
+    this.#locks = undefined;
+    if (wishes !== undefined) { for (const wish of wishes) wish.abort(this.#handlerEnded()); }
+    if (locks === undefined) return;
+    await Promise.all(
+      [...locks].map((lock) =>
+        lock.release().catch((error) => host.fault(`releasing a lock of ${this.contract.name}`, error))
+      ),
+    );
+  }
+
+  #handlerEnded(): CatgaError {
+    return new CatgaError("LOCK_LOST", `the handler of ${this.contract.name} had ended before it was given its lock`);
   }
 
   /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
@@ -298,21 +339,13 @@ export class MessageContext extends Deadlined implements Context {
     handler.then((outcome) => {
       host.wheel.delete(this);
       this.#children = undefined;
+      const done = () => {
+        if (--host.pending === 0) host.idle();
+      };
       this.#running = false;
       ended(outcome);
-      if (this.#locks !== undefined) return this.#releaseLocks(this.#locks);
-      if (--host.pending === 0) host.idle();
-    });
-  }
-
-  /** Gives back what the handler held; a drain waits for it. */
-  #releaseLocks(locks: Iterable<Lock>): void {
-    const host = this.#host;
-    const released = [...locks].map((lock) =>
-      lock.release().catch((error) => host.fault(`releasing a lock of ${this.contract.name}`, error))
-    );
-    Promise.all(released).then(() => {
-      if (--host.pending === 0) host.idle();
+      if (this.#locks === undefined && this.#wishes === undefined) done();
+      else this.ended().then(done); // a drain waits for it
     });
   }
 
@@ -324,7 +357,7 @@ export class MessageContext extends Deadlined implements Context {
     return new Promise((resolve) => {
       const settle = (outcome: Outcome) => resolve(told(outcome));
       this.#settle = settle;
-      if (this.#aborted !== undefined) settle(this.#abandoned(this.#aborted));
+      if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
       this.run(handler, settle);
     });
   }
@@ -352,7 +385,7 @@ export class MessageContext extends Deadlined implements Context {
     const children = this.#children;
     this.#children = undefined;
     if (children !== undefined) { for (const child of children) child.abort(reason); }
-    this.#settle?.(this.#abandoned(reason));
+    if (!this.claiming) this.#settle?.(this.#abandoned(reason));
     this.#place?.abort(reason);
   }
 

@@ -108,36 +108,49 @@ function compile(
   };
   const folded = fold(contract, [...around, ...behaviors], run, caught);
   const { ordered = false, idempotent = false } = contract.options;
-  const inTurn = concurrency === undefined && !ordered
-    ? folded
-    : taking(new Turns(clock, slice, { concurrency, ordered }), folded);
-  return idempotent === false ? inTurn : guarded(idempotent === true ? {} : idempotent, clock, inTurn);
+  const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
+    new Turns(clock, slice, { concurrency: undefined, ordered: false, ...limits });
+  const inTurn = concurrency === undefined ? folded : taking(turns({ concurrency }), folded);
+  const once = idempotent === false ? inTurn : guarded(idempotent === true ? {} : idempotent, clock, inTurn);
+  // the order of a key is that of arrival, not the one in which claims are acknowledged
+  return ordered ? taking(turns({ ordered }), once) : once;
 }
 
 function taking(turns: Turns, run: HandlerRun): HandlerRun {
   return (payload, ctx) => turns.take(ctx, () => run(payload, ctx));
 }
 
-/** Once for each message id: who comes second waits for the result, before it waits for a turn. */
+/** Once for each message id: who comes second waits for the result, before it waits for one of the handler's places. */
 function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
+    ctx.claiming = true;
+    const now = clock.monotonic();
+    const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
       payload: ctx.payload,
       ttl,
-      due: ctx.dueAt(clock.monotonic()),
+      due: now + left - Math.min(CLAIM_MARGIN, left / 10),
       signal: ctx.signal,
     }, async (fence) => {
+      ctx.claiming = false;
       ctx.fence = fence;
       const outcome = await run(payload, ctx);
       if (outcome instanceof Refusal) refusal = outcome;
+      // before the result is kept: should that be another attempt's, that one may wait for these locks
+      await ctx.ended();
       return told(outcome);
     });
-    return refusal ?? result;
+    if (refusal !== undefined) return refusal;
+    // this node stops before anybody is known to have run it: another one may
+    return ctx.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
+
+/** How long before its deadline a message gives up on its claim, in ms: so that its sender still hears that it did not run. */
+const CLAIM_MARGIN = 50;
 
 /** How long the result of an idempotent command is kept, in ms: a day. */
 const RESULT_TTL = 86_400_000;

@@ -84,7 +84,7 @@ export class Outgoing {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: metaOf(contract, this.#idOf(contract, options), options, parent),
+      meta: metaOf(contract, this.#idOf(contract, options), options, { parent, awaited: method !== "publish" }),
       parent,
     };
   }
@@ -143,6 +143,13 @@ export class Outgoing {
   }
 }
 
+/** What one node gets of a broadcast: an idempotent command has an id for each, under which that node runs it once. */
+export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
+  const { contract, meta } = broadcast;
+  const own = contract.options.idempotent ? { ...meta, id: `${meta?.id}@${node}` } : meta;
+  return { ...broadcast, node, retries: 0, meta: own };
+}
+
 /** The failure of a request that no live node handles, or not the node that was asked for. */
 export function noHandler(contract: AnyContract, node?: string): Failure {
   return failure(
@@ -169,7 +176,7 @@ function metaOf(
   contract: AnyContract,
   id: string | undefined,
   options: SendOptions | undefined,
-  parent: MessageContext | undefined,
+  { parent, awaited }: { parent: MessageContext | undefined; awaited: boolean },
 ): Meta | undefined {
   const headers = options?.headers;
   const key = contract.options.ordered ? options?.key : undefined;
@@ -182,7 +189,8 @@ function metaOf(
     key,
     correlation: parent.correlationId,
     causation: parent.id,
-    ancestry: [...parent.envelope.ancestry, parent.envelope.call],
+    // whatever an event waits for, its publisher does not
+    ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
     headers: withTrace(parent.headers, headers),
   };
 }

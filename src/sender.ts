@@ -125,7 +125,8 @@ export interface Sender extends Sharing {
   publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
-   * retries. No node handles it: an empty array.
+   * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
+   * `ctx.id` is `<id>@<node>`.
    *
    * @example
    * ```ts

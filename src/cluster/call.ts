@@ -52,6 +52,8 @@ export class Call extends Deadlined {
   frame: SentFrame | undefined = undefined;
   /** The id of the node where it may be running, or have run; `undefined` while it certainly runs nowhere. */
   at: string | undefined = undefined;
+  /** The id of the node where an earlier attempt of a command may have run, whatever becomes of this one. */
+  ran: string | undefined = undefined;
   /** Its place among the frame's requests. */
   index = 0;
   /** The ids of the nodes that it failed on since all had a chance. */

@@ -183,11 +183,11 @@ export class Cluster implements Remote {
   }
 
   async gone(endpoint: string): Promise<boolean> {
-    const { clock, server } = this.#options.transport;
-    // with several servers a bounce says only that nobody is seen from here
-    if (server.clustered || await this.#probe(endpoint) !== false) return false;
-    await delay(clock, AGAIN);
-    return await this.#probe(endpoint) === false;
+    // one that does not answer lives, for all that is known
+    const missed = async () => this.#endpoint.conclusive && await this.#probe(endpoint) === false;
+    if (!await missed()) return false;
+    await delay(this.#options.transport.clock, AGAIN);
+    return await missed();
   }
 
   async leave(): Promise<void> {

@@ -10,7 +10,7 @@ import { parseAnswer } from "../mediator.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
 import { show } from "../options.ts";
-import { cancelled, noHandler } from "../outgoing.ts";
+import { cancelled, noHandler, requestOf } from "../outgoing.ts";
 import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
@@ -148,11 +148,13 @@ export class Router implements CallOwner {
     const wanted = request.node === undefined ? all : all.filter(({ id }) => id === request.node);
     return Promise.all(wanted.map(async ({ id }) => ({
       node: id,
-      result: await this.request({ ...request, node: id, retries: 0 }),
+      result: await this.request(requestOf(request, id)),
     })));
   }
 
   answered(call: Call, result: Result<unknown>): void {
+    // that it could not be claimed there says nothing of the attempt before it
+    if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") return this.#refuse(call, result.error);
     if (call.request.contract.options.output === undefined) return this.#settle(call, result);
     Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#settle(call, parsed));
   }
@@ -202,15 +204,15 @@ export class Router implements CallOwner {
       return;
     }
     const message = `the network is not connected, and ${MAX_HELD} requests wait for it already`;
-    this.#settle(call, { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) });
+    this.#refuse(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
   }
 
   expired(call: Call): void {
-    this.#give(call, { how: "expired", left: call.at !== undefined });
+    this.#give(call, { how: "expired", left: (call.at ?? call.ran) !== undefined });
   }
 
   aborted(call: Call, reason: CatgaError): void {
-    this.#give(call, { how: "aborted", left: call.at !== undefined, reason });
+    this.#give(call, { how: "aborted", left: (call.at ?? call.ran) !== undefined, reason });
   }
 
   /** Has another go, unless its time is over: the wheel tells of that up to two ticks late, or later after a freeze. */
@@ -315,7 +317,7 @@ export class Router implements CallOwner {
     const { clock } = this.#options;
     const timer = clock.after(NO_HANDLER_WAIT, () => {
       const { contract, node } = call.request;
-      this.#settle(call, noHandler(contract, node));
+      this.#refuse(call, noHandler(contract, node).error);
     });
     this.#homeless.set(call, timer);
   }
@@ -328,7 +330,8 @@ export class Router implements CallOwner {
       clock.monotonic() - this.#resumedAt < RETURN;
     const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for its deadline
-    if (next !== "again") return this.#settle(call, { ok: false, error: next });
+    if (next !== "again") return this.#refuse(call, next);
+    if (failed.how !== "undelivered" && contract.kind === "command") call.ran = node;
     if (!returning) call.attempt++;
     const reason = failed.how === "undelivered" ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt });
@@ -343,13 +346,20 @@ export class Router implements CallOwner {
 
   /** The caller is not to wait any longer. */
   #give(call: Call, failed: Failed): void {
-    const { peer, at = "" } = call;
+    const { peer, at = call.ran ?? "" } = call;
     if (peer !== undefined) {
       if (failed.how === "aborted") peer.cancel(call);
       peer.settle(call);
     }
     const error = follow(call.request.contract, failed, 0, at);
     if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
+  }
+
+  /** This attempt failed, and there is no other: its caller is told so, unless an earlier one may have run. */
+  #refuse(call: Call, error: CatgaError): void {
+    const next = call.ran === undefined ? error : follow(call.request.contract, { how: "lost" }, 0, call.ran);
+    // without attempts left nothing goes again
+    this.#settle(call, { ok: false, error: next as CatgaError });
   }
 
   #settle(call: Call, result: Result<unknown>): void {

@@ -49,8 +49,9 @@ export function sharedState(options: StateOptions): SharedState {
     lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
     abdicate: () => leadership.close(),
     async close() {
-      await leadership.close();
-      await Promise.all([locks.close(), leaders.close(), loads.close(), claims.close()]);
+      // what leads and does not end holds up its own lock, and no other
+      const led = leadership.close().then(() => leaders.close());
+      await Promise.all([led, locks.close(), loads.close(), claims.close()]);
     },
   };
 }

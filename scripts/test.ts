@@ -43,7 +43,7 @@ const rows: Row[] = [];
 const inDeno = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
 if (wants("--deno") && tests.length > 0) {
   const title = `Deno ${Deno.version.deno}`;
-  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 4 * MINUTES }));
+  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 6 * MINUTES }));
 }
 if (wants("--deno") && faults.length > 0) {
   rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 4 * MINUTES }));
@@ -80,6 +80,6 @@ async function inBun(): Promise<Row> {
     title,
     command,
     files: inBunToo.map((file) => `./${file}`),
-    limit: 4 * MINUTES,
+    limit: 6 * MINUTES,
   });
 }

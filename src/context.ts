@@ -273,6 +273,7 @@ export class MessageContext extends Deadlined implements Context {
       }
       await lock.release();
     } catch (error) {
+      if (wish.signal.aborted) throw wish.signal.reason;
       // as its signal has it: why a message was given up says nothing of what it had done by then
       if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
       throw error;

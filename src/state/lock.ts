@@ -9,6 +9,7 @@ import type { CatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import { ttlSeconds } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
+import { checkKnown, checkNumber, show } from "../options.ts";
 import type { Asker, Lock, LockOptions, Locks } from "../shared_state.ts";
 import { Answers, mayHaveHappened } from "./certain.ts";
 import { HeldKey } from "./held_key.ts";
@@ -47,6 +48,8 @@ interface Wish {
   holder?: LockRecord;
   failure?: unknown;
 }
+
+const OPTIONS: ReadonlySet<string> = new Set(["ttl", "timeout", "signal"]);
 
 type GiveUp = (key: string) => CatgaError;
 
@@ -91,12 +94,16 @@ export class LockManager implements Locks {
   }
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
+    checkKnown("lock", options, OPTIONS);
     const sorted = typeof keys === "string" ? [keys] : [...new Set(keys)].sort();
     const { timeout = 30_000, signal } = options;
     const ttl = ttlSeconds(options.ttl ?? 10_000) * 1_000;
     if (sorted.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of sorted) this.#host.keys.check(key);
-    if (!(timeout >= 0)) throw new RangeError(`timeout is a number of ms, 0 (does not wait) or more; got ${timeout}`);
+    checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new TypeError(`lock: signal must be an AbortSignal; got ${show(signal)}`);
+    }
     if (this.#closed !== undefined) throw locksClosed(sorted[0]);
     const { clock } = this.#host;
     const started = clock.monotonic();

@@ -2,7 +2,7 @@
  * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what a
  * code says of whether the handler ran is asserted here too.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   type Catga,
@@ -15,6 +15,8 @@ import {
   query,
   type Result,
   type Schema,
+  unwrap,
+  VirtualClock,
 } from "../mod.ts";
 import { eventually } from "./testing/eventually.ts";
 
@@ -158,6 +160,66 @@ describe("error code", () => {
     const error = code(await client.send(Order, tea), "HANDLER_FAILED");
     assertEquals([error.node, error.message.includes("fire")], ["shop", false]);
     assertEquals((logged[1] as Error).message, "the till is on fire");
+  });
+
+  it("ID_REUSED: the id of an idempotent command came before with another payload; it does not run", async () => {
+    const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
+    const paid: number[] = [];
+    await using app = await catga({ handlers: Pay.handle(({ amount }) => `payment ${paid.push(amount)}`) });
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+    const error = code(await app.send(Pay, { amount: 6 }, { id: "order-1" }), "ID_REUSED");
+    assertEquals([error.retryable, paid], [false, [5]]);
+  });
+
+  it("OUTCOME_UNKNOWN: an idempotent command is safe to send again with its id, and gives the one result", async () => {
+    const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
+    const till = Promise.withResolvers<void>();
+    let paid = 0;
+    const handlers = Pay.handle(() => till.promise.then(() => `payment ${++paid}`));
+    await using app = await catga({ handlers });
+    code(await app.send(Pay, { amount: 5 }, { id: "order-1", timeout: 100 }), "OUTCOME_UNKNOWN");
+    till.resolve();
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+  });
+
+  it("DEADLOCK: a handler waits for a lock of the one that waits for it; details say who waits for whom", async () => {
+    const Outer = command<void, string>("Outer");
+    const Inner = command<void, string>("Inner");
+    const handlers = [
+      Outer.handle(async (_, ctx) => {
+        await ctx.lock("till");
+        return unwrap(await ctx.send(Inner));
+      }),
+      Inner.handle((_, ctx) => ctx.lock("till").then(() => "never")),
+    ];
+    await using app = await catga({ id: "shop", handlers });
+    const error = code(await app.send(Outer), "DEADLOCK");
+    const { key, cycle } = error.details as { key: string; cycle: { waitsFor: string; heldBy: { node: string } }[] };
+    assertEquals([key, cycle.map(({ waitsFor, heldBy }) => [waitsFor, heldBy.node])], ["till", [["till", "shop"]]]);
+  });
+
+  it("LOCK_TIMEOUT: it did not come free in time; details say who holds it", async () => {
+    await using app = await catga({ id: "shop" });
+    await using _held = await app.lock("till");
+    const error = await assertRejects(() => app.lock("till", { timeout: 20 }), CatgaError);
+    const { key, holder } = error.details as { key: string; holder: { node: string } };
+    assertEquals([error.code, error.retryable, key, holder.node], ["LOCK_TIMEOUT", true, "till", "shop"]);
+  });
+
+  it("LOCK_LOST: its holder was cut off from the others until the lock could be somebody else's", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    const [holder, next] = await clock.until(Promise.all([
+      catga({ network, id: "holder", logger: quiet }),
+      catga({ network, id: "next", logger: quiet }),
+    ]));
+    const lock = await clock.until(holder.lock("till", { ttl: 3_000 }));
+    network.cut("holder");
+    const later = await clock.until(next.lock("till"));
+    assertEquals([lock.signal.reason.code, later.token > lock.token], ["LOCK_LOST", true]);
+    network.restore("holder");
+    await clock.until(Promise.all([holder.drain(), next.drain()]));
   });
 
   it("CLOSED: the app has stopped", async () => {

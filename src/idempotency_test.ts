@@ -71,6 +71,22 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ node }) => node), ["a", "b"]);
   });
 
+  it("is not taken from a holder that is on its way back, as others are, after the server was away", async () => {
+    const { cluster, runs } = await shops({ ms: 10_000 });
+    await using _ = cluster;
+    const { clock, network } = cluster;
+    const sent = ["a", "b"].map((node) => cluster.apps.get(node)!.send(Pay, { amount: 5 }, { id: "order 1", node }));
+    await clock.advance(1_900);
+    network.cut("a");
+    network.cut("b");
+    await clock.advance(10);
+    network.restore("b");
+    await clock.advance(2_000);
+    network.restore("a");
+    assertEquals((await clock.until(Promise.all(sent))).map(told), ["5 paid by a", "5 paid by a"]);
+    assertEquals(runs.map(({ node }) => node), ["a"]);
+  });
+
   it("whose only node died with it in hand: OUTCOME_UNKNOWN, though nobody is left to handle it (was NO_HANDLER)", async () => {
     const { cluster, runs } = await shops({ ms: 60_000, nodes: ["a"] });
     await using _ = cluster;
@@ -93,6 +109,21 @@ describe("an idempotent command", () => {
     assertEquals(told(await cluster.clock.until(sent)), "OUTCOME_UNKNOWN");
     assertEquals(runs.length, 1);
   });
+
+  for (const sender of ["client", "b"]) {
+    it(`whose second attempt finds no store: OUTCOME_UNKNOWN, for the first may have run (second in ${sender === "b" ? "this" : "another"} node)`, async () => {
+      const { cluster, runs, outage } = await shops({ ms: 60_000, nodes: ["a", "b", "client"], outage: ["b"] });
+      await using _ = cluster;
+      const { clock } = cluster;
+      const sent = cluster.apps.get(sender)!.send(Pay, { amount: 5 }, { route: first("a", "b"), timeout: 8_000 });
+      await clock.advance(50);
+      outage.begin();
+      cluster.kill("a");
+      assertEquals(told(await clock.until(sent)), "OUTCOME_UNKNOWN");
+      outage.end();
+      assertEquals(runs.map(({ node }) => node), ["a"]);
+    });
+  }
 
   it("sent in a node without a network has its one result as well", async () => {
     let runs = 0;

@@ -153,10 +153,8 @@ export class Router implements CallOwner {
   }
 
   answered(call: Call, result: Result<unknown>): void {
-    // that it could not be claimed there says nothing of the attempt before it
-    if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") return this.#refuse(call, result.error);
-    if (call.request.contract.options.output === undefined) return this.#settle(call, result);
-    Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#settle(call, parsed));
+    if (call.request.contract.options.output === undefined) return this.#conclude(call, result);
+    Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#conclude(call, parsed));
   }
 
   /** A process has answered, or shown that it is there: the way to it is good. */
@@ -237,7 +235,7 @@ export class Router implements CallOwner {
       const timeout = Math.max(1, call.due - clock.monotonic());
       const meta = id === undefined ? request.meta : { ...request.meta, id };
       app.runner.local({ ...request, timeout, meta }, call.attempt).then((outcome) => {
-        if (!(outcome instanceof Refusal)) return this.#settle(call, outcome);
+        if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
         if (call.done) return;
         app.wheel.add(call);
         call.at = undefined;
@@ -353,6 +351,12 @@ export class Router implements CallOwner {
     }
     const error = follow(call.request.contract, failed, 0, at);
     if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
+  }
+
+  /** It was answered. That it could not be claimed there says nothing of the attempt before it. */
+  #conclude(call: Call, result: Result<unknown>): void {
+    if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#refuse(call, result.error);
+    else this.#settle(call, result);
   }
 
   /** This attempt failed, and there is no other: its caller is told so, unless an earlier one may have run. */

@@ -196,6 +196,8 @@ export class IdempotencyStore implements Claims {
     const { clock, random, observer } = this.#options;
     const store = { bucket, clock, wheel: this.#wheel, random, observer, closing: this.#closing.signal };
     const held = new HeldClaim(store, key, claim, revision);
+    // after a freeze its timers may come last
+    if (clock.monotonic() >= claimant.due) patience.expire();
     if (patience.over !== undefined) {
       // nobody waits any more; when it fails, its lease ends
       held.free().catch(() => {});

@@ -1,13 +1,13 @@
 /** What happened in a run of a cluster, as its program and its handlers saw it, and what must not have happened. */
 import type { Result } from "../result.ts";
-import { mayBeTold, saysNothing } from "./truth.ts";
+import { mayBeTold, type MessageKind, saysNothing } from "./truth.ts";
 
 /** Something that happened, at a moment of virtual time, in ms. */
 export type Happening =
   /** A node began to send a message; `due`: its deadline. */
-  | { type: "send"; at: number; n: number; kind: "command" | "query"; sender: string; due: number }
+  | { type: "send"; at: number; n: number; kind: MessageKind; sender: string; due: number }
   /** A handler ran; `outcome` is what it answers. `id`: the message id. */
-  | { type: "run"; at: number; n: number; kind: "command" | "query"; node: string; id: string; outcome: string }
+  | { type: "run"; at: number; n: number; kind: MessageKind; node: string; id: string; outcome: string }
   /** The sender has its result. */
   | { type: "result"; at: number; n: number; result: Result<string> }
   /** A subscriber of a service got an event. */
@@ -73,6 +73,10 @@ function wrongSends(
     else if (kind === "command") {
       if (ran.length === 1 && !saysNothing(told) && ran[0].outcome !== told) {
         found.push(`${what}: told ${told}, its run ${ran[0].outcome}`);
+      }
+    } else if (kind === "idempotent") {
+      if (ran.length > 0 && !saysNothing(told) && ran.every(({ outcome }) => outcome !== told)) {
+        found.push(`${what}: told ${told}, its runs ${ran.map(({ outcome }) => outcome)}`);
       }
     } else if (result.ok) {
       if (answer !== undefined && told !== answer(n)) found.push(`${what}: told ${told}, not ${answer(n)}`);

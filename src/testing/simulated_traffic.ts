@@ -26,6 +26,8 @@ const Add = command<Payload, string>("sim.Add");
 const Ask = query<Payload, string>("sim.Ask");
 /** Sends an `Add`, and waits for what becomes of it. */
 const Relay = command<Payload, string>("sim.Relay");
+/** Its results are gone when a run of the simulation ends. */
+const Pay = command<Payload, string>("sim.Pay", { idempotent: { ttl: 8_000 } });
 const Noted = event<Payload>("sim.Noted");
 
 /** The right answer to a query. */
@@ -66,6 +68,14 @@ export class SimulatedTraffic {
         record.happened({ type: "run", n, kind: "command", node, id: ctx.id, outcome });
         return this.add(node, ctx, ms, { timeout: 500 }).then(() => outcome);
       }),
+      Pay.handle(({ n, ms }, { id, signal }) => {
+        const run = record.nextRun();
+        const failure = n % 5 === 0 ? fail(`ODD_${run}`, "as it happens", { final: n % 10 === 0 }) : undefined;
+        const outcome = failure === undefined ? `paid ${run}` : `ODD_${run}`;
+        record.happened({ type: "run", n, kind: "idempotent", node, id, outcome });
+        const result = failure ?? outcome;
+        return ms === 0 ? result : think(clock(), ms, signal).then(() => result);
+      }, { concurrency: 2 }),
       ...["first", "second"].map((subscriber) =>
         Noted.on(({ n }) => record.happened({ type: "event", n, service, subscriber, node }))
       ),
@@ -80,6 +90,7 @@ export class SimulatedTraffic {
     const kind = random();
     if (kind < 0.15) return this.#publish(app, ms);
     if (kind < 0.2) return this.#broadcast(id, app, ms, timeout);
+    if (kind < 0.25) return this.#payTwice(app, ms, timeout);
     const giveUp = random() < 0.1 ? new AbortController() : undefined;
     if (giveUp !== undefined) this.#network.clock.after(random() * timeout, () => giveUp.abort());
     const options: Timed = {
@@ -90,10 +101,11 @@ export class SimulatedTraffic {
       ...(random() < 0.1 ? { node: pick(random, others) } : {}),
     };
     const named = random() < 0.5;
-    const sent = (contract: typeof Add | typeof Ask) => (n: number) =>
+    const sent = (contract: typeof Add | typeof Ask | typeof Pay) => (n: number) =>
       app.send(contract, { n, ms }, named ? { ...options, id: `message-${n}` } : options);
     if (kind < 0.4) this.#record.send("query", id, timeout, sent(Ask));
-    else this.#record.send("command", id, timeout, sent(kind < 0.5 ? Relay : Add));
+    else if (kind < 0.55) this.#record.send("idempotent", id, timeout, sent(Pay));
+    else this.#record.send("command", id, timeout, sent(kind < 0.65 ? Relay : Add));
   }
 
   /** An `Add` of a node, by its app or by a handler's context. */
@@ -116,6 +128,22 @@ export class SimulatedTraffic {
   #publish(app: Catga, ms: number): void {
     const n = this.#record.nextMessage();
     this.#record.own(app.publish(Noted, { n, ms }).then(({ ok }) => this.#record.note(`event ${n}: ${ok}`)));
+  }
+
+  /** Several sends of one id: all that is acknowledged is the same. */
+  #payTwice(app: Catga, ms: number, timeout: number): void {
+    const n = this.#record.nextMessage();
+    const paid = new Set<string>();
+    // a result that is gone before its time may be another one the next time
+    const lasting = (this.#network.faults.earlyExpiry ?? 0) === 0;
+    for (const route of ["round-robin", "random", "local-first"] as const) {
+      const sent = app.send(Pay, { n, ms }, { id: `payment-${n}`, timeout, route });
+      this.#record.owe(sent.then(({ ok, value, error }) => {
+        if (ok) paid.add(value);
+        this.#record.note(`payment ${n}: ${ok ? value : error.code}`);
+        if (lasting && paid.size > 1) this.#record.wrong(`payment ${n}: acknowledged as ${[...paid].join(" and as ")}`);
+      }));
+    }
   }
 
   /** Asks everybody: each gives one answer. */

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.ts";
 import type { Logger, Result } from "../../mod.ts";
 import type { Happening } from "./history.ts";
+import type { MessageKind } from "./truth.ts";
 
 /** A {@link Happening} whose moment is now. */
 type Untimed<T> = T extends Happening ? Omit<T, "at"> : never;
@@ -70,7 +71,7 @@ export class SimulationRecord {
 
   /** A send of a node, from its beginning to its result. */
   send(
-    kind: "command" | "query",
+    kind: MessageKind,
     sender: string,
     timeout: number,
     begin: (n: number) => Promise<Result<string>>,

@@ -22,7 +22,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       // Promise: DESIGN.md 7, Lock; after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
       await using nats = await startNatsServer();
       const ids = ["d1", "d2", "d3", "d4", "b1", "b2", "b3", "b4"];
-      await using cluster = await LockCluster.open({ ids, keys: KEYS, ports: [nats.port], namespace: "locks" });
+      await using cluster = await LockCluster.open({ ids, keys: KEYS, urls: [nats.url], namespace: "locks" });
       const end = Date.now() + SECONDS * 1_000;
       await Promise.all(KEYS.map((key) => cluster.mistreat(key, end)));
       const history = await cluster.finish(LIMIT);
@@ -39,7 +39,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       await using nats = await startNatsServer();
       const ids = ["d1", "b1"];
       const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };
-      await using cluster = await LockCluster.open({ ids, keys: ["a"], ports: [nats.port], namespace: plant, node });
+      await using cluster = await LockCluster.open({ ids, keys: ["a"], urls: [nats.url], namespace: plant, node });
       const buggy = Object.keys(node)[0];
       const end = Date.now() + 20_000;
       // its link dies while it holds the lock, and it works on

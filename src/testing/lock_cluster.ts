@@ -13,8 +13,11 @@ import type { LockFault, LockHistory } from "./lock_history.ts";
 export interface LockClusterOptions {
   /** The ids of the processes: `d…` are processes of Deno, `b…` of Bun. */
   readonly ids: readonly string[];
-  /** The ports of NATS servers on this machine, one for each process in turn. */
-  readonly ports: readonly number[];
+  /**
+   * The URLs of NATS servers on this machine. Of one, each process has a link of its own to it; of several it takes the
+   * first that is there, beginning with another one than the process before it.
+   */
+  readonly urls: readonly string[];
   readonly keys: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
@@ -36,6 +39,7 @@ export class LockCluster implements AsyncDisposable {
   readonly #programs = new Map<string, Program<{ event: string }>>();
   readonly #retired: Program<{ event: string }>[] = [];
   readonly #links = new Map<string, TcpProxy>();
+  readonly #ways = new Map<string, string>();
   /** Who is being mistreated. */
   readonly #victims = new Set<string>();
 
@@ -51,7 +55,10 @@ export class LockCluster implements AsyncDisposable {
     const cluster = new LockCluster(options, await FencedResource.open(), folder);
     try {
       await Promise.all(options.ids.map(async (id, i) => {
-        cluster.#links.set(id, await startTcpProxy(options.ports[i % options.ports.length]));
+        const { urls } = options;
+        if (urls.length === 1) cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port)));
+        const turned = urls.map((_, n) => urls[(i + n) % urls.length]).join(",");
+        cluster.#ways.set(id, cluster.#links.get(id)?.url ?? turned);
         await cluster.start(id);
       }));
       return cluster;
@@ -76,7 +83,7 @@ export class LockCluster implements AsyncDisposable {
     };
     const before = this.#programs.get(id);
     if (before !== undefined) this.#retired.push(before);
-    const args = [this.link(id).url, id, JSON.stringify(options)];
+    const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "lock_node", args);
     this.#programs.set(id, program);
     await program.line(({ event }) => event === "ready", 20_000);
@@ -101,7 +108,8 @@ export class LockCluster implements AsyncDisposable {
       await this.#heal(kind, id);
       this.faults.push({ kind, id, key, from, to: Date.now() });
       this.#victims.delete(id);
-      await this.#moved(key, id, from);
+      await this.moved(key, struck, 10_000);
+      await wait(300);
     }
   }
 
@@ -162,12 +170,11 @@ export class LockCluster implements AsyncDisposable {
     else this.link(id).restore();
   }
 
-  /** Resolves when the lock was with another one, and some time has gone by. */
-  async #moved(key: string, id: string, from: number): Promise<void> {
-    const limit = Date.now() + 10_000;
+  /** Resolves when another one than who was struck then has worked under the lock, or after `limit` ms. */
+  async moved(key: string, { id, from }: { id: string; from: number }, limit: number): Promise<void> {
+    const end = Date.now() + limit;
     const other = () => this.resource.writes.some((write) => write.key === key && write.id !== id && write.at > from);
-    while (!other() && Date.now() < limit) await wait(50);
-    await wait(300);
+    while (!other() && Date.now() < end) await wait(50);
   }
 
   /** Ends all processes in good order, and gives what is known. What they print when they crash is thrown. */

@@ -6,6 +6,7 @@ import { CatgaError, isCatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
 import type { Failure, Result } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
 import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
 import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
 import type { Outcome } from "./turns.ts";
@@ -361,6 +362,22 @@ export class MessageContext extends Deadlined implements Context {
       if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
       this.run(handler, settle);
     });
+  }
+
+  /** Runs one of several handlers of this message as a run of its own: what it locks is not held by the others. */
+  apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
+    const host = this.#host;
+    const envelope = { ...this.envelope, call: host.nextCall() };
+    const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
+    own.key = this.key;
+    this.adopt(own);
+    const handled = Promise.resolve(handle(own));
+    return new Promise((resolve) =>
+      own.run(handled, (outcome) => {
+        this.release(own);
+        resolve(outcome);
+      })
+    );
   }
 
   /** Cancels a send of this handler when the handler itself is cancelled. */

@@ -4,7 +4,7 @@
  */
 import { type ContextHost, type Envelope, MessageContext, NO_HEADERS } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
-import { type Dispatch, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
+import { type Dispatch, type HandlerRun, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
 import type { Observer } from "./observer.ts";
 import { CatgaError } from "./error.ts";
 import { cancelled, keyOf, noHandler } from "./outgoing.ts";
@@ -152,7 +152,9 @@ export class Runner {
 function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract, runs, nodeRuns } = dispatch;
   if (contract.kind !== "event") return runs[0](parsed, ctx);
-  return Promise.all([...runs, ...nodeRuns].map((run) => run(parsed, ctx))).then((outcomes) =>
+  const all = [...runs, ...nodeRuns];
+  const handle = (run: HandlerRun) => all.length === 1 ? run(parsed, ctx) : ctx.apart((own) => run(parsed, own));
+  return Promise.all(all.map(handle)).then((outcomes) =>
     // when some ran it was not refused, whatever became of the others
     outcomes.every((outcome) => outcome instanceof Refusal)
       ? outcomes[0]

@@ -260,6 +260,21 @@ describe("DEADLOCK", () => {
     });
   }
 
+  it("not: several handlers of a broadcast event in one node wait for each other's locks as anybody does", async () => {
+    const heard: string[] = [];
+    const hear = (name: string) =>
+      Told.on(async (key, ctx) => {
+        await ctx.lock(key);
+        await delay(cluster.network.clockOf(ctx.node), 100);
+        heard.push(`${name} on ${ctx.node}`);
+      });
+    const { cluster, a } = await pair(hear("one"), hear("two"));
+    await using _ = cluster;
+    const results = await cluster.clock.until(a.broadcast(Told, "k"));
+    assertEquals(results.map(({ result }) => told(result)), [undefined, undefined]);
+    assertEquals(heard.sort(), ["one on a", "one on b", "two on a", "two on b"]);
+  });
+
   it("not: a send that nobody awaits gets the lock when its sender has ended", async () => {
     const codes: unknown[] = [];
     const { cluster, b } = await pair(

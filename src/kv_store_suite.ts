@@ -3,6 +3,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "./error.ts";
 import { type Bucket, type BucketOptions, type Change, type KeyValueStore, MAX_KEY_LENGTH } from "./kv_store.ts";
+import { seededRandom } from "./memory/seeded_random.ts";
 import { eventually } from "./testing/eventually.ts";
 
 /** A store that the suite runs on. */
@@ -285,6 +286,26 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assert(deleted.every((each) => each));
         assertEquals(await bucket.entries(""), []);
       });
+
+      it(
+        "keys: 10,000 that are made up of all that could go wrong: none collide, none break",
+        { timeout: 60_000 },
+        async () => {
+          const bucket = await openNew();
+          const keys = [...madeUpKeys(10_000)];
+          const written = new Set<number>();
+          for (let i = 0; i < keys.length; i += 500) {
+            const revisions = await Promise.all(
+              keys.slice(i, i + 500).map((key) => bucket.create(key, `${key.length}`)),
+            );
+            for (const revision of revisions) if (revision !== undefined) written.add(revision);
+          }
+          assertEquals(written.size, keys.length, "these many do not collide with others");
+          const entries = await bucket.entries("");
+          assertEquals(entries.map((entry) => entry.key).sort(), keys.toSorted());
+          assert(entries.every(({ key, value }) => value === `${key.length}`));
+        },
+      );
 
       it("keys: a watcher is told every sort of key exactly, current and new, put and deleted", async () => {
         const bucket = await openNew();
@@ -599,6 +620,41 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
       }
     });
   });
+}
+
+/** Keys put together of empty parts, separators, wildcards, escapes, emoji and long runs; the same ones each time. */
+function madeUpKeys(count: number): Set<string> {
+  const parts = [
+    "",
+    " ",
+    ".",
+    "..",
+    "*",
+    ">",
+    "/",
+    "=",
+    "=2E",
+    "==",
+    "$",
+    "-",
+    "_",
+    "a",
+    "A",
+    "é",
+    "你好",
+    "😀",
+    "__proto__",
+    "\0",
+    "\n",
+  ];
+  const random = seededRandom(7);
+  const keys = new Set<string>();
+  while (keys.size < count) {
+    let key = "";
+    for (let n = Math.floor(random() * 7); n >= 0; n--) key += parts[Math.floor(random() * parts.length)];
+    keys.add(random() < 0.02 ? key.repeat(1_000).slice(0, 1_000).toWellFormed() : key);
+  }
+  return keys;
 }
 
 /** Strings that an encoding of keys might mix up, lose or refuse. */

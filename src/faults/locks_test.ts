@@ -10,7 +10,7 @@ import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts
 import { LockCluster, TTL } from "../testing/lock_cluster.ts";
 import { acquisitions, handovers, lockDoubts, type LockHistory } from "../testing/lock_history.ts";
 
-const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 20);
+const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 12);
 const LIMIT = 1_500; // ms beyond the ttl
 const KEYS = ["a", "b", "c"];
 

@@ -117,11 +117,6 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   try {
     const { transport, store } = link;
     const info = describe(options, id, token(random, 12), mediator.names, link);
-    let offSignals: (() => void) | undefined;
-    const release = async (): Promise<void> => {
-      offSignals?.();
-      await link.close();
-    };
     const app = new App({
       self: info,
       clock: link.clock,
@@ -142,7 +137,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           liveness: { gone: (endpoint) => app.gone(endpoint) },
           observer,
         }),
-    }, release);
+    }, () => link.close());
     if (transport !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
       const { events } = mediator;
@@ -160,7 +155,12 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         }
       });
     }
-    if (options.signals) offSignals = onSignals(() => app.drain());
+    if (options.signals) {
+      const off = onSignals(() => app.drain());
+      // not before whoever waits for the end has heard of it: another app of this process may end it when nobody listens
+      const later = () => systemClock.soon(off);
+      app.closed.then(later, later);
+    }
     // App is typed for any contract; what a contract promises is checked where Catga is used
     return app as unknown as Catga;
   } catch (error) {

@@ -192,12 +192,19 @@ export class Cluster implements Remote {
 
   async leave(): Promise<void> {
     this.#ring.stop();
-    try {
-      await this.#membership.leave();
-    } catch (error) {
+    const { observer, transport } = this.#options;
+    const left = this.#membership.leave().catch((error) => {
       // the record expires by itself, or the ring finds that nobody is there
-      this.#options.observer({ type: "fault", during: "leaving the membership", error });
-    }
+      observer({ type: "fault", during: "leaving the membership", error });
+    });
+    // a store that does not answer must not hold up what is to follow
+    await new Promise<void>((resolve) => {
+      const timer = transport.clock.after(LEAVE, resolve);
+      left.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
     await this.#events.close();
     this.#endpoint.refuse();
   }
@@ -227,6 +234,9 @@ export class Cluster implements Remote {
 
 /** How long a process with our id may take to show that it is alive, in ms. */
 const PROBE = 1_000;
+
+/** How long the store has to take this node's record away, in ms. */
+const LEAVE = 2_000;
 
 /** Between two bounces that count, in ms. */
 const AGAIN = 1_000;

@@ -5,7 +5,7 @@ import { command, query } from "../contract.ts";
 import type { NodeInfo } from "../node_info.ts";
 import type { Result } from "../result.ts";
 import { MemoryCluster } from "../testing/memory_cluster.ts";
-import { openStage, Player, type Stage, type StageOptions } from "../testing/stage.ts";
+import { openStage, openTrio, type Player, type Stage } from "../testing/stage.ts";
 
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
@@ -16,14 +16,6 @@ const first = (id: string) => ({
   route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
 });
 const asked = (player: Player) => player.items("q", "m").length;
-
-async function trio(options: StageOptions = {}): Promise<Stage & { second: Player }> {
-  const stage = await openStage({ handles: HANDLES, ...options });
-  const second = new Player(stage.network, "second");
-  await second.register(HANDLES);
-  await stage.settle();
-  return Object.assign(stage, { second });
-}
 
 describe("a breaker", () => {
   const breaker = { failures: 3, cooldown: 20_000 };
@@ -52,7 +44,7 @@ describe("a breaker", () => {
   });
 
   it("others are preferred meanwhile", async () => {
-    await using stage = await trio({ breaker });
+    await using stage = await openTrio({ breaker });
     stage.second.answerWith(() => "second");
     stage.network.cut("other");
     await knock(stage, 3);

@@ -6,20 +6,11 @@ import type { NodeInfo } from "../node_info.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { type Result, unwrap } from "../result.ts";
 import type { Schema } from "../schema.ts";
-import { openStage, Player, type Stage, type StageOptions } from "../testing/stage.ts";
+import { openStage, openTrio, Player, type Stage } from "../testing/stage.ts";
 
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
 const HANDLES = ["Ask", "Do"];
-
-/** A stage with two players that handle the same; `node` asks. */
-async function trio(options: StageOptions = {}): Promise<Stage & { second: Player }> {
-  const stage = await openStage({ handles: HANDLES, ...options });
-  const second = new Player(stage.network, "second");
-  await second.register(HANDLES);
-  await stage.settle();
-  return Object.assign(stage, { second });
-}
 
 /** How many requests have arrived at a player. */
 const asked = ({ frames }: Player): number =>
@@ -41,7 +32,7 @@ async function assertQuiet({ app, clock }: Stage): Promise<void> {
 describe("a refusal", () => {
   for (const refusal of ["DRAINING", "NO_HANDLER", "OVERLOADED", "LATE", "SOMETHING_NEW"]) {
     it(`${refusal}: the request goes to another node, a command too, as attempt 2 with the id that it had`, async () => {
-      await using stage = await trio();
+      await using stage = await openTrio();
       const { app, other, second, clock } = stage;
       other.onFrame = ({ from, seq, items }) => {
         if (items[0][0] !== "p") other.send(from, ["n", seq, 0, refusal], ["n", seq, 1, refusal]);
@@ -99,7 +90,7 @@ describe("a refusal", () => {
 
 describe("a bounce", () => {
   it("moves what was in the frame to another node, whatever its kind, once", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, network } = stage;
     second.answerWith((name) => name);
     network.kill("other");
@@ -114,7 +105,7 @@ describe("a bounce", () => {
   });
 
   it("proves the process gone: its queries move, its commands have OUTCOME_UNKNOWN, at once", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, network, settle } = stage;
     second.answerWith(() => "second");
     const before = [Ask, Do, Ask, Do].map((contract: typeof Ask | typeof Do) => app.send(contract, 1, first("other")));
@@ -131,7 +122,7 @@ describe("a bounce", () => {
   });
 
   it("of a ping proves the same, without any other traffic", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, second, clock, network, settle } = stage;
     second.answerWith(() => "second");
     const sent = [app.send(Ask, 1, first("other")), app.send(Do, 2, first("other"))];
@@ -142,7 +133,7 @@ describe("a bounce", () => {
   });
 
   it("with every node gone: UNAVAILABLE, certainly not run", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     stage.network.kill("other");
     stage.network.kill("second");
     const { error } = await stage.clock.until(stage.app.send(Do, 1));
@@ -151,7 +142,7 @@ describe("a bounce", () => {
   });
 
   it("that is forged, by publishing where bounces go, has no effect", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, settle } = stage;
     const sent = [app.send(Do, 1, first("other")), app.send(Ask, 2, first("other"))];
     await settle();
@@ -173,7 +164,7 @@ describe("a bounce", () => {
   });
 
   it("whoever is heard of afterwards is trusted again at once (it was avoided until its next record)", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, network, settle } = stage;
     second.answerWith(() => "second");
     other.answerWith(() => "other");
@@ -189,7 +180,7 @@ describe("a bounce", () => {
 
 describe("a pong", () => {
   it("that misses a frame moves its requests to another node, commands too", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock } = stage;
     second.answerWith((name) => name);
     other.pongs = false;
@@ -204,7 +195,7 @@ describe("a pong", () => {
   });
 
   it("that has it, or reports what is no gap before it, leaves it where it is", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, settle } = stage;
     other.pongs = false;
     const sent = app.send(Do, 1, first("other"));
@@ -219,7 +210,7 @@ describe("a pong", () => {
   });
 
   it("with a hundred thousand gaps is gone through in no time", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, clock, settle } = stage;
     const sent: Promise<Result<unknown>>[] = [];
     for (let i = 0; i < 100; i++) {
@@ -239,7 +230,7 @@ describe("a pong", () => {
 
 describe("pings", () => {
   it("go out when an answer has been owed for 50 ms, then every 100 ms, and only then", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock } = stage;
     other.pongs = false;
     const sent = app.send(Do, 1, first("other"));
@@ -258,7 +249,7 @@ describe("pings", () => {
   });
 
   it("what is answered in time causes none", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, clock } = stage;
     other.answerWith(() => 1);
     for (let i = 0; i < 40; i++) {
@@ -269,7 +260,7 @@ describe("pings", () => {
   });
 
   it("that nobody answers for 500 ms make a node suspect: others are preferred", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock } = stage;
     other.pongs = false;
     second.answerWith(() => "second");
@@ -343,7 +334,7 @@ describe("while disconnected", () => {
   });
 
   it("what had left before is asked for at once afterwards, and a pong resolves it", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, network, settle } = stage;
     second.answerWith(() => "second");
     other.pongs = false;
@@ -364,7 +355,7 @@ describe("while disconnected", () => {
   });
 
   it("this node's own handlers go on", async () => {
-    await using stage = await trio({ handlers: Do.handle(() => "own") });
+    await using stage = await openTrio({ handlers: Do.handle(() => "own") });
     stage.network.cut("node");
     const sent = Array.from({ length: 6 }, (_, i) => stage.app.send(Do, i, first("other")));
     assertEquals((await stage.clock.until(Promise.all(sent))).map(unwrap), new Array(6).fill("own"));
@@ -444,7 +435,9 @@ describe("a caller who gives up", () => {
   });
 
   it("after the answer: nothing happens; no listener stays on the signal", async () => {
-    await using stage = await trio({ handlers: query<unknown, unknown>("Own").handle(() => Promise.resolve("own")) });
+    await using stage = await openTrio({
+      handlers: query<unknown, unknown>("Own").handle(() => Promise.resolve("own")),
+    });
     const { app, other, second, clock } = stage;
     const Own = query<unknown, unknown>("Own");
     second.answerWith(() => "second");
@@ -552,7 +545,7 @@ describe("an answer that is parsed", () => {
   const open = () => gates.splice(0).forEach((gate) => gate());
 
   it("was given once: neither a second answer nor the node's death changes it (it was counted twice)", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, other, second, clock, network, settle } = stage;
     const sent = [
       app.send(Set, 1, first("other")),
@@ -595,7 +588,7 @@ describe("an answer that is parsed", () => {
 
 describe("a strategy of the user's", () => {
   it("that throws, or gives what is no candidate, makes the send reject; nothing is left behind", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app } = stage;
     const throwing = () => {
       throw new RangeError("my own");
@@ -607,7 +600,7 @@ describe("a strategy of the user's", () => {
   });
 
   it("that gives nobody: the request waits for a node as if there were none, and a join asks again (it hung)", async () => {
-    await using stage = await trio();
+    await using stage = await openTrio();
     const { app, network, clock } = stage;
     const wanted = (nodes: readonly NodeInfo[]) => nodes.find(({ id }) => id === "third");
     const sent = [app.send(Do, 1, { route: wanted }), app.send(Do, 2, { route: wanted })];
@@ -626,7 +619,7 @@ describe("a strategy of the user's", () => {
   });
 
   it("is not asked where one node is named, nor in a broadcast", async () => {
-    await using stage = await trio({ route: () => undefined });
+    await using stage = await openTrio({ route: () => undefined });
     const { app, other, second, clock } = stage;
     other.answerWith(() => "other");
     second.answerWith(() => "second");
@@ -639,7 +632,7 @@ describe("a strategy of the user's", () => {
 describe("everything at once", () => {
   for (const seed of [1, 2, 3]) {
     it(`every call settles, runs at most once if it is a command, and nothing is left: seed ${seed}`, async () => {
-      await using stage = await trio();
+      await using stage = await openTrio();
       const { app, other, second, clock, network } = stage;
       const random = seededRandom(seed);
       const ran = new Map<unknown, number>();

@@ -1,6 +1,6 @@
 /** What one node shares with the others, wired: locks, leadership, claims and the cache, on buckets made on first use. */
 import type { Clock, Random } from "../clock.ts";
-import type { Bucket, KeyValueStore } from "../kv_store.ts";
+import type { KeyValueStore } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
 import type { Liveness, SharedState } from "../shared_state.ts";
 import { SharedCache } from "./cache.ts";
@@ -25,16 +25,8 @@ export interface StateOptions {
 /** Makes it; nothing is opened yet. */
 export function sharedState(options: StateOptions): SharedState {
   const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer } = options;
-  const opener = (name: string, direct = false) => {
-    let opening: Promise<Bucket> | undefined;
-    return () => {
-      opening ??= store.open(`catga_${namespace}_${name}`, { replicas, direct }).catch((error) => {
-        opening = undefined; // the next one tries again
-        throw error;
-      });
-      return opening;
-    };
-  };
+  // each of them keeps what it has opened
+  const opener = (name: string, direct = false) => () => store.open(`catga_${namespace}_${name}`, { replicas, direct });
   const bucket = opener("locks");
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
   const leaders = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "lead" });

@@ -167,3 +167,13 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     [Symbol.asyncDispose]: () => clock.until(app.drain()),
   };
 }
+
+/** A stage with two players that handle `Ask` and `Do`; `node` asks. */
+export async function openTrio(options: StageOptions = {}): Promise<Stage & { second: Player }> {
+  const handles = ["Ask", "Do"];
+  const stage = await openStage({ handles, ...options });
+  const second = new Player(stage.network, "second");
+  await second.register(handles);
+  await stage.settle();
+  return Object.assign(stage, { second });
+}

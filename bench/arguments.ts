@@ -1,0 +1,85 @@
+/**
+ * What the bench was asked for, by the words of its command line.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+
+/** The parts of the bench, in the order in which they run. */
+export const SECTIONS = ["local", "remote", "latency", "events", "start", "memory", "state"] as const;
+
+/** One of {@link SECTIONS}. */
+export type Section = typeof SECTIONS[number];
+
+/** Which client of nats.js. */
+export type TransportName = "deno" | "node";
+
+/** What was asked for. */
+export interface Wanted {
+  readonly sections: readonly Section[];
+  /** About 20 s in all: fewer and shorter rounds. */
+  readonly quick: boolean;
+  /** Whether the peers of `bench/package.json` take part. */
+  readonly peers: boolean;
+  /** How many rounds, instead of each section's own number. */
+  readonly rounds: number | undefined;
+  /** One transport alone; both, where both can be had. */
+  readonly transport: TransportName | undefined;
+  /** The file that takes the figures as JSON. */
+  readonly json: string | undefined;
+  /** The file of an earlier run's figures to compare with. */
+  readonly compare: string | undefined;
+  /** The folder that takes the pictures. */
+  readonly svg: string | undefined;
+  /** Tables as the docs have them. */
+  readonly markdown: boolean;
+}
+
+/** The help text. */
+export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
+
+sections, all unless named: ${SECTIONS.join(", ")}
+
+  --quick              fewer and shorter rounds: 20 s instead of two minutes
+  --no-peers           ours, nats.js and what is written by hand alone
+  --rounds N           so many rounds instead of each section's own number
+  --transport NAME     "deno" or "node" alone; both, where both can be had
+  --json FILE          writes the figures of all rounds
+  --compare FILE       says what has changed since the run whose figures FILE has
+  --markdown           prints tables as docs/performance.md has them
+  --svg FOLDER         writes the pictures of the README`;
+
+/** Reads the arguments; throws a `TypeError` that says what is wrong with them. */
+export function parseArguments(args: readonly string[]): Wanted {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    allowNegative: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      peers: { type: "boolean", default: true },
+      markdown: { type: "boolean", default: false },
+      rounds: { type: "string" },
+      transport: { type: "string" },
+      json: { type: "string" },
+      compare: { type: "string" },
+      svg: { type: "string" },
+    },
+  });
+  const { quick, peers, markdown, transport, json, compare, svg } = values;
+  const unknown = positionals.filter((name) => !isSection(name));
+  if (unknown.length > 0) throw new TypeError(`no section ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
+  if (transport !== undefined && transport !== "deno" && transport !== "node") {
+    throw new TypeError(`--transport must be "deno" or "node"; got ${transport}`);
+  }
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1_000)) {
+    throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
+  }
+  const sections = SECTIONS.filter((name) => positionals.length === 0 || positionals.includes(name));
+  return { sections, quick, peers, markdown, rounds, transport, json, compare, svg };
+}
+
+function isSection(name: string): name is Section {
+  return SECTIONS.some((section) => section === name);
+}

@@ -1,0 +1,30 @@
+/** Remote requests: how many a second, from one request at a time to a thousand under way at once. */
+import { alternate } from "../rounds.ts";
+import type { Closed } from "../programs/load.ts";
+import { contestants, start } from "./contestants.ts";
+import type { Measure } from "./section.ts";
+
+/** Measures remote requests. */
+export const remote: Measure = async (stage, effort) => {
+  const players = await start(stage, contestants(stage, effort));
+  const levels = effort.quick ? [1, 64, 256, 1_024] : [1, 16, 64, 256, 1_024];
+  const ms = effort.ms(200, 80);
+  const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
+  for (const outstanding of levels) {
+    const at = (ms: number) =>
+      players.map(({ name, client }) => ({ name, play: () => client.ask<Closed>("closed", { outstanding, ms }) }));
+    await alternate(at(ms), 1);
+    const figures = await alternate(at(ms), effort.rounds(5, 3));
+    for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
+  }
+  await stage.clear();
+  return [{
+    id: "remote",
+    title: "Remote: requests a second, so many under way at once; 26 bytes of JSON, one client",
+    unit: "per second",
+    columns: levels.map((outstanding) => outstanding.toLocaleString("en")),
+    rows: [...cells].map(([name, cells]) => ({ name, cells })),
+    pairs: players.flatMap(({ name, against }) => against.map((against) => ({ row: name, against }))),
+    notes: ["noAsyncTraces is an option of nats.js, off by default: with it errors do not say who made the request"],
+  }];
+};

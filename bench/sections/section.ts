@@ -1,0 +1,32 @@
+/**
+ * What the sections of the bench have in common.
+ *
+ * @module
+ */
+import type { Wanted } from "../arguments.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+
+/** Measures something; gives one table or several. */
+export type Measure = (stage: Stage, effort: Effort) => Promise<Table[]>;
+
+/** How long to measure. */
+export interface Effort {
+  readonly quick: boolean;
+  readonly peers: boolean;
+  /** So many rounds, where nobody asked for another number. */
+  rounds(usual: number, quick: number): number;
+  /** A round's length in ms. */
+  ms(usual: number, quick: number): number;
+}
+
+/** The effort that was asked for. */
+export function effortOf(wanted: Wanted, peers: boolean): Effort {
+  const { quick } = wanted;
+  return {
+    quick,
+    peers,
+    rounds: (usual, few) => wanted.rounds ?? (quick ? few : usual),
+    ms: (usual, short) => quick ? short : usual,
+  };
+}

@@ -13,7 +13,8 @@ import { Mediator } from "./mediator.ts";
 import { MemoryKeyValueStore } from "./memory/kv_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { NodeInfo, Route } from "./node_info.ts";
-import { consoleWarnings, type Logger, logTo, type Observer } from "./observer.ts";
+import { consoleWarnings, type Logger, logTo } from "./logger.ts";
+import type { Observer } from "./observer.ts";
 import {
   checkBehaviors,
   checkInteger,
@@ -111,7 +112,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const random = options.network?.random ?? systemRandom();
   const id = options.id ?? token(random, 10);
   const observer = logTo(logger, id);
-  const link = await open(options, id, observer, logger);
+  const link = await open(options, id, observer);
   const mediator = new Mediator(registrations, options.behaviors ?? [], observer, link.clock);
   let cluster: Cluster | undefined;
   try {
@@ -179,11 +180,11 @@ interface Link {
   close(): Promise<void>;
 }
 
-async function open(options: CatgaOptions, id: string, observer: Observer, logger: Logger): Promise<Link> {
+async function open(options: CatgaOptions, id: string, observer: Observer): Promise<Link> {
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   if (options.nats !== undefined) {
     const { openNats } = await import("./nats/open.ts");
-    const onNotice = (notice: string) => logger.info(`catga ${id}: ${notice}`);
+    const onNotice = (notice: string) => observer({ type: "notice", text: notice });
     const { transport, store } = await openNats(options.nats, {
       name: `catga ${id}`,
       transport: options.transport,

@@ -151,7 +151,7 @@ describe("error code", () => {
     await using _shop = await catga({
       network,
       id: "shop",
-      logger: { ...quiet, error: (message, error) => logged.push(message, error) },
+      logger: { ...quiet, error: (message, { error }) => logged.push(message, error) },
       handlers: Order.handle(() => {
         throw new Error("the till is on fire");
       }),

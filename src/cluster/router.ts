@@ -323,7 +323,7 @@ export class Router implements CallOwner {
   #failed(call: Call, failed: Failed, node: string): void {
     if (call.done) return;
     const { observer, clock, random } = this.#options;
-    const { contract, retries } = call.request;
+    const { contract, retries, meta } = call.request;
     const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
       clock.monotonic() - this.#resumedAt < RETURN;
     const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
@@ -332,7 +332,14 @@ export class Router implements CallOwner {
     if (failed.how !== "undelivered" && contract.kind === "command") call.ran = node;
     if (!returning) call.attempt++;
     const reason = failed.how === "undelivered" ? failed.code : failed.how;
-    observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt });
+    observer({
+      type: "retry",
+      contract: contract.name,
+      node,
+      reason,
+      attempt: call.attempt,
+      headers: meta?.headers,
+    });
     (call.failedOn ??= new Set()).add(node);
     if (call.request.node === undefined && this.#candidates(call).length > 0) return this.#again(call);
     // every node has failed: all of them have another chance, after exponential backoff with full jitter

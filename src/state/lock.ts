@@ -5,7 +5,7 @@
  */
 import { type Clock, type Random, token } from "../clock.ts";
 import { delay } from "../clock.ts";
-import type { CatgaError } from "../error.ts";
+import { type CatgaError, isCatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import { ttlSeconds } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
@@ -198,7 +198,21 @@ export class LockManager implements Locks {
     const giveUp = () => waiter.giveUp((signal.reason as GiveUp)(key));
     signal.addEventListener("abort", giveUp, { once: true });
     if (signal.aborted) giveUp();
-    return await waiter.held.finally(() => signal.removeEventListener("abort", giveUp));
+    const since = clock.monotonic();
+    const waited = (code: string | undefined) => {
+      const ms = clock.monotonic() - since;
+      if (wish.patient) this.#options.observer({ type: "lock-wait", key, ms, code });
+    };
+    try {
+      const held = await waiter.held;
+      waited(undefined);
+      return held;
+    } catch (error) {
+      waited(isCatgaError(error) ? error.code : "UNAVAILABLE");
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
 
   /** Creates the record, unless others are before this call. `undefined` when it has to wait. */

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Catga } from "../app.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
+import type { LogFields } from "../logger.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../scripts/nats_server.ts";
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
@@ -78,7 +79,7 @@ export class FaultCluster implements AsyncDisposable {
 
   /** One more app of this process. What it logs is kept. */
   app(options: CatgaOptions): Promise<Catga> {
-    const write = (message: string, ...more: unknown[]) => void this.said.push([message, ...more].join(" "));
+    const write = (message: string, { error = "" }: LogFields) => void this.said.push(`${message} ${error}`);
     const logger = { debug: write, info: write, warn: write, error: write };
     const nats = this.url.includes(",") ? { servers: this.url.split(","), noRandomize: true } : this.url;
     return catga({ nats, service: "caller", logger, ...options });

@@ -2,6 +2,7 @@
 import type { Catga } from "../app.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
 import { query } from "../contract.ts";
+import type { LogFields } from "../logger.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { NodeEvent } from "../node_info.ts";
@@ -23,7 +24,8 @@ export class MemoryCluster implements AsyncDisposable {
   }
 
   async start(id: string, options: CatgaOptions = {}): Promise<Catga> {
-    const write = (message: string, ...more: unknown[]) => void this.log.push([message, ...more.map(String)].join(" "));
+    const write = (message: string, { error }: LogFields) =>
+      void this.log.push(error === undefined ? message : `${message} ${error}`);
     const logger = { debug() {}, info: write, warn: write, error: write };
     const handlers = Who.handle((_, ctx) => ctx.node);
     const app = await this.clock.until(catga({ network: this.network, id, handlers, logger, ...options }));

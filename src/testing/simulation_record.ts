@@ -1,6 +1,6 @@
 /** What is written down of a simulated run. */
 import type { Clock } from "../clock.ts";
-import type { Logger, Result } from "../../mod.ts";
+import type { LogFields, Logger, Result } from "../../mod.ts";
 import type { Happening } from "./history.ts";
 import type { MessageKind } from "./truth.ts";
 
@@ -25,7 +25,7 @@ export class SimulationRecord {
     this.#clock = clock;
     this.#traces = traces;
     const note = traces ? (text: string) => this.note(text) : () => {};
-    const error = traces ? (text: string, error?: unknown) => this.note(`${text} ${error ?? ""}`) : () => {};
+    const error = traces ? (text: string, { error = "" }: LogFields) => this.note(`${text} ${error}`) : () => {};
     this.logger = { debug: note, info: note, warn: note, error };
   }
 

@@ -1,6 +1,7 @@
 /** A live node in memory and, on the other side of the wire, connections played by hand, so that a test sees the bytes. */
 import type { Catga } from "../app.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
+import type { LogFields } from "../logger.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { MemoryConnection } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
@@ -141,8 +142,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1, servers, ...(maxPayload === undefined ? {} : { maxPayload }) });
   const log: string[] = [];
-  const write = (level: string) => (message: string, ...more: unknown[]) =>
-    void log.push([level, message, ...more.map(String)].join(" "));
+  const write = (level: string) => (message: string, { error }: LogFields) =>
+    void log.push(`${level} ${message}${error === undefined ? "" : ` ${error}`}`);
   const logger = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   const other = new Player(network, "other");
   await other.register(handles);

@@ -3,12 +3,13 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { catga } from "./catga.ts";
 import { query } from "./contract.ts";
 import { MemoryNetwork } from "./memory/network.ts";
-import { type Logger, logTo, type Observation } from "./observer.ts";
+import { type LogFields, type Logger, logTo } from "./logger.ts";
+import type { Observation } from "./observer.ts";
 
-/** A logger that keeps `[level, message, ...more]`. */
-function keeping(): { logger: Logger; lines: unknown[][] } {
-  const lines: unknown[][] = [];
-  const at = (level: string) => (...line: unknown[]) => void lines.push([level, ...line]);
+/** A logger that keeps `[level, message, fields]`. */
+function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
+  const lines: [string, string, LogFields][] = [];
+  const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);
   return { logger: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, lines };
 }
 
@@ -28,11 +29,14 @@ describe("logTo", () => {
       { type: "node", change: "suspect", node: "n2" },
       { type: "retry", contract: "Create", node: "n2", reason: "BOUNCED", attempt: 2 },
       { type: "bounce", endpoint: "n2.a" },
+      { type: "notice", text: "older" },
+      { type: "lock-wait", key: "k", ms: 12.3, code: undefined },
+      { type: "lock-wait", key: "k", ms: 30, code: "LOCK_TIMEOUT" },
     ];
     for (const observation of seen) observer(observation);
-    assertEquals(lines, [
-      ["error", "catga n1: the handler of Create threw (message m1)", error],
-      ["error", "catga n1: event Tick (m2) failed", error],
+    assertEquals(lines.map(([level, message]) => [level, message]), [
+      ["error", "catga n1: the handler of Create threw (message m1)"],
+      ["error", "catga n1: event Tick (m2) failed"],
       ["warn", "catga n1: dropped 3 malformed message(s), the last on catga.x: no JSON"],
       ["info", "catga n1: connected to the network"],
       ["warn", "catga n1: lost the network, reconnecting"],
@@ -41,6 +45,21 @@ describe("logTo", () => {
       ["info", "catga n1: node n2: suspect"],
       ["debug", "catga n1: Create goes on from n2 (BOUNCED), attempt 2"],
       ["debug", "catga n1: nobody there at n2.a"],
+      ["info", "catga n1: older"],
+      ["debug", "catga n1: waited 12 ms for lock k"],
+      ["debug", "catga n1: waited in vain (LOCK_TIMEOUT) 30 ms for lock k"],
+    ]);
+  });
+
+  it("gives the same to programs: who logs, what it is, and the node that it is about as peer", () => {
+    const { logger, lines } = keeping();
+    const error = new Error("bug");
+    const observer = logTo(logger, "n1");
+    observer({ type: "handler-failed", contract: "Create", id: "m1", error });
+    observer({ type: "breaker", node: "n2", state: "open" });
+    assertEquals(lines.map(([, , fields]) => fields), [
+      { node: "n1", type: "handler-failed", contract: "Create", id: "m1", error },
+      { node: "n1", peer: "n2", type: "breaker", state: "open" },
     ]);
   });
 
@@ -58,7 +77,7 @@ describe("logTo", () => {
     await app.send(Ask, undefined, { id: "m1" });
     assertEquals(lines.length, 1);
     assertEquals(lines[0].slice(0, 2), ["error", "catga n1: the handler of Ask threw (message m1)"]);
-    assertStrictEquals(lines[0][2], thrown);
+    assertStrictEquals(lines[0][2].error, thrown);
   });
 });
 

@@ -1,0 +1,104 @@
+/** Lines for people and fields for programs: what an app logs, at which level. */
+import type { Observation, Observer } from "./observer.ts";
+
+/**
+ * What a line says, for programs: `node`, the id of the node that logs; `type`, which is one of {@link Observation}; and what
+ * else that has, its own `node` as `peer`. What failed is `error`.
+ */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/**
+ * Where an app logs to; `console` is one. Every message begins with `catga <node id>:`, and its fields say the same for
+ * programs. What a method throws goes to the console.
+ *
+ * @example
+ * ```ts
+ * import { catga, type Logger } from "@catga/catga";
+ *
+ * const line = (level: string) => (message: string, fields: object) =>
+ *   console.log(JSON.stringify({ level, message, ...fields }));
+ * const logger: Logger = { debug() {}, info: line("info"), warn: line("warn"), error: line("error") };
+ * await using app = await catga({ logger });
+ * ```
+ */
+export interface Logger {
+  /** Each retry, each frame that reached nobody, and each wait for a lock. */
+  debug(message: string, fields: LogFields): void;
+  /** Nodes that come, go, or stop answering; breakers that open and close; connections that were made again. */
+  info(message: string, fields: LogFields): void;
+  /**
+   * A connection that was lost, what arrived malformed (once a minute at most), bounces that do not come back, and an event
+   * that was dropped because too many wait.
+   */
+  warn(message: string, fields: LogFields): void;
+  /** What a handler threw, and what failed in the background: `fields.error`. */
+  error(message: string, fields: LogFields): void;
+}
+
+/** Warnings and errors to the console; the default. */
+export const consoleWarnings: Logger = Object.freeze({
+  debug() {},
+  info() {},
+  warn: (message: string) => console.warn(message),
+  error: (message: string, { error }: LogFields) => console.error(message, error),
+});
+
+/** An observer that writes a line for each observation, at the level that it deserves. */
+export function logTo(logger: Logger, node: string): Observer {
+  return (seen) => {
+    try {
+      const [level, text] = lineOf(seen);
+      logger[level](`catga ${node}: ${text}`, fieldsOf(seen, node));
+    } catch (error) {
+      // where it is called from, nobody expects it: it would take requests and connections along
+      console.error(`catga ${node}: the logger threw`, error);
+    }
+  };
+}
+
+function fieldsOf(seen: Observation, node: string): LogFields {
+  if (!("node" in seen)) return { node, ...seen };
+  const { node: peer, ...rest } = seen;
+  return { node, peer, ...rest };
+}
+
+function lineOf(seen: Observation): [level: keyof Logger, text: string] {
+  switch (seen.type) {
+    case "handler-failed":
+      return ["error", `the handler of ${seen.contract} threw (message ${seen.id})`];
+    case "fault":
+      return ["error", `${seen.during} failed`];
+    case "malformed":
+      return ["warn", `dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`];
+    case "connection":
+      if (seen.state === "connected") return ["info", "connected to the network"];
+      return [
+        "warn",
+        seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",
+      ];
+    case "no-bounces":
+      return [
+        "warn",
+        "a message to nobody does not come back: somebody subscribes to all subjects of this namespace (a tap, a stream). " +
+        "Nodes that die are noticed later; let it subscribe to the event subjects alone",
+      ];
+    case "event-dropped":
+      return ["warn", `dropped an event ${seen.contract}: too many wait for their handlers`];
+    case "gone":
+      return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
+    case "node":
+      return ["info", `node ${seen.node}: ${seen.change}`];
+    case "breaker":
+      return ["info", `the breaker for node ${seen.node} is ${seen.state}`];
+    case "notice":
+      return ["info", seen.text];
+    case "retry":
+      return ["debug", `${seen.contract} goes on from ${seen.node} (${seen.reason}), attempt ${seen.attempt}`];
+    case "bounce":
+      return ["debug", `nobody there at ${seen.endpoint}`];
+    case "lock-wait": {
+      const what = seen.code === undefined ? "waited" : `waited in vain (${seen.code})`;
+      return ["debug", `${what} ${Math.round(seen.ms)} ms for lock ${seen.key}`];
+    }
+  }
+}

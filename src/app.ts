@@ -23,7 +23,7 @@ import { Runner } from "./runner.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, SharedState, Term } from "./shared_state.ts";
-import { told } from "./turns.ts";
+import { type Admission, told } from "./turns.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
@@ -220,7 +220,10 @@ export class App implements ContextHost {
         return result instanceof Promise ? ctx.outcome(result, told) : Promise.resolve(told(result));
       }
     }
-    checkContract("send", contract, "command", "query");
+    const kind = contract?.kind;
+    if ((kind !== "command" && kind !== "query") || typeof contract.name !== "string") {
+      checkContract("send", contract, "command", "query");
+    }
     const request = this.#outgoing.prepare("send", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
     return this.#outgoing.checked<Result<unknown>>(
@@ -261,6 +264,19 @@ export class App implements ContextHost {
       } catch (error) { // misuse, or the payloads' own: the others read no further
         if (!read) left.return?.();
         read = true;
+    return this.#find(request);
+  }
+
+  /**
+   * Sends for a client that is no node: at the handlers of this one it waits for its turn as what comes from others does.
+   * Throws, or rejects with, what the contract's `key` or strategy throws.
+   */
+  relay(contract: AnyContract, payload: unknown, options: SendOptions, admit: Admission): Promise<Result<unknown>> {
+    const request = this.#outgoing.prepare("send", contract, payload, options, undefined);
+    return this.#find("contract" in request ? { ...request, admit } : request);
+  }
+
+  #find(request: RemoteRequest | Failure): Promise<Result<unknown>> {
         throw error;
       }
     };

@@ -141,11 +141,11 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     }, () => link.close());
     if (transport !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
-      const { events } = mediator;
+      const { events, requests } = mediator;
       const { concurrency = 1_024, breaker: { failures = 5, cooldown = 5_000 } = {} } = options;
       const breaker = { failures, cooldown };
       cluster = new Cluster(
-        { app, transport, namespace, info, events, observer, heartbeat, concurrency, breaker },
+        { app, transport, namespace, info, events, requests, observer, heartbeat, concurrency, breaker },
         bucket,
       );
       app.join(cluster);

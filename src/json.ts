@@ -13,8 +13,17 @@ export function toJson(value: unknown, code: "INVALID_MESSAGE" | "INVALID_RESPON
     text = JSON.stringify(value);
   } catch (error) {
     cause = error;
-    why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    why = reason(error);
   }
   if (text !== undefined) return text;
   throw new CatgaError(code, `${what} cannot be encoded as JSON: ${why}`, cause === undefined ? {} : { cause });
+}
+
+/** What the runtimes say of the two things that they do not encode; what a `toJSON` or a getter threw may be for no one's eyes. */
+function reason(error: unknown): string {
+  const { name, message } = error as Partial<Error> ?? {};
+  if (name === "TypeError" && /circular|cyclic/i.test(message ?? "")) return "it has a cycle";
+  if (name === "TypeError" && /BigInt/i.test(message ?? "")) return "it has a bigint";
+  if (name === "RangeError" && /stack/i.test(message ?? "")) return "it is nested too deeply";
+  return "its toJSON, or a getter, threw";
 }

@@ -59,6 +59,11 @@ export class Mediator {
     return this.#dispatches.get(name);
   }
 
+  /** The commands and queries with handlers, sorted by name. */
+  get requests(): readonly AnyContract[] {
+    return this.names.map((name) => this.#dispatches.get(name)!.contract).filter(({ kind }) => kind !== "event");
+  }
+
   /** The events with handlers. */
   get events(): readonly Dispatch[] {
     return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");

@@ -5,6 +5,7 @@ import type { NodeEvent, NodeInfo, Route } from "./node_info.ts";
 import type { Result } from "./result.ts";
 import type { BroadcastResult } from "./sender.ts";
 
+import type { Admission } from "./turns.ts";
 /** A request that is to find a node. Its payload has passed the contract's schema. */
 export interface RemoteRequest {
   readonly contract: AnyContract;
@@ -23,6 +24,11 @@ export interface RemoteRequest {
   readonly meta: Meta | undefined;
   readonly parent: MessageContext | undefined;
 }
+  /**
+   * Of a client that is no node, and whom this one was picked for: how it has its turn at the handlers of this process; left
+   * out: at once.
+   */
+  readonly admit?: Admission | undefined;
 
 /** What is not default about a message; `undefined` where all of it is. */
 export interface Meta {

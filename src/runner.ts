@@ -54,7 +54,7 @@ export class Runner {
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
     if (dispatch === undefined) return Promise.resolve(noHandler(request.contract, request.node));
-    const { signal, parent } = request;
+    const { signal, parent, admit } = request;
     const ctx = new MessageContext(
       this.#host,
       dispatch.contract,
@@ -67,7 +67,8 @@ export class Runner {
     parent?.adopt(ctx);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
-    const handled = Promise.resolve(runAll(dispatch, request.parsed, ctx));
+    const run = () => runAll(dispatch, request.parsed, ctx);
+    const handled = Promise.resolve(admit === undefined ? run() : admit(ctx, run));
     return ctx.outcome(handled, (outcome) => outcome).then((outcome) => {
       signal?.removeEventListener("abort", abort);
       parent?.release(ctx);

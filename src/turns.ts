@@ -47,7 +47,10 @@ const WHY: Record<NoTurn, string> = {
 };
 
 /** Runs a handler whose turn it is. Never throws, never rejects. */
-type RunNow = () => MaybePromise<Outcome>;
+export type RunNow = () => MaybePromise<Outcome>;
+
+/** Runs a handler when its turn has come, or gives a {@link Refusal}. Never throws, never rejects. */
+export type Admission = (ctx: MessageContext, run: RunNow) => MaybePromise<Outcome>;
 
 /** The turns of one handler. */
 export class Turns {
@@ -120,10 +123,11 @@ export class Turns {
 }
 
 /** A message that waits for its turn; its context has the deadline. */
-class Turn extends Ticket {
+export class Turn extends Ticket {
   readonly #ctx: MessageContext;
   readonly #then: { start(): void; drop(why: Dropped): void };
 
+  /** One of the two is called, once. */
   constructor(ctx: MessageContext, clock: Clock, then: { start(): void; drop(why: Dropped): void }) {
     super(ctx.dueAt(clock.monotonic()));
     this.#ctx = ctx;

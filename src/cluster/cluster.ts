@@ -1,6 +1,7 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
 import type { App } from "../app.ts";
 import { delay } from "../clock.ts";
+import type { AnyContract } from "../contract.ts";
 import type { CatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
@@ -14,6 +15,7 @@ import type { BreakerOptions } from "./breaker.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
 import { MalformedCount } from "./malformed_count.ts";
+import { Interop } from "./interop/interop.ts";
 import { Membership } from "./membership.ts";
 import { freeze } from "./node_record.ts";
 import { NodeWatch } from "./node_watch.ts";
@@ -30,6 +32,8 @@ export interface ClusterOptions {
   /** The events that it has handlers for. */
   readonly events: readonly Dispatch[];
   readonly observer: Observer;
+  /** The commands and queries that it has handlers for. */
+  readonly requests: readonly AnyContract[];
   /** How long a membership record lives, in ms. */
   readonly heartbeat: number;
   /** How many handlers run at once for other nodes. */
@@ -46,6 +50,7 @@ export class Cluster implements Remote {
   readonly #router: Router;
   readonly #events: EventChannel;
   readonly #malformed: MalformedCount;
+  readonly #interop: Interop;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -101,6 +106,17 @@ export class Cluster implements Remote {
       if (nodeRuns.length > 0) this.#events.subscribe(contract.name, "node");
     }
     this.#membership = new Membership({
+    this.#interop = new Interop({
+      transport,
+      namespace,
+      info,
+      requests: options.requests,
+      observer,
+      malformed,
+      host: app,
+      send: (contract, payload, sending) =>
+        app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
+    });
       bucket,
       clock,
       observer,
@@ -162,6 +178,8 @@ export class Cluster implements Remote {
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+    // not before: a process that cannot be a node would lose what is asked of it
+    await this.#interop.start();
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     return new NodeWatch((onEvent) => this.#membership.watch(onEvent), stop);
   }
@@ -205,7 +223,8 @@ export class Cluster implements Remote {
         resolve();
       });
     });
-    await this.#events.close();
+    // what NATS has handed over is this node's to have handled
+    await Promise.all([this.#events.close(), this.#interop.close()]);
     this.#endpoint.refuse();
   }
 
@@ -220,6 +239,7 @@ export class Cluster implements Remote {
   #probe(endpoint: string): Promise<boolean | undefined> {
     const { clock } = this.#options.transport;
     return new Promise((resolve) => {
+    await this.#interop.close();
       const timer = clock.after(PROBE, () => done(undefined));
       const done = (alive: boolean | undefined) => {
         timer.cancel();

@@ -10,8 +10,9 @@ import { type Dropped, Gate, Ticket } from "../gate.ts";
 import { toJson } from "../json.ts";
 import type { Observer } from "../observer.ts";
 import type { Receipt } from "../runner.ts";
+import type { MaybePromise } from "../schema.ts";
 import type { Slice } from "../slice.ts";
-import { type Outcome, Refusal } from "../turns.ts";
+import { type Outcome, Refusal, type RunNow, Turn } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
 import type { WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
@@ -115,6 +116,36 @@ export class Inbox implements TurnWatcher {
     return taken;
   }
 
+  /** Has a request that came in no frame run when its turn comes. */
+  admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
+    if (this.#refusing) return new Refusal("DRAINING", ctx);
+    if (this.#aside >= MAX_ASIDE) return new Refusal("OVERLOADED", ctx);
+    const { clock } = this.#options;
+    const start = (): MaybePromise<Outcome> => {
+      const result = run();
+      if (!(result instanceof Promise)) {
+        this.#gate.leave(this.#slice.spent());
+        return result;
+      }
+      this.#watch(ctx);
+      this.#slice.spent();
+      return result.then((outcome) => {
+        this.#left(ctx, outcome);
+        return outcome;
+      });
+    };
+    if (this.#gate.open) {
+      this.#gate.pass();
+      return start();
+    }
+    return new Promise((resolve) => {
+      const drop = (why: Dropped) => resolve(new Refusal(why, ctx));
+      const turn = new Turn(ctx, clock, { start: () => resolve(start()), drop });
+      ctx.wait(turn);
+      if (!this.#gate.enter(turn)) drop("OVERLOADED");
+    });
+  }
+
   /** The sender of the request at this place has given up. */
   cancel(peer: Peer, seq: number, index: number): void {
     peer.running.get(seq)?.asked[index]?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
@@ -161,15 +192,25 @@ export class Inbox implements TurnWatcher {
 
   /** A handler goes on, or waits for its own turn. */
   #follow(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
-    if (ctx.waiting) this.waits();
-    ctx.watcher = this;
+    this.#watch(ctx);
     ctx.run(result, (outcome) => {
       ended(outcome);
-      if (ctx.waiting) this.#aside--;
-      else if (outcome instanceof Refusal) this.#gate.stepAside();
-      else this.#gate.leave(this.#slice.spent());
+      this.#left(ctx, outcome);
     });
     this.#slice.spent();
+  }
+
+  /** Follows from now on whether it waits for its own turn. */
+  #watch(ctx: MessageContext): void {
+    if (ctx.waiting) this.waits();
+    ctx.watcher = this;
+  }
+
+  /** It has come to its end. */
+  #left(ctx: MessageContext, outcome: Outcome): void {
+    if (ctx.waiting) this.#aside--;
+    else if (outcome instanceof Refusal) this.#gate.stepAside();
+    else this.#gate.leave(this.#slice.spent());
   }
 
   #begun({ peer, seq, index }: Place, asked: Ticket | MessageContext): void {

@@ -269,9 +269,14 @@ export class Router implements CallOwner {
   }
 
   #choose(call: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
-    const { contract, route, key } = call.request;
+    const { contract, route, key, admit } = call.request;
     if (call.request.node !== undefined) return candidates[0];
     if (candidates.length === 1 && typeof route === "string") return candidates[0];
+    if (admit !== undefined && (route === "round-robin" || route === "random")) {
+      // NATS has picked already, and this node was it
+      const own = candidates.find(({ id }) => id === this.#options.app.node);
+      if (own !== undefined) return own;
+    }
     let known = this.#strategies.get(contract.name);
     if (known?.route !== route) {
       known = { route, strategy: strategyOf(route, this.#host) };

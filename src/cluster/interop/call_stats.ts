@@ -1,0 +1,33 @@
+/** What plain clients asked of one contract, as `$SRV.STATS` tells it. */
+import type { CatgaError } from "../../error.ts";
+import { statusOf } from "./service_error.ts";
+
+/** Counts the plain requests of one contract. */
+export class CallStats {
+  #requests = 0;
+  #errors = 0;
+  #ms = 0;
+  #lastError = "";
+
+  /** One was answered after so many ms. */
+  count(ms: number, error: CatgaError | undefined): void {
+    this.#requests++;
+    this.#ms += ms;
+    if (error === undefined) return;
+    this.#errors++;
+    // never its text: whoever asks for the counts need not be the one whom the answer was for
+    this.#lastError = `${statusOf(error)}:${error.code}`;
+  }
+
+  /** The names are those of NATS's service protocol; times in ns. */
+  get counts(): Readonly<Record<string, number | string>> {
+    const time = Math.round(this.#ms * 1e6);
+    return {
+      num_requests: this.#requests,
+      num_errors: this.#errors,
+      last_error: this.#lastError,
+      processing_time: time,
+      average_processing_time: this.#requests === 0 ? 0 : Math.round(time / this.#requests),
+    };
+  }
+}

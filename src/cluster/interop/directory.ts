@@ -1,0 +1,98 @@
+/**
+ * The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, for all, for its service and for itself, as
+ * NATS's ADR-32 has them.
+ */
+import type { NodeInfo } from "../../node_info.ts";
+import type { Observer } from "../../observer.ts";
+import type { Subscription, Transport } from "../../transport.ts";
+import { exceeds } from "../../utf8.ts";
+import type { MalformedCount } from "../malformed_count.ts";
+import { jsonSchemas } from "./json_schema.ts";
+import { QUEUE, type ServedContract } from "./plain_calls.ts";
+import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
+
+/** What the directory is made of. */
+export interface DirectoryOptions {
+  readonly transport: Transport;
+  readonly namespace: string;
+  readonly observer: Observer;
+  readonly malformed: MalformedCount;
+  readonly info: NodeInfo;
+  readonly served: readonly ServedContract[];
+}
+
+/** Tells who asks what this node serves, and how much it was asked. */
+export class Directory {
+  readonly #options: DirectoryOptions;
+  #subscriptions: Subscription[] = [];
+  #info: string | undefined;
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+  }
+
+  /** Answers from now on. */
+  start(): void {
+    const { transport, malformed, info: { service, id } } = this.#options;
+    const verbs = { PING: () => this.#ping(), INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
+    for (const [verb, tell] of Object.entries(verbs)) {
+      for (const whom of ["", `.${service}`, `.${service}.${id}`]) {
+        this.#subscriptions.push(transport.subscribe(`$SRV.${verb}${whom}`, {}, ({ subject, reply, noResponders }) => {
+          if (noResponders || reply === undefined) return;
+          if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
+          respond(this.#options, reply, tell());
+        }));
+      }
+    }
+  }
+
+  /** Answers no more. */
+  async close(): Promise<void> {
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+  }
+
+  #ping(): string {
+    return JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
+  }
+
+  /** With schemas, when they all go into one message. */
+  #describe(): string {
+    const full = this.#describeWith((contract) => jsonSchemas(contract));
+    return exceeds(full, this.#options.transport.maxPayload) ? this.#describeWith(() => ({})) : full;
+  }
+
+  #describeWith(schemas: (contract: ServedContract["contract"]) => Record<string, string>): string {
+    const { info, namespace, served } = this.#options;
+    const endpoints = served.map((each) => ({
+      ...this.#endpoint(each),
+      metadata: {
+        kind: each.contract.kind,
+        ...(each.contract.options.idempotent ? { idempotent: "true" } : {}),
+        ...(each.contract.options.ordered ? { ordered: "true" } : {}),
+        ...schemas(each.contract),
+      },
+    }));
+    const description = `service ${info.service} of the Catga namespace ${namespace}`;
+    return JSON.stringify({ type: `${TYPE}.info_response`, ...this.#identity(), description, endpoints });
+  }
+
+  #stats(): string {
+    const { info, served } = this.#options;
+    const endpoints = served.map((each) => ({ ...this.#endpoint(each), ...each.stats.counts }));
+    const started = new Date(info.startedAt).toISOString();
+    return JSON.stringify({ type: `${TYPE}.stats_response`, ...this.#identity(), started, endpoints });
+  }
+
+  #identity(): Record<string, unknown> {
+    const { namespace, info: { service, id, version, endpoint, metadata } } = this.#options;
+    const own = { "catga.namespace": namespace, "catga.endpoint": endpoint };
+    return { name: service, id, version, metadata: { ...metadata, ...own } };
+  }
+
+  #endpoint({ contract, subject }: ServedContract): Record<string, unknown> {
+    // a name of the protocol has no dots
+    return { name: contract.name.replaceAll(".", "_"), subject, queue_group: QUEUE };
+  }
+}
+
+const TYPE = "io.nats.micro.v1";

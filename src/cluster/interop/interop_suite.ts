@@ -1,0 +1,233 @@
+/** What plain clients may count on, in memory and on NATS alike. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { z } from "zod";
+import type { Catga } from "../../app.ts";
+import type { CatgaOptions } from "../../catga.ts";
+import { command, query } from "../../contract.ts";
+import { fail } from "../../result.ts";
+import type { Context } from "../../context.ts";
+
+/** An answer as a plain client gets it. */
+export interface PlainAnswer {
+  readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A network to try it on. */
+export interface InteropHarness extends AsyncDisposable {
+  /** Starts a node on it. */
+  start(options: CatgaOptions): Promise<Catga>;
+  /** Publishes with a reply subject, and resolves with the first answer; `undefined` when nobody was there. */
+  ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
+  /** Publishes as it is told. */
+  publish(subject: string, body: string, reply?: string): void;
+  /** Calls back with what is published there. */
+  hear(subject: string, onMessage: (text: string) => void): Promise<void>;
+  /** Resolves when that is true; rejects when it is not in time. */
+  until(what: string, ask: () => boolean): Promise<void>;
+}
+
+const Greet = query<{ name: string }, string>("Greet");
+const Nothing = command<void, void>("orders.Nothing");
+const Refuse = command<string, void>("Refuse");
+const Throw = command<void, void>("Throw");
+const Odd = query<string, unknown>("Odd");
+const Tell = command<unknown, Record<string, unknown>>("Tell");
+const Pay = command<{ cents: number }, number>("Pay", { idempotent: true });
+const Typed = query("Typed", {
+  input: z.object({ at: z.string().transform((text) => new Date(text)), note: z.string().optional() }),
+  output: z.string().transform((text) => new Map([[text, 1]])),
+});
+const Keyed = command<{ key: string }, string>("Keyed", { ordered: true, key: ({ key }) => key.toUpperCase() });
+const ByHeader = command<number, string>("ByHeader", { ordered: true });
+
+const SECRET = "the password is swordfish";
+
+/** Describes it; the harness is made once. */
+export function describeInterop(where: string, open: () => Promise<InteropHarness>, options: object = {}): void {
+  describe(`plain clients ${where}`, options, () => {
+    let harness: InteropHarness;
+    const contexts: Context[] = [];
+    let runs = 0;
+    const handlers = [
+      Greet.handle(({ name }) => `hello ${name}`),
+      Nothing.handle(() => void runs++),
+      Refuse.handle((code) => fail(code, "no\r\nway", { details: { left: 2 }, retryable: true })),
+      Throw.handle(() => {
+        throw new Error(SECRET);
+      }),
+      Odd.handle((what) => {
+        if (what === "bigint") return 1n;
+        if (what === "large") return "x".repeat(1_100_000);
+        return {
+          toJSON() {
+            throw new Error(SECRET);
+          },
+        };
+      }),
+      Tell.handle((_, ctx) => {
+        contexts.push(ctx);
+        return { id: ctx.id, headers: ctx.headers, left: ctx.deadline - Date.now() };
+      }),
+      Pay.handle(() => ++runs),
+      Typed.handle(({ at }) => at.toISOString()),
+      Keyed.handle((_, ctx) => ctx.node),
+      ByHeader.handle((_, ctx) => ctx.node),
+    ];
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    let apps: Catga[] = [];
+
+    before(async () => {
+      harness = await open();
+      apps = [await harness.start({ id: "a", handlers, logger }), await harness.start({ id: "b", handlers, logger })];
+    });
+    after(() => harness?.[Symbol.asyncDispose]());
+
+    const call = async (name: string, body: string | Uint8Array, headers?: Record<string, string>) => {
+      const answer = await harness.ask(`catga.default.call.${name}`, body, headers);
+      assert(answer !== undefined, "nobody was there");
+      return answer;
+    };
+    /** The status, the code and the parsed body of an answer that is an error. */
+    const failure = async (name: string, body: string | Uint8Array, headers?: Record<string, string>) => {
+      const answer = await call(name, body, headers);
+      assert(!answer.text.includes("swordfish") && !JSON.stringify(answer.headers).includes("swordfish"), answer.text);
+      const parsed = JSON.parse(answer.text);
+      assertEquals(answer.headers["Catga-Error-Code"], parsed.code);
+      return {
+        status: answer.headers["Nats-Service-Error-Code"],
+        text: answer.headers["Nats-Service-Error"],
+        ...parsed,
+      };
+    };
+
+    it("JSON in, JSON out, without headers", async () => {
+      assertEquals(await call("Greet", '{"name":"tea"}'), { text: '"hello tea"', headers: {} });
+    });
+
+    it("an empty body is undefined, and so is an empty answer; names have dots", async () => {
+      const before = runs;
+      assertEquals(await call("orders.Nothing", ""), { text: "", headers: {} });
+      assertEquals(runs, before + 1);
+    });
+
+    it("what is no JSON, or no UTF-8, is INVALID_MESSAGE, 400", async () => {
+      for (const body of ["{", "undefined", "'x'", new Uint8Array([0xff, 0xfe, 0x22])]) {
+        const { status, code } = await failure("Greet", body);
+        assertEquals([status, code], ["400", "INVALID_MESSAGE"]);
+      }
+    });
+
+    it("a handler's failure is 422 with its code; the body is the error, the header has one line", async () => {
+      assertEquals(await failure("Refuse", '"OUT_OF_TEA"'), {
+        status: "422",
+        text: "no way",
+        code: "OUT_OF_TEA",
+        message: "no\r\nway",
+        retryable: true,
+        details: { left: 2 },
+      });
+    });
+
+    it("a code that is a number of HTTP stands for itself; Catga's have theirs", async () => {
+      assertEquals((await failure("Refuse", '"404"')).status, "404");
+      assertEquals((await failure("Refuse", '"OVERLOADED"')).status, "503");
+      assertEquals((await failure("Refuse", '"toString"')).status, "422");
+    });
+
+    it("nothing of what a handler throws goes over the wire: HANDLER_FAILED, 500", async () => {
+      const { status, code } = await failure("Throw", "");
+      assertEquals([status, code], ["500", "HANDLER_FAILED"]);
+    });
+
+    it("an answer that JSON does not have is INVALID_RESPONSE, and its own exception stays here", async () => {
+      for (const what of ["bigint", "toJSON"]) {
+        const { status, code } = await failure("Odd", JSON.stringify(what));
+        assertEquals([status, code], ["500", "INVALID_RESPONSE"]);
+      }
+    });
+
+    it("an answer over the server's limit is TOO_LARGE, 413", async () => {
+      const { status, code, message } = await failure("Odd", '"large"');
+      assertEquals([status, code], ["413", "TOO_LARGE"]);
+      assertMatch(message, /the answer of Odd is 1100002 bytes/);
+    });
+
+    it("schemas check both ways; the client gets what the handler gave, not what a transform makes of it", async () => {
+      assertEquals((await call("Typed", '{"at":"2026-11-20"}')).text, '"2026-11-20T00:00:00.000Z"');
+      const { status, code, details } = await failure("Typed", '{"at":7}');
+      assertEquals([status, code, details[0].path], ["400", "INVALID_MESSAGE", ["at"]]);
+    });
+
+    it("headers reach the handler, those of a trace in small letters; NATS's own do not", async () => {
+      const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+      const { text } = await call("Tell", "1", { Traceparent: trace, "X-Tenant": "north", "Nats-Msg-Id": "m-1" });
+      const { id, headers, left } = JSON.parse(text);
+      assertEquals([id, headers], ["m-1", { traceparent: trace, "X-Tenant": "north" }]);
+      assert(left > 0);
+    });
+
+    it("Nats-Msg-Id is the message id: one run for one id, and ID_REUSED, 409, for another payload", async () => {
+      const id = { "Nats-Msg-Id": `pay ${where}` };
+      const first = await call("Pay", '{"cents":1}', id);
+      assertEquals(await call("Pay", '{"cents":1}', id), first);
+      const { status, code } = await failure("Pay", '{"cents":2}', id);
+      assertEquals([status, code], ["409", "ID_REUSED"]);
+      assertEquals((await failure("Pay", '{"cents":1}', { "Nats-Msg-Id": "x".repeat(257) })).code, "INVALID_MESSAGE");
+    });
+
+    it("whichever node NATS picks, what has a key runs on the key's node, as a node's own send does", async () => {
+      for (let n = 0; n < 20; n++) {
+        const key = `k${n}`;
+        const { value } = await harnessSend(apps[0], Keyed, { key });
+        assertEquals((await call("Keyed", JSON.stringify({ key }))).text, JSON.stringify(value));
+        const sent = await harnessSend(apps[0], ByHeader, n, { key: key.toUpperCase() });
+        assertEquals(
+          (await call("ByHeader", `${n}`, { "Catga-Key": key.toUpperCase() })).text,
+          JSON.stringify(sent.value),
+        );
+      }
+    });
+
+    it("a key that is missing, or cannot be made, is INVALID_MESSAGE", async () => {
+      assertStringIncludes((await failure("ByHeader", "1")).message, "Catga-Key");
+      assertEquals((await failure("Keyed", "null")).code, "INVALID_MESSAGE");
+      assertEquals((await failure("Keyed", '{"key":7}')).code, "INVALID_MESSAGE");
+    });
+
+    it("a name that nobody handles has nobody there", async () => {
+      assertEquals(await harness.ask("catga.default.call.Nobody", "1"), undefined);
+    });
+
+    it("without a reply subject it runs", async () => {
+      const before = runs;
+      harness.publish("catga.default.call.orders.Nothing", "");
+      await harness.until("the command to have run", () => runs > before);
+    });
+
+    it("an answer goes to no subject of NATS or of Catga: the request is dropped", async () => {
+      const heard: string[] = [];
+      await harness.hear("catga.default.event.>", (text) => heard.push(text));
+      await harness.hear("$KV.>", (text) => heard.push(text));
+      const before = contexts.length;
+      for (const reply of ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x", "$JS.API.INFO"]) {
+        harness.publish("catga.default.call.Tell", "1", reply);
+        harness.publish("$SRV.PING", "", reply);
+      }
+      // behind them, on both nodes
+      for (let n = 0; n < 20; n++) await call("Tell", "1");
+      assertEquals([contexts.length - before, heard], [20, []]);
+    });
+  });
+}
+
+/** A send from within, for comparison. */
+function harnessSend(
+  app: Catga,
+  contract: typeof Keyed | typeof ByHeader,
+  payload: unknown,
+  options?: { key: string },
+): Promise<{ value?: unknown }> {
+  return app.send(contract as typeof Keyed, payload as { key: string }, options);
+}

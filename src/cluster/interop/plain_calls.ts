@@ -1,0 +1,173 @@
+/**
+ * Requests of NATS clients that know nothing of Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that
+ * handle a contract share a queue group; the one that NATS picks has it handled as it would a request of its own, so that
+ * keys, order, retries and ids hold, but for its own handlers, where it waits for its turn.
+ */
+import type { ContextHost } from "../../context.ts";
+import type { AnyContract } from "../../contract.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
+import { writeError } from "../../error_text.ts";
+import { toJson } from "../../json.ts";
+import { parseAnswer } from "../../mediator.ts";
+import type { Observer } from "../../observer.ts";
+import { MAX_ID, type SendOptions } from "../../options.ts";
+import type { Result } from "../../result.ts";
+import type { Subscription, Transport, TransportMessage } from "../../transport.ts";
+import { byteLength, exceeds } from "../../utf8.ts";
+import type { MalformedCount } from "../malformed_count.ts";
+import type { CallStats } from "./call_stats.ts";
+import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
+import { errorHeaders } from "./service_error.ts";
+
+/** The queue group of all nodes: the one that NATS services have by default. */
+export const QUEUE = "q";
+
+/** A contract that plain clients may call. */
+export interface ServedContract {
+  readonly contract: AnyContract;
+  readonly subject: string;
+  readonly stats: CallStats;
+}
+
+/** What plain calls need of their node. */
+export interface PlainCallsOptions {
+  readonly transport: Transport;
+  readonly namespace: string;
+  readonly observer: Observer;
+  readonly malformed: MalformedCount;
+  readonly served: readonly ServedContract[];
+  /** A drain waits for what is pending there. */
+  readonly host: Pick<ContextHost, "node" | "pending" | "idle">;
+  /** Has a request handled. May throw, or reject with, what a contract's `key` or strategy throws. */
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+}
+
+/** The plain requests that one node takes. */
+export class PlainCalls {
+  readonly #options: PlainCallsOptions;
+  #subscriptions: Subscription[] = [];
+  #inHand = 0;
+
+  constructor(options: PlainCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes requests from now on. */
+  start(): void {
+    const { transport, served } = this.#options;
+    // one for each name: with a wildcard NATS would pick nodes that have no handler
+    this.#subscriptions = served.map((each) =>
+      transport.subscribe(each.subject, { queue: QUEUE }, (message) => this.#onMessage(each, message))
+    );
+  }
+
+  /** Takes no more of them; resolves when those that the network has handed over have been begun. */
+  async close(): Promise<void> {
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+  }
+
+  #onMessage({ contract, stats }: ServedContract, message: TransportMessage): void {
+    if (message.noResponders) return;
+    const { transport: { clock }, malformed, host } = this.#options;
+    const { reply } = message;
+    if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
+    const began = clock.monotonic();
+    host.pending++;
+    this.#inHand++;
+    this.#handle(contract, message).then((result) => {
+      stats.count(clock.monotonic() - began, result.error);
+      if (reply !== undefined) this.#answer(reply, result);
+      this.#inHand--;
+      if (--host.pending === 0) host.idle();
+    });
+  }
+
+  /** The answer as JSON, or the failure. Never rejects. */
+  async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
+    const { host, observer, transport, send } = this.#options;
+    try {
+      if (this.#inHand > MAX_IN_HAND) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
+      const payload = readPayload(contract, data);
+      const options = readHeaders(contract, headers ?? {});
+      const result = await send(forPlainClient(contract), payload, options);
+      // what the schema makes of it is for those who have the schema: this client gets what any node would
+      const checked = await parseAnswer(contract, result);
+      if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
+      const text = toJson(result.value, "INVALID_RESPONSE", `the answer of ${contract.name}`);
+      const limit = transport.maxPayload;
+      if (!exceeds(text, limit)) return { ok: true, value: text };
+      const size = `the answer of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
+      throw new CatgaError("TOO_LARGE", size);
+    } catch (error) {
+      const told = isCatgaError(error);
+      if (!told || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
+        observer({ type: "fault", during: `the plain request ${contract.name}`, error });
+      }
+      if (told) return { ok: false, error };
+      const where = `${contract.kind} ${contract.name} could not be sent by node ${host.node}`;
+      return { ok: false, error: new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`) };
+    }
+  }
+
+  #answer(reply: string, { error, value }: Result<string>): void {
+    if (error === undefined) return respond(this.#options, reply, value);
+    const body = writeError(error, Math.max(0, this.#options.transport.maxPayload - MAX_HEADERS));
+    respond(this.#options, reply, body, errorHeaders(error));
+  }
+}
+
+/** A body as the payload that it stands for: nothing is `undefined`. Throws `INVALID_MESSAGE`. */
+function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
+  if (data.length === 0) return undefined;
+  try {
+    return JSON.parse(decoder.decode(data));
+  } catch {
+    throw new CatgaError("INVALID_MESSAGE", `the body of a request for ${name} must be JSON in UTF-8, or empty`);
+  }
+}
+
+/** What a client says besides its payload. Throws `INVALID_MESSAGE`. */
+function readHeaders(
+  { name, options: { route, ordered, key: makes } }: AnyContract,
+  given: Readonly<Record<string, string>>,
+): SendOptions {
+  const headers: Record<string, string> = Object.create(null);
+  let id: string | undefined;
+  let key: string | undefined;
+  for (const [header, value] of Object.entries(given)) {
+    const known = header.toLowerCase();
+    if (known === "nats-msg-id") id = value;
+    else if (known === "catga-key") key = value;
+    // some clients write them in capitals, and handlers look for them as W3C has them
+    else if (TRACE_HEADERS.has(known)) headers[known] = value;
+    else if (!known.startsWith("nats-")) headers[header] = value;
+  }
+  if (id !== undefined && (id === "" || id.length > MAX_ID)) {
+    throw new CatgaError("INVALID_MESSAGE", `${name}: Nats-Msg-Id must be a text of 1 to ${MAX_ID} characters`);
+  }
+  if (key === undefined && makes === undefined && (ordered || route === "hash")) {
+    throw new CatgaError("INVALID_MESSAGE", `${name} goes by a routing key: send it in the header Catga-Key`);
+  }
+  return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
+}
+
+/** The contract as it is sent for a client that has no schema for the answer, and whose payload may be anything. */
+function forPlainClient(contract: AnyContract): AnyContract {
+  const { key, output: _, ...options } = contract.options;
+  if (key === undefined) return { ...contract, options };
+  const makes = (payload: never): string => {
+    try {
+      return key(payload);
+    } catch (cause) {
+      const message = `the key of ${contract.name} cannot be made of this payload`;
+      throw new CatgaError("INVALID_MESSAGE", message, { cause });
+    }
+  };
+  return { ...contract, options: { ...options, key: makes } };
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+const TRACE_HEADERS: ReadonlySet<string> = new Set(["traceparent", "tracestate", "baggage"]);
+const MAX_IN_HAND = 65_536;
+const TOO_MANY = `${MAX_IN_HAND} plain requests are in hand already`;
+const MAX_HEADERS = 4_096; // bytes: those of an error, with room to spare

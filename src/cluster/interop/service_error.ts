@@ -1,0 +1,49 @@
+/** Errors as clients of NATS services expect them: a text and a number, in headers. */
+import type { CatgaError, ErrorCode } from "../../error.ts";
+
+/** The numbers are those of HTTP. A code of a handler's own that is such a number stands for itself; others are 422. */
+const STATUS: Record<ErrorCode, number> = {
+  INVALID_MESSAGE: 400,
+  NO_HANDLER: 404,
+  DEADLOCK: 409,
+  ID_REUSED: 409,
+  LOCK_LOST: 409,
+  LOCK_TIMEOUT: 409,
+  TOO_LARGE: 413,
+  CANCELLED: 499,
+  HANDLER_FAILED: 500,
+  INVALID_RESPONSE: 500,
+  BUCKET_MISMATCH: 500,
+  ID_TAKEN: 500,
+  CLOSED: 503,
+  DRAINING: 503,
+  OVERLOADED: 503,
+  UNAVAILABLE: 503,
+  OUTCOME_UNKNOWN: 504,
+  TIMEOUT: 504,
+};
+
+/** The number of an error. */
+export function statusOf({ code }: CatgaError): number {
+  if (/^[45]\d\d$/.test(code)) return Number(code);
+  return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
+}
+
+/** The headers of an answer that is an error. Long texts are cut: the body has them whole. */
+export function errorHeaders(error: CatgaError): Record<string, string> {
+  return {
+    "Nats-Service-Error": line(error.message, MAX_MESSAGE) || error.name,
+    "Nats-Service-Error-Code": String(statusOf(error)),
+    "Catga-Error-Code": line(error.code, MAX_CODE),
+  };
+}
+
+/** A text that a header can carry. */
+function line(text: string, length: number): string {
+  // deno-lint-ignore no-control-regex
+  return text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ").trim();
+}
+
+const OWN_CODE = 422;
+const MAX_MESSAGE = 512;
+const MAX_CODE = 128;

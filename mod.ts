@@ -58,6 +58,7 @@ export type {
 export type { Context } from "./src/context.ts";
 export { CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
 export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/node_info.ts";
+export type { Health } from "./src/health.ts";
 export type { LogFields, Logger } from "./src/logger.ts";
 export type { EventSendOptions, SendOptions } from "./src/options.ts";
 export { fail, unwrap } from "./src/result.ts";

@@ -4,6 +4,7 @@ import { type ContextHost, MessageContext } from "./context.ts";
 import type { AnyContract, Kind } from "./contract.ts";
 import { DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "./error.ts";
+import type { Health } from "./health.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
@@ -83,6 +84,19 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   watchNodes(options?: { signal?: AbortSignal }): AsyncIterableIterator<NodeEvent>;
+  /**
+   * How this node is, for probes: costs nothing and asks nobody.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const healthz = () => Response.json(app.health(), { status: app.health().ready ? 200 : 503 });
+   * console.log(healthz().status, app.health().status); // 200 ready
+   * ```
+   */
+  health(): Health;
   /**
    * Leaves the cluster, refuses requests from others (`DRAINING`, they go to another node), finishes what runs, and closes
    * what it opened; afterwards sends give `CLOSED`. Idempotent: later calls wait for the first, and their options do not
@@ -174,6 +188,31 @@ export class App implements ContextHost {
 
   watchNodes(options: { signal?: AbortSignal } = {}): AsyncIterableIterator<NodeEvent> {
     return this.#remote?.watchNodes(options.signal) ?? this.#nothing(options.signal);
+  }
+
+  health(): Health {
+    const { connection, member, queued } = this.#remote?.health ?? ALONE;
+    const draining = this.#drained !== undefined;
+    const status = this.#stopped
+      ? "stopped"
+      : draining
+      ? "draining"
+      : connection === "disconnected" || connection === "closed"
+      ? "disconnected"
+      : member
+      ? "ready"
+      : "unlisted";
+    return {
+      status,
+      ready: status === "ready",
+      live: status !== "stopped",
+      node: this.node,
+      connection,
+      member: member && !draining,
+      nodes: this.nodes().length,
+      inFlight: this.pending,
+      queued,
+    };
   }
 
   nextCall(): string {
@@ -412,6 +451,9 @@ export class App implements ContextHost {
     await Promise.race([aborted, this.closed.catch(() => {})]);
   }
 }
+
+/** An app in memory. */
+const ALONE: Pick<Health, "connection" | "member" | "queued"> = { connection: "none", member: true, queued: 0 };
 
 /** How long handlers have to end after their signals aborted, in ms. */
 const GRACE = 500;

@@ -1,6 +1,7 @@
 /** What the rest of Catga needs of a cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { MessageContext } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
+import type { ClusterHealth } from "./health.ts";
 import type { NodeEvent, NodeInfo, Route } from "./node_info.ts";
 import type { Result } from "./result.ts";
 import type { BroadcastResult } from "./sender.ts";
@@ -52,6 +53,8 @@ export interface RemoteEvent {
 export interface Remote {
   /** This node. */
   readonly self: NodeInfo;
+  /** How it is. */
+  readonly health: ClusterHealth;
   /** The live nodes, this one included, sorted by id. */
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */

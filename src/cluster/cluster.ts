@@ -3,6 +3,7 @@ import type { App } from "../app.ts";
 import { delay } from "../clock.ts";
 import type { AnyContract } from "../contract.ts";
 import type { CatgaError } from "../error.ts";
+import type { ClusterHealth } from "../health.ts";
 import type { Bucket } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
@@ -163,6 +164,14 @@ export class Cluster implements Remote {
       load: { inFlight: app.pending, queued: this.#endpoint.inbox.load[1] },
       server: transport.server.id,
     });
+  }
+
+  get health(): ClusterHealth {
+    return {
+      connection: this.#options.transport.status.state,
+      member: this.#membership.listed,
+      queued: this.#endpoint.inbox.load[1],
+    };
   }
 
   /** Registers this node and reads the others. */

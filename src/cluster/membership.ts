@@ -56,6 +56,11 @@ export class Membership {
     return this.#sorted;
   }
 
+  /** Whether this node's own record is in the store, as far as it knows. */
+  get listed(): boolean {
+    return this.#own.listed;
+  }
+
   /** The node behind an endpoint, when it is the process that the membership knows. */
   find(endpoint: string): Member | undefined {
     for (const member of this.#sorted) if (member.info.endpoint === endpoint) return member;
@@ -154,7 +159,7 @@ export class Membership {
     const own = key === this.#options.self().id;
     if (change.type !== "put") {
       if (own) { // evicted by mistake, or the store was away
-        if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.refresh();
+        if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
       } else if (change.type === "delete") this.#remove(key);
       else this.#lapse(key);
       return;

@@ -33,6 +33,8 @@ export interface OwnRecordOptions {
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
   #revision = 0;
+  /** When what was last written expires, by the monotonic clock. */
+  #expires = -Infinity;
   #kept = false;
   #leaving = false;
   #refreshing: Promise<void> | undefined;
@@ -50,36 +52,45 @@ export class OwnRecord {
     return this.#revision;
   }
 
+  /** Whether it is in the store, as far as this node knows. */
+  get listed(): boolean {
+    return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
+  }
+
   /** Writes it for the first time. Rejects with `ID_TAKEN` when this node's id belongs to a live process. */
   async register(): Promise<void> {
-    const { bucket, self, heartbeat } = this.#options;
+    const { bucket, clock, self, heartbeat } = this.#options;
     const info = self();
     const ttl = { ttl: heartbeat };
+    let sent = clock.monotonic();
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
-    if (revision !== undefined) {
-      this.#revision = revision;
-      return;
-    }
+    if (revision !== undefined) return this.#written(revision, sent);
     const entry = await bucket.get(info.id);
     if (entry === undefined) return await this.register(); // it has just gone
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
       if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
-        this.#revision = entry.revision;
-        return;
+        return this.#written(entry.revision, sent);
       }
       const alive = await this.#alive(other);
       if (alive !== false) throw taken(other, alive);
     }
+    sent = clock.monotonic();
     const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
     if (taking === undefined) return await this.register(); // somebody was faster: look again
-    this.#revision = taking;
+    this.#written(taking, sent);
   }
 
   /** From now on it is kept there. */
   keep(): void {
     this.#kept = true;
     this.#beat();
+  }
+
+  /** It is gone, and has to be written anew. */
+  lost(): void {
+    this.#expires = -Infinity;
+    this.refresh();
   }
 
   /** Writes it again, one write at a time; nothing before {@link OwnRecord.keep}. */
@@ -117,14 +128,21 @@ export class OwnRecord {
     }, { background: true });
   }
 
+  #written(revision: number, sent: number): void {
+    this.#revision = revision;
+    this.#expires = sent + this.#options.heartbeat;
+  }
+
   async #write(): Promise<void> {
-    const { bucket, self, heartbeat, evicted } = this.#options;
+    const { bucket, clock, self, heartbeat, evicted } = this.#options;
     const ttl = { ttl: heartbeat };
     const record = () => writeRecord(self());
     const { id, endpoint } = self();
+    let sent = clock.monotonic();
     let revision = await bucket.update(id, record(), this.#revision, ttl);
     while (revision === undefined && !this.#leaving) {
       const entry = await bucket.get(id);
+      sent = clock.monotonic();
       if (entry === undefined) {
         revision = await bucket.create(id, record(), ttl);
         continue;
@@ -133,7 +151,7 @@ export class OwnRecord {
       if (typeof other !== "string" && other.endpoint !== endpoint) return evicted(taken(other, true));
       revision = await bucket.update(id, record(), entry.revision, ttl);
     }
-    if (revision !== undefined) this.#revision = revision;
+    if (revision !== undefined) this.#written(revision, sent);
   }
 
   /** Whether the process that has this node's id lives; `undefined` when neither shows. */

@@ -215,7 +215,7 @@ export async function startNode(
 const binaries = new Map<Runtime, Promise<string>>();
 
 /** The executable itself, so that its pid is the program's: neither npx nor a script that starts it. */
-function runtimeBinary(runtime: Runtime): Promise<string> {
+export function runtimeBinary(runtime: Runtime): Promise<string> {
   let binary = binaries.get(runtime);
   if (binary === undefined) binaries.set(runtime, binary = find(runtime));
   return binary;

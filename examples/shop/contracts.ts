@@ -1,0 +1,34 @@
+/** What the services of the shop say to each other. Each of them imports this file, and none another's. */
+import { command, event, query } from "@catga/catga";
+import * as z from "zod";
+
+/** An order that has been paid. */
+export const Order = z.object({
+  orderId: z.string(),
+  sku: z.string(),
+  qty: z.int(),
+  cents: z.int(),
+});
+export type Order = z.infer<typeof Order>;
+
+/** Places an order; its id is the message's, so that whoever repeats it with the same id gets the same order. */
+export const PlaceOrder = command("PlaceOrder", {
+  input: z.object({
+    sku: z.string().min(1).max(40),
+    qty: z.int().min(1).max(100),
+    card: z.string().regex(/^\d{16}$/, "must have 16 digits"),
+  }),
+  output: Order,
+  idempotent: true,
+});
+
+export const FindOrder = query("FindOrder", { input: z.object({ orderId: z.string() }), output: Order });
+
+/** Takes money, once for each message id. */
+export const Charge = command("Charge", {
+  input: z.object({ card: z.string(), cents: z.int().positive() }),
+  output: z.object({ receipt: z.string() }),
+  idempotent: true,
+});
+
+export const OrderPlaced = event("OrderPlaced", { input: Order });

@@ -1,0 +1,211 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { parse } from "yaml";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { runtimeBinary } from "../../scripts/node_process.ts";
+import { PERMISSIONS, runShop, type ShopProcess, startShop } from "./stage.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const CARD = "4111111111111111";
+
+/** What the file that is for Docker says, as far as it is used here. */
+interface Service {
+  readonly image: string;
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly healthcheck: { readonly test: readonly string[] };
+}
+
+const text = (path: string) => readFile(new URL(path, ROOT), "utf8");
+const compose: { services: Record<string, Service> } = parse(await text("compose.yaml"), { merge: true });
+const dockerfile = await text("examples/shop/Dockerfile");
+const { nats: broker, ...nodes } = compose.services;
+
+interface Answer {
+  readonly status: number;
+  // each test knows the answer that it asks for
+  // deno-lint-ignore no-explicit-any
+  readonly body: any;
+}
+
+async function order(shop: { url: string }, body: unknown, key?: string): Promise<Answer> {
+  return await answer(fetch(`${shop.url}/orders`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...(key === undefined ? {} : { "Idempotency-Key": key }) },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  }));
+}
+
+async function get(shop: { url: string }, path: string): Promise<Answer> {
+  return await answer(fetch(`${shop.url}${path}`));
+}
+
+async function answer(asked: Promise<Response>): Promise<Answer> {
+  const response = await asked;
+  return { status: response.status, body: await response.json() };
+}
+
+/** The payments that a node has printed: message id by message id. */
+function charges(shop: ShopProcess): string[] {
+  return [...shop.output.matchAll(/^charged \d+ for (\S+)$/gm)].map(([, id]) => id);
+}
+
+describe("shop: one process, in memory", () => {
+  it("takes an order once for its key, finds it again, and lists it", async () => {
+    await using shop = await startShop([]);
+    const wish = { sku: "assam", qty: 2, card: CARD };
+    const placed = { orderId: "k1", sku: "assam", qty: 2, cents: 840 };
+    assertEquals(await order(shop, wish, "k1"), { status: 201, body: placed });
+    assertEquals(await order(shop, wish, "k1"), { status: 201, body: placed });
+    assertEquals(charges(shop), ["charge-k1"]);
+    assertEquals(await get(shop, "/orders/k1"), { status: 200, body: placed });
+    assertEquals(await get(shop, "/orders"), { status: 200, body: [placed] });
+  });
+
+  it("says what is wrong with a request, and takes no money for it", async () => {
+    await using shop = await startShop([]);
+    const good = { sku: "assam", qty: 2, card: CARD };
+    const codes = [
+      await order(shop, "{"),
+      await order(shop, { ...good, qty: 0 }),
+      await order(shop, good, "x".repeat(200)),
+      await order(shop, { ...good, card: "4000000000000002" }),
+      await order(shop, { ...good, sku: "coffee" }),
+      await get(shop, "/orders/none"),
+    ].map(({ status, body }) => `${status} ${body.code}`);
+    assertEquals(codes, [
+      "400 BAD_BODY",
+      "400 INVALID_MESSAGE",
+      "400 BAD_KEY",
+      "402 CARD_DECLINED",
+      "422 UNKNOWN_SKU",
+      "404 NO_SUCH_ORDER",
+    ]);
+    await order(shop, good, "same");
+    assertEquals((await order(shop, { ...good, qty: 3 }, "same")).status, 409);
+    assertEquals(charges(shop), ["charge-same"]);
+  });
+
+  it("answers what it has in hand when it is told to end, and ends with 0", async () => {
+    await using shop = await startShop([]);
+    const asked = order(shop, { sku: "assam", qty: 1, card: CARD });
+    await shop.printed("charged");
+    const ended = shop.end("SIGTERM");
+    assertEquals((await asked).status, 201);
+    assertEquals(await ended, 0);
+  });
+
+  it("names a service that it does not have", async () => {
+    const { code, output } = await runShop(["orders", "tea"], {});
+    assertEquals([code, output.trim()], [
+      2,
+      'unknown: tea; the shop has the services gateway, orders, payments, and "health"',
+    ]);
+  });
+
+  it("says that it is not well when nobody is there", async () => {
+    const { code, output } = await runShop(["health"], { PORT: "1" });
+    assertEquals(code, 1);
+    assertMatch(output, /\S/);
+  });
+});
+
+describe("shop: compose.yaml", await requireNatsServer(), () => {
+  it("starts three nodes of one image after NATS, each with the shop's own health check", () => {
+    assertEquals(Object.keys(nodes).sort(), ["gateway", "orders", "payments"]);
+    assertEquals(dockerfile.match(/^ENTRYPOINT (.*)$/m)?.[1], '["shop"]');
+    for (const node of Object.values(nodes)) {
+      assertEquals(node.build, { context: ".", dockerfile: "examples/shop/Dockerfile" });
+      assertEquals(node.depends_on, { nats: { condition: "service_healthy" } });
+      assertEquals(node.healthcheck.test, ["CMD", "shop", "health"]);
+      assertEquals(node.environment, { NATS_URL: "nats://nats:4222" });
+    }
+    assertEquals(broker.command.slice(0, 1), ["--jetstream"]);
+  });
+
+  it("compiles what is run here, with the same permissions", async () => {
+    const flags = dockerfile.match(/deno compile --no-check (.*) --output \S+ examples\/shop\/shop\.ts$/m)?.[1];
+    assertEquals(flags, PERMISSIONS.join(" "));
+    assertEquals((await text("scripts/compile.ts")).includes(JSON.stringify(PERMISSIONS).replaceAll(",", ", ")), true);
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, paths]) => paths.split(" "));
+    for (const path of copied) assertEquals([path, existsSync(new URL(path, ROOT))], [path, true]);
+  });
+
+  it("serves while a node is killed: every order is taken once, paid once, and found again", async () => {
+    const [, ...args] = broker.command;
+    await using server = await startNatsServer({ args: withPorts(args) });
+    const start = (name: string) => {
+      const { command, environment = {} } = nodes[name];
+      const NATS_URL = environment.NATS_URL.replace("nats:4222", `127.0.0.1:${server.port}`);
+      return startShop(command, { ...environment, NATS_URL });
+    };
+    const shops = await Promise.all(["gateway", "orders", "orders", "payments"].map(start));
+    await using stack = new AsyncDisposableStack();
+    for (const shop of shops) stack.use(shop);
+    const [gateway, victim, , payments] = shops;
+    for (const shop of shops) {
+      const { code, output } = await runShop(["health"], { PORT: new URL(shop.url).port });
+      assertEquals([code, JSON.parse(output).status], [0, "ready"]);
+    }
+
+    const keys = Array.from({ length: 120 }, (_, i) => `order-${i}`);
+    let killed: Promise<unknown> | undefined;
+    const left = keys.values();
+    const customer = async () => {
+      for (const key of left) {
+        const { status, body } = await order(gateway, { sku: "mate", qty: 1, card: CARD }, key);
+        assertEquals([status, body.orderId], [201, key]);
+        if (key === "order-40") killed = victim.end("SIGKILL");
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, customer));
+    assertEquals(await killed, "SIGKILL");
+    assertEquals(charges(payments).sort(), keys.map((key) => `charge-${key}`).sort());
+    for (const key of keys) assertEquals((await get(gateway, `/orders/${key}`)).body.cents, 390);
+
+    assertEquals(await payments.end("SIGTERM"), 0);
+    assertEquals((await order(gateway, { sku: "mate", qty: 1, card: CARD })).status, 503);
+    assertEquals(await gateway.end("SIGTERM"), 0);
+  });
+});
+
+describe("shop: a binary", await requireNatsServer(), () => {
+  it("made by bun build --compile joins a cluster with a node in Deno", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-shop-"));
+    try {
+      const binary = join(folder, "shop");
+      const source = fileURLToPath(new URL("examples/shop/shop.ts", ROOT));
+      const bun = await runtimeBinary("bun");
+      await promisify(execFile)(bun, ["build", "--compile", source, "--outfile", binary], { cwd: fileURLToPath(ROOT) });
+      await using server = await startNatsServer();
+      const env = { NATS_URL: server.url };
+      await using _orders = await startShop(["orders", "payments"], env, [binary]);
+      const deno = [await runtimeBinary("deno"), "run", "--quiet", ...PERMISSIONS, source];
+      await using gateway = await startShop(["gateway"], env, deno);
+      assertEquals((await order(gateway, { sku: "sencha", qty: 1, card: CARD }, "k1")).body, {
+        orderId: "k1",
+        sku: "sencha",
+        qty: 1,
+        cents: 550,
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+/** The server's arguments with what is the container's alone left out: where it keeps its data, and the monitoring port. */
+function withPorts(args: readonly string[]): string[] {
+  const pairs = args.flatMap((arg, i) => arg.startsWith("--") ? [[arg, args[i + 1]]] : []);
+  assertEquals(pairs.map(([name]) => name), ["--store_dir", "--http_port"]);
+  return ["--http_port", "-1"];
+}

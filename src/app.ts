@@ -264,6 +264,19 @@ export class App implements ContextHost {
       checkContract("send", contract, "command", "query");
     }
     const request = this.#outgoing.prepare("send", contract, payload, options, parent);
+    return this.#find(request);
+  }
+
+  /**
+   * Sends for a client that is no node: at the handlers of this one it waits for its turn as what comes from others does.
+   * Throws, or rejects with, what the contract's `key` or strategy throws.
+   */
+  relay(contract: AnyContract, payload: unknown, options: SendOptions, admit: Admission): Promise<Result<unknown>> {
+    const request = this.#outgoing.prepare("send", contract, payload, options, undefined);
+    return this.#find("contract" in request ? { ...request, admit } : request);
+  }
+
+  #find(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
     return this.#outgoing.checked<Result<unknown>>(
       request,
@@ -303,19 +316,6 @@ export class App implements ContextHost {
       } catch (error) { // misuse, or the payloads' own: the others read no further
         if (!read) left.return?.();
         read = true;
-    return this.#find(request);
-  }
-
-  /**
-   * Sends for a client that is no node: at the handlers of this one it waits for its turn as what comes from others does.
-   * Throws, or rejects with, what the contract's `key` or strategy throws.
-   */
-  relay(contract: AnyContract, payload: unknown, options: SendOptions, admit: Admission): Promise<Result<unknown>> {
-    const request = this.#outgoing.prepare("send", contract, payload, options, undefined);
-    return this.#find("contract" in request ? { ...request, admit } : request);
-  }
-
-  #find(request: RemoteRequest | Failure): Promise<Result<unknown>> {
         throw error;
       }
     };

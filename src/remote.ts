@@ -5,8 +5,8 @@ import type { ClusterHealth } from "./health.ts";
 import type { NodeEvent, NodeInfo, Route } from "./node_info.ts";
 import type { Result } from "./result.ts";
 import type { BroadcastResult } from "./sender.ts";
-
 import type { Admission } from "./turns.ts";
+
 /** A request that is to find a node. Its payload has passed the contract's schema. */
 export interface RemoteRequest {
   readonly contract: AnyContract;
@@ -24,12 +24,12 @@ export interface RemoteRequest {
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
   readonly parent: MessageContext | undefined;
-}
   /**
    * Of a client that is no node, and whom this one was picked for: how it has its turn at the handlers of this process; left
    * out: at once.
    */
   readonly admit?: Admission | undefined;
+}
 
 /** What is not default about a message; `undefined` where all of it is. */
 export interface Meta {

@@ -15,8 +15,8 @@ import type { Dispatch } from "../mediator.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
-import { MalformedCount } from "./malformed_count.ts";
 import { Interop } from "./interop/interop.ts";
+import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
 import { freeze } from "./node_record.ts";
 import { NodeWatch } from "./node_watch.ts";
@@ -32,9 +32,9 @@ export interface ClusterOptions {
   readonly info: NodeInfo;
   /** The events that it has handlers for. */
   readonly events: readonly Dispatch[];
-  readonly observer: Observer;
   /** The commands and queries that it has handlers for. */
   readonly requests: readonly AnyContract[];
+  readonly observer: Observer;
   /** How long a membership record lives, in ms. */
   readonly heartbeat: number;
   /** How many handlers run at once for other nodes. */
@@ -50,8 +50,8 @@ export class Cluster implements Remote {
   readonly #ring: Ring;
   readonly #router: Router;
   readonly #events: EventChannel;
-  readonly #malformed: MalformedCount;
   readonly #interop: Interop;
+  readonly #malformed: MalformedCount;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -106,7 +106,6 @@ export class Cluster implements Remote {
       if (runs.length > 0) this.#events.subscribe(contract.name, "service");
       if (nodeRuns.length > 0) this.#events.subscribe(contract.name, "node");
     }
-    this.#membership = new Membership({
     this.#interop = new Interop({
       transport,
       namespace,
@@ -118,6 +117,7 @@ export class Cluster implements Remote {
       send: (contract, payload, sending) =>
         app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });
+    this.#membership = new Membership({
       bucket,
       clock,
       observer,
@@ -178,6 +178,8 @@ export class Cluster implements Remote {
   async join(): Promise<void> {
     await this.#membership.join();
     this.#ring.start();
+    // not before: a process that cannot be a node would lose what is asked of it
+    await this.#interop.start();
   }
 
   nodes(): readonly NodeInfo[] {
@@ -187,8 +189,6 @@ export class Cluster implements Remote {
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
-    // not before: a process that cannot be a node would lose what is asked of it
-    await this.#interop.start();
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     return new NodeWatch((onEvent) => this.#membership.watch(onEvent), stop);
   }
@@ -239,6 +239,7 @@ export class Cluster implements Remote {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    await this.#interop.close();
     await this.#endpoint.close();
     this.#router.close();
     this.#malformed.report();
@@ -248,7 +249,6 @@ export class Cluster implements Remote {
   #probe(endpoint: string): Promise<boolean | undefined> {
     const { clock } = this.#options.transport;
     return new Promise((resolve) => {
-    await this.#interop.close();
       const timer = clock.after(PROBE, () => done(undefined));
       const done = (alive: boolean | undefined) => {
         timer.cancel();

@@ -367,7 +367,8 @@ export class MessageContext extends Deadlined implements Context {
   /** Runs one of several handlers of this message as a run of its own: what it locks is not held by the others. */
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
-    const envelope = { ...this.envelope, call: host.nextCall() };
+    const { id, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
+    const envelope = { call: host.nextCall(), id, attempt, correlation, causation, ancestry, headers, key };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
     own.key = this.key;
     this.adopt(own);

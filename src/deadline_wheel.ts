@@ -38,6 +38,9 @@ export class DeadlineWheel {
   /** The first tick that has not been gone through. */
   #tick = 0;
   #timer: Timer | undefined;
+  /** The clocks when they were last looked at. */
+  #wall = -1;
+  #monotonic = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -46,6 +49,19 @@ export class DeadlineWheel {
   /** How many there are. */
   get size(): number {
     return this.#size;
+  }
+
+  /**
+   * The monotonic clock, as it was when the ms of the wall clock began: enough for deadlines. Deno asks its runtime for the
+   * monotonic clock (80 ns), and V8 for the wall clock (40 ns; measured).
+   */
+  now(): number {
+    const wall = this.#clock.now();
+    if (wall !== this.#wall || this.#timer === undefined) {
+      this.#wall = wall;
+      this.#monotonic = this.#clock.monotonic();
+    }
+    return this.#monotonic;
   }
 
   /** Puts one in; it must not be in already. */
@@ -99,6 +115,7 @@ export class DeadlineWheel {
   }
 
   #turn(): void {
+    this.#wall = -1; // a wall clock that stands still must not stop this one
     const now = this.#clock.monotonic();
     const end = Math.floor(now / TICK);
     const due: Deadlined[] = [];

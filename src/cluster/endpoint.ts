@@ -50,6 +50,9 @@ export class Endpoint implements PeerHost {
   readonly endpoint: string;
   /** Grows by one when a turn's frames leave: sends of the same turn see the same number. */
   turn = 0;
+  frameLimit = 0;
+  /** The largest payload or answer that fits into a frame, in bytes; what the server takes is looked at in each turn. */
+  payloadLimit = 0;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: Map<string, Peer> = new Map();
@@ -87,6 +90,7 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
     const { clock } = transport;
     this.#epoch = clock.now() - clock.monotonic();
+    this.#measure();
     const { observer, concurrency, host, receive, slice } = options;
     this.inbox = new Inbox({
       clock,
@@ -136,16 +140,6 @@ export class Endpoint implements PeerHost {
     return !this.#transport.server.clustered && this.now() - this.#resumedAt >= RETURN;
   }
 
-  get frameLimit(): number {
-    // a code unit is at most 3 bytes of UTF-8
-    return Math.min(FRAME_LENGTH, Math.floor(this.#transport.maxPayload / 3) - FRAME_OVERHEAD);
-  }
-
-  /** The largest payload or answer that fits into a frame, in bytes. */
-  get payloadLimit(): number {
-    return this.#transport.maxPayload - FRAME_OVERHEAD;
-  }
-
   now(): number {
     return this.#transport.clock.monotonic();
   }
@@ -170,9 +164,9 @@ export class Endpoint implements PeerHost {
     return peer;
   }
 
-  /** Sends a request; the call's owner hears what becomes of it. */
-  send(call: Call, peer: Peer): void {
-    peer.request(call, Math.max(1, call.due - this.now()));
+  /** Sends a request with this much time left, in ms; the call's owner hears what becomes of it. */
+  send(call: Call, peer: Peer, ttl: number): void {
+    peer.request(call, ttl);
     this.#watchdog.owed();
   }
 
@@ -222,6 +216,13 @@ export class Endpoint implements PeerHost {
     }
   }
 
+  #measure(): void {
+    const { maxPayload } = this.#transport;
+    this.payloadLimit = maxPayload - FRAME_OVERHEAD;
+    // a code unit is at most 3 bytes of UTF-8
+    this.frameLimit = Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
+  }
+
   /** The wall clock, but that it does not jump. */
   #steady(): number {
     return this.#epoch + this.now();
@@ -235,12 +236,14 @@ export class Endpoint implements PeerHost {
     const dirty = this.#dirty;
     this.#dirty = [];
     this.turn++;
+    this.#measure();
     for (const peer of dirty) peer.flush();
   };
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
     if (state !== "connected") return;
+    this.#measure();
     this.#resumedAt = this.now();
     this.#leftAnswers.resume();
     for (const peer of this.#peers.values()) {
@@ -300,12 +303,7 @@ export class Endpoint implements PeerHost {
         if (late < Infinity) this.inbox.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
         return index + 1;
       case "r":
-        for (let i = 0; i < Math.max(1, item.length - 3); i++) {
-          const call = peer.find(item[1], item[2] + i);
-          if (call === undefined) continue;
-          peer.settle(call);
-          call.owner.answered(call, { ok: true, value: item[3 + i] });
-        }
+        peer.answered(item);
         return index;
       case "e": {
         const call = peer.find(item[1], item[2]);

@@ -14,6 +14,7 @@ import type { MaybePromise } from "../schema.ts";
 import type { Slice } from "../slice.ts";
 import { type Outcome, Refusal, type RunNow, Turn } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
+import { Asked } from "./asked.ts";
 import type { WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
@@ -29,14 +30,6 @@ export interface InboxOptions {
   payloadLimit(): number;
   /** Runs a request from the wire; `undefined` when there is no handler. */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
-}
-
-/** Where a request stands in a frame of which process. */
-interface Place {
-  readonly peer: Peer;
-  readonly seq: number;
-  readonly index: number;
-  readonly name: string;
 }
 
 /** The requests of other processes, and events. */
@@ -78,22 +71,28 @@ export class Inbox implements TurnWatcher {
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
-    const place: Place = { peer, seq, index, name };
+    const asked = new Asked(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
     if (this.#gate.open && this.#aside < MAX_ASIDE) {
       this.#gate.pass();
-      return this.#run(place, payload, timeout, meta);
+      return this.#run(asked, payload, timeout);
     }
+    this.#wait(asked, payload, timeout);
+  }
+
+  /** Apart from the way without waiting, which makes no closures. */
+  #wait(asked: Asked, payload: unknown, timeout: number): void {
+    const { peer, seq, index } = asked;
     const { clock, host: { wheel } } = this.#options;
     const waiting = new Waiting(clock.monotonic() + timeout, (why) => {
       wheel.delete(waiting);
-      this.#ended(place);
+      this.#ended(asked);
       if (why !== undefined) peer.refuse(seq, index, why);
-      else this.#run(place, payload, waiting.due - clock.monotonic(), meta);
+      else this.#run(asked, payload, waiting.due - clock.monotonic());
     });
-    this.#begun(place, waiting);
+    this.#begun(asked, waiting);
     if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) return wheel.add(waiting);
-    this.#ended(place);
+    this.#ended(asked);
     peer.refuse(seq, index, "OVERLOADED");
   }
 
@@ -161,26 +160,29 @@ export class Inbox implements TurnWatcher {
     this.#gate.pass();
   }
 
-  #run(place: Place, payload: unknown, timeout: number, meta: WireMeta | undefined): void {
-    const { peer, seq, index, name } = place;
-    const receipt = this.#options.receive(name, payload, timeout, envelope(peer, seq, index, meta));
+  #run(asked: Asked, payload: unknown, timeout: number): void {
+    const receipt = this.#options.receive(asked.name, payload, timeout, asked);
     if (receipt === undefined) {
-      peer.refuse(seq, index, "NO_HANDLER");
+      asked.peer.refuse(asked.seq, asked.index, "NO_HANDLER");
       return this.#gate.stepAside();
     }
     const { ctx, result } = receipt;
     if (!(result instanceof Promise)) {
-      this.#answer(place, result);
+      this.#answer(asked, result);
       return this.#gate.leave(this.#slice.spent());
     }
-    this.#begun(place, ctx);
+    this.#go(asked, ctx, result);
+  }
+
+  #go(asked: Asked, ctx: MessageContext, result: Promise<Outcome>): void {
+    this.#begun(asked, ctx);
     this.#follow(ctx, result, (outcome) => {
-      this.#ended(place);
+      this.#ended(asked);
       this.busyAt = this.#options.clock.monotonic();
       const { aborted } = ctx;
       // why it was given up says nothing of what it had done by then
       const handedOn = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
-      this.#answer(place, handedOn ? abandoned(ctx.contract, aborted) : outcome);
+      this.#answer(asked, handedOn ? abandoned(ctx.contract, aborted) : outcome);
     });
   }
 
@@ -213,21 +215,21 @@ export class Inbox implements TurnWatcher {
     else this.#gate.leave(this.#slice.spent());
   }
 
-  #begun({ peer, seq, index }: Place, asked: Ticket | MessageContext): void {
+  #begun({ peer, seq, index }: Asked, under: Ticket | MessageContext): void {
     let frame: RunningFrame | undefined = peer.running.get(seq);
     if (frame === undefined) peer.running.add(frame = { seq, asked: [], open: 0 });
-    frame.asked[index] = asked;
+    frame.asked[index] = under;
     frame.open++;
   }
 
-  #ended({ peer, seq, index }: Place): void {
+  #ended({ peer, seq, index }: Asked): void {
     const frame = peer.running.get(seq);
     if (frame === undefined) return;
     frame.asked[index] = undefined;
     if (--frame.open === 0) peer.running.delete(seq);
   }
 
-  #answer({ peer, seq, index, name }: Place, outcome: Outcome): void {
+  #answer({ peer, seq, index, name }: Asked, outcome: Outcome): void {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const limit = this.#options.payloadLimit();
     if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, limit));
@@ -273,17 +275,3 @@ class Waiting extends Ticket {
 /** As many as may wait at the gate: they would fill the memory. */
 const MAX_ASIDE = 65_536;
 const MAX_TTL = 2_147_483_647;
-
-function envelope(peer: Peer, seq: number, index: number, meta: WireMeta | undefined): Envelope {
-  const call = `${peer.theirCalls}${seq}.${index}`;
-  return {
-    call,
-    id: meta?.id ?? call,
-    attempt: Math.max(1, meta?.attempt ?? 1),
-    correlation: meta?.correlation,
-    causation: meta?.causation,
-    ancestry: meta?.ancestry ?? [],
-    headers: Object.freeze(Object.assign(Object.create(null), meta?.headers)),
-    key: meta?.key,
-  };
-}

@@ -5,7 +5,7 @@
 import { type CatgaError, isCatgaError } from "../error.ts";
 import type { Breaker } from "./breaker.ts";
 import type { Call, RefusalCode } from "./call.ts";
-import { nodeOf, type PongItem } from "./frame.ts";
+import { type AnswersItem, nodeOf, type PongItem } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import { HeardFrames } from "./heard_frames.ts";
 import { Lateness } from "./lateness.ts";
@@ -154,6 +154,21 @@ export class Peer {
     this.#calls.push(call);
     this.outstanding++;
     this.#dirty();
+  }
+
+  /** It has answered requests of ours. */
+  answered(item: AnswersItem): void {
+    const frame = this.sent.get(item[1]);
+    if (frame === undefined) return;
+    const first = item[2];
+    // one without a value is an answer that is `undefined`
+    const count = Math.max(1, item.length - 3);
+    for (let i = 0; i < count; i++) {
+      const call: Call | undefined = frame.calls[first + i];
+      if (call?.frame !== frame) continue;
+      this.settle(call);
+      call.owner.answered(call, { ok: true, value: item[3 + i] });
+    }
   }
 
   /** It owes this call no answer any more. */

@@ -128,18 +128,17 @@ export class Router implements CallOwner {
 
   /** Has a request handled by one node. Rejects only with what a user's strategy throws. */
   request(request: RemoteRequest): Promise<Result<unknown>> {
-    const { app, clock } = this.#options;
-    return new Promise((resolve, reject) => {
-      const call = new Call(this, request, clock.monotonic() + request.timeout, resolve, reject);
-      app.pending++;
-      app.wheel.add(call);
-      if (request.signal !== undefined) {
-        call.onAbort = () => call.abort(cancelled(request.contract));
-        request.signal.addEventListener("abort", call.onAbort, { once: true });
-      }
-      request.parent?.adopt(call);
-      this.#dispatch(call);
-    });
+    return new Promise((resolve, reject) => this.#begin(request, resolve, reject));
+  }
+
+  #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
+    const { app } = this.#options;
+    const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
+    app.pending++;
+    app.wheel.add(call);
+    if (request.signal !== undefined) listen(call, request.signal);
+    request.parent?.adopt(call);
+    this.#dispatch(call, request.timeout);
   }
 
   /** Has it handled by every node that handles it: one attempt each, on that node and no other. */
@@ -153,8 +152,10 @@ export class Router implements CallOwner {
   }
 
   answered(call: Call, result: Result<unknown>): void {
-    if (call.request.contract.options.output === undefined) return this.#conclude(call, result);
-    Promise.resolve(parseAnswer(call.request.contract, result)).then((parsed) => this.#conclude(call, parsed));
+    const { contract } = call.request;
+    const parsed = contract.options.output === undefined ? result : parseAnswer(contract, result);
+    if (parsed instanceof Promise) parsed.then((later) => this.#conclude(call, later));
+    else this.#conclude(call, parsed);
   }
 
   /** A process has answered, or shown that it is there: the way to it is good. */
@@ -215,34 +216,20 @@ export class Router implements CallOwner {
 
   /** Has another go, unless its time is over: the wheel tells of that up to two ticks late, or later after a freeze. */
   #again(call: Call): void {
-    if (call.due <= this.#options.clock.monotonic() && !call.done) return this.expired(call);
-    this.#dispatch(call);
+    const left = call.due - this.#options.clock.monotonic();
+    if (left <= 0 && !call.done) return this.expired(call);
+    this.#dispatch(call, left);
   }
 
-  /** Sends it to a node, or lets it wait for one. */
-  #dispatch(call: Call): void {
+  /** Sends it to a node, or lets it wait for one. `left`: of its time, in ms. */
+  #dispatch(call: Call, left: number): void {
     if (call.done) return;
-    const { app, endpoint, clock } = this.#options;
+    const { app, endpoint } = this.#options;
     const candidates = this.#candidates(call);
     const chosen = candidates.length > 0 ? this.#choose(call, candidates) : undefined;
     if (call.done) return;
     if (chosen === undefined) return this.#wait(call);
-    if (chosen.id === app.node) {
-      // this node's own handler: the context there has the deadline, and hears of cancellation
-      app.wheel.delete(call);
-      call.at = app.node;
-      const { request, id } = call;
-      const timeout = Math.max(1, call.due - clock.monotonic());
-      const meta = id === undefined ? request.meta : { ...request.meta, id };
-      app.runner.local({ ...request, timeout, meta }, call.attempt).then((outcome) => {
-        if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
-        if (call.done) return;
-        app.wheel.add(call);
-        call.at = undefined;
-        this.#failed(call, { how: "undelivered", code: outcome.code }, app.node);
-      });
-      return;
-    }
+    if (chosen.id === app.node) return this.#here(call, left);
     const refused = call.encoded ? undefined : this.#encode(call);
     if (refused !== undefined) return this.#settle(call, refused);
     if (!endpoint.connected) return this.held(call);
@@ -250,7 +237,23 @@ export class Router implements CallOwner {
     if (!this.#breakers.passes(peer)) {
       return this.#failed(call, { how: "undelivered", code: "BREAKER_OPEN" }, chosen.id);
     }
-    endpoint.send(call, peer);
+    endpoint.send(call, peer, Math.max(1, left));
+  }
+
+  /** This node's own handler: the context there has the deadline, and hears of cancellation. */
+  #here(call: Call, left: number): void {
+    const { app } = this.#options;
+    app.wheel.delete(call);
+    call.at = app.node;
+    const { request, id } = call;
+    const meta = id === undefined ? request.meta : { ...request.meta, id };
+    app.runner.local({ ...request, timeout: Math.max(1, left), meta }, call.attempt).then((outcome) => {
+      if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
+      if (call.done) return;
+      app.wheel.add(call);
+      call.at = undefined;
+      this.#failed(call, { how: "undelivered", code: outcome.code }, app.node);
+    });
   }
 
   #candidates({ request, failedOn }: Call): readonly NodeInfo[] {
@@ -388,7 +391,7 @@ export class Router implements CallOwner {
     call.done = true;
     const { app } = this.#options;
     app.wheel.delete(call);
-    this.#held.delete(call);
+    if (this.#held.size > 0) this.#held.delete(call);
     const timer = this.#homeless.size === 0 ? undefined : this.#homeless.get(call);
     if (timer !== undefined) {
       timer.cancel();
@@ -400,6 +403,11 @@ export class Router implements CallOwner {
     if (--app.pending === 0) app.idle();
     return true;
   }
+}
+
+function listen(call: Call, signal: AbortSignal): void {
+  call.onAbort = () => call.abort(cancelled(call.request.contract));
+  signal.addEventListener("abort", call.onAbort, { once: true });
 }
 
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later

@@ -31,7 +31,7 @@ export type {
   Outages,
 } from "./src/catga.ts";
 export type { Catga, DrainOptions } from "./src/app.ts";
-export type { Behavior, BehaviorMessage } from "./src/behavior.ts";
+export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/behavior.ts";
 export type { Clock, Random, Timer } from "./src/clock.ts";
 export { command, event, query } from "./src/contract.ts";
 export type {
@@ -60,6 +60,7 @@ export { CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from ".
 export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/node_info.ts";
 export type { Health } from "./src/health.ts";
 export type { LogFields, Logger } from "./src/logger.ts";
+export type { Observation } from "./src/observer.ts";
 export type { EventSendOptions, SendOptions } from "./src/options.ts";
 export { fail, unwrap } from "./src/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/result.ts";

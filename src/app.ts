@@ -458,7 +458,8 @@ const ALONE: Pick<Health, "connection" | "member" | "queued"> = { connection: "n
 /** How long handlers have to end after their signals aborted, in ms. */
 const GRACE = 500;
 
-function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
+/** Throws for something that is no contract of these kinds. */
+export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
   if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;
   const wanted = `what ${kinds.join("(…), ")}(…) gives`;
   const got = contract?.kind === undefined ? show(contract) : `${contract.kind} ${contract.name}`;

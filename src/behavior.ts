@@ -1,7 +1,10 @@
 /** What stands around a handler, folded like the skins of an onion. */
+import type { Catga } from "./app.ts";
+import type { Clock, Random } from "./clock.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
-import { show } from "./options.ts";
+import type { Observation } from "./observer.ts";
+import { type SendOptions, show } from "./options.ts";
 import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 
@@ -9,6 +12,9 @@ import type { MaybePromise } from "./schema.ts";
  * Wraps a handler: may change the result, call `next` again, or not call it. The app's behaviors come first, outermost
  * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so does
  * what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt there.
+ *
+ * Most are a function and nothing else. It may have members: `send` stands around what the app sends, `attach` hears what
+ * happens outside of handlers.
  *
  * @example
  * ```ts
@@ -25,10 +31,16 @@ import type { MaybePromise } from "./schema.ts";
  * await app.send(Answer);
  * ```
  */
-export type Behavior = (
-  message: BehaviorMessage,
-  next: () => Promise<Result<unknown>>,
-) => MaybePromise<Result<unknown>>;
+export interface Behavior {
+  (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
+  /** Stands around every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
+  readonly send?: SendBehavior;
+  /**
+   * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
+   * `catga()` waits for it, and rejects with what it throws.
+   */
+  readonly attach?: (app: Catga) => MaybePromise<Attachment | void>;
+}
 
 /** What a {@link Behavior} is told. */
 export interface BehaviorMessage {
@@ -38,6 +50,58 @@ export interface BehaviorMessage {
   readonly payload: unknown;
   /** The context that the handler will get: the same object. */
   readonly ctx: Context;
+  /** The app's time, which is virtual in some tests. */
+  readonly clock: Clock;
+  /** The app's random numbers, which come from a seed in some tests. */
+  readonly random: Random;
+}
+
+/**
+ * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers that go with the
+ * message besides those of the sender, or in their place. It rejects with misuse alone (a key function that throws, a route
+ * that needs a key), which is to be handed on; what the behavior itself throws, the send rejects with.
+ *
+ * @example
+ * ```ts
+ * import { type Behavior, catga, query, type SendBehavior } from "@catga/catga";
+ *
+ * const send: SendBehavior = (_, next) => next({ tenant: "north" });
+ * const tenant: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { send });
+ * const Whose = query<void, string>("Whose");
+ * const whose = Whose.handle((_, ctx) => ctx.headers.tenant);
+ * await using app = await catga({ handlers: whose, behaviors: [tenant] });
+ * console.log((await app.send(Whose)).value); // north
+ * ```
+ */
+export type SendBehavior = (
+  message: OutgoingMessage,
+  next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
+) => MaybePromise<Result<unknown>>;
+
+/** What a {@link SendBehavior} is told. */
+export interface OutgoingMessage {
+  /** How it is sent. `sendAll` sends one by one. The value of a broadcast is the array of its answers. */
+  readonly method: "send" | "publish" | "broadcast";
+  /** The contract that is sent. */
+  readonly contract: AnyContract;
+  /** As the sender gave it. */
+  readonly payload: unknown;
+  /** As the sender gave them; `{}`. */
+  readonly options: Readonly<SendOptions>;
+  /** The context of the handler that sends; `undefined` when none does. */
+  readonly ctx: Context | undefined;
+  /** The id of the node that sends. */
+  readonly node: string;
+  /** The app's time. */
+  readonly clock: Clock;
+}
+
+/** What a behavior has at one app, from {@link Behavior.attach} on. */
+export interface Attachment {
+  /** Told of what happens outside of handlers. What it throws is logged. */
+  readonly observe?: (observation: Observation) => void;
+  /** Called when the app has stopped, or could not start. What it throws is logged. */
+  readonly detach?: () => void;
 }
 
 /** A handler as the mediator calls it: never throws, never rejects. */
@@ -52,10 +116,12 @@ export function fold<Ctx extends Context>(
   behaviors: readonly Behavior[],
   run: Run<Ctx>,
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
+  { clock, random }: { clock: Clock; random: Random },
 ): Run<Ctx> {
   return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
     try {
-      const result = await behavior({ contract, payload, ctx }, async () => await inner(payload, ctx));
+      const message = { contract, payload, ctx, clock, random };
+      const result = await behavior(message, async () => await inner(payload, ctx));
       if (typeof result?.ok === "boolean") return result;
       throw new TypeError(
         `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
@@ -64,4 +130,27 @@ export function fold<Ctx extends Context>(
       return caught(error, ctx);
     }
   }, run);
+}
+
+/** A message on its way out through the behaviors around sends; `go` sends it, with these headers besides its own. */
+export type Sending = (
+  message: OutgoingMessage,
+  go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
+) => Promise<Result<unknown>>;
+
+/** Folds what behaviors have around sends; `undefined` when none has anything. */
+export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
+  const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
+  if (around.length === 0) return undefined;
+  return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
+    const result = await behavior(
+      message,
+      (headers) => inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more })),
+    );
+    if (typeof result?.ok === "boolean") return result;
+    const { method, contract: { name } } = message;
+    throw new TypeError(
+      `a behavior around ${method} ${name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+    );
+  }, async (_, go) => await go(undefined));
 }

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { type Behavior, fold } from "./behavior.ts";
+import { systemClock } from "./clock.ts";
 import { event, query } from "./contract.ts";
 import { fail, type Result } from "./result.ts";
 import { localApp } from "./testing/local_app.ts";
@@ -151,6 +152,6 @@ describe("fold", () => {
 
   it("without behaviors the handler itself comes back", () => {
     const run = () => ({ ok: true as const, value: 1 });
-    assertStrictEquals(fold(Ask, [], run, () => fail("X", "x")), run);
+    assertStrictEquals(fold(Ask, [], run, () => fail("X", "x"), { clock: systemClock, random: Math.random }), run);
   });
 });

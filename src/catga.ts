@@ -1,7 +1,8 @@
 /** The composition root: from options to a running app. The only file that knows both backends. */
 import { hostname } from "node:os";
-import { App, type Catga } from "./app.ts";
-import type { Behavior } from "./behavior.ts";
+import { App, type AppParts, type Catga } from "./app.ts";
+import { Attachments } from "./attachments.ts";
+import { type Behavior, foldSends } from "./behavior.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./clock.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { PROTOCOL } from "./cluster/frame.ts";
@@ -34,6 +35,7 @@ import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { sharedState } from "./state/state.ts";
 import type { Transport } from "./transport.ts";
 import { VERSION } from "./version.ts";
+import { WrappedApp } from "./wrapped_app.ts";
 
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
@@ -79,7 +81,7 @@ export interface CatgaOptions {
    * decides. What a handler answers is no failure of delivery.
    */
   breaker?: { failures?: number; cooldown?: number };
-  /** Wrapped around every handler, outermost first; none. */
+  /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
   behaviors?: readonly Behavior[];
   /** Where it logs to; warnings and errors to the console. */
   logger?: Logger;
@@ -111,14 +113,16 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const { logger = consoleWarnings, namespace = "default", heartbeat = 30_000, replicas = 1 } = options;
   const random = options.network?.random ?? systemRandom();
   const id = options.id ?? token(random, 10);
-  const observer = logTo(logger, id);
+  const attachments = new Attachments(logTo(logger, id));
+  const observer = attachments.observe;
   const link = await open(options, id, observer);
-  const mediator = new Mediator(registrations, options.behaviors ?? [], observer, link.clock);
+  const { behaviors = [] } = options;
+  const mediator = new Mediator(registrations, behaviors, observer, link);
   let cluster: Cluster | undefined;
   try {
     const { transport, store } = link;
     const info = describe(options, id, token(random, 12), mediator.names, link);
-    const app = new App({
+    const parts: AppParts = {
       self: info,
       clock: link.clock,
       mediator,
@@ -138,7 +142,16 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           liveness: { gone: (endpoint) => app.gone(endpoint) },
           observer,
         }),
-    }, () => link.close());
+    };
+    const sending = foldSends(behaviors);
+    const close = () => link.close();
+    const app = sending === undefined ? new App(parts, close) : new WrappedApp(parts, close, sending);
+    // App is typed for any contract; what a contract promises is checked where Catga is used
+    const face = app as unknown as Catga;
+    const own = registrations.flatMap(({ handler }) => handler["~handler"].behaviors);
+    await attachments.attach(new Set([...behaviors, ...own]), face);
+    const detach = () => attachments.detach();
+    app.closed.then(detach, detach);
     if (transport !== undefined) {
       const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
       const { events, requests } = mediator;
@@ -162,11 +175,11 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       const later = () => systemClock.soon(off);
       app.closed.then(later, later);
     }
-    // App is typed for any contract; what a contract promises is checked where Catga is used
-    return app as unknown as Catga;
+    return face;
   } catch (error) {
     await cluster?.close(); // first, for it would tell of the link's end
     await link.close();
+    attachments.detach();
     throw error;
   }
 }

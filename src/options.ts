@@ -54,6 +54,11 @@ export function checkBehaviors(name: string, value: readonly Behavior[]): void {
     if (typeof behavior !== "function") {
       throw new TypeError(`${name}[${index}] must be a function; got ${show(behavior)}`);
     }
+    for (const member of ["send", "attach"] as const) {
+      if (behavior[member] !== undefined && typeof behavior[member] !== "function") {
+        throw new TypeError(`${name}[${index}].${member} must be a function; got ${show(behavior[member])}`);
+      }
+    }
   });
 }
 

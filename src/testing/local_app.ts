@@ -36,7 +36,8 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const clock = new VirtualClock();
   const seen: Observation[] = [];
   const observer = (observation: Observation) => void seen.push(observation);
-  const mediator = new Mediator(collect(handlers), behaviors, observer, clock);
+  const random = seededRandom(1);
+  const mediator = new Mediator(collect(handlers), behaviors, observer, { clock, random });
   const self = {
     id: "here",
     endpoint: "here.1",
@@ -56,7 +57,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
       namespace: "default",
       replicas: 1,
       clock,
-      random: seededRandom(1),
+      random,
       node: "here",
       endpoint: "here.1",
       liveness: { gone: (endpoint) => app.gone(endpoint) },

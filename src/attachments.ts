@@ -1,0 +1,46 @@
+/** What an app's behaviors have at it besides handlers and sends: they hear what happens, and of its end. */
+import type { Catga } from "./app.ts";
+import type { Attachment, Behavior } from "./behavior.ts";
+import type { Observation, Observer } from "./observer.ts";
+
+/** The attachments of one app. */
+export class Attachments {
+  readonly #log: Observer;
+  readonly #all: Attachment[] = [];
+
+  /** `log` takes what goes wrong with them, and all that is observed. */
+  constructor(log: Observer) {
+    this.#log = log;
+  }
+
+  /** The app's observer. */
+  readonly observe: Observer = (observation: Observation) => {
+    this.#log(observation);
+    for (const { observe } of this.#all) {
+      try {
+        observe?.(observation);
+      } catch (error) {
+        this.#log({ type: "fault", during: "telling a behavior what happened", error });
+      }
+    }
+  };
+
+  /** Has every behavior attach to the app, one after the other. */
+  async attach(behaviors: Iterable<Behavior>, app: Catga): Promise<void> {
+    for (const { attach } of behaviors) {
+      const attachment = await attach?.(app);
+      if (attachment) this.#all.push(attachment);
+    }
+  }
+
+  /** The app has come to its end. */
+  detach(): void {
+    for (const { detach } of this.#all.splice(0)) {
+      try {
+        detach?.();
+      } catch (error) {
+        this.#log({ type: "fault", during: "detaching a behavior", error });
+      }
+    }
+  }
+}

@@ -42,6 +42,8 @@ describe("import rules", () => {
     ["src/catga.ts", "await import(name);", /must name its module/],
     ["src/behaviors/retry.ts", 'import { x } from "../cluster/router.ts";', /behaviors\/ may import the core/],
     ["src/cli/main.ts", 'import { x } from "../catga.ts";', /cli\/ may import mod/],
+    ["src/cli/main.ts", 'import { x } from "../cluster/router.ts";', /cli\/ may import mod/],
+    ["src/cli/main.ts", 'import { connect } from "@nats-io/transport-deno";', /cli\/ may import mod/],
     ["src/cellar/x.ts", 'import { x } from "../result.ts";', /no rule for cellar/],
     ["mod.ts", 'export { x } from "./src/nats/connect.ts";', /mod\.ts may import/],
   ];
@@ -60,6 +62,7 @@ describe("import rules", () => {
     ["src/cluster/router.ts", 'import { x } from "../transport.ts"; import { y } from "./strategies.ts";'],
     ["src/nats/transport.ts", 'import { x } from "@nats-io/nats-core"; import type { T } from "../transport.ts";'],
     ["src/behaviors/tracing.ts", 'import { trace } from "@opentelemetry/api"; import { x } from "../behavior.ts";'],
+    ["src/cli/main.ts", 'import { x } from "../../mod.ts"; import { y } from "../cluster/frame.ts";'],
     ["src/signals.ts", 'import process from "node:process";'],
     ["src/nats/kv_test.ts", 'import { x } from "../cluster/endpoint.ts"; import "../../scripts/nats_server.ts";'],
     ["src/testing/clock.ts", 'import { x } from "../../mod.ts"; import { y } from "../memory/network.ts";'],

@@ -1,5 +1,5 @@
 /** Which of the two clients of nats.js is taken. Neither is loaded before it is asked for. */
-import type { ConnectionOptions, MsgHdrs, NatsConnection } from "@nats-io/nats-core";
+import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from "@nats-io/nats-core";
 
 /** What Catga uses of nats.js. JetStream and KV are spoken over its requests, see `jetstream.ts`. */
 export interface Driver {
@@ -9,6 +9,10 @@ export interface Driver {
   headers(): MsgHdrs;
   /** A subject that nobody else has. */
   createInbox(prefix?: string): string;
+  /** Signs in with the text of a `.creds` file. */
+  credsAuthenticator(creds: Uint8Array): Authenticator;
+  /** Signs in with the seed of an nkey. */
+  nkeyAuthenticator(seed: Uint8Array): Authenticator;
 }
 
 /** The name of a driver. */

@@ -144,11 +144,12 @@ export class HeldKey implements Leased {
     const { clock, keys } = this.#host;
     const { nonce, ttl } = this.record;
     const limit = Math.min(ANSWER, ttl / 6);
+    const renewed = writeLockRecord({ ...this.record, token: this.token });
     const bucket = await this.#host.bucket();
     const name = keys.holder(this.key);
     while (true) {
       const sent = stamp(clock);
-      const writing = bucket.update(name, writeLockRecord(this.record), this.#revision, { ttl });
+      const writing = bucket.update(name, renewed, this.#revision, { ttl });
       const revision = await this.#host.answers.of(limit, writing);
       if (revision !== undefined) {
         this.#revision = revision;

@@ -16,6 +16,8 @@ export interface LockRecord {
   readonly since: number;
   /** Of one who waits, in a renewal: the revision of the first record. Who has the smallest is next. */
   readonly place?: number;
+  /** Of a holder, in a renewal: the revision of the acquisition, which is its token. For people. */
+  readonly token?: number;
 }
 
 /** A record as text. */
@@ -34,7 +36,7 @@ export function readLockRecord(text: string): LockRecord | undefined {
   // every member is looked at below
   const record = parsed as Partial<LockRecord> | null;
   const strings = [record?.nonce, record?.node, record?.endpoint, record?.call];
-  const numbers = [record?.ttl, record?.since, record?.place ?? 0];
+  const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
   if (!strings.every((each) => typeof each === "string") || !numbers.every(Number.isFinite)) return undefined;
   const { ancestry, ttl } = record as LockRecord;
   if (ttl < 1_000) return undefined;

@@ -1,0 +1,85 @@
+/** `bench`: how fast messages go to and fro here, quickly. */
+import { performance } from "node:perf_hooks";
+import { type Catga, type Query, query, unwrap } from "../../mod.ts";
+import { token } from "../clock.ts";
+import { joinCluster } from "./client.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE } from "./command.ts";
+import { showMillis } from "./duration.ts";
+import { table } from "./table.ts";
+
+/** The command. */
+export const bench: Command = {
+  name: "bench",
+  least: 0,
+  most: 0,
+  says: "how fast an echo goes to and fro over this server",
+  flags: ["seconds", "payload"],
+  more: `
+Two nodes of the service cli join, both in this process: one sends, one echoes.
+Each row takes a second (--seconds), with so many sends under way at once. Both
+ends and their JSON share one thread, so this is a figure for the way there,
+not for a cluster: two processes on two cores do about twice as much.`,
+  async run(_, flags, terminal) {
+    const seconds = flags.number("seconds", 1, 60) ?? 1;
+    const text = "x".repeat(flags.number("payload", 0, 500_000) ?? 26);
+    await using view = await ClusterView.open(flags, terminal);
+    const Echo = query<string, string>(`cli.Echo-${token(view.transport.random, 8)}`);
+    await using client = await joinCluster(view, flags, terminal);
+    await using _echo = await joinCluster(view, flags, terminal, { handlers: Echo.handle((payload) => payload) });
+    unwrap(await client.send(Echo, text)); // waits for the other to be seen
+    const rows: Row[] = [];
+    for (const atOnce of [1, 64, 1_024]) {
+      if (terminal.signal.aborted) break;
+      await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled what it needs
+      const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
+      rows.push(row);
+      if (flags.has("json")) terminal.write(`${JSON.stringify(row)}\n`);
+    }
+    if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+    return DONE;
+  },
+};
+
+interface Row {
+  readonly atOnce: number;
+  readonly perSecond: number;
+  /** In ms. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+async function measure(
+  client: Catga,
+  Echo: Query<string, string>,
+  text: string,
+  { atOnce, ms }: { atOnce: number; ms: number },
+): Promise<Row> {
+  const times: number[] = [];
+  const began = performance.now();
+  const end = began + ms;
+  const sender = async () => {
+    for (let now = performance.now(); now < end;) {
+      unwrap(await client.send(Echo, text));
+      const then = now;
+      now = performance.now();
+      times.push(now - then);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, sender));
+  const took = performance.now() - began;
+  times.sort((a, b) => a - b);
+  const at = (share: number) => Math.round(times[Math.floor(times.length * share)] * 1_000) / 1_000;
+  return { atOnce, perSecond: Math.round(times.length / took * 1_000), p50: at(0.5), p99: at(0.99) };
+}
+
+const COLUMNS = [
+  { title: "AT ONCE", align: "right" },
+  { title: "SENDS A SECOND", align: "right" },
+  { title: "P50", align: "right" },
+  { title: "P99", align: "right" },
+] as const;
+
+function cells({ atOnce, perSecond, p50, p99 }: Row): string[] {
+  return [atOnce.toLocaleString("en"), perSecond.toLocaleString("en"), showMillis(p50), showMillis(p99)];
+}

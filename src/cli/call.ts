@@ -1,0 +1,156 @@
+/** `call`: a message from the shell. */
+import {
+  type BroadcastResult,
+  type CatgaError,
+  command,
+  type Contract,
+  query,
+  type Result,
+  type SendOptions,
+} from "../../mod.ts";
+import { joinCluster } from "./client.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { checkedToken, type Flags, UsageError } from "./flags.ts";
+import { nobody } from "./nodes.ts";
+import { bold, type Terminal } from "./terminal.ts";
+
+const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
+
+type Request = Contract<"command" | "query", unknown, unknown>;
+
+/** The command. */
+export const call: Command = {
+  name: "call",
+  words: "<Name> [json]",
+  least: 1,
+  most: 2,
+  says: "sends a command or a query, and prints the answer",
+  flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
+  more: `
+The payload is JSON; \`-\` reads it from standard input, and without one the
+message has none. It is checked by the handler's schema, for this program does
+not know the contract: the name and the kind are all it needs. An \`ordered\`
+contract needs --route hash and a --key.
+
+A node of the service cli joins for as long as it takes (30 s; --timeout), and
+handles nothing.
+
+The answer goes to standard output, as JSON, and the exit code is 0. A failure
+goes to standard error, with its code first, and the exit code is 1:
+
+  $ catga call CreateOrder '{"sku":"tea","qty":0}'
+  BAD_QUANTITY: cannot order 0 of tea (from orders-1)
+
+Without --query a node that dies with the message in hand makes it
+OUTCOME_UNKNOWN. With --all each node that handles it answers, and the exit code
+is 1 when one of them failed.`,
+  async run([name, text], flags, terminal) {
+    const payload = await readPayload(text, terminal);
+    const contract = contractOf(name, flags);
+    const options: SendOptions = { ...sendOptions(flags), signal: terminal.signal };
+    await using view = await ClusterView.open(flags, terminal);
+    const present = await view.nodes();
+    if (present.length === 0) {
+      terminal.say(`NO_HANDLER: ${nobody(view)}`);
+      return FAILED;
+    }
+    await using app = await joinCluster(view, flags, terminal);
+    if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
+    const result = await app.send(contract, payload, options);
+    if (result.ok) {
+      terminal.write(answer(result.value, flags));
+      return DONE;
+    }
+    sayError(result.error, flags, terminal);
+    if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
+      const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
+      terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
+    }
+    return FAILED;
+  },
+};
+
+/** The contract as far as a sender needs it. */
+function contractOf(name: string, flags: Flags): Request {
+  try {
+    return flags.has("query") ? query<unknown, unknown>(name) : command<unknown, unknown>(name);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+async function readPayload(text: string | undefined, terminal: Terminal): Promise<unknown> {
+  if (text === undefined) return undefined;
+  const json = text === "-" ? await terminal.read() : text;
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    const shown = JSON.stringify(json.length > 60 ? `${json.slice(0, 60)}…` : json);
+    throw new UsageError(`the payload is no JSON: ${shown} (${(error as Error).message})`);
+  }
+}
+
+function sendOptions(flags: Flags): SendOptions {
+  const [id, key, node] = [flags.text("id"), flags.text("key"), flags.text("node")];
+  if (node !== undefined) checkedToken("--node", node);
+  const route = flags.choice("route", ROUTES);
+  if (route === "hash" && key === undefined) throw new UsageError("--route hash needs a --key");
+  if (id === "" || (id?.length ?? 0) > 256) throw new UsageError("--id takes 1 to 256 characters");
+  if (node !== undefined && flags.has("all")) throw new UsageError("--node and --all exclude each other");
+  const timeout = flags.duration("timeout");
+  const headers = Object.fromEntries(
+    flags.texts("header").map((text) => {
+      const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+      if (name === undefined) throw new UsageError(`--header takes K=V; got ${JSON.stringify(text)}`);
+      return [name, value];
+    }),
+  );
+  return {
+    ...(id === undefined ? {} : { id }),
+    ...(key === undefined ? {} : { key }),
+    ...(node === undefined ? {} : { node }),
+    ...(route === undefined ? {} : { route }),
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(flags.has("header") ? { headers } : {}),
+  };
+}
+
+/** A value as people read it, or on one line; nothing for a handler that returns nothing. */
+function answer(value: unknown, flags: Flags): string {
+  if (value === undefined) return flags.has("json") ? "null\n" : "";
+  return `${JSON.stringify(value, undefined, flags.has("json") ? undefined : 2)}\n`;
+}
+
+/** For programs. */
+function plain({ code, message, retryable, node, details }: CatgaError): Record<string, unknown> {
+  return { code, message, retryable, node, details };
+}
+
+function sayError(error: CatgaError, flags: Flags, terminal: Terminal): void {
+  if (flags.has("json")) return terminal.say(JSON.stringify(plain(error)));
+  const { code, message, node, details } = error;
+  terminal.say(`${code}: ${message}${node === undefined ? "" : ` (from ${node})`}`);
+  if (details !== undefined) terminal.say(JSON.stringify(details, undefined, 2));
+}
+
+function showAll(
+  answers: readonly BroadcastResult<unknown>[],
+  name: string,
+  flags: Flags,
+  terminal: Terminal,
+): number {
+  if (answers.length === 0) {
+    terminal.say(`NO_HANDLER: no live node handles ${name}`);
+    return FAILED;
+  }
+  for (const { node, result } of answers) terminal.write(line(node, result, flags, terminal));
+  return answers.every(({ result }) => result.ok) ? DONE : FAILED;
+}
+
+function line(node: string, result: Result<unknown>, flags: Flags, terminal: Terminal): string {
+  const told = result.ok ? { value: result.value } : { error: plain(result.error) };
+  if (flags.has("json")) return `${JSON.stringify({ node, ok: result.ok, ...told })}\n`;
+  const text = result.ok ? JSON.stringify(result.value) ?? "" : `${result.error.code}: ${result.error.message}`;
+  return `${bold(terminal, node)}${text === "" ? "" : `  ${text}`}\n`;
+}

@@ -1,0 +1,373 @@
+/** The tool as an operator has it: a process, on a real server, beside nodes in processes of their own. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
+import type { Catga } from "../../mod.ts";
+import { runCli, startCli } from "../../scripts/cli_process.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
+import { eventually } from "../testing/eventually.ts";
+
+const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");
+const Touch = command<void, void>("Touch");
+const Headers = query<void, Record<string, string>>("Headers");
+const Wait = query<void, void>("Wait");
+const Once = command<void, number>("Once", { idempotent: true });
+const Brewed = event<{ tea: string }>("kitchen.Brewed");
+const Emptied = event<void>("kitchen.Emptied");
+
+let runs = 0;
+const handlers = [
+  Withdraw.handle(({ amount }) =>
+    amount > 100 ? fail("TOO_MUCH", `no ${amount} there`, { details: { left: 100 } }) : { left: 100 - amount }
+  ),
+  Touch.handle(() => {}),
+  Headers.handle((_, ctx) => ({ ...ctx.headers })),
+  Wait.handle((_, { signal }) =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+  ),
+  Once.handle(() => ++runs),
+];
+
+describe("cli", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let app: Catga;
+  const nodes: NodeProcess[] = [];
+  const env = () => ({ NATS_URL: server.url });
+  const run = (...args: string[]) => runCli(args, { env: env() });
+  const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse(line));
+
+  before(async () => {
+    server = await startNatsServer();
+    app = await catga({ nats: server.url, id: "bank", service: "bank", handlers });
+    nodes.push(await startNode("deno", server.url, "d1", { service: "work" }));
+    nodes.push(await startNode("bun", server.url, "b1", { service: "work" }));
+    await eventually("the bank to see both", () => app.nodes().length === 3, 10_000);
+  });
+  after(async () => {
+    await Promise.all(nodes.map(({ program }) => program.stop()));
+    await app?.drain();
+    await server?.stop();
+  });
+
+  it("nodes: shows who is there and not itself, as a table", async () => {
+    const { code, out, err } = await run("nodes");
+    assertEquals([code, err], [0, ""]);
+    const [title, ...rows] = out.trimEnd().split("\n");
+    assertEquals(title, title.match(/NODE +SERVICE +BUSY +QUEUED +SEEN +UP +HANDLES/)?.[0]);
+    assertEquals(rows.map((row) => row.split(/ +/)[0]), ["b1", "bank", "d1"]);
+    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Touch Wait Withdraw$/);
+  });
+
+  it("nodes --json: one node a line, as app.nodes() has it", async () => {
+    const { code, out } = await run("nodes", "--json");
+    assertEquals(code, 0);
+    const [, bank] = lines(out);
+    const { id, endpoint, handles, metadata } = app.self;
+    assertEquals([bank.id, bank.endpoint, bank.handles], [id, endpoint, handles]);
+    assertEquals(bank.metadata, { ...metadata });
+  });
+
+  it("nodes: says so where nobody is, and makes no bucket for having looked", async () => {
+    for (let i = 0; i < 2; i++) {
+      const { code, out, err } = await run("nodes", "--namespace", "empty");
+      assertEquals([code, out], [0, ""]);
+      assertMatch(err, /^no nodes in the namespace empty at 127\.0\.0\.1:\d+\n$/);
+    }
+    const { code, err } = await run("nodes", "--namespace", "empty", "--watch");
+    assertEquals(code, 0);
+    assertStringIncludes(err, "and there has been none");
+  });
+
+  it("nodes --watch: tells of who joins and leaves, until Ctrl-C", async () => {
+    const cli = await startCli(["nodes", "--watch"], { env: env() });
+    await cli.wrote(/join {3}bank/);
+    const guest = await catga({ nats: server.url, id: "guest" });
+    await cli.wrote(/join {3}guest {2}app/);
+    await guest.drain();
+    await cli.wrote(/leave {2}guest/);
+    cli.interrupt();
+    assertEquals((await cli.ended).code, 0);
+  });
+
+  it("call: prints what a command answers, on whichever node", async () => {
+    const { code, out, err } = await run("call", "Withdraw", '{"amount":30}');
+    assertEquals([code, out, err], [0, '{\n  "left": 70\n}\n', ""]);
+    assertEquals((await run("call", "Add", '{"a":1,"b":2}', "--query", "--json")).out, "3\n");
+    const { out: who } = await run("call", "Who", "--query", "--node", "b1", "--json");
+    assertEquals(JSON.parse(who), { id: "b1", runtime: "bun" });
+  });
+
+  it("call: prints nothing for a handler that returns nothing, and null for programs", async () => {
+    assertEquals(await run("call", "Touch"), { code: 0, out: "", err: "" });
+    assertEquals(await run("call", "Touch", "--json"), { code: 0, out: "null\n", err: "" });
+  });
+
+  it("call: reads the payload from standard input, and takes headers and an id along", async () => {
+    const { out } = await runCli(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
+    assertEquals(out, '{"left":99}\n');
+    const headers = await run("call", "Headers", "--query", "-H", "a=1", "--header", "b=c=d", "--json");
+    assertEquals(JSON.parse(headers.out), { a: "1", b: "c=d" });
+    const [first, second] = [await run("call", "Once", "--id", "x"), await run("call", "Once", "--id", "x")];
+    assertEquals([first.out, second.out], ["1\n", "1\n"]);
+  });
+
+  it("call: a failure goes to standard error with its code and details, and ends with 1", async () => {
+    const { code, out, err } = await run("call", "Withdraw", '{"amount":300}');
+    assertEquals([code, out], [1, ""]);
+    assertEquals(err, 'TOO_MUCH: no 300 there (from bank)\n{\n  "left": 100\n}\n');
+    const json = await run("call", "Withdraw", '{"amount":300}', "--json");
+    assertEquals(JSON.parse(json.err), {
+      code: "TOO_MUCH",
+      message: "no 300 there",
+      retryable: false,
+      node: "bank",
+      details: { left: 100 },
+    });
+    assertMatch((await run("call", "Spoil", '{"entry":"x","how":"throw"}')).err, /^HANDLER_FAILED: .* on node \w1 /);
+  });
+
+  it("call: no handler, no node, no answer in time", async () => {
+    const none = await run("call", "Withdrew");
+    assertEquals(none.code, 1);
+    assertMatch(
+      none.err,
+      /^NO_HANDLER: no live node handles command Withdrew.*\nthere are handlers for Add, .*Withdraw/,
+    );
+    assertMatch((await run("call", "Touch", "--node", "nobody")).err, /^NO_HANDLER: node nobody is not live/);
+    assertMatch((await run("call", "Touch", "-n", "empty")).err, /^NO_HANDLER: no nodes in the namespace empty/);
+    const late = await run("call", "Hang", '{"entry":"x"}', "--timeout", "300ms");
+    assertEquals(late.code, 1);
+    assertMatch(late.err, /^OUTCOME_UNKNOWN: /);
+    assertMatch((await run("call", "Wait", "--query", "-t", "0.3s")).err, /^TIMEOUT: /);
+  });
+
+  it("call --all: each node's answer, and 1 when one failed", async () => {
+    const { code, out } = await run("call", "Who", "--query", "--all", "--json");
+    assertEquals(code, 0);
+    assertEquals(lines(out).map(({ node, value }) => [node, value.runtime]).sort(), [["b1", "bun"], ["d1", "deno"]]);
+    assertEquals((await run("call", "Touch", "--all")).out, "bank\n");
+    const failed = await run("call", "Withdraw", '{"amount":300}', "--all");
+    assertEquals([failed.code, failed.out], [1, "bank  TOO_MUCH: no 300 there\n"]);
+    assertEquals((await run("call", "Nothing", "--all")).err, "NO_HANDLER: no live node handles Nothing\n");
+  });
+
+  it("call: is a node that handles nothing while it runs, and gone afterwards", async () => {
+    const changes = app.watchNodes();
+    await run("call", "Touch");
+    const [joined, left] = [await changes.next(), await changes.next()];
+    await changes.return?.();
+    assertEquals([joined.value.type, left.value.type], ["join", "leave"]);
+    assertMatch(joined.value.node.id, /^cli-\w{8}$/);
+    assertEquals([joined.value.node.service, joined.value.node.handles], ["cli", []]);
+  });
+
+  it("watch: hears events beside the services that handle them", async () => {
+    const heard: string[] = [];
+    const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
+    await using _kitchen = await catga({ nats: server.url, service: "kitchen", handlers: kitchen });
+    const cli = await startCli(["watch", "--json", "--count", "4"], { env: env() });
+    await cli.wrote("listening for all events in default");
+    for (const tea of ["assam", "sencha"]) unwrap(await app.publish(Brewed, { tea }));
+    unwrap(await app.publish(Brewed, { tea: "oolong" }, { id: "mine", headers: { a: "b" } }));
+    unwrap(await app.publish(Emptied));
+    const { code, out } = await cli.ended;
+    assertEquals(code, 0);
+    const events = lines(out);
+    assertEquals(events.map(({ event }) => event), [...Array(3).fill("kitchen.Brewed"), "kitchen.Emptied"]);
+    assertEquals(events.map(({ payload }) => payload?.tea), ["assam", "sencha", "oolong", undefined]);
+    assertEquals([events[2].id, events[2].headers, events[2].sender], ["mine", { a: "b" }, app.self.endpoint]);
+    await eventually("the kitchen to have heard all", () => heard.length === 3);
+    assertEquals(heard, ["assam", "sencha", "oolong"]);
+  });
+
+  it("watch: takes a name, wildcards too, shows lines, and ends at Ctrl-C", async () => {
+    const cli = await startCli(["watch", "*.Brewed"], { env: env() });
+    await cli.wrote("listening for *.Brewed");
+    unwrap(await app.publish(Emptied));
+    unwrap(await app.publish(Brewed, { tea: "assam" }));
+    await cli.wrote("assam");
+    cli.interrupt();
+    const { code, out } = await cli.ended;
+    assertEquals(code, 0);
+    assertMatch(out, /^\d\d:\d\d:\d\d\.\d{3} {2}kitchen\.Brewed {2}bank {2}\{"tea":"assam"\}\n$/);
+  });
+
+  it("locks: shows holders, the token after renewals too, leaders, and who waits", async () => {
+    await using lock = await app.lock("order:42", { ttl: 1_000 });
+    const waiting = app.lock("order:42");
+    const began = Promise.withResolvers<void>();
+    await using _term = app.lead("billing", async (signal) => {
+      began.resolve();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await began.promise;
+    const bucket = async () => lines((await run("locks", "--json")).out);
+    await eventually("somebody to wait", async () => (await bucket())[0].waiting === 1);
+    const [held, leader] = await bucket();
+    assertEquals([held.kind, held.key, held.node, held.ttl], ["lock", "order:42", "bank", 1_000]);
+    assertEquals(held.token, lock.token);
+    assertEquals([leader.kind, leader.key, leader.node], ["lead", "billing", "bank"]);
+    const { out } = await run("locks", "--kind", "lock");
+    assertMatch(out, /^KIND +HOLDER +TOKEN +HELD +TTL +WAITING +KEY\nlock +bank +\d+ +\d+ m?s +1 s +1 +order:42\n$/);
+    await lock.release();
+    await (await waiting).release();
+  });
+
+  it("locks: says so when none is held", async () => {
+    const { code, out, err } = await run("locks", "-n", "empty");
+    assertEquals([code, out], [0, ""]);
+    assertStringIncludes(err, "no locks are held in the namespace empty");
+  });
+
+  it("locks --release: hands a lock to who waits, and its holder loses it", async () => {
+    const lock = await app.lock("stuck", { ttl: 3_000 });
+    await using other = await catga({ nats: server.url, id: "other" });
+    const waiting = other.lock("stuck");
+    await eventually(
+      "the other to wait",
+      async () =>
+        lines((await run("locks", "--json")).out).some(({ key, waiting }) => key === "stuck" && waiting === 1),
+    );
+    const { code, out, err } = await run("locks", "--release", "stuck");
+    assertEquals(code, 0);
+    assertMatch(out, new RegExp(`^released stuck: bank had it for \\d+ m?s, with token ${lock.token}\n$`));
+    assertMatch(err, /^bank hears of it within 1 s \(LOCK_LOST\)/);
+    await using next = await waiting;
+    assert(next.token > lock.token);
+    await eventually("the first to lose it", () => lock.signal.aborted);
+    assertEquals(lock.signal.reason.code, "LOCK_LOST");
+  });
+
+  it("locks --release: a lock that nobody holds is an error", async () => {
+    const { code, err } = await run("locks", "--release", "order:43");
+    assertEquals(code, 1);
+    assertStringIncludes(err, 'nobody holds the lock "order:43" in the namespace default');
+  });
+
+  it("ping: round trips and load of each node, and 1 when one does not answer", async () => {
+    const { code, out } = await run("ping", "--count", "2", "--json");
+    assertEquals(code, 0);
+    const rows = lines(out);
+    assertEquals(rows.map(({ node, sent, answered }) => [node, sent, answered]), [["b1", 2, 2], ["bank", 2, 2], [
+      "d1",
+      2,
+      2,
+    ]]);
+    for (const { min, median, max, load } of rows) {
+      assert(min > 0 && min <= median && median <= max, JSON.stringify({ min, median, max }));
+      assertEquals(Object.keys(load), ["inFlight", "queued"]);
+    }
+    nodes[1].program.kill("SIGSTOP");
+    try {
+      const frozen = await run("ping", "b1", "-c", "1", "--timeout", "300ms");
+      assertEquals(frozen.code, 1);
+      assertMatch(frozen.out, /^NODE.*\nb1 +work +0\/1 +- +- +- +- +- +no answer\n$/);
+    } finally {
+      nodes[1].program.kill("SIGCONT");
+    }
+    const nobody = await run("ping", "b2");
+    assertEquals(nobody.code, 1);
+    assertMatch(nobody.err, /^no node b2 in the namespace default; there are b1, bank, d1\n$/);
+  });
+
+  it("ping: tells a process that is gone from one that is silent", async () => {
+    const lost = await startNode("deno", server.url, "lost", { namespace: "graves" });
+    await lost.program.stop();
+    const { code, out } = await run("ping", "-n", "graves", "-c", "1");
+    assertEquals(code, 1);
+    assertMatch(out, /\nlost +app +0\/1 .* nobody there\n$/);
+  });
+
+  it("bench: measures an echo", async () => {
+    const { code, out } = await run("bench", "--json", "--payload", "100");
+    assertEquals(code, 0);
+    const rows = lines(out);
+    assertEquals(rows.map(({ atOnce }) => atOnce), [1, 64, 1_024]);
+    for (const { perSecond, p50, p99 } of rows) assert(perSecond > 0 && p50 > 0 && p99 >= p50);
+  });
+
+  it("takes the server from --nats before NATS_URL, several with commas, and says when none answers", async () => {
+    const gone = "nats://127.0.0.1:1";
+    assertEquals((await runCli(["nodes", "--nats", server.url], { env: { NATS_URL: gone } })).code, 0);
+    assertEquals((await runCli(["nodes", "-s", `${gone},${server.url}`])).code, 0);
+    const { code, err } = await runCli(["nodes", "-s", gone]);
+    assertEquals(code, 1);
+    assertMatch(err, /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused/);
+  });
+
+  it("opens buckets as they are, whatever their settings", async () => {
+    const bucket = "KV_catga_three_nodes";
+    await using node = await catga({ nats: server.url, namespace: "three", id: "n", handlers: Touch.handle(() => {}) });
+    const { connect } = await import("@nats-io/transport-node");
+    const connection = await connect({ servers: server.url });
+    const info = (await connection.request(`$JS.API.STREAM.INFO.${bucket}`)).json<{ config: object }>();
+    const config = JSON.stringify({ ...info.config, allow_direct: true });
+    await connection.request(`$JS.API.STREAM.UPDATE.${bucket}`, config);
+    await connection.close();
+    assertEquals(lines((await run("nodes", "-n", "three", "--json")).out)[0].id, node.self.id);
+  });
+
+  it("no JetStream: says how to turn it on", async () => {
+    await using bare = await startNatsServer({ jetstream: false });
+    for (const command of ["nodes", "locks", "ping"]) {
+      const { code, err } = await runCli([command, "-s", bare.url]);
+      assertEquals(code, 1);
+      assertMatch(err, /^UNAVAILABLE: no JetStream on the NATS server at .*nats-server -js/);
+    }
+  });
+
+  it("asked in the wrong way: says what is wrong, and ends with 2", async () => {
+    const wrong: [args: string[], says: RegExp][] = [
+      [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, bench/],
+      [["nodes", "--bogus"], /there is no option --bogus/],
+      [["nodes", "extra"], /usage: catga nodes\n/],
+      [["call"], /usage: catga call <Name> \[json\]/],
+      [["nodes", "--query"], /--query is no option of nodes/],
+      [["nodes", "--namespace"], /--namespace needs a value: NAME/],
+      [["nodes", "--json=yes"], /--json takes no value/],
+      [["nodes", "--namespace", "a b"], /--namespace must be 1 to 64 letters, .*; got "a b"/],
+      [["nodes", "--nats", "http://x"], /nats must be an address such as "nats:\/\/localhost:4222"/],
+      [["call", "Touch", "{bad"], /the payload is no JSON: "\{bad" \(/],
+      [["call", "a b"], /a contract's name is .*; got "a b"/],
+      [["call", "Touch", "--node", "a.b"], /--node must be 1 to 64/],
+      [["call", "Touch", "--header", "x"], /--header takes K=V; got "x"/],
+      [["call", "Touch", "--route", "best"], /--route takes round-robin, hash, least-loaded, random; got "best"/],
+      [["call", "Touch", "--route", "hash"], /--route hash needs a --key/],
+      [["call", "Touch", "--timeout", "soon"], /--timeout takes a time such as 500ms, 5s or 2m; got "soon"/],
+      [["call", "Touch", "--node", "a", "--all"], /--node and --all exclude each other/],
+      [["watch", "a b"], /"a b" is no event's name/],
+      [["watch", "--count", "0"], /--count takes a whole number from 1 to/],
+      [["locks", "--kind", "key"], /--kind takes lock, lead, load; got "key"/],
+      [["locks", "--release", ""], /--release needs the key of a lock/],
+      [["nodes", "--user", "me"], /--user and --password go together/],
+      [["nodes", "--token", "t", "--creds", "f"], /--token and --creds exclude each other/],
+      [["nodes", "--tlscert", "f"], /--tlscert and --tlskey go together/],
+    ];
+    for (const [args, says] of wrong) {
+      const { code, out, err } = await run(...args);
+      assertMatch(err, says, args.join(" "));
+      assertEquals([args, code, out], [args, 2, ""]);
+    }
+  });
+
+  it("helps: the whole, each command, and the version, in 80 columns", async () => {
+    const helps = [
+      ["--help"],
+      ["help"],
+      ["-h"],
+      ...["nodes", "call", "watch", "locks", "ping", "bench"].map((name) => [name, "--help"]),
+    ];
+    for (const args of helps) {
+      const { code, out, err } = await runCli(args);
+      assertEquals([code, err], [0, ""]);
+      assertStringIncludes(out, "\nUsage\n  catga ");
+      assertEquals(out.split("\n").filter((line) => line.length > 80), []);
+    }
+    assertEquals((await runCli(["help", "call"])).out, (await runCli(["call", "-h"])).out);
+    assertMatch((await runCli(["--version"])).out, /^catga \d+\.\d+\.\d+\n$/);
+    const bare = await runCli([]);
+    assertEquals([bare.code, bare.out], [2, ""]);
+    assertStringIncludes(bare.err, "Commands\n  nodes ");
+  });
+});

@@ -1,0 +1,28 @@
+/** A node for the length of one command: it handles nothing of the cluster's, and is gone when the command has ended. */
+import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
+import { token } from "../clock.ts";
+import type { ClusterView } from "./cluster_view.ts";
+import { connectionOptions } from "./connection.ts";
+import type { Flags } from "./flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Joins the cluster that is seen. What it has to warn of goes to standard error. */
+export async function joinCluster(
+  view: ClusterView,
+  flags: Flags,
+  terminal: Terminal,
+  options: Pick<CatgaOptions, "handlers"> = {},
+): Promise<Catga> {
+  const warn = (message: string, ...more: unknown[]) => terminal.say([message, ...more].join(" "));
+  const replicas = await view.replicas();
+  return await catga({
+    nats: await connectionOptions(flags, terminal),
+    namespace: view.namespace,
+    service: "cli",
+    id: `cli-${token(view.transport.random, 8)}`,
+    logger: { debug() {}, info() {}, warn, error: warn },
+    // with others than the bucket has it would not open
+    ...(replicas === undefined ? {} : { replicas }),
+    ...options,
+  });
+}

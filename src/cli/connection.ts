@@ -1,0 +1,67 @@
+/** From flags and environment to what nats.js wants to know. */
+import { readFile } from "node:fs/promises";
+import type { ConnectionOptions } from "../../mod.ts";
+import { loadDriver } from "../nats/driver.ts";
+import { type FlagName, type Flags, UsageError } from "./flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The variables are those that the `nats` command reads. */
+const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
+  user: "NATS_USER",
+  password: "NATS_PASSWORD",
+  token: "NATS_TOKEN",
+  creds: "NATS_CREDS",
+  nkey: "NATS_NKEY",
+  tlsca: "NATS_CA",
+  tlscert: "NATS_CERT",
+  tlskey: "NATS_KEY",
+};
+
+/** How to connect. Throws a {@link UsageError} for flags that do not go together, and an `Error` for an unreadable file. */
+export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
+  const given = (name: FlagName) => flags.text(name) ?? (terminal.environment[VARIABLES[name] ?? ""] || undefined);
+  const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
+  if ((user === undefined) !== (pass === undefined)) throw new UsageError("--user and --password go together");
+  const ways = Object.entries({ "--user": user, "--token": token, "--creds": creds, "--nkey": nkey })
+    .filter(([, value]) => value !== undefined).map(([name]) => name);
+  if (ways.length > 1) throw new UsageError(`${ways.join(" and ")} exclude each other: give one of them`);
+  const [ca, cert, key] = (["tlsca", "tlscert", "tlskey"] as const).map(given);
+  if ((cert === undefined) !== (key === undefined)) throw new UsageError("--tlscert and --tlskey go together");
+  const tls = {
+    ...(ca === undefined ? {} : { ca: await contents("--tlsca", ca) }),
+    ...(cert === undefined ? {} : { cert: await contents("--tlscert", cert) }),
+    ...(key === undefined ? {} : { key: await contents("--tlskey", key) }),
+  };
+  return {
+    servers: addresses(flags, terminal),
+    ...(user === undefined ? {} : { user }),
+    ...(pass === undefined ? {} : { pass }),
+    ...(token === undefined ? {} : { token }),
+    ...(Object.keys(tls).length === 0 ? {} : { tls }),
+    ...(creds === undefined ? {} : { authenticator: await authenticator("creds", await contents("--creds", creds)) }),
+    ...(nkey === undefined ? {} : { authenticator: await authenticator("nkey", await contents("--nkey", nkey)) }),
+  };
+}
+
+/** Where NATS is. Several addresses may stand in one value, with commas. */
+export function addresses(flags: Flags, terminal: Terminal): string[] {
+  const given = flags.has("nats") ? flags.texts("nats") : [terminal.environment.NATS_URL || "nats://localhost:4222"];
+  return given.flatMap((text) => text.split(",")).map((text) => text.trim());
+}
+
+async function contents(flag: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new Error(`${flag}: cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? error}`);
+  }
+}
+
+async function authenticator(
+  kind: "creds" | "nkey",
+  text: string,
+): Promise<NonNullable<ConnectionOptions["authenticator"]>> {
+  const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
+  const bytes = new TextEncoder().encode(text.trim());
+  return kind === "creds" ? credsAuthenticator(bytes) : nkeyAuthenticator(bytes);
+}

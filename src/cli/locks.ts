@@ -1,0 +1,103 @@
+/** `locks`: who holds what. */
+import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { showDuration } from "./duration.ts";
+import { UsageError } from "./flags.ts";
+import { table } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The command. */
+export const locks: Command = {
+  name: "locks",
+  least: 0,
+  most: 0,
+  says: "locks and leaders: key, holder, token, age, who waits",
+  flags: ["kind", "release"],
+  more: `
+KIND is lock for those of app.lock and ctx.lock, lead for who leads what, and
+load for values that are loaded into the cache by one node. HELD is for how
+long, by the holder's clock; TTL is when it falls free if the holder dies.
+
+--release KEY takes a lock away, at once and without a question, whoever holds
+it: the one that has waited longest has it some ms later, with a greater token.
+The holder is not asked. It hears of it when it next renews, within a third of
+the TTL: its lock.signal aborts with LOCK_LOST, and an app.lead stands again.
+Until then it goes on as if it held the lock, beside the next holder: only what
+checks tokens is safe. A holder that is dead needs none of this: its lock falls
+free by itself. With --kind lead or load, KEY is one of these.`,
+  async run(_, flags, terminal) {
+    const kind = flags.choice("kind", LOCK_KINDS);
+    const released = flags.text("release");
+    if (released === "") throw new UsageError("--release needs the key of a lock");
+    await using view = await ClusterView.open(flags, terminal);
+    const all = await view.locks();
+    const json = flags.has("json");
+    if (released !== undefined) {
+      return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
+    }
+    const found = all.filter((lock) => kind === undefined || lock.kind === kind);
+    if (json) { for (const lock of found) terminal.write(`${JSON.stringify(plain(lock))}\n`); }
+    else if (found.length === 0) {
+      terminal.say(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
+    } else terminal.write(`${lines(found, terminal).join("\n")}\n`);
+    return DONE;
+  },
+};
+
+/** A lock for programs. */
+function plain({ kind, key, record, token, waiting }: HeldLock) {
+  const { node, endpoint, since, ttl } = record;
+  return { kind, key, node, endpoint, token, since, ttl, waiting };
+}
+
+function lines(found: readonly HeldLock[], terminal: Terminal): string[] {
+  const columns = [
+    { title: "KIND" },
+    { title: "HOLDER" },
+    { title: "TOKEN", align: "right" },
+    { title: "HELD", align: "right" },
+    { title: "TTL", align: "right" },
+    { title: "WAITING", align: "right" },
+    { title: "KEY" },
+  ] as const;
+  const now = Date.now();
+  return table(
+    terminal,
+    columns,
+    found.map(({ kind, key, record, token, waiting }) => [
+      kind,
+      record.node,
+      `${token}`,
+      showDuration(now - record.since),
+      showDuration(record.ttl),
+      `${waiting}`,
+      key,
+    ]),
+  );
+}
+
+async function release(
+  view: ClusterView,
+  held: readonly HeldLock[],
+  wanted: { kind: HeldLock["kind"]; key: string; json: boolean },
+  terminal: Terminal,
+): Promise<number> {
+  let lock = held.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+  // a renewal may come in between, which is the same holding
+  while (lock !== undefined && !await view.release(lock)) {
+    const { token } = lock;
+    const now = (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+    lock = now?.token === token ? now : undefined;
+  }
+  if (lock === undefined) {
+    terminal.say(`nobody holds the ${wanted.kind} ${JSON.stringify(wanted.key)} in the namespace ${view.namespace}`);
+    return FAILED;
+  }
+  const { key, record: { node, since, ttl }, token } = lock;
+  if (wanted.json) terminal.write(`${JSON.stringify({ released: plain(lock) })}\n`);
+  else terminal.write(`released ${key}: ${node} had it for ${showDuration(Date.now() - since)}, with token ${token}\n`);
+  terminal.say(
+    `${node} hears of it within ${showDuration(ttl / 3)} (LOCK_LOST); until then it may go on beside the next holder`,
+  );
+  return DONE;
+}

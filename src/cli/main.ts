@@ -1,0 +1,141 @@
+/**
+ * The command line tool: looks at a cluster of Catga on NATS, and sends to it.
+ *
+ * ```sh
+ * deno run -A jsr:@catga/catga/cli nodes
+ * deno install -A -g -n catga jsr:@catga/catga/cli      # from then on: catga nodes
+ * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga
+ * ```
+ *
+ * `nodes`, `call`, `watch`, `locks`, `ping`, `bench`; each says with `--help` what it does.
+ *
+ * @example
+ * ```ts
+ * import { cli } from "@catga/catga/cli";
+ *
+ * const code = await cli(["--version"]); // prints the version
+ * console.log(code); // 0
+ * ```
+ *
+ * @module
+ */
+import process from "node:process";
+import { VERSION } from "../version.ts";
+import { bench } from "./bench.ts";
+import { call } from "./call.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { readWords, UsageError } from "./flags.ts";
+import { helpOf, helpOfAll } from "./help.ts";
+import { CONNECTION_FLAGS } from "./flags.ts";
+import { locks } from "./locks.ts";
+import { nodes } from "./nodes.ts";
+import { ping } from "./ping.ts";
+import type { Terminal } from "./terminal.ts";
+import { watch } from "./watch.ts";
+
+export type { Terminal };
+
+const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, bench];
+/** What was asked for makes no sense. */
+const MISUSED = 2;
+
+/**
+ * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 asked in the wrong way. Never rejects. Without
+ * `args` those of the process are taken, without `terminal` its standard input and output, environment and Ctrl-C.
+ *
+ * @example
+ * ```ts
+ * import { cli } from "@catga/catga/cli";
+ *
+ * let printed = "";
+ * const code = await cli(["nodes", "--help"], {
+ *   write: (text) => void (printed += text),
+ *   say: (line) => console.error(line),
+ *   read: () => Promise.resolve(""),
+ *   colors: false,
+ *   environment: {},
+ *   signal: new AbortController().signal,
+ * });
+ * console.log(code, printed.split("\n")[0]); // 0 Who is there, what they handle, how loaded they are.
+ * ```
+ */
+export async function cli(args?: readonly string[], terminal: Terminal = ownTerminal()): Promise<number> {
+  try {
+    const { flags, words: [name, ...words], help, version, given } = readWords(args);
+    if (version) {
+      terminal.write(`catga ${VERSION}\n`);
+      return DONE;
+    }
+    const command = COMMANDS.find((each) => each.name === name);
+    if (name !== undefined && name !== "help" && command === undefined) {
+      const names = COMMANDS.map((each) => each.name).join(", ");
+      throw new UsageError(`there is no command ${JSON.stringify(name)}; there are ${names}`);
+    }
+    if (command === undefined) {
+      const about = COMMANDS.find((each) => each.name === words[0]);
+      const text = about === undefined ? helpOfAll(COMMANDS, terminal) : helpOf(about, terminal);
+      if (help || name === "help") {
+        terminal.write(text);
+        return DONE;
+      }
+      terminal.say(text);
+      return MISUSED;
+    }
+    if (help) {
+      terminal.write(helpOf(command, terminal));
+      return DONE;
+    }
+    const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
+    if (foreign !== undefined) throw new UsageError(`--${foreign} is no option of ${command.name}`);
+    if (words.length < command.least || words.length > command.most) {
+      throw new UsageError(`usage: catga ${command.name}${command.words === undefined ? "" : ` ${command.words}`}`);
+    }
+    return await command.run(words, flags, terminal);
+  } catch (error) {
+    return ended(error, terminal);
+  }
+}
+
+/** Says what went wrong, and gives the exit code for it. */
+function ended(error: unknown, terminal: Terminal): number {
+  if (error instanceof UsageError) {
+    terminal.say(`catga: ${error.message}\n\`catga --help\` says more`);
+    return MISUSED;
+  }
+  // an address that is none is a TypeError of `catga`, and was asked for
+  const { message, code } = error as Error & { code?: unknown };
+  terminal.say(
+    typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
+  );
+  return error instanceof TypeError ? MISUSED : FAILED;
+}
+
+/** The terminal of this process. */
+function ownTerminal(): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  let stop: AbortController | undefined;
+  // `catga watch | head`: whoever read has gone
+  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? DONE : FAILED));
+  return {
+    write: (text) => void stdout.write(text),
+    say: (line) => void stderr.write(`${line}\n`),
+    async read() {
+      let text = "";
+      for await (const chunk of stdin.setEncoding("utf8")) text += chunk;
+      return text;
+    },
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    colors: stdout.isTTY === true && !env.NO_COLOR,
+    environment: env,
+    // not before a command asks for it: the others, and the second Ctrl-C, end the process at once
+    get signal() {
+      if (stop === undefined) {
+        const asked = stop = new AbortController();
+        process.once("SIGINT", () => asked.abort());
+      }
+      return stop.signal;
+    },
+  };
+}
+
+if (import.meta.main) process.exitCode = await cli();

@@ -1,0 +1,109 @@
+/** `ping`: how far away the nodes are, and whether they answer. */
+import { setTimeout as wait } from "node:timers/promises";
+import type { NodeInfo } from "../../mod.ts";
+import { ClusterView, type Echo, type Pinger } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { showMillis } from "./duration.ts";
+import { nobody } from "./nodes.ts";
+import { table } from "./table.ts";
+
+/** The command. */
+export const ping: Command = {
+  name: "ping",
+  words: "[node]",
+  least: 0,
+  most: 1,
+  says: "whether nodes answer, and how fast",
+  flags: ["count", "timeout"],
+  more: `
+Pings each node as nodes ping each other: --count times (5), 100 ms apart, and
+waits for each answer up to --timeout (1s). Its event loop answers: a node that
+computes is late, one that is frozen does not answer. BUSY and QUEUED are its
+load now. NOTE says "nobody there" when NATS knows no such process: it is gone,
+and its record will be soon.
+
+Ends with 1 when a node left a ping unanswered.`,
+  async run([id], flags, terminal) {
+    const count = flags.number("count", 1, 1_000) ?? 5;
+    const limit = flags.duration("timeout") ?? 1_000;
+    await using view = await ClusterView.open(flags, terminal);
+    const all = await view.nodes();
+    const found = id === undefined ? all : all.filter((info) => info.id === id);
+    if (found.length === 0) {
+      const others = all.map((info) => info.id).join(", ");
+      terminal.say(
+        all.length === 0 ? nobody(view) : `no node ${id} in the namespace ${view.namespace}; there are ${others}`,
+      );
+      return FAILED;
+    }
+    using pinger = view.pinger();
+    await view.transport.flush();
+    const rows = await Promise.all(found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })));
+    if (flags.has("json")) { for (const row of rows) terminal.write(`${JSON.stringify(row)}\n`); }
+    else terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+    return rows.every(({ sent, answered }) => sent === answered) ? DONE : FAILED;
+  },
+};
+
+/** What came of the pings to a node. */
+interface Row {
+  readonly node: string;
+  readonly service: string;
+  readonly sent: number;
+  readonly answered: number;
+  /** In ms. */
+  readonly min?: number;
+  readonly median?: number;
+  readonly max?: number;
+  readonly load?: { readonly inFlight: number; readonly queued: number };
+  readonly note?: "no answer" | "nobody there";
+}
+
+async function pings(
+  pinger: Pinger,
+  { id: node, service, endpoint }: NodeInfo,
+  { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
+): Promise<Row> {
+  const echoes: Echo[] = [];
+  // the first warms the way there
+  if (count > 1) await pinger.ping(endpoint, limit);
+  while (echoes.length < count && !signal.aborted) {
+    if (echoes.length > 0) await wait(100);
+    echoes.push(await pinger.ping(endpoint, limit));
+  }
+  const pongs = echoes.filter((echo) => echo.type === "pong");
+  const times = pongs.map(({ ms }) => Math.round(ms * 1_000) / 1_000).sort((a, b) => a - b);
+  const bounced = echoes.some(({ type }) => type === "bounce");
+  const common = { node, service, sent: echoes.length, answered: pongs.length };
+  const note = pongs.length < echoes.length ? { note: bounced ? "nobody there" : "no answer" } as const : {};
+  const last = pongs.at(-1);
+  if (last === undefined) return { ...common, ...note };
+  const [inFlight, queued] = last.load;
+  const median = times[times.length >> 1];
+  return { ...common, min: times[0], median, max: times[times.length - 1], load: { inFlight, queued }, ...note };
+}
+
+const COLUMNS = [
+  { title: "NODE" },
+  { title: "SERVICE" },
+  { title: "ANSWERED", align: "right" },
+  { title: "MIN", align: "right" },
+  { title: "MEDIAN", align: "right" },
+  { title: "MAX", align: "right" },
+  { title: "BUSY", align: "right" },
+  { title: "QUEUED", align: "right" },
+  { title: "NOTE" },
+] as const;
+
+function cells({ node, service, sent, answered, min, median, max, load, note }: Row): string[] {
+  const times = [min, median, max].map((ms) => (ms === undefined ? "-" : showMillis(ms)));
+  return [
+    node,
+    service,
+    `${answered}/${sent}`,
+    ...times,
+    `${load?.inFlight ?? "-"}`,
+    `${load?.queued ?? "-"}`,
+    note ?? "",
+  ];
+}

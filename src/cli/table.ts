@@ -1,0 +1,48 @@
+/** Tables for people: columns that are as wide as they have to be, and the last one cut where the line ends. */
+import { bold, type Terminal } from "./terminal.ts";
+
+/** A column of a table. */
+export interface Column {
+  readonly title: string;
+  /** Figures stand at the right; `"left"`. */
+  readonly align?: "left" | "right";
+}
+
+const GAP = "  ";
+
+/** The lines of a table, with its titles. */
+export function table(terminal: Terminal, columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+  const last = columns.length - 1;
+  const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
+  const line = (cells: readonly string[]) => {
+    const text = cells.map((cell, i) => {
+      const pad = " ".repeat(Math.max(0, widths[i] - width(cell)));
+      if (columns[i].align === "right") return pad + cell;
+      return i === last ? cell : cell + pad;
+    }).join(GAP).trimEnd();
+    return cut(text, terminal.columns);
+  };
+  return [bold(terminal, line(columns.map(({ title }) => title))), ...rows.map(line)];
+}
+
+/** A line that fits; what does not is cut off with `…`. */
+function cut(text: string, columns: number | undefined): string {
+  if (columns === undefined || width(text) <= columns) return text;
+  let [kept, taken] = ["", 0];
+  for (const character of text) {
+    taken += width(character);
+    if (taken > columns - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+/** How many places a text takes on the screen: wide characters take two. */
+function width(text: string): number {
+  let places = 0;
+  for (const character of text) places += WIDE.test(character) ? 2 : 1;
+  return places;
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;

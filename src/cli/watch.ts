@@ -1,0 +1,64 @@
+/** `watch`: events as they pass. */
+import { type EventFrame, nodeOf, readEventFrame } from "../cluster/frame.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE } from "./command.ts";
+import { UsageError } from "./flags.ts";
+import { until } from "./nodes.ts";
+import { bold, dim } from "./terminal.ts";
+
+/** The command. */
+export const watch: Command = {
+  name: "watch",
+  words: "[Name]",
+  least: 0,
+  most: 1,
+  says: "events as they pass",
+  flags: ["count"],
+  more: `
+Listens beside the services: nobody gets an event less for it. A name may have
+the wildcards of NATS: \`watch 'orders.*'\`, \`watch 'orders.>'\`. Ends at Ctrl-C,
+or after --count events. Events that are broadcast go to each node alone, and
+are not seen here. Each line has the time at which it came, the event, the node
+that published it, and the payload.`,
+  async run([name = ">"], flags, terminal) {
+    if (!/^[\w-]+(\.[\w-]+)*$/.test(name.replaceAll(/(?<=^|\.)(\*|>$)(?=\.|$)/g, "x"))) {
+      throw new UsageError(`${JSON.stringify(name)} is no event's name, such as OrderCreated, orders.* or orders.>`);
+    }
+    let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
+    const enough = new AbortController();
+    await using view = await ClusterView.open(flags, terminal);
+    const prefix = `catga.${view.namespace}.event.`;
+    const json = flags.has("json");
+    view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
+      const event = subject.slice(prefix.length);
+      let frame: EventFrame;
+      try {
+        frame = readEventFrame(data);
+      } catch (error) {
+        return terminal.say(`${event}: what came is no event: ${(error as Error).message}`);
+      }
+      const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
+      for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
+        if (left-- <= 0) break;
+        const id = meta.id ?? `${sender}.e${seq}.${index}`;
+        if (json) {
+          terminal.write(`${JSON.stringify({ event, sentAt, sender, ...meta, id, payload })}\n`);
+          continue;
+        }
+        const time = dim(terminal, clock(new Date()));
+        const text = payload === undefined ? "" : `  ${JSON.stringify(payload)}`;
+        terminal.write(`${time}  ${bold(terminal, event)}  ${nodeOf(sender)}${text}\n`);
+      }
+      if (left <= 0) enough.abort();
+    });
+    await view.transport.flush();
+    terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
+    await until(AbortSignal.any([terminal.signal, enough.signal]));
+    return DONE;
+  },
+};
+
+/** `14:03:22.417`, as the clock on the wall says. */
+function clock(date: Date): string {
+  return `${date.toLocaleTimeString("en-GB")}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}

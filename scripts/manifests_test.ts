@@ -78,7 +78,7 @@ describe("manifests", () => {
 
   it("pin every npm package to one version", () => {
     for (const [name, version] of Object.entries({ ...npm.dependencies, ...npm.devDependencies })) {
-      assertMatch(`${name} ${version}`, /^\S+ (npm:@nats-io\/transport-node@)?\d+\.\d+\.\d+$/);
+      assertMatch(`${name} ${version}`, /^\S+ (npm:@nats-io\/transport-node@)?\d+\.\d+\.\d+(-\d+)?$/);
     }
   });
 

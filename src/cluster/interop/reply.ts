@@ -7,11 +7,11 @@ import type { Transport } from "../../transport.ts";
  * name: an answer must not become a frame, an event, a record in a bucket, or a call of an API.
  */
 export function mayAnswer(reply: string): boolean {
-  return !/^(?:\$|catga(?:\.|$))|[*>\s]/i.test(reply);
+  return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);
 }
 
 /** Why one may not. */
-export const FORBIDDEN_REPLY = "an answer must not go to a subject of NATS's own, or of Catga's";
+export const FORBIDDEN_REPLY = "its reply subject is none, or one of NATS's own or Catga's: answers do not go there";
 
 /** Publishes an answer; what cannot be published is observed. */
 export function respond(

@@ -1,0 +1,157 @@
+/** Plain clients while nodes leave, die, or have too much to do, on a real server. */
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { catga, command, type Logger, query } from "../../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../scripts/nats_server.ts";
+import { startNode } from "../../../scripts/node_process.ts";
+import { eventually } from "../../testing/eventually.ts";
+
+const Work = command<number, string>("Work");
+const Echo = query<unknown, unknown>("Echo");
+
+describe("plain traffic", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let client: NatsConnection;
+  before(async () => {
+    server = await startNatsServer();
+    client = await connect({ servers: server.url });
+  });
+  after(async () => {
+    await client?.close();
+    await server?.stop();
+  });
+
+  /** Calls from 16 loops until it is told to stop; what came of them, by outcome. */
+  function traffic(namespace: string, name: string, body: () => string) {
+    const outcomes = new Map<string, number>();
+    let going = true;
+    const loop = async () => {
+      while (going) {
+        const answer = await client.request(`catga.${namespace}.call.${name}`, body(), { timeout: 1_500 })
+          .then((reply) => reply.headers?.get("Catga-Error-Code") || "ok", (error: Error) => error.message);
+        outcomes.set(answer, (outcomes.get(answer) ?? 0) + 1);
+      }
+    };
+    const loops = Array.from({ length: 16 }, loop);
+    return {
+      count: (outcome: string) => outcomes.get(outcome) ?? 0,
+      async stop() {
+        going = false;
+        await Promise.all(loops);
+        return Object.fromEntries(outcomes);
+      },
+    };
+  }
+
+  it("a node that drains loses none of it, whatever has reached it", async () => {
+    const work = Work.handle(async (ms, ctx) => {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      return ctx.node;
+    });
+    const options = { nats: server.url, namespace: "drained", handlers: work };
+    await using _b = await catga({ ...options, id: "b" });
+    for (let round = 0; round < 5; round++) {
+      // few places: most calls wait for their turn when the drain begins
+      const leaving = await catga({ ...options, id: "a", concurrency: 4 });
+      const calls = traffic("drained", "Work", () => "2");
+      await eventually("some calls", () => calls.count("ok") > 50);
+      await leaving.drain();
+      assertEquals(Object.keys(await calls.stop()), ["ok"]);
+    }
+  });
+
+  it("after kill -9 of one node of two, the other takes what comes; lost is at most what the dead one had in hand", async () => {
+    const options = { namespace: "killed" };
+    await using a = (await startNode("deno", server.url, "a", options)).program;
+    await using _b = (await startNode("bun", server.url, "b", options)).program;
+    const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}');
+    await eventually("some calls", () => calls.count("ok") > 100);
+    a.kill("SIGKILL");
+    const before = calls.count("ok");
+    await eventually("calls after the death", () => calls.count("ok") > before + 300);
+    const { ok, timeout = 0, ...other } = await calls.stop();
+    assertGreater(ok, 400);
+    assertLess(timeout, 17);
+    assertEquals(other, {});
+  });
+
+  it("a node with too much to do hands its calls to another, and refuses what nobody can do in time", async () => {
+    let running = 0;
+    let most = 0;
+    const Slow = command<void, string>("Slow", { timeout: 1_000, retries: 1 });
+    const slow = Slow.handle(async (_, ctx) => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      running--;
+      return ctx.node;
+    });
+    const options = { nats: server.url, namespace: "busy", concurrency: 2 };
+    await using _a = await catga({ ...options, id: "a", handlers: slow });
+    const calls = Array.from({ length: 300 }, () => client.request("catga.busy.call.Slow", "", { timeout: 4_000 }));
+    const codes = (await Promise.all(calls)).map((reply) => reply.headers?.get("Nats-Service-Error-Code") ?? "ok");
+    const count = (code: string) => codes.filter((each) => each === code).length;
+    assertEquals(most, 2);
+    assertGreater(count("ok"), 9);
+    assertGreater(count("503"), 150);
+    // those that ran when their time was over
+    assertEquals(count("ok") + count("503") + count("504"), 300);
+
+    await using _b = await catga({ ...options, id: "b", handlers: slow, concurrency: 64 });
+    const more = Array.from({ length: 64 }, () => client.request("catga.busy.call.Slow", "", { timeout: 4_000 }));
+    const nodes = (await Promise.all(more)).map((reply) => reply.string());
+    assertEquals([...new Set(nodes)].sort(), ['"a"', '"b"']);
+  });
+
+  it("hostile bytes on every subject of it change nothing", async () => {
+    const logged: string[] = [];
+    const logger: Logger = {
+      debug() {},
+      info() {},
+      warn: (text) => logged.push(text),
+      error: (text) => logged.push(text),
+    };
+    const handlers = Echo.handle((payload) => payload);
+    await using app = await catga({ nats: server.url, namespace: "hostile", id: "h", service: "s", handlers, logger });
+    const subjects = [
+      "catga.hostile.call.Echo",
+      ...["PING", "INFO", "STATS"].flatMap((verb) => ["", ".s", ".s.h"].map((whom) => `$SRV.${verb}${whom}`)),
+    ];
+    const replies = [
+      "*",
+      ">",
+      "a b",
+      "a..b",
+      ".",
+      "catga.hostile.node.x.1.y.1",
+      "$JS.API.STREAM.LIST",
+      "_INBOX.nobody",
+    ];
+    for (let n = 0; n < 2_000; n++) {
+      const reply = replies[n % replies.length];
+      const bytes = n % 3 === 0 ? new TextEncoder().encode("[".repeat(1 + n * 8)) : randomBytes(n % 200);
+      // nats.js takes any reply subject but one with spaces
+      for (const subject of subjects) client.publish(subject, bytes, / /.test(reply) ? {} : { reply });
+    }
+    await client.flush();
+    const answer = await client.request("catga.hostile.call.Echo", '{"__proto__":{"x":1}}', { timeout: 4_000 });
+    assertEquals(answer.string(), '{"__proto__":{"x":1}}');
+    const { endpoints: [{ num_requests }] } = (await client.request("$SRV.STATS.s.h")).json<
+      { endpoints: { num_requests: number }[] }
+    >();
+    assertGreater(num_requests, 100);
+    assertEquals(app.self.load.inFlight, 0);
+    assertEquals(logged.filter((text) => !text.includes("malformed")), []);
+  });
+
+  it("1,000 contracts are served", async () => {
+    const handlers = Array.from({ length: 1_000 }, (_, n) => query<void, number>(`Q${n}`).handle(() => n));
+    await using _ = await catga({ nats: server.url, namespace: "many", handlers });
+    const names = [0, 1, 500, 999];
+    const answers = await Promise.all(names.map((n) => client.request(`catga.many.call.Q${n}`, "")));
+    assertEquals(answers.map((answer) => answer.json()), names);
+    const info = await client.request("$SRV.INFO.app");
+    assertEquals(info.json<{ endpoints: unknown[] }>().endpoints.length, 1_000);
+  });
+});

@@ -1,0 +1,123 @@
+/** A node as NATS's own client for services sees it: that client knows nothing of Catga. */
+import { Svcm } from "@nats-io/services";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import * as v from "valibot";
+import { z } from "zod";
+import type { Catga } from "../../app.ts";
+import { catga } from "../../catga.ts";
+import { command, event, query } from "../../contract.ts";
+import { fail } from "../../result.ts";
+import { VERSION } from "../../version.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../scripts/nats_server.ts";
+
+const CreateOrder = command("orders.Create", {
+  idempotent: true,
+  input: z.object({ sku: z.string(), at: z.string().transform((text) => new Date(text)) }),
+  output: z.object({ orderId: z.string() }),
+});
+const Count = query<{ fail?: string }, number>("Count");
+// valibot gives no JSON Schema by itself, and this one of zod's cannot be expressed
+const Opaque = query("Opaque", { input: v.number(), output: z.map(z.string(), z.number()) });
+const Told = event<void>("Told");
+
+describe("a node, for NATS's client of services", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let client: NatsConnection;
+  const apps: Catga[] = [];
+
+  before(async () => {
+    server = await startNatsServer();
+    client = await connect({ servers: server.url });
+    const handlers = [
+      CreateOrder.handle(() => ({ orderId: "1" })),
+      Count.handle(({ fail: code }) => code === undefined ? 3 : fail(code, "not for everybody's eyes")),
+      Opaque.handle(() => new Map()),
+      Told.on(() => {}),
+    ];
+    const options = { nats: server.url, service: "orders", handlers };
+    apps.push(
+      await catga({ ...options, id: "a", metadata: { zone: "north" } }),
+      await catga({ ...options, id: "b" }),
+      await catga({ nats: server.url, service: "billing", id: "c", handlers: Told.on(() => {}) }),
+    );
+  });
+  after(async () => {
+    for (const app of apps) await app.drain();
+    await client?.close();
+    await server?.stop();
+  });
+
+  /** What comes within a second; the client ends sooner, when there is silence. */
+  async function all<T>(asked: Promise<AsyncIterable<T>>): Promise<T[]> {
+    const found: T[] = [];
+    for await (const one of await asked) found.push(one);
+    return found;
+  }
+  // npm has it with an older copy of nats.js, whose types differ
+  const services = () => new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });
+
+  it("ping finds the nodes that have something to call, by service and by id", async () => {
+    const ids = (pings: { id: string }[]) => pings.map(({ id }) => id).sort();
+    assertEquals(ids(await all(services().ping())), ["a", "b"]);
+    assertEquals(ids(await all(services().ping("orders"))), ["a", "b"]);
+    assertEquals(ids(await all(services().ping("orders", "b"))), ["b"]);
+    const [{ type, name, id, version, metadata }] = await all(services().ping("orders", "a"));
+    assertEquals({ type, name, id, version }, {
+      type: "io.nats.micro.v1.ping_response",
+      name: "orders",
+      id: "a",
+      version: VERSION,
+    });
+    assertEquals(metadata?.zone, "north");
+    assertEquals([metadata?.["catga.namespace"], metadata?.["catga.endpoint"]], ["default", apps[0].self.endpoint]);
+  });
+
+  it("info lists commands and queries with their subjects, and schemas where there are any", async () => {
+    const [info] = await all(services().info("orders", "a"));
+    assertEquals([info.type, info.description], [
+      "io.nats.micro.v1.info_response",
+      "service orders of the Catga namespace default",
+    ]);
+    const seen = info.endpoints.map(({ name, subject, queue_group }) => ({ name, subject, queue_group }));
+    assertEquals(seen, [
+      { name: "Count", subject: "catga.default.call.Count", queue_group: "q" },
+      { name: "Opaque", subject: "catga.default.call.Opaque", queue_group: "q" },
+      { name: "orders_Create", subject: "catga.default.call.orders.Create", queue_group: "q" },
+    ]);
+    const [count, opaque, create] = info.endpoints.map(({ metadata }) => metadata ?? {});
+    assertEquals([count, opaque], [{ kind: "query" }, { kind: "query" }]);
+    assertEquals([create.kind, create.idempotent], ["command", "true"]);
+    assertEquals(JSON.parse(create.input), {
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      type: "object",
+      properties: { sku: { type: "string" }, at: { type: "string" } },
+      required: ["sku", "at"],
+    });
+    assertEquals(JSON.parse(create.output).properties, { orderId: { type: "string" } });
+  });
+
+  it("stats count what was called, and tell of the last error by its code alone", async () => {
+    for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
+      await client.request("catga.default.call.Count", body);
+    }
+    // what nodes send each other is not counted
+    await apps[2].send(Count, {});
+    const stats = await all(services().stats("orders"));
+    assertEquals(stats.map(({ type }) => type), Array(2).fill("io.nats.micro.v1.stats_response"));
+    for (const { started } of stats) assertMatch(started, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    const counts = stats.flatMap(({ endpoints }) => endpoints ?? []).filter(({ name }) => name === "Count");
+    const sum = (of: (each: typeof counts[number]) => number) => counts.reduce((all, each) => all + of(each), 0);
+    assertEquals([sum((each) => each.num_requests), sum((each) => each.num_errors)], [3, 1]);
+    assertEquals(counts.map((each) => each.last_error).filter(Boolean), ["422:NOPE"]);
+    for (const { num_requests, processing_time, average_processing_time } of counts) {
+      assert(Number.isInteger(processing_time) && processing_time >= 0);
+      assertEquals(average_processing_time, num_requests === 0 ? 0 : Math.round(processing_time / num_requests));
+    }
+  });
+
+  it("a service that has nothing to call is none", async () => {
+    await assertRejects(() => all(services().ping("billing")), Error, "no responders");
+  });
+});

@@ -1,11 +1,12 @@
 /** What a handler is told about its message, and what it sends with. */
 import type { Clock } from "./clock.ts";
 import type { AnyContract, Contract, Kind } from "./contract.ts";
-import { Deadlined, type DeadlineWheel } from "./deadline_wheel.ts";
-import { CatgaError, isCatgaError } from "./error.ts";
+import { Course } from "./course.ts";
+import type { DeadlineWheel } from "./deadline_wheel.ts";
+import type { CatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { EventSendOptions, SendOptions } from "./options.ts";
-import type { Failure, Result } from "./result.ts";
+import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
 import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
@@ -124,45 +125,33 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 const NO_OPTIONS: SendOptions = Object.freeze({});
 
-/** The one context there is; everything that a handler may never ask for is made when it asks. */
-export class MessageContext extends Deadlined implements Context {
+/**
+ * The one context there is. Small, for there is one for each message: what a handler may never ask for is made when it asks,
+ * and what only handlers need that take their time is in a {@link Course} (80 bytes instead of 260, measured in Deno).
+ */
+export class MessageContext implements Context {
   readonly contract: AnyContract;
-  /** The key whose messages run one at a time, when the contract is ordered. */
-  key: string | undefined = undefined;
-  /** As the sender gave it; of an idempotent command. */
-  payload: unknown = undefined;
-  fence: number | undefined = undefined;
-  /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
-  claiming = false;
-  /** Whoever has it run is told when it waits. */
-  watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
+  readonly #timeout: number;
   #envelope: Envelope | undefined;
-  #timeout: number;
-  #controller: AbortController | undefined = undefined;
-  #aborted: CatgaError | undefined = undefined;
-  #children: Set<Deadlined> | undefined = undefined;
-  /** The locks of its handler while that runs, and those that it waits for. */
-  #locks: Set<Lock> | undefined = undefined;
-  #wishes: Set<AbortController> | undefined = undefined;
-  #running = false;
-  /** Where it waits for its turn. */
-  #place: Ticket | undefined = undefined;
-  /** What a sender in this process waits for. */
-  #settle: ((outcome: Outcome) => void) | undefined = undefined;
+  #course: Course | undefined;
 
-  /** `timeout` counts from now, in ms; `envelope` is what came with the message, when something did. */
+  /** `timeout` counts from when something first depends on it, in ms; `envelope` is what came with the message, when something did. */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
-    super(NOT_READ);
-    this.#host = host;
     this.contract = contract;
+    this.#host = host;
     this.#timeout = timeout;
     this.#envelope = envelope;
+    this.#course = undefined;
   }
 
-  /** Why it was given up, when it was. */
-  get aborted(): CatgaError | undefined {
-    return this.#aborted;
+  /** Its deadline, and all that can happen until then. */
+  get course(): Course {
+    return this.#course ?? this.#begin(this.#host.clock.monotonic());
+  }
+
+  #begin(now: number): Course {
+    return this.#course = new Course(this.#host, this.contract, now + this.#timeout);
   }
 
   get envelope(): Envelope {
@@ -201,6 +190,10 @@ export class MessageContext extends Deadlined implements Context {
     return this.#envelope?.attempt ?? 1;
   }
 
+  get fence(): number | undefined {
+    return this.#course?.fence;
+  }
+
   get node(): string {
     return this.#host.node;
   }
@@ -211,11 +204,7 @@ export class MessageContext extends Deadlined implements Context {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
-    }
-    return this.#controller.signal;
+    return this.course.signal;
   }
 
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>> {
@@ -251,61 +240,23 @@ export class MessageContext extends Deadlined implements Context {
   }
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
-    const lock = this.#lock(key, options);
-    // of a lock that its handler did not await nobody hears, and the process must not end of that
-    lock.catch((error) => {
-      if (!this.#running) this.#host.fault(`taking a lock of ${this.contract.name}, whose handler has ended`, error);
-    });
-    return lock;
-  }
-
-  async #lock(key: string | readonly string[], options: LockOptions): Promise<Lock> {
     const { call, ancestry } = this.envelope;
-    const wish = new AbortController();
-    (this.#wishes ??= new Set()).add(wish);
-    const signals = [this.signal, wish.signal];
-    if (options.signal !== undefined) signals.push(options.signal);
-    try {
-      const signal = AbortSignal.any(signals);
-      const lock = await this.#host.state.locks.lock(key, { ...options, signal }, { call, ancestry });
-      if (this.#running) {
-        (this.#locks ??= new Set()).add(lock);
-        return lock;
-      }
-      await lock.release();
-    } catch (error) {
-      if (wish.signal.aborted) throw wish.signal.reason;
-      // as its signal has it: why a message was given up says nothing of what it had done by then
-      if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
-      throw error;
-    } finally {
-      this.#wishes.delete(wish);
-    }
-    throw this.#handlerEnded();
+    return this.course.lock(key, options, { call, ancestry });
   }
 
-  /** Its handler has ended: gives back the locks that it held, and waits for no more. Never rejects. */
-  async ended(): Promise<void> {
-    this.#running = false;
-    const [wishes, locks, host] = [this.#wishes, this.#locks, this.#host];
-    this.#locks = undefined;
-    if (wishes !== undefined) { for (const wish of wishes) wish.abort(this.#handlerEnded()); }
-    if (locks === undefined) return;
-    await Promise.all(
-      [...locks].map((lock) =>
-        lock.release().catch((error) => host.fault(`releasing a lock of ${this.contract.name}`, error))
-      ),
-    );
+  /** Why it was given up, when it was. */
+  get aborted(): CatgaError | undefined {
+    return this.#course?.aborted;
   }
 
-  #handlerEnded(): CatgaError {
-    return new CatgaError("LOCK_LOST", `the handler of ${this.contract.name} had ended before it was given its lock`);
+  /** Gives it up. */
+  abort(reason: CatgaError): void {
+    this.course.abort(reason);
   }
 
   /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
   dueAt(now: number): number {
-    if (this.due === NOT_READ) this.due = now + this.#timeout;
-    return this.due;
+    return (this.#course ?? this.#begin(now)).due;
   }
 
   /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
@@ -315,53 +266,17 @@ export class MessageContext extends Deadlined implements Context {
 
   /** Whether its handler has not begun: it waits for its turn, or had none. */
   get waiting(): boolean {
-    return this.#place !== undefined;
+    return this.#course?.waiting ?? false;
   }
 
   /** It waits for its turn from now on, and gives it up when it is aborted. */
   wait(place: Ticket): void {
-    const waited = this.waiting;
-    this.#place = place;
-    if (!waited) this.watcher?.waits();
-  }
-
-  /** Its turn has come. */
-  go(): void {
-    this.#place = undefined;
-    this.watcher?.goes();
+    this.course.wait(place);
   }
 
   /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
-    const host = this.#host;
-    this.remaining(host.clock.monotonic());
-    if (this.#aborted === undefined) host.wheel.add(this);
-    host.pending++;
-    this.#running = true;
-    handler.then((outcome) => {
-      host.wheel.delete(this);
-      this.#children = undefined;
-      const done = () => {
-        if (--host.pending === 0) host.idle();
-      };
-      this.#running = false;
-      ended(outcome);
-      if (this.#locks === undefined && this.#wishes === undefined) done();
-      else this.ended().then(done); // a drain waits for it
-    });
-  }
-
-  /**
-   * What comes of it for a sender in this process, as `told` has it: the handler's result, or a failure at the deadline, or
-   * when the sender gives up.
-   */
-  outcome<T>(handler: Promise<Outcome>, told: (outcome: Outcome) => T): Promise<T> {
-    return new Promise((resolve) => {
-      const settle = (outcome: Outcome) => resolve(told(outcome));
-      this.#settle = settle;
-      if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
-      this.run(handler, settle);
-    });
+    this.course.run(handler, ended);
   }
 
   /** Runs one of several handlers of this message as a run of its own: what it locks is not held by the others. */
@@ -370,71 +285,14 @@ export class MessageContext extends Deadlined implements Context {
     const { id, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
     const envelope = { call: host.nextCall(), id, attempt, correlation, causation, ancestry, headers, key };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
-    own.key = this.key;
-    this.adopt(own);
+    own.course.key = this.course.key;
+    this.course.adopt(own.course);
     const handled = Promise.resolve(handle(own));
     return new Promise((resolve) =>
       own.run(handled, (outcome) => {
-        this.release(own);
+        this.course.release(own.course);
         resolve(outcome);
       })
     );
   }
-
-  /** Cancels a send of this handler when the handler itself is cancelled. */
-  adopt(child: Deadlined): void {
-    if (this.#aborted !== undefined) child.abort(this.#aborted);
-    else (this.#children ??= new Set()).add(child);
-  }
-
-  /** The send has ended. */
-  release(child: Deadlined): void {
-    this.#children?.delete(child);
-  }
-
-  override expire(): void {
-    this.abort(new CatgaError("TIMEOUT", `the deadline of ${this.contract.kind} ${this.contract.name} has passed`));
-  }
-
-  override abort(reason: CatgaError): void {
-    if (this.#aborted !== undefined) return;
-    this.#aborted = reason;
-    this.#host.wheel.delete(this);
-    this.#controller?.abort(reason);
-    const children = this.#children;
-    this.#children = undefined;
-    if (children !== undefined) { for (const child of children) child.abort(reason); }
-    if (!this.claiming) this.#settle?.(this.#abandoned(reason));
-    this.#place?.abort(reason);
-  }
-
-  #abandoned(reason: CatgaError): Failure {
-    return this.waiting ? notBegun(this.contract, reason) : abandoned(this.contract, reason);
-  }
-}
-
-/** `due` before anybody has asked. */
-const NOT_READ = -1;
-
-/** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
-function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
-  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  const message = `${kind} ${name} did not run: its turn had not come when its deadline passed`;
-  return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
-}
-
-/**
- * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
- * is.
- */
-export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
-  if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
-  return {
-    ok: false,
-    error: new CatgaError(
-      "OUTCOME_UNKNOWN",
-      `${contract.kind} ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
-      { cause: reason },
-    ),
-  };
 }

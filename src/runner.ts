@@ -61,17 +61,18 @@ export class Runner {
       request.timeout,
       this.envelope(request.meta, attempt),
     );
-    ctx.key = request.key;
-    ctx.payload = request.payload;
+    const { course } = ctx;
+    course.key = request.key;
+    course.payload = request.payload;
     const abort = () => ctx.abort(cancelled(request.contract));
-    parent?.adopt(ctx);
+    parent?.course.adopt(course);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
     const run = () => runAll(dispatch, request.parsed, ctx);
     const handled = Promise.resolve(admit === undefined ? run() : admit(ctx, run));
-    return ctx.outcome(handled, (outcome) => outcome).then((outcome) => {
+    return course.outcome(handled, (outcome) => outcome).then((outcome) => {
       signal?.removeEventListener("abort", abort);
-      parent?.release(ctx);
+      parent?.course.release(course);
       return outcome instanceof Refusal ? outcome : parseAnswer(request.contract, outcome);
     });
   }
@@ -85,8 +86,8 @@ export class Runner {
     if (dispatch === undefined) return undefined;
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
-    ctx.payload = payload;
-    const { input, output, ordered } = contract.options;
+    const { input, output, ordered, idempotent } = contract.options;
+    if (idempotent) ctx.course.payload = payload;
     const result = input === undefined && output === undefined && contract.kind !== "event" && !ordered
       ? runs[0](payload, ctx)
       : runParsed(dispatch, payload, ctx);
@@ -168,7 +169,7 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
   const { contract } = dispatch;
   return withParsed(contract, payload, ctx, (parsed) => {
     try {
-      if (contract.options.ordered) ctx.key = ctx.envelope.key ?? keyOf(contract, payload);
+      if (contract.options.ordered) ctx.course.key = ctx.envelope.key ?? keyOf(contract, payload);
     } catch (cause) {
       const message = `the key of ${contract.name} cannot be made of this payload`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };

@@ -79,7 +79,7 @@ export class Turns {
   /** Runs it when its turn has come: of its key first, then of the handler. */
   take(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     const keys = this.#keys;
-    const { key } = ctx;
+    const key = keys === undefined ? undefined : ctx.course.key;
     const next = () => this.#through(this.#all, ctx, run);
     if (keys === undefined || key === undefined) return next();
     let gate = keys.get(key);
@@ -135,7 +135,7 @@ export class Turn extends Ticket {
   }
 
   override start(): void {
-    this.#ctx.go();
+    this.#ctx.course.go();
     this.#then.start();
   }
 

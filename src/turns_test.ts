@@ -283,7 +283,7 @@ describe("an ordered contract", () => {
     const ends: (() => void)[] = [];
     const take = (key: string): MessageContext => {
       const ctx = new MessageContext(inside, Ordered, 1_000, undefined);
-      ctx.key = key;
+      ctx.course.key = key;
       const done = turns.take(ctx, () => new Promise((resolve) => ends.push(() => resolve({ ok: true, value: 1 }))));
       if (done instanceof Promise) ctx.run(done, () => {});
       return ctx;

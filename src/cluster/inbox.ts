@@ -3,7 +3,8 @@
  * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../clock.ts";
-import { abandoned, type ContextHost, type Envelope, type MessageContext, type TurnWatcher } from "../context.ts";
+import type { ContextHost, Envelope, MessageContext, TurnWatcher } from "../context.ts";
+import { abandoned } from "../course.ts";
 import { CatgaError } from "../error.ts";
 import { writeError } from "../error_text.ts";
 import { type Dropped, Gate, Ticket } from "../gate.ts";
@@ -205,7 +206,7 @@ export class Inbox implements TurnWatcher {
   /** Follows from now on whether it waits for its own turn. */
   #watch(ctx: MessageContext): void {
     if (ctx.waiting) this.waits();
-    ctx.watcher = this;
+    ctx.course.watcher = this;
   }
 
   /** It has come to its end. */

@@ -137,7 +137,7 @@ export class Router implements CallOwner {
     app.pending++;
     app.wheel.add(call);
     if (request.signal !== undefined) listen(call, request.signal);
-    request.parent?.adopt(call);
+    request.parent?.course.adopt(call);
     this.#dispatch(call, request.timeout);
   }
 
@@ -398,7 +398,7 @@ export class Router implements CallOwner {
       this.#homeless.delete(call);
     }
     const { parent, signal } = call.request;
-    parent?.release(call);
+    parent?.course.release(call);
     if (call.onAbort !== undefined) signal!.removeEventListener("abort", call.onAbort);
     if (--app.pending === 0) app.idle();
     return true;

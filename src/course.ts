@@ -1,0 +1,212 @@
+/** The course of a message at its handler: its deadline, its turn, how it is given up, and what goes with its end. */
+import type { ContextHost, TurnWatcher } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import { Deadlined } from "./deadline_wheel.ts";
+import { CatgaError, isCatgaError } from "./error.ts";
+import type { Ticket } from "./gate.ts";
+import type { Failure } from "./result.ts";
+import type { Asker, Lock, LockOptions } from "./shared_state.ts";
+import type { Outcome } from "./turns.ts";
+
+/** The course of one message. A handler that returns at once, and asks for nothing of it, has none. */
+export class Course extends Deadlined {
+  /** The key whose messages run one at a time, when the contract is ordered. */
+  key: string | undefined = undefined;
+  /** As the sender gave it; of an idempotent command. */
+  payload: unknown = undefined;
+  fence: number | undefined = undefined;
+  /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
+  claiming = false;
+  /** Whoever has it run is told when it waits. */
+  watcher: TurnWatcher | undefined = undefined;
+  readonly #host: ContextHost;
+  readonly #contract: AnyContract;
+  #controller: AbortController | undefined = undefined;
+  #aborted: CatgaError | undefined = undefined;
+  #children: Set<Deadlined> | undefined = undefined;
+  /** The locks of its handler while that runs, and those that it waits for. */
+  #locks: Set<Lock> | undefined = undefined;
+  #wishes: Set<AbortController> | undefined = undefined;
+  #running = false;
+  /** Where it waits for its turn. */
+  #place: Ticket | undefined = undefined;
+  /** What a sender in this process waits for. */
+  #settle: ((outcome: Outcome) => void) | undefined = undefined;
+
+  /** `due`: the deadline, in ms of the monotonic clock. */
+  constructor(host: ContextHost, contract: AnyContract, due: number) {
+    super(due);
+    this.#host = host;
+    this.#contract = contract;
+  }
+
+  /** Why it was given up, when it was. */
+  get aborted(): CatgaError | undefined {
+    return this.#aborted;
+  }
+
+  /** Aborts when it is given up. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Takes a lock for the run of its handler; gives it back when that has ended. */
+  lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
+    const lock = this.#lock(key, options, asker);
+    // of a lock that its handler did not await nobody hears, and the process must not end of that
+    lock.catch((error) => {
+      if (!this.#running) this.#host.fault(`taking a lock of ${this.#contract.name}, whose handler has ended`, error);
+    });
+    return lock;
+  }
+
+  async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
+    const wish = new AbortController();
+    (this.#wishes ??= new Set()).add(wish);
+    const signals = [this.signal, wish.signal];
+    if (options.signal !== undefined) signals.push(options.signal);
+    try {
+      const signal = AbortSignal.any(signals);
+      const lock = await this.#host.state.locks.lock(key, { ...options, signal }, asker);
+      if (this.#running) {
+        (this.#locks ??= new Set()).add(lock);
+        return lock;
+      }
+      await lock.release();
+    } catch (error) {
+      if (wish.signal.aborted) throw wish.signal.reason;
+      // as its signal has it: why a message was given up says nothing of what it had done by then
+      if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
+      throw error;
+    } finally {
+      this.#wishes.delete(wish);
+    }
+    throw this.#handlerEnded();
+  }
+
+  /** Its handler has ended: gives back the locks that it held, and waits for no more. Never rejects. */
+  async ended(): Promise<void> {
+    this.#running = false;
+    const [wishes, locks, host] = [this.#wishes, this.#locks, this.#host];
+    this.#locks = undefined;
+    if (wishes !== undefined) { for (const wish of wishes) wish.abort(this.#handlerEnded()); }
+    if (locks === undefined) return;
+    await Promise.all(
+      [...locks].map((lock) =>
+        lock.release().catch((error) => host.fault(`releasing a lock of ${this.#contract.name}`, error))
+      ),
+    );
+  }
+
+  #handlerEnded(): CatgaError {
+    return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
+  }
+
+  /** Whether its handler has not begun: it waits for its turn, or had none. */
+  get waiting(): boolean {
+    return this.#place !== undefined;
+  }
+
+  /** It waits for its turn from now on, and gives it up when it is aborted. */
+  wait(place: Ticket): void {
+    const waited = this.waiting;
+    this.#place = place;
+    if (!waited) this.watcher?.waits();
+  }
+
+  /** Its turn has come. */
+  go(): void {
+    this.#place = undefined;
+    this.watcher?.goes();
+  }
+
+  /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
+  run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+    const host = this.#host;
+    if (this.#aborted === undefined) host.wheel.add(this);
+    host.pending++;
+    this.#running = true;
+    handler.then((outcome) => {
+      host.wheel.delete(this);
+      this.#children = undefined;
+      const done = () => {
+        if (--host.pending === 0) host.idle();
+      };
+      this.#running = false;
+      ended(outcome);
+      if (this.#locks === undefined && this.#wishes === undefined) done();
+      else this.ended().then(done); // a drain waits for it
+    });
+  }
+
+  /**
+   * What comes of it for a sender in this process, as `told` has it: the handler's result, or a failure at the deadline, or
+   * when the sender gives up.
+   */
+  outcome<T>(handler: Promise<Outcome>, told: (outcome: Outcome) => T): Promise<T> {
+    return new Promise((resolve) => {
+      const settle = (outcome: Outcome) => resolve(told(outcome));
+      this.#settle = settle;
+      if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
+      this.run(handler, settle);
+    });
+  }
+
+  /** Cancels a send of this handler when the handler itself is cancelled. */
+  adopt(child: Deadlined): void {
+    if (this.#aborted !== undefined) child.abort(this.#aborted);
+    else (this.#children ??= new Set()).add(child);
+  }
+
+  /** The send has ended. */
+  release(child: Deadlined): void {
+    this.#children?.delete(child);
+  }
+
+  override expire(): void {
+    this.abort(new CatgaError("TIMEOUT", `the deadline of ${this.#contract.kind} ${this.#contract.name} has passed`));
+  }
+
+  override abort(reason: CatgaError): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = reason;
+    this.#host.wheel.delete(this);
+    this.#controller?.abort(reason);
+    const children = this.#children;
+    this.#children = undefined;
+    if (children !== undefined) { for (const child of children) child.abort(reason); }
+    if (!this.claiming) this.#settle?.(this.#abandoned(reason));
+    this.#place?.abort(reason);
+  }
+
+  #abandoned(reason: CatgaError): Failure {
+    return this.waiting ? notBegun(this.#contract, reason) : abandoned(this.#contract, reason);
+  }
+}
+
+/** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
+function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
+  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
+  const message = `${kind} ${name} did not run: its turn had not come when its deadline passed`;
+  return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
+}
+
+/**
+ * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
+ * is.
+ */
+export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
+  if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
+  return {
+    ok: false,
+    error: new CatgaError(
+      "OUTCOME_UNKNOWN",
+      `${contract.kind} ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
+      { cause: reason },
+    ),
+  };
+}

@@ -1,0 +1,53 @@
+/** The short way of a send: nothing is to be settled before it, nobody to be asked, and it has no options. */
+import { type ContextHost, MessageContext } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import type { Call, Dispatch, HandlerRun } from "./mediator.ts";
+import type { Result } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
+import { type Outcome, told } from "./turns.ts";
+
+/**
+ * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of it
+ * into the loop that sends: then the promise of a plain value is made and awaited in half of the time (31 ns instead of 61
+ * in Deno), which an async function, or a result that another function made, takes from it (measured, DESIGN 9).
+ */
+export class Direct {
+  readonly #host: ContextHost;
+  readonly #contract: AnyContract;
+  readonly #timeout: number;
+  readonly #run: HandlerRun;
+  readonly #call: Call | undefined;
+
+  /** `timeout` in ms. */
+  constructor(host: ContextHost, { contract, runs: [run], call }: Dispatch, timeout: number) {
+    this.#host = host;
+    this.#contract = contract;
+    this.#timeout = timeout;
+    this.#run = run;
+    this.#call = call;
+  }
+
+  send(payload: unknown): Promise<Result<unknown>> {
+    const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
+    const call = this.#call;
+    if (call === undefined) return settled(this.#run(payload, ctx), ctx);
+    try {
+      const value = call.fn(payload, ctx);
+      if (isPlain(value)) return Promise.resolve({ ok: true, value });
+      return settled(call.result(value, ctx), ctx);
+    } catch (error) {
+      return Promise.resolve(call.failure(error, ctx));
+    }
+  }
+}
+
+function settled(outcome: MaybePromise<Outcome>, ctx: MessageContext): Promise<Result<unknown>> {
+  return outcome instanceof Promise ? ctx.course.outcome(outcome, told) : Promise.resolve(told(outcome));
+}
+
+/** Whether what a handler returned is certainly neither a promise nor a failure. */
+function isPlain(returned: unknown): boolean {
+  if (typeof returned !== "object" || returned === null) return true;
+  const { then, ok } = returned as { then?: unknown; ok?: unknown };
+  return then === undefined && ok !== false;
+}

@@ -21,7 +21,7 @@ export interface Dispatch {
   readonly runs: readonly HandlerRun[];
   /** Of an event: the handlers that every node runs. */
   readonly nodeRuns: readonly HandlerRun[];
-  /** The one handler, when nothing stands around it. */
+  /** Of a command or a query: its handler, when nothing stands around that. */
   readonly call: Call | undefined;
 }
 
@@ -140,7 +140,10 @@ function compile(
   call: Call,
   { clock, random, slice }: { clock: Clock; random: Random; slice: Slice },
 ): HandlerRun {
-  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), { clock, random });
+  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), {
+    clock,
+    random,
+  });
   const { ordered = false, idempotent = false } = contract.options;
   const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
     new Turns(clock, slice, { concurrency: undefined, ordered: false, ...limits });

@@ -6,14 +6,14 @@ import { command, event, query } from "./contract.ts";
 import type { LogFields } from "./logger.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { Observation } from "./observer.ts";
-import { fail } from "./result.ts";
+import { fail, unwrap } from "./result.ts";
 
 const Inner = query<number, string>("Inner");
 const Outer = command<number, string>("Outer");
 const Told = event<number>("Told");
 
 const inner = Inner.handle((n, ctx) => `${n} ${ctx.headers.by ?? "nobody"}`);
-const outer = Outer.handle((n, ctx) => ctx.send(Inner, n + 1));
+const outer = Outer.handle(async (n, ctx) => unwrap(await ctx.send(Inner, n + 1)));
 
 /** A behavior that stands around sends alone. */
 function around(send: SendBehavior): Behavior {

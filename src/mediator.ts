@@ -1,7 +1,7 @@
 /** Local dispatch: from a contract's name to its handler, through schemas and behaviors. Compiled once, at the start. */
 import { type Behavior, fold, type Run } from "./behavior.ts";
 import type { Clock, Random } from "./clock.ts";
-import type { MessageContext } from "./context.ts";
+import type { Context, MessageContext } from "./context.ts";
 import type { AnyContract, Handler } from "./contract.ts";
 import { CatgaError, isCatgaError } from "./error.ts";
 import type { Observer } from "./observer.ts";
@@ -21,6 +21,8 @@ export interface Dispatch {
   readonly runs: readonly HandlerRun[];
   /** Of an event: the handlers that every node runs. */
   readonly nodeRuns: readonly HandlerRun[];
+  /** Of a command or a query: its handler, when nothing stands around that. */
+  readonly call: Call | undefined;
 }
 
 /** The handlers of a node by contract name. */
@@ -39,12 +41,14 @@ export class Mediator {
     for (const { handler } of registrations) {
       const { contract } = handler;
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
-      const run = compile(handler, behaviors, observer, { clock, random, slice });
+      const call = new Call(handler, observer);
+      const run = compile(handler, behaviors, call, { clock, random, slice });
       const own = handler["~handler"].each === "node";
       this.#dispatches.set(contract.name, {
         contract,
         runs: own ? runs : [...runs, run],
         nodeRuns: own ? [...nodeRuns, run] : nodeRuns,
+        call: run === call.run ? call : undefined,
       });
     }
   }
@@ -86,32 +90,60 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
     : validate(output, result.value, "INVALID_RESPONSE", contract.name);
 }
 
-function compile(
-  { contract, "~handler": { fn, behaviors, concurrency } }: Handler,
-  around: readonly Behavior[],
-  observer: Observer,
-  { clock, random, slice }: { clock: Clock; random: Random; slice: Slice },
-): HandlerRun {
-  const caught = (error: unknown, ctx: MessageContext): Failure => failed(contract, error, ctx, observer);
-  const settled = (returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> =>
-    returned.then((value) => {
+/** The call of one handler. */
+export class Call {
+  readonly fn: (payload: unknown, ctx: Context) => unknown;
+  readonly #contract: AnyContract;
+  readonly #observer: Observer;
+
+  constructor({ contract, "~handler": { fn } }: Handler, observer: Observer) {
+    this.fn = fn;
+    this.#contract = contract;
+    this.#observer = observer;
+  }
+
+  /** Calls it: never throws, never rejects. */
+  readonly run: Run<MessageContext> = (payload, ctx) => {
+    try {
+      return this.result(this.fn(payload, ctx), ctx);
+    } catch (error) {
+      return this.failure(error, ctx);
+    }
+  };
+
+  /** What it returned as a result. Throws what a getter of that throws. */
+  result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
+    if (returned instanceof Promise) return this.#settled(returned, ctx);
+    // what database clients call a promise is often just something with a `then`
+    return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : toResult(returned);
+  }
+
+  #settled(returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> {
+    return returned.then((value) => {
       try {
         return toResult(value);
       } catch (error) { // a getter of what it gave
-        return caught(error, ctx);
+        return this.failure(error, ctx);
       }
-    }, (error) => caught(error, ctx));
-  const run: Run<MessageContext> = (payload, ctx) => {
-    try {
-      const returned = fn(payload, ctx);
-      if (returned instanceof Promise) return settled(returned, ctx);
-      // what database clients call a promise is often just something with a `then`
-      return isThenable(returned) ? settled(Promise.resolve(returned), ctx) : toResult(returned);
-    } catch (error) {
-      return caught(error, ctx);
-    }
-  };
-  const folded = fold(contract, [...around, ...behaviors], run, caught, { clock, random });
+    }, (error) => this.failure(error, ctx));
+  }
+
+  /** What it threw as a result. */
+  failure(error: unknown, ctx: MessageContext): Failure {
+    return failed(this.#contract, error, ctx, this.#observer);
+  }
+}
+
+function compile(
+  { contract, "~handler": { behaviors, concurrency } }: Handler,
+  around: readonly Behavior[],
+  call: Call,
+  { clock, random, slice }: { clock: Clock; random: Random; slice: Slice },
+): HandlerRun {
+  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), {
+    clock,
+    random,
+  });
   const { ordered = false, idempotent = false } = contract.options;
   const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
     new Turns(clock, slice, { concurrency: undefined, ordered: false, ...limits });
@@ -129,28 +161,28 @@ function taking(turns: Turns, run: HandlerRun): HandlerRun {
 function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
-    ctx.claiming = true;
+    ctx.course.claiming = true;
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
-      payload: ctx.payload,
+      payload: ctx.course.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
       signal: ctx.signal,
     }, async (fence) => {
-      ctx.claiming = false;
-      ctx.fence = fence;
+      ctx.course.claiming = false;
+      ctx.course.fence = fence;
       const outcome = await run(payload, ctx);
       if (outcome instanceof Refusal) refusal = outcome;
       // before the result is kept: should that be another attempt's, that one may wait for these locks
-      await ctx.ended();
+      await ctx.course.ended();
       return told(outcome);
     });
     if (refusal !== undefined) return refusal;
     // this node stops before anybody is known to have run it: another one may
-    return ctx.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return ctx.course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

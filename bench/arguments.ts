@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 
 /** The parts of the bench, in the order in which they run. */
-export const SECTIONS = ["local", "remote", "latency", "events", "start", "memory", "state"] as const;
+export const SECTIONS = ["local", "remote", "latency", "events", "startup", "memory", "state"] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];

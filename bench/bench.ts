@@ -7,27 +7,42 @@
 import process from "node:process";
 import { parseArguments, type Section, USAGE, type Wanted } from "./arguments.ts";
 import { markdownOf, textOf } from "./report.ts";
+import { events } from "./sections/events.ts";
+import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
+import { memory } from "./sections/memory.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
+import { startup } from "./sections/startup.ts";
 import { state } from "./sections/state.ts";
 import { Stage } from "./stage.ts";
+import { changesOf, readRun, type Run, writeRun } from "./run.ts";
+import { drawPictures } from "./picture.ts";
 
-const MEASURES: Partial<Record<Section, Measure>> = { local, remote, state };
+const MEASURES: Readonly<Record<Section, Measure>> = { local, remote, latency, events, startup, memory, state };
+
+const args = process.argv.slice(2);
+if (args.includes("--help")) console.log(USAGE);
+else await bench(parseArguments(args));
 
 /** Measures what was asked for and prints it. */
-async function run(wanted: Wanted): Promise<void> {
+async function bench(wanted: Wanted): Promise<void> {
+  const before = wanted.compare === undefined ? undefined : await readRun(wanted.compare);
   await using stage = await Stage.open(wanted);
+  const run: Run = { version: 1, date: new Date().toISOString(), setting: stage.setting, tables: [] };
   const { runtime, machine, natsServer, transports } = stage.setting;
   console.log(`${runtime}, nats-server ${natsServer}, ${transports}; ${machine}`);
-  console.log("median of the rounds, ± half of the distance between the lowest and the highest\n");
+  console.log("each figure: the median of the rounds, ± half of the distance between the lowest and the highest one\n");
+  if (stage.withoutPeers !== undefined) console.log(`without peers: ${stage.withoutPeers}\n`);
   const effort = effortOf(wanted, stage.withoutPeers === undefined);
   for (const section of wanted.sections) {
-    for (const table of await MEASURES[section]?.(stage, effort) ?? []) {
+    for (const table of await MEASURES[section](stage, effort)) {
+      run.tables.push(table);
       console.log(`${wanted.markdown ? markdownOf(table) : textOf(table)}\n`);
     }
   }
+  for (const peer of stage.leftOut) console.log(`left out: ${peer}\n`);
+  if (before !== undefined) console.log(`${changesOf(before, run)}\n`);
+  if (wanted.json !== undefined) await writeRun(wanted.json, run);
+  if (wanted.svg !== undefined) await drawPictures(wanted.svg, run);
 }
-
-if (process.argv.slice(2).includes("--help")) console.log(USAGE);
-else await run(parseArguments(process.argv.slice(2)));

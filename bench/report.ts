@@ -9,7 +9,7 @@ import { pairsOf, type Table, type Unit } from "./table.ts";
 
 /** A table for a terminal. */
 export function textOf(table: Table): string {
-  const lines = linesOf(table, (figure) => figure);
+  const lines = linesOf(table);
   const widths = lines[0].map((_, at) => Math.max(...lines.map((cells) => cells[at].length)));
   const text = lines.map((cells) =>
     cells.map((cell, at) => at === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[at])).join("   ").trimEnd()
@@ -19,7 +19,7 @@ export function textOf(table: Table): string {
 
 /** A table for the docs. */
 export function markdownOf(table: Table): string {
-  const [head, ...lines] = linesOf(table, (figure) => figure);
+  const [head, ...lines] = linesOf(table);
   const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   const rule = head.map((_, at) => at === 0 ? "---" : "---:");
   const notes = table.notes.map((note) => `- ${note}`);
@@ -27,11 +27,11 @@ export function markdownOf(table: Table): string {
     .join("\n");
 }
 
-function linesOf(table: Table, bold: (figure: string) => string): string[][] {
+function linesOf(table: Table): string[][] {
   const { columns, rows, unit } = table;
   return [
     ["", ...columns],
-    ...rows.map(({ name, cells }) => [name, ...cells.map((rounds) => bold(figureOf(rounds, unit)))]),
+    ...rows.map(({ name, cells }) => [name, ...cells.map((rounds) => figureOf(rounds, unit))]),
     ...pairsOf(table).map(({ row, against }) => [
       `${row.name} ÷ ${against.name}`,
       ...row.cells.map((rounds, at) => ratioOf(rounds, against.cells[at])),

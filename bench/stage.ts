@@ -34,6 +34,8 @@ export class Stage implements AsyncDisposable {
   readonly #launch: Launch;
   readonly #programs: Program[] = [];
   readonly #server: NatsServer;
+  readonly #leftOut: string[] = [];
+  #groups = 0;
 
   /** Rejects when there is no nats-server, or a transport was asked for that cannot be had. */
   static async open(wanted: Wanted): Promise<Stage> {
@@ -79,6 +81,27 @@ export class Stage implements AsyncDisposable {
     const program = await Program.start(this.#launch, file, args, words);
     this.#programs.push(program);
     return program;
+  }
+
+  /** Has `begin` start a peer; one that cannot be started is left out, which {@link leftOut} tells. Ours must start. */
+  async orLeaveOut<T>(name: string, file: string, begin: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await begin();
+    } catch (error) {
+      if (!file.startsWith("peers/")) throw error;
+      this.#leftOut.push(`${name}: ${(error as Error).message.split("\n").slice(0, 4).join(" ")}`);
+      return undefined;
+    }
+  }
+
+  /** The peers that could not be started, and why. */
+  get leftOut(): readonly string[] {
+    return this.#leftOut;
+  }
+
+  /** A name that no program was told before. */
+  nextGroup(): string {
+    return `g${++this.#groups}`;
   }
 
   /** Ends the programs that were started, so that the next section has the machine to itself. */

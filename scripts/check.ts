@@ -27,13 +27,14 @@ const published = existsSync(registry);
 const deno = Deno.execPath();
 const jsr: Record<"exports" | "imports", Record<string, string>> = JSON.parse(await Deno.readTextFile("jsr.json"));
 const entrypoints = Object.values(jsr.exports);
-const code = ["mod.ts", "src", "examples", "bench", "scripts"].filter((path) => existsSync(path));
+const code = ["mod.ts", "src", "examples", "bench/*.ts", "bench/programs", "bench/sections", "scripts"];
 
 using processes = new Processes();
 const rows = [
   await check("format", [deno, "fmt", "--check"]),
   await check("lint", [deno, "lint"]),
   await check("types, lock file", [deno, "check", "--frozen", ...code]),
+  await check("types of the bench's peers", [deno, "check", "--frozen", "--config", "bench/deno.json", "bench/peers"]),
   await imports(),
   await docs(),
   await publishing(),

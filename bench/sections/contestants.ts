@@ -1,59 +1,94 @@
 /**
- * Who is measured over NATS: each has a client and one node or three, all of them processes of their own, in the same runtime.
+ * Who is measured over NATS: each has a client and one node or three, all of them processes of their own, in the same
+ * runtime, and all of them on one nats-server.
  *
  * @module
  */
 import type { Program } from "../program.ts";
 import type { RemoteOptions } from "../programs/remote.ts";
 import type { Stage } from "../stage.ts";
-import type { Effort } from "./section.ts";
 
 /** Somebody who answers requests over NATS. */
 export interface Contestant {
   readonly name: string;
   /** Its program. */
   readonly file: string;
-  readonly nodes: number;
-  /** What its programs are told beside the server's address. */
-  readonly options: Partial<RemoteOptions>;
-  /** The names of those of whom its figures are to be so many times theirs. */
-  readonly against: readonly string[];
+  /** How many nodes it has; 1. */
+  readonly nodes?: number;
+  /** What its programs are told beside the server's address; nothing. */
+  readonly options?: Partial<RemoteOptions>;
+  /** Of whose figures its own are to be given as so many times theirs. */
+  readonly against?: readonly string[];
 }
 
 /** A contestant whose programs run. */
-export interface Running extends Contestant {
+export interface Running {
+  readonly name: string;
+  readonly against: readonly string[];
   readonly client: Program;
-  readonly servers: readonly Program[];
+  readonly nodes: readonly Program[];
 }
 
-/** Everybody: nats.js, Catga with one node and with three, the peers. */
-export function contestants(stage: Stage, _effort: Effort): Contestant[] {
-  return stage.transports.flatMap((transport) => {
-    const suffix = stage.transports.length > 1 ? `, transport-${transport}` : "";
-    const [raw, ours] = [`nc.request${suffix}`, `Catga${suffix}`];
-    const nats = { file: "programs/nats_request.ts", nodes: 1, against: [] };
-    const catga = { file: "programs/catga.ts", nodes: 3, against: [ours] };
-    return [
-      { ...nats, name: raw, options: { transport } },
-      { ...nats, name: `${raw}, noAsyncTraces`, options: { transport, variant: "noAsyncTraces" } },
-      { ...catga, name: ours, nodes: 1, options: { transport }, against: [raw] },
-      { ...catga, name: `${ours}, three nodes`, options: { transport } },
-      { ...catga, name: `${ours}, three nodes, strictly in turn`, options: { transport, variant: "strict" } },
-    ];
-  });
+/** nats.js by itself and Catga, over each transport. */
+export function ours(stage: Stage): Contestant[] {
+  return stage.transports.flatMap((transport) => [
+    { name: rawName(stage, transport), file: "programs/nats_request.ts", options: { transport } },
+    {
+      name: catgaName(stage, transport),
+      file: "programs/catga.ts",
+      options: { transport },
+      against: [rawName(stage, transport), ...PEERS.map(({ name }) => name)],
+    },
+  ]);
+}
+
+/** What else can be tried: nats.js without its traces, Catga with three nodes. Over the default transport. */
+export function variants(stage: Stage): Contestant[] {
+  const [transport] = stage.transports;
+  const three = { file: "programs/catga.ts", nodes: 3, against: [catgaName(stage, transport)] };
+  return [
+    {
+      name: "nc.request, noAsyncTraces",
+      file: "programs/nats_request.ts",
+      options: { transport, variant: "noAsyncTraces" },
+    },
+    { ...three, name: "Catga, three nodes", options: { transport } },
+    { ...three, name: "Catga, three nodes, strictly in turn", options: { transport, variant: "strict" } },
+  ];
+}
+
+/** Those whose packages are in `bench/package.json`. */
+export const PEERS: readonly Contestant[] = [
+  { name: "@nats-io/services", file: "peers/services.ts" },
+  { name: "Moleculer", file: "peers/moleculer.ts" },
+  { name: "NestJS microservice", file: "peers/nest.ts" },
+];
+
+function rawName(stage: Stage, transport: string): string {
+  return `nc.request${stage.transports.length > 1 ? `, transport-${transport}` : ""}`;
+}
+
+function catgaName(stage: Stage, transport: string): string {
+  return `Catga${stage.transports.length > 1 ? `, transport-${transport}` : ""}`;
 }
 
 /** Starts the programs of all; the client of each when its nodes are ready. */
-export async function start(stage: Stage, all: readonly Contestant[]): Promise<Running[]> {
-  return await Promise.all(all.map(async (contestant, at) => {
-    const args = (side: string) => [
-      side,
-      JSON.stringify({ url: stage.url, group: `g${at}`, ...contestant.options } satisfies RemoteOptions),
-    ];
-    const servers = await Promise.all(
-      Array.from({ length: contestant.nodes }, () => stage.start(contestant.file, args("node"))),
-    );
-    const client = await stage.start(contestant.file, args("client"));
-    return { ...contestant, client, servers };
-  }));
+export async function start(stage: Stage, contestants: readonly Contestant[]): Promise<Running[]> {
+  const group = stage.nextGroup();
+  const started = contestants.map(({ name, file, nodes = 1, options, against = [] }, at) => {
+    const launch = (side: "node" | "client") => {
+      const told: RemoteOptions = { url: stage.url, group: `${group}-${at}`, ...options };
+      return stage.start(file, [side, JSON.stringify(told)]);
+    };
+    return stage.orLeaveOut(name, file, async (): Promise<Running> => {
+      const servers = await Promise.all(Array.from({ length: nodes }, () => launch("node")));
+      return { name, against, nodes: servers, client: await launch("client") };
+    });
+  });
+  return (await Promise.all(started)).filter((running) => running !== undefined);
+}
+
+/** The pairs of rows that their names make. */
+export function pairsOf(all: readonly Running[]): { row: string; against: string }[] {
+  return all.flatMap(({ name, against }) => against.map((against) => ({ row: name, against })));
 }

@@ -1,5 +1,6 @@
 /** Local sends: ns and bytes for each, by hand, with Catga, and with peers. */
 import { alternate } from "../rounds.ts";
+import type { Stage } from "../stage.ts";
 import type { Row, Table } from "../table.ts";
 import type { Measure } from "./section.ts";
 
@@ -20,26 +21,35 @@ const BY_HAND: readonly Contestant[] = [
   { name: "by hand, in the loop", file: "programs/by_hand.ts", args: ["sync", "inline"] },
 ];
 
+/** Those whose packages are in `bench/package.json`. */
+const PEERS: readonly Contestant[] = ["sync", "async"].flatMap((kind) => [
+  { name: `Moleculer, ${kind}`, file: "peers/moleculer_local.ts", args: [kind] },
+  { name: `NestJS CQRS, ${kind}`, file: "peers/nest_cqrs.ts", args: [kind] },
+  { name: `mediatr-ts, ${kind}`, file: "peers/mediatr.ts", args: [kind] },
+]);
+
 const PAIRS = [
   { row: "Catga, sync", against: "by hand, sync" },
   { row: "Catga, async", against: "by hand, async" },
   { row: "Catga, sync", against: "by hand, in the loop" },
+  ...PEERS.map(({ name, args: [kind] }) => ({ row: name, against: `Catga, ${kind}` })),
 ];
 
 /** Measures local sends. */
 export const local: Measure = async (stage, effort) => {
-  const contestants = [...BY_HAND, ...CATGA];
-  const programs = await Promise.all(contestants.map(async ({ name, file, args }) => {
-    return { name, program: await stage.start(file, args) };
-  }));
-  const ms = effort.ms(200, 50);
-  await alternate(programs.map(({ name, program }) => ({ name, play: () => program.ask("time", { ms }) })), 2);
-  const times = await alternate<number>(
-    programs.map(({ name, program }) => ({ name, play: () => program.ask("time", { ms }) })),
-    effort.rounds(7, 3),
-  );
+  const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? PEERS : []];
+  const ms = effort.ms(120, 40);
+  const started = await Promise.all(contestants.map(({ name, file, args }) =>
+    stage.orLeaveOut(name, file, async () => {
+      const program = await stage.start(file, args);
+      return { name, play: () => program.ask<number>("time", { ms }) };
+    })
+  ));
+  const players = started.filter((player) => player !== undefined);
+  await alternate(players, 2);
+  const times = await alternate(players, effort.rounds(7, 3));
   await stage.clear();
-  const heap = await heapRows([...contestants], stage);
+  const heap = await heapRows(contestants.filter(({ name }) => times.has(name)), stage);
   const tables: Table[] = [{
     id: "local",
     title: "Local: a send, awaited before the next one; twenty contracts in use",
@@ -71,7 +81,7 @@ const V8 = ["--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-s
 
 async function heapRows(
   contestants: readonly Contestant[],
-  stage: Parameters<Measure>[0],
+  stage: Stage,
 ): Promise<Row[]> {
   if (!stage.setting.runtime.startsWith("Deno")) return [];
   const rows: Row[] = [];

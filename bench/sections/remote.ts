@@ -1,14 +1,14 @@
 /** Remote requests: how many a second, from one request at a time to a thousand under way at once. */
-import { alternate } from "../rounds.ts";
 import type { Closed } from "../programs/load.ts";
-import { contestants, start } from "./contestants.ts";
+import { alternate } from "../rounds.ts";
+import { ours, pairsOf, PEERS, start, variants } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures remote requests. */
 export const remote: Measure = async (stage, effort) => {
-  const players = await start(stage, contestants(stage, effort));
+  const players = await start(stage, [...ours(stage), ...effort.peers ? PEERS : [], ...variants(stage)]);
   const levels = effort.quick ? [1, 64, 256, 1_024] : [1, 16, 64, 256, 1_024];
-  const ms = effort.ms(200, 80);
+  const ms = effort.ms(150, 60);
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   for (const outstanding of levels) {
     const at = (ms: number) =>
@@ -20,11 +20,14 @@ export const remote: Measure = async (stage, effort) => {
   await stage.clear();
   return [{
     id: "remote",
-    title: "Remote: requests a second, so many under way at once; 26 bytes of JSON, one client",
+    title: "Remote: requests a second with so many under way at once; 26 bytes of JSON, one client, one node",
     unit: "per second",
     columns: levels.map((outstanding) => outstanding.toLocaleString("en")),
     rows: [...cells].map(([name, cells]) => ({ name, cells })),
-    pairs: players.flatMap(({ name, against }) => against.map((against) => ({ row: name, against }))),
-    notes: ["noAsyncTraces is an option of nats.js, off by default: with it errors do not say who made the request"],
+    pairs: pairsOf(players),
+    notes: [
+      "all but the last ones with default settings; noAsyncTraces is an option of nats.js, off by default: with it an " +
+      "error does not say where the request was made",
+    ],
   }];
 };

@@ -1,0 +1,50 @@
+/** How long it takes to become a node. */
+import { performance } from "node:perf_hooks";
+import { alternate } from "../rounds.ts";
+import type { Stage } from "../stage.ts";
+import type { Measure } from "./section.ts";
+
+/** Measures `catga()`, in a running process and from the start of one. */
+export const startup: Measure = async (stage, effort) => {
+  const program = await stage.start("programs/startup.ts", [stage.url]);
+  const rounds = effort.rounds(15, 5);
+  const joins: { joined: number; answered: number }[] = [];
+  const connects: number[] = [];
+  for (let round = 0; round < rounds + 2; round++) {
+    const connect = await program.ask<number>("connect");
+    const join = await program.ask<typeof joins[number]>("join");
+    if (round < 2) continue; // these load and compile
+    connects.push(connect);
+    joins.push(join);
+  }
+  await stage.clear();
+  const processes = await alternate(
+    ["bare", "nats", "catga"].map((what) => ({ name: what, play: () => process(stage, what) })),
+    effort.rounds(7, 3),
+  );
+  return [{
+    id: "startup",
+    title: "Startup: from the call, or from the start of the process",
+    unit: "ms",
+    columns: ["takes"],
+    rows: [
+      { name: "connect() of nats.js", cells: [connects] },
+      { name: "catga()", cells: [joins.map(({ joined }) => joined)] },
+      { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
+      { name: "a process that does nothing", cells: [processes.get("bare")!] },
+      { name: "a process, to connect() done", cells: [processes.get("nats")!] },
+      { name: "a process, to catga() done", cells: [processes.get("catga")!] },
+    ],
+    pairs: [],
+    notes: ["catga() resolves when the others can reach the node; processes do not check types"],
+  }];
+};
+
+/** ms from the start of a process to its readiness. */
+async function process(stage: Stage, what: string): Promise<number> {
+  const start = performance.now();
+  await stage.start("programs/idle.ts", [what, stage.url, stage.transports[0]]);
+  const ms = performance.now() - start;
+  await stage.clear();
+  return ms;
+}

@@ -127,9 +127,9 @@ export class Cluster implements Remote {
       connected: () => this.#endpoint.connected,
       server: () => transport.server,
       probe: (endpoint) => this.#probe(endpoint),
-      changed: () => {
+      changed: (handled) => {
         this.#router.refresh();
-        app.refresh();
+        if (handled) app.refresh();
       },
       lapsed: (member) => this.#ring.probe(member),
       evicted: (error: CatgaError) => app.fail(error),
@@ -194,7 +194,7 @@ export class Cluster implements Remote {
   }
 
   alone(name: string): boolean {
-    return this.#router.alone(name);
+    return this.#membership.alone(name);
   }
 
   request(request: RemoteRequest): Promise<Result<unknown>> {

@@ -7,15 +7,16 @@
 import type { Change } from "../kv_store.ts";
 import type { NodeEvent, NodeInfo } from "../node_info.ts";
 import { nodeOf, PROTOCOL } from "./frame.ts";
+import { type HandledList, HandledLists } from "./handled_lists.ts";
 import type { MalformedCount } from "./malformed_count.ts";
-import { readRecord } from "./node_record.ts";
+import { freeze, readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 
 /** What a membership is made of. */
 export interface MembershipOptions extends OwnRecordOptions {
   readonly malformed: MalformedCount;
-  /** A node came, changed, went, or became suspect or trusted again. */
-  changed(): void;
+  /** A node came, changed, went, or became suspect or trusted again; `handled`: with it, who handles what. */
+  changed(handled: boolean): void;
   /** The record of a member is gone, and nobody deleted it: it has to show that it is alive. */
   lapsed(member: Member): void;
 }
@@ -23,6 +24,8 @@ export interface MembershipOptions extends OwnRecordOptions {
 /** A node and what is thought of it. */
 export interface Member {
   info: NodeInfo;
+  /** The contracts that it handles. */
+  readonly handled: HandledList;
   /** Of its record. */
   revision: number;
   /** It did not answer lately. */
@@ -40,14 +43,18 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
   readonly #members: Map<string, MemberState> = new Map();
+  readonly #handled: HandledLists = new HandledLists();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
   readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
   readonly #stop = new AbortController();
+  /** This node's id and endpoint, which do not change. */
+  readonly #self: NodeInfo;
   #sorted: readonly MemberState[] = [];
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+    this.#self = options.self();
     this.#own = new OwnRecord(options);
   }
 
@@ -65,6 +72,12 @@ export class Membership {
   find(endpoint: string): Member | undefined {
     for (const member of this.#sorted) if (member.info.endpoint === endpoint) return member;
     return undefined;
+  }
+
+  /** Whether no other node handles a contract. */
+  alone(name: string): boolean {
+    const own = this.#members.get(this.#self.id)?.handled.has(name) ? 1 : 0;
+    return this.#handled.count(name) === own;
   }
 
   /** Calls back at every change until the answer is called. */
@@ -94,7 +107,7 @@ export class Membership {
   async leave(): Promise<void> {
     this.#stop.abort();
     await this.#own.leave();
-    this.#remove(this.#options.self().id);
+    this.#remove(this.#self.id);
     this.#watchers.clear();
   }
 
@@ -103,7 +116,7 @@ export class Membership {
     if (member.suspect) return;
     member.suspect = true;
     this.#options.observer({ type: "node", change: "suspect", node: member.info.id });
-    this.#options.changed();
+    this.#options.changed(false);
   }
 
   /** It has shown that it is alive. */
@@ -112,7 +125,7 @@ export class Membership {
     if (!member.suspect) return;
     member.suspect = false;
     this.#options.observer({ type: "node", change: "alive", node: member.info.id });
-    this.#options.changed();
+    this.#options.changed(false);
   }
 
   /** Takes the record of a node away that is gone, unless it has been written since. */
@@ -145,8 +158,8 @@ export class Membership {
     this.#silent.delete(id);
     member.suspect = false;
     member.bouncedAt = member.accusedAt = -1;
-    this.#members.set(id, member);
-    this.#told("join", member.info, true);
+    member.handled = this.#handled.take(member.info.handles);
+    this.#enter(member, true);
   }
 
   /** The connection is there again: the record may have expired, or the store may be another one. */
@@ -156,7 +169,7 @@ export class Membership {
 
   #apply(change: Change): void {
     const { key } = change;
-    const own = key === this.#options.self().id;
+    const own = key === this.#self.id;
     if (change.type !== "put") {
       if (own) { // evicted by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
@@ -170,7 +183,7 @@ export class Membership {
       if (own) this.#own.refresh();
       return;
     }
-    if (own && (info.endpoint !== this.#options.self().endpoint || info.protocol !== PROTOCOL)) {
+    if (own && (info.endpoint !== this.#self.endpoint || info.protocol !== PROTOCOL)) {
       this.#own.refresh(); // which finds out who it is
       return;
     }
@@ -181,12 +194,21 @@ export class Membership {
   #put(info: NodeInfo, revision: number): void {
     const known = this.#members.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
-    const member = new MemberState(info, revision);
     this.#silent.delete(info.id);
-    // a suspect stays one until it shows that it is alive, and writing its record does
-    this.#members.set(info.id, member);
     const same = known !== undefined && known.info.endpoint === info.endpoint;
-    this.#told(known === undefined ? "join" : "update", info, !same || known.suspect);
+    // a suspect stays one until it shows that it is alive, and writing its record does
+    this.#enter(new MemberState(info, revision, this.#handled.take(info.handles)), !same || known.suspect);
+  }
+
+  /** It is a member, in place of the one with its id. */
+  #enter(member: MemberState, loud: boolean): void {
+    const { info, handled } = member;
+    const known = this.#members.get(info.id);
+    this.#members.set(info.id, member);
+    const at = placeOf(this.#sorted, info.id);
+    this.#sorted = known === undefined ? this.#sorted.toSpliced(at, 0, member) : this.#sorted.with(at, member);
+    if (known !== undefined) this.#handled.give(known.handled);
+    this.#told(known === undefined ? "join" : "update", info, { loud, handled: handled !== known?.handled });
   }
 
   #lapse(id: string): void {
@@ -201,27 +223,43 @@ export class Membership {
     const known = this.#members.get(id);
     if (known === undefined) return;
     this.#members.delete(id);
-    this.#told("leave", known.info, true);
+    this.#sorted = this.#sorted.toSpliced(placeOf(this.#sorted, id), 1);
+    this.#handled.give(known.handled);
+    this.#told("leave", known.info, { loud: true, handled: true });
   }
 
-  #told(type: NodeEvent["type"], node: NodeInfo, loud: boolean): void {
-    this.#sorted = [...this.#members.values()].sort((a, b) => (a.info.id < b.info.id ? -1 : 1));
-    if (loud) this.#options.observer({ type: "node", change: type, node: node.id });
-    this.#options.changed();
+  #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
+    if (what.loud) this.#options.observer({ type: "node", change: type, node: node.id });
+    this.#options.changed(what.handled);
     for (const watcher of this.#watchers) watcher({ type, node });
   }
 }
 
+/** Where a node is, or is to be, among the sorted. */
+function placeOf(sorted: readonly Member[], id: string): number {
+  let from = 0;
+  let to = sorted.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (sorted[middle].info.id < id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
 class MemberState implements Member {
   info: NodeInfo;
+  handled: HandledList;
   revision: number;
   suspect = false;
   bouncedAt = -1;
   accusedAt = -1;
   lapsed = false;
 
-  constructor(info: NodeInfo, revision: number) {
-    this.info = info;
+  constructor(info: NodeInfo, revision: number, handled: HandledList) {
+    // replicas have lists of their own, all alike
+    this.info = info.handles === handled.names ? info : freeze({ ...info, handles: handled.names });
+    this.handled = handled;
     this.revision = revision;
   }
 }

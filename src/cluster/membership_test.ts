@@ -1,6 +1,6 @@
 /** Who is there: join, leave, update, suspicion, burial, eviction by mistake, duplicate ids, and records that are none. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { catga } from "../catga.ts";
 import { command, query } from "../contract.ts";
 import { CatgaError } from "../error.ts";
@@ -351,7 +351,7 @@ function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
 }
 
 /** The membership of a node `b` that is nothing else. */
-function solitary(bucket: Bucket, network: MemoryNetwork): Membership {
+function solitary(bucket: Bucket, network: MemoryNetwork, changed: (handled: boolean) => void = () => {}): Membership {
   const self = JSON.parse(new Player(network, "b").record());
   const observer = () => {};
   return new Membership({
@@ -364,11 +364,39 @@ function solitary(bucket: Bucket, network: MemoryNetwork): Membership {
     connected: () => true,
     server: () => ({ id: "server", clustered: false }),
     probe: () => Promise.resolve(false),
-    changed: () => {},
+    changed,
     lapsed: () => {},
     evicted: () => {},
   });
 }
+
+describe("what nodes handle", () => {
+  it("is one list for all replicas, and changes at a join and a leave, not when a record is refreshed", async () => {
+    await using cluster = await Cluster.of("a");
+    const { network } = cluster;
+    const bucket = await network.store.open(BUCKET);
+    const changes: boolean[] = [];
+    const membership = solitary(bucket, network, (handled) => changes.push(handled));
+    await membership.join();
+    const [a, b] = membership.members;
+    assertEquals([a.info.id, a.info.handles, b.info.id, b.info.handles], ["a", ["Who"], "b", []]);
+    assertEquals([membership.alone("Who"), membership.alone("Gone")], [false, true]);
+    await cluster.start("c");
+    changes.length = 0;
+    await cluster.clock.advance(10_100); // all refresh theirs
+    assertEquals([changes.length > 1, changes.some(Boolean)], [true, false]);
+    const [again, , c] = membership.members;
+    assert(again !== a, "the record was refreshed");
+    assertStrictEquals(again.info.handles, a.info.handles);
+    assertStrictEquals(c.info.handles, a.info.handles);
+    changes.length = 0;
+    await cluster.clock.until(cluster.apps.get("a")!.drain());
+    assertEquals([changes, membership.alone("Who")], [[true], false]);
+    await cluster.clock.until(cluster.apps.get("c")!.drain());
+    assertEquals([changes, membership.alone("Who")], [[true, true], true]);
+    await membership.leave();
+  });
+});
 
 describe("a duplicate id", () => {
   it("of a live process fails to start, at once, with an error that names it; the first goes on", async () => {

@@ -29,6 +29,8 @@ export interface Candidate {
   readonly info: NodeInfo;
   /** It did not answer lately: others are preferred. */
   readonly suspect: boolean;
+  /** The contracts that it handles. */
+  readonly handled: { has(name: string): boolean };
 }
 
 /** What a router is made of. */
@@ -59,7 +61,9 @@ interface Table {
 export class Router implements CallOwner {
   readonly #options: RouterOptions;
   readonly #host: StrategyHost;
-  #tables: Map<string, Table> = new Map();
+  readonly #tables: Map<string, Table> = new Map();
+  /** The ids of the nodes whose breakers let nothing through. */
+  #shut: ReadonlySet<string> = new Set();
   readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
   /** Calls that wait for the connection, in the order in which they came. */
   readonly #held: Set<Call> = new Set();
@@ -85,24 +89,15 @@ export class Router implements CallOwner {
 
   /** The membership has changed. */
   refresh(): void {
-    const tables = new Map<string, { all: NodeInfo[]; allowed: NodeInfo[]; trusted: NodeInfo[] }>();
     const { app, endpoint, members } = this.#options;
+    const shut = new Set<string>();
     for (const { info, suspect } of members()) {
       const peer = endpoint.find(info.endpoint);
       if (!suspect) this.#breakers.heard(peer); // each failure makes it suspect: it has shown since that it is there
-      const allowed = info.id === app.node || this.#breakers.allows(peer);
-      for (const name of info.handles) {
-        let table = tables.get(name);
-        if (table === undefined) tables.set(name, table = { all: [], allowed: [], trusted: [] });
-        table.all.push(info);
-        if (allowed) table.allowed.push(info);
-        if (allowed && !suspect) table.trusted.push(info);
-      }
+      if (info.id !== app.node && !this.#breakers.allows(peer)) shut.add(info.id);
     }
-    this.#tables = new Map();
-    for (const [name, table] of tables) {
-      this.#tables.set(name, { ...table, preferred: table.trusted.length > 0 ? table.trusted : table.allowed });
-    }
+    this.#shut = shut;
+    this.#tables.clear();
     // as they are now: one may have to wait again
     for (const [call, timer] of [...this.#homeless]) {
       if (call.done || this.#candidates(call).length === 0) continue;
@@ -118,12 +113,6 @@ export class Router implements CallOwner {
     const held = [...this.#held];
     this.#held.clear();
     for (const call of held) this.#again(call);
-  }
-
-  /** Whether this node is the only one that handles a contract. */
-  alone(name: string): boolean {
-    const all = this.#tables.get(name)?.all;
-    return all === undefined || (all.length === 1 && all[0].id === this.#options.app.node);
   }
 
   /** Has a request handled by one node. Rejects only with what a user's strategy throws. */
@@ -143,7 +132,7 @@ export class Router implements CallOwner {
 
   /** Has it handled by every node that handles it: one attempt each, on that node and no other. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
-    const all = this.#tables.get(request.contract.name)?.all ?? [];
+    const all = this.#table(request.contract.name)?.all ?? [];
     const wanted = request.node === undefined ? all : all.filter(({ id }) => id === request.node);
     return Promise.all(wanted.map(async ({ id }) => ({
       node: id,
@@ -181,7 +170,7 @@ export class Router implements CallOwner {
         return false;
       }
       if (request.node !== undefined) return false;
-      return this.#tables.get(request.contract.name)?.trusted.some(({ id }) => id !== peer.node) ?? false;
+      return this.#table(request.contract.name)?.trusted.some(({ id }) => id !== peer.node) ?? false;
     });
   }
 
@@ -256,8 +245,28 @@ export class Router implements CallOwner {
     });
   }
 
+  /** Made when it is asked for: most contracts are not sent between one change of the membership and the next. */
+  #table(name: string): Table | undefined {
+    const known = this.#tables.get(name);
+    if (known !== undefined) return known;
+    const all: NodeInfo[] = [];
+    const allowed: NodeInfo[] = [];
+    const trusted: NodeInfo[] = [];
+    for (const { info, suspect, handled } of this.#options.members()) {
+      if (!handled.has(name)) continue;
+      all.push(info);
+      if (this.#shut.has(info.id)) continue;
+      allowed.push(info);
+      if (!suspect) trusted.push(info);
+    }
+    if (all.length === 0) return undefined;
+    const table = { all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
+    this.#tables.set(name, table);
+    return table;
+  }
+
   #candidates({ request, failedOn }: Call): readonly NodeInfo[] {
-    const table = this.#tables.get(request.contract.name);
+    const table = this.#table(request.contract.name);
     if (table === undefined) return [];
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
     if (table.allowed.length === 0) return table.all; // each of them refuses it, which is counted as an attempt

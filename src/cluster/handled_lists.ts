@@ -1,0 +1,58 @@
+/**
+ * Which contracts the nodes handle, each list kept once: replicas handle the same ones, and write their records again every
+ * few seconds.
+ */
+
+/** What some nodes handle, all of them the same. */
+export interface HandledList {
+  /** As the record has it; frozen. */
+  readonly names: readonly string[];
+  /** Whether a contract is among them. */
+  has(name: string): boolean;
+}
+
+/** The lists of all nodes. */
+export class HandledLists {
+  /** By its names. */
+  readonly #lists: Map<string, CountedList> = new Map();
+
+  /** A node handles these. Give it back when the node goes, or handles others. */
+  take(names: readonly string[]): HandledList {
+    const text = names.join();
+    let list = this.#lists.get(text);
+    if (list === undefined) this.#lists.set(text, list = new CountedList(names, text));
+    list.nodes++;
+    return list;
+  }
+
+  /** A node that handled these does so no longer. */
+  give(list: HandledList): void {
+    // `take` has made it
+    const counted = list as CountedList;
+    if (--counted.nodes === 0) this.#lists.delete(counted.text);
+  }
+
+  /** How many nodes handle a contract. */
+  count(name: string): number {
+    let nodes = 0;
+    for (const list of this.#lists.values()) if (list.has(name)) nodes += list.nodes;
+    return nodes;
+  }
+}
+
+class CountedList implements HandledList {
+  readonly names: readonly string[];
+  readonly text: string;
+  nodes = 0;
+  readonly #set: ReadonlySet<string>;
+
+  constructor(names: readonly string[], text: string) {
+    this.names = names;
+    this.text = text;
+    this.#set = new Set(names);
+  }
+
+  has(name: string): boolean {
+    return this.#set.has(name);
+  }
+}

@@ -28,7 +28,7 @@ import type { MaybePromise } from "./schema.ts";
  * };
  * const Answer = query<void, number>("Answer");
  * await using app = await catga({ handlers: Answer.handle(() => 42), behaviors: [timed] });
- * await app.send(Answer);
+ * console.log((await app.send(Answer)).value); // 42
  * ```
  */
 export interface Behavior {

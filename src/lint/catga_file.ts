@@ -1,0 +1,203 @@
+/**
+ * What a file has of Catga: contracts, handlers, apps, contexts and sends. Told from its syntax: by imports from
+ * `@catga/catga`, by constants, and by type annotations. What cannot be told is nothing, so that no rule speaks of it.
+ */
+import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
+
+/** The call that makes a handler: `Contract.handle(fn)` or `Event.on(fn)`. */
+export interface HandlerCall {
+  /** The contract, as it is written. */
+  readonly contract: Deno.lint.Node;
+  /** The function, when it stands in this file. */
+  readonly fn: FunctionNode | undefined;
+}
+
+/** A call of an app or of a handler's context. */
+export interface SenderCall {
+  /** The app or the context, as it is written. */
+  readonly sender: Deno.lint.Node;
+  /** What it is, when that can be told: else a contract as first argument shows that it is one of them. */
+  readonly is: "app" | "context" | undefined;
+  /** What is called. */
+  readonly method: SenderMethod;
+}
+
+/** What an app and a context have in common. */
+export type SenderMethod = "send" | "sendAll" | "publish" | "broadcast" | "lock";
+
+/** What one file has of Catga. */
+export class CatgaFile {
+  /** The names of the file. */
+  readonly scopes: Scopes = new Scopes();
+
+  /** The name of the export of `@catga/catga` that an expression stands for. */
+  exportOf(expression: Deno.lint.Node): string | undefined {
+    const { type } = expression;
+    if (type === "Identifier") {
+      const binding = this.scopes.resolve(expression);
+      return isCatgas(binding) && binding.name !== "*" ? binding.name : undefined;
+    }
+    const [object, property] = type === "MemberExpression"
+      ? [expression.object, memberName(expression)]
+      : type === "TSQualifiedName"
+      ? [expression.left, expression.right.name]
+      : [];
+    if (object?.type !== "Identifier") return undefined;
+    const binding = this.scopes.resolve(object);
+    return isCatgas(binding) && binding.name === "*" ? property : undefined;
+  }
+
+  /** The kind of contract that a call defines. */
+  contractKind(expression: Deno.lint.Node | null): "command" | "query" | "event" | undefined {
+    const call = expression && bare(expression);
+    if (call?.type !== "CallExpression") return undefined;
+    const name = this.exportOf(call.callee);
+    return name === "command" || name === "query" || name === "event" ? name : undefined;
+  }
+
+  /** Whether an expression is a contract of this file, or an import that looks like one: a name like `CreateOrder`. */
+  contract(expression: Deno.lint.Node): "own" | "imported" | undefined {
+    const node = bare(expression);
+    if (node.type === "Identifier") {
+      const binding = this.scopes.resolve(node);
+      if (binding?.kind === "variable") return this.contractKind(binding.declarator.init) && "own";
+      return isForeign(binding) && isContractLike(node.name) ? "imported" : undefined;
+    }
+    if (node.type !== "MemberExpression" || node.object.type !== "Identifier") return undefined;
+    const name = memberName(node) ?? "";
+    return isContractLike(name) && isForeign(this.scopes.resolve(node.object)) ? "imported" : undefined;
+  }
+
+  /** The handler that a call makes. */
+  handlerCall(call: Deno.lint.CallExpression): HandlerCall | undefined {
+    const { arguments: [fn] } = call;
+    const callee = bare(call.callee);
+    if (callee.type !== "MemberExpression" || fn === undefined) return undefined;
+    const method = memberName(callee);
+    if ((method !== "handle" && method !== "on") || !this.contract(callee.object)) return undefined;
+    if (isFunction(fn)) return { contract: callee.object, fn };
+    return fn.type === "Identifier" ? { contract: callee.object, fn: this.#functionOf(fn) } : undefined;
+  }
+
+  /** The app or the context that a call is made on. */
+  senderCall(call: Deno.lint.CallExpression): SenderCall | undefined {
+    const { arguments: [first] } = call;
+    const callee = bare(call.callee);
+    if (callee.type !== "MemberExpression") return undefined;
+    const method = memberName(callee);
+    if (method === undefined || !isSenderMethod(method)) return undefined;
+    const is = this.senderKind(callee.object);
+    const sent = { sender: callee.object, is, method };
+    if (is !== undefined) return sent;
+    if (method === "lock" || first === undefined) return undefined;
+    const contract = this.contract(first);
+    return contract === "own" || (contract === "imported" && isNamedSender(callee.object)) ? sent : undefined;
+  }
+
+  /** Whether an expression is an app or a handler's context. */
+  senderKind(expression: Deno.lint.Node): "app" | "context" | undefined {
+    const node = bare(expression);
+    if (node.type !== "Identifier") return undefined;
+    const binding = this.scopes.resolve(node);
+    if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
+    if (binding.id.type !== "Identifier") return undefined;
+    const said = this.#annotated(binding.id);
+    if (said !== undefined) return said;
+    if (binding.kind === "variable") {
+      const { id, init } = binding.declarator;
+      return id === binding.id && init !== null && this.isCatgaCall(init) ? "app" : undefined;
+    }
+    const { fn, index } = binding;
+    return index === 1 && fn.params[1] === binding.id && this.isHandlerFunction(fn) ? "context" : undefined;
+  }
+
+  /** Whether an expression is `catga(…)`, awaited or not. */
+  isCatgaCall(expression: Deno.lint.Node): boolean {
+    const call = bare(expression);
+    if (call.type === "AwaitExpression") return this.isCatgaCall(call.argument);
+    return call.type === "CallExpression" && this.exportOf(call.callee) === "catga";
+  }
+
+  /** Whether a function is written as the argument of `handle` or `on`. */
+  isHandlerFunction(fn: FunctionNode): boolean {
+    const { parent } = fn;
+    return parent.type === "CallExpression" && parent.arguments[0] === fn && this.handlerCall(parent) !== undefined;
+  }
+
+  /** `x: Catga` and `x: Context`, with the types of this package. */
+  #annotated(id: Deno.lint.Identifier): "app" | "context" | undefined {
+    const type = id.typeAnnotation?.typeAnnotation;
+    if (type?.type !== "TSTypeReference") return undefined;
+    const name = this.exportOf(type.typeName);
+    return name === "Catga" ? "app" : name === "Context" ? "context" : undefined;
+  }
+
+  #functionOf(identifier: Deno.lint.Identifier): FunctionNode | undefined {
+    const binding = this.scopes.resolve(identifier);
+    if (binding?.kind === "function") return binding.fn;
+    if (binding?.kind !== "variable" || binding.declarator.id !== binding.id) return undefined;
+    const { init } = binding.declarator;
+    return init !== null && isFunction(init) ? init : undefined;
+  }
+}
+
+/** What a rule looks at: nothing in a file that imports nothing from `@catga/catga`. */
+export function inCatgaFiles(
+  context: Deno.lint.RuleContext,
+  visitor: (file: CatgaFile) => Deno.lint.LintVisitor,
+): Deno.lint.LintVisitor {
+  const imports = context.sourceCode.ast.body.some((one) =>
+    one.type === "ImportDeclaration" && isCatga(one.source.value)
+  );
+  return imports ? visitor(new CatgaFile()) : {};
+}
+
+/** An expression without what changes nothing here: `as`, `satisfies`, `!`, `?.`. */
+export function bare(expression: Deno.lint.Node): Deno.lint.Node {
+  switch (expression.type) {
+    case "TSAsExpression":
+    case "TSSatisfiesExpression":
+    case "TSNonNullExpression":
+    case "TSTypeAssertion":
+    case "ChainExpression":
+      return bare(expression.expression);
+    default:
+      return expression;
+  }
+}
+
+/** The name of `a.name` and of `a["name"]`. */
+export function memberName(member: Deno.lint.MemberExpression): string | undefined {
+  const { computed, property } = member;
+  if (!computed) return property.type === "Identifier" ? property.name : undefined;
+  return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
+}
+
+function isSenderMethod(name: string): name is SenderMethod {
+  return name === "send" || name === "sendAll" || name === "publish" || name === "broadcast" || name === "lock";
+}
+
+/** `app`, `this.app`, `ctx`, …: of a sender whose origin cannot be told, the name is the second witness. */
+function isNamedSender(expression: Deno.lint.Node): boolean {
+  const node = bare(expression);
+  const name = node.type === "Identifier" ? node.name : node.type === "MemberExpression" ? memberName(node) : undefined;
+  return name !== undefined && /^(?:app|catga|ctx|context)$/i.test(name);
+}
+
+/** The package as Deno (`jsr:`) and Bun (`@jsr/`) know it, with a version or without. */
+function isCatga(module: string): boolean {
+  return /^(?:(?:jsr:|npm:)\/?)?(?:@catga\/catga|@jsr\/catga__catga)(?:@[^/]+)?$/.test(module);
+}
+
+function isCatgas(binding: Binding | undefined): binding is Extract<Binding, { kind: "import" }> {
+  return binding?.kind === "import" && isCatga(binding.module);
+}
+
+/** Of another module, which may hold contracts. */
+function isForeign(binding: Binding | undefined): boolean {
+  return binding?.kind === "import" && !isCatga(binding.module) && !binding.module.startsWith("node:");
+}
+
+function isContractLike(name: string): boolean {
+  return /^[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*$/.test(name);
+}

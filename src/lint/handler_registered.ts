@@ -1,0 +1,54 @@
+/** `catga/handler-registered`: a handler does nothing until it is passed to `catga`. */
+import { bare, inCatgaFiles } from "./catga_file.ts";
+import { isReference, parentOf } from "./scopes.ts";
+
+/**
+ * A handler that nobody can register: it is dropped where it is made, or kept in a constant that is neither exported nor
+ * used. There is no fix: an export would start it.
+ */
+export const handlerRegistered: Deno.lint.Rule = {
+  create(context): Deno.lint.LintVisitor {
+    return inCatgaFiles(context, (file) => {
+      const kept: Deno.lint.VariableDeclarator[] = [];
+      const references: Deno.lint.Identifier[] = [];
+      return {
+        ExpressionStatement({ expression }): void {
+          const call = bare(expression);
+          if (call.type !== "CallExpression") return;
+          const handler = file.handlerCall(call);
+          if (handler === undefined) return;
+          const contract = context.sourceCode.getText(handler.contract);
+          context.report({
+            node: call,
+            message: `This handler of ${contract} is dropped, so that it never runs`,
+            hint: "Export it, and pass its module to catga({ handlers })",
+          });
+        },
+        VariableDeclarator(declarator): void {
+          const { id, init, parent } = declarator;
+          const call = init && bare(init);
+          if (id.type !== "Identifier" || call?.type !== "CallExpression" || id.name.startsWith("_")) return;
+          if (file.handlerCall(call) && parentOf(parent)?.type !== "ExportNamedDeclaration") kept.push(declarator);
+        },
+        Identifier(identifier): void {
+          if (isReference(identifier)) references.push(identifier);
+        },
+        "Program:exit"(): void {
+          for (const declarator of kept) {
+            const id = declarator.id as Deno.lint.Identifier; // only these are kept
+            const used = references.some((reference) => {
+              const binding = reference.name === id.name ? file.scopes.resolve(reference) : undefined;
+              return binding?.kind === "variable" && binding.declarator === declarator;
+            });
+            if (used) continue;
+            context.report({
+              node: id,
+              message: `The handler ${id.name} is not exported and not used, so that it never runs`,
+              hint: "Export it, and pass its module to catga({ handlers })",
+            });
+          }
+        },
+      };
+    });
+  },
+};

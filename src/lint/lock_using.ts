@@ -1,0 +1,66 @@
+/** `catga/lock-using`: a lock without `using` is held until nobody knows when. */
+import { inCatgaFiles, memberName } from "./catga_file.ts";
+import { isFunction, isReference, parentOf } from "./scopes.ts";
+
+/**
+ * A lock of an app or a context that nothing releases: dropped, or in a variable of which only `token` and `signal` are
+ * read. One that is released by hand, returned or passed on is no finding. An app's lock is then held until the process
+ * ends, a context's until the handler ends.
+ *
+ * The fix writes `await using` where a constant stands at the top of a function or of the module: there it is held as long
+ * as anything can use it.
+ */
+export const lockUsing: Deno.lint.Rule = {
+  create(context): Deno.lint.LintVisitor {
+    return inCatgaFiles(context, (file) => {
+      const kept: Deno.lint.VariableDeclarator[] = [];
+      const references: Deno.lint.Identifier[] = [];
+      const hint = "Write `await using lock = await …`: it is released at the end of the block, also when that throws";
+      return {
+        CallExpression(call): void {
+          const sent = file.senderCall(call);
+          if (sent?.method !== "lock" || call.parent.type !== "AwaitExpression") return;
+          const { parent } = call.parent;
+          if (parent.type === "ExpressionStatement") {
+            const until = sent.is === "app" ? "the app stops" : "the handler ends";
+            context.report({ node: call, message: `This lock is dropped, and held until ${until}`, hint });
+          } else if (parent.type === "VariableDeclarator" && parent.id.type === "Identifier") {
+            if (!parent.parent.kind.endsWith("using")) kept.push(parent);
+          }
+        },
+        Identifier(identifier): void {
+          if (isReference(identifier)) references.push(identifier);
+        },
+        "Program:exit"(): void {
+          for (const declarator of kept) {
+            const id = declarator.id as Deno.lint.Identifier; // only these are kept
+            const uses = references.filter((reference) => {
+              const binding = reference.name === id.name ? file.scopes.resolve(reference) : undefined;
+              return binding?.kind === "variable" && binding.declarator === declarator;
+            });
+            if (!uses.every(isLook)) continue;
+            const message = `Nothing releases the lock ${id.name}`;
+            const fix = usingInstead(declarator);
+            context.report({ node: declarator, message, hint, ...(fix && { fix }) });
+          }
+        },
+      };
+    });
+  },
+};
+
+/** `lock.token`, `lock.signal` */
+function isLook(identifier: Deno.lint.Identifier): boolean {
+  const { parent } = identifier;
+  if (parent.type !== "MemberExpression" || parent.object !== identifier) return false;
+  const name = memberName(parent);
+  return name === "token" || name === "signal";
+}
+
+function usingInstead(declarator: Deno.lint.VariableDeclarator): Deno.lint.ReportData["fix"] {
+  const { kind, declarations, range: [start], parent } = declarator.parent;
+  const block = parent.type === "BlockStatement" ? parentOf(parent) : parent;
+  const atTop = block?.type === "Program" || (block !== undefined && isFunction(block));
+  if (!atTop || kind !== "const" || declarations.length > 1) return undefined;
+  return (fixer) => fixer.replaceTextRange([start, start + kind.length], "await using");
+}

@@ -38,8 +38,8 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
     ...(pass === undefined ? {} : { pass }),
     ...(token === undefined ? {} : { token }),
     ...(Object.keys(tls).length === 0 ? {} : { tls }),
-    ...(creds === undefined ? {} : { authenticator: await authenticator("creds", await contents("--creds", creds)) }),
-    ...(nkey === undefined ? {} : { authenticator: await authenticator("nkey", await contents("--nkey", nkey)) }),
+    ...(creds === undefined ? {} : { authenticator: await authenticator("creds", creds) }),
+    ...(nkey === undefined ? {} : { authenticator: await authenticator("nkey", nkey) }),
   };
 }
 
@@ -57,11 +57,21 @@ async function contents(flag: string, file: string): Promise<string> {
   }
 }
 
+/** Signs in with what a file holds. */
 async function authenticator(
   kind: "creds" | "nkey",
-  text: string,
+  file: string,
 ): Promise<NonNullable<ConnectionOptions["authenticator"]>> {
+  const text = (await contents(`--${kind}`, file)).trim();
   const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
-  const bytes = new TextEncoder().encode(text.trim());
-  return kind === "creds" ? credsAuthenticator(bytes) : nkeyAuthenticator(bytes);
+  const encode = (text: string) => new TextEncoder().encode(text);
+  // its parser wants the last line to have an end
+  const made = kind === "creds" ? credsAuthenticator(encode(`${text}\n`)) : nkeyAuthenticator(encode(text));
+  try {
+    made("a nonce"); // reads the text, which otherwise is the server's fault
+  } catch (error) {
+    const wanted = kind === "creds" ? "credentials (a user's JWT and its seed)" : "seed of an nkey (SU…)";
+    throw new Error(`--${kind}: ${file} holds no ${wanted}`, { cause: error });
+  }
+  return made;
 }

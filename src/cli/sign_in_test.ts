@@ -1,0 +1,102 @@
+/** Every way to sign in, on servers that let nobody else in. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { Buffer } from "node:buffer";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { nkeys } from "@nats-io/nats-core";
+import { runCli } from "../../scripts/cli_process.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+describe("cli: signing in", await requireNatsServer(), () => {
+  let folder = "";
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "catga-keys-"));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  /** Whether it is let in with these words, and not without them. */
+  async function letsIn(config: string, words: string[], env: Record<string, string>): Promise<void> {
+    await using server = await startNatsServer({ config });
+    const nodes = ["nodes", "-s", server.url];
+    const without = await runCli(nodes);
+    assertEquals(without.code, 1);
+    assertMatch(without.err, /^UNAVAILABLE: NATS at .* refused the credentials/);
+    for (const [args, env_] of [[words, {}], [[], env]] as const) {
+      const { code, err } = await runCli([...nodes, ...args], { env: env_ });
+      assertEquals(code, 0, err);
+      assertMatch(err, /^no nodes in the namespace default/);
+    }
+  }
+
+  it("takes a user and password, and a token", async () => {
+    const user = { NATS_USER: "ada", NATS_PASSWORD: "secret" };
+    await letsIn(
+      'authorization { user: "ada", password: "secret" }',
+      ["--user", "ada", "--password", "secret"],
+      user,
+    );
+    await letsIn('authorization { token: "t0ken" }', ["--token", "t0ken"], { NATS_TOKEN: "t0ken" });
+  });
+
+  it("takes a file with an nkey", async () => {
+    const key = nkeys.createUser();
+    const file = join(folder, "user.nk");
+    await writeFile(file, `${text(key.getSeed())}\n`);
+    const config = `authorization { users: [{ nkey: ${key.getPublicKey()} }] }`;
+    await letsIn(config, ["--nkey", file], { NATS_NKEY: file });
+  });
+
+  it("takes a file of credentials", async () => {
+    const [operator, account, system, user] = [
+      nkeys.createOperator(),
+      nkeys.createAccount(),
+      nkeys.createAccount(),
+      nkeys.createUser(),
+    ];
+    /** A JWT as `nsc` makes it. */
+    const jwt = (issuer: nkeys.KeyPair, subject: nkeys.KeyPair, nats: Record<string, unknown>) => {
+      const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const claims = { jti: "x", iat: 1, iss: issuer.getPublicKey(), name: "x", sub: subject.getPublicKey() };
+      const signed = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${
+        part({ ...claims, nats: { ...nats, version: 2 } })
+      }`;
+      return `${signed}.${Buffer.from(issuer.sign(Buffer.from(signed))).toString("base64url")}`;
+    };
+    const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1, wildcards: true };
+    const store = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+    const config = `
+      operator: ${jwt(operator, operator, { type: "operator" })}
+      resolver: MEMORY
+      system_account: ${system.getPublicKey()}
+      resolver_preload: {
+        ${system.getPublicKey()}: ${jwt(operator, system, { type: "account", limits })}
+        ${account.getPublicKey()}: ${jwt(operator, account, { type: "account", limits: { ...limits, ...store } })}
+      }`;
+    const file = join(folder, "user.creds");
+    const own = jwt(account, user, { type: "user", subs: -1, data: -1, payload: -1 });
+    await writeFile(
+      file,
+      `-----BEGIN NATS USER JWT-----\n${own}\n------END NATS USER JWT------\n\n` +
+        `-----BEGIN USER NKEY SEED-----\n${text(user.getSeed())}\n------END USER NKEY SEED------\n`,
+    );
+    await letsIn(config, ["--creds", file], { NATS_CREDS: file });
+  });
+
+  it("says which file it cannot read, or make anything of", async () => {
+    for (const flag of ["--creds", "--nkey", "--tlsca"]) {
+      const { code, err } = await runCli(["nodes", flag, join(folder, "nothing")]);
+      assertEquals([code, err], [1, `catga: ${flag}: cannot read ${join(folder, "nothing")}: ENOENT\n`]);
+    }
+    const file = join(folder, "nonsense");
+    await writeFile(file, "nonsense");
+    for (const flag of ["--creds", "--nkey"]) {
+      const { code, err } = await runCli(["nodes", flag, file]);
+      assertEquals(code, 1);
+      assertMatch(err, /^catga: --\w+: .*nonsense holds no (credentials|seed)/);
+    }
+  });
+});

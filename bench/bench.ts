@@ -22,11 +22,27 @@ import { drawPictures } from "./picture.ts";
 const MEASURES: Readonly<Record<Section, Measure>> = { local, remote, latency, events, startup, memory, state };
 
 const args = process.argv.slice(2);
-if (args.includes("--help")) console.log(USAGE);
-else await bench(parseArguments(args));
+if (args.includes("--help")) {
+  console.log(USAGE);
+} else {
+  const wanted = understood(args);
+  if (wanted === undefined) process.exitCode = 2;
+  else await bench(wanted);
+}
+
+/** What the arguments ask for; says what is wrong with them when they ask for nothing that there is. */
+function understood(args: readonly string[]): Wanted | undefined {
+  try {
+    return parseArguments(args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return undefined;
+  }
+}
 
 /** Measures what was asked for and prints it. */
 async function bench(wanted: Wanted): Promise<void> {
+  const started = performance.now();
   const before = wanted.compare === undefined ? undefined : await readRun(wanted.compare);
   await using stage = await Stage.open(wanted);
   const run: Run = { version: 1, date: new Date().toISOString(), setting: stage.setting, tables: [] };
@@ -42,6 +58,7 @@ async function bench(wanted: Wanted): Promise<void> {
     }
   }
   for (const peer of stage.leftOut) console.log(`left out: ${peer}\n`);
+  console.log(`${((performance.now() - started) / 1_000).toFixed(0)} s\n`);
   if (before !== undefined) console.log(`${changesOf(before, run)}\n`);
   if (wanted.json !== undefined) await writeRun(wanted.json, run);
   if (wanted.svg !== undefined) await drawPictures(wanted.svg, run);

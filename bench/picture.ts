@@ -53,7 +53,7 @@ const PICTURES: readonly Picture[] = [
   {
     table: "local",
     title: "A send in one process",
-    groups: [{ column: "a send", caption: "takes" }],
+    groups: [{ column: "a send", caption: "awaited before the next one" }],
     bars: [
       { row: "by hand, in the loop", caption: "Map, by hand" },
       { row: "Catga, sync", caption: "Catga" },

@@ -67,7 +67,7 @@ export class Stage implements AsyncDisposable {
       machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
       natsServer,
       transports: published
-        ? this.transports.map((name) => `transport-${name}`).join(" and ")
+        ? this.transports.map((name, at) => `transport-${name}${at === 0 ? "" : " where a row says so"}`).join(", ")
         : `transport-node${bun === undefined ? " (transport-deno needs --config jsr.json and JSR)" : ""}`,
     };
   }

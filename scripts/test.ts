@@ -32,7 +32,7 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const all = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "scripts"]);
+const all = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]);
 const [tests, faults] = [all.filter((file) => !file.startsWith(FAULTS)), all.filter((file) => file.startsWith(FAULTS))];
 /** Whether the fault suite was asked for by name. */
 const named = paths.some((path) => `${path}/`.startsWith(FAULTS));

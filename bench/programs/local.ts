@@ -58,7 +58,7 @@ async function time(laps: Laps, ms: number): Promise<number> {
 async function heapBytes(laps: Laps): Promise<number | undefined> {
   const { gc } = globalThis as { gc?: () => void };
   if (gc === undefined || process.versions.bun !== undefined) return undefined;
-  for (let i = 0; i < 20; i++) await laps(LAP); // compiled as far as it gets
+  await time(laps, 300); // until it is compiled as far as it gets
   const figures: number[] = [];
   for (let i = 0; i < 5; i++) {
     gc();

@@ -29,7 +29,7 @@ export interface Running {
   readonly nodes: readonly Program[];
 }
 
-/** nats.js by itself and Catga, over each transport. */
+/** nats.js by itself and Catga, over each transport; the rows of those that are not the default name theirs. */
 export function ours(stage: Stage): Contestant[] {
   return stage.transports.flatMap((transport) => [
     { name: rawName(stage, transport), file: "programs/nats_request.ts", options: { transport } },
@@ -65,11 +65,11 @@ export const PEERS: readonly Contestant[] = [
 ];
 
 function rawName(stage: Stage, transport: string): string {
-  return `nc.request${stage.transports.length > 1 ? `, transport-${transport}` : ""}`;
+  return `nc.request${transport === stage.transports[0] ? "" : `, transport-${transport}`}`;
 }
 
 function catgaName(stage: Stage, transport: string): string {
-  return `Catga${stage.transports.length > 1 ? `, transport-${transport}` : ""}`;
+  return `Catga${transport === stage.transports[0] ? "" : `, transport-${transport}`}`;
 }
 
 /** Starts the programs of all; the client of each when its nodes are ready. */

@@ -15,7 +15,7 @@ export const events: Measure = async (stage, effort) => {
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   const turns = [1, 64];
   for (const perTurn of turns) {
-    const options = { perTurn, ms: effort.ms(150, 60) };
+    const options = { perTurn, ms: effort.ms(150, 40) };
     const playing = players.map((player) => ({ name: player.name, play: () => round(player, options) }));
     await alternate(playing, 1);
     for (const [name, rounds] of await alternate(playing, effort.rounds(5, 3))) cells.get(name)!.push(rounds);

@@ -10,8 +10,8 @@ const RATE = 10_000;
 /** Measures latencies. */
 export const latency: Measure = async (stage, effort) => {
   const players = await start(stage, [...ours(stage), ...effort.peers ? PEERS : []]);
-  const alone = players.map(playing("closed", { outstanding: 1, ms: effort.ms(250, 120) }));
-  const among = players.map(playing("open", { rate: RATE, ms: effort.ms(300, 120) }));
+  const alone = players.map(playing("closed", { outstanding: 1, ms: effort.ms(250, 60) }));
+  const among = players.map(playing("open", { rate: RATE, ms: effort.ms(300, 60) }));
   await alternate(among, 1);
   const single = await alternate(alone, effort.rounds(9, 3));
   await alternate(among, 1);

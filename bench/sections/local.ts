@@ -38,7 +38,7 @@ const PAIRS = [
 /** Measures local sends. */
 export const local: Measure = async (stage, effort) => {
   const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? PEERS : []];
-  const ms = effort.ms(120, 40);
+  const ms = effort.ms(120, 20);
   const started = await Promise.all(contestants.map(({ name, file, args }) =>
     stage.orLeaveOut(name, file, async () => {
       const program = await stage.start(file, args);
@@ -84,10 +84,8 @@ async function heapRows(
   stage: Stage,
 ): Promise<Row[]> {
   if (!stage.setting.runtime.startsWith("Deno")) return [];
-  const rows: Row[] = [];
-  for (const { name, file, args } of contestants) {
+  return await Promise.all(contestants.map(async ({ name, file, args }) => {
     await using program = await stage.start(file, args, V8);
-    rows.push({ name, cells: [[await program.ask<number>("heap")]] });
-  }
-  return rows;
+    return { name, cells: [[await program.ask<number>("heap")]] };
+  }));
 }

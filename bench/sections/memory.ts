@@ -7,7 +7,7 @@ import type { Measure } from "./section.ts";
 export const memory: Measure = async (stage, effort) => {
   const idle: { name: string; program: Program }[] = [];
   for (const transport of stage.transports) {
-    const suffix = stage.transports.length > 1 ? `, transport-${transport}` : "";
+    const suffix = transport === stage.transports[0] ? "" : `, transport-${transport}`;
     for (
       const [name, what] of [["bare", "bare"], ["one NATS connection", "nats"], ["a node of Catga", "catga"]] as const
     ) {
@@ -16,7 +16,7 @@ export const memory: Measure = async (stage, effort) => {
       idle.push({ name: what === "bare" ? "a program that does nothing" : `${name}${suffix}`, program });
     }
   }
-  const settle = effort.ms(3_000, 1_000);
+  const settle = effort.ms(3_000, 300);
   const rounds = 5;
   const figures = idle.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {
@@ -27,7 +27,7 @@ export const memory: Measure = async (stage, effort) => {
   const players = await start(stage, ours(stage));
   const loaded: { name: string; peak: Peak }[] = [];
   for (const player of players) {
-    loaded.push({ name: player.name, peak: await underLoad(player, effort.ms(2_000, 500)) });
+    loaded.push({ name: player.name, peak: await underLoad(player, effort.ms(2_000, 300)) });
   }
   await stage.clear();
   return [{
@@ -42,7 +42,7 @@ export const memory: Measure = async (stage, effort) => {
         { name: `1,024 requests under way: ${name}, client`, cells: [[peak.client]] },
       ]),
     ],
-    pairs: stage.transports.length > 1 ? [] : [{ row: "idle: a node of Catga", against: "idle: one NATS connection" }],
+    pairs: [],
     notes: [
       "under load: the most that was seen of the node, and what the client has at the end; " +
       "idle: the difference to one NATS connection is what Catga costs",

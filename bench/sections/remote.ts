@@ -8,7 +8,7 @@ import type { Measure } from "./section.ts";
 export const remote: Measure = async (stage, effort) => {
   const players = await start(stage, [...ours(stage), ...effort.peers ? PEERS : [], ...variants(stage)]);
   const levels = effort.quick ? [1, 64, 256, 1_024] : [1, 16, 64, 256, 1_024];
-  const ms = effort.ms(150, 60);
+  const ms = effort.ms(150, 40);
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   for (const outstanding of levels) {
     const at = (ms: number) =>

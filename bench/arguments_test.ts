@@ -1,0 +1,38 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { parseArguments, SECTIONS, USAGE } from "./arguments.ts";
+
+describe("arguments of the bench", () => {
+  it("are not needed: everything, with peers", () => {
+    const { sections, quick, peers, rounds, transport } = parseArguments([]);
+    assertEquals([sections, quick, peers, rounds, transport], [SECTIONS, false, true, undefined, undefined]);
+  });
+
+  it("name sections, which run in their own order", () => {
+    assertEquals(parseArguments(["remote", "local", "--quick"]).sections, ["local", "remote"]);
+  });
+
+  it("take options between the sections", () => {
+    const wanted = parseArguments(["--json", "a.json", "local", "--rounds=9", "--no-peers", "--transport", "node"]);
+    assertEquals(
+      [wanted.sections, wanted.json, wanted.rounds, wanted.peers, wanted.transport],
+      [["local"], "a.json", 9, false, "node"],
+    );
+  });
+
+  const wrong: [args: string[], says: string][] = [
+    [["fast"], "no section fast; there are local"],
+    [["--rounds", "0"], "--rounds must be a whole number from 1 to 1,000; got 0"],
+    [["--transport", "quic"], '--transport must be "deno" or "node"; got quic'],
+    [["--fast"], "--fast"],
+  ];
+  for (const [args, says] of wrong) {
+    it(`are refused with what is wrong: ${args.join(" ")}`, () => {
+      assertThrows(() => parseArguments(args), TypeError, says);
+    });
+  }
+
+  it("are all told by the help text", () => {
+    for (const section of SECTIONS) assertEquals([section, USAGE.includes(section)], [section, true]);
+  });
+});

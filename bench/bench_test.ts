@@ -1,0 +1,49 @@
+import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { requireNatsServer } from "../scripts/nats_server.ts";
+import { readRun } from "./run.ts";
+import { median } from "./statistics.ts";
+
+const file = fileURLToPath(new URL("bench.ts", import.meta.url));
+const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
+
+/** Runs the bench without peers; gives what it printed on both channels. */
+function bench(...args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [...command, file, ...args], { timeout: 60_000 }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${stdout}${stderr}`, { cause: error }));
+      else resolve(stdout);
+    });
+  });
+}
+
+describe("bench", await requireNatsServer(), () => {
+  it("measures, prints, and writes figures that a later run can be compared with", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    try {
+      const json = join(folder, "run.json");
+      const printed = await bench("events", "--quick", "--no-peers", "--rounds", "1", "--json", json);
+      assertStringIncludes(printed, "Catga ÷ nc.publish");
+      const { tables: [events], setting } = await readRun(json);
+      assertStringIncludes(printed, setting.runtime);
+      assertEquals(events.id, "events");
+      for (const { cells } of events.rows) {
+        assertEquals(cells.length, events.columns.length);
+        for (const rounds of cells) assertGreater(median(rounds), 0);
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("says what it was asked for in vain", async () => {
+    const error = await bench("fast").then(() => "nothing", String);
+    assertStringIncludes(error, "no section fast; there are local");
+  });
+});

@@ -1,0 +1,96 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { describe, it } from "node:test";
+import { draw } from "./picture.ts";
+import { amount, markdownOf, textOf } from "./report.ts";
+import { changesOf, type Run } from "./run.ts";
+import type { Table } from "./table.ts";
+
+const table: Table = {
+  id: "remote",
+  title: "Requests a second",
+  unit: "per second",
+  columns: ["1", "64"],
+  rows: [
+    { name: "raw", cells: [[5_000, 5_100, 4_900], [40_000, 50_000, 45_000]] },
+    { name: "Catga", cells: [[5_500, 5_100, 4_900], [400_000, 600_000, 450_000]] },
+  ],
+  pairs: [{ row: "Catga", against: "raw" }, { row: "Catga", against: "a peer that is not there" }],
+  notes: ["one client"],
+};
+const setting = { runtime: "Deno 2.9.6", machine: "2 × CPU", natsServer: "2.15.1", transports: "transport-node" };
+const run = (date: string, tables: Table[]): Run => ({ version: 1, date, setting, tables });
+
+describe("report", () => {
+  it("text: medians with their spread, and the median of the ratios of the rounds", () => {
+    assertEquals(textOf(table).split("\n").map((line) => line.replace(/ +/g, " ")), [
+      "Requests a second",
+      "",
+      " 1 64",
+      " raw 5.00 k/s ±2 % 45.0 k/s ±11 %",
+      " Catga 5.10 k/s ±6 % 450 k/s ±22 %",
+      " Catga ÷ raw × 1.00 (1.00–1.10) × 10.0 (10.0–12.0)",
+      " (one client)",
+    ]);
+  });
+
+  it("markdown: a table with the same figures", () => {
+    const lines = markdownOf(table).split("\n");
+    assertEquals(lines.slice(0, 5), [
+      "**Requests a second**",
+      "",
+      "|  | 1 | 64 |",
+      "| --- | ---: | ---: |",
+      "| raw | 5.00 k/s ±2 % | 45.0 k/s ±11 % |",
+    ]);
+    assertEquals(lines.slice(-2), ["", "- one client"]);
+  });
+
+  it("amount: three digits and a unit that fits", () => {
+    assertEquals(
+      [
+        amount(1_234_567, "per second"),
+        amount(42.31, "ns"),
+        amount(2_345, "ns"),
+        amount(0.1234, "ms"),
+        amount(61.25, "MB"),
+      ],
+      ["1.23 M/s", "42.3 ns", "2.35 µs", "0.123 ms", "61.3 MB"],
+    );
+  });
+
+  it("changesOf: names what has changed by more than the rounds lie apart", () => {
+    const [raw, ours] = table.rows;
+    const faster = { ...ours, cells: [[5_100, 5_200, 5_000], [900_000, 910_000, 890_000]] };
+    const text = changesOf(run("before", [table]), run("now", [{ ...table, rows: [raw, faster] }]));
+    assertStringIncludes(text, "better   +100 %  remote, Catga, 64: 450 k/s → 900 k/s");
+    assertStringIncludes(text, "3 of 4 figures are as they were");
+  });
+
+  it("changesOf: fewer ns are better", () => {
+    const local = (ns: number): Table => ({
+      ...table,
+      id: "local",
+      unit: "ns",
+      columns: ["a send"],
+      rows: [{ name: "Catga", cells: [[ns]] }],
+    });
+    const text = changesOf(run("before", [local(60)]), run("now", [local(45)]));
+    assertStringIncludes(text, "better    -25 %  local, Catga, a send: 60.0 ns → 45.0 ns");
+  });
+
+  it("draw: a bar for each row that is there, as long as its median, and words that are escaped", () => {
+    const picture = {
+      table: "remote",
+      title: "A < B",
+      groups: [{ column: "64", caption: "64 under way" }, { column: "no such", caption: "" }],
+      bars: [{ row: "Catga", caption: "Catga" }, { row: "raw", caption: "raw" }, { row: "no such", caption: "" }],
+    };
+    const svg = draw(picture, table, "here");
+    const widths = [...svg.matchAll(/<rect class="(\w+)".* width="([\d.]+)"/g)].map((
+      [, kind, width],
+    ) => [kind, +width]);
+    assertEquals(widths.map(([kind]) => kind), ["ours", "theirs"]);
+    assertEquals(Number(widths[0][1]) / Number(widths[1][1]), 10);
+    assertStringIncludes(svg, "A &lt; B");
+  });
+});

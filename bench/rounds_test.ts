@@ -1,0 +1,21 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { alternate } from "./rounds.ts";
+
+describe("rounds", () => {
+  it("alternate: everybody plays once in each, and who begins changes", async () => {
+    const played: string[] = [];
+    const player = (name: string) => ({ name, play: () => Promise.resolve(played.push(name)) });
+    const outcomes = await alternate([player("a"), player("b")], 3);
+    assertEquals(played.join(""), "abbaab");
+    assertEquals([...outcomes], [["a", [1, 4, 5]], ["b", [2, 3, 6]]]);
+  });
+
+  it("alternate: what fails is not left out", async () => {
+    await assertRejects(
+      () => alternate([{ name: "a", play: () => Promise.reject(new Error("broken")) }], 1),
+      Error,
+      "broken",
+    );
+  });
+});

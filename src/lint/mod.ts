@@ -7,7 +7,7 @@
  *
  * They look at files that import something from `@catga/catga`, and judge by syntax, so that they keep quiet when they cannot
  * tell. `deno lint --fix` applies the fixes that are safe; `// deno-lint-ignore catga/no-floating` excuses the next line.
- * `docs/lint.md` of the repository has each rule with a good and a bad example. Needs Deno 2.2 or newer.
+ * `docs/lint.md` of the repository has each rule with a good and a bad example. Needs Deno 2.2.15 or newer.
  *
  * @module
  */

@@ -24,7 +24,7 @@ export const noBlockingHandler: Deno.lint.Rule = {
             context.report({
               node: call,
               message: `${context.sourceCode.getText(call.callee)} stops the event loop in a handler`,
-              hint: `Use ${instead}; what takes the processor itself belongs into a worker`,
+              hint: `Use ${instead}, and await it; what takes the processor itself belongs into a worker`,
             });
           }
         },
@@ -60,7 +60,7 @@ function insteadOf(file: CatgaFile, { callee }: Deno.lint.CallExpression): strin
 }
 
 function withoutSync(name: string): string | undefined {
-  return name.endsWith("Sync") && !HARMLESS.has(name) ? `${name.slice(0, -"Sync".length)} without Sync` : undefined;
+  return name.endsWith("Sync") && !HARMLESS.has(name) ? name.slice(0, -"Sync".length) : undefined;
 }
 
 function isGlobal(file: CatgaFile, node: Deno.lint.Node, name: string): boolean {

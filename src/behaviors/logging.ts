@@ -1,0 +1,63 @@
+/** A line for each message that was handled: what, how it ended, how long it took. */
+import type { Behavior } from "../behavior.ts";
+import type { LogFields, Logger } from "../logger.ts";
+import { checkKnown, show } from "../options.ts";
+
+/** Options of {@link logging}. */
+export interface LoggingOptions {
+  /** Where it logs to; the console, without fields. */
+  logger?: Pick<Logger, "debug" | "info" | "warn">;
+  /** The level of what went well; a failure is a warning. `"info"`. */
+  level?: "debug" | "info";
+  /** Whether payloads are among the fields. They may hold what should be in no log; `false`. */
+  payload?: boolean;
+}
+
+/**
+ * Logs each message that is handled, when it has been. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
+ * `correlationId`, `attempt`, `ms`, `outcome` (`"ok"` or the error's code), and `error` after a failure.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ * import { logging } from "@catga/catga/behaviors";
+ *
+ * const Answer = query<void, number>("Answer");
+ * await using app = await catga({ id: "n1", handlers: Answer.handle(() => 42), behaviors: [logging()] });
+ * console.log((await app.send(Answer)).value); // catga n1: Answer ok in 0.1 ms, then 42
+ * ```
+ */
+export function logging(options: LoggingOptions = {}): Behavior {
+  checkKnown("logging", options, OPTIONS);
+  const { logger = CONSOLE, level = "info", payload: payloads = false } = options;
+  if (level !== "debug" && level !== "info") {
+    throw new TypeError(`logging: level must be "debug" or "info"; got ${show(level)}`);
+  }
+  return async ({ contract: { name, kind }, payload, ctx, clock }, next) => {
+    const start = clock.monotonic();
+    const result = await next();
+    const ms = clock.monotonic() - start;
+    const { id, correlationId, attempt, node } = ctx;
+    const outcome = result.ok ? "ok" : result.error.code;
+    const why = result.ok ? "" : `: ${result.error.message}`;
+    const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, ms, outcome };
+    try {
+      logger[result.ok ? level : "warn"](`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`, {
+        ...fields,
+        ...(payloads ? { payload } : {}),
+        ...(result.ok ? {} : { error: result.error }),
+      });
+    } catch (error) {
+      console.error(`catga ${node}: the logger of logging() threw`, error); // the message was handled all the same
+    }
+    return result;
+  };
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof LoggingOptions>(["logger", "level", "payload"]);
+
+const CONSOLE = Object.freeze({
+  debug: (message: string, _: LogFields) => console.debug(message),
+  info: (message: string, _: LogFields) => console.info(message),
+  warn: (message: string, _: LogFields) => console.warn(message),
+});

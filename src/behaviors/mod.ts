@@ -1,0 +1,23 @@
+/**
+ * Behaviors to wrap around handlers, for `catga({ behaviors })` and `Contract.handle(fn, { behaviors })`. The app's come
+ * first, outermost first, then the handler's own.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ * import { logging, metrics, rateLimit, retry, timeout, tracing } from "@catga/catga/behaviors";
+ *
+ * const Price = query<{ sku: string }, number>("Price");
+ * const price = Price.handle(() => 420, { behaviors: [rateLimit({ rate: 100 }), timeout(1_000), retry({ attempts: 2 })] });
+ * await using app = await catga({ handlers: price, behaviors: [tracing(), metrics(), logging()] });
+ * console.log((await app.send(Price, { sku: "tea" })).value); // 420
+ * ```
+ *
+ * @module
+ */
+export { logging, type LoggingOptions } from "./logging.ts";
+export { metrics } from "./metrics.ts";
+export { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
+export { retry, type RetryOptions } from "./retry.ts";
+export { timeout } from "./timeout.ts";
+export { tracing } from "./tracing.ts";

@@ -25,13 +25,16 @@ export const preferContext: Deno.lint.Rule = {
           for (const { call, sent: { sender, method } } of found) {
             const handler = handlerOf(call, handlers);
             if (handler === undefined) continue;
-            const own = handler.params[1];
+            const [, own] = handler.params;
             const name = own?.type === "Identifier" ? own.name : undefined;
+            const read = name === undefined ? undefined : file.scopes.lookUp(name, call);
+            const fixable = read?.kind === "parameter" && read.id === own;
             context.report({
               node: call,
               message: `${context.sourceCode.getText(sender)}.${method} in a handler loses its deadline and its trace`,
               hint: `Use ${method} of the handler's context, its second parameter`,
-              ...(name !== undefined && { fix: (fixer: Deno.lint.Fixer) => fixer.replaceText(sender, name) }),
+              ...(name !== undefined && fixable &&
+                { fix: (fixer: Deno.lint.Fixer) => fixer.replaceText(sender, name) }),
             });
           }
         },

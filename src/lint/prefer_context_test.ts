@@ -23,6 +23,12 @@ let app: Catga;`,
 });
 let app: Catga;`,
     },
+    "the app where another thing has the context's name: not fixed": {
+      source: `const app = await catga();
+export const create = Create.handle((order, ctx) => order.lines.map((ctx) => app.send(Pay, ctx)));`,
+      at: ["app.send(Pay, ctx)"],
+      says: /app\.send/,
+    },
     "the app in a handler that has not named its context: not fixed": {
       source: `const app = await catga();\nexport const announce = Created.on(() => app.publish(Created));`,
       at: ["app.publish(Created)"],

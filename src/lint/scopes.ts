@@ -20,11 +20,16 @@ export class Scopes {
 
   /** Where an identifier's name was declared; `undefined` for a global. A `var` is taken for the block it stands in. */
   resolve(identifier: Deno.lint.Identifier): Binding | undefined {
-    let at = parentOf(identifier);
+    return this.lookUp(identifier.name, identifier);
+  }
+
+  /** Where a name was declared, as it is read at a node. */
+  lookUp(name: string, node: Deno.lint.Node): Binding | undefined {
+    let at = parentOf(node);
     while (at !== undefined) {
       let table = this.#tables.get(at);
       if (table === undefined) this.#tables.set(at, table = declaredBy(at));
-      const binding = table.get(identifier.name);
+      const binding = table.get(name);
       if (binding !== undefined) return binding;
       at = parentOf(at);
     }

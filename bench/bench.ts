@@ -7,6 +7,7 @@
 import process from "node:process";
 import { parseArguments, type Section, USAGE, type Wanted } from "./arguments.ts";
 import { markdownOf, textOf } from "./report.ts";
+import { Company } from "./sections/contestants.ts";
 import { events } from "./sections/events.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
@@ -50,9 +51,10 @@ async function bench(wanted: Wanted): Promise<void> {
   console.log(`${runtime}, nats-server ${natsServer}, ${transports}; ${machine}`);
   console.log("each figure: the median of the rounds, ± half of the distance between the lowest and the highest one\n");
   if (stage.withoutPeers !== undefined) console.log(`without peers: ${stage.withoutPeers}\n`);
+  const company = new Company(stage);
   const effort = effortOf(wanted, stage.withoutPeers === undefined);
   for (const section of wanted.sections) {
-    for (const table of await MEASURES[section](stage, effort)) {
+    for (const table of await MEASURES[section](stage, effort, company)) {
       run.tables.push(table);
       console.log(`${wanted.markdown ? markdownOf(table) : textOf(table)}\n`);
     }

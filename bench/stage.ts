@@ -104,9 +104,16 @@ export class Stage implements AsyncDisposable {
     return `g${++this.#groups}`;
   }
 
-  /** Ends the programs that were started, so that the next section has the machine to itself. */
-  async clear(): Promise<void> {
-    await Promise.all(this.#programs.splice(0).map((program) => program.stop()));
+  /** Whether it has not been ended. */
+  runs(program: Program): boolean {
+    return this.#programs.includes(program);
+  }
+
+  /** Ends the programs that were started, but for these, so that who is measured next has the machine to himself. */
+  async clear(kept: readonly Program[] = []): Promise<void> {
+    const ending = this.#programs.filter((program) => !kept.includes(program));
+    this.#programs.splice(0, Infinity, ...kept);
+    await Promise.all(ending.map((program) => program.stop()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,6 +7,7 @@
 import type { Program } from "../program.ts";
 import type { RemoteOptions } from "../programs/remote.ts";
 import type { Stage } from "../stage.ts";
+import type { Effort } from "./section.ts";
 
 /** Somebody who answers requests over NATS. */
 export interface Contestant {
@@ -31,19 +32,19 @@ export interface Running {
 
 /** nats.js by itself and Catga, over each transport; the rows of those that are not the default name theirs. */
 export function ours(stage: Stage): Contestant[] {
-  return stage.transports.flatMap((transport) => [
+  return stage.transports.flatMap((transport, at) => [
     { name: rawName(stage, transport), file: "programs/nats_request.ts", options: { transport } },
     {
       name: catgaName(stage, transport),
       file: "programs/catga.ts",
       options: { transport },
-      against: [rawName(stage, transport), ...PEERS.map(({ name }) => name)],
+      against: [rawName(stage, transport), ...at === 0 ? PEERS.map(({ name }) => name) : []],
     },
   ]);
 }
 
 /** What else can be tried: nats.js without its traces, Catga with three nodes. Over the default transport. */
-export function variants(stage: Stage): Contestant[] {
+export function variants(stage: Stage, effort: Effort): Contestant[] {
   const [transport] = stage.transports;
   const three = { file: "programs/catga.ts", nodes: 3, against: [catgaName(stage, transport)] };
   return [
@@ -53,7 +54,9 @@ export function variants(stage: Stage): Contestant[] {
       options: { transport, variant: "noAsyncTraces" },
     },
     { ...three, name: "Catga, three nodes", options: { transport } },
-    { ...three, name: "Catga, three nodes, strictly in turn", options: { transport, variant: "strict" } },
+    ...effort.quick
+      ? []
+      : [{ ...three, name: "Catga, three nodes, strictly in turn", options: { transport, variant: "strict" } }],
   ];
 }
 
@@ -72,20 +75,39 @@ function catgaName(stage: Stage, transport: string): string {
   return `Catga${transport === stage.transports[0] ? "" : `, transport-${transport}`}`;
 }
 
-/** Starts the programs of all; the client of each when its nodes are ready. */
-export async function start(stage: Stage, contestants: readonly Contestant[]): Promise<Running[]> {
-  const group = stage.nextGroup();
-  const started = contestants.map(({ name, file, nodes = 1, options, against = [] }, at) => {
-    const launch = (side: "node" | "client") => {
-      const told: RemoteOptions = { url: stage.url, group: `${group}-${at}`, ...options };
-      return stage.start(file, [side, JSON.stringify(told)]);
-    };
-    return stage.orLeaveOut(name, file, async (): Promise<Running> => {
-      const servers = await Promise.all(Array.from({ length: nodes }, () => launch("node")));
-      return { name, against, nodes: servers, client: await launch("client") };
+/** Those who run at present. */
+export class Company {
+  readonly #stage: Stage;
+  #running: Running[] = [];
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /**
+   * Has these run, and nobody else: those that run already go on, warm as they are. Peers that cannot be started are
+   * left out.
+   */
+  async engage(contestants: readonly Contestant[]): Promise<Running[]> {
+    const kept = this.#running.filter(({ name, client }) =>
+      this.#stage.runs(client) && contestants.some((contestant) => contestant.name === name)
+    );
+    await this.#stage.clear(kept.flatMap(({ client, nodes }) => [client, ...nodes]));
+    const all = await Promise.all(contestants.map((contestant) => {
+      return kept.find(({ name }) => name === contestant.name) ?? this.#start(contestant);
+    }));
+    return this.#running = all.filter((running) => running !== undefined);
+  }
+
+  /** The client starts when the nodes are ready. */
+  async #start({ name, file, nodes = 1, options, against = [] }: Contestant): Promise<Running | undefined> {
+    const told: RemoteOptions = { url: this.#stage.url, group: this.#stage.nextGroup(), ...options };
+    const start = (side: "node" | "client") => this.#stage.start(file, [side, JSON.stringify(told)]);
+    return await this.#stage.orLeaveOut(name, file, async () => {
+      const servers = await Promise.all(Array.from({ length: nodes }, () => start("node")));
+      return { name, against, nodes: servers, client: await start("client") };
     });
-  });
-  return (await Promise.all(started)).filter((running) => running !== undefined);
+  }
 }
 
 /** The pairs of rows that their names make. */

@@ -1,16 +1,16 @@
 /** Events: how many a second, from the first one given away to the last one heard. */
 import type { Heard, Published } from "../programs/remote.ts";
 import { alternate } from "../rounds.ts";
-import { ours, PEERS, type Running, start } from "./contestants.ts";
+import { ours, PEERS, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** What is published must have been heard so soon after, in ms. */
 const PATIENCE = 10_000;
 
 /** Measures events. */
-export const events: Measure = async (stage, effort) => {
+export const events: Measure = async (stage, effort, company) => {
   const peers = PEERS.filter(({ name }) => name !== "@nats-io/services");
-  const all = await start(stage, [...ours(stage), ...effort.peers ? peers : []]);
+  const all = await company.engage([...ours(stage), ...effort.peers ? peers : []]);
   const players = all.map((player) => ({ ...player, name: player.name.replace("nc.request", "nc.publish") }));
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   const turns = [1, 64];
@@ -20,7 +20,6 @@ export const events: Measure = async (stage, effort) => {
     await alternate(playing, 1);
     for (const [name, rounds] of await alternate(playing, effort.rounds(5, 3))) cells.get(name)!.push(rounds);
   }
-  await stage.clear();
   return [{
     id: "events",
     title: "Events: publishes a second, from the first one given away to the last one heard, with so many in one turn",

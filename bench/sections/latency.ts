@@ -2,21 +2,20 @@
 import type { Closed, Latencies } from "../programs/load.ts";
 import { alternate, type Player } from "../rounds.ts";
 import type { Row, Table } from "../table.ts";
-import { ours, pairsOf, PEERS, type Running, start } from "./contestants.ts";
+import { ours, pairsOf, PEERS, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 const RATE = 10_000;
 
 /** Measures latencies. */
-export const latency: Measure = async (stage, effort) => {
-  const players = await start(stage, [...ours(stage), ...effort.peers ? PEERS : []]);
+export const latency: Measure = async (stage, effort, company) => {
+  const players = await company.engage([...ours(stage), ...effort.peers ? PEERS : []]);
   const alone = players.map(playing("closed", { outstanding: 1, ms: effort.ms(250, 60) }));
   const among = players.map(playing("open", { rate: RATE, ms: effort.ms(300, 60) }));
   await alternate(among, 1);
   const single = await alternate(alone, effort.rounds(9, 3));
   await alternate(among, 1);
   const open = await alternate(among, effort.rounds(5, 3));
-  await stage.clear();
   const common = { unit: "ms", columns: ["p50", "p99", "p99.9"], pairs: pairsOf(players) } as const;
   const tables: Table[] = [
     { id: "latency", title: "Latency: one request at a time", rows: rowsOf(single), notes: [], ...common },

@@ -2,7 +2,7 @@
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Row, Table } from "../table.ts";
-import type { Measure } from "./section.ts";
+import type { Effort, Measure } from "./section.ts";
 
 /** A program, and the arguments that make it one row of a table. */
 interface Contestant {
@@ -28,6 +28,11 @@ const PEERS: readonly Contestant[] = ["sync", "async"].flatMap((kind) => [
   { name: `mediatr-ts, ${kind}`, file: "peers/mediatr.ts", args: [kind] },
 ]);
 
+/** In little time, sync handlers alone: the others differ by a promise. */
+function peers({ quick }: Effort): Contestant[] {
+  return PEERS.filter(({ args: [kind] }) => !quick || kind === "sync");
+}
+
 const PAIRS = [
   { row: "Catga, sync", against: "by hand, sync" },
   { row: "Catga, async", against: "by hand, async" },
@@ -37,7 +42,8 @@ const PAIRS = [
 
 /** Measures local sends. */
 export const local: Measure = async (stage, effort) => {
-  const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? PEERS : []];
+  await stage.clear();
+  const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? peers(effort) : []];
   const ms = effort.ms(120, 20);
   const started = await Promise.all(contestants.map(({ name, file, args }) =>
     stage.orLeaveOut(name, file, async () => {
@@ -49,7 +55,7 @@ export const local: Measure = async (stage, effort) => {
   await alternate(players, 2);
   const times = await alternate(players, effort.rounds(7, 3));
   await stage.clear();
-  const heap = await heapRows(contestants.filter(({ name }) => times.has(name)), stage);
+  const heap = await heapRows(contestants.filter(({ name }) => times.has(name)), stage, effort.ms(300, 100));
   const tables: Table[] = [{
     id: "local",
     title: "Local: a send, awaited before the next one; twenty contracts in use",
@@ -82,10 +88,11 @@ const V8 = ["--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-s
 async function heapRows(
   contestants: readonly Contestant[],
   stage: Stage,
+  ms: number,
 ): Promise<Row[]> {
   if (!stage.setting.runtime.startsWith("Deno")) return [];
   return await Promise.all(contestants.map(async ({ name, file, args }) => {
     await using program = await stage.start(file, args, V8);
-    return { name, cells: [[await program.ask<number>("heap")]] };
+    return { name, cells: [[await program.ask<number>("heap", { ms })]] };
   }));
 }

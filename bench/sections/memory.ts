@@ -1,10 +1,11 @@
 /** How much memory processes take: idle, and while they answer as many requests as they can. */
 import type { Program } from "../program.ts";
-import { ours, type Running, start } from "./contestants.ts";
+import { ours, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures resident memory. */
-export const memory: Measure = async (stage, effort) => {
+export const memory: Measure = async (stage, effort, company) => {
+  await stage.clear();
   const idle: { name: string; program: Program }[] = [];
   for (const transport of stage.transports) {
     const suffix = transport === stage.transports[0] ? "" : `, transport-${transport}`;
@@ -24,7 +25,7 @@ export const memory: Measure = async (stage, effort) => {
     for (const [at, { program }] of idle.entries()) figures[at].push(await megabytes(program));
   }
   await stage.clear();
-  const players = await start(stage, ours(stage));
+  const players = await company.engage(ours(stage));
   const loaded: { name: string; peak: Peak }[] = [];
   for (const player of players) {
     loaded.push({ name: player.name, peak: await underLoad(player, effort.ms(2_000, 300)) });

@@ -1,12 +1,12 @@
 /** Remote requests: how many a second, from one request at a time to a thousand under way at once. */
 import type { Closed } from "../programs/load.ts";
 import { alternate } from "../rounds.ts";
-import { ours, pairsOf, PEERS, start, variants } from "./contestants.ts";
+import { ours, pairsOf, PEERS, variants } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures remote requests. */
-export const remote: Measure = async (stage, effort) => {
-  const players = await start(stage, [...ours(stage), ...effort.peers ? PEERS : [], ...variants(stage)]);
+export const remote: Measure = async (stage, effort, company) => {
+  const players = await company.engage([...ours(stage), ...effort.peers ? PEERS : [], ...variants(stage, effort)]);
   const levels = effort.quick ? [1, 64, 256, 1_024] : [1, 16, 64, 256, 1_024];
   const ms = effort.ms(150, 40);
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
@@ -17,7 +17,6 @@ export const remote: Measure = async (stage, effort) => {
     const figures = await alternate(at(ms), effort.rounds(5, 3));
     for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
   }
-  await stage.clear();
   return [{
     id: "remote",
     title: "Remote: requests a second with so many under way at once; 26 bytes of JSON, one client, one node",

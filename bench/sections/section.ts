@@ -6,9 +6,10 @@
 import type { Wanted } from "../arguments.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
+import type { Company } from "./contestants.ts";
 
 /** Measures something; gives one table or several. */
-export type Measure = (stage: Stage, effort: Effort) => Promise<Table[]>;
+export type Measure = (stage: Stage, effort: Effort, company: Company) => Promise<Table[]>;
 
 /** How long to measure. */
 export interface Effort {

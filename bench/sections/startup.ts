@@ -6,6 +6,7 @@ import type { Measure } from "./section.ts";
 
 /** Measures `catga()`, in a running process and from the start of one. */
 export const startup: Measure = async (stage, effort) => {
+  await stage.clear();
   const program = await stage.start("programs/startup.ts", [stage.url]);
   const rounds = effort.rounds(15, 5);
   const joins: { joined: number; answered: number }[] = [];

@@ -10,6 +10,7 @@ const PAIRS = [
 
 /** Measures shared state. */
 export const state: Measure = async (stage, effort) => {
+  await stage.clear();
   const program = await stage.start("programs/state.ts", [stage.url]);
   const count = effort.quick ? 50 : 100;
   const players = PAIRS.flatMap(({ row, against }) => [against, row]).map((operation) => ({

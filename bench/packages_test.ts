@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertArrayIncludes, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
 
@@ -19,7 +19,7 @@ describe("packages of the bench", () => {
   it("have the versions of the library, where both need one: the bench measures the same nats.js", () => {
     const wanted: Names = { ...library.dependencies, ...library.devDependencies };
     const shared = Object.keys(bench.dependencies).filter((name) => name in wanted);
-    assertEquals(shared, ["@nats-io/kv", "@nats-io/transport-node"]);
+    assertArrayIncludes(shared, ["@nats-io/kv", "@nats-io/transport-node"]);
     for (const name of shared) assertEquals([name, bench.dependencies[name]], [name, wanted[name]]);
   });
 });

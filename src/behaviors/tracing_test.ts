@@ -1,0 +1,296 @@
+import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
+import { assertEquals, assertMatch } from "@std/assert";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { type Catga, catga, command, event, fail, MemoryNetwork, query, unwrap } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { startProgram } from "../../scripts/node_process.ts";
+import { Handoff, lineOf, Rest, type SpanLine } from "../../scripts/traced_node.ts";
+import { eventually } from "../testing/eventually.ts";
+import { openStage } from "../testing/stage.ts";
+import { Telemetry } from "../testing/telemetry.ts";
+import { retry } from "./retry.ts";
+import { tracing } from "./tracing.ts";
+
+const Order = command<{ sku: string }, string>("Order");
+const Price = query<{ sku: string }, number>("Price");
+const Ordered = event<{ sku: string }>("Ordered");
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+let telemetry: Telemetry;
+before(() => void (telemetry = new Telemetry()));
+beforeEach(() => telemetry.forget());
+after(() => telemetry.stop());
+
+const idOf = (span: ReadableSpan) => span.spanContext().spanId;
+const parentOf = (span: ReadableSpan) => span.parentSpanContext?.spanId;
+const traces = () => new Set(telemetry.spans.map((span) => span.spanContext().traceId)).size;
+
+/** Each span with the name of its parent, sorted. */
+function tree(): string[] {
+  const { spans } = telemetry;
+  const names = new Map(spans.map((span) => [idOf(span), span.name]));
+  return spans.map((span) => `${span.name} < ${names.get(parentOf(span) ?? "") ?? "nothing"}`).sort();
+}
+
+/** A shop that orders, a till that knows prices, and an office that hears of orders. */
+async function chain(place: { nats: string } | { network: MemoryNetwork }): Promise<Catga[]> {
+  const behaviors = [tracing()];
+  const order = Order.handle(async (what, ctx) => {
+    const own = trace.getTracer("own").startSpan("own work");
+    own.end();
+    const cost = unwrap(await ctx.send(Price, what));
+    unwrap(await ctx.publish(Ordered, what));
+    return `${what.sku} for ${cost}`;
+  });
+  const apps = [
+    await catga({ ...place, id: "till", service: "till", behaviors, handlers: Price.handle(() => 420) }),
+    await catga({ ...place, id: "office", service: "office", behaviors, handlers: Ordered.on(() => {}) }),
+    await catga({ ...place, id: "shop", service: "shop", behaviors, handlers: order }),
+    await catga({ ...place, id: "client", service: "client", behaviors }),
+  ];
+  await eventually("all to see all", () => apps.every((app) => app.nodes().length === 4));
+  return apps;
+}
+
+async function ordered(apps: Catga[]): Promise<void> {
+  assertEquals(await apps[3].send(Order, { sku: "tea" }), { ok: true, value: "tea for 420" });
+  await eventually("the event", () => telemetry.spans.some(({ name }) => name === "process Ordered"));
+  assertEquals(tree(), [
+    "own work < process Order",
+    "process Order < send Order",
+    "process Ordered < publish Ordered",
+    "process Price < send Price",
+    "publish Ordered < process Order",
+    "send Order < nothing",
+    "send Price < process Order",
+  ]);
+  assertEquals(traces(), 1);
+}
+
+describe("tracing", () => {
+  it("one trace from a send to its handler, the sends of that, and their handlers, on four nodes", async () => {
+    const apps = await chain({ network: new MemoryNetwork() });
+    await ordered(apps);
+    await Promise.all(apps.map((app) => app.drain()));
+  });
+
+  it("has the kinds and attributes of the conventions for messaging", async () => {
+    const apps = await chain({ network: new MemoryNetwork() });
+    await apps[3].send(Order, { sku: "tea" }, { id: "m1" });
+    await eventually("the event", () => telemetry.spans.some(({ name }) => name === "process Ordered"));
+    const kinds = ["send Order", "process Order", "publish Ordered", "process Ordered"];
+    assertEquals(kinds.map((name) => telemetry.span(name).kind), [
+      SpanKind.CLIENT,
+      SpanKind.SERVER,
+      SpanKind.PRODUCER,
+      SpanKind.CONSUMER,
+    ]);
+    const both = {
+      "messaging.system": "catga",
+      "messaging.destination.name": "Order",
+      "messaging.message.id": "m1",
+      "catga.kind": "command",
+    };
+    assertEquals({ ...telemetry.span("send Order").attributes }, {
+      ...both,
+      "messaging.operation.name": "send",
+      "messaging.operation.type": "send",
+      "messaging.client.id": "client",
+    });
+    assertEquals({ ...telemetry.span("process Order").attributes }, {
+      ...both,
+      "messaging.operation.name": "process",
+      "messaging.operation.type": "process",
+      "messaging.client.id": "shop",
+      "messaging.message.conversation_id": "m1",
+      "catga.attempt": 1,
+    });
+    await Promise.all(apps.map((app) => app.drain()));
+  });
+
+  it("a failure is the status and the error.type of both spans; what was thrown stays at its node", async () => {
+    const network = new MemoryNetwork();
+    const handlers = [
+      Order.handle(() => fail("OUT_OF_TEA", "no tea left")),
+      Price.handle(() => {
+        throw new Error("the till is on fire");
+      }),
+    ];
+    await using _shop = await catga({ network, id: "shop", handlers, behaviors: [tracing()], logger: quiet });
+    await using client = await catga({ network, id: "client", behaviors: [tracing()] });
+    await client.send(Order, { sku: "tea" });
+    await client.send(Price, { sku: "tea" });
+    const ends = ["send Order", "process Order", "send Price", "process Price"].map((name) => {
+      const { status, attributes, events } = telemetry.span(name);
+      return [status.code, attributes["error.type"], events.map(({ attributes }) => attributes?.["exception.message"])];
+    });
+    assertEquals(ends, [
+      [SpanStatusCode.ERROR, "OUT_OF_TEA", []],
+      [SpanStatusCode.ERROR, "OUT_OF_TEA", []],
+      [SpanStatusCode.ERROR, "HANDLER_FAILED", []],
+      [SpanStatusCode.ERROR, "HANDLER_FAILED", ["the till is on fire"]],
+    ]);
+    assertEquals(telemetry.span("send Order").status.message, "no tea left");
+  });
+
+  it("an attempt that goes on to another node is an event of the send's span", async () => {
+    await using stage = await openStage({ handles: ["Ask"], behaviors: [tracing()] });
+    const Ask = query<void, string>("Ask");
+    let asked = 0;
+    stage.other.onFrame = ({ from, seq, items }) => {
+      if (!items.some(([kind]) => kind === "q" || kind === "m")) return;
+      if (++asked === 1) stage.other.send(from, ["n", seq, 0, "OVERLOADED"]);
+      else stage.other.send(from, ["r", seq, 0, "there"]);
+    };
+    assertEquals(await stage.clock.until(stage.app.send(Ask)), { ok: true, value: "there" });
+    const { events, status } = telemetry.span("send Ask");
+    assertEquals(events.map(({ name, attributes }) => [name, { ...attributes }]), [
+      ["retry", { "catga.peer": "other", "catga.reason": "OVERLOADED", "catga.attempt": 2 }],
+    ]);
+    assertEquals(status.code, SpanStatusCode.UNSET);
+  });
+
+  it("inside of retry() it has a span for each attempt, outside of it one for all", async () => {
+    for (const [behaviors, spans] of [[[retry(), tracing()], 3], [[tracing(), retry()], 1]] as const) {
+      telemetry.forget();
+      let runs = 0;
+      const handlers = Order.handle(() => ++runs < 3 ? fail("AGAIN", "again", { retryable: true }) : "done");
+      await using app = await catga({ handlers, behaviors });
+      await app.send(Order, { sku: "tea" });
+      assertEquals(telemetry.spans.filter(({ name }) => name === "process Order").length, spans);
+    }
+  });
+
+  it("a send from a handler is its child also where the runtime has lost track of it", async () => {
+    let later: (() => Promise<unknown>) | undefined;
+    const handlers = [
+      Order.handle((what, ctx) => {
+        later = () => ctx.send(Price, what);
+        return "done";
+      }),
+      Price.handle(() => 1),
+    ];
+    await using app = await catga({ handlers, behaviors: [tracing()] });
+    await app.send(Order, { sku: "tea" });
+    await later!();
+    assertEquals(tree().includes("send Price < process Order"), true);
+  });
+
+  it("is part of what is active at the sender, or of the trace that the headers of the send name", async () => {
+    await using app = await catga({ handlers: Price.handle(() => 1), behaviors: [tracing()] });
+    const [trace_, parent] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
+    await app.send(Price, { sku: "tea" }, { headers: { traceparent: `00-${trace_}-${parent}-01` } });
+    const { traceId } = telemetry.span("process Price").spanContext();
+    assertEquals([traceId, parentOf(telemetry.span("send Price"))], [trace_, parent]);
+    telemetry.forget();
+    await trace.getTracer("own").startActiveSpan("request", async (span) => {
+      await app.send(Price, { sku: "tea" });
+      span.end();
+    });
+    assertEquals(tree(), ["process Price < send Price", "request < nothing", "send Price < request"]);
+  });
+
+  it("a broadcast has one span, and each handler of it one that is its child", async () => {
+    const network = new MemoryNetwork();
+    const handlers = Price.handle(() => 1);
+    await using _a = await catga({ network, id: "a", handlers, behaviors: [tracing()] });
+    await using b = await catga({ network, id: "b", handlers, behaviors: [tracing()] });
+    assertEquals((await b.broadcast(Price, { sku: "tea" })).length, 2);
+    assertEquals(tree(), [
+      "broadcast Price < nothing",
+      ...["process Price < broadcast Price", "process Price < broadcast Price"],
+    ]);
+  });
+
+  it("of a handler alone traces that handler, under what its sender was in", async () => {
+    const handlers = [Order.handle(() => "", { behaviors: [tracing()] }), Price.handle(() => 1)];
+    await using app = await catga({ handlers });
+    await app.send(Price, { sku: "tea" });
+    await app.send(Order, { sku: "tea" });
+    assertEquals(tree(), ["process Order < nothing"]);
+  });
+
+  it("baggage goes along", async () => {
+    const seen: unknown[] = [];
+    const handlers = Order.handle(() => {
+      seen.push(propagation.getActiveBaggage()?.getEntry("tenant")?.value);
+      return "";
+    });
+    await using app = await catga({ handlers, behaviors: [tracing()] });
+    const baggage = propagation.createBaggage({ tenant: { value: "north" } });
+    await context.with(propagation.setBaggage(context.active(), baggage), () => app.send(Order, { sku: "tea" }));
+    assertEquals(seen, ["north"]);
+  });
+});
+
+describe("tracing without a propagator", () => {
+  it("links spans all the same, by W3C Trace Context", async () => {
+    propagation.disable();
+    try {
+      const headers: unknown[] = [];
+      const handlers = Order.handle((_, ctx) => (headers.push(ctx.headers.traceparent), ""));
+      await using app = await catga({ handlers, behaviors: [tracing()] });
+      await app.send(Order, { sku: "tea" });
+      assertEquals(tree(), ["process Order < send Order", "send Order < nothing"]);
+      assertMatch(String(headers[0]), /^00-[\da-f]{32}-[\da-f]{16}-01$/);
+    } finally {
+      await telemetry.stop();
+      telemetry = new Telemetry();
+    }
+  });
+});
+
+describe("tracing over NATS", await requireNatsServer(), () => {
+  let server: NatsServer;
+  before(async () => void (server = await startNatsServer()));
+  after(() => server?.stop());
+
+  it("one trace over four nodes", async () => {
+    const apps = await chain({ nats: server.url });
+    await ordered(apps);
+    await Promise.all(apps.map((app) => app.drain()));
+  });
+
+  for (const runtime of ["deno", "bun"] as const) {
+    it(`one trace through another process and back, ${runtime}`, { timeout: 30_000 }, async () => {
+      await using program = await startProgram<SpanLine>(runtime, "traced_node", [server.url, `far-${runtime}`]);
+      await program.line(({ event }) => event === "ready", 10_000);
+      await using app = await catga({
+        nats: server.url,
+        id: "near",
+        handlers: Rest.handle((text) => `the rest of ${text}`),
+        behaviors: [tracing()],
+      });
+      await eventually("the other", () => app.nodes().length === 2);
+      assertEquals((await app.send(Handoff, "tea")).value, `far-${runtime} then the rest of tea`);
+      await program.line(({ name }) => name === "process Handoff", 5_000);
+      const all = [...telemetry.spans.map(lineOf), ...program.lines.filter(({ event }) => event === "span")];
+      const parents = all.map(({ name, parent }) => `${name} < ${all.find(({ id }) => id === parent)?.name}`);
+      assertEquals(parents.toSorted(), [
+        "own work < process Handoff",
+        "process Handoff < send Handoff",
+        "process Rest < send Rest",
+        "send Handoff < undefined",
+        "send Rest < own work",
+      ]);
+      assertEquals(new Set(all.map(({ trace }) => trace)).size, 1);
+    });
+  }
+});
+
+describe("tracing without an SDK", () => {
+  it("costs no headers, and changes nothing", async () => {
+    await telemetry.stop();
+    try {
+      const headers: unknown[] = [];
+      const handlers = Order.handle((_, ctx) => (headers.push({ ...ctx.headers }), "done"));
+      await using app = await catga({ handlers, behaviors: [tracing()] });
+      assertEquals(await app.send(Order, { sku: "tea" }), { ok: true, value: "done" });
+      assertEquals(headers, [{}]);
+    } finally {
+      telemetry = new Telemetry();
+    }
+  });
+});

@@ -31,6 +31,8 @@ export interface Wanted {
   readonly compare: string | undefined;
   /** The folder that takes the pictures. */
   readonly svg: string | undefined;
+  /** The page that takes the tables. */
+  readonly docs: string | undefined;
   /** Tables as the docs have them. */
   readonly markdown: boolean;
 }
@@ -47,6 +49,7 @@ sections, all unless named: ${SECTIONS.join(", ")}
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
   --markdown           prints tables as docs/performance.md has them
+  --docs FILE          puts the tables into a page, between its <!-- bench … --> marks
   --svg FOLDER         writes the pictures of the README`;
 
 /** Reads the arguments; throws a `TypeError` that says what is wrong with them. */
@@ -63,10 +66,11 @@ export function parseArguments(args: readonly string[]): Wanted {
       transport: { type: "string" },
       json: { type: "string" },
       compare: { type: "string" },
+      docs: { type: "string" },
       svg: { type: "string" },
     },
   });
-  const { quick, peers, markdown, transport, json, compare, svg } = values;
+  const { quick, peers, markdown, transport, json, compare, docs, svg } = values;
   const unknown = positionals.filter((name) => !isSection(name));
   if (unknown.length > 0) throw new TypeError(`no section ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
@@ -77,7 +81,7 @@ export function parseArguments(args: readonly string[]): Wanted {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
   const sections = SECTIONS.filter((name) => positionals.length === 0 || positionals.includes(name));
-  return { sections, quick, peers, markdown, rounds, transport, json, compare, svg };
+  return { sections, quick, peers, markdown, rounds, transport, json, compare, docs, svg };
 }
 
 function isSection(name: string): name is Section {

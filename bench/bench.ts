@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { parseArguments, type Section, USAGE, type Wanted } from "./arguments.ts";
+import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
 import { events } from "./sections/events.ts";
@@ -63,5 +64,6 @@ async function bench(wanted: Wanted): Promise<void> {
   console.log(`${((performance.now() - started) / 1_000).toFixed(0)} s\n`);
   if (before !== undefined) console.log(`${changesOf(before, run)}\n`);
   if (wanted.json !== undefined) await writeRun(wanted.json, run);
+  if (wanted.docs !== undefined) await writeDocs(wanted.docs, run);
   if (wanted.svg !== undefined) await drawPictures(wanted.svg, run);
 }

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
+import { fill } from "./docs.ts";
 import { draw } from "./picture.ts";
 import { amount, markdownOf, textOf } from "./report.ts";
 import { changesOf, type Run } from "./run.ts";
@@ -76,6 +77,13 @@ describe("report", () => {
     });
     const text = changesOf(run("before", [local(60)]), run("now", [local(45)]));
     assertStringIncludes(text, "better    -25 %  local, Catga, a send: 60.0 ns → 45.0 ns");
+  });
+
+  it("fill: puts tables of the runtime between their marks, and leaves all else", () => {
+    const page = (inside: string) =>
+      `a\n<!-- bench remote deno -->\n${inside}<!-- /bench -->\n<!-- bench remote bun -->\nold\n<!-- /bench -->\nz`;
+    assertEquals(fill(page("old\n"), run("now", [table])), page(`\n${markdownOf(table)}\n\n`));
+    assertEquals(fill("no place", run("now", [table])), undefined);
   });
 
   it("draw: a bar for each row that is there, as long as its median, and words that are escaped", () => {

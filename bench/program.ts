@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { MARK } from "./programs/answer.ts";
+import { MARK } from "./programs/mark.ts";
 
 /** How programs are started. */
 export interface Launch {
@@ -84,6 +84,16 @@ export class Program implements AsyncDisposable {
     this.#child.stdin!.write(`${JSON.stringify({ task, options })}\n`);
     // the bench and the program agree on it by the task's name
     return await answer as Value;
+  }
+
+  /** How much memory it has, in MB: resident, as the system sees it, so that it need not look itself. */
+  megabytes(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      execFile("ps", ["-o", "rss=", "-p", `${this.pid}`], (error, stdout) => {
+        if (error) reject(new Error(`ps does not tell the memory of ${this.file}`, { cause: error }));
+        else resolve(Number(stdout) * 1_024 / 1e6);
+      });
+    });
   }
 
   /** Kills it. */

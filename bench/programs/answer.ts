@@ -6,12 +6,10 @@
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { MARK } from "./mark.ts";
 
 /** What a program can be asked to do; what comes back must be JSON. */
 export type Tasks = Readonly<Record<string, (options: never) => unknown>>;
-
-/** Marks the lines that are meant for the bench among those that a peer may print. */
-export const MARK = "@bench ";
 
 /** Says that the program is ready, and does what it is asked until stdin ends. */
 export function answer(tasks: Tasks): void {
@@ -20,7 +18,6 @@ export function answer(tasks: Tasks): void {
   lines.on("line", async (line) => {
     const { task, options } = JSON.parse(line) as { task: string; options: unknown };
     try {
-      if (task === "rss") return reply({ value: process.memoryUsage().rss });
       if (!(task in tasks)) throw new Error(`no task ${task}; there are ${Object.keys(tasks).join(", ")}`);
       // the bench and the program agree on it by the task's name
       reply({ value: await tasks[task](options as never) });

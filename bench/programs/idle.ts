@@ -1,6 +1,9 @@
-/** A program that only opens a NATS connection, or, told to `catga`, becomes a node with one handler; and then waits. */
+/**
+ * A program that only opens a NATS connection, or, told to `catga`, becomes a node with one handler; and then waits. It
+ * does not listen to the bench, for that would take memory, too: it ends after a minute.
+ */
 import process from "node:process";
-import { answer } from "./answer.ts";
+import { MARK } from "./mark.ts";
 
 const [what, url, transport] = process.argv.slice(2);
 if (what === "catga") {
@@ -14,4 +17,5 @@ if (what === "catga") {
     : await import("@nats-io/transport-node");
   await connect({ servers: url });
 }
-answer({});
+setTimeout(() => process.exit(0), 60_000);
+console.log(`${MARK}{"value":"ready"}`);

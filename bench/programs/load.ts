@@ -4,6 +4,7 @@
  * @module
  */
 import { performance } from "node:perf_hooks";
+import { quantile } from "../statistics.ts";
 
 /** What is sent: 26 bytes of JSON, for example `{"sku":"tea-23","qty":123}`. */
 export interface Order {
@@ -98,7 +99,5 @@ function check(receipt: Receipt, { qty }: Order): void {
 }
 
 function latenciesOf(values: readonly number[]): Latencies {
-  const sorted = Float64Array.from(values).sort();
-  const at = (part: number) => sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)];
-  return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+  return { p50: quantile(values, 0.5), p99: quantile(values, 0.99), p999: quantile(values, 0.999) };
 }

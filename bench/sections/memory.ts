@@ -1,28 +1,24 @@
 /** How much memory processes take: idle, and while they answer as many requests as they can. */
-import type { Program } from "../program.ts";
+import process from "node:process";
+import type { Stage } from "../stage.ts";
 import { ours, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures resident memory. */
 export const memory: Measure = async (stage, effort, company) => {
+  if (process.platform === "win32") return []; // there is no ps
   await stage.clear();
-  const idle: { name: string; program: Program }[] = [];
-  for (const transport of stage.transports) {
-    const suffix = transport === stage.transports[0] ? "" : `, transport-${transport}`;
-    for (
-      const [name, what] of [["bare", "bare"], ["one NATS connection", "nats"], ["a node of Catga", "catga"]] as const
-    ) {
-      if (what === "bare" && idle.length > 0) continue;
-      const program = await stage.start("programs/idle.ts", [what, stage.url, transport]);
-      idle.push({ name: what === "bare" ? "a program that does nothing" : `${name}${suffix}`, program });
-    }
-  }
+  const idle = await Promise.all(
+    idlers(stage).map(async ({ name, args }) => {
+      return { name, program: await stage.start("programs/idle.ts", args) };
+    }),
+  );
   const settle = effort.ms(3_000, 300);
   const rounds = 5;
   const figures = idle.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {
     await new Promise((resolve) => setTimeout(resolve, settle / rounds));
-    for (const [at, { program }] of idle.entries()) figures[at].push(await megabytes(program));
+    for (const [at, { program }] of idle.entries()) figures[at].push(await program.megabytes());
   }
   await stage.clear();
   const players = await company.engage(ours(stage));
@@ -51,6 +47,18 @@ export const memory: Measure = async (stage, effort, company) => {
   }];
 };
 
+/** Who waits: nothing, a connection and a node over each transport. */
+function idlers({ url, transports }: Stage): { name: string; args: string[] }[] {
+  const over = transports.flatMap((transport, at) => {
+    const suffix = at === 0 ? "" : `, transport-${transport}`;
+    return [
+      { name: `one NATS connection${suffix}`, args: ["nats", url, transport] },
+      { name: `a node of Catga${suffix}`, args: ["catga", url, transport] },
+    ];
+  });
+  return [{ name: "a program that does nothing", args: ["bare"] }, ...over];
+}
+
 interface Peak {
   readonly node: number;
   readonly client: number;
@@ -61,13 +69,9 @@ async function underLoad({ client, nodes: [node] }: Running, ms: number): Promis
   const load = client.ask("closed", { outstanding: 1_024, ms }).finally(() => over = true);
   let most = 0;
   while (!over) {
-    most = Math.max(most, await megabytes(node));
+    most = Math.max(most, await node.megabytes());
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await load;
-  return { node: most, client: await megabytes(client) };
-}
-
-async function megabytes(program: Program): Promise<number> {
-  return await program.ask<number>("rss") / 1e6;
+  return { node: most, client: await client.megabytes() };
 }

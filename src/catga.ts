@@ -9,6 +9,7 @@ import { PROTOCOL } from "./cluster/frame.ts";
 import { freeze } from "./cluster/node_record.ts";
 import type { Handlers } from "./contract.ts";
 import { CatgaError } from "./error.ts";
+import { Forbidden } from "./forbidden.ts";
 import type { KeyValueStore } from "./kv_store.ts";
 import { Mediator } from "./mediator.ts";
 import { MemoryKeyValueStore } from "./memory/kv_store.ts";
@@ -163,6 +164,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       );
       app.join(cluster);
       await cluster.join();
+      await link.permitted();
       transport.onStatus(({ state, error }) => {
         if (state === "closed") {
           app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
@@ -190,21 +192,33 @@ interface Link {
   readonly random: Random;
   readonly transport?: Transport;
   readonly store: KeyValueStore;
+  /** Rejects when the server does not let this node do what it cannot do without. */
+  permitted(): Promise<void>;
   close(): Promise<void>;
 }
 
 async function open(options: CatgaOptions, id: string, observer: Observer): Promise<Link> {
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
+  const permitted = () => Promise.resolve();
   if (options.nats !== undefined) {
     const { openNats } = await import("./nats/open.ts");
     const onNotice = (notice: string) => observer({ type: "notice", text: notice });
+    const forbidden = new Forbidden(systemClock, observer, options.namespace ?? "default");
     const { transport, store } = await openNats(options.nats, {
       name: `catga ${id}`,
       transport: options.transport,
       onError,
+      onForbidden: (violation) => forbidden.add(violation),
       onNotice,
     });
-    return { clock: transport.clock, random: transport.random, transport, store, close: () => transport.close() };
+    return {
+      clock: transport.clock,
+      random: transport.random,
+      transport,
+      store,
+      permitted: () => forbidden.check(),
+      close: () => transport.close(),
+    };
   }
   if (options.network !== undefined) {
     const transport = options.network.connect({ name: id, onError });
@@ -213,11 +227,12 @@ async function open(options: CatgaOptions, id: string, observer: Observer): Prom
       random: transport.random,
       transport,
       store: transport.store,
+      permitted,
       close: () => transport.close(),
     };
   }
   const store = new MemoryKeyValueStore(systemClock);
-  return { clock: systemClock, random: systemRandom(), store, close: () => Promise.resolve() };
+  return { clock: systemClock, random: systemRandom(), store, permitted, close: () => Promise.resolve() };
 }
 
 function describe(options: CatgaOptions, id: string, nonce: string, handles: readonly string[], link: Link): NodeInfo {

@@ -82,6 +82,11 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
         "a message to nobody does not come back: somebody subscribes to all subjects of this namespace (a tap, a stream). " +
         "Nodes that die are noticed later; let it subscribe to the event subjects alone",
       ];
+    case "forbidden":
+      return [
+        "warn",
+        `NATS does not let this node ${seen.operation} to ${seen.subject}: give its user the permissions in docs/security.md`,
+      ];
     case "event-dropped":
       return ["warn", `dropped an event ${seen.contract}: too many wait for their handlers`];
     case "gone":

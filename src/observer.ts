@@ -37,6 +37,8 @@ export type Observation =
   }
   /** A node came, changed or went. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
+  /** The server does not let this node do something; told once a minute for each subject. */
+  | { readonly type: "forbidden"; readonly operation: "publish" | "subscribe"; readonly subject: string }
   /** Something that an operator may want to know. */
   | { readonly type: "notice"; readonly text: string }
   /** Something that should not happen went wrong in the background; the app goes on. */

@@ -3,6 +3,7 @@
  * `memory/` and `nats/` implement it, under one conformance suite.
  */
 import type { Clock, Random } from "./clock.ts";
+import { CatgaError } from "./error.ts";
 
 /**
  * A connection to a network of processes.
@@ -103,6 +104,26 @@ export interface Subscription {
   drain(): Promise<void>;
   /** Ends it at once. Idempotent. */
   close(): void;
+}
+
+/** Something that a server does not let its client do. */
+export interface Violation {
+  readonly operation: "publish" | "subscribe";
+  readonly subject: string;
+}
+
+/** The error of a violation that ends what was to be done: `UNAVAILABLE`, with the violation as its `details`. */
+export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
+  return new CatgaError(
+    "UNAVAILABLE",
+    `the NATS user may not ${operation} to ${subject}: allow it in the server's permissions (docs/security.md has them)`,
+    { details: { operation, subject }, ...(cause === undefined ? {} : { cause }) },
+  );
+}
+
+/** Whether an error is one of {@link mayNot}: nothing was done, and trying again does not help. */
+export function isForbidden({ code, details }: CatgaError): boolean {
+  return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }
 
 const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;

@@ -6,7 +6,8 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { connectionClosed, failure } from "./nats_error.ts";
+import { mayNot } from "../transport.ts";
+import { connectionClosed, failure, violation } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Why JetStream did not do it. */
@@ -208,11 +209,7 @@ export class JetStream {
       case "closed":
         return connectionClosed();
       case "forbidden":
-        return new CatgaError(
-          "UNAVAILABLE",
-          `the NATS user may not publish to ${subject}: allow it in the server's permissions`,
-          { cause: error },
-        );
+        return mayNot(violation(error) ?? { operation: "publish", subject }, error);
       default:
         return new JetStreamRefusal("other", (error as Error).message, error);
     }

@@ -3,6 +3,7 @@
  * library than ours, and then `instanceof` fails.
  */
 import { CatgaError } from "../error.ts";
+import type { Violation } from "../transport.ts";
 
 /** How a request failed. */
 export type Failure =
@@ -31,6 +32,16 @@ export function failure(error: unknown): Failure {
     if (message.includes("max_payload size exceeded")) return "too large";
   }
   return "other";
+}
+
+/** What the server did not let this user do, when that is what an error says. */
+export function violation(error: unknown): Violation | undefined {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const { name, operation, subject } = cause as Error & { operation?: unknown; subject?: unknown };
+    if (name !== "PermissionViolationError") continue;
+    return { operation: operation === "publish" ? operation : "subscribe", subject: String(subject) };
+  }
+  return undefined;
 }
 
 /** The error for a message over the server's limit. */

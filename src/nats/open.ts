@@ -1,5 +1,6 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
+import type { Violation } from "../transport.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
 import type { DriverName } from "./driver.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
@@ -18,6 +19,8 @@ export interface OpenNatsOptions {
   transport: DriverName | undefined;
   /** Gets what callbacks of subscriptions throw, and errors that the server reports. */
   onError: (error: unknown) => void;
+  /** Gets what the server does not let this user do. */
+  onForbidden: (violation: Violation) => void;
   /** Told of what is mended by itself. */
   onNotice: (notice: string) => void;
 }
@@ -27,11 +30,11 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { name, onError, onNotice } = options;
+  const { name, onError, onForbidden, onNotice } = options;
   const link = await connectNats(nats, {
     name,
     ...(options.transport === undefined ? {} : { transport: options.transport }),
   });
-  const transport = new NatsTransport(link, { onError });
+  const transport = new NatsTransport(link, { onError, onForbidden });
   return { transport, store: new NatsKeyValueStore(transport, { onNotice }) };
 }

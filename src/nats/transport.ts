@@ -13,12 +13,13 @@ import {
   type Transport,
   type TransportMessage,
   type TransportStatus,
+  type Violation,
 } from "../transport.ts";
 import type { NatsLink } from "./connection.ts";
 import { destroySocket } from "./dead_link.ts";
 import type { Driver } from "./driver.ts";
 import { NatsMessage } from "./message.ts";
-import { connectionClosed, failure, tooLarge } from "./nats_error.ts";
+import { connectionClosed, failure, tooLarge, violation } from "./nats_error.ts";
 import { SubscriptionHandle } from "./subscription.ts";
 
 /** How long {@link NatsTransport.close} waits for the server to take what was published, in ms. */
@@ -31,6 +32,8 @@ const STALE_LIMIT = 1_000;
 export interface NatsTransportOptions {
   /** Gets what a subscription's callback throws, and errors that the server reports; `console.error`. */
   onError?: (error: unknown) => void;
+  /** Gets what the server does not let this user do; as errors to `onError`. */
+  onForbidden?: (violation: Violation) => void;
 }
 
 /**
@@ -48,6 +51,7 @@ export class NatsTransport implements Transport {
   readonly driver: Driver;
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
+  readonly #onForbidden: ((violation: Violation) => void) | undefined;
   readonly #listeners = new Set<(status: TransportStatus) => void>();
   readonly #subscriptions = new Set<SubscriptionHandle>();
   #status: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
@@ -66,6 +70,7 @@ export class NatsTransport implements Transport {
     this.driver = link.driver;
     this.#owned = link.owned;
     this.#onError = options.onError ?? ((error) => console.error(error));
+    this.#onForbidden = options.onForbidden;
     this.#events = this.connection.status();
     this.#follow().catch((error) => this.#onError(error));
     this.connection.closed().then((error) => this.#move("closed", error ?? undefined), this.#onError);
@@ -149,7 +154,7 @@ export class NatsTransport implements Transport {
       // whatever is thrown in here would end the reader of the connection for good
       callback: (error, message) => {
         try {
-          if (error) this.#onError(error);
+          if (error) this.#complain(error);
           else onMessage(new NatsMessage(message));
         } catch (thrown) {
           this.#onError(thrown);
@@ -236,10 +241,17 @@ export class NatsTransport implements Transport {
           this.#move("connected");
           break;
         case "error":
-          this.#onError(event.error);
+          this.#complain(event.error);
           break;
       }
     }
+  }
+
+  /** The server reports an error. Those of a subscription come twice, to its callback as well. */
+  #complain(error: Error): void {
+    const forbidden = this.#onForbidden && violation(error);
+    if (forbidden === undefined) this.#onError(error);
+    else this.#onForbidden!(forbidden);
   }
 
   /** The one place where the status changes. */

@@ -5,6 +5,7 @@ import type { Bucket, Entry, WriteOptions } from "../kv_store.ts";
 import type { MaybePromise } from "../schema.ts";
 import type { Cache, CacheSetOptions, Locks } from "../shared_state.ts";
 import { byteLength } from "../utf8.ts";
+import { mayHaveHappened } from "./certain.ts";
 
 /** How long a write is tried, in ms. */
 const WRITE_LIMIT = 5_000;
@@ -129,7 +130,7 @@ export class SharedCache implements Cache {
       try {
         return await work();
       } catch (error) {
-        if (!isCatgaError(error) || error.code !== "UNAVAILABLE" || clock.monotonic() + pause > end) throw error;
+        if (!mayHaveHappened(error) || clock.monotonic() + pause > end) throw error;
         await delay(clock, pause);
       }
     }

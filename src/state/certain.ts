@@ -1,10 +1,11 @@
 /** Calls to the store whose answers may get lost, and are not waited for for ever. */
 import type { Clock } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { isForbidden } from "../transport.ts";
 
 /** Whether a call failed because nothing is known of it: it may have been carried out. */
 export function mayHaveHappened(error: unknown): boolean {
-  return isCatgaError(error) && error.code === "UNAVAILABLE";
+  return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
 }
 
 interface Awaited {

@@ -10,6 +10,7 @@ import type { Observer } from "../observer.ts";
 import { fail, type Failure, type Result } from "../result.ts";
 import type { MaybePromise } from "../schema.ts";
 import type { Claimant, Claims, Liveness } from "../shared_state.ts";
+import { mayHaveHappened } from "./certain.ts";
 import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -118,7 +119,7 @@ export class IdempotencyStore implements Claims {
         if ("result" in step) return step.result;
         found = step.found;
       } catch (error) {
-        if (patience.over !== undefined || !isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
+        if (patience.over !== undefined || !mayHaveHappened(error)) throw error;
         // a claim that was written all the same is found by its nonce
         await patience.wait(delay(clock, random() * Math.min(1_000, 50 * 2 ** failures++)));
         found = undefined;

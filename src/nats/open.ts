@@ -1,10 +1,10 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import type { Violation } from "../transport.ts";
-import { connectNats, type NatsAddress } from "./connection.ts";
-import type { DriverName } from "./driver.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
-import { NatsTransport } from "./transport.ts";
+import type { NatsAddress } from "./connection.ts";
+import { type DriverName, loadDriver } from "./driver.ts";
+import type { NatsKeyValueStore } from "./kv_store.ts";
+import type { NatsTransport } from "./transport.ts";
 
 /** Options of a NATS connection, as nats.js has them: what may be given to `catga` as `nats`. */
 export type ConnectionOptions = NatsOptions;
@@ -31,6 +31,13 @@ export async function openNats(
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
   const { name, onError, onForbidden, onNotice } = options;
+  // nothing takes as long as the client of nats.js: ours load beside it, and connectNats waits for it, or has its error
+  loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
+  const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
+    import("./connection.ts"),
+    import("./transport.ts"),
+    import("./kv_store.ts"),
+  ]);
   const link = await connectNats(nats, {
     name,
     ...(options.transport === undefined ? {} : { transport: options.transport }),

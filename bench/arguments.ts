@@ -6,10 +6,13 @@
 import { parseArgs } from "node:util";
 
 /** The parts of the bench, in the order in which they run. */
-export const SECTIONS = ["local", "remote", "latency", "events", "startup", "memory", "state"] as const;
+export const SECTIONS = ["local", "remote", "latency", "events", "startup", "memory", "state", "growth"] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
+
+/** What runs unless sections are named: `growth` takes some minutes. */
+export const USUAL: readonly Section[] = SECTIONS.filter((name) => name !== "growth");
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -40,7 +43,8 @@ export interface Wanted {
 /** The help text. */
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
-sections, all unless named: ${SECTIONS.join(", ")}
+sections: ${USUAL.join(", ")};
+and growth, which takes some minutes and runs only when it is named
 
   --quick              fewer and shorter rounds: 20 s instead of two minutes
   --no-peers           ours, nats.js and what is written by hand alone
@@ -80,7 +84,7 @@ export function parseArguments(args: readonly string[]): Wanted {
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1_000)) {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
-  const sections = SECTIONS.filter((name) => positionals.length === 0 || positionals.includes(name));
+  const sections = positionals.length === 0 ? USUAL : SECTIONS.filter((name) => positionals.includes(name));
   return { sections, quick, peers, markdown, rounds, transport, json, compare, docs, svg };
 }
 

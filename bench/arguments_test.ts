@@ -1,15 +1,19 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { parseArguments, SECTIONS, USAGE } from "./arguments.ts";
+import { parseArguments, SECTIONS, USAGE, USUAL } from "./arguments.ts";
 
 describe("arguments of the bench", () => {
-  it("are not needed: everything, with peers", () => {
+  it("are not needed: all but growth, with peers", () => {
     const { sections, quick, peers, rounds, transport } = parseArguments([]);
-    assertEquals([sections, quick, peers, rounds, transport], [SECTIONS, false, true, undefined, undefined]);
+    assertEquals([sections, quick, peers, rounds, transport], [USUAL, false, true, undefined, undefined]);
   });
 
   it("name sections, which run in their own order", () => {
     assertEquals(parseArguments(["remote", "local", "--quick"]).sections, ["local", "remote"]);
+  });
+
+  it("name growth, which takes long and runs only then", () => {
+    assertEquals([USUAL.includes("growth"), parseArguments(["growth"]).sections], [false, ["growth"]]);
   });
 
   it("take options between the sections", () => {

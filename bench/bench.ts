@@ -10,6 +10,7 @@ import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
 import { events } from "./sections/events.ts";
+import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
 import { memory } from "./sections/memory.ts";
@@ -21,7 +22,7 @@ import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
 
-const MEASURES: Readonly<Record<Section, Measure>> = { local, remote, latency, events, startup, memory, state };
+const MEASURES: Readonly<Record<Section, Measure>> = { local, remote, latency, events, startup, memory, state, growth };
 
 const args = process.argv.slice(2);
 if (args.includes("--help")) {

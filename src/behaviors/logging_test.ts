@@ -1,0 +1,75 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { fail, query } from "../../mod.ts";
+import type { LogFields } from "../logger.ts";
+import { localApp } from "../testing/local_app.ts";
+import { logging, type LoggingOptions } from "./logging.ts";
+
+const Ask = query<number, string>("Ask");
+
+/** What is logged of a message that takes 20 ms. */
+async function logged(options: LoggingOptions): Promise<[string, string, LogFields][]> {
+  const lines: [string, string, LogFields][] = [];
+  const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);
+  const logger = { debug: at("debug"), info: at("info"), warn: at("warn") };
+  const handlers = Ask.handle(async (n) => {
+    await new Promise<void>((resolve) => clock.after(20, resolve));
+    return n > 0 ? "yes" : fail("NO", "not today");
+  });
+  const { app, clock } = localApp({ handlers, behaviors: [logging({ logger, ...options })] });
+  await clock.until(app.send(Ask, 1, { id: "m1" }));
+  await clock.until(app.send(Ask, 0, { id: "m2" }));
+  return lines;
+}
+
+describe("logging", () => {
+  it("writes a line for each message: what, how it ended, how long it took; failures are warnings", async () => {
+    const lines = await logged({});
+    assertEquals(lines.map(([level, message]) => [level, message]), [
+      ["info", "catga here: Ask ok in 20.0 ms"],
+      ["warn", "catga here: Ask NO in 20.0 ms: not today"],
+    ]);
+    const { error, ...fields } = lines[1][2];
+    assertEquals([String(error), fields], ["CatgaError: not today", {
+      node: "here",
+      type: "handled",
+      contract: "Ask",
+      kind: "query",
+      id: "m2",
+      correlationId: "m2",
+      attempt: 1,
+      ms: 20,
+      outcome: "NO",
+    }]);
+  });
+
+  it("level and payload are for the asking", async () => {
+    const [[level, , fields]] = await logged({ level: "debug", payload: true });
+    assertEquals([level, fields.payload, fields.outcome], ["debug", 1, "ok"]);
+    assertEquals("payload" in (await logged({}))[0][2], false);
+  });
+
+  it("a logger that throws spoils no message", async () => {
+    const told: unknown[][] = [];
+    const { error } = console;
+    console.error = (...line: unknown[]) => void told.push(line);
+    try {
+      const wrong = () => {
+        throw new Error("disk full");
+      };
+      const logger = { debug: wrong, info: wrong, warn: wrong };
+      const { app } = localApp({ handlers: Ask.handle(() => "yes"), behaviors: [logging({ logger })] });
+      assertEquals(await app.send(Ask, 1), { ok: true, value: "yes" });
+    } finally {
+      console.error = error;
+    }
+    assertMatch(told.flat().join(" "), /the logger of logging\(\) threw Error: disk full/);
+  });
+
+  it("refuses options that are none", () => {
+    // @ts-expect-error: no level
+    assertThrows(() => logging({ level: "loud" }), TypeError, 'logging: level must be "debug" or "info"; got "loud"');
+    // @ts-expect-error: no option
+    assertThrows(() => logging({ color: true }), TypeError, "logging: unknown option color");
+  });
+});

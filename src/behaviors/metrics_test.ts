@@ -1,0 +1,114 @@
+import { assertEquals } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { catga, command, event, fail, query } from "../../mod.ts";
+import { MemoryCluster } from "../testing/memory_cluster.ts";
+import { openStage } from "../testing/stage.ts";
+import { Telemetry } from "../testing/telemetry.ts";
+import { metrics } from "./metrics.ts";
+
+const Order = command<{ qty: number }, string>("Order");
+const Price = query<void, number>("Price");
+const Ordered = event("Ordered");
+
+const order = Order.handle(async ({ qty }, ctx) => {
+  if (qty < 1) return fail("BAD_QUANTITY", "too few");
+  await ctx.send(Price);
+  await ctx.publish(Ordered);
+  return "done";
+});
+const price = Price.handle(() => 420);
+
+describe("metrics", () => {
+  let telemetry: Telemetry;
+  before(() => void (telemetry = new Telemetry()));
+  after(() => telemetry.stop());
+
+  it("durations of handlers and of sends, by contract and outcome", async () => {
+    await using app = await catga({ handlers: [order, price], behaviors: [metrics()] });
+    await app.send(Order, { qty: 1 });
+    await app.send(Order, { qty: 1 });
+    await app.send(Order, { qty: 0 });
+    const of = (contract: string, outcome: string, rest: Record<string, unknown>) => ({
+      "catga.contract": contract,
+      "catga.outcome": outcome,
+      ...rest,
+    });
+    assertEquals(sorted(await telemetry.points("catga.handler.duration")), [
+      { attributes: of("Order", "BAD_QUANTITY", { "catga.kind": "command" }), value: 1 },
+      { attributes: of("Order", "ok", { "catga.kind": "command" }), value: 2 },
+      { attributes: of("Price", "ok", { "catga.kind": "query" }), value: 2 },
+    ]);
+    assertEquals(sorted(await telemetry.points("catga.send.duration")), [
+      { attributes: of("Order", "BAD_QUANTITY", { "catga.operation": "send" }), value: 1 },
+      { attributes: of("Order", "ok", { "catga.operation": "send" }), value: 2 },
+      { attributes: of("Ordered", "ok", { "catga.operation": "publish" }), value: 2 },
+      { attributes: of("Price", "ok", { "catga.operation": "send" }), value: 2 },
+    ]);
+  });
+
+  it("what is in flight, what waits, and how many nodes there are, until the app has stopped", async () => {
+    const cluster = new MemoryCluster();
+    const go = Promise.withResolvers<number>();
+    const behaviors = [metrics()];
+    const handlers = Price.handle(() => go.promise);
+    const app = await cluster.start("busy", { concurrency: 1, handlers, behaviors });
+    const { health } = app;
+    let reads = 0;
+    app.health = () => (reads++, health.call(app));
+    const client = await cluster.start("client");
+    const sent = client.sendAll(Price, [undefined, undefined, undefined]);
+    await cluster.clock.advance(10);
+    const read = () =>
+      Promise.all(["in_flight", "queued", "nodes"].map(async (name) => {
+        const points = await telemetry.points(`catga.${name}`);
+        return points.find(({ attributes }) => attributes["catga.node"] === "busy")?.value;
+      }));
+    assertEquals(await read(), [1, 2, 2]);
+    go.resolve(1);
+    await cluster.clock.until(sent);
+    assertEquals(await read(), [0, 0, 2]);
+    await cluster[Symbol.asyncDispose]();
+    const before = reads;
+    await read();
+    assertEquals(reads, before);
+  });
+
+  it("retries, bounces, breakers and lost connections", async () => {
+    await using stage = await openStage({
+      handles: ["Price"],
+      behaviors: [metrics()],
+      breaker: { failures: 1, cooldown: 1_000 },
+    });
+    stage.network.kill(stage.other.transport);
+    const result = await stage.clock.until(stage.app.send(Price, undefined, { retries: 1, timeout: 3_000 }));
+    assertEquals(result.ok, false);
+    const of = async (name: string) => (await telemetry.points(`catga.${name}`)).at(-1);
+    assertEquals((await of("retries"))?.attributes, { "catga.contract": "Price", "catga.reason": "BOUNCED" });
+    assertEquals(((await of("bounces"))?.value ?? 0) > 0, true);
+    assertEquals((await of("breaker.transitions"))?.attributes["catga.state"], "open");
+    stage.network.cut("node");
+    stage.network.restore("node");
+    assertEquals((await of("disconnects"))?.value, 1);
+  });
+
+  it("waits for locks, by outcome", async () => {
+    await using app = await catga({ behaviors: [metrics()] });
+    await using _held = await app.lock("k");
+    await app.lock("k", { timeout: 5 }).catch(() => {});
+    assertEquals(await telemetry.points("catga.lock.wait.duration"), [
+      { attributes: { "catga.outcome": "LOCK_TIMEOUT" }, value: 1 },
+    ]);
+  });
+});
+
+describe("metrics without an SDK", () => {
+  it("change nothing", async () => {
+    await using app = await catga({ handlers: price, behaviors: [metrics()] });
+    assertEquals(await app.send(Price), { ok: true, value: 420 });
+  });
+});
+
+function sorted<T extends { attributes: Record<string, unknown> }>(points: T[]): T[] {
+  const key = ({ attributes }: T) => `${attributes["catga.contract"]} ${attributes["catga.outcome"]}`;
+  return points.toSorted((a, b) => key(a) < key(b) ? -1 : 1);
+}

@@ -1,0 +1,58 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { query } from "../../mod.ts";
+import { localApp } from "../testing/local_app.ts";
+import { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
+
+const Ask = query<void, string>("Ask");
+const Tell = query<void, string>("Tell");
+
+describe("rateLimit", () => {
+  it("lets a burst pass, then so many in a while; refuses the others at once, and says when one would pass", async () => {
+    let runs = 0;
+    const behaviors = [rateLimit({ rate: 10, per: 1_000, burst: 3 })];
+    const { app, clock } = localApp({ handlers: Ask.handle(() => `${++runs}`, { behaviors }) });
+    const send = async (times: number) => {
+      const results = await app.sendAll(Ask, Array.from({ length: times }, () => undefined));
+      return results.map(({ value, error }) => value ?? `${error?.code} ${JSON.stringify(error?.details)}`);
+    };
+    const refused = 'RATE_LIMITED {"retryAfter":100}';
+    assertEquals(await send(5), ["1", "2", "3", refused, refused]);
+    await clock.advance(40);
+    assertEquals(await send(1), ['RATE_LIMITED {"retryAfter":60}']);
+    await clock.advance(60);
+    assertEquals(await send(2), ["4", refused]);
+    await clock.advance(60_000);
+    assertEquals(await send(4), ["5", "6", "7", refused]); // no more than the burst have gathered
+  });
+
+  it("the failure is retryable, and names contract, node and rate", async () => {
+    const { app } = localApp({ handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate: 1, per: 60_000 })] }) });
+    await app.send(Ask);
+    const { error } = await app.send(Ask);
+    assertEquals([error?.retryable, error?.message], [
+      true,
+      "query Ask did not run on node here: 1 in 60000 ms pass",
+    ]);
+  });
+
+  it("is one bucket for all that it is given to: an app's handlers draw from one, a handler's own is its own", async () => {
+    const handlers = (own?: RateLimitOptions) =>
+      [Ask, Tell].map((contract) =>
+        contract.handle(() => "ok", { behaviors: own === undefined ? [] : [rateLimit(own)] })
+      );
+    const shared = localApp({ handlers: handlers(), behaviors: [rateLimit({ rate: 1 })] }).app;
+    const apart = localApp({ handlers: handlers({ rate: 1 }) }).app;
+    const outcomes = async (app: typeof shared) =>
+      [await app.send(Ask), await app.send(Tell)].map(({ value, error }) => value ?? error?.code);
+    assertEquals([await outcomes(shared), await outcomes(apart)], [["ok", "RATE_LIMITED"], ["ok", "ok"]]);
+  });
+
+  it("refuses options that are none", () => {
+    assertThrows(() => rateLimit({ rate: 0 }), RangeError, "rateLimit: rate must be from");
+    assertThrows(() => rateLimit({ rate: 1, per: 0 }), RangeError, "rateLimit: per must be from");
+    assertThrows(() => rateLimit({ rate: 1, burst: 0.5 }), RangeError, "rateLimit: burst must be from 1");
+    assertThrows(() => rateLimit({} as never), TypeError, "rateLimit: rate must be a number; got undefined");
+    assertThrows(() => rateLimit({ rate: 1, wait: true } as never), TypeError, "rateLimit: unknown option wait");
+  });
+});

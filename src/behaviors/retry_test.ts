@@ -1,0 +1,87 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, fail, type FailOptions, type SendOptions } from "../../mod.ts";
+import { localApp } from "../testing/local_app.ts";
+import { retry, type RetryOptions } from "./retry.ts";
+import { timeout } from "./timeout.ts";
+
+const Do = command<void, string>("Do");
+
+/** What comes of a handler that fails so often, when it ran (in ms), and how it ended. */
+async function tried(
+  options: RetryOptions,
+  failures: number,
+  { code = "BUSY", sending = {}, ...failing }: FailOptions & { code?: string; sending?: SendOptions } = {},
+) {
+  const runs: number[] = [];
+  const handlers = Do.handle(() => {
+    runs.push(clock.monotonic());
+    if (runs.length > failures) return "done";
+    if (code === "HANDLER_FAILED") throw new Error("bug");
+    return fail(code, `failure ${runs.length}`, failing);
+  });
+  const { app, clock } = localApp({ handlers, behaviors: [retry(options)] });
+  const result = await clock.until(app.send(Do, undefined, sending));
+  return { runs: runs.length, at: runs.map((at) => at - runs[0]), end: result.value ?? result.error?.message };
+}
+
+describe("retry", () => {
+  it("runs a handler again that threw or failed retryably, 3 times in all, and gives what came of the last", async () => {
+    const { runs, end } = await tried({}, 2, { retryable: true });
+    assertEquals([runs, end], [3, "done"]);
+    assertEquals((await tried({}, 2, { code: "HANDLER_FAILED" })).end, "done");
+    assertEquals((await tried({}, 3, { retryable: true })).end, "failure 3");
+    assertEquals((await tried({ attempts: 5 }, 4, { retryable: true })).end, "done");
+  });
+
+  it("leaves other failures alone, and one that is final in any case", async () => {
+    assertEquals((await tried({}, 9)).runs, 1);
+    assertEquals((await tried({ on: () => true }, 9, { final: true })).runs, 1);
+  });
+
+  it("on: the codes, or the errors, after which it runs again", async () => {
+    assertEquals((await tried({ on: ["LOCKED", "BUSY"] }, 1)).end, "done");
+    assertEquals((await tried({ on: ["LOCKED"] }, 1, { retryable: true })).end, "failure 1");
+    assertEquals((await tried({ on: ({ message }) => message === "failure 1" }, 9)).end, "failure 2");
+  });
+
+  it("pauses, at random, up to twice as long before each further attempt", async () => {
+    const { at } = await tried({ attempts: 6, backoff: 100 }, 5, { retryable: true });
+    const pauses = at.slice(1).map((ms, i) => ms - at[i]);
+    assertEquals(pauses.length, 5);
+    assertEquals(pauses.every((pause, i) => pause >= 0 && pause <= 100 * 2 ** i), true);
+    assertEquals(new Set(pauses).size, 5);
+    assertEquals((await tried({ backoff: 0 }, 2, { retryable: true })).at, [0, 0, 0]);
+  });
+
+  it("gives up when the next attempt would come after the deadline", async () => {
+    const { end, runs } = await tried({ attempts: 100, backoff: 1_000 }, 99, {
+      retryable: true,
+      sending: { timeout: 500 },
+    });
+    assertEquals(end, `failure ${runs}`);
+  });
+
+  it("gives up when the message is given up: no attempt follows, and the last failure stands", async () => {
+    let runs = 0;
+    const handlers = Do.handle(() => fail("BUSY", `failure ${++runs}`));
+    const { app, clock } = localApp({
+      handlers,
+      behaviors: [timeout(5), retry({ on: ["BUSY"], backoff: 1_000_000, attempts: 9 })],
+      timeout: 2_000_000_000,
+    });
+    const result = await clock.until(app.send(Do));
+    assertEquals([runs, result.error?.code], [1, "OUTCOME_UNKNOWN"]);
+    await clock.until(app.drain());
+  });
+
+  it("refuses options that are none", () => {
+    const wrong: [RetryOptions, string][] = [
+      [{ attempts: 1 }, "retry: attempts must be from 2 to 1000; got 1"],
+      [{ backoff: -1 }, "retry: backoff must be from 0 to 2147483647 ms; got -1"],
+      [{ on: "BUSY" as never }, 'retry: on must be an array of codes, or a function; got "BUSY"'],
+      [{ times: 3 } as never, "retry: unknown option times; it takes attempts, on, backoff"],
+    ];
+    for (const [options, message] of wrong) assertThrows(() => retry(options), Error, message);
+  });
+});

@@ -1,0 +1,57 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, query } from "../../mod.ts";
+import { localApp } from "../testing/local_app.ts";
+import { MemoryCluster } from "../testing/memory_cluster.ts";
+import { timeout } from "./timeout.ts";
+
+const Ask = query<void, string>("Ask");
+const Do = command<void, string>("Do");
+
+describe("timeout", () => {
+  it("gives a handler up after so long: its signal aborts, what it has sent is cancelled, its sender is told", async () => {
+    const seen: string[] = [];
+    const behaviors = [timeout(100)];
+    const { app, clock } = localApp({
+      handlers: [
+        Do.handle(async (_, ctx) => {
+          const asked = await ctx.send(Ask);
+          seen.push(`${ctx.signal.reason.code} at ${clock.monotonic()}, Ask: ${asked.error?.code}`);
+          return "late";
+        }, { behaviors }),
+        Ask.handle((_, { signal }) => new Promise((_, reject) => signal.onabort = () => reject(signal.reason))),
+      ],
+    });
+    const result = await clock.until(app.send(Do));
+    assertEquals([result.error?.code, clock.monotonic()], ["OUTCOME_UNKNOWN", 100]);
+    await clock.advance(0);
+    assertEquals(seen, ["TIMEOUT at 100, Ask: TIMEOUT"]);
+  });
+
+  it("a query's sender gets TIMEOUT, also from another node, once the handler has ended", async () => {
+    await using cluster = new MemoryCluster();
+    const handlers = Ask.handle(
+      (_, { signal }) => new Promise((_, reject) => signal.onabort = () => reject(signal.reason)),
+      { behaviors: [timeout(100)] },
+    );
+    await cluster.start("a", { handlers });
+    const client = await cluster.start("client", { handlers: [] });
+    const result = await cluster.clock.until(client.send(Ask));
+    assertEquals([result.error?.code, result.error?.message], ["TIMEOUT", "query Ask was to be handled within 100 ms"]);
+  });
+
+  it("leaves a handler alone that is in time", async () => {
+    const timers: number[] = [];
+    for (const behaviors of [[], [timeout(1)]]) {
+      const { app, clock } = localApp({ handlers: Ask.handle(async () => await "in time", { behaviors }) });
+      assertEquals(await app.send(Ask), { ok: true, value: "in time" });
+      timers.push(clock.timers);
+    }
+    assertEquals(timers[0], timers[1]); // and leaves none behind
+  });
+
+  it("refuses a time that is none", () => {
+    assertThrows(() => timeout(0), RangeError, "timeout: ms must be from 1 to 2147483647 ms; got 0");
+    assertThrows(() => timeout("1" as never), TypeError, 'timeout: ms must be a number; got "1"');
+  });
+});

@@ -37,6 +37,7 @@ const MAY: Readonly<Record<string, { readonly rule: string; readonly allows: (ar
     allows: ({ to }) => partOf(to) === "core" || to === "@opentelemetry/api",
   },
   lint: { rule: "lint/ may import the core", allows: ({ to }) => partOf(to) === "core" },
+  testkit: { rule: "testkit/ may import mod.ts", allows: ({ to }) => to === "mod.ts" },
   // it looks at a cluster without being a node of it, so it reads what stands in the store and passes on the wire
   cli: {
     rule: "cli/ may import mod.ts, the core, nats/, and those who read frames and records",

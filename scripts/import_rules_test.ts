@@ -44,6 +44,7 @@ describe("import rules", () => {
     ["src/cli/main.ts", 'import { x } from "../catga.ts";', /cli\/ may import mod/],
     ["src/cli/main.ts", 'import { x } from "../cluster/router.ts";', /cli\/ may import mod/],
     ["src/cli/main.ts", 'import { connect } from "@nats-io/transport-deno";', /cli\/ may import mod/],
+    ["src/testkit/pace.ts", 'import { x } from "../memory/network.ts";', /testkit\/ may import mod/],
     ["src/cellar/x.ts", 'import { x } from "../result.ts";', /no rule for cellar/],
     ["mod.ts", 'export { x } from "./src/nats/connect.ts";', /mod\.ts may import/],
   ];

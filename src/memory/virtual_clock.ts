@@ -49,6 +49,11 @@ export class VirtualClock implements Clock {
     return this.#timers.length;
   }
 
+  /** In how many ms the next timer is due; `undefined` when none is set. */
+  get next(): number | undefined {
+    return this.#timers.length === 0 ? undefined : this.#timers[0].at - this.#passed;
+  }
+
   now(): number {
     return this.#start + this.#passed;
   }

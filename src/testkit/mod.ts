@@ -1,0 +1,24 @@
+/**
+ * A test kit: clusters in memory whose nodes are killed, frozen and cut off, on time that a test need not wait for, and a
+ * recorder of what they send, publish and handle. Works under any test runner, in Deno and in Bun.
+ *
+ * @example
+ * ```ts
+ * import { command, unwrap } from "@catga/catga";
+ * import { testCluster } from "@catga/catga/testing";
+ *
+ * const Brew = command<{ tea: string }, string>("Brew");
+ * const brew = Brew.handle(({ tea }, ctx) => `${tea} by ${ctx.node}`);
+ *
+ * await using cluster = await testCluster(3, { handlers: brew });
+ * const [a] = cluster.apps;
+ * cluster.kill("node-2");
+ * for (let i = 0; i < 3; i++) console.log(unwrap(await a.send(Brew, { tea: "assam" }))); // by node-1, node-3, node-1
+ * await cluster.agreed(); // some seconds later, and at once
+ * console.log(a.nodes().map(({ id }) => id)); // [ "node-1", "node-3" ]
+ * ```
+ *
+ * @module
+ */
+export { TestCluster, testCluster, type TestClusterOptions } from "./test_cluster.ts";
+export { type NextOptions, type Recorded, type Recorder, recorder, type RecordType } from "./recorder.ts";

@@ -1,0 +1,270 @@
+/** Several apps of one process as one cluster, to be tried and mistreated. */
+import {
+  type Catga,
+  catga,
+  type CatgaOptions,
+  type Clock,
+  type Faults,
+  type Logger,
+  MemoryNetwork,
+} from "../../mod.ts";
+import { driven } from "./driven.ts";
+import { type Pace, RealPace, VirtualPace } from "./pace.ts";
+import { MessageRecorder, type Recorder } from "./recorder.ts";
+
+/** Options of {@link testCluster}: those of `catga` that every node has, and these. */
+export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
+  /** What is different about a node: its service, its handlers; called with its id whenever it starts. */
+  node?: (id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>;
+  /** A safe integer that all chance is made from; 1. The same seed takes the same course. */
+  seed?: number;
+  /** What goes wrong by chance, from when all nodes have joined; nothing. */
+  faults?: Faults;
+  /** How many NATS servers there seem to be; 1. */
+  servers?: number;
+  /** The largest message, in bytes; 1 MiB. */
+  maxPayload?: number;
+  /**
+   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: it
+   * passes by {@link TestCluster.advance} and {@link TestCluster.until} alone. `"real"`: as outside. `"virtual"`.
+   */
+  time?: "virtual" | "manual" | "real";
+}
+
+/**
+ * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
+ * see each other. Rejects as `catga` does, with a `RangeError` for a size that is none, and with a `TypeError` for an id twice.
+ *
+ * What they log is in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a `logger`.
+ *
+ * @example
+ * ```ts
+ * import { event, query, unwrap } from "@catga/catga";
+ * import { testCluster } from "@catga/catga/testing";
+ *
+ * const Price = query<{ sku: string }, number>("Price");
+ * const Asked = event<{ sku: string }>("Asked");
+ * const price = Price.handle(async ({ sku }, ctx) => {
+ *   unwrap(await ctx.publish(Asked, { sku }));
+ *   return 420;
+ * });
+ *
+ * await using cluster = await testCluster(["shop", "prices"], {
+ *   node: (id) => ({ service: id, ...(id === "prices" ? { handlers: price } : {}) }),
+ * });
+ * const shop = cluster.app("shop");
+ * console.log(unwrap(await shop.send(Price, { sku: "tea" }))); // 420
+ * console.log((await cluster.recorder.next(Asked)).node); // prices
+ * ```
+ */
+export async function testCluster(
+  size: number | readonly string[],
+  options: TestClusterOptions = {},
+): Promise<TestCluster> {
+  const cluster = new TestCluster(options);
+  const { faults = {} } = options;
+  try {
+    const ids = idsOf(size);
+    await Promise.all(ids.map((id) => cluster.start(id)));
+    await cluster.agreed();
+    cluster.network.faults = faults;
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]();
+    throw error;
+  }
+  return cluster;
+}
+
+/** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
+export class TestCluster implements AsyncDisposable {
+  /** What joins them. Its faults may be changed while it runs. */
+  readonly network: MemoryNetwork;
+  /** What was sent, published and handled. */
+  readonly recorder: Recorder;
+  /** What the nodes have logged: level and message, a line each. */
+  readonly log: string[] = [];
+  readonly #options: TestClusterOptions;
+  readonly #recorder: MessageRecorder;
+  readonly #pace: Pace;
+  /** In the order in which they first started. */
+  readonly #nodes = new Map<string, Catga | undefined>();
+  readonly #frozen = new Set<string>();
+  readonly #cut = new Set<string>();
+
+  /** A cluster without nodes; {@link testCluster} starts some. */
+  constructor(options: TestClusterOptions = {}) {
+    const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
+    if (!["virtual", "manual", "real"].includes(time)) {
+      throw new TypeError(`time must be "virtual", "manual" or "real"; got ${JSON.stringify(time)}`);
+    }
+    this.#options = options;
+    const busy = () => [...this.#nodes.keys()].some((id) => this.#recorder.busy(id) && this.#awake(id));
+    this.#pace = time === "real"
+      ? new RealPace()
+      : new VirtualPace({ auto: time === "virtual", awake: (id) => this.#awake(id), busy });
+    const { clock } = this.#pace;
+    this.network = new MemoryNetwork({
+      seed,
+      servers,
+      ...(clock === undefined ? {} : { clock }),
+      ...(maxPayload === undefined ? {} : { maxPayload }),
+    });
+    this.recorder = this.#recorder = new MessageRecorder({
+      after: (ms, callback) => {
+        const timer = this.network.clock.after(ms, callback);
+        return () => timer.cancel();
+      },
+      drive: (promise) => time === "virtual" ? this.#pace.until(promise) : promise,
+    });
+  }
+
+  /** The nodes that are there, in the order in which they first started. */
+  get apps(): readonly Catga[] {
+    return [...this.#nodes.values()].filter((app) => app !== undefined);
+  }
+
+  /** The time of the cluster. */
+  get clock(): Clock {
+    return this.network.clock;
+  }
+
+  /** The node with this id. Throws a `TypeError` when there is none. */
+  app(id: string): Catga {
+    const app = this.#nodes.get(id);
+    if (app !== undefined) return app;
+    const others = [...this.#nodes].flatMap(([id, app]) => app === undefined ? [] : [id]);
+    throw new TypeError(`no node ${JSON.stringify(id)} is there; there are ${others.join(", ") || "none"}`);
+  }
+
+  /**
+   * Starts one more node, or one that was killed or drained, with these options besides those of the cluster. Rejects as
+   * `catga` does, and with a `TypeError` when the node is there.
+   */
+  async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
+    if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
+    const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
+    const own = { ...common, ...node?.(id), ...options };
+    const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
+    if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
+    const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
+    const app = await this.#pace.until(starting);
+    const face = driven(app, (promise) => this.#pace.drive(id, promise));
+    this.#nodes.set(id, face);
+    const gone = () => {
+      if (this.#nodes.get(id) === face) this.#forget(id);
+    };
+    app.closed.then(gone, gone);
+    return face;
+  }
+
+  /** Ends a node as SIGKILL does. What waits in it waits for ever; {@link TestCluster.start} may start it anew. */
+  kill(id: string): void {
+    this.app(id);
+    this.network.kill(id);
+    this.#forget(id);
+  }
+
+  /** Freezes a node as SIGSTOP does: it is there, and does not answer. What a test awaits of it, it awaits in vain. */
+  pause(id: string): void {
+    this.app(id);
+    this.network.pause(id);
+    this.#frozen.add(id);
+  }
+
+  /** Lets a frozen node go on: everything that it has missed comes to it now. */
+  resume(id: string): void {
+    this.app(id);
+    this.network.resume(id);
+    this.#frozen.delete(id);
+  }
+
+  /** Breaks a node's connection: for the others it is not there. */
+  cut(id: string): void {
+    this.app(id);
+    this.network.cut(id);
+    this.#cut.add(id);
+  }
+
+  /** Mends a connection that was cut. */
+  restore(id: string): void {
+    this.app(id);
+    this.network.restore(id);
+    this.#cut.delete(id);
+  }
+
+  /** Ends all that goes wrong: faults, cuts and freezes. The dead stay dead. */
+  heal(): void {
+    this.network.heal();
+    this.#frozen.clear();
+    this.#cut.clear();
+  }
+
+  /** Lets `ms` pass, 0 or more; at 0, what is under way arrives, where nothing delays it. In real time it just waits. */
+  advance(ms: number): Promise<void> {
+    return this.#pace.advance(ms);
+  }
+
+  /** Lets time pass until a promise has settled, and gives what it gives. */
+  until<T>(promise: Promise<T>): Promise<T> {
+    return this.#pace.until(promise);
+  }
+
+  /**
+   * Lets time pass until every node that is not frozen or cut off sees those that are not, and nobody else: some seconds
+   * after a kill, 30 s after a freeze. Rejects when they do not within `limit` ms of the cluster's time; 60,000.
+   */
+  async agreed(limit = 60_000): Promise<void> {
+    const well = [...this.#nodes].filter(([id, app]) =>
+      app !== undefined && !this.#frozen.has(id) && !this.#cut.has(id)
+    );
+    const wanted = well.map(([id]) => id).sort().join(" ");
+    const views = () => well.map(([id, app]) => [id, app!.nodes().map((node) => node.id).join(" ")]);
+    if (await this.#pace.reach(() => views().every(([, view]) => view === wanted), limit)) return;
+    const seen = views().map(([id, view]) => `${id} sees ${view}`).join("; ");
+    throw new Error(`the nodes do not agree on ${wanted} within ${limit} ms: ${seen}`);
+  }
+
+  /** Ends all that goes wrong, and drains every node. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.heal();
+    await this.#pace.until(Promise.all(this.apps.map((app) => app.drain({ timeout: DRAIN }))));
+  }
+
+  #awake(id: string): boolean {
+    return this.#nodes.get(id) !== undefined && !this.#frozen.has(id);
+  }
+
+  #forget(id: string): void {
+    this.#nodes.set(id, undefined);
+    this.#frozen.delete(id);
+    this.#cut.delete(id);
+    this.#recorder.forget(id);
+  }
+
+  /** Keeps what is logged. */
+  #logger(): Logger {
+    const note = (level: string) => (message: string) => void this.log.push(`${level} ${message}`);
+    const { faults } = this.#options;
+    const error: Logger["error"] = (message, fields) => {
+      note("error")(`${message}${fields.error === undefined ? "" : `: ${fields.error}`}`);
+      if (faults === undefined) console.error(message, fields.error);
+    };
+    return { debug: note("debug"), info: note("info"), warn: note("warn"), error };
+  }
+}
+
+const DRAIN = 5_000; // ms that handlers have to end
+
+function idsOf(size: number | readonly string[]): readonly string[] {
+  if (typeof size !== "number") {
+    const twice = size.find((id, i) => size.indexOf(id) !== i);
+    if (twice !== undefined) {
+      throw new TypeError(`every node needs an id of its own; got ${JSON.stringify(twice)} twice`);
+    }
+    return size;
+  }
+  if (!Number.isInteger(size) || size < 1 || size > 1_000) {
+    throw new RangeError(`the size of a cluster is a whole number from 1 to 1,000; got ${size}`);
+  }
+  return Array.from({ length: size }, (_, i) => `node-${i + 1}`);
+}

@@ -329,7 +329,7 @@ async function announcedPort(folder: string, pid: number, gone: () => boolean): 
   await until(async () => {
     if (gone()) return true;
     const text = await readFile(join(folder, `${EXECUTABLE}_${pid}.ports`), "utf8").catch(() => "");
-    port = Number(/"nats:\/\/[^"]*:(\d+)"/.exec(text)?.[1] ?? 0);
+    port = Number(/"(?:nats|tls):\/\/[^"]*:(\d+)"/.exec(text)?.[1] ?? 0);
     return port !== 0;
   }, START_LIMIT);
   return port;

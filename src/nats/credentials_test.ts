@@ -1,0 +1,131 @@
+/** Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways. */
+import { credsAuthenticator, nkeyAuthenticator, nkeys } from "@nats-io/nats-core";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { catga, CatgaError, type CatgaOptions, command, query } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+
+const Whoami = query<void, string>("Whoami");
+const Once = command<void, string>("Once", { idempotent: true });
+
+const folder = new URL("../../scripts/test_certificates/", import.meta.url);
+const path = (name: string) => fileURLToPath(new URL(name, folder));
+const pem = (name: string) => readFile(path(name), "utf8");
+const TLS = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}"`;
+
+/** Two nodes get in like this, and work; what does not belong to them is refused. */
+async function works(
+  server: NatsServer,
+  nats: () => NonNullable<CatgaOptions["nats"]>,
+  refused: CatgaOptions["nats"][],
+) {
+  const handlers = [Whoami.handle((_, ctx) => ctx.node), Once.handle((_, ctx) => ctx.node)];
+  await using a = await catga({ nats: nats(), id: "a" });
+  await using _b = await catga({ nats: nats(), id: "b", handlers });
+  assertEquals((await a.send(Whoami)).value, "b");
+  assertEquals((await a.send(Once, undefined, { id: "1" })).value, "b");
+  await using lock = await a.lock("k");
+  assertEquals(lock.token > 0, true);
+  for (const bad of refused) {
+    const error = await assertRejects(() => catga({ nats: bad! }), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertMatch(error.message, new RegExp(`127\\.0\\.0\\.1:${server.port}`));
+  }
+}
+
+describe("credentials", await requireNatsServer(), () => {
+  it("user and password, as options and in the address", async () => {
+    const config = 'authorization { users: [{ user: "a b", password: "p@ss/word" }] }';
+    await using server = await startNatsServer({ config });
+    const servers = server.url;
+    const refused = [servers, { servers, user: "a b", pass: "x" }];
+    await works(server, () => ({ servers, user: "a b", pass: "p@ss/word" }), refused);
+    await works(server, () => servers.replace("//", "//a%20b:p%40ss%2Fword@"), []);
+  });
+
+  it("a token, as an option and in the address", async () => {
+    await using server = await startNatsServer({ config: 'authorization { token: "t0ken" }' });
+    await works(server, () => ({ servers: server.url, token: "t0ken" }), [{ servers: server.url, token: "other" }]);
+    await works(server, () => server.url.replace("//", "//t0ken@"), []);
+  });
+
+  it("an nkey", async () => {
+    const user = nkeys.createUser();
+    const config = `authorization { users: [{ nkey: ${user.getPublicKey()} }] }`;
+    await using server = await startNatsServer({ config });
+    const by = (seed: Uint8Array) => ({ servers: server.url, authenticator: nkeyAuthenticator(seed) });
+    await works(server, () => by(user.getSeed()), [by(nkeys.createUser().getSeed()), server.url]);
+  });
+
+  it("creds: a user's JWT, signed by an account, signed by an operator", async () => {
+    const [operator, account, system] = [nkeys.createOperator(), nkeys.createAccount(), nkeys.createAccount()];
+    const accounts = [[account, "APP", LIMITS], [system, "SYS", {}]] as const;
+    const tokens = accounts.map(([key, name, storage]) => {
+      const limits = { ...UNLIMITED, ...storage };
+      return [key.getPublicKey(), jwt(operator, key, name, "account", { limits })];
+    });
+    const config = `
+      operator: ${jwt(operator, operator, "O", "operator", {})}
+      system_account: ${system.getPublicKey()}
+      resolver: MEMORY
+      resolver_preload: { ${tokens.map(([key, token]) => `${key}: "${token}"`).join("\n")} }`;
+    await using server = await startNatsServer({ config });
+    const by = (signer: Key) => {
+      const user = nkeys.createUser();
+      const text = creds(jwt(signer, user, "u", "user", { subs: -1, data: -1, payload: -1 }), user);
+      return { servers: server.url, authenticator: credsAuthenticator(new TextEncoder().encode(text)) };
+    };
+    await works(server, () => by(account), [by(nkeys.createAccount()), server.url]);
+  });
+
+  it("TLS: the server shows a certificate of one's own CA", async () => {
+    await using server = await startNatsServer({ config: `tls { ${TLS} }` });
+    const ca = await pem("ca.pem");
+    const servers = server.url;
+    // without that CA nobody vouches for the server
+    await works(server, () => ({ servers, tls: { ca } }), [{ servers, tls: {} }]);
+    await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
+  });
+
+  it("TLS: the server asks for a certificate, and the certificate is the user", async () => {
+    const users = '{ user: "orders-1@catga.test", permissions: { publish: ">", subscribe: ">" } }';
+    const config = `tls { ${TLS}, ca_file: "${path("ca.pem")}", verify_and_map: true }
+      authorization { users: [${users}] }`;
+    await using server = await startNatsServer({ config });
+    const [ca, cert, key] = await Promise.all(["ca.pem", "client.pem", "client-key.pem"].map(pem));
+    const servers = server.url;
+    await works(server, () => ({ servers, tls: { ca, cert, key } }), [{ servers, tls: { ca }, timeout: 500 }]);
+  });
+});
+
+type Key = ReturnType<typeof nkeys.createUser>;
+
+const UNLIMITED = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
+/** The system's account must not have JetStream. */
+const LIMITS = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+
+/** A token of NATS, version 2. */
+function jwt(issuer: Key, subject: Key, name: string, type: string, nats: object): string {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const head = part({ typ: "JWT", alg: "ed25519-nkey" });
+  const claims = part({
+    jti: name,
+    iat: Math.floor(Date.now() / 1_000),
+    iss: issuer.getPublicKey(),
+    name,
+    sub: subject.getPublicKey(),
+    nats: { ...nats, type, version: 2 },
+  });
+  const signature = issuer.sign(new TextEncoder().encode(`${head}.${claims}`));
+  return `${head}.${claims}.${Buffer.from(signature).toString("base64url")}`;
+}
+
+/** The text of a creds file. */
+function creds(token: string, user: Key): string {
+  const seed = new TextDecoder().decode(user.getSeed());
+  const section = (title: string, text: string) => `-----BEGIN ${title}-----\n${text}\n------END ${title}------\n`;
+  return section("NATS USER JWT", token) + section("USER NKEY SEED", seed);
+}

@@ -1,0 +1,76 @@
+/** Frames in another's name: what docs/security.md says of them, with its permissions and without. */
+import { connect } from "@nats-io/transport-node";
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga } from "../catga.ts";
+import { command, query } from "../contract.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { eventually } from "../testing/eventually.ts";
+import { openStage, Player } from "../testing/stage.ts";
+
+const Ask = query<number, number>("Ask");
+const Do = command<number, number>("Do");
+
+describe("a user whose frames must bear its own name", await requireNatsServer(), () => {
+  it("cannot send, answer, or bounce in the name of another node: NATS refuses it, and nothing is lost", async () => {
+    const may = (id: string) =>
+      `{ user: ${id}, password: p, permissions: {
+      publish: ["catga.default.node.*.*.${id}.*", "$KV.>", "$JS.>"]
+      subscribe: ["catga.default.node.${id}.>", "catga.default.bounce.${id}.>", "_INBOX_${id}.>"]
+    } }`;
+    await using server = await startNatsServer({
+      config: `authorization { users: [${["a", "b", "mallory"].map(may).join("\n")}] }`,
+    });
+    const nats = (user: string) => ({ servers: server.url, user, pass: "p", inboxPrefix: `_INBOX_${user}` });
+    const ran: number[] = [];
+    const handlers = [Ask.handle((n) => n), Do.handle((n) => ran.push(n))];
+    await using a = await catga({ nats: nats("a"), id: "a" });
+    await using b = await catga({ nats: nats("b"), id: "b", handlers, logger: SILENT });
+    assertEquals((await a.send(Ask, 1)).value, 1);
+
+    const mallory = await connect(nats("mallory"));
+    const refused: string[] = [];
+    (async () => {
+      for await (const event of mallory.status()) if (event.type === "error") refused.push(event.error.message);
+    })();
+    const [from, to] = [a.self.endpoint, b.self.endpoint];
+    const forged = [
+      [`catga.default.node.${to}.${from}`, `[1,1000000,${Date.now()},["q","Do",1000,666]]`],
+      [`catga.default.node.${from}.${to}`, `[1,1000000,${Date.now()},["r",2,0,666]]`],
+      [`catga.default.bounce.${from}.0.2`, ""],
+    ];
+    for (const [subject, text] of forged) mallory.publish(subject, text);
+    // in her own name she may, and is heard
+    mallory.publish(`catga.default.node.${to}.mallory.1`, `[1,1,${Date.now()},["q","Do",1000,7]]`);
+    mallory.subscribe(`catga.default.node.${to}.>`, { callback: () => {} });
+    await eventually("the refusals", () => refused.length >= 4);
+    await eventually("her own command", () => ran.length > 0);
+    for (let n = 0; n < 100; n++) assertEquals((await a.send(Ask, n)).value, n);
+    assertEquals(ran, [7]);
+    await mallory.close();
+  });
+});
+
+describe("a frame in another's name, where nobody forbids it", () => {
+  it("is believed; one with a high number and a ping has the frames of that node refused, until it starts anew", async () => {
+    const ran: number[] = [];
+    await using stage = await openStage({ handlers: Do.handle((n) => ran.push(n)) });
+    const { app, other, network, settle, clock } = stage;
+    other.send(app.self.endpoint, ["q", "Do", 1_000, 1]);
+    await settle();
+    const forger = network.connect({ name: "forger" });
+    const subject = `catga.default.node.${app.self.endpoint}.${other.endpoint}`;
+    forger.publish(subject, `[1,1000000,${clock.now()},["q","Do",1000,666],["p",1]]`);
+    await settle();
+    for (let n = 2; n < 200; n++) other.send(app.self.endpoint, ["q", "Do", 1_000, n]);
+    await settle();
+    assertEquals(ran, [1, 666]);
+
+    const again = new Player(network, "other", "2");
+    again.send(app.self.endpoint, ["q", "Do", 1_000, 200]);
+    await settle();
+    assertEquals(ran, [1, 666, 200]);
+  });
+});
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

@@ -77,11 +77,11 @@ export async function runRemote(remote: Remote): Promise<void> {
   answer({
     closed: (options: { outstanding: number; ms: number }) => closedLoop(send, options),
     open: (options: { rate: number; ms: number }): Promise<Latencies> => openLoop(send, options),
-    publish: async (options: { perTurn: number; ms: number }): Promise<Published> => {
+    publish: async (options: { perTurn: number; ms: number; most: number }): Promise<Published> => {
       if (publish === undefined) throw new Error("it publishes nothing");
       const start = now();
       let count = 0;
-      while (now() - start < options.ms) {
+      while (count < options.most && now() - start < options.ms) {
         for (let i = 0; i < options.perTurn; i++) publish(order(count++));
         await new Promise((resolve) => setImmediate(resolve));
       }

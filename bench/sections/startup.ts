@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
-import type { Measure } from "./section.ts";
+import type { Effort, Measure } from "./section.ts";
 
 /** Measures `catga()`, in a running process and from the start of one. */
 export const startup: Measure = async (stage, effort) => {
@@ -23,6 +23,8 @@ export const startup: Measure = async (stage, effort) => {
     ["bare", "nats", "catga"].map((what) => ({ name: what, play: () => process(stage, what) })),
     effort.rounds(7, 3),
   );
+  const [whole, parts] = [await fresh(stage, effort, "whole"), await fresh(stage, effort, "steps")];
+  const step = (of: readonly Steps[], name: string) => of.map((steps) => steps[name]);
   return [{
     id: "startup",
     title: "Startup: from the call, or from the start of the process",
@@ -38,8 +40,38 @@ export const startup: Measure = async (stage, effort) => {
     ],
     pairs: [],
     notes: ["catga() resolves when the others can reach the node; processes do not check types"],
+  }, {
+    id: "startup-steps",
+    title: "Startup: where it goes, in a fresh process",
+    unit: "ms",
+    columns: ["takes"],
+    rows: [
+      { name: "import of Catga", cells: [step(parts, "mod")] },
+      { name: "then catga()", cells: [step(whole, "catga")] },
+      { name: "of it: nats.js is loaded", cells: [step(parts, "nats")] },
+      { name: "of it: ours of NATS is loaded", cells: [step(parts, "ours")] },
+      { name: "of it: connect()", cells: [step(parts, "connect")] },
+      { name: "of it: the bucket is opened", cells: [step(parts, "bucket")] },
+      { name: "of it: a record is written, the others' are read", cells: [step(parts, "join")] },
+    ],
+    pairs: [],
+    notes: ["the steps one after the other in processes of their own; code runs for the first time in each"],
   }];
 };
+
+/** ms by step. */
+type Steps = Readonly<Record<string, number>>;
+
+/** The steps of one process after another. */
+async function fresh(stage: Stage, effort: Effort, what: string): Promise<Steps[]> {
+  const all: Steps[] = [];
+  for (let round = effort.rounds(11, 3); round > 0; round--) {
+    const program = await stage.start("programs/startup_steps.ts", [what, stage.url, stage.transports[0]]);
+    all.push(await program.ask<Steps>("steps"));
+    await stage.clear();
+  }
+  return all;
+}
 
 /** ms from the start of a process to its readiness. */
 async function process(stage: Stage, what: string): Promise<number> {

@@ -200,6 +200,15 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals(await harness.ask("catga.default.call.Nobody", "1"), undefined);
     });
 
+    it("a payload nested 200,000 deep is answered, one way or another, and hurts nobody", async () => {
+      const deep = "[".repeat(200_000) + "]".repeat(200_000);
+      for (const name of ["Tell", "Pay", "Typed", "Keyed", "Greet", "orders.Nothing"]) {
+        const { headers } = await call(name, deep, { "Nats-Msg-Id": "deep" });
+        assert(["400", "500", undefined].includes(headers["Nats-Service-Error-Code"]), JSON.stringify(headers));
+      }
+      assertEquals((await call("Greet", '{"name":"tea"}')).text, '"hello tea"');
+    });
+
     it("without a reply subject it runs", async () => {
       const before = runs;
       harness.publish("catga.default.call.orders.Nothing", "");

@@ -5,8 +5,9 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { amount } from "./report.ts";
-import type { Setting } from "./stage.ts";
+
 import { median, type Rounds, spread } from "./statistics.ts";
+import type { Setting } from "./surroundings.ts";
 import { moreIsBetter, type Table } from "./table.ts";
 
 /** All figures of a run. */

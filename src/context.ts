@@ -147,7 +147,7 @@ export class MessageContext implements Context {
 
   /** Its deadline, and all that can happen until then. */
   get course(): Course {
-    return this.#course ?? this.#begin(this.#host.clock.monotonic());
+    return this.#course ?? this.#begin(this.#host.wheel.now());
   }
 
   #begin(now: number): Course {

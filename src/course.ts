@@ -126,21 +126,40 @@ export class Course extends Deadlined {
 
   /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+    this.#start();
+    handler.then((outcome) => this.#end(outcome, ended));
+  }
+
+  /** The same for who sees to it that {@link Course.end} is called. `settle` hears of that end, or that it was given up. */
+  begin(settle: (outcome: Outcome) => void): void {
+    this.#settle = settle;
+    if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
+    this.#start();
+  }
+
+  /** What has {@link Course.begin begun} has come to its end. */
+  end(outcome: Outcome): void {
+    this.#end(outcome, this.#settle!);
+  }
+
+  #start(): void {
     const host = this.#host;
     if (this.#aborted === undefined) host.wheel.add(this);
     host.pending++;
     this.#running = true;
-    handler.then((outcome) => {
-      host.wheel.delete(this);
-      this.#children = undefined;
-      const done = () => {
-        if (--host.pending === 0) host.idle();
-      };
-      this.#running = false;
-      ended(outcome);
-      if (this.#locks === undefined && this.#wishes === undefined) done();
-      else this.ended().then(done); // a drain waits for it
-    });
+  }
+
+  #end(outcome: Outcome, ended: (outcome: Outcome) => void): void {
+    this.#host.wheel.delete(this);
+    this.#children = undefined;
+    this.#running = false;
+    ended(outcome);
+    if (this.#locks === undefined && this.#wishes === undefined) this.#done();
+    else this.ended().then(() => this.#done()); // a drain waits for it
+  }
+
+  #done(): void {
+    if (--this.#host.pending === 0) this.#host.idle();
   }
 
   /**
@@ -149,10 +168,8 @@ export class Course extends Deadlined {
    */
   outcome<T>(handler: Promise<Outcome>, told: (outcome: Outcome) => T): Promise<T> {
     return new Promise((resolve) => {
-      const settle = (outcome: Outcome) => resolve(told(outcome));
-      this.#settle = settle;
-      if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
-      this.run(handler, settle);
+      this.begin((outcome) => resolve(told(outcome)));
+      handler.then((outcome) => this.end(outcome));
     });
   }
 

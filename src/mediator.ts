@@ -119,13 +119,16 @@ export class Call {
   }
 
   #settled(returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> {
-    return returned.then((value) => {
-      try {
-        return toResult(value);
-      } catch (error) { // a getter of what it gave
-        return this.failure(error, ctx);
-      }
-    }, (error) => this.failure(error, ctx));
+    return returned.then((value) => this.success(value, ctx), (error) => this.failure(error, ctx));
+  }
+
+  /** What it came to as a result. */
+  success(value: unknown, ctx: MessageContext): Result<unknown> {
+    try {
+      return toResult(value);
+    } catch (error) { // a getter of what it gave
+      return this.failure(error, ctx);
+    }
   }
 
   /** What it threw as a result. */

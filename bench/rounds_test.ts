@@ -18,4 +18,17 @@ describe("rounds", () => {
       "broken",
     );
   });
+
+  it("alternate: who can be left out is, with what went wrong; the others play on", async () => {
+    const errors: unknown[] = [];
+    let played = 0;
+    const flaky = {
+      name: "flaky",
+      play: () => ++played === 2 ? Promise.reject(new Error("broken")) : Promise.resolve(1),
+      drop: (error: unknown) => void errors.push((error as Error).message),
+    };
+    const outcomes = await alternate([flaky, { name: "sound", play: () => Promise.resolve(2) }], 3);
+    assertEquals([...outcomes], [["flaky", []], ["sound", [2, 2, 2]]]);
+    assertEquals([errors, played], [["broken"], 2]);
+  });
 });

@@ -57,13 +57,22 @@ export class Stage implements AsyncDisposable {
     try {
       return await begin();
     } catch (error) {
-      if (!file.startsWith("peers/")) throw error;
-      this.#leftOut.push(`${name}: ${(error as Error).message.split("\n").slice(0, 4).join(" ")}`);
+      const drop = this.dropping(name, file);
+      if (drop === undefined) throw error;
+      drop(error);
       return undefined;
     }
   }
 
-  /** The peers that could not be started, and why. */
+  /** Takes down that a peer failed; `undefined` for ours, whose failures are the bench's. */
+  dropping(name: string, file: string): ((error: unknown) => void) | undefined {
+    if (!file.startsWith("peers/")) return undefined;
+    return (error) => {
+      this.#leftOut.push(`${name}: ${(error as Error).message.split("\n").slice(0, 4).join(" ")}`);
+    };
+  }
+
+  /** The peers that failed, and why. */
   get leftOut(): readonly string[] {
     return this.#leftOut;
   }

@@ -28,6 +28,8 @@ export interface Running {
   readonly against: readonly string[];
   readonly client: Program;
   readonly nodes: readonly Program[];
+  /** Told when a round of a peer failed; ours must not. */
+  readonly drop: ((error: unknown) => void) | undefined;
 }
 
 /** nats.js by itself and Catga, over each transport; the rows of those that are not the default name theirs. */
@@ -105,7 +107,7 @@ export class Company {
     const start = (side: "node" | "client") => this.#stage.start(file, [side, JSON.stringify(told)]);
     return await this.#stage.orLeaveOut(name, file, async () => {
       const servers = await Promise.all(Array.from({ length: nodes }, () => start("node")));
-      return { name, against, nodes: servers, client: await start("client") };
+      return { name, against, nodes: servers, client: await start("client"), drop: this.#stage.dropping(name, file) };
     });
   }
 }

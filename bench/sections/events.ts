@@ -19,7 +19,11 @@ export const events: Measure = async (stage, effort, company) => {
   const turns = [1, 64];
   for (const perTurn of turns) {
     const options = { perTurn, ms: effort.ms(150, 40), most: MOST };
-    const playing = players.map((player) => ({ name: player.name, play: () => round(player, options) }));
+    const playing = players.map((player) => ({
+      name: player.name,
+      play: () => round(player, options),
+      drop: player.drop,
+    }));
     await alternate(playing, 1);
     for (const [name, rounds] of await alternate(playing, effort.rounds(7, 3))) cells.get(name)!.push(rounds);
   }

@@ -31,7 +31,7 @@ export const latency: Measure = async (stage, effort, company) => {
 };
 
 function playing(task: string, options: unknown): (running: Running) => Player<Closed | Latencies> {
-  return ({ name, client }) => ({ name, play: () => client.ask(task, options) });
+  return ({ name, client, drop }) => ({ name, play: () => client.ask(task, options), drop });
 }
 
 function rowsOf(outcomes: ReadonlyMap<string, readonly Partial<Latencies>[]>): Row[] {

@@ -48,14 +48,14 @@ export const local: Measure = async (stage, effort) => {
   const started = await Promise.all(contestants.map(({ name, file, args }) =>
     stage.orLeaveOut(name, file, async () => {
       const program = await stage.start(file, args);
-      return { name, play: () => program.ask<number>("time", { ms }) };
+      return { name, play: () => program.ask<number>("time", { ms }), drop: stage.dropping(name, file) };
     })
   ));
   const players = started.filter((player) => player !== undefined);
   await alternate(players, 2);
   const times = await alternate(players, effort.rounds(7, 3));
   await stage.clear();
-  const heap = await heapRows(contestants.filter(({ name }) => times.has(name)), stage, effort.ms(300, 100));
+  const heap = await heapRows(contestants.filter(({ name }) => times.get(name)?.length), stage, effort.ms(300, 100));
   const tables: Table[] = [{
     id: "local",
     title: "Local: a send, awaited before the next one; twenty contracts in use",

@@ -12,7 +12,11 @@ export const remote: Measure = async (stage, effort, company) => {
   const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
   for (const outstanding of levels) {
     const at = (ms: number) =>
-      players.map(({ name, client }) => ({ name, play: () => client.ask<Closed>("closed", { outstanding, ms }) }));
+      players.map(({ name, client, drop }) => ({
+        name,
+        play: () => client.ask<Closed>("closed", { outstanding, ms }),
+        drop,
+      }));
     await alternate(at(ms), 1);
     const figures = await alternate(at(ms), effort.rounds(5, 3));
     for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));

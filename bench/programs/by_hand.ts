@@ -1,20 +1,36 @@
 /**
- * Local dispatch by hand: a `Map` from names to functions, and a result. What is `inline` has not even a function that
- * sends, so that there is no promise of a result: the least that can be done.
+ * Local dispatch by hand: a `Map` from names to functions, and a result. What is `plain` does without an async function, as
+ * a careful hand writes what is called often. What is `inline` has not even a function that sends, so that there is no
+ * promise of a result: the least that can be done.
  */
 import process from "node:process";
 import { cast, CONTRACTS, type Laps, type Message, runLocal } from "./local.ts";
 
-const [kind, inline] = process.argv.slice(2);
+const [kind, form = "async"] = process.argv.slice(2);
 const all = cast(kind === "async" ? "async" : "sync");
 const names = all.map(({ name }) => name);
 const payloads = all.map(({ payload }) => payload);
-const handlers = new Map(all.map(({ name, handler }) => [name, handler]));
+type Handler = (message: Message, context: { readonly name: string }) => unknown;
+const handlers = new Map<string, Handler>(all.map(({ name, handler }) => [name, handler]));
 
 async function send(name: string, payload: Message) {
   const handler = handlers.get(name);
   if (handler === undefined) return { ok: false, error: new Error(`no handler of ${name}`) };
-  return { ok: true, value: await handler(payload) };
+  return { ok: true, value: await handler(payload, { name }) };
+}
+
+type Plain = { readonly ok: boolean; readonly value?: unknown; readonly error?: unknown };
+
+function sendPlainly(name: string, payload: Message): Promise<Plain> {
+  const handler = handlers.get(name);
+  if (handler === undefined) return Promise.resolve({ ok: false, error: new Error(`no handler of ${name}`) });
+  try {
+    const value = handler(payload, { name });
+    if (!(value instanceof Promise)) return Promise.resolve({ ok: true, value });
+    return value.then((value) => ({ ok: true, value }), (error) => ({ ok: false, error }));
+  } catch (error) {
+    return Promise.resolve({ ok: false, error });
+  }
 }
 
 const bySend: Laps = async (sends) => {
@@ -25,12 +41,22 @@ const bySend: Laps = async (sends) => {
   }
 };
 
+const byPlainSend: Laps = async (sends) => {
+  for (let i = 0; i < sends; i++) {
+    const at = i % CONTRACTS;
+    const result = await sendPlainly(names[at], payloads[at]);
+    if (!result.ok) throw result.error;
+  }
+};
+
 const inLoop: Laps = async (sends) => {
   for (let i = 0; i < sends; i++) {
     const at = i % CONTRACTS;
-    const result = { ok: true, value: await handlers.get(names[at])!(payloads[at]) };
+    const result = { ok: true, value: await handlers.get(names[at])!(payloads[at], { name: names[at] }) };
     if (!result.ok) throw new Error("it failed");
   }
 };
 
-runLocal(inline === "inline" ? inLoop : bySend);
+const FORMS: Readonly<Record<string, Laps>> = { async: bySend, plain: byPlainSend, inline: inLoop };
+
+runLocal(FORMS[form]);

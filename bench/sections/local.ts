@@ -18,6 +18,8 @@ const CATGA: readonly Contestant[] = ["sync", "async", "1 behavior", "3 behavior
 const BY_HAND: readonly Contestant[] = [
   { name: "by hand, sync", file: "programs/by_hand.ts", args: ["sync"] },
   { name: "by hand, async", file: "programs/by_hand.ts", args: ["async"] },
+  { name: "by hand, sync, no async function", file: "programs/by_hand.ts", args: ["sync", "plain"] },
+  { name: "by hand, async, no async function", file: "programs/by_hand.ts", args: ["async", "plain"] },
   { name: "by hand, in the loop", file: "programs/by_hand.ts", args: ["sync", "inline"] },
 ];
 
@@ -36,6 +38,8 @@ function peers({ quick }: Effort): Contestant[] {
 const PAIRS = [
   { row: "Catga, sync", against: "by hand, sync" },
   { row: "Catga, async", against: "by hand, async" },
+  { row: "Catga, sync", against: "by hand, sync, no async function" },
+  { row: "Catga, async", against: "by hand, async, no async function" },
   { row: "Catga, sync", against: "by hand, in the loop" },
   ...PEERS.map(({ name, args: [kind] }) => ({ row: name, against: `Catga, ${kind}` })),
 ];
@@ -65,7 +69,7 @@ export const local: Measure = async (stage, effort) => {
     pairs: PAIRS,
     notes: [
       "by hand: an async function that looks a handler up in a Map, awaits what it gives and makes a result of it; " +
-      "in the loop: the same without a function of its own, so without a promise of a result",
+      "no async function: the same with Promise.resolve and then, as a careful hand writes it; in the loop: the same without a function of its own, so without a promise of a result",
     ],
   }];
   if (heap.length > 0) {

@@ -286,11 +286,16 @@ export class App implements ContextHost {
 
   #find(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
-    return this.#outgoing.checked<Result<unknown>>(
-      request,
-      (ready) => this.#elsewhere(ready)?.request(ready) ?? this.#here(ready),
-      (refused) => refused,
-    );
+    return request.contract.options.input === undefined ? this.#go(request) : this.#check(request);
+  }
+
+  /** Apart from `#find`, for its closures. */
+  #check(request: RemoteRequest): Promise<Result<unknown>> {
+    return this.#outgoing.checked<Result<unknown>>(request, (ready) => this.#go(ready), (refused) => refused);
+  }
+
+  #go(request: RemoteRequest): Promise<Result<unknown>> {
+    return this.#elsewhere(request)?.request(request) ?? this.#here(request);
   }
 
   async sendAll(

@@ -2,21 +2,25 @@
 import { CatgaError } from "./error.ts";
 
 /**
- * A value as JSON. Throws a `CatgaError` of this code, which begins with `what`, for what JSON does not have: a bigint, a
- * cycle, a function, `undefined`.
+ * A value as JSON. Throws a `CatgaError` of this code, which begins with `what` and the name that it is `of`, for what
+ * JSON does not have: a bigint, a cycle, a function, `undefined`.
  */
-export function toJson(value: unknown, code: "INVALID_MESSAGE" | "INVALID_RESPONSE", what: string): string {
+export function toJson(
+  value: unknown,
+  code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
+  what: string,
+  of?: string,
+): string {
   let text: string | undefined;
-  let why = `it is a ${typeof value}`;
-  let cause: unknown;
+  let cause: { readonly cause: unknown } | undefined;
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    cause = error;
-    why = reason(error);
+    cause = { cause: error };
   }
   if (text !== undefined) return text;
-  throw new CatgaError(code, `${what} cannot be encoded as JSON: ${why}`, cause === undefined ? {} : { cause });
+  const why = cause === undefined ? `it is a ${typeof value}` : reason(cause.cause);
+  throw new CatgaError(code, `${what}${of === undefined ? "" : ` of ${of}`} cannot be encoded as JSON: ${why}`, cause);
 }
 
 /** What the runtimes say of the two things that they do not encode; what a `toJSON` or a getter threw may be for no one's eyes. */

@@ -105,14 +105,11 @@ export class Outgoing {
     signal: AbortSignal | undefined,
     parent: MessageContext | undefined,
   ): Failure | undefined {
-    const what = `${contract.kind} ${contract.name}`;
-    if (this.#stopped) return failure("CLOSED", `${what} was not sent: node ${this.#node} has stopped`);
+    if (this.#stopped) return failure("CLOSED", `${unsent(contract)}: node ${this.#node} has stopped`);
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) {
-      return {
-        ok: false,
-        error: new CatgaError("UNAVAILABLE", `${what} was not sent: its deadline had passed`, { retryable: true }),
-      };
+      const message = `${unsent(contract)}: its deadline had passed`;
+      return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
     }
     // what a handler that was given up on has done may still be told
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
@@ -167,6 +164,10 @@ export function cancelled(contract: AnyContract): CatgaError {
 
 /** The headers that a trace is carried by: W3C Trace Context and Baggage. */
 const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
+
+function unsent({ kind, name }: AnyContract): string {
+  return `${kind} ${name} was not sent`;
+}
 
 function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, error: new CatgaError(code, message) };

@@ -64,7 +64,7 @@ export class EventChannel {
     }
     let text = "";
     try {
-      if (payload !== undefined) text = toJson(payload, "INVALID_MESSAGE", `the payload of ${contract.name}`);
+      if (payload !== undefined) text = toJson(payload, "INVALID_MESSAGE", "the payload", contract.name);
     } catch (error) {
       return { ok: false, error: error as CatgaError }; // the only one that it throws
     }

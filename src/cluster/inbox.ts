@@ -238,7 +238,7 @@ export class Inbox implements TurnWatcher {
     if (value === undefined) return peer.answer(seq, index, undefined);
     let text: string;
     try {
-      text = toJson(value, "INVALID_RESPONSE", `the answer of ${name}`);
+      text = toJson(value, "INVALID_RESPONSE", "the answer", name);
     } catch (error) {
       return this.#unfit(peer, seq, index, error as CatgaError); // the only one that it throws
     }

@@ -313,9 +313,8 @@ export class Router implements CallOwner {
   /** Encodes the payload; gives the failure when that cannot be. */
   #encode(call: Call): Result<unknown> | undefined {
     const { contract, payload, meta } = call.request;
-    const what = `the payload of ${contract.name}`;
     try {
-      if (payload !== undefined) call.text = toJson(payload, "INVALID_MESSAGE", what);
+      if (payload !== undefined) call.text = toJson(payload, "INVALID_MESSAGE", "the payload", contract.name);
     } catch (error) {
       return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
@@ -323,7 +322,7 @@ export class Router implements CallOwner {
     const limit = this.#options.endpoint.payloadLimit;
     const text = (call.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
     if (!exceeds(text, limit)) return undefined;
-    const message = `${what} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
+    const message = `the payload of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
     return { ok: false, error: new CatgaError("TOO_LARGE", message) };
   }
 

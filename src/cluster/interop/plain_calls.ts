@@ -93,7 +93,7 @@ export class PlainCalls {
       // what the schema makes of it is for those who have the schema: this client gets what any node would
       const checked = await parseAnswer(contract, result);
       if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
-      const text = toJson(result.value, "INVALID_RESPONSE", `the answer of ${contract.name}`);
+      const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
       const limit = transport.maxPayload;
       if (!exceeds(text, limit)) return { ok: true, value: text };
       const size = `the answer of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;

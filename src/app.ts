@@ -344,16 +344,22 @@ export class App implements ContextHost {
     options?: SendOptions,
     parent?: MessageContext,
   ): Promise<Result<void>> {
-    checkContract("publish", contract, "event");
+    if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
     const request = this.#outgoing.prepare("publish", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
-    const publish = (ready: RemoteRequest): Result<void> => {
-      if (this.#remote !== undefined) return this.#remote.publish(ready);
-      const envelope = this.runner.envelope(ready.meta);
-      this.runner.publish(contract.name, payload, envelope);
-      return { ok: true, value: undefined };
-    };
-    return this.#outgoing.checked<Result<void>>(request, publish, (refused) => refused);
+    if (contract.options.input === undefined) return Promise.resolve(this.#tell(request));
+    return this.#checkEvent(request);
+  }
+
+  /** Apart from `publish`, for its closures. */
+  #checkEvent(request: RemoteRequest): Promise<Result<void>> {
+    return this.#outgoing.checked<Result<void>>(request, (ready) => this.#tell(ready), (refused) => refused);
+  }
+
+  #tell(request: RemoteRequest): Result<void> {
+    if (this.#remote !== undefined) return this.#remote.publish(request);
+    this.runner.publish(request.contract.name, request.payload, this.runner.envelope(request.meta));
+    return { ok: true, value: undefined };
   }
 
   broadcast(

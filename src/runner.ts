@@ -19,6 +19,12 @@ export interface Receipt {
   readonly result: MaybePromise<Outcome>;
 }
 
+/** An event from the wire. */
+export interface EventSource {
+  /** What one of its handlers is told about it. */
+  envelope(): Envelope;
+}
+
 /** What a {@link Runner} is made of. */
 export interface RunnerOptions {
   readonly host: ContextHost;
@@ -111,20 +117,29 @@ export class Runner {
   }
 
   /**
-   * The handlers of an event from the wire: those of which each service has one run, or those of every node. Each is called
-   * when its turn has come; `envelope` makes one for it. They never throw, and their results never reject.
+   * Gives `take` each handler of an event from the wire: those of which each service has one run, or those of every node. It
+   * is called when its turn has come; `source` makes an envelope for it. They never throw, and their results never reject.
    */
-  deliver(name: string, payload: unknown, envelope: () => Envelope, each: "service" | "node"): (() => Receipt)[] {
+  deliver(
+    name: string,
+    payload: unknown,
+    { source, each }: { source: EventSource; each: "service" | "node" },
+    take: (begin: () => Receipt) => void,
+  ): void {
     const dispatch = this.#mediator.find(name);
-    if (dispatch === undefined || dispatch.contract.kind !== "event") return [];
+    if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { contract, runs, nodeRuns } = dispatch;
-    return (each === "node" ? nodeRuns : runs).map((run) => () => {
-      const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope());
-      const result = withParsed(contract, payload, ctx, (parsed) => run(parsed, ctx));
-      if (!(result instanceof Promise)) this.#ended(ctx, result);
-      else result.then((outcome) => this.#ended(ctx, outcome));
-      return { ctx, result };
-    });
+    for (const run of each === "node" ? nodeRuns : runs) {
+      take(() => this.#hear(contract, run, payload, source.envelope()));
+    }
+  }
+
+  #hear(contract: AnyContract, run: HandlerRun, payload: unknown, envelope: Envelope): Receipt {
+    const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
+    const result = contract.options.input === undefined ? run(payload, ctx) : runEvent(contract, run, payload, ctx);
+    if (!(result instanceof Promise)) this.#ended(ctx, result);
+    else result.then((outcome) => this.#ended(ctx, outcome));
+    return { ctx, result };
   }
 
   /** Nobody waits for what comes of an event. */
@@ -179,6 +194,15 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
       ? outcome.then((ended) => checkAnswer(contract, ended))
       : checkAnswer(contract, outcome);
   });
+}
+
+function runEvent(
+  contract: AnyContract,
+  run: HandlerRun,
+  payload: unknown,
+  ctx: MessageContext,
+): MaybePromise<Outcome> {
+  return withParsed(contract, payload, ctx, (parsed) => run(parsed, ctx));
 }
 
 function withParsed(

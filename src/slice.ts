@@ -9,6 +9,8 @@ import type { Clock } from "./clock.ts";
 export class Slice {
   readonly #clock: Clock;
   #over = false;
+  /** It has taken so long that a timer ends it. */
+  #long = false;
   /** When the first handler of this turn was done, by the monotonic clock; -1 before. */
   #since = -1;
   /** When the clock was last looked at, how many handlers ago the next look is due, and how many lie between two. */
@@ -40,6 +42,7 @@ export class Slice {
       nextTick(this.#ended);
     } else {
       this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
+      if (now - this.#since > SHORT && !this.#long) this.#lengthen();
       if (now - this.#since > SLICE) this.#over = true;
     }
     this.#unseen = this.#stride;
@@ -51,17 +54,22 @@ export class Slice {
     this.#waiting.push(callback);
   }
 
-  /** What was called by the event loop has returned to it: a timer for each would cost a tenth of short turns (measured). */
+  /** What the event loop called has returned to it. Short turns end so, for a timer costs as much as ten of their handlers. */
   readonly #ended = (): void => {
-    if (!this.#over && this.#now - this.#since < SHORT) this.#begin();
-    // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
-    else this.#clock.after(0, () => this.#next());
+    if (!this.#long) this.#begin();
   };
+
+  /** It has to end with the turn of the event loop itself, and others may come in it. */
+  #lengthen(): void {
+    this.#long = true;
+    // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
+    this.#clock.after(0, () => this.#next());
+  }
 
   #begin(): void {
     this.#since = -1;
     this.#unseen = 0;
-    this.#over = false;
+    this.#over = this.#long = false;
   }
 
   #next(): void {
@@ -71,6 +79,6 @@ export class Slice {
 }
 
 const SLICE = 5; // ms
-const SHORT = 1; // ms: a turn of less than this is no part of the next
+const SHORT = 1; // ms of handlers in a turn that is given back by itself
 const FAST = 0.05; // ms between two looks: they may lie further apart
 const MAX_STRIDE = 16; // handlers: as many slow ones in a row may go unnoticed

@@ -96,11 +96,10 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
-      deliver: (name, payload, envelope, each) => {
-        for (const begin of app.runner.deliver(name, payload, envelope, each)) {
+      deliver: (name, payload, from) =>
+        app.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbox.event(begin)) observer({ type: "event-dropped", contract: name });
-        }
-      },
+        }),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
       if (runs.length > 0) this.#events.subscribe(contract.name, "service");

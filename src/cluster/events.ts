@@ -9,10 +9,12 @@ import { toJson } from "../json.ts";
 import type { Observer } from "../observer.ts";
 import type { Meta, RemoteEvent } from "../remote.ts";
 import type { Result } from "../result.ts";
+import type { EventSource } from "../runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../transport.ts";
 import { byteLength, exceeds } from "../utf8.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
 import type { MalformedCount } from "./malformed_count.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
 
 /** What the channel needs of the app. */
 export interface EventChannelOptions {
@@ -23,8 +25,8 @@ export interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** Runs the handlers of an event that each service, or every node, has; `envelope` makes one for each of them. */
-  deliver(name: string, payload: unknown, envelope: () => Envelope, each: "service" | "node"): void;
+  /** Runs the handlers of an event that each service, or every node, has. */
+  deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
 }
 
 /** Events of one name and one meta that leave together. */
@@ -40,12 +42,14 @@ export class EventChannel {
   readonly #options: EventChannelOptions;
   readonly #batches: Map<string, Batch> = new Map();
   readonly #subscriptions: Subscription[] = [];
+  readonly #prefix: string;
   #seq = 0;
   #runs = 0;
   #ticking = false;
 
   constructor(options: EventChannelOptions) {
     this.#options = options;
+    this.#prefix = `catga.${options.namespace}.event.`;
   }
 
   /** Takes the events of this name from now on: those that fall to this node of its service, or all. */
@@ -68,30 +72,30 @@ export class EventChannel {
     } catch (error) {
       return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
+    const { name } = contract;
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = transport.maxPayload - FRAME_OVERHEAD;
-    const alone = text + metaText;
-    if (exceeds(alone, limit)) {
+    const whole = text + metaText;
+    if (exceeds(whole, limit)) {
       return refused(
         "TOO_LARGE",
-        `the payload of ${contract.name} is ${byteLength(alone)} bytes; the server takes ${limit} at most`,
+        `the payload of ${name} is ${byteLength(whole)} bytes; the server takes ${limit} at most`,
       );
     }
     // an event without a payload, or with an id of its own, travels alone
-    const key = payload === undefined || meta?.id !== undefined
-      ? `${contract.name} #${++this.#runs}`
-      : `${contract.name} ${metaText}`;
+    const alone = payload === undefined || meta?.id !== undefined;
+    const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;
     let batch = this.#batches.get(key);
     if (
       batch !== undefined &&
-      (batch.count === MAX_EVENTS || (batch.text.length + alone.length) * 3 > Math.min(FRAME_LENGTH, limit))
+      (batch.count === MAX_EVENTS || (batch.text.length + whole.length) * 3 > Math.min(FRAME_LENGTH, limit))
     ) {
       this.#batches.delete(key);
       this.#leave(batch);
       batch = undefined;
     }
     if (batch === undefined) {
-      batch = { name: contract.name, meta, text: "", count: 0 };
+      batch = { name, meta, text: "", count: 0 };
       this.#batches.set(key, batch);
       if (!this.#ticking) nextTick(this.#flush);
       this.#ticking = true;
@@ -113,7 +117,7 @@ export class EventChannel {
   }
 
   #subject(name: string): string {
-    return `catga.${this.#options.namespace}.event.${name}`;
+    return this.#prefix + name;
   }
 
   readonly #flush = (): void => {
@@ -126,7 +130,8 @@ export class EventChannel {
 
   #leave({ name, meta, text }: Batch): void {
     const { transport, endpoint, observer } = this.#options;
-    const wire = JSON.stringify({ ...meta, seq: ++this.#seq });
+    const seq = ++this.#seq;
+    const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
     try {
       transport.publish(this.#subject(name), `[1,"${endpoint}",${transport.clock.now()},${wire}${text}]`);
     } catch (error) {
@@ -143,21 +148,55 @@ export class EventChannel {
       if (!(error instanceof Malformed)) throw error;
       return this.#options.malformed.add(message.subject, error.message);
     }
-    const { sender, meta } = frame;
-    const payloads = frame.payloads.length === 0 ? [undefined] : frame.payloads;
-    const headers = Object.freeze(Object.assign(Object.create(null), meta.headers));
-    payloads.forEach((payload, index) => {
-      const id = meta.id ?? `${sender}.e${meta.seq}.${index}`;
-      this.#options.deliver(name, payload, () => ({
-        call: `${this.#options.endpoint}.e${++this.#runs}`,
-        id,
-        attempt: 1,
-        correlation: meta.correlation,
-        causation: meta.causation,
-        ancestry: [], // nobody awaits an event: whatever it waits for, its publisher does not
-        headers,
-      }), each);
-    });
+    const { payloads } = frame;
+    const count = Math.max(1, payloads.length); // without one an event whose payload is `undefined`
+    for (let index = 0; index < count; index++) {
+      const source = new HeardEvent(frame, index, this.#nextRun);
+      this.#options.deliver(name, payloads[index], { source, each });
+    }
+  }
+
+  readonly #nextRun = (): string => `${this.#options.endpoint}.e${++this.#runs}`;
+}
+
+/** An event of a batch. */
+class HeardEvent implements EventSource {
+  readonly frame: EventFrame;
+  readonly index: number;
+  readonly nextRun: () => string;
+
+  constructor(frame: EventFrame, index: number, nextRun: () => string) {
+    this.frame = frame;
+    this.index = index;
+    this.nextRun = nextRun;
+  }
+
+  envelope(): Envelope {
+    return new EventEnvelope(this);
+  }
+}
+
+/** What one of the handlers of an event is told about it. */
+class EventEnvelope extends WireEnvelope {
+  readonly #event: HeardEvent;
+
+  constructor(event: HeardEvent) {
+    super(event.frame.meta);
+    this.#event = event;
+  }
+
+  protected override name(): string {
+    return this.#event.nextRun();
+  }
+
+  protected override defaultId(): string {
+    const { frame: { sender, meta }, index } = this.#event;
+    return `${sender}.e${meta.seq}.${index}`;
+  }
+
+  /** Nobody awaits an event: whatever it waits for, its publisher does not. */
+  override get ancestry(): readonly string[] {
+    return [];
   }
 }
 

@@ -162,7 +162,7 @@ export class Inbox implements TurnWatcher {
   }
 
   #run(asked: Asked, payload: unknown, timeout: number): void {
-    const receipt = this.#options.receive(asked.name, payload, timeout, asked);
+    const receipt = this.#options.receive(asked.contract, payload, timeout, asked);
     if (receipt === undefined) {
       asked.peer.refuse(asked.seq, asked.index, "NO_HANDLER");
       return this.#gate.stepAside();
@@ -230,7 +230,7 @@ export class Inbox implements TurnWatcher {
     if (--frame.open === 0) peer.running.delete(seq);
   }
 
-  #answer({ peer, seq, index, name }: Asked, outcome: Outcome): void {
+  #answer({ peer, seq, index, contract }: Asked, outcome: Outcome): void {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const limit = this.#options.payloadLimit();
     if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, limit));
@@ -238,12 +238,12 @@ export class Inbox implements TurnWatcher {
     if (value === undefined) return peer.answer(seq, index, undefined);
     let text: string;
     try {
-      text = toJson(value, "INVALID_RESPONSE", "the answer", name);
+      text = toJson(value, "INVALID_RESPONSE", "the answer", contract);
     } catch (error) {
       return this.#unfit(peer, seq, index, error as CatgaError); // the only one that it throws
     }
     if (exceeds(text, limit)) {
-      const reason = `the answer of ${name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
+      const reason = `the answer of ${contract} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
       return this.#unfit(peer, seq, index, new CatgaError("TOO_LARGE", reason));
     }
     peer.answer(seq, index, text);

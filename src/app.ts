@@ -19,7 +19,7 @@ import {
   show,
 } from "./options.ts";
 import { noHandler, Outgoing, requestOf, type SendDefaults } from "./outgoing.ts";
-import type { Remote, RemoteRequest } from "./remote.ts";
+import type { Remote, RemoteEvent, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
 import type { MaybePromise } from "./schema.ts";
@@ -345,6 +345,10 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<void>> {
     if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
+    if (options === undefined && parent === undefined && contract.options.input === undefined) {
+      // nothing is to be settled
+      return Promise.resolve(this.#outgoing.closed(contract) ?? this.#tell({ contract, payload, meta: undefined }));
+    }
     const request = this.#outgoing.prepare("publish", contract, payload, options, parent);
     if (!("contract" in request)) return Promise.resolve(request);
     if (contract.options.input === undefined) return Promise.resolve(this.#tell(request));
@@ -356,9 +360,9 @@ export class App implements ContextHost {
     return this.#outgoing.checked<Result<void>>(request, (ready) => this.#tell(ready), (refused) => refused);
   }
 
-  #tell(request: RemoteRequest): Result<void> {
-    if (this.#remote !== undefined) return this.#remote.publish(request);
-    this.runner.publish(request.contract.name, request.payload, this.runner.envelope(request.meta));
+  #tell(event: RemoteEvent): Result<void> {
+    if (this.#remote !== undefined) return this.#remote.publish(event);
+    this.runner.publish(event.contract.name, event.payload, this.runner.envelope(event.meta));
     return { ok: true, value: undefined };
   }
 

@@ -105,7 +105,8 @@ export class Outgoing {
     signal: AbortSignal | undefined,
     parent: MessageContext | undefined,
   ): Failure | undefined {
-    if (this.#stopped) return failure("CLOSED", `${unsent(contract)}: node ${this.#node} has stopped`);
+    const closed = this.closed(contract);
+    if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) {
       const message = `${unsent(contract)}: its deadline had passed`;
@@ -114,6 +115,11 @@ export class Outgoing {
     // what a handler that was given up on has done may still be told
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };
+  }
+
+  /** The failure of all that is sent when the node has stopped. */
+  closed(contract: AnyContract): Failure | undefined {
+    return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#node} has stopped`) : undefined;
   }
 
   /** Goes on with the parsed payload, when the schema takes it. */

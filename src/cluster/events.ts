@@ -42,14 +42,13 @@ export class EventChannel {
   readonly #options: EventChannelOptions;
   readonly #batches: Map<string, Batch> = new Map();
   readonly #subscriptions: Subscription[] = [];
-  readonly #prefix: string;
+  readonly #subjects: Map<string, string> = new Map();
   #seq = 0;
   #runs = 0;
   #ticking = false;
 
   constructor(options: EventChannelOptions) {
     this.#options = options;
-    this.#prefix = `catga.${options.namespace}.event.`;
   }
 
   /** Takes the events of this name from now on: those that fall to this node of its service, or all. */
@@ -116,16 +115,21 @@ export class EventChannel {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
+  /** The same string for a name each time: that is what the transport knows it by. */
   #subject(name: string): string {
-    return this.#prefix + name;
+    let subject = this.#subjects.get(name);
+    if (subject === undefined) {
+      subject = `catga.${this.#options.namespace}.event.${name}`;
+      this.#subjects.set(name, subject);
+    }
+    return subject;
   }
 
   readonly #flush = (): void => {
     this.#ticking = false;
     if (this.#options.transport.status.state !== "connected") return;
-    const batches = [...this.#batches.values()];
+    for (const batch of this.#batches.values()) this.#leave(batch);
     this.#batches.clear();
-    for (const batch of batches) this.#leave(batch);
   };
 
   #leave({ name, meta, text }: Batch): void {

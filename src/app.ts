@@ -250,14 +250,14 @@ export class App implements ContextHost {
   send(
     contract: AnyContract,
     payload: unknown,
-    // a call that leaves two declared parameters out costs 10 ns (Deno 2.9)
-    ...[options, parent]: [options?: SendOptions, parent?: MessageContext]
+    // declared one by one, those that a call leaves out cost it 6 ns (Deno 2.9)
+    ...more: [options?: SendOptions, parent?: MessageContext]
   ): Promise<Result<unknown>> {
-    if (options === undefined && parent === undefined) {
+    if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {
       const direct = this.#direct.get(contract?.name);
       if (direct !== undefined) return direct.send(payload);
     }
-    return this.#send(contract, payload, options, parent);
+    return this.#send(contract, payload, more[0], more[1]);
   }
 
   /** Apart from `send`: a function whose closures take `this` along makes 40 bytes for them at every call (V8). */

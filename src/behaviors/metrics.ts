@@ -15,7 +15,7 @@ import { VERSION } from "../version.ts";
  * `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
  * `catga.events.dropped`. docs/observability.md says what each is.
  *
- * It needs an SDK that was registered before the app starts; without one it costs a function call or two. Given to a handler
+ * It needs an SDK that was registered before the app starts; without one it does nothing. Given to a handler
  * it measures that handler alone.
  *
  * @example
@@ -31,7 +31,7 @@ import { VERSION } from "../version.ts";
  *
  * const Answer = query<void, number>("Answer");
  * await using app = await catga({ handlers: Answer.handle(() => 42), behaviors: [metrics()] });
- * await app.send(Answer);
+ * console.log((await app.send(Answer)).value); // 42
  * await reader.forceFlush();
  * const [{ scopeMetrics: [{ metrics: all }] }] = exporter.getMetrics();
  * console.log(all.map(({ descriptor }) => descriptor.name)); // [ "catga.handler.duration", "catga.send.duration", … ]
@@ -41,9 +41,10 @@ import { VERSION } from "../version.ts";
 export function metrics(): Behavior {
   let instruments: Instruments | undefined;
   const handle: Behavior = async ({ contract, clock }, next) => {
+    if (instruments === undefined) return await next();
     const start = clock.monotonic();
     const result = await next();
-    instruments?.handler.record((clock.monotonic() - start) / 1_000, {
+    instruments.handler.record((clock.monotonic() - start) / 1_000, {
       "catga.contract": contract.name,
       "catga.kind": contract.kind,
       "catga.outcome": outcomeOf(result),
@@ -51,18 +52,21 @@ export function metrics(): Behavior {
     return result;
   };
   const send: SendBehavior = async ({ method, contract, clock }, next) => {
+    if (instruments === undefined) return await next();
     const start = clock.monotonic();
     const result = await next();
-    instruments?.send.record((clock.monotonic() - start) / 1_000, {
+    instruments.send.record((clock.monotonic() - start) / 1_000, {
       "catga.contract": contract.name,
       "catga.operation": method,
       "catga.outcome": outcomeOf(result),
     });
     return result;
   };
-  const attach = async (app: Catga): Promise<Attachment> => {
+  const attach = async (app: Catga): Promise<Attachment | undefined> => {
     const api = await import("@opentelemetry/api");
-    instruments ??= instrumentsOf(api.metrics.getMeter("@catga/catga", VERSION));
+    const meter = api.metrics.getMeter("@catga/catga", VERSION);
+    if (instruments === undefined && meter === api.createNoopMeter()) return undefined; // nobody measures
+    instruments ??= instrumentsOf(meter);
     return watch(instruments, app);
   };
   return Object.assign(handle, { send, attach });

@@ -2,7 +2,7 @@
  * Spans on the API of OpenTelemetry, one for each send and one for each run of a handler, linked across nodes by the headers
  * of their messages. The API is loaded when an app starts, and only by those who trace: it takes 25 ms in Deno, 5 in Bun.
  */
-import type { Context as TraceContext, Span, Tracer } from "@opentelemetry/api";
+import type { Context as TraceContext, Span, Tracer, TracerProvider } from "@opentelemetry/api";
 import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../behavior.ts";
 import type { Context } from "../context.ts";
 import type { AnyContract } from "../contract.ts";
@@ -22,8 +22,8 @@ type Api = typeof import("@opentelemetry/api");
  * PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for messaging. A failure sets the status and
  * `error.type`, its code; an attempt that went on to another node is an event `retry` of the send's span.
  *
- * It needs an SDK that is registered, before or after the app has started; without one it costs a function call or two, and
- * leaves headers as they are. Given to a handler it traces that handler alone, and no sends.
+ * It needs an SDK that is registered, before or after the app has started; without one it asks for one at each
+ * message, and does nothing else. Given to a handler it traces that handler alone, and no sends.
  *
  * @example
  * ```ts
@@ -36,14 +36,14 @@ type Api = typeof import("@opentelemetry/api");
  *
  * const Answer = query<void, number>("Answer");
  * await using app = await catga({ handlers: Answer.handle(() => 42), behaviors: [tracing()] });
- * await app.send(Answer);
+ * console.log((await app.send(Answer)).value); // 42
  * console.log(exporter.getFinishedSpans().map(({ name }) => name)); // [ "process Answer", "send Answer" ]
  * ```
  */
 export function tracing(): Behavior {
   const spans = new Spans();
-  const handle: Behavior = async ({ contract, ctx }, next) => await spans.handle(contract, ctx, next);
-  const send: SendBehavior = (message, next) => spans.send(message, next);
+  const handle: Behavior = ({ contract, ctx }, next) => spans.on ? spans.handle(contract, ctx, next) : next();
+  const send: SendBehavior = (message, next) => spans.on ? spans.send(message, next) : next();
   const attach = async (): Promise<Attachment> => {
     await spans.load();
     return { observe: (seen) => spans.observe(seen) };
@@ -54,6 +54,9 @@ export function tracing(): Behavior {
 class Spans {
   #api: Api | undefined;
   #tracer: Tracer | undefined;
+  /** What the API has in place of an SDK. */
+  #nobody: TracerProvider | undefined;
+  #on = false;
   /** What is active in a handler: for sends with its context from where the runtime has lost track of it. */
   readonly #inside: WeakMap<Context, TraceContext> = new WeakMap();
   /** Of the sends that are under way, by their ids. */
@@ -62,6 +65,14 @@ class Spans {
   async load(): Promise<void> {
     this.#api ??= await import("@opentelemetry/api");
     this.#tracer ??= this.#api.trace.getTracer("@catga/catga", VERSION);
+    this.#nobody ??= new this.#api.ProxyTracerProvider().getDelegate();
+  }
+
+  /** Whether an SDK has been registered: until then there is nothing to be done. */
+  get on(): boolean {
+    if (this.#on || this.#api === undefined) return this.#on;
+    const provider = this.#api.trace.getTracerProvider();
+    return this.#on = !(provider instanceof this.#api.ProxyTracerProvider) || provider.getDelegate() !== this.#nobody;
   }
 
   async handle(
@@ -69,8 +80,7 @@ class Spans {
     ctx: Context,
     next: () => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
-    const [api, tracer] = [this.#api, this.#tracer];
-    if (api === undefined || tracer === undefined) return await next();
+    const [api, tracer] = [this.#api!, this.#tracer!];
     // what is active now is nothing of this message's: the task that reads the connection, or another message's sender
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
@@ -98,8 +108,7 @@ class Spans {
     message: OutgoingMessage,
     next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
-    const [api, tracer] = [this.#api, this.#tracer];
-    if (api === undefined || tracer === undefined) return await next();
+    const [api, tracer] = [this.#api!, this.#tracer!];
     const { method, contract, options, node } = message;
     const { CLIENT, PRODUCER } = api.SpanKind;
     const outside = this.#outside(api, message);
@@ -111,7 +120,7 @@ class Spans {
       },
     }, outside);
     const { spanId } = span.spanContext();
-    if (!api.isSpanContextValid(span.spanContext())) return await next(); // nobody traces
+    if (!api.isSpanContextValid(span.spanContext())) return await next(); // the SDK has been taken away
     const inside = api.trace.setSpan(outside, span);
     const recording = span.isRecording();
     if (recording) this.#sends.set(spanId, span);

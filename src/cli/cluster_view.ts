@@ -8,6 +8,7 @@ import { readRecord } from "../cluster/node_record.ts";
 import type { Bucket } from "../kv_store.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { openNats } from "../nats/open.ts";
+import { mayNot } from "../transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/lock_record.ts";
 import type { NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
@@ -53,9 +54,12 @@ export class ClusterView implements AsyncDisposable {
   /** Where NATS is, for people. */
   readonly address: string;
   readonly transport: Opened["transport"];
+  /** Aborts when the server does not let this user do something, which has been said. */
+  readonly refused: AbortSignal;
   readonly #store: Opened["store"];
 
-  private constructor(opened: Opened, namespace: string) {
+  private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
+    this.refused = refused;
     this.transport = opened.transport;
     this.#store = opened.store;
     this.namespace = namespace;
@@ -65,13 +69,19 @@ export class ClusterView implements AsyncDisposable {
   /** Connects. Rejects as `catga` does. */
   static async open(flags: Flags, terminal: Terminal): Promise<ClusterView> {
     const { namespace } = flags;
+    const refused = new AbortController();
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
       onError: (error) => terminal.say(`catga: ${error}`),
+      onForbidden: (violation) => {
+        const { code, message } = mayNot(violation);
+        terminal.say(`${code}: ${message}`);
+        refused.abort();
+      },
       onNotice: (notice) => terminal.say(`catga: ${notice}`),
     });
-    return new ClusterView(opened, namespace);
+    return new ClusterView(opened, namespace, refused.signal);
   }
 
   /** On how many servers the records of nodes are kept; `undefined` while there has been no node. */

@@ -86,6 +86,24 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await letsIn(config, ["--creds", file], { NATS_CREDS: file });
   });
 
+  it("says what the user may not do, and ends with 1", async () => {
+    const config = `authorization { users: [
+      { user: ada, password: secret, permissions: { publish: ">", subscribe: { deny: "catga.default.event.>" } } }
+      { user: bob, password: secret, permissions: { publish: { deny: "$JS.API.>" }, subscribe: ">" } }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const as = (user: string) => ["-s", server.url, "--user", user, "--password", "secret"];
+    const watch = await runCli(["watch", ...as("ada")]);
+    assertEquals(watch.code, 1);
+    assertMatch(watch.err, /UNAVAILABLE: the NATS user may not subscribe to catga\.default\.event\.>/);
+    const nodes = await runCli(["nodes", ...as("bob")]);
+    assertEquals(nodes.code, 1);
+    assertMatch(
+      nodes.err,
+      /UNAVAILABLE: the NATS user may not publish to \$JS\.API\.STREAM\.INFO\.KV_catga_default_nodes/,
+    );
+  });
+
   it("says which file it cannot read, or make anything of", async () => {
     for (const flag of ["--creds", "--nkey", "--tlsca"]) {
       const { code, err } = await runCli(["nodes", flag, join(folder, "nothing")]);

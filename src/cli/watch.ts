@@ -1,7 +1,7 @@
 /** `watch`: events as they pass. */
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/frame.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE } from "./command.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
 import { until } from "./nodes.ts";
 import { bold, dim } from "./terminal.ts";
@@ -53,8 +53,8 @@ that published it, and the payload.`,
     });
     await view.transport.flush();
     terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
-    await until(AbortSignal.any([terminal.signal, enough.signal]));
-    return DONE;
+    await until(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
+    return view.refused.aborted ? FAILED : DONE;
   },
 };
 

@@ -146,16 +146,17 @@ export class Program<Line> implements AsyncDisposable {
   }
 }
 
-/** Starts a program of `scripts/`, named without its `.ts`. */
+/** Starts a program of `scripts/`, named without its `.ts`; of this tree, or of the one in another folder. */
 export async function startProgram<Line>(
   runtime: Runtime,
   name: string,
   args: readonly string[],
+  root: string = ROOT,
 ): Promise<Program<Line>> {
   const binary = await runtimeBinary(runtime);
   const words = runtime === "deno" ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"] : ["run"];
-  const child = spawn(binary, [...words, join(ROOT, "scripts", `${name}.ts`), ...args], {
-    cwd: ROOT,
+  const child = spawn(binary, [...words, join(root, "scripts", `${name}.ts`), ...args], {
+    cwd: root,
     env: { ...process.env, NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -176,14 +177,15 @@ export interface NodeProcess {
   left(id: string): number | undefined;
 }
 
-/** Starts a test node; resolves when it is one. */
+/** Starts a test node, of this tree or of the one in another folder; resolves when it is one. */
 export async function startNode(
   runtime: Runtime,
   url: string,
   id: string,
   options: NodeOptions = {},
+  root: string = ROOT,
 ): Promise<NodeProcess> {
-  const program = await startProgram<NodeLine>(runtime, "test_node", [url, id, JSON.stringify(options)]);
+  const program = await startProgram<NodeLine>(runtime, "test_node", [url, id, JSON.stringify(options)], root);
   const isReady = (line: NodeLine): line is NodeLine & { event: "ready" } => line.event === "ready";
   try {
     const ready = await program.line(isReady, 20_000);

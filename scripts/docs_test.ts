@@ -1,0 +1,61 @@
+/** The pages: README names them all, what they link to is there, and each has an example that `deno test --doc` runs. */
+import { assertEquals } from "@std/assert";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { sourceFiles } from "./sources.ts";
+import { exampleFiles } from "./test_run.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string) => readFile(join(root, path), "utf8");
+
+/** A page without its code. */
+async function prose(path: string): Promise<string> {
+  return (await read(path)).replaceAll(/^```.*?^```$/gms, "");
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+async function anchors(path: string): Promise<string[]> {
+  return [...(await prose(path)).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading.toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+/** The links of a page that lead nowhere. */
+async function deadLinks(path: string): Promise<string[]> {
+  const dead: string[] = [];
+  for (const [, link] of (await prose(path)).matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^[a-z]+:/.test(link)) continue;
+    const [file, anchor] = link.split("#");
+    const target = file === "" ? path : normalize(join(dirname(path), file));
+    const there = existsSync(join(root, target)) &&
+      (anchor === undefined || !target.endsWith(".md") || (await anchors(target)).includes(anchor));
+    if (!there) dead.push(`${path}: ${link}`);
+  }
+  return dead;
+}
+
+const pages = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
+
+describe("docs", () => {
+  it("are named in README, all of them", async () => {
+    const readme = await read("README.md");
+    assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
+  });
+
+  it("have an example that runs, each of them; one of measurements the command that makes them", async () => {
+    const running = await exampleFiles(root, pages);
+    const measured =
+      (await Promise.all(pages.map(async (page) => (await read(page)).includes("deno task bench") ? [page] : [])))
+        .flat();
+    assertEquals(pages.filter((page) => !running.includes(page) && !measured.includes(page)), []);
+  });
+
+  it("link to what is there", async () => {
+    const more = (await sourceFiles(root, ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples", "bench"]))
+      .filter((file) => file.endsWith(".md"));
+    assertEquals((await Promise.all([...pages, ...more].map(deadLinks))).flat(), []);
+  });
+});

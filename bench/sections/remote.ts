@@ -29,8 +29,8 @@ export const remote: Measure = async (stage, effort, company) => {
     rows: [...cells].map(([name, cells]) => ({ name, cells })),
     pairs: pairsOf(players),
     notes: [
-      "all but the last ones with default settings; noAsyncTraces is an option of nats.js, off by default: with it an " +
-      "error does not say where the request was made",
+      "default settings; noAsyncTraces is an option of nats.js, off by default: with it an error does not say where the " +
+      "request was made",
     ],
   }];
 };

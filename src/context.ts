@@ -261,7 +261,8 @@ export class MessageContext implements Context {
 
   /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
   remaining(now: number): number {
-    return this.dueAt(now) - now;
+    // the wheel's clock, by which it began, may be a ms ahead
+    return Math.min(this.dueAt(now) - now, this.#timeout);
   }
 
   /** Whether its handler has not begun: it waits for its turn, or had none. */

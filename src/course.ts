@@ -45,6 +45,11 @@ export class Course extends Deadlined {
     return this.#aborted;
   }
 
+  /** Whether it was not given up, and its handler has asked for no lock. */
+  get untouched(): boolean {
+    return this.#aborted === undefined && this.#locks === undefined && this.#wishes === undefined;
+  }
+
   /** Aborts when it is given up. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {

@@ -75,12 +75,15 @@ export class Runner {
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
     const run = () => runAll(dispatch, request.parsed, ctx);
-    const handled = Promise.resolve(admit === undefined ? run() : admit(ctx, run));
-    return course.outcome(handled, (outcome) => outcome).then((outcome) => {
+    const handled = admit === undefined ? run() : admit(ctx, run);
+    const ended = (outcome: Outcome): MaybePromise<Outcome> => {
       signal?.removeEventListener("abort", abort);
       parent?.course.release(course);
       return outcome instanceof Refusal ? outcome : parseAnswer(request.contract, outcome);
-    });
+    };
+    // of what has ended already nothing is left that could be waited for, or given up
+    if (!(handled instanceof Promise) && course.untouched) return Promise.resolve(ended(handled));
+    return course.outcome(Promise.resolve(handled), (outcome) => outcome).then(ended);
   }
 
   /**

@@ -1,44 +1,45 @@
 /** Events that every node is to get, beside those that each service gets once. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import type { Catga } from "../app.ts";
 import { event } from "../contract.ts";
 import { localApp } from "../testing/local_app.ts";
-import { MemoryCluster } from "../testing/memory_cluster.ts";
+import { type TestCluster, testCluster } from "../testkit/mod.ts";
 
 const Changed = event<number>("Changed");
 const EVENTS = 50;
 
+const SERVICES: Readonly<Record<string, string>> = { a: "web", b: "web", c: "billing", d: "billing" };
+
 /** Two services of two nodes each; who got what. */
-async function four(): Promise<{ cluster: MemoryCluster; seen: string[]; apps: Catga[] }> {
-  const cluster = new MemoryCluster();
+async function four(): Promise<{ cluster: TestCluster; seen: string[] }> {
   const seen: string[] = [];
-  const apps: Catga[] = [];
-  for (const [id, service] of [["a", "web"], ["b", "web"], ["c", "billing"], ["d", "billing"]]) {
-    const handlers = [
-      Changed.on((n, ctx) => void seen.push(`node ${ctx.node} ${n}`), { each: "node" }),
-      Changed.on((n) => void seen.push(`service ${service} ${n}`)),
-    ];
-    apps.push(await cluster.start(id, { service, handlers }));
-  }
-  return { cluster, seen, apps };
+  const cluster = await testCluster(Object.keys(SERVICES), {
+    node: (id) => ({
+      service: SERVICES[id],
+      handlers: [
+        Changed.on((n, ctx) => void seen.push(`node ${ctx.node} ${n}`), { each: "node" }),
+        Changed.on((n) => void seen.push(`service ${SERVICES[id]} ${n}`)),
+      ],
+    }),
+  });
+  return { cluster, seen };
 }
 
 describe('on(fn, { each: "node" })', () => {
   it("every node of every service gets it once, and of the ordinary handlers one of each service", async () => {
-    const { cluster, seen, apps } = await four();
+    const { cluster, seen } = await four();
     await using _ = cluster;
-    for (let n = 0; n < EVENTS; n++) await apps[n % 4].publish(Changed, n);
-    await cluster.clock.advance(10);
+    for (let n = 0; n < EVENTS; n++) await cluster.apps[n % 4].publish(Changed, n);
+    await cluster.advance(10);
     const whom = ["node a", "node b", "node c", "node d", "service web", "service billing"];
     const wanted = whom.flatMap((who) => Array.from({ length: EVENTS }, (_, n) => `${who} ${n}`));
     assertEquals(seen.sort(), wanted.sort());
   });
 
   it("a broadcast of it runs all handlers of every node", async () => {
-    const { cluster, seen, apps } = await four();
+    const { cluster, seen } = await four();
     await using _ = cluster;
-    const results = await cluster.clock.until(apps[0].broadcast(Changed, 7));
+    const results = await cluster.app("a").broadcast(Changed, 7);
     assertEquals(results.map(({ node, result }) => [node, result.ok, result.value]), [
       ...["a", "b", "c", "d"].map((node) => [node, true, undefined]),
     ]);

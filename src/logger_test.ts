@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
+import { pino } from "pino";
 import { catga } from "./catga.ts";
 import { query } from "./contract.ts";
 import { MemoryNetwork } from "./memory/network.ts";
@@ -78,6 +79,44 @@ describe("logTo", () => {
     assertEquals(lines.length, 1);
     assertEquals(lines[0].slice(0, 2), ["error", "catga n1: the handler of Ask threw (message m1)"]);
     assertStrictEquals(lines[0][2].error, thrown);
+  });
+});
+
+describe("a logger of the world", () => {
+  it("pino: a line of JSON with level, message, fields and the error, by an adapter of four lines", async () => {
+    const lines: string[] = [];
+    const log = pino({ base: null, timestamp: false, serializers: { error: pino.stdSerializers.err } }, {
+      write: (line: string) => void lines.push(line),
+    });
+    const logger: Logger = {
+      debug: (message, fields) => log.debug(fields, message),
+      info: (message, fields) => log.info(fields, message),
+      warn: (message, fields) => log.warn(fields, message),
+      error: (message, fields) => log.error(fields, message),
+    };
+    const Ask = query("Ask");
+    const handlers = Ask.handle(() => {
+      throw new Error("bug");
+    });
+    await using app = await catga({ id: "n1", network: new MemoryNetwork(), logger, handlers });
+    await app.send(Ask, undefined, { id: "m1" });
+    const [joined, { error: { stack: _, ...error }, ...failed }] = lines.map((line) => JSON.parse(line));
+    assertEquals(joined, {
+      level: 30,
+      node: "n1",
+      peer: "n1",
+      type: "node",
+      change: "join",
+      msg: "catga n1: node n1: join",
+    });
+    assertEquals([failed, error], [{
+      level: 50,
+      node: "n1",
+      type: "handler-failed",
+      contract: "Ask",
+      id: "m1",
+      msg: "catga n1: the handler of Ask threw (message m1)",
+    }, { type: "Error", message: "bug" }]);
   });
 });
 

@@ -7,6 +7,7 @@ import { runCli, startCli } from "../../scripts/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { eventually } from "../testing/eventually.ts";
+import { cli } from "./main.ts";
 
 const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");
 const Touch = command<void, void>("Touch");
@@ -80,14 +81,42 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("nodes --watch: tells of who joins and leaves, until Ctrl-C", async () => {
-    const cli = await startCli(["nodes", "--watch"], { env: env() });
-    await cli.wrote(/join {3}bank/);
+    const tool = await startCli(["nodes", "--watch"], { env: env() });
+    await tool.wrote(/join {3}bank/);
     const guest = await catga({ nats: server.url, id: "guest" });
-    await cli.wrote(/join {3}guest {2}app/);
+    await tool.wrote(/join {3}guest {2}app/);
     await guest.drain();
-    await cli.wrote(/leave {2}guest/);
-    cli.interrupt();
-    assertEquals((await cli.ended).code, 0);
+    await tool.wrote(/leave {2}guest/);
+    tool.interrupt();
+    assertEquals((await tool.ended).code, 0);
+  });
+
+  it("nodes --watch: in a terminal the table stays, fits, and is drawn anew", async () => {
+    const stop = new AbortController();
+    let screen = "";
+    const drawn = Promise.withResolvers<void>();
+    const watching = cli(["nodes", "--watch", "--nats", server.url], {
+      write(text) {
+        screen = text;
+        if (text.includes("guest")) drawn.resolve();
+      },
+      say: (line) => console.error(line),
+      read: () => Promise.resolve(""),
+      columns: 60,
+      colors: true,
+      environment: {},
+      signal: stop.signal,
+    });
+    await using _guest = await catga({ nats: server.url, id: "guest", service: "visitors" });
+    await drawn.promise;
+    stop.abort();
+    assertEquals(await watching, 0);
+    assertStringIncludes(screen, "\x1b[H\x1b[2J\x1b[1mNODE   SERVICE   BUSY");
+    // deno-lint-ignore no-control-regex -- what makes text bold takes no place
+    const lines = screen.replace(/\x1b\[\d*[A-Za-z]/g, "").split("\n");
+    assertMatch(lines.find((line) => line.startsWith("guest"))!, /^guest +visitors +0 +0 /);
+    assertMatch(lines.find((line) => line.startsWith("b1"))!, /^.{59}…$/);
+    assertMatch(lines.at(-2)!, /^4 nodes in default at .*; Ctrl-C ends this$/);
   });
 
   it("call: prints what a command answers, on whichever node", async () => {
@@ -166,12 +195,12 @@ describe("cli", await requireNatsServer(), () => {
     const heard: string[] = [];
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
     await using _kitchen = await catga({ nats: server.url, service: "kitchen", handlers: kitchen });
-    const cli = await startCli(["watch", "--json", "--count", "4"], { env: env() });
-    await cli.wrote("listening for all events in default");
+    const tool = await startCli(["watch", "--json", "--count", "4"], { env: env() });
+    await tool.wrote("listening for all events in default");
     for (const tea of ["assam", "sencha"]) unwrap(await app.publish(Brewed, { tea }));
     unwrap(await app.publish(Brewed, { tea: "oolong" }, { id: "mine", headers: { a: "b" } }));
     unwrap(await app.publish(Emptied));
-    const { code, out } = await cli.ended;
+    const { code, out } = await tool.ended;
     assertEquals(code, 0);
     const events = lines(out);
     assertEquals(events.map(({ event }) => event), [...Array(3).fill("kitchen.Brewed"), "kitchen.Emptied"]);
@@ -182,13 +211,13 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("watch: takes a name, wildcards too, shows lines, and ends at Ctrl-C", async () => {
-    const cli = await startCli(["watch", "*.Brewed"], { env: env() });
-    await cli.wrote("listening for *.Brewed");
+    const tool = await startCli(["watch", "*.Brewed"], { env: env() });
+    await tool.wrote("listening for *.Brewed");
     unwrap(await app.publish(Emptied));
     unwrap(await app.publish(Brewed, { tea: "assam" }));
-    await cli.wrote("assam");
-    cli.interrupt();
-    const { code, out } = await cli.ended;
+    await tool.wrote("assam");
+    tool.interrupt();
+    const { code, out } = await tool.ended;
     assertEquals(code, 0);
     assertMatch(out, /^\d\d:\d\d:\d\d\.\d{3} {2}kitchen\.Brewed {2}bank {2}\{"tea":"assam"\}\n$/);
   });
@@ -212,6 +241,8 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch(out, /^KIND +HOLDER +TOKEN +HELD +TTL +WAITING +KEY\nlock +bank +\d+ +\d+ m?s +1 s +1 +order:42\n$/);
     await lock.release();
     await (await waiting).release();
+    await using _wide = await app.lock(`茶:${"茶".repeat(60)}`);
+    assertEquals(lines((await run("locks", "--json")).out)[0].key.length, 62);
   });
 
   it("locks: says so when none is held", async () => {

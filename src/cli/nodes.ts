@@ -92,12 +92,17 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.write(`${new Date().toISOString()}  ${type.padEnd(5)}  ${node.id}  ${node.service}\n`);
     }
   };
-  await bucket.watch("", (change) => {
+  const listed = bucket.watch("", (change) => {
     const before = found.get(change.key);
     if (change.type !== "put") return before && tell("leave", before);
     const info = readRecord(change.key, change.value);
     if (typeof info !== "string") tell(before?.endpoint === info.endpoint ? "update" : "join", info);
   }, { signal });
+  try {
+    await listed;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
   if (live) draw();
   // ages grow, and a change is shown within a second
   const timer = live ? setInterval(draw, 1_000) : undefined;

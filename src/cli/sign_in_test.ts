@@ -1,12 +1,13 @@
 /** Every way to sign in, on servers that let nobody else in. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { Buffer } from "node:buffer";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "@nats-io/nats-core";
-import { runCli } from "../../scripts/cli_process.ts";
+import { catga, event } from "../../mod.ts";
+import { runCli, startCli } from "../../scripts/cli_process.ts";
 import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -102,6 +103,44 @@ describe("cli: signing in", await requireNatsServer(), () => {
       nodes.err,
       /UNAVAILABLE: the NATS user may not publish to \$JS\.API\.STREAM\.INFO\.KV_catga_default_nodes/,
     );
+  });
+
+  it("reads with the permissions that docs/cli.md names, and no more", async () => {
+    const buckets = ["nodes", "locks"].flatMap((name) =>
+      ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => {
+        const rest = call.startsWith("CONSUMER") ? ".>" : "";
+        return `"$JS.API.${call}.KV_catga_default_${name}${rest}"`;
+      })
+    );
+    const allow = ['"catga.default.node.>"', ...buckets].join(", ");
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      { user: ada, password: secret, permissions: {
+        publish: { allow: [${allow}] }, subscribe: { allow: ["catga.default.>", "_INBOX.>"] }
+      } }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const Brewed = event("Brewed");
+    const nats = { servers: server.url, user: "node", pass: "secret" };
+    await using app = await catga({ nats, id: "n", handlers: Brewed.on(() => {}) });
+    await using _lock = await app.lock("order:1");
+    const as = ["-s", server.url, "--user", "ada", "--password", "secret", "--json"];
+    for (const [command, wanted] of [["nodes", '"id":"n"'], ["ping", '"answered":5'], ["locks", '"key":"order:1"']]) {
+      const { code, out, err } = await runCli([command, ...as]);
+      assertEquals([code, err], [0, ""]);
+      assertStringIncludes(out, wanted);
+    }
+    const watch = await startCli(["watch", "--count", "1", ...as]);
+    await watch.wrote("listening");
+    await app.publish(Brewed);
+    assertEquals((await watch.ended).code, 0);
+    const follow = await startCli(["nodes", "--watch", ...as]);
+    await follow.wrote('"type":"join"');
+    follow.interrupt();
+    assertEquals((await follow.ended).err, "");
+    const release = await runCli(["locks", "--release", "order:1", ...as]);
+    assertEquals(release.code, 1);
+    assertMatch(release.err, /UNAVAILABLE: the NATS user may not publish to \$KV\.catga_default_locks\./);
   });
 
   it("says which file it cannot read, or make anything of", async () => {

@@ -10,6 +10,8 @@ export class Forbidden {
   /** When each was told, by the monotonic clock. */
   readonly #told = new Map<string, number>();
   readonly #essential: (violation: Violation) => boolean;
+  /** What subjects of one kind begin with: one line for all of them. */
+  readonly #kinds: readonly string[];
   #first: Violation | undefined;
 
   /** `essential`: what a node of this namespace cannot do without. */
@@ -17,6 +19,7 @@ export class Forbidden {
     this.#clock = clock;
     this.#observer = observer;
     const frames = [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
+    this.#kinds = [...frames, `catga.${namespace}.call.`, "$SRV."];
     const events = `catga.${namespace}.event.`;
     this.#essential = ({ operation, subject }) =>
       frames.some((prefix) => subject.startsWith(prefix)) ||
@@ -25,7 +28,9 @@ export class Forbidden {
 
   /** There is one. */
   add(violation: Violation): void {
-    const { operation, subject } = violation;
+    const { operation } = violation;
+    const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix));
+    const subject = kind === undefined ? violation.subject : `${kind}>`;
     if (this.#essential(violation)) this.#first ??= violation;
     const now = this.#clock.monotonic();
     const key = `${operation} ${subject}`;

@@ -6,7 +6,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertMatch } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { type Catga, catga, type CatgaOptions, command, event, type Logger } from "../mod.ts";
+import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../scripts/nats_server.ts";
 import { isCatgaError } from "./error.ts";
 import { eventually } from "./testing/eventually.ts";
@@ -377,6 +377,17 @@ const DOES: Record<User, readonly string[]> = {
 };
 
 describe("the permissions of docs/security.md", await requireNatsServer(), () => {
+  it("a node that plain clients are kept from starts, and says so in one line for each kind", async () => {
+    await using stage = await Stage.open("orders-1", "subscribe catga.default.call.>");
+    await stage.start("orders-1", {
+      handlers: [...Array(20).keys()].map((n) => query<void>(`Q${n}`).handle(() => {})),
+    });
+    await stage.warned(/subscribe to catga\.default\.call\.>/);
+    const shell = await stage.client("shell");
+    assertEquals((await shell.request("$SRV.PING")).json<{ id: string }>().id, "orders-1");
+    assertEquals(stage.log.length, 1);
+  });
+
   for (const user of USERS) {
     it(`${user}: each line of the page is tried below`, () => {
       const given = linesOf(user).flatMap(({ permission }) => permission ?? []);

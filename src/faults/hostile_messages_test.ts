@@ -27,7 +27,7 @@ describe("hostile messages", await requireNatsServer(), () => {
       const hostile = await connect({ servers: server.url, user: "app", pass: "app" });
       const random = seededRandom(3);
       let senders = 0;
-      // whoever takes the name of a live process is trusted: the senders of frames are not authenticated (docs/cluster.md)
+      // whoever takes the name of a live process is trusted: the senders of frames are not authenticated (docs/security.md)
       const end = () => {
         const ends = [
           `forged.${senders++}`,

@@ -24,12 +24,12 @@ describe("plain traffic", await requireNatsServer(), () => {
   });
 
   /** Calls from 16 loops until it is told to stop; what came of them, by outcome. */
-  function traffic(namespace: string, name: string, body: () => string) {
+  function traffic(namespace: string, name: string, body: () => string, timeout = 10_000) {
     const outcomes = new Map<string, number>();
     let going = true;
     const loop = async () => {
       while (going) {
-        const answer = await client.request(`catga.${namespace}.call.${name}`, body(), { timeout: 1_500 })
+        const answer = await client.request(`catga.${namespace}.call.${name}`, body(), { timeout })
           .then((reply) => reply.headers?.get("Catga-Error-Code") || "ok", (error: Error) => error.message);
         outcomes.set(answer, (outcomes.get(answer) ?? 0) + 1);
       }
@@ -45,7 +45,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     };
   }
 
-  it("a node that drains loses none of it, whatever has reached it", async () => {
+  it("a node that drains loses none of it, whatever has reached it", { timeout: 30_000 }, async () => {
     const work = Work.handle(async (ms, ctx) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       return ctx.node;
@@ -62,11 +62,13 @@ describe("plain traffic", await requireNatsServer(), () => {
     }
   });
 
-  it("after kill -9 of one node of two, the other takes what comes; lost is at most what the dead one had in hand", async () => {
+  it("after kill -9 of one node of two, the other takes what comes; lost is at most what the dead one had in hand", {
+    timeout: 30_000,
+  }, async () => {
     const options = { namespace: "killed" };
     await using a = (await startNode("deno", server.url, "a", options)).program;
     await using _b = (await startNode("bun", server.url, "b", options)).program;
-    const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}');
+    const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}', 2_000);
     await eventually("some calls", () => calls.count("ok") > 100);
     a.kill("SIGKILL");
     const before = calls.count("ok");
@@ -77,7 +79,9 @@ describe("plain traffic", await requireNatsServer(), () => {
     assertEquals(other, {});
   });
 
-  it("a node with too much to do hands its calls to another, and refuses what nobody can do in time", async () => {
+  it("a node with too much to do hands its calls to another, and refuses what nobody can do in time", {
+    timeout: 30_000,
+  }, async () => {
     let running = 0;
     let most = 0;
     const Slow = command<void, string>("Slow", { timeout: 1_000, retries: 1 });
@@ -104,7 +108,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     assertEquals([...new Set(nodes)].sort(), ['"a"', '"b"']);
   });
 
-  it("hostile bytes on every subject of it change nothing", async () => {
+  it("hostile bytes on every subject of it change nothing", { timeout: 30_000 }, async () => {
     const logged: string[] = [];
     const logger: Logger = {
       debug() {},
@@ -145,7 +149,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     assertEquals(logged.filter((text) => !text.includes("malformed")), []);
   });
 
-  it("1,000 contracts are served", async () => {
+  it("1,000 contracts are served", { timeout: 30_000 }, async () => {
     const handlers = Array.from({ length: 1_000 }, (_, n) => query<void, number>(`Q${n}`).handle(() => n));
     await using _ = await catga({ nats: server.url, namespace: "many", handlers });
     const names = [0, 1, 500, 999];

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import * as v from "valibot";
 import { z } from "zod";
-import type { Catga } from "../../app.ts";
+import type { Catga } from "../../running_node.ts";
 import { catga } from "../../catga.ts";
 import { command, event, query } from "../../contract.ts";
 import { fail } from "../../result.ts";
@@ -58,7 +58,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
   // npm has it with an older copy of nats.js, whose types differ
   const services = () => new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });
 
-  it("ping finds the nodes that have something to call, by service and by id", async () => {
+  it("ping finds the nodes that have something to call, by service and by id", { timeout: 20_000 }, async () => {
     const ids = (pings: { id: string }[]) => pings.map(({ id }) => id).sort();
     assertEquals(ids(await all(services().ping())), ["a", "b"]);
     assertEquals(ids(await all(services().ping("orders"))), ["a", "b"]);
@@ -74,31 +74,35 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     assertEquals([metadata?.["catga.namespace"], metadata?.["catga.endpoint"]], ["default", apps[0].self.endpoint]);
   });
 
-  it("info lists commands and queries with their subjects, and schemas where there are any", async () => {
-    const [info] = await all(services().info("orders", "a"));
-    assertEquals([info.type, info.description], [
-      "io.nats.micro.v1.info_response",
-      "service orders of the Catga namespace default",
-    ]);
-    const seen = info.endpoints.map(({ name, subject, queue_group }) => ({ name, subject, queue_group }));
-    assertEquals(seen, [
-      { name: "Count", subject: "catga.default.call.Count", queue_group: "q" },
-      { name: "Opaque", subject: "catga.default.call.Opaque", queue_group: "q" },
-      { name: "orders_Create", subject: "catga.default.call.orders.Create", queue_group: "q" },
-    ]);
-    const [count, opaque, create] = info.endpoints.map(({ metadata }) => metadata ?? {});
-    assertEquals([count, opaque], [{ kind: "query" }, { kind: "query" }]);
-    assertEquals([create.kind, create.idempotent], ["command", "true"]);
-    assertEquals(JSON.parse(create.input), {
-      $schema: "https://json-schema.org/draft/2020-12/schema",
-      type: "object",
-      properties: { sku: { type: "string" }, at: { type: "string" } },
-      required: ["sku", "at"],
-    });
-    assertEquals(JSON.parse(create.output).properties, { orderId: { type: "string" } });
-  });
+  it(
+    "info lists commands and queries with their subjects, and schemas where there are any",
+    { timeout: 20_000 },
+    async () => {
+      const [info] = await all(services().info("orders", "a"));
+      assertEquals([info.type, info.description], [
+        "io.nats.micro.v1.info_response",
+        "service orders of the Catga namespace default",
+      ]);
+      const seen = info.endpoints.map(({ name, subject, queue_group }) => ({ name, subject, queue_group }));
+      assertEquals(seen, [
+        { name: "Count", subject: "catga.default.call.Count", queue_group: "q" },
+        { name: "Opaque", subject: "catga.default.call.Opaque", queue_group: "q" },
+        { name: "orders_Create", subject: "catga.default.call.orders.Create", queue_group: "q" },
+      ]);
+      const [count, opaque, create] = info.endpoints.map(({ metadata }) => metadata ?? {});
+      assertEquals([count, opaque], [{ kind: "query" }, { kind: "query" }]);
+      assertEquals([create.kind, create.idempotent], ["command", "true"]);
+      assertEquals(JSON.parse(create.input), {
+        $schema: "https://json-schema.org/draft/2020-12/schema",
+        type: "object",
+        properties: { sku: { type: "string" }, at: { type: "string" } },
+        required: ["sku", "at"],
+      });
+      assertEquals(JSON.parse(create.output).properties, { orderId: { type: "string" } });
+    },
+  );
 
-  it("stats count what was called, and tell of the last error by its code alone", async () => {
+  it("stats count what was called, and tell of the last error by its code alone", { timeout: 20_000 }, async () => {
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body);
     }
@@ -117,7 +121,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     }
   });
 
-  it("a service that has nothing to call is none", async () => {
+  it("a service that has nothing to call is none", { timeout: 20_000 }, async () => {
     await assertRejects(() => all(services().ping("billing")), Error, "no responders");
   });
 });

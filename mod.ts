@@ -30,7 +30,7 @@ export type {
   NatsConnection,
   Outages,
 } from "./src/catga.ts";
-export type { Catga, DrainOptions } from "./src/app.ts";
+export type { Catga, DrainOptions } from "./src/running_node.ts";
 export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/behavior.ts";
 export type { Clock, Random, Timer } from "./src/clock.ts";
 export { command, event, query } from "./src/contract.ts";

@@ -1,7 +1,7 @@
 /** Requests of an app without a cluster. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import type { Catga } from "./app.ts";
+import type { Catga } from "./running_node.ts";
 import { command, event, query } from "./contract.ts";
 import { CatgaError } from "./error.ts";
 import { fail, unwrap } from "./result.ts";

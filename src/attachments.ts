@@ -1,5 +1,5 @@
 /** What an app's behaviors have at it besides handlers and sends: they hear what happens, and of its end. */
-import type { Catga } from "./app.ts";
+import type { Catga } from "./running_node.ts";
 import type { Attachment, Behavior } from "./behavior.ts";
 import type { Observation, Observer } from "./observer.ts";
 

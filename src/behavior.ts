@@ -1,5 +1,5 @@
 /** What stands around a handler, folded like the skins of an onion. */
-import type { Catga } from "./app.ts";
+import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";

@@ -1,6 +1,6 @@
 /** The composition root: from options to a running app. The only file that knows both backends. */
 import { hostname } from "node:os";
-import { App, type AppParts, type Catga } from "./app.ts";
+import { App, type AppParts } from "./app.ts";
 import { Attachments } from "./attachments.ts";
 import { type Behavior, foldSends } from "./behavior.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./clock.ts";
@@ -31,6 +31,7 @@ import {
   show,
 } from "./options.ts";
 import { collect } from "./registry.ts";
+import type { Catga } from "./running_node.ts";
 import { onSignals } from "./signals.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { sharedState } from "./state/state.ts";

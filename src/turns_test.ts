@@ -1,7 +1,7 @@
 /** Handlers that take turns: `concurrency` of their own, and `ordered` contracts. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { Catga } from "./app.ts";
+import type { Catga } from "./running_node.ts";
 import { catga } from "./catga.ts";
 import { command, event, type Handlers, query } from "./contract.ts";
 import { MessageContext } from "./context.ts";

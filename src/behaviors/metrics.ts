@@ -3,7 +3,7 @@
  * wrong on the way. The API is loaded when an app starts, and only by those who measure.
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import type { Attachment, Behavior, SendBehavior } from "../behavior.ts";
 import type { Observation } from "../observer.ts";
 import type { Result } from "../result.ts";

@@ -1,7 +1,7 @@
 /** More work than a node can do: what waits, what is refused, and who is still heard. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import { catga } from "../catga.ts";
 import { command, event } from "../contract.ts";
 import { MemoryNetwork } from "../memory/network.ts";

@@ -1,6 +1,6 @@
 /** A cluster of real processes, Deno and Bun, on a real nats-server, that is there to be mistreated. */
 import { assert, assertEquals } from "@std/assert";
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
 import type { LogFields } from "../logger.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../scripts/nats_server.ts";

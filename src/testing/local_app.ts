@@ -1,5 +1,6 @@
 /** An app without a cluster, on time that moves when a test says so. */
-import { App, type Catga } from "../app.ts";
+import { App } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import type { Behavior } from "../behavior.ts";
 import type { Handlers } from "../contract.ts";
 import { Mediator } from "../mediator.ts";

@@ -1,5 +1,5 @@
 /** A cluster in memory, on virtual time, for tests of who sees whom. */
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
 import { query } from "../contract.ts";
 import type { LogFields } from "../logger.ts";

@@ -1,5 +1,5 @@
 /** A live node in memory and, on the other side of the wire, connections played by hand, so that a test sees the bytes. */
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
 import type { LogFields } from "../logger.ts";
 import { MemoryNetwork } from "../memory/network.ts";

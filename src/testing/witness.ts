@@ -1,6 +1,6 @@
 /** Sends messages to nodes in processes of their own, and holds what it was told against what they wrote down. */
 import { setTimeout as wait } from "node:timers/promises";
-import type { Catga } from "../app.ts";
+import type { Catga } from "../running_node.ts";
 import type { Contract, Kind } from "../contract.ts";
 import type { SendOptions } from "../options.ts";
 import type { Result } from "../result.ts";

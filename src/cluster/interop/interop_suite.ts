@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
-import type { Catga } from "../../app.ts";
+import type { Catga } from "../../running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
 import { command, query } from "../../contract.ts";
 import { fail } from "../../result.ts";

@@ -1,0 +1,85 @@
+/** A running node as its users see it: what `catga()` gives. */
+import type { Health } from "./health.ts";
+import type { NodeEvent, NodeInfo } from "./node_info.ts";
+import type { MaybePromise } from "./schema.ts";
+import type { Sender } from "./sender.ts";
+import type { LeadOptions, Term } from "./shared_state.ts";
+
+/** Options of {@link Catga.drain}. */
+export interface DrainOptions {
+  /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms. 30,000. */
+  timeout?: number;
+}
+
+/** A running node: what `catga()` gives. `await using` drains it. */
+export interface Catga extends Sender, AsyncDisposable {
+  /**
+   * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
+   * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within `ttl`
+   * and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once. A `fn` that
+   * ends gives the lead to who waits for it, and stands again a second later; what it throws is logged. A process that was
+   * paused for longer than `ttl` may run it beside the next leader, until it looks at the signal.
+   *
+   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` when the
+   * app stops.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const began = Promise.withResolvers<void>();
+   * await using term = app.lead("billing", async (signal) => {
+   *   began.resolve();
+   *   await new Promise((resolve) => signal.addEventListener("abort", resolve));
+   * });
+   * await began.promise;
+   * console.log(term.leading); // true
+   * ```
+   */
+  lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
+  /** This node, as the others see it; a new value at each reading. */
+  readonly self: NodeInfo;
+  /**
+   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to listen: the
+   * error is logged as well.
+   */
+  readonly closed: Promise<void>;
+  /** The live nodes of the cluster as this one knows them, itself included, sorted by id. None after a drain. */
+  nodes(): readonly NodeInfo[];
+  /**
+   * Tells of nodes that join, change and leave, from now on; ends when the signal aborts or the app stops.
+   *
+   * @example
+   * ```ts
+   * import { catga, MemoryNetwork } from "@catga/catga";
+   *
+   * const network = new MemoryNetwork();
+   * await using first = await catga({ network });
+   * const changes = first.watchNodes();
+   * await using second = await catga({ network, id: "second" });
+   * const { value } = await changes.next();
+   * console.log(value.type, value.node.id); // join second
+   * ```
+   */
+  watchNodes(options?: { signal?: AbortSignal }): AsyncIterableIterator<NodeEvent>;
+  /**
+   * How this node is, for probes: costs nothing and asks nobody.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const healthz = () => Response.json(app.health(), { status: app.health().ready ? 200 : 503 });
+   * console.log(healthz().status, app.health().status); // 200 ready
+   * ```
+   */
+  health(): Health;
+  /**
+   * Leaves the cluster, refuses requests from others (`DRAINING`, they go to another node), finishes what runs, and closes
+   * what it opened; afterwards sends give `CLOSED`. Idempotent: later calls wait for the first, and their options do not
+   * count. Works while disconnected. A `timeout` out of range is a `RangeError`.
+   */
+  drain(options?: DrainOptions): Promise<void>;
+}

@@ -50,9 +50,11 @@ export async function consumePublished(processes: Processes, root: string, regis
       server === undefined ? [] : [{ runtime, program: "nats.ts", args: `${server.url} ${transport}` }];
     const runs = [
       { runtime: "Deno", program: "memory.ts", args: "" },
+      { runtime: "Deno", program: "testing.ts", args: "" },
       ...overNats("Deno", "deno"),
       ...overNats("Deno", "node"),
       { runtime: "Bun", program: "memory.ts", args: "" },
+      { runtime: "Bun", program: "testing.ts", args: "" },
       ...overNats("Bun", "node"),
     ];
     await layOut(root, folder);
@@ -87,10 +89,10 @@ export async function consumePublished(processes: Processes, root: string, regis
 /** A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun it is installed by the registry. */
 async function layOut(root: string, folder: string): Promise<void> {
   for (const runtime of ["Deno", "Bun"]) await mkdir(join(folder, runtime));
-  for (const program of ["memory.ts", "nats.ts"]) {
+  for (const program of ["memory.ts", "nats.ts", "testing.ts"]) {
     const source = join(root, "scripts", "consumer", program);
     await copyFile(source, join(folder, "Bun", program));
     const text = await readFile(source, "utf8");
-    await writeFile(join(folder, "Deno", program), text.replace('"@catga/catga"', '"jsr:@catga/catga"'));
+    await writeFile(join(folder, "Deno", program), text.replaceAll('"@catga/catga', '"jsr:@catga/catga'));
   }
 }

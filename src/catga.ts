@@ -95,7 +95,8 @@ export interface CatgaOptions {
  * Starts a node. Resolves when it has joined the cluster and knows the others; with neither `nats` nor `network` at once.
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
- * `UNAVAILABLE` when the server cannot be reached, refuses the credentials, is older than 2.11, or has no JetStream;
+ * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than 2.11, or
+ * has no JetStream;
  * `BUCKET_MISMATCH` when the membership's bucket has other settings; `ID_TAKEN` when the id belongs to another live process;
  * `CLOSED` when the given connection is closed.
  *
@@ -247,8 +248,8 @@ function describe(options: CatgaOptions, id: string, nonce: string, handles: rea
     startedAt: link.clock.now(),
     lastSeen: link.clock.now(),
     metadata: {
-      // Deno asks for a permission to see the name; without others who could read it, none must be needed
-      ...(link.transport === undefined ? {} : { host: hostname() }),
+      // Deno asks for a permission to see the name; where nobody is on another machine, none must be needed
+      ...(options.nats === undefined || options.metadata?.host !== undefined ? {} : { host: hostName() }),
       ...(address === undefined ? {} : { address }),
       ...options.metadata,
     },
@@ -257,6 +258,18 @@ function describe(options: CatgaOptions, id: string, nonce: string, handles: rea
     protocol: PROTOCOL,
     version: VERSION,
   });
+}
+
+function hostName(): string {
+  try {
+    return hostname();
+  } catch (cause) {
+    throw new Error(
+      "Deno does not let the node see the name of its host, which stands in its metadata: run it with " +
+        '--allow-sys=hostname, or give a name yourself, `metadata: { host: "…" }`',
+      { cause },
+    );
+  }
 }
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([

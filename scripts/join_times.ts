@@ -56,6 +56,7 @@ for (let i = 0; i < count; i++) {
     transport: undefined,
     onError: console.error,
     onNotice() {},
+    onForbidden: console.error,
   });
   const connected = performance.now();
   await store.open("catga_default_nodes");

@@ -27,8 +27,8 @@ export interface Logger {
   /** Nodes that come, go, or stop answering; breakers that open and close; connections that were made again. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, what arrived malformed (once a minute at most), bounces that do not come back, and an event
-   * that was dropped because too many wait.
+   * A connection that was lost, what NATS forbids, what arrived malformed (once a minute at most), bounces that do not come
+   * back, and an event that was dropped because too many wait.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */

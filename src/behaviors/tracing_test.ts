@@ -1,3 +1,4 @@
+import { connect, headers } from "@nats-io/transport-node";
 import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
 import { assertEquals, assertMatch } from "@std/assert";
@@ -229,12 +230,12 @@ describe("tracing without a propagator", () => {
   it("links spans all the same, by W3C Trace Context", async () => {
     propagation.disable();
     try {
-      const headers: unknown[] = [];
-      const handlers = Order.handle((_, ctx) => (headers.push(ctx.headers.traceparent), ""));
+      const seen: unknown[] = [];
+      const handlers = Order.handle((_, ctx) => (seen.push(ctx.headers.traceparent), ""));
       await using app = await catga({ handlers, behaviors: [tracing()] });
       await app.send(Order, { sku: "tea" });
       assertEquals(tree(), ["process Order < send Order", "send Order < nothing"]);
-      assertMatch(String(headers[0]), /^00-[\da-f]{32}-[\da-f]{16}-01$/);
+      assertMatch(String(seen[0]), /^00-[\da-f]{32}-[\da-f]{16}-01$/);
     } finally {
       await telemetry.stop();
       telemetry = new Telemetry();
@@ -251,6 +252,22 @@ describe("tracing over NATS", await requireNatsServer(), () => {
     const apps = await chain({ nats: server.url });
     await ordered(apps);
     await Promise.all(apps.map((app) => app.drain()));
+  });
+
+  it("the call of a plain client is part of the trace that its headers name", async () => {
+    await using app = await catga({ nats: server.url, handlers: Price.handle(() => 1), behaviors: [tracing()] });
+    const plain = await connect({ servers: server.url });
+    try {
+      const [traceId, parent] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
+      const head = headers();
+      head.set("traceparent", `00-${traceId}-${parent}-01`);
+      await plain.request("catga.default.call.Price", '{"sku":"tea"}', { timeout: 5_000, headers: head });
+      const span = telemetry.span("process Price");
+      assertEquals([span.spanContext().traceId, parentOf(span)], [traceId, parent]);
+      assertEquals(span.attributes["messaging.client.id"], app.self.id);
+    } finally {
+      await plain.close();
+    }
   });
 
   for (const runtime of ["deno", "bun"] as const) {
@@ -284,11 +301,11 @@ describe("tracing without an SDK", () => {
   it("costs no headers, and changes nothing", async () => {
     await telemetry.stop();
     try {
-      const headers: unknown[] = [];
-      const handlers = Order.handle((_, ctx) => (headers.push({ ...ctx.headers }), "done"));
+      const seen: unknown[] = [];
+      const handlers = Order.handle((_, ctx) => (seen.push({ ...ctx.headers }), "done"));
       await using app = await catga({ handlers, behaviors: [tracing()] });
       assertEquals(await app.send(Order, { sku: "tea" }), { ok: true, value: "done" });
-      assertEquals(headers, [{}]);
+      assertEquals(seen, [{}]);
     } finally {
       telemetry = new Telemetry();
     }

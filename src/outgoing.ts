@@ -44,11 +44,15 @@ export class Outgoing {
     return contract.options.timeout ?? this.#defaults.timeout;
   }
 
-  /** Whether there is nothing to settle for a send of this contract without options: no schema, and no key that is missing. */
+  /**
+   * Whether there is nothing to settle for a send of this contract without options: no schema, no key that is missing, and
+   * no strategy of the user's, which is asked even when there is but one node.
+   */
   plain(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;
     if (kind === "event" || input !== undefined || output !== undefined || ordered || idempotent) return false;
-    return this.#routeOf(contract) !== "hash" || key !== undefined;
+    const route = this.#routeOf(contract);
+    return typeof route === "string" && (route !== "hash" || key !== undefined);
   }
 
   /** Everything that is settled before a node is sought: options, deadline, meta. */
@@ -160,6 +164,14 @@ export function noHandler(contract: AnyContract, node?: string): Failure {
     node === undefined
       ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it`
       : `node ${node} is not live, or does not handle ${contract.kind} ${contract.name}`,
+  );
+}
+
+/** The failure of a request that an app without others has no handler for. */
+export function noHandlerHere({ kind, name }: AnyContract): Failure {
+  return failure(
+    "NO_HANDLER",
+    `no handler for ${kind} ${name}: pass one to catga() in \`handlers\`, or give \`nats\` to reach a node that has one`,
   );
 }
 

@@ -55,6 +55,24 @@ describe("a behavior around sends", () => {
     );
   });
 
+  it("sends an idempotent command again under the same id", async () => {
+    const Pay = command<number, number>("Pay", { idempotent: true });
+    const ids: string[] = [];
+    await using app = await catga({
+      handlers: Pay.handle((cents, ctx) => (ids.push(ctx.id), cents)),
+      behaviors: [around(async (_, next) => {
+        await next();
+        return await next();
+      })],
+    });
+    assertEquals((await app.send(Pay, 420)).value, 420);
+    assertEquals(ids.length, 1);
+    assertEquals((await app.send(Pay, 420)).value, 420);
+    assertEquals(new Set(ids).size, 2);
+    const [{ node, result }] = await app.broadcast(Pay, 7);
+    assertEquals([result.value, ids.length, ids[2].endsWith(`@${node}`)], [7, 3, true]);
+  });
+
   it("gives headers that go with the message: in place of the sender's, and of those of behaviors outside of it", async () => {
     await using app = await catga({
       handlers: inner,

@@ -27,10 +27,9 @@ export class WrappedApp extends App {
     parent?: MessageContext,
   ): Promise<Result<unknown>> {
     checkContract("send", contract, "command", "query");
-    return this.#sending(
-      this.#message("send", contract, payload, options, parent),
-      (headers) => super.send(contract, payload, withHeaders(options, headers), parent),
-    );
+    const message = this.#message("send", contract, payload, options, parent);
+    const named = this.#named(contract, options);
+    return this.#sending(message, (headers) => super.send(contract, payload, withHeaders(named, headers), parent));
   }
 
   override publish(
@@ -54,15 +53,20 @@ export class WrappedApp extends App {
     parent?: MessageContext,
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
-    const result = await this.#sending(
-      this.#message("broadcast", contract, payload, options, parent),
-      async (headers) => {
-        const value = await super.broadcast(contract, payload, withHeaders(options, headers), parent);
-        return { ok: true, value };
-      },
-    );
+    const message = this.#message("broadcast", contract, payload, options, parent);
+    const named = this.#named(contract, options);
+    const result = await this.#sending(message, async (headers) => {
+      const value = await super.broadcast(contract, payload, withHeaders(named, headers), parent);
+      return { ok: true, value };
+    });
     // a behavior may have given something else: it is as much of a broadcast as its author makes it
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
+  }
+
+  /** The options with an id where one is needed: a behavior that sends an idempotent command again sends the same one again. */
+  #named(contract: AnyContract, options: SendOptions | undefined): SendOptions | undefined {
+    if (!contract.options.idempotent || options?.id !== undefined) return options;
+    return { ...options, id: this.nextCall() };
   }
 
   #message(

@@ -2,11 +2,12 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type AnyContract, command, query } from "../contract.ts";
-import type { NodeInfo } from "../node_info.ts";
+import type { NodeInfo, Strategy } from "../node_info.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { type Result, unwrap } from "../result.ts";
 import type { Schema } from "../schema.ts";
 import { openStage, openTrio, Player, type Stage } from "../testing/stage.ts";
+import { testCluster } from "../testkit/mod.ts";
 
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
@@ -616,6 +617,16 @@ describe("a strategy of the user's", () => {
     await clock.advance(600);
     assertEquals(code(await vain), "NO_HANDLER");
     await assertQuiet(stage);
+  });
+
+  it("is asked, too, where this node alone handles the contract (a send without options ran past it)", async () => {
+    const asked: string[] = [];
+    const route: Strategy = ([only]) => (asked.push(only.id), undefined);
+    const Own = query<void, string>("Own", { route });
+    await using cluster = await testCluster(1, { handlers: Own.handle(() => "ran") });
+    const app = cluster.app("node-1");
+    for (const sent of [app.send(Own), app.send(Own, undefined, {})]) assertEquals(code(await sent), "NO_HANDLER");
+    assertEquals(asked, ["node-1", "node-1"]);
   });
 
   it("is not asked where one node is named, nor in a broadcast", async () => {

@@ -40,6 +40,20 @@ describe("timeout", () => {
     assertEquals([result.error?.code, result.error?.message], ["TIMEOUT", "query Ask was to be handled within 100 ms"]);
   });
 
+  it("what a handler gives that does not listen is the result of an idempotent command, and it did not run twice", async () => {
+    const Pay = command<void, string>("Pay", { idempotent: true });
+    let runs = 0;
+    const handlers = Pay.handle(async () => {
+      await new Promise<void>((resolve) => clock.after(500, resolve));
+      return `paid ${++runs}`;
+    }, { behaviors: [timeout(100)] });
+    const { app, clock } = localApp({ handlers });
+    const first = await clock.until(app.send(Pay, undefined, { id: "p1" }));
+    assertEquals([first.error?.code, clock.monotonic()], ["OUTCOME_UNKNOWN", 100]);
+    assertEquals(await clock.until(app.send(Pay, undefined, { id: "p1" })), { ok: true, value: "paid 1" });
+    assertEquals(clock.monotonic(), 500);
+  });
+
   it("leaves a handler alone that is in time", async () => {
     const timers: number[] = [];
     for (const behaviors of [[], [timeout(1)]]) {
@@ -52,6 +66,6 @@ describe("timeout", () => {
 
   it("refuses a time that is none", () => {
     assertThrows(() => timeout(0), RangeError, "timeout: ms must be from 1 to 2147483647 ms; got 0");
-    assertThrows(() => timeout("1" as never), TypeError, 'timeout: ms must be a number; got "1"');
+    assertThrows(() => timeout("1" as never), TypeError, 'timeout: ms must be a number of ms; got "1"');
   });
 });

@@ -70,6 +70,8 @@ export class Router implements CallOwner {
   /** Calls that wait for a node that handles them. */
   readonly #homeless: Map<Call, Timer> = new Map();
   readonly #breakers: Breakers;
+  /** Calls without a result. */
+  #underWay = 0;
   /** When the connection came back, by the monotonic clock. */
   #resumedAt = -Infinity;
 
@@ -80,6 +82,7 @@ export class Router implements CallOwner {
     this.#host = {
       random,
       turn: () => endpoint.turn,
+      underWay: () => this.#underWay,
       load: (node) => {
         const peer = endpoint.peer(node.endpoint);
         return peer.outstanding + Math.max(peer.load, peer.heardAt < 0 ? node.load.inFlight + node.load.queued : 0);
@@ -124,6 +127,7 @@ export class Router implements CallOwner {
     const { app } = this.#options;
     const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
     app.pending++;
+    this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) listen(call, request.signal);
     request.parent?.course.adopt(call);
@@ -295,11 +299,9 @@ export class Router implements CallOwner {
       this.#strategies.set(contract.name, known);
     }
     try {
-      const chosen = known!.strategy(candidates, {
-        ...(key === undefined ? {} : { key }),
-        self: this.#options.app.node,
-        attempt: call.attempt,
-      });
+      const self = this.#options.app.node;
+      const { attempt } = call;
+      const chosen = known!.strategy(candidates, key === undefined ? { self, attempt } : { key, self, attempt });
       if (chosen === undefined || candidates.includes(chosen)) return chosen;
       throw new TypeError(
         `the strategy of ${contract.name} gave a node that is none of its candidates: ${show(chosen)}`,
@@ -398,6 +400,7 @@ export class Router implements CallOwner {
     if (call.done) return false;
     call.done = true;
     const { app } = this.#options;
+    this.#underWay--;
     app.wheel.delete(call);
     if (this.#held.size > 0) this.#held.delete(call);
     const timer = this.#homeless.size === 0 ? undefined : this.#homeless.get(call);

@@ -9,8 +9,10 @@ const NAMES: readonly RouteName[] = ["round-robin", "local-first", "hash", "leas
 class Host implements StrategyHost {
   readonly random = seededRandom(3);
   now = 0;
+  sent = 0;
   readonly loads = new Map<string, number>();
   turn = (): number => this.now;
+  underWay = (): number => this.sent;
   load = ({ id }: NodeInfo): number => this.loads.get(id) ?? 0;
 }
 
@@ -97,9 +99,25 @@ describe("strategy round-robin", () => {
     assertEquals(new Set(picks(strategyOf("round-robin", host), nodes(3), 3)).size, 3);
   });
 
+  it("while more than 32 a node are under way each turn begins with a run, at the next node", () => {
+    const host = new Host();
+    const strategy = strategyOf("round-robin", host);
+    const firsts = new Set<string>();
+    host.sent = 97;
+    for (host.now = 1; host.now <= 3; host.now++) {
+      const picked = picks(strategy, nodes(3), 40);
+      assertEquals([new Set(picked.slice(0, 32)).size, new Set(picked.slice(32)).size], [1, 1]);
+      assert(picked[31] !== picked[32]);
+      firsts.add(picked[0]);
+    }
+    assertEquals(firsts.size, 3);
+    host.sent = 96;
+    assertEquals(new Set(picks(strategy, nodes(3), 3)).size, 3);
+  });
+
   it("does not begin with the same node in every process", () => {
     const firsts = Array.from({ length: 60 }, (_, i) => {
-      const host: StrategyHost = { random: seededRandom(i), turn: () => 0, load: () => 0 };
+      const host: StrategyHost = { random: seededRandom(i), turn: () => 0, underWay: () => 0, load: () => 0 };
       return strategyOf("round-robin", host)(nodes(3), request())!.id;
     });
     assertEquals(new Set(firsts).size, 3);

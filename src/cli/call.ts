@@ -97,7 +97,9 @@ function sendOptions(flags: Flags): SendOptions {
   const route = flags.choice("route", ROUTES);
   if (route === "hash" && key === undefined) throw new UsageError("--route hash needs a --key");
   if (id === "" || (id?.length ?? 0) > 256) throw new UsageError("--id takes 1 to 256 characters");
-  if (node !== undefined && flags.has("all")) throw new UsageError("--node and --all exclude each other");
+  for (const flag of ["node", "route"] as const) {
+    if (flags.has(flag) && flags.has("all")) throw new UsageError(`--${flag} and --all exclude each other`);
+  }
   const timeout = flags.duration("timeout");
   const headers = Object.fromEntries(
     flags.texts("header").map((text) => {

@@ -149,6 +149,24 @@ describe("plain traffic", await requireNatsServer(), () => {
     assertEquals(logged.filter((text) => !text.includes("malformed")), []);
   });
 
+  it("after a restart of the NATS server calls are answered, and the node is listed", { timeout: 30_000 }, async () => {
+    const first = await startNatsServer();
+    const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using _ = await catga({
+      nats: first.url,
+      id: "r",
+      handlers: Echo.handle((payload) => payload),
+      logger: quiet,
+    });
+    await first.stop();
+    await using second = await startNatsServer({ port: first.port });
+    const plain = await connect({ servers: second.url });
+    const answers = (subject: string) => plain.request(subject, "1").then((answer) => answer.string(), () => "");
+    await eventually("a call", async () => await answers("catga.default.call.Echo") === "1", 10_000);
+    await eventually("a ping", async () => (await answers("$SRV.PING")).includes('"id":"r"'), 10_000);
+    await plain.close();
+  });
+
   it("1,000 contracts are served", { timeout: 30_000 }, async () => {
     const handlers = Array.from({ length: 1_000 }, (_, n) => query<void, number>(`Q${n}`).handle(() => n));
     await using _ = await catga({ nats: server.url, namespace: "many", handlers });

@@ -61,9 +61,9 @@ export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } fr
 export type { Health } from "./src/health.ts";
 export type { LogFields, Logger } from "./src/logger.ts";
 export type { Observation } from "./src/observer.ts";
-export type { EventSendOptions, SendOptions } from "./src/options.ts";
+export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/options.ts";
 export { fail, unwrap } from "./src/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
-export type { Args, BroadcastResult, SendAllOptions, Sender, Sharing } from "./src/sender.ts";
+export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/sender.ts";
 export type { Cache, CacheSetOptions, LeadOptions, Lock, LockOptions, Term } from "./src/shared_state.ts";

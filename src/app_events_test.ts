@@ -38,6 +38,11 @@ describe("publish", () => {
       TypeError,
       "publish Tick: unknown option timeout; it takes id, headers, signal",
     );
+    const takes = "it takes id, key, node, timeout, signal, headers";
+    // @ts-expect-error: every node has one attempt
+    assertThrows(() => app.broadcast(Tick, { n: 1 }, { retries: 1 }), TypeError, takes);
+    // @ts-expect-error: there is nothing to route
+    assertThrows(() => app.broadcast(Tick, { n: 1 }, { route: "hash" }), TypeError, takes);
   });
 
   it("a handler that throws is observed once, and keeps no other from its event", async () => {

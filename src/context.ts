@@ -5,11 +5,11 @@ import { Course } from "./course.ts";
 import type { DeadlineWheel } from "./deadline_wheel.ts";
 import type { CatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
-import type { EventSendOptions, SendOptions } from "./options.ts";
+import type { BroadcastOptions, PublishOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
-import type { Args, BroadcastResult, SendAllOptions, Sender } from "./sender.ts";
+import type { BroadcastResult, SendAllOptions, SendArgs, Sender } from "./sender.ts";
 import type { Outcome } from "./turns.ts";
 
 /**
@@ -207,7 +207,7 @@ export class MessageContext implements Context {
     return this.course.signal;
   }
 
-  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>> {
+  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>> {
     // the contract's types say that what comes back is an Out
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out>>;
   }
@@ -220,11 +220,14 @@ export class MessageContext implements Context {
     return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out>[]>;
   }
 
-  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>> {
+  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, PublishOptions>): Promise<Result<void>> {
     return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this);
   }
 
-  broadcast<In, Out>(contract: Contract<Kind, In, Out>, ...args: Args<In>): Promise<BroadcastResult<Out>[]> {
+  broadcast<In, Out>(
+    contract: Contract<Kind, In, Out>,
+    ...args: SendArgs<In, BroadcastOptions>
+  ): Promise<BroadcastResult<Out>[]> {
     return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       BroadcastResult<Out>[]
     >;

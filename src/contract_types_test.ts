@@ -8,7 +8,6 @@ import * as v from "valibot";
 import { z } from "zod";
 import type {
   AnyContract,
-  Args,
   Catga,
   Context,
   Contract,
@@ -18,6 +17,7 @@ import type {
   OutputOf,
   Result,
   Strategy,
+  SendArgs,
 } from "../mod.ts";
 import { catga, command, event, fail, query, unwrap } from "../mod.ts";
 
@@ -281,11 +281,11 @@ describe("types of contracts", () => {
     ]);
   });
 
-  it("code for any contract: AnyContract takes each, Args carries what send takes", () => {
+  it("code for any contract: AnyContract takes each, SendArgs carries what send takes", () => {
     const contracts: AnyContract[] = [CreateOrder, Ping, Reset, OrderCreated, Tick, ZodBook, ValibotBook];
     assertEquals(new Set(contracts.map(({ kind }) => kind)).size, 3);
     compiles((app) => {
-      const relay = <In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>) =>
+      const relay = <In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>) =>
         app.send(contract, ...args);
       const created = relay(CreateOrder, { sku: "tea", qty: 1 });
       same<Equal<typeof created, Promise<Result<Created>>>>();

@@ -2,7 +2,7 @@
 import type { Behavior } from "./behavior.ts";
 import type { Route, RouteName } from "./node_info.ts";
 
-/** Options of one `send`, `publish` or `broadcast`. */
+/** Options of one `send`. */
 export interface SendOptions {
   /**
    * The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. Of an idempotent command: all sends with
@@ -25,8 +25,11 @@ export interface SendOptions {
   headers?: Readonly<Record<string, string>>;
 }
 
-/** Options of one publish. */
-export type EventSendOptions = Pick<SendOptions, "id" | "headers" | "signal">;
+/** Options of one `publish`. */
+export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
+
+/** Options of one `broadcast`: every node has one attempt, so that there is nothing to route, and nothing to retry. */
+export type BroadcastOptions = Omit<SendOptions, "route" | "retries">;
 
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
@@ -101,7 +104,7 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
 /** Throws for options of a send, a publish or a broadcast that are none. */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
-  checkKnown(at, options, method === "publish" ? EVENT_OPTIONS : SEND_OPTIONS);
+  checkKnown(at, options, OPTIONS_OF[method] ?? SEND_OPTIONS);
   const { id, key, node, route, signal, headers } = options;
   if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
     throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
@@ -139,5 +142,8 @@ const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
   "least-loaded",
   "random",
 ]);
-const EVENT_OPTIONS = new Set(["id", "headers", "signal"]);
 const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
+const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
+  publish: new Set(["id", "headers", "signal"]),
+  broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
+};

@@ -1,11 +1,11 @@
 /** What an app and a handler's context have in common: ways to send. */
 import type { Contract, Kind } from "./contract.ts";
-import type { EventSendOptions, SendOptions } from "./options.ts";
+import type { BroadcastOptions, PublishOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** A payload and options; a payload that may be `undefined` (or `void`) may be left out. */
-export type Args<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
+/** What follows the contract: a payload and options; a payload that may be `undefined` (or `void`) may be left out. */
+export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
   : [payload: NoInfer<In>, options?: Options];
 
 /** Options of `sendAll`: those of each send, and how many are under way at once. */
@@ -86,7 +86,7 @@ export interface Sender extends Sharing {
    * else console.error(result.error.code, result.error.message);
    * ```
    */
-  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: Args<In>): Promise<Result<Out>>;
+  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
    * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
@@ -122,7 +122,7 @@ export interface Sender extends Sharing {
    * console.log(published.ok, await heard.promise); // true assam
    * ```
    */
-  publish<In>(contract: Contract<"event", In, void>, ...args: Args<In, EventSendOptions>): Promise<Result<void>>;
+  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, PublishOptions>): Promise<Result<void>>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
@@ -139,5 +139,8 @@ export interface Sender extends Sharing {
    * for (const { node, result } of await b.broadcast(Uptime)) console.log(node, result.value); // a 7, then b 9
    * ```
    */
-  broadcast<In, Out>(contract: Contract<Kind, In, Out>, ...args: Args<In>): Promise<BroadcastResult<Out>[]>;
+  broadcast<In, Out>(
+    contract: Contract<Kind, In, Out>,
+    ...args: SendArgs<In, BroadcastOptions>
+  ): Promise<BroadcastResult<Out>[]>;
 }

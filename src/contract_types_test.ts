@@ -16,8 +16,8 @@ import type {
   NodeInfo,
   OutputOf,
   Result,
-  Strategy,
   SendArgs,
+  Strategy,
 } from "../mod.ts";
 import { catga, command, event, fail, query, unwrap } from "../mod.ts";
 

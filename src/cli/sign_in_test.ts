@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
 import { catga, event } from "../../mod.ts";
 import { runCli, startCli } from "../../scripts/cli_process.ts";
@@ -85,6 +86,22 @@ describe("cli: signing in", await requireNatsServer(), () => {
         `-----BEGIN USER NKEY SEED-----\n${text(user.getSeed())}\n------END USER NKEY SEED------\n`,
     );
     await letsIn(config, ["--creds", file], { NATS_CREDS: file });
+  });
+
+  it("takes an authority and a certificate for TLS", async () => {
+    const certificates = new URL("../../scripts/test_certificates/", import.meta.url);
+    const path = (name: string) => fileURLToPath(new URL(name, certificates));
+    const files = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}", ca_file: "${
+      path("ca.pem")
+    }"`;
+    await using server = await startNatsServer({ config: `tls { ${files}, verify: true }` });
+    const nodes = ["nodes", "-s", server.url.replace("nats:", "tls:")];
+    assertEquals((await runCli(nodes)).code, 1);
+    const words = ["--tlsca", path("ca.pem"), "--tlscert", path("client.pem"), "--tlskey", path("client-key.pem")];
+    const { code, err } = await runCli([...nodes, ...words]);
+    assertEquals(code, 0, err);
+    const env = { NATS_CA: words[1], NATS_CERT: words[3], NATS_KEY: words[5] };
+    assertEquals((await runCli(nodes, { env })).code, 0);
   });
 
   it("says what the user may not do, and ends with 1", async () => {

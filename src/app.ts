@@ -1,7 +1,7 @@
 /** A running node from within: sends to its own handlers by itself, and to others through the cluster. */
 import type { Clock } from "./clock.ts";
 import type { ContextHost, MessageContext } from "./context.ts";
-import type { AnyContract, Kind } from "./contract.ts";
+import { type AnyContract, isHandler, type Kind } from "./contract.ts";
 import { DeadlineWheel } from "./deadline_wheel.ts";
 import { Direct } from "./direct.ts";
 import { CatgaError } from "./error.ts";
@@ -406,7 +406,13 @@ const GRACE = 500;
 /** Throws for something that is no contract of these kinds. */
 export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
   if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;
-  const wanted = `what ${kinds.join("(…), ")}(…) gives`;
-  const got = contract?.kind === undefined ? show(contract) : `${contract.kind} ${contract.name}`;
-  throw new TypeError(`${method}: the first argument must be ${wanted}; got ${got}`);
+  const wanted = `what ${kinds.map((kind) => `${kind}(…)`).join(" or ")} gives`;
+  throw new TypeError(`${method}: the first argument must be ${wanted}; got ${taken(contract)}`);
+}
+
+/** What stands in the place of a contract, and, where that can be told, what was meant. */
+function taken(given: AnyContract): string {
+  if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
+  if (given?.kind === undefined) return show(given);
+  return `${given.kind} ${given.name}: ${given.kind === "event" ? "publish" : "send"} it`;
 }

@@ -107,7 +107,7 @@ describe("send", () => {
     const error = errorOf(await app.send(Double, 1));
     assertEquals([error.code, error.message], [
       "NO_HANDLER",
-      "no live node handles query Double; start one with a handler for it",
+      "no handler for query Double: pass one to catga() in `handlers`, or give `nats` to reach a node that has one",
     ]);
   });
 
@@ -238,16 +238,26 @@ describe("send", () => {
     const takes = "id, key, node, route, timeout, retries, signal, headers";
     const token = 'must be 1 to 64 letters, digits, "-" and "_"';
     const bad: [() => unknown, string][] = [
-      [() => untyped.send(), "send: the first argument must be what command(…), query(…) gives; got undefined"],
+      [() => untyped.send(), "send: the first argument must be what command(…) or query(…) gives; got undefined"],
       [
         () => untyped.send("Double", 1),
-        'send: the first argument must be what command(…), query(…) gives; got "Double"',
+        'send: the first argument must be what command(…) or query(…) gives; got "Double"',
       ],
-      [() => untyped.send(Tick), "send: the first argument must be what command(…), query(…) gives; got event Tick"],
-      [() => untyped.publish(Double, 1), "publish: the first argument must be what event(…) gives; got query Double"],
+      [
+        () => untyped.send(Tick),
+        "send: the first argument must be what command(…) or query(…) gives; got event Tick: publish it",
+      ],
+      [
+        () => untyped.publish(Double, 1),
+        "publish: the first argument must be what event(…) gives; got query Double: send it",
+      ],
+      [
+        () => untyped.send(Double.handle((n) => n), 1),
+        "send: the first argument must be what command(…) or query(…) gives; got a handler: give its contract, Double",
+      ],
       [
         () => untyped.broadcast({}),
-        "broadcast: the first argument must be what command(…), query(…), event(…) gives; got an object",
+        "broadcast: the first argument must be what command(…) or query(…) or event(…) gives; got an object",
       ],
       [() => untyped.send(Double, 1, { timeuot: 5 }), `send Double: unknown option timeuot; it takes ${takes}`],
       [() => untyped.send(Double, 1, null), "send Double takes an object of options; got null"],

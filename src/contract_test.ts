@@ -99,7 +99,7 @@ describe("contracts", () => {
         "contract X: route must be one of round-robin, local-first, hash, least-loaded, random, or a function; " +
         'got "nearest"',
       ],
-      ["query", { timeout: "1s" }, TypeError, 'contract X: timeout must be a number; got "1s"'],
+      ["query", { timeout: "1s" }, TypeError, 'contract X: timeout must be a number of ms; got "1s"'],
       ["query", { timeout: 0 }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got 0"],
       ["query", { timeout: NaN }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got NaN"],
       ["query", { timeout: Infinity }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got Infinity"],

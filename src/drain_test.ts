@@ -145,7 +145,7 @@ describe("drain", () => {
     for (
       const [timeout, message] of [
         [-1, "drain: timeout must be from 0 to 2147483647 ms; got -1"],
-        ["1s", 'drain: timeout must be a number; got "1s"'],
+        ["1s", 'drain: timeout must be a number of ms; got "1s"'],
       ] as const
     ) {
       assertEquals(assertThrows(() => app.drain({ timeout: timeout as number }), Error).message, message);

@@ -67,7 +67,9 @@ export function checkBehaviors(name: string, value: readonly Behavior[]): void {
 
 /** Throws for a number outside of its range. */
 export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
-  if (typeof value !== "number") throw new TypeError(`${name} must be a number; got ${show(value)}`);
+  if (typeof value !== "number") {
+    throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
+  }
   if (!(value >= least && value <= most)) {
     throw new RangeError(`${name} must be from ${least} to ${most}${unit && ` ${unit}`}; got ${value}`);
   }

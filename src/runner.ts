@@ -7,7 +7,7 @@ import type { AnyContract } from "./contract.ts";
 import { type Dispatch, type HandlerRun, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
 import type { Observer } from "./observer.ts";
 import { CatgaError } from "./error.ts";
-import { cancelled, keyOf, noHandler } from "./outgoing.ts";
+import { cancelled, keyOf, noHandlerHere } from "./outgoing.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Slice } from "./slice.ts";
@@ -59,7 +59,7 @@ export class Runner {
    */
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
-    if (dispatch === undefined) return Promise.resolve(noHandler(request.contract, request.node));
+    if (dispatch === undefined) return Promise.resolve(noHandlerHere(request.contract));
     const { signal, parent, admit } = request;
     const ctx = new MessageContext(
       this.#host,

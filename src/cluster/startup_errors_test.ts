@@ -1,8 +1,11 @@
 /** What a user reads when a node cannot start, with real servers: each message says what is wrong and what to do. */
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
+import { execFile } from "node:child_process";
 import { createServer, type Socket } from "node:net";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 import { catga, CatgaError, type CatgaOptions, type Logger } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { startNode } from "../../scripts/node_process.ts";
@@ -47,6 +50,32 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     } finally {
       await close();
     }
+  });
+
+  it("says which permission of Deno it needs, and for what", { skip: !("Deno" in globalThis) }, async () => {
+    const main = new URL("../../mod.ts", import.meta.url).href;
+    const start = async (options: CatgaOptions, ...permissions: string[]) => {
+      const program = `import { catga } from "${main}";` +
+        `const app = await catga(${JSON.stringify(options)}).catch((error) => error);` +
+        "console.log(app.message ?? app.self.metadata.host); await app.drain?.();";
+      const running = promisify(execFile)(process.execPath, ["run", "--no-prompt", "--no-check", ...permissions, "-"]);
+      running.child.stdin?.end(program);
+      return (await running).stdout.trim();
+    };
+    const where = `localhost:${server.port}`;
+    const nats = `nats://${where}`;
+    for (const transport of ["deno", "node"] as const) {
+      assertEquals(
+        await start({ nats, transport }, "--allow-sys=hostname"),
+        `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
+      );
+    }
+    assertEquals(
+      await start({ nats }, "--allow-net"),
+      "Deno does not let the node see the name of its host, which stands in its metadata: run it with " +
+        '--allow-sys=hostname, or give a name yourself, `metadata: { host: "…" }`',
+    );
+    assertEquals(await start({ nats, metadata: { host: "h1" } }, "--allow-net"), "h1");
   });
 
   it("says how to turn JetStream on", async () => {

@@ -2,6 +2,7 @@
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { systemClock, type Timer } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { show } from "../options.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 
 /** Where NATS is: a URL, URLs, nats.js options, or a connection that is open already. */
@@ -103,6 +104,14 @@ function unreachable(error: Error, options: ConnectionOptions): Error {
       { cause: error },
     );
   }
+  // as Deno's own sockets say it, and its lookups for Node's client
+  if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
+      { cause: error },
+    );
+  }
   const reason = error.name === "TimeoutError"
     ? `no answer within ${options.timeout} ms`
     : error.message.replace(/ \(os error \d+\)/, ""); // Deno's own addition
@@ -187,5 +196,5 @@ function hidden(address: string): string {
 
 function describe(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array with something else";
-  return value === null ? "null" : typeof value;
+  return show(value);
 }

@@ -95,7 +95,10 @@ export class LockManager implements Locks {
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     checkKnown("lock", options, OPTIONS);
-    const sorted = typeof keys === "string" ? [keys] : [...new Set(keys)].sort();
+    if (typeof keys !== "string" && !Array.isArray(keys)) {
+      throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
+    }
+    const sorted = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
     const { timeout = 30_000, signal } = options;
     const ttl = ttlSeconds(options.ttl ?? 10_000) * 1_000;
     if (sorted.length === 0) throw new TypeError("a lock needs a key; got an empty list");

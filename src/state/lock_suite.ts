@@ -193,6 +193,8 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
     it("misuse throws, and shows the value", async () => {
       const locking = (key: string | string[], options?: LockOptions) => () =>
         red.locks.lock(key, options ?? {}, someone());
+      const nothing = undefined as unknown as string;
+      assertStringIncludes((await assertRejects(locking(nothing), TypeError)).message, "got undefined");
       assertStringIncludes((await assertRejects(locking("k", { ttl: 999 }), RangeError)).message, "999");
       assertStringIncludes((await assertRejects(locking("k", { timeout: -1 }), RangeError)).message, "-1");
       assertStringIncludes((await assertRejects(locking("k".repeat(5_000)), RangeError)).message, "5000");

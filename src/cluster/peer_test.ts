@@ -181,7 +181,7 @@ describe("requests on their way", () => {
       2,
     ]);
     for (const { error } of results) assert(error === undefined || error.message.includes("Echo"), error?.message);
-    assert(results[5].error!.message.includes("not today"));
+    assertEquals(String(results[5].error!.cause), "Error: not today", "which is for nobody but the sender's log");
   });
 
   it("a payload that is changed after the send has left as it was", async () => {

@@ -11,8 +11,10 @@ import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
 import {
   checkInteger,
+  checkKnown,
   checkNumber,
   checkSendOptions,
+  checkSignal,
   MAX_CONCURRENCY,
   MAX_TIMEOUT,
   type SendOptions,
@@ -111,6 +113,8 @@ export class App implements ContextHost {
   }
 
   watchNodes(options: { signal?: AbortSignal } = {}): AsyncIterableIterator<NodeEvent> {
+    checkKnown("watchNodes", options, WATCH_OPTIONS);
+    checkSignal("watchNodes", options.signal);
     return this.#remote?.watchNodes(options.signal) ?? this.#nothing(options.signal);
   }
 
@@ -307,6 +311,7 @@ export class App implements ContextHost {
   }
 
   drain(options: DrainOptions = {}): Promise<void> {
+    checkKnown("drain", options, DRAIN_OPTIONS);
     const { timeout = 30_000 } = options;
     checkNumber("drain: timeout", timeout, 0, MAX_TIMEOUT, "ms");
     return this.#drained ??= this.#drain(timeout).catch((error) => {
@@ -396,6 +401,9 @@ export class App implements ContextHost {
     await Promise.race([aborted, this.closed.catch(() => {})]);
   }
 }
+
+const DRAIN_OPTIONS: ReadonlySet<string> = new Set<keyof DrainOptions>(["timeout"]);
+const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
 
 /** An app in memory. */
 const ALONE: Pick<Health, "connection" | "member" | "queued"> = { connection: "none", member: true, queued: 0 };

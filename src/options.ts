@@ -103,6 +103,12 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
   }
 }
 
+/** Throws for something that is no signal. */
+export function checkSignal(at: string, signal: AbortSignal | undefined): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
+}
+
 /** Throws for options of a send, a publish or a broadcast that are none. */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
@@ -117,9 +123,7 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   if (node !== undefined) checkToken(`${at}: node`, node);
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, options);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
-  }
+  checkSignal(at, signal);
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
 }
 

@@ -68,8 +68,7 @@ export interface LeadOptions {
 }
 
 /**
- * A node's wish to lead: what `lead` gives. It ends with the app, or when it is disposed of, which waits for the function that
- * it runs, for a ttl at most.
+ * A node's wish to lead: what `lead` gives. It ends with the app, or when it resigns; `await using` resigns.
  *
  * @example
  * ```ts
@@ -82,13 +81,15 @@ export interface LeadOptions {
  *   return new Promise((resolve) => signal.addEventListener("abort", resolve));
  * });
  * await began.promise;
- * await term[Symbol.asyncDispose](); // others may lead now
+ * await term.resign(); // others may lead now
  * console.log(term.leading); // false
  * ```
  */
 export interface Term extends AsyncDisposable {
   /** Whether this node leads now, and its function runs. */
   readonly leading: boolean;
+  /** Stands no more: the signal aborts, and others may lead when the function has ended, or a ttl later. Idempotent. */
+  resign(): Promise<void>;
 }
 
 /** Options of a cache write. */

@@ -441,7 +441,7 @@ describe("app.lead", () => {
     leading.delete(second);
     await clock.advance(6_500);
     assertEquals([...leading], [third]);
-    await clock.until(Promise.resolve(terms.get(third)![Symbol.asyncDispose]()));
+    await clock.until(Promise.resolve(terms.get(third)!.resign()));
     assertEquals(leading.size, 0);
   });
 

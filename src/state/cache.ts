@@ -1,7 +1,8 @@
 /** Values that the nodes of a cluster share: JSON under keys, for a time, with one load for all who miss. */
 import { type Clock, delay, type Random, token } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { Bucket, Entry, WriteOptions } from "../kv_store.ts";
+import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../kv_store.ts";
+import { checkKnown } from "../options.ts";
 import type { MaybePromise } from "../schema.ts";
 import type { Cache, CacheSetOptions, Locks } from "../shared_state.ts";
 import { byteLength } from "../utf8.ts";
@@ -47,6 +48,7 @@ export class SharedCache implements Cache {
   }
 
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<boolean> {
+    check("cache.set", options, SET_OPTIONS);
     return await this.#write(key, encode(key, value), options);
   }
 
@@ -60,6 +62,7 @@ export class SharedCache implements Cache {
     load: () => MaybePromise<T>,
     options: CacheSetOptions & { once?: boolean } = {},
   ): Promise<T> {
+    check("cache.getOrSet", options, GET_OR_SET_OPTIONS);
     let text = await this.#read(key);
     if (text === undefined) {
       let loading = this.#loads.get(key);
@@ -96,9 +99,6 @@ export class SharedCache implements Cache {
 
   /** Writes JSON; `false` when the fence is too old. */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions): Promise<boolean> {
-    if (fence !== undefined && !Number.isSafeInteger(fence)) {
-      throw new TypeError(`cache: a fence is a fencing token, a whole number; got ${fence}`);
-    }
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
@@ -151,6 +151,19 @@ interface FencedWrite {
   readonly fence: number;
   readonly options: WriteOptions;
 }
+
+/** Before anything is read or loaded. */
+function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
+  checkKnown(method, options, known);
+  const { ttl, fence } = options;
+  if (ttl !== undefined) ttlSeconds(ttl);
+  if (fence !== undefined && !Number.isSafeInteger(fence)) {
+    throw new TypeError(`cache: a fence is a fencing token, a whole number; got ${fence}`);
+  }
+}
+
+const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", "fence"]);
+const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once"]);
 
 /** Writes over what has a smaller fence, or the same, by compare-and-set. */
 async function fenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {

@@ -94,6 +94,18 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => harness.until(mine.set("tea", 1, { fence: NaN })), TypeError, "fence");
     });
 
+    it("misuse rejects before anything is loaded: an option that there is not would have been passed over", async () => {
+      const [mine] = caches();
+      let loads = 0;
+      const load = () => ++loads;
+      // @ts-expect-error: it was kept for good
+      await assertRejects(() => mine.set("tea", 1, { tll: 5_000 }), TypeError, "cache.set: unknown option tll");
+      // @ts-expect-error: as above
+      await assertRejects(() => mine.getOrSet("tea", load, { onec: true }), TypeError, "unknown option onec");
+      await assertRejects(() => mine.getOrSet("tea", load, { ttl: 5 }), RangeError, "at least 1,000");
+      assertEquals(loads, 0);
+    });
+
     it("fence: of 20 writes at once by two nodes the one with the greatest token stays", async () => {
       const [mine, yours] = caches();
       const fences = Array.from({ length: 20 }, (_, i) => (i * 7) % 20);

@@ -4,9 +4,12 @@
  */
 import { type Clock, delay } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { ttlSeconds } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
+import { checkKnown, show } from "../options.ts";
 import type { MaybePromise } from "../schema.ts";
 import type { LeadOptions, Lock, Locks, Term } from "../shared_state.ts";
+import { LockKeys } from "./lock_record.ts";
 
 /** What a {@link Leadership} is made of. */
 export interface LeadershipOptions {
@@ -36,14 +39,15 @@ export class Leadership {
   /**
    * Runs `fn` whenever this node leads `name`. When the signal has aborted with `LOCK_LOST` and `fn` has ended it waits
    * again. A `fn` that returns or throws gives leadership to who waits for it, and stands again a second later, behind
-   * them; what it throws is observed. Throws a `RangeError` for a ttl below 1,000.
+   * them; what it throws is observed. Throws a `TypeError` or `RangeError` for what are no options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
+    checkKnown("lead", options, OPTIONS);
     const { ttl = 10_000 } = options;
-    if (typeof name !== "string") throw new TypeError(`what is led has a name, a string; got ${typeof name}`);
-    if (!(ttl >= 1_000 && Number.isFinite(ttl))) {
-      throw new RangeError(`a ttl is a number of ms, at least 1,000; got ${ttl}`);
-    }
+    if (typeof name !== "string") throw new TypeError(`what is led has a name, a string; got ${show(name)}`);
+    KEYS.check(name);
+    if (typeof fn !== "function") throw new TypeError(`lead ${name} needs a function to run; got ${show(fn)}`);
+    ttlSeconds(ttl);
     if (this.#closed) throw closed(name);
     const call = `${this.#options.endpoint}/lead/${++this.#count}`;
     const term = new LeaderTerm(this.#options, { name, fn, ttl, call, ended: () => this.#terms.delete(term) });
@@ -54,7 +58,7 @@ export class Leadership {
   /** Ends all terms: leadership goes to others. Before the locks are closed. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#terms].map((term) => term[Symbol.asyncDispose]()));
+    await Promise.all([...this.#terms].map((term) => term.resign()));
   }
 }
 
@@ -78,9 +82,13 @@ class LeaderTerm implements Term {
     return this.#leading?.aborted === false;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  resign(): Promise<void> {
     this.#end.abort(closed(this.#wish.name));
     return this.#over;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.resign();
   }
 
   /** Stands for election until the end. Never rejects. */
@@ -138,4 +146,6 @@ function closed(name: string): CatgaError {
   return new CatgaError("CLOSED", `this node does not stand for the leadership of ${JSON.stringify(name)} any more`);
 }
 
+const OPTIONS: ReadonlySet<string> = new Set<keyof LeadOptions>(["ttl"]);
+const KEYS = new LockKeys();
 const PAUSE = 1_000; // ms

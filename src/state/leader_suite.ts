@@ -76,7 +76,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       const second = blue.leadership.lead("turns", turn("blue"));
       await h.until("four turns", () => log.length >= 4, 10_000);
       assertEquals(new Set(log), new Set(["red", "blue"]));
-      await h.run(Promise.all([first, second].map((term) => term[Symbol.asyncDispose]())));
+      await h.run(Promise.all([first, second].map((term) => term.resign())));
     });
 
     it("lead: what it throws is observed, and it stands again", slow, async () => {
@@ -85,7 +85,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
         if (++runs === 1) throw new Error("slipped");
       });
       await h.until("a second run", () => runs === 2, 10_000);
-      await h.run(term[Symbol.asyncDispose]());
+      await h.run(term.resign());
       const [fault] = red.observed.filter((seen) => seen.type === "fault");
       assertEquals(fault.during, 'leading "fragile"');
       assertEquals((fault.error as Error).message, "slipped");
@@ -101,7 +101,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.until("the loss", () => reasons.length === 1);
       assertEquals(reasons, ["LOCK_LOST"]);
       await h.until("red to lead again", () => term.leading);
-      await h.run(term[Symbol.asyncDispose]());
+      await h.run(term.resign());
     });
 
     it("lead: names are no keys of locks, and misuse throws", async () => {
@@ -110,8 +110,15 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.until("red to lead", () => term.leading);
       const lock = await h.run(other.locks.lock("apart", { timeout: 0 }, { call: "other", ancestry: [] }));
       await h.run(lock.release());
-      await h.run(term[Symbol.asyncDispose]());
-      assertThrows(() => red.leadership.lead("short", () => {}, { ttl: 10 }), RangeError);
+      await h.run(term.resign());
+      const { leadership } = red;
+      assertThrows(() => leadership.lead("short", () => {}, { ttl: 10 }), RangeError);
+      // @ts-expect-error: an option that there is not
+      assertThrows(() => leadership.lead("typo", () => {}, { tll: 9_000 }), TypeError, "lead: unknown option tll");
+      // @ts-expect-error: no function: it would fail once a second
+      assertThrows(() => leadership.lead("nothing", undefined), TypeError, "lead nothing needs a function");
+      assertThrows(() => leadership.lead("half \ud800", () => {}), TypeError, "well-formed");
+      assertThrows(() => leadership.lead("n".repeat(5_000), () => {}), RangeError, "characters");
     });
 
     it("close: ends every term; then `lead` is CLOSED", async () => {

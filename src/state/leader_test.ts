@@ -22,6 +22,6 @@ describe("leadership of a node that dies", () => {
     assert(h.clock.now() - died < 6_500, `${h.clock.now() - died} ms`);
     assertEquals(first.leading, false);
     h.network.restore("dying");
-    await h.run(Promise.all([first, second].map((term) => term[Symbol.asyncDispose]())));
+    await h.run(Promise.all([first, second].map((term) => term.resign())));
   });
 });

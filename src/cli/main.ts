@@ -60,13 +60,14 @@ const MISUSED = 2;
  * ```
  */
 export async function cli(args?: readonly string[], terminal: Terminal = ownTerminal()): Promise<number> {
+  let asked: Command | undefined;
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
     if (version) {
       terminal.write(`catga ${VERSION}\n`);
       return DONE;
     }
-    const command = COMMANDS.find((each) => each.name === name);
+    const command = asked = COMMANDS.find((each) => each.name === name);
     if (name !== undefined && name !== "help" && command === undefined) {
       const names = COMMANDS.map((each) => each.name).join(", ");
       throw new UsageError(`there is no command ${JSON.stringify(name)}; there are ${names}`);
@@ -92,14 +93,14 @@ export async function cli(args?: readonly string[], terminal: Terminal = ownTerm
     }
     return await command.run(words, flags, terminal);
   } catch (error) {
-    return ended(error, terminal);
+    return ended(error, asked, terminal);
   }
 }
 
 /** Says what went wrong, and gives the exit code for it. */
-function ended(error: unknown, terminal: Terminal): number {
+function ended(error: unknown, asked: Command | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
-    terminal.say(`catga: ${error.message}\n\`catga --help\` says more`);
+    terminal.say(`catga: ${error.message}\n\`catga ${asked === undefined ? "" : `${asked.name} `}--help\` says more`);
     return MISUSED;
   }
   // an address that is none is a TypeError of `catga`, and was asked for

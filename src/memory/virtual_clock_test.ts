@@ -24,6 +24,17 @@ describe("VirtualClock", () => {
     assertEquals(ran.at(-1), ["z", 31]);
   });
 
+  it("next: in how many ms the first timer is due, if there is one", async () => {
+    const clock = new VirtualClock();
+    assertEquals(clock.next, undefined);
+    clock.after(30, () => {});
+    const first = clock.after(20, () => {});
+    await clock.advance(5);
+    assertEquals(clock.next, 15);
+    first.cancel();
+    assertEquals(clock.next, 25);
+  });
+
   it("advance: runs timers that are set meanwhile, at their time", async () => {
     const clock = new VirtualClock(0);
     const ticks: number[] = [];

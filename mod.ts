@@ -21,15 +21,7 @@
  * @module
  */
 export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
-export type {
-  ConnectionOptions,
-  Faults,
-  MemoryConnection,
-  MemoryConnectOptions,
-  MemoryNetworkOptions,
-  NatsConnection,
-  Outages,
-} from "./src/catga.ts";
+export type { ConnectionOptions, Faults, MemoryNetworkOptions, NatsConnection, Outages } from "./src/catga.ts";
 export type { Catga, DrainOptions } from "./src/running_node.ts";
 export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/behavior.ts";
 export type { Clock, Random, Timer } from "./src/clock.ts";

@@ -43,7 +43,7 @@ export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
 export type { ConnectionOptions, NatsConnection };
 export type { Faults, Outages } from "./memory/faults.ts";
-export type { MemoryConnection, MemoryConnectOptions, MemoryNetworkOptions } from "./memory/network.ts";
+export type { MemoryNetworkOptions } from "./memory/network.ts";
 
 /** Options of {@link catga}. All of them may be left out. */
 export interface CatgaOptions {

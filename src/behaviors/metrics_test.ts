@@ -79,7 +79,7 @@ describe("metrics", () => {
       behaviors: [metrics()],
       breaker: { failures: 1, cooldown: 1_000 },
     });
-    stage.network.kill(stage.other.transport);
+    stage.other.transport.kill();
     const result = await stage.clock.until(stage.app.send(Price, undefined, { retries: 1, timeout: 3_000 }));
     assertEquals(result.ok, false);
     const of = async (name: string) => (await telemetry.points(`catga.${name}`)).at(-1);

@@ -3,11 +3,10 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Clock } from "../clock.ts";
 import { CatgaError } from "../error.ts";
-import { MemoryNetwork } from "../memory/network.ts";
+import { type MemoryConnection, MemoryNetwork } from "../memory/network.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../testing/memory_cluster.ts";
 import { Player } from "../testing/stage.ts";
 import { StoreOutage } from "../testing/store_outage.ts";
-import type { Transport } from "../transport.ts";
 
 const HEARTBEAT = 9_000;
 
@@ -266,7 +265,7 @@ describe("on several servers", () => {
   it("the id of a node that is moving is not taken over; that of a dead one is, 2 s later", async () => {
     await using cluster = new Cluster({ servers: 3 });
     const connect = cluster.network.connect.bind(cluster.network);
-    const connections: Transport[] = [];
+    const connections: MemoryConnection[] = [];
     cluster.network.connect = (options) => {
       const connection = connect(options);
       connections.push(connection);
@@ -275,7 +274,7 @@ describe("on several servers", () => {
     for (const id of ["a", "b", "c"]) await cluster.start(id);
     const [b, c] = ["b", "c"].map((id) => cluster.apps.get(id)!);
     cluster.network.cut("b");
-    cluster.clock.after(1_700, () => cluster.network.restore(connections[1]));
+    cluster.clock.after(1_700, () => connections[1].restore());
     const error = await assertRejects(() => cluster.start("b"), CatgaError, "which is alive");
     assertEquals(error.code, "ID_TAKEN");
     assertEquals(cluster.apps.get("b"), b);

@@ -5,7 +5,7 @@ import type { Change } from "../kv_store.ts";
 import type { Transport } from "../transport.ts";
 import { transportSuite } from "../transport_suite.ts";
 import type { Faults } from "./faults.ts";
-import { MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
+import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 // late messages, and nothing worse, keep every promise of a transport
@@ -13,8 +13,9 @@ transportSuite("memory where everything is late", () => {
   const network = new MemoryNetwork({ seed: 1, faults: { delay: 4 } });
   return Promise.resolve({
     connect: () => Promise.resolve(network.connect({ onError: () => {} })),
-    cut: (transport) => Promise.resolve(network.cut(transport)),
-    restore: (transport) => Promise.resolve(network.restore(transport)),
+    // `connect` has made it
+    cut: (transport) => Promise.resolve((transport as MemoryConnection).cut()),
+    restore: (transport) => Promise.resolve((transport as MemoryConnection).restore()),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });
@@ -75,8 +76,8 @@ describe("Faults", () => {
     alice.publish("a", "", { reply: "b" });
     const bucket = await clock.until(alice.store.open("bucket"));
     await clock.until(bucket.put("key", "value", { ttl: 1_000 }));
-    network.cut(bob);
-    network.restore(bob);
+    bob.cut();
+    bob.restore();
     assertEquals(drawn, before);
   });
 });
@@ -125,12 +126,12 @@ describe("delay", () => {
   it("what left before a cut may arrive after what the next connection sends, once", async () => {
     let overtaken = 0;
     for (let seed = 0; seed < 50; seed++) {
-      const { network, clock, alice, got } = setUp({ seed, faults: { delay: 100 } });
+      const { clock, alice, got } = setUp({ seed, faults: { delay: 100 } });
       await clock.advance(200);
       alice.publish("a", "old");
       await clock.advance(1);
-      network.cut(alice);
-      network.restore(alice);
+      alice.cut();
+      alice.restore();
       alice.publish("a", "new");
       await clock.advance(400);
       assert(["new", "old new", "new old"].includes(got.join(" ")), got.join(" "));
@@ -187,11 +188,11 @@ describe("falseBounce", () => {
   it("a connection that is made anew goes to the next server", () => {
     const network = new MemoryNetwork({ servers: 2 });
     const [first, second] = [network.connect(), network.connect()];
-    network.cut(first);
-    network.restore(first);
+    first.cut();
+    first.restore();
     assertEquals(first.server.id, second.server.id);
-    network.cut(first);
-    network.restore(first);
+    first.cut();
+    first.restore();
     assertNotEquals(first.server.id, second.server.id);
   });
 });
@@ -227,19 +228,19 @@ describe("earlyExpiry", () => {
 
 describe("pause", () => {
   it("nothing comes to a frozen process, its timers and the store's answers neither; all of it comes late", async () => {
-    const { network, clock, alice, bob, got } = setUp({ seed: 1 });
+    const { clock, alice, bob, got } = setUp({ seed: 1 });
     const bounced: string[] = [];
     listen(alice, "bounce", bounced);
     bob.clock.after(100, () => got.push(`timer at ${clock.monotonic()}`));
     const cancelled = bob.clock.after(100, () => got.push("cancelled"));
     void bob.store.open("bucket").then(() => got.push("opened"));
-    network.pause(bob);
+    bob.pause();
     alice.publish("a", "1", { reply: "bounce" });
     alice.publish("a", "2", { reply: "bounce" });
     await clock.advance(1_000);
     assertEquals([got, bounced], [[], []]);
     cancelled.cancel();
-    network.resume(bob);
+    bob.resume();
     alice.publish("a", "3");
     await clock.advance(0);
     assertEquals([...got].sort(), ["1", "2", "3", "opened", "timer at 1000"]);
@@ -248,27 +249,27 @@ describe("pause", () => {
   });
 
   it("what a frozen process publishes leaves when it goes on", async () => {
-    const { network, clock, alice, got } = setUp({ seed: 1 });
-    network.pause(alice);
+    const { clock, alice, got } = setUp({ seed: 1 });
+    alice.pause();
     alice.publish("a", "late");
     await clock.advance(1_000);
     assertEquals(got, []);
-    network.resume(alice);
+    alice.resume();
     await clock.advance(0);
     assertEquals(got, ["late"]);
   });
 
   it("a frozen process hears of its cut, and comes back, when it goes on", async () => {
-    const { network, clock, alice, bob, got } = setUp({ seed: 1 });
+    const { clock, alice, bob, got } = setUp({ seed: 1 });
     const states: string[] = [];
     bob.onStatus(({ state, generation }) => states.push(`${state} ${generation}`));
-    network.pause(bob);
-    network.cut(bob);
-    network.restore(bob);
+    bob.pause();
+    bob.cut();
+    bob.restore();
     alice.publish("a", "lost");
     await clock.advance(100);
     assertEquals(states, []);
-    network.resume(bob);
+    bob.resume();
     await clock.advance(0);
     assertEquals(states, ["disconnected 1", "connected 2"]);
     alice.publish("a", "found");
@@ -286,7 +287,7 @@ describe("kill", () => {
     bob.clock.after(100, () => got.push("timer"));
     const bucket = await clock.until(bob.store.open("bucket"));
     const waiting = bucket.put("key", "sent before").then(() => got.push("answered"));
-    network.kill(bob);
+    bob.kill();
     alice.publish("a", "", { reply: "bounce" });
     bob.publish("from.bob", "");
     void bucket.put("key", "sent after").then(() => got.push("answered"));
@@ -298,13 +299,13 @@ describe("kill", () => {
   });
 
   it("what had left it still arrives, and then the server knows", async () => {
-    const { network, clock, alice, bob } = setUp({ seed: 4, faults: { delay: 1_000 } });
+    const { clock, alice, bob } = setUp({ seed: 4, faults: { delay: 1_000 } });
     const heard: string[] = [];
     listen(alice, "from.bob", heard);
     listen(alice, "bounce", heard);
     await clock.advance(2_000);
     bob.publish("from.bob", "last words");
-    network.kill(bob);
+    bob.kill();
     await clock.advance(2_000);
     alice.publish("a", "", { reply: "bounce" });
     await clock.advance(3_000);
@@ -318,8 +319,8 @@ describe("kill", () => {
     const [old, young] = ["old", "young"].map(() => network.connect({ name: "b" }));
     listen(old, "b", heard);
     listen(young, "c", heard);
-    network.pause(old);
-    network.kill(old);
+    old.pause();
+    old.kill();
     network.cut("b");
     for (const subject of ["b", "c"]) alice.publish(subject, "", { reply: "bounce" });
     await clock.advance(0);

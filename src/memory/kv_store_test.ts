@@ -25,10 +25,10 @@ describe("MemoryKeyValueStore", () => {
     const network = new MemoryNetwork();
     const connection = network.connect();
     const bucket = await connection.store.open("bucket");
-    network.cut(connection);
+    connection.cut();
     const calls = [() => connection.store.open("bucket"), () => bucket.get("key"), () => bucket.put("key", "lost")];
     for (const call of calls) assertEquals((await assertRejects(call, CatgaError)).code, "UNAVAILABLE");
-    network.restore(connection);
+    connection.restore();
     assertEquals(await bucket.get("key"), undefined);
   });
 
@@ -38,7 +38,7 @@ describe("MemoryKeyValueStore", () => {
     const connection = network.connect();
     const bucket = await connection.store.open("bucket");
     const written = bucket.put("key", "value");
-    clock.soon(() => network.cut(connection));
+    clock.soon(() => connection.cut());
     assertEquals((await assertRejects(() => written, CatgaError)).code, "UNAVAILABLE");
     assertEquals((await (await network.store.open("bucket")).get("key"))?.value, "value");
   });
@@ -68,13 +68,13 @@ describe("MemoryKeyValueStore", () => {
     const bucket = await connection.store.open("bucket");
     await bucket.watch("", (change) => told.push(change), { signal: new AbortController().signal });
     told.length = 0;
-    network.cut(connection);
+    connection.cut();
     await others.put("changed", "1");
     await others.put("changed", "2");
     await others.delete("deleted");
     await others.get("kept");
     assertEquals(told, []);
-    network.restore(connection);
+    connection.restore();
     await others.put("new", "1");
     await eventually("all changes", () => told.length === 3);
     assertEquals(told.map((change) => `${change.type} ${change.key}`), ["put changed", "delete deleted", "put new"]);

@@ -45,6 +45,12 @@ export interface MemoryConnectOptions {
 export interface MemoryConnection extends Transport {
   /** The network's store as this connection reaches it: `UNAVAILABLE` while it is cut, `CLOSED` after it. */
   readonly store: KeyValueStore;
+  /** As {@link MemoryNetwork.cut}, and so on. */
+  cut(): void;
+  restore(): void;
+  pause(): void;
+  resume(): void;
+  kill(): void;
 }
 
 /**
@@ -100,8 +106,7 @@ export class MemoryNetwork {
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #store: MemoryKeyValueStore;
-  readonly #connections = new WeakMap<Transport, MemoryTransport>();
-  readonly #named = new Map<string, MemoryTransport>();
+  readonly #named = new Map<string, MemoryConnection>();
   #count = 0;
 
   /**
@@ -170,12 +175,20 @@ export class MemoryNetwork {
       servers: this.#servers.map((_, i) => this.#servers[(first + i) % this.#servers.length]),
       onError: options.onError ?? ((error) => console.error("a subscription's callback threw:", error)),
     });
-    const connection = Object.assign(transport, { store: this.#store.through(transport) });
-    this.#connections.set(connection, transport);
-    if (options.name !== undefined) this.#named.set(options.name, transport);
+    const connection: MemoryConnection = Object.assign(transport, {
+      store: this.#store.through(transport),
+      kill: () => {
+        MemoryTransport.prototype.kill.call(transport);
+        this.#outages.delete(transport);
+      },
+    });
+    const { name } = options;
+    if (name !== undefined) this.#named.set(name, connection);
     this.#outages.add(transport);
     transport.onStatus(({ state }) => {
-      if (state === "closed") this.#forget(transport, options.name);
+      if (state !== "closed") return;
+      this.#outages.delete(transport);
+      if (name !== undefined && this.#named.get(name) === connection) this.#named.delete(name);
     });
     return connection;
   }
@@ -183,14 +196,14 @@ export class MemoryNetwork {
   /**
    * Breaks the connection of an app, told by its id: it becomes `disconnected`, what it sends and what is sent to it
    * vanishes, and for the others it is not there. Nothing when it was so already. An id that no app here has is a
-   * `TypeError`, as is a transport of another network.
+   * `TypeError`.
    */
-  cut(app: string | Transport): void {
+  cut(app: string): void {
     this.#find(app).cut();
   }
 
   /** Mends a connection that was cut: `connected`, to the next server; that of a frozen app when it goes on. */
-  restore(app: string | Transport): void {
+  restore(app: string): void {
     this.#find(app).restore();
   }
 
@@ -199,12 +212,12 @@ export class MemoryNetwork {
    * sends leaves it; for the others it is there, and does not answer. Its code must take the time from
    * {@link MemoryNetwork.clockOf}, or goes on.
    */
-  pause(app: string | Transport): void {
+  pause(app: string): void {
     this.#find(app).pause();
   }
 
   /** Lets a frozen app go on: everything that it has missed comes to it now, late. */
-  resume(app: string | Transport): void {
+  resume(app: string): void {
     this.#find(app).resume();
   }
 
@@ -213,30 +226,20 @@ export class MemoryNetwork {
    * and nothing that it does from now on reaches anybody; what had left it still arrives. What waits in it waits for
    * ever, its `drain` too. Another app may have its id.
    */
-  kill(app: string | Transport): void {
-    const transport = this.#find(app);
-    transport.kill();
-    this.#forget(transport);
+  kill(app: string): void {
+    this.#find(app).kill();
   }
 
   /** The time as an app has it: its timers wait while it is frozen, and never fire when it is dead. For its handlers. */
-  clockOf(app: string | Transport): Clock {
+  clockOf(app: string): Clock {
     return this.#find(app).clock;
   }
 
-  #find(app: string | Transport): MemoryTransport {
-    const found = typeof app === "string" ? this.#named.get(app) : this.#connections.get(app);
+  #find(app: string): MemoryConnection {
+    const found = this.#named.get(app);
     if (found) return found;
-    throw new TypeError(
-      typeof app === "string"
-        ? `no app ${JSON.stringify(app)} is on this network; there are ${[...this.#named.keys()].join(", ") || "none"}`
-        : "this transport is no connection of this network",
-    );
-  }
-
-  #forget(transport: MemoryTransport, name?: string): void {
-    this.#outages.delete(transport);
-    if (name !== undefined && this.#named.get(name) === transport) this.#named.delete(name);
+    const others = [...this.#named.keys()].join(", ") || "none";
+    throw new TypeError(`no app ${JSON.stringify(app)} is on this network; there are ${others}`);
   }
 }
 

@@ -2,14 +2,15 @@ import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { eventually } from "../testing/eventually.ts";
 import { transportSuite } from "../transport_suite.ts";
-import { MemoryNetwork } from "./network.ts";
+import { type MemoryConnection, MemoryNetwork } from "./network.ts";
 
 transportSuite("memory", () => {
   const network = new MemoryNetwork();
   return Promise.resolve({
     connect: () => Promise.resolve(network.connect({ onError: () => {} })),
-    cut: (transport) => Promise.resolve(network.cut(transport)),
-    restore: (transport) => Promise.resolve(network.restore(transport)),
+    // `connect` has made it
+    cut: (transport) => Promise.resolve((transport as MemoryConnection).cut()),
+    restore: (transport) => Promise.resolve((transport as MemoryConnection).restore()),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });
@@ -30,11 +31,12 @@ describe("MemoryNetwork", () => {
     assertEquals(errors.map(String), ["Error: after 1", "Error: after 2"]);
   });
 
-  it("cut: a transport of another network is a TypeError", () => {
-    const transport = new MemoryNetwork().connect();
+  it("cut: an app that is not there is a TypeError that names those that are", () => {
     const network = new MemoryNetwork();
-    assertThrows(() => network.cut(transport), TypeError);
-    assertThrows(() => network.restore(transport), TypeError);
+    network.connect({ name: "a" });
+    for (const control of ["cut", "restore", "pause", "resume", "kill", "clockOf"] as const) {
+      assertThrows(() => network[control]("b"), TypeError, 'no app "b" is on this network; there are a');
+    }
   });
 
   it("cut: what was on its way is lost, even when the link is mended before it would have arrived", async () => {
@@ -43,8 +45,8 @@ describe("MemoryNetwork", () => {
     const got: string[] = [];
     bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
     alice.publish("a", "lost");
-    network.cut(bob);
-    network.restore(bob);
+    bob.cut();
+    bob.restore();
     alice.publish("a", "found");
     await eventually("a message", () => got.length > 0);
     assertEquals(got, ["found"]);
@@ -56,10 +58,10 @@ describe("MemoryNetwork", () => {
     const got: string[] = [];
     bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
     alice.subscribe("bounce", {}, () => got.push("bounced"));
-    network.cut(alice);
+    alice.cut();
     alice.publish("a", "lost");
     alice.publish("nobody", "lost", { reply: "bounce" });
-    network.restore(alice);
+    alice.restore();
     alice.publish("a", "found");
     await eventually("a message", () => got.length > 0);
     assertEquals(got, ["found"]);

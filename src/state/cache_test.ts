@@ -26,22 +26,22 @@ describe("SharedCache when things go wrong", () => {
   }
 
   it("UNAVAILABLE: the store cannot be reached; the next call tries anew", async () => {
-    const { clock, network, connection, cache } = start();
-    network.cut(connection);
+    const { clock, connection, cache } = start();
+    connection.cut();
     for (const call of [() => cache.get("tea"), () => cache.set("tea", 1), () => cache.delete("tea")]) {
       assertEquals((await assertRejects(() => clock.until(call()), CatgaError)).code, "UNAVAILABLE");
     }
-    network.restore(connection);
+    connection.restore();
     assertEquals(await clock.until(cache.set("tea", 1)), true);
   });
 
   it("set: waits for a store that is away for a moment", async () => {
-    const { clock, network, connection, cache } = start();
+    const { clock, connection, cache } = start();
     await clock.until(cache.set("tea", 1));
-    network.cut(connection);
+    connection.cut();
     const written = cache.set("tea", 2);
     await clock.advance(1_000);
-    network.restore(connection);
+    connection.restore();
     assertEquals(await clock.until(written), true);
     assertEquals(await clock.until(cache.get("tea")), 2);
   });
@@ -56,9 +56,9 @@ describe("SharedCache when things go wrong", () => {
       // it has been written when the link breaks
       let seen = revision;
       while (seen === revision) seen = (await others.get("tea"))!.revision;
-      network.cut(connection);
+      connection.cut();
       await clock.advance(100);
-      network.restore(connection);
+      connection.restore();
       assertEquals(await clock.until(written), true);
       assertEquals((await others.get("tea"))!.revision, seen);
     });

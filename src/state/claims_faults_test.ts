@@ -30,7 +30,7 @@ function cluster(size: number, options: MemoryNetworkOptions = {}) {
   const faults: unknown[] = [];
   const nodes = Array.from({ length: size }, (_, i): Node => {
     const connection = network.connect();
-    const own = network.clockOf(connection);
+    const own = connection.clock;
     const store = new IdempotencyStore({
       bucket: () => connection.store.open("claims"),
       clock: own,
@@ -73,31 +73,31 @@ function loseNext(method: "create" | "update" | "delete", { connection }: Node):
 
 describe("IdempotencyStore when things go wrong", () => {
   it("a holder frozen past its lease cannot keep its result: it returns the one that another attempt recorded", async () => {
-    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const { clock, nodes: [frozen, other] } = cluster(2);
     const slow = slowHandler();
     const late = frozen.guard("a", slow, { due: 60_000 });
     await clock.advance(1_000);
-    network.pause(frozen.connection);
+    frozen.connection.pause();
     await clock.advance(LEASE + 100);
     const next = handler("second");
     assertEquals((await clock.until(other.guard("a", next))).value, "second");
     slow.end("first");
-    network.resume(frozen.connection);
+    frozen.connection.resume();
     assertEquals((await clock.until(late)).value, "second");
     assertEquals((await clock.until(other.guard("a", handler()))).value, "second");
     assertGreater(next.fences[0], slow.fences[0]);
   });
 
   it("a holder frozen past its lease waits for the attempt that runs now", async () => {
-    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const { clock, nodes: [frozen, other] } = cluster(2);
     const [first, second] = [slowHandler(), slowHandler()];
     const late = frozen.guard("a", first, { due: 60_000 });
     await clock.advance(1_000);
-    network.pause(frozen.connection);
+    frozen.connection.pause();
     await clock.advance(LEASE + 100);
     const result = other.guard("a", second);
     first.end("first");
-    network.resume(frozen.connection);
+    frozen.connection.resume();
     await clock.advance(1_000);
     second.end("second");
     assertEquals((await clock.until(late)).value, "second");
@@ -105,14 +105,14 @@ describe("IdempotencyStore when things go wrong", () => {
   });
 
   it("OUTCOME_UNKNOWN: a holder frozen past its lease, and nobody has recorded a result; the id may be sent again", async () => {
-    const { clock, network, nodes: [frozen, other] } = cluster(2);
+    const { clock, nodes: [frozen, other] } = cluster(2);
     const slow = slowHandler();
     const late = frozen.guard("a", slow, { due: 60_000 });
     await clock.advance(1_000);
-    network.pause(frozen.connection);
+    frozen.connection.pause();
     await clock.advance(LEASE + 100);
     slow.end("first");
-    network.resume(frozen.connection);
+    frozen.connection.resume();
     const { error } = await clock.until(late);
     assertEquals([error?.code, error?.retryable], ["OUTCOME_UNKNOWN", true]);
     assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
@@ -127,14 +127,14 @@ describe("IdempotencyStore when things go wrong", () => {
     const onChange = ({ key }: { key: string }) => {
       if (!key.endsWith("/a")) return;
       // its acknowledgement is on its way
-      network.pause(frozen.connection);
+      frozen.connection.pause();
       watching.abort();
     };
     await bucket.watch("", onChange, { signal: watching.signal });
     const late = frozen.guard("a", run, { due: 100_000 });
     await clock.advance(LEASE + 100);
     assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
-    network.resume(frozen.connection);
+    frozen.connection.resume();
     assertEquals((await clock.until(late)).value, "second");
     assertEquals(run.fences, []);
   });
@@ -152,10 +152,10 @@ describe("IdempotencyStore when things go wrong", () => {
   });
 
   it("a crash frees the id when the lease ends, not before, and wakes who waits", async () => {
-    const { clock, network, nodes: [crashed, other] } = cluster(2);
+    const { clock, nodes: [crashed, other] } = cluster(2);
     void crashed.guard("a", slowHandler());
     await clock.advance(1_000);
-    network.kill(crashed.connection);
+    crashed.connection.kill();
     const next = handler("second");
     const waiting = other.guard("a", next);
     await clock.advance(LEASE - 1_100);
@@ -220,32 +220,32 @@ describe("IdempotencyStore when things go wrong", () => {
   });
 
   it("UNAVAILABLE: without the store nothing runs; with it again the id is new", async () => {
-    const { clock, network, nodes: [node] } = cluster(1);
+    const { clock, nodes: [node] } = cluster(1);
     assertEquals((await clock.until(node.guard("before", handler(1)))).value, 1);
-    network.cut(node.connection);
+    node.connection.cut();
     const run = handler("tea");
     const { error } = await clock.until(node.guard("a", run));
     assertEquals([error?.code, error?.retryable, run.fences], ["UNAVAILABLE", true, []]);
-    network.restore(node.connection);
+    node.connection.restore();
     assertEquals((await clock.until(node.guard("a", run))).value, "tea");
   });
 
   it("UNAVAILABLE: a store that cannot be opened; the next command tries anew", async () => {
-    const { clock, network, nodes: [node] } = cluster(1);
-    network.cut(node.connection);
+    const { clock, nodes: [node] } = cluster(1);
+    node.connection.cut();
     const run = handler("tea");
     assertEquals((await clock.until(node.guard("a", run))).error?.code, "UNAVAILABLE");
-    network.restore(node.connection);
+    node.connection.restore();
     assertEquals((await clock.until(node.guard("a", run))).value, "tea");
   });
 
   it("a store that comes back before the deadline is waited for", async () => {
-    const { clock, network, nodes: [node] } = cluster(1);
+    const { clock, nodes: [node] } = cluster(1);
     await clock.until(node.guard("before", handler(1)));
-    network.cut(node.connection);
+    node.connection.cut();
     const waiting = node.guard("a", handler("tea"));
     await clock.advance(10_000);
-    network.restore(node.connection);
+    node.connection.restore();
     assertEquals((await clock.until(waiting)).value, "tea");
   });
 
@@ -270,24 +270,24 @@ describe("IdempotencyStore when things go wrong", () => {
   });
 
   it("a result that cannot be kept at once is kept when the store is there again", async () => {
-    const { clock, network, nodes: [node, other] } = cluster(2);
+    const { clock, nodes: [node, other] } = cluster(2);
     const slow = slowHandler();
     const result = node.guard("a", slow);
     await clock.advance(1_000);
-    network.cut(node.connection);
+    node.connection.cut();
     slow.end("once");
     await clock.advance(8_000);
-    network.restore(node.connection);
+    node.connection.restore();
     assertEquals((await clock.until(result)).value, "once");
     assertEquals((await clock.until(other.guard("a", handler()))).value, "once");
   });
 
   it("OUTCOME_UNKNOWN: the store does not say for a whole lease whether the result was kept", async () => {
-    const { clock, network, nodes: [node] } = cluster(1);
+    const { clock, nodes: [node] } = cluster(1);
     const slow = slowHandler();
     const result = node.guard("a", slow, { due: 100_000 });
     await clock.advance(1_000);
-    network.cut(node.connection);
+    node.connection.cut();
     slow.end("once");
     assertEquals((await clock.until(result)).error?.code, "OUTCOME_UNKNOWN");
   });
@@ -307,7 +307,7 @@ describe("IdempotencyStore when things go wrong", () => {
       async function send(id: string, i: number): Promise<void> {
         for (let attempt = 0; attempt < 20; attempt++) {
           const node = nodes[(i + attempt) % nodes.length];
-          const own = network.clockOf(node.connection);
+          const own = node.connection.clock;
           const result = await node.guard(id, async (fence) => {
             await new Promise<void>((resolve) => void own.after(network.random() * 3_000, resolve));
             return { ok: true, value: `${i}.${attempt} at ${fence}` };

@@ -29,7 +29,7 @@ export function memoryHarness(): Promise<StateHarness> {
     node() {
       const connection = network.connect();
       return Promise.resolve({
-        clock: network.clockOf(connection),
+        clock: connection.clock,
         random: network.random,
         open: (bucket: string, options?: BucketOptions) => connection.store.open(bucket, options),
       });

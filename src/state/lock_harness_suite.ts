@@ -58,7 +58,7 @@ export function memoryLockHarness(options: MemoryNetworkOptions = {}): MemoryLoc
     network,
     node(name, { bucket = BUCKET, space } = {}) {
       const connection = network.connect({ name });
-      const node = lockNode(name, connection.store, network.clockOf(connection), network.random, bucket, space);
+      const node = lockNode(name, connection.store, connection.clock, network.random, bucket, space);
       nodes.push(node);
       return Promise.resolve(node);
     },

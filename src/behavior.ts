@@ -3,6 +3,7 @@ import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
+import type { Logger } from "./logger.ts";
 import type { Observation } from "./observer.ts";
 import { type SendOptions, show } from "./options.ts";
 import type { Result } from "./result.ts";
@@ -54,6 +55,15 @@ export interface BehaviorMessage {
   readonly clock: Clock;
   /** The app's random numbers, which come from a seed in some tests. */
   readonly random: Random;
+  /** The `logger` that the app was given; `undefined` when it was given none. */
+  readonly logger: Logger | undefined;
+}
+
+/** What an app has for its behaviors. */
+export interface BehaviorTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger | undefined;
 }
 
 /**
@@ -116,11 +126,11 @@ export function fold<Ctx extends Context>(
   behaviors: readonly Behavior[],
   run: Run<Ctx>,
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
-  { clock, random }: { clock: Clock; random: Random },
+  { clock, random, logger }: BehaviorTools,
 ): Run<Ctx> {
   return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
     try {
-      const message = { contract, payload, ctx, clock, random };
+      const message = { contract, payload, ctx, clock, random, logger };
       const result = await behavior(message, async () => await inner(payload, ctx));
       if (typeof result?.ok === "boolean") return result;
       throw new TypeError(

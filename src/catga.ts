@@ -59,7 +59,7 @@ export interface CatgaOptions {
   service?: string;
   /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
   id?: string;
-  /** What others see of it; in a cluster its `host` and its `address` are added; none. */
+  /** What others see of it; over NATS its `host`, unless it is given, and its `address` are added; none. */
   metadata?: Readonly<Record<string, string>>;
   /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
   transport?: "deno" | "node";
@@ -120,7 +120,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const observer = attachments.observe;
   const link = await open(options, id, observer);
   const { behaviors = [] } = options;
-  const mediator = new Mediator(registrations, behaviors, observer, link);
+  const { clock, random: chance } = link;
+  const mediator = new Mediator(registrations, behaviors, observer, { clock, random: chance, logger: options.logger });
   let cluster: Cluster | undefined;
   try {
     const { transport, store } = link;

@@ -73,6 +73,12 @@ export class CatgaError extends Error {
     this.node = options.node;
     this.final = options.final ?? false;
   }
+
+  /** For `JSON.stringify`, and so for HTTP answers and logs: without the stack and the cause, which stay here. */
+  toJSON(): Pick<CatgaError, "name" | "code" | "message" | "retryable" | "details" | "node"> {
+    const { name, code, message, retryable, details, node } = this;
+    return { name, code, message, retryable, details, node };
+  }
 }
 
 /** Whether a thrown value is a {@link CatgaError}, of this copy of the module or another. */

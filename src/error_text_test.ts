@@ -4,6 +4,16 @@ import { CatgaError } from "./error.ts";
 import { readError, writeError } from "./error_text.ts";
 import { exceeds } from "./utf8.ts";
 
+describe("CatgaError", () => {
+  it("toJSON: has the message, which an Error's JSON lacks, and neither the cause nor the stack", () => {
+    const error = new CatgaError("NO_TEA", "none", { details: { left: 0 }, cause: new Error("secret") });
+    assertEquals(
+      JSON.stringify({ ok: false, error }),
+      '{"ok":false,"error":{"name":"CatgaError","code":"NO_TEA","message":"none","retryable":false,"details":{"left":0}}}',
+    );
+  });
+});
+
 describe("writeError and readError", () => {
   const over = (error: CatgaError, limit = 10_000) => readError(JSON.parse(writeError(error, limit)), "there");
 

@@ -1,6 +1,6 @@
 /** Local dispatch: from a contract's name to its handler, through schemas and behaviors. Compiled once, at the start. */
-import { type Behavior, fold, type Run } from "./behavior.ts";
-import type { Clock, Random } from "./clock.ts";
+import { type Behavior, type BehaviorTools, fold, type Run } from "./behavior.ts";
+import type { Clock } from "./clock.ts";
 import type { Context, MessageContext } from "./context.ts";
 import type { AnyContract, Handler } from "./contract.ts";
 import { CatgaError, isCatgaError } from "./error.ts";
@@ -35,14 +35,14 @@ export class Mediator {
     registrations: readonly Registration[],
     behaviors: readonly Behavior[],
     observer: Observer,
-    { clock, random }: { clock: Clock; random: Random },
+    tools: BehaviorTools,
   ) {
-    const slice = this.slice = new Slice(clock);
+    const slice = this.slice = new Slice(tools.clock);
     for (const { handler } of registrations) {
       const { contract } = handler;
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const call = new Call(handler, observer);
-      const run = compile(handler, behaviors, call, { clock, random, slice });
+      const run = compile(handler, behaviors, call, { ...tools, slice });
       const own = handler["~handler"].each === "node";
       this.#dispatches.set(contract.name, {
         contract,
@@ -141,12 +141,10 @@ function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly Behavior[],
   call: Call,
-  { clock, random, slice }: { clock: Clock; random: Random; slice: Slice },
+  { slice, ...tools }: BehaviorTools & { slice: Slice },
 ): HandlerRun {
-  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), {
-    clock,
-    random,
-  });
+  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), tools);
+  const { clock } = tools;
   const { ordered = false, idempotent = false } = contract.options;
   const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
     new Turns(clock, slice, { concurrency: undefined, ordered: false, ...limits });

@@ -5,7 +5,7 @@ import { checkKnown, show } from "../options.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Where it logs to; the console, without fields. */
+  /** Where it logs to; the app's `logger`, or, when that has none of its own, the console, without fields. */
   logger?: Pick<Logger, "debug" | "info" | "warn">;
   /** The level of what went well; a failure is a warning. `"info"`. */
   level?: "debug" | "info";
@@ -29,11 +29,11 @@ export interface LoggingOptions {
  */
 export function logging(options: LoggingOptions = {}): Behavior {
   checkKnown("logging", options, OPTIONS);
-  const { logger = CONSOLE, level = "info", payload: payloads = false } = options;
+  const { logger: own, level = "info", payload: payloads = false } = options;
   if (level !== "debug" && level !== "info") {
     throw new TypeError(`logging: level must be "debug" or "info"; got ${show(level)}`);
   }
-  return async ({ contract: { name, kind }, payload, ctx, clock }, next) => {
+  return async ({ contract: { name, kind }, payload, ctx, clock, logger = CONSOLE }, next) => {
     const start = clock.monotonic();
     const result = await next();
     const ms = clock.monotonic() - start;
@@ -42,7 +42,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
     const why = result.ok ? "" : `: ${result.error.message}`;
     const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, ms, outcome };
     try {
-      logger[result.ok ? level : "warn"](`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`, {
+      (own ?? logger)[result.ok ? level : "warn"](`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`, {
         ...fields,
         ...(payloads ? { payload } : {}),
         ...(result.ok ? {} : { error: result.error }),

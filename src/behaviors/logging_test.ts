@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, query } from "../../mod.ts";
+import { catga, fail, query } from "../../mod.ts";
 import type { LogFields } from "../logger.ts";
 import { localApp } from "../testing/local_app.ts";
 import { logging, type LoggingOptions } from "./logging.ts";
@@ -41,6 +41,16 @@ describe("logging", () => {
       ms: 20,
       outcome: "NO",
     }]);
+  });
+
+  it("writes to the logger of its app, unless it has one of its own (it wrote past it to the console)", async () => {
+    const lines: string[] = [];
+    const note = (message: string) => void lines.push(message);
+    const logger = { debug: note, info: note, warn: note, error: note };
+    await using app = await catga({ id: "n1", logger, handlers: Ask.handle(() => "yes"), behaviors: [logging()] });
+    await app.send(Ask, 1);
+    assertMatch(lines.join(), /^catga n1: Ask ok in [\d.]+ ms$/);
+    assertEquals((await logged({})).length, 2);
   });
 
   it("level and payload are for the asking", async () => {

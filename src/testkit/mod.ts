@@ -20,5 +20,5 @@
  *
  * @module
  */
-export { TestCluster, testCluster, type TestClusterOptions } from "./test_cluster.ts";
+export { type TestCluster, testCluster, type TestClusterOptions } from "./test_cluster.ts";
 export { type NextOptions, type Recorded, type Recorder, recorder, type RecordType } from "./recorder.ts";

@@ -225,7 +225,12 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Ends all that goes wrong, and drains every node. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
+  }
+
+  /** As the end of an `await using` block does, for `afterEach`: ends all that goes wrong, and drains every node. */
+  async drain(): Promise<void> {
     this.heal();
     await this.#pace.until(Promise.all(this.apps.map((app) => app.drain({ timeout: DRAIN }))));
   }

@@ -20,7 +20,7 @@ describe("testCluster", () => {
     for (const app of [a, b, c]) assertEquals(app.nodes().length, 3);
     const answers = (await a.sendAll(Who, [undefined, undefined, undefined])).map(unwrap);
     assertEquals(answers.sort(), ["node-1", "node-2", "node-3"]);
-    await cluster[Symbol.asyncDispose]();
+    await cluster.drain();
     assertEquals((await b.send(Who)).error?.code, "CLOSED");
     assertEquals(cluster.apps, []);
   });

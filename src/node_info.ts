@@ -14,7 +14,7 @@ export interface NodeInfo {
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */
   readonly lastSeen: number;
-  /** What it was started with, and the `host` that it runs on, and its `address` as the NATS server sees it. */
+  /** What it was started with, and over NATS the `host` that it runs on, and its `address` as the server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
   /**
    * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that waited for

@@ -24,7 +24,7 @@ import {
 import { Inbox, type InboxOptions } from "./inbox.ts";
 import { LeftAnswerLog } from "./left_answers.ts";
 import type { MalformedCount } from "./malformed_count.ts";
-import { Peer, type PeerHost } from "./peer.ts";
+import { Peer, type PeerHost, type SentFrame } from "./peer.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
@@ -158,7 +158,14 @@ export class Endpoint implements PeerHost {
     const known = this.#peers.get(endpoint);
     if (known !== undefined) return known;
     if (this.#peers.size >= this.#room) this.#forget();
-    const peer = new Peer(this, endpoint, this.#slots++, { after: this.#forgottenSeq, forgotten: this.#forgot });
+    const slot = this.#slots++;
+    const peer = new Peer(this, endpoint, {
+      slot,
+      subject: `${this.#inboxOf(endpoint)}${this.endpoint}`,
+      bounces: `${this.#bouncePrefix}${slot}.`,
+      after: this.#forgottenSeq,
+      forgotten: this.#forgot,
+    });
     this.#peers.set(endpoint, peer);
     this.#bySlot.set(peer.slot, peer);
     return peer;
@@ -174,10 +181,9 @@ export class Endpoint implements PeerHost {
     if (this.#dirty.push(peer) === 1) nextTick(this.#flush);
   }
 
-  publish(peer: Peer, seq: number, items: string): Uint8Array {
-    const subject = `${this.#inboxOf(peer.endpoint)}${this.endpoint}`;
-    const bytes = encode("[1," + seq + "," + Math.round(this.#steady()) + items + "]");
-    this.#transport.publish(subject, bytes, { reply: this.#bouncePrefix + peer.slot + "." + seq });
+  publish(peer: Peer, { seq, at }: SentFrame, items: string): Uint8Array {
+    const bytes = encode("[1," + seq + "," + Math.round(this.#epoch + at) + items + "]");
+    this.#transport.publish(peer.subject, bytes, { reply: peer.bounces + seq });
     return bytes;
   }
 
@@ -223,11 +229,6 @@ export class Endpoint implements PeerHost {
     this.frameLimit = Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
   }
 
-  /** The wall clock, but that it does not jump. */
-  #steady(): number {
-    return this.#epoch + this.now();
-  }
-
   #inboxOf(endpoint: string): string {
     return `catga.${this.#options.namespace}.node.${endpoint}.`;
   }
@@ -259,7 +260,9 @@ export class Endpoint implements PeerHost {
     if (message.noResponders) return;
     const sender = message.subject.slice(this.#inbox.length);
     const { malformed } = this.#options;
-    if (!isEndpoint(sender)) return malformed.add(message.subject, "the sender is no endpoint");
+    if (!this.#peers.has(sender) && !isEndpoint(sender)) {
+      return malformed.add(message.subject, "the sender is no endpoint");
+    }
     let frame: Frame;
     try {
       frame = readFrame(message.data);
@@ -271,9 +274,10 @@ export class Endpoint implements PeerHost {
     }
     const peer = this.peer(sender);
     const runs = peer.heard.take(frame.seq);
-    const late = peer.lateness.note(frame.sentAt, this.#steady());
+    const now = this.now();
+    const late = peer.lateness.note(frame.sentAt, this.#epoch + now);
     if (peer.heardAt < 0 || peer.pingedAt >= 0) this.#options.heard(peer, "alive");
-    peer.heardAt = this.now();
+    peer.heardAt = now;
     peer.pingedAt = peer.bouncedAt = -1;
     const owing = peer.outstanding;
     let index = 0;

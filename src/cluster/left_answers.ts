@@ -29,8 +29,10 @@ export interface LeftAnswersOptions {
 /** The last answers of one process, to all others: bounded, whoever asks. */
 export class LeftAnswerLog {
   readonly #options: LeftAnswersOptions;
-  /** In the order in which they left. */
-  readonly #last: LeftAnswers[] = [];
+  /** In the order in which they left, from `#first` on; `undefined` for those that have bounced. */
+  readonly #last: (LeftAnswers | undefined)[] = [];
+  /** Those before it are forgotten: to move all of them up at each frame costs as much as the rest (measured). */
+  #first = 0;
   /** How large all of them are, in bytes. */
   #size = 0;
   /** Those that bounced. */
@@ -45,28 +47,38 @@ export class LeftAnswerLog {
   add(peer: Peer, seq: number, frame: Uint8Array, until = this.#options.clock.monotonic() + PATIENCE): void {
     this.#last.push({ peer, seq, frame, until });
     this.#size += frame.length;
-    while (this.#last.length > KEPT || (this.#size > MOST && this.#last.length > 1)) this.#take(0);
+    while (this.#count > KEPT || (this.#size > MOST && this.#count > 1)) this.#take(this.#first);
   }
 
   /** A frame bounced: the answers in it leave again after a while. */
   bounced(peer: Peer, seq: number): void {
-    const at = this.#last.findIndex((left) => left.peer === peer && left.seq === seq);
+    const at = this.#last.findIndex((left) => left?.peer === peer && left.seq === seq);
     if (at < 0) return;
     const left = this.#take(at);
-    if (this.#bounced.length < KEPT) this.#bounced.push(left);
+    if (left !== undefined && this.#bounced.length < KEPT) this.#bounced.push(left);
     this.#wait();
   }
 
   /** The connection is there again: what had left may be lost, and leaves once more. Who has it takes it for nothing. */
   resume(): void {
-    this.#bounced.push(...this.#last.splice(0));
-    this.#size = 0;
+    this.#bounced.push(...this.#last.splice(0).filter((left) => left !== undefined));
+    this.#size = this.#first = 0;
     if (this.#bounced.length > 0) this.#again();
   }
 
-  #take(at: number): LeftAnswers {
-    const [left] = this.#last.splice(at, 1);
-    this.#size -= left.frame.length;
+  /** Places that are not forgotten. */
+  get #count(): number {
+    return this.#last.length - this.#first;
+  }
+
+  #take(at: number): LeftAnswers | undefined {
+    const left = this.#last[at];
+    this.#last[at] = undefined;
+    this.#size -= left?.frame.length ?? 0;
+    if (at === this.#first && ++this.#first >= KEPT) {
+      this.#last.splice(0, this.#first);
+      this.#first = 0;
+    }
     return left;
   }
 

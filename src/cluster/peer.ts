@@ -21,7 +21,7 @@ export interface PeerHost {
   /** Sees to it that {@link Peer.flush} is called when this turn's microtasks have run. */
   dirty(peer: Peer): void;
   /** Hands a frame with these items to the network, and gives its bytes. Throws when it cannot. */
-  publish(peer: Peer, seq: number, items: string): Uint8Array;
+  publish(peer: Peer, frame: SentFrame, items: string): Uint8Array;
   /** Notes a frame with answers that has left; `until` of those that leave again. */
   answering(peer: Peer, seq: number, frame: Uint8Array, until?: number): void;
   /** The monotonic clock, in ms. */
@@ -65,6 +65,10 @@ export class Peer {
   readonly theirCalls: string;
   /** This sender's number for it, as it stands in the bounce subject. */
   readonly slot: number;
+  /** Where its frames go. */
+  readonly subject: string;
+  /** What the bounce subjects of its frames begin with; the frame's number follows. */
+  readonly bounces: string;
   readonly heard: HeardFrames;
   readonly lateness: Lateness = new Lateness();
   /** Made at the first failed delivery; the router's. */
@@ -106,13 +110,19 @@ export class Peer {
   #waiting = false;
 
   /** `after`: its frames' numbers begin behind this one; with `forgotten` it may have been known before. */
-  constructor(host: PeerHost, endpoint: string, slot: number, options: { after: number; forgotten: boolean }) {
+  constructor(
+    host: PeerHost,
+    endpoint: string,
+    options: { slot: number; subject: string; bounces: string; after: number; forgotten: boolean },
+  ) {
     this.#host = host;
     this.endpoint = endpoint;
     this.node = nodeOf(endpoint);
     this.ourCalls = callPrefix(host.endpoint, endpoint);
     this.theirCalls = callPrefix(endpoint, host.endpoint);
-    this.slot = slot;
+    this.slot = options.slot;
+    this.subject = options.subject;
+    this.bounces = options.bounces;
     this.#seq = options.after;
     this.heard = new HeardFrames({ forgotten: options.forgotten });
   }
@@ -277,7 +287,7 @@ export class Peer {
     }
     if (frame.open > 0) this.sent.add(frame);
     try {
-      const bytes = this.#host.publish(this, seq, requests + answers);
+      const bytes = this.#host.publish(this, frame, requests + answers);
       if (answering) this.#host.answering(this, seq, bytes, until);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);

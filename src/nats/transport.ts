@@ -59,7 +59,8 @@ export class NatsTransport implements Transport {
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
   #info: unknown;
   #checkedSubject: string | undefined;
-  #checkedReply: string | undefined;
+  /** The last reply subject but for its last token; empty while there was none of several tokens. */
+  #checkedReply = "";
   #closing: Promise<void> | undefined;
   #stale: Timer | undefined;
   readonly #events: AsyncIterable<Status>;
@@ -116,10 +117,7 @@ export class NatsTransport implements Transport {
       this.#checkedSubject = subject;
     }
     const reply = options?.reply;
-    if (reply !== undefined && reply !== this.#checkedReply) {
-      checkSubject(reply);
-      this.#checkedReply = reply;
-    }
+    if (reply !== undefined) this.#checkReply(reply);
     const headers = options?.headers === undefined ? undefined : this.#headers(options.headers);
     if (this.#status.state !== "connected") {
       if (this.#status.state === "closed" || this.#closing !== undefined) throw connectionClosed();
@@ -277,6 +275,19 @@ export class NatsTransport implements Transport {
       clustered: (info.cluster ?? "") !== "" || (info.connect_urls?.length ?? 0) > 1,
       ...(info.client_ip === undefined ? {} : { clientAddress: info.client_ip }),
     });
+  }
+
+  /** Most have the last one's subject but for a number at the end. */
+  #checkReply(reply: string): void {
+    const dot = reply.lastIndexOf(".");
+    if (
+      reply.startsWith(this.#checkedReply) && this.#checkedReply.length === dot + 1 &&
+      /^\w+$/.test(reply.slice(dot + 1))
+    ) {
+      return;
+    }
+    checkSubject(reply);
+    this.#checkedReply = reply.slice(0, dot + 1);
   }
 
   #headers(headers: Readonly<Record<string, string>>) {

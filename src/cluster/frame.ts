@@ -5,6 +5,7 @@
  */
 import { isContractName } from "../contract.ts";
 import type { Meta } from "../remote.ts";
+import { encode } from "../utf8.ts";
 
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
@@ -115,9 +116,9 @@ export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
 
-/** The answers and refusals in the bytes of a frame of ours, as text for another frame. */
-export function answersIn(frame: Uint8Array): string {
-  const { items } = readFrame(frame);
+/** The answers and refusals in a frame of ours, as text for another frame. */
+export function answersIn(frame: string | Uint8Array): string {
+  const { items } = readFrame(typeof frame === "string" ? encode(frame) : frame);
   return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
 }
 

@@ -11,8 +11,8 @@ import type { Peer } from "./peer.ts";
 interface LeftAnswers {
   readonly peer: Peer;
   readonly seq: number;
-  /** As bytes: a text is kept as the thousands of parts that it was made of, and they cost a quarter of the rate (measured). */
-  readonly frame: Uint8Array;
+  /** A large one as bytes: as texts they cost a quarter of the rate (measured). */
+  readonly frame: string | Uint8Array;
   /** When it is given up, by the monotonic clock. */
   readonly until: number;
 }
@@ -44,7 +44,7 @@ export class LeftAnswerLog {
   }
 
   /** Notes a frame with answers that has left; `until` of those that leave again. */
-  add(peer: Peer, seq: number, frame: Uint8Array, until = this.#options.clock.monotonic() + PATIENCE): void {
+  add(peer: Peer, seq: number, frame: string | Uint8Array, until = this.#options.clock.monotonic() + PATIENCE): void {
     this.#last.push({ peer, seq, frame, until });
     this.#size += frame.length;
     while (this.#count > KEPT || (this.#size > MOST && this.#count > 1)) this.#take(this.#first);

@@ -20,10 +20,10 @@ export interface PeerHost {
   readonly frameLimit: number;
   /** Sees to it that {@link Peer.flush} is called when this turn's microtasks have run. */
   dirty(peer: Peer): void;
-  /** Hands a frame with these items to the network, and gives its bytes. Throws when it cannot. */
-  publish(peer: Peer, frame: SentFrame, items: string): Uint8Array;
+  /** Hands a frame with these items to the network, and gives it as it was, to be `kept`. Throws when it cannot. */
+  publish(peer: Peer, frame: SentFrame, items: string, kept: boolean): string | Uint8Array;
   /** Notes a frame with answers that has left; `until` of those that leave again. */
-  answering(peer: Peer, seq: number, frame: Uint8Array, until?: number): void;
+  answering(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void;
   /** The monotonic clock, in ms. */
   now(): number;
   /** Something went wrong that nobody waits for. */
@@ -287,8 +287,8 @@ export class Peer {
     }
     if (frame.open > 0) this.sent.add(frame);
     try {
-      const bytes = this.#host.publish(this, frame, requests + answers);
-      if (answering) this.#host.answering(this, seq, bytes, until);
+      const left = this.#host.publish(this, frame, requests + answers, answering);
+      if (answering) this.#host.answering(this, seq, left, until);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);
       // the limit may have shrunk at a reconnect

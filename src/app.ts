@@ -210,6 +210,11 @@ export class App implements ContextHost {
     return this.#find("contract" in request ? { ...request, admit } : request);
   }
 
+  /** Whether requests of a contract go by a routing key. */
+  keyed(contract: AnyContract): boolean {
+    return this.#outgoing.keyed(contract);
+  }
+
   #find(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
     return request.contract.options.input === undefined ? this.#go(request) : this.#check(request);

@@ -98,6 +98,11 @@ export class Outgoing {
     return options?.id ?? (idempotent ? this.#newId() : undefined);
   }
 
+  /** Whether sends of this contract go by a routing key, unless they say otherwise. */
+  keyed(contract: AnyContract): boolean {
+    return this.#routeOf(contract) === "hash";
+  }
+
   #routeOf({ options: { route, ordered } }: AnyContract): Route {
     return route ?? (ordered ? "hash" : this.#defaults.route);
   }

@@ -113,6 +113,7 @@ export class Cluster implements Remote {
       observer,
       malformed,
       host: app,
+      keyed: (contract) => app.keyed(contract),
       send: (contract, payload, sending) =>
         app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });

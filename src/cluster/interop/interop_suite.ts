@@ -196,6 +196,14 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals((await failure("Keyed", '{"key":7}')).code, "INVALID_MESSAGE");
     });
 
+    it("a key that is missing where the app's route wants one is the client's fault as well (it was the node's)", async () => {
+      const Plain = query<number, number>("Plain");
+      await using _app = await harness.start({ namespace: "keyed", route: "hash", handlers: Plain.handle((n) => n) });
+      const ask = (headers?: Record<string, string>) => harness.ask("catga.keyed.call.Plain", "1", headers);
+      assertStringIncludes((await ask())!.headers["Nats-Service-Error"], "Catga-Key");
+      assertEquals((await ask({ "Catga-Key": "k" }))!.text, "1");
+    });
+
     it("a name that nobody handles has nobody there", async () => {
       assertEquals(await harness.ask("catga.default.call.Nobody", "1"), undefined);
     });

@@ -38,6 +38,8 @@ export interface PlainCallsOptions {
   readonly served: readonly ServedContract[];
   /** A drain waits for what is pending there. */
   readonly host: Pick<ContextHost, "node" | "pending" | "idle">;
+  /** Whether requests of a contract go by a routing key. */
+  keyed(contract: AnyContract): boolean;
   /** Has a request handled. May throw, or reject with, what a contract's `key` or strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
 }
@@ -84,11 +86,11 @@ export class PlainCalls {
 
   /** The answer as JSON, or the failure. Never rejects. */
   async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
-    const { host, observer, transport, send } = this.#options;
+    const { host, observer, transport, send, keyed } = this.#options;
     try {
       if (this.#inHand > MAX_IN_HAND) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       const payload = readPayload(contract, data);
-      const options = readHeaders(contract, headers ?? {});
+      const options = readHeaders(contract, keyed(contract), headers ?? {});
       const result = await send(forPlainClient(contract), payload, options);
       // what the schema makes of it is for those who have the schema: this client gets what any node would
       const checked = await parseAnswer(contract, result);
@@ -128,7 +130,8 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
 
 /** What a client says besides its payload. Throws `INVALID_MESSAGE`. */
 function readHeaders(
-  { name, options: { route, ordered, key: makes } }: AnyContract,
+  { name, options: { key: makes } }: AnyContract,
+  keyed: boolean,
   given: Readonly<Record<string, string>>,
 ): SendOptions {
   const headers: Record<string, string> = Object.create(null);
@@ -145,7 +148,7 @@ function readHeaders(
   if (id !== undefined && (id === "" || id.length > MAX_ID)) {
     throw new CatgaError("INVALID_MESSAGE", `${name}: Nats-Msg-Id must be a text of 1 to ${MAX_ID} characters`);
   }
-  if (key === undefined && makes === undefined && (ordered || route === "hash")) {
+  if (key === undefined && makes === undefined && keyed) {
     throw new CatgaError("INVALID_MESSAGE", `${name} goes by a routing key: send it in the header Catga-Key`);
   }
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };

@@ -13,7 +13,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { checkedToken, type Flags, UsageError } from "./flags.ts";
 import { nobody } from "./nodes.ts";
-import { bold, type Terminal } from "./terminal.ts";
+import { bold, shown, type Terminal } from "./terminal.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
@@ -132,7 +132,7 @@ function plain({ code, message, retryable, node, details }: CatgaError): Record<
 function sayError(error: CatgaError, flags: Flags, terminal: Terminal): void {
   if (flags.has("json")) return terminal.say(JSON.stringify(plain(error)));
   const { code, message, node, details } = error;
-  terminal.say(`${code}: ${message}${node === undefined ? "" : ` (from ${node})`}`);
+  terminal.say(shown(`${code}: ${message}${node === undefined ? "" : ` (from ${node})`}`));
   if (details !== undefined) terminal.say(JSON.stringify(details, undefined, 2));
 }
 
@@ -153,6 +153,6 @@ function showAll(
 function line(node: string, result: Result<unknown>, flags: Flags, terminal: Terminal): string {
   const told = result.ok ? { value: result.value } : { error: plain(result.error) };
   if (flags.has("json")) return `${JSON.stringify({ node, ok: result.ok, ...told })}\n`;
-  const text = result.ok ? JSON.stringify(result.value) ?? "" : `${result.error.code}: ${result.error.message}`;
+  const text = result.ok ? JSON.stringify(result.value) ?? "" : shown(`${result.error.code}: ${result.error.message}`);
   return `${bold(terminal, node)}${text === "" ? "" : `  ${text}`}\n`;
 }

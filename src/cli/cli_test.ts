@@ -10,6 +10,7 @@ import { eventually } from "../testing/eventually.ts";
 import { cli } from "./main.ts";
 
 const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");
+const Rude = command<void, void>("Rude");
 const Touch = command<void, void>("Touch");
 const Headers = query<void, Record<string, string>>("Headers");
 const Wait = query<void, void>("Wait");
@@ -23,6 +24,7 @@ const handlers = [
     amount > 100 ? fail("TOO_MUCH", `no ${amount} there`, { details: { left: 100 } }) : { left: 100 - amount }
   ),
   Touch.handle(() => {}),
+  Rude.handle(() => fail("RUDE", "first\nsecond \x1b[2J")),
   Headers.handle((_, ctx) => ({ ...ctx.headers })),
   Wait.handle((_, { signal }) =>
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
@@ -51,13 +53,23 @@ describe("cli", await requireNatsServer(), () => {
     await server?.stop();
   });
 
+  it("what other processes write does not reach the terminal as commands to it", async () => {
+    const key = "a\x1b]0;owned\x07\nb\x9b2J";
+    await using _lock = await app.lock(key);
+    const told = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
+    assertEquals(told.map(({ code }) => code), [0, 0, 1]);
+    assertStringIncludes(told[0].out, "a\\x1b]0;owned\\x07 b\\x9b2J");
+    assertEquals(lines(told[1].out).map((lock) => lock.key), [key]);
+    assertEquals(told[2].err, "RUDE: first\nsecond \\x1b[2J (from bank)\n");
+  });
+
   it("nodes: shows who is there and not itself, as a table", async () => {
     const { code, out, err } = await run("nodes");
     assertEquals([code, err], [0, ""]);
     const [title, ...rows] = out.trimEnd().split("\n");
     assertEquals(title, title.match(/NODE +SERVICE +BUSY +QUEUED +SEEN +UP +HANDLES/)?.[0]);
     assertEquals(rows.map((row) => row.split(/ +/)[0]), ["b1", "bank", "d1"]);
-    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Touch Wait Withdraw$/);
+    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Rude Touch Wait Withdraw$/);
   });
 
   it("nodes --json: one node a line, as app.nodes() has it", async () => {
@@ -374,6 +386,7 @@ describe("cli", await requireNatsServer(), () => {
       [["call", "Touch", "--route", "hash"], /--route hash needs a --key/],
       [["call", "Touch", "--timeout", "soon"], /--timeout takes a time such as 500ms, 5s or 2m; got "soon"/],
       [["call", "Touch", "--node", "a", "--all"], /--node and --all exclude each other/],
+      [["call", "Touch", "--route", "random", "--all"], /--route and --all exclude each other/],
       [["watch", "a b"], /"a b" is no event's name/],
       [["watch", "--count", "0"], /--count takes a whole number from 1 to/],
       [["locks", "--kind", "key"], /--kind takes lock, lead, load; got "key"/],

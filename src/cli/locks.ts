@@ -4,7 +4,7 @@ import { type Command, DONE, FAILED } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import { UsageError } from "./flags.ts";
 import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { shown, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const locks: Command = {
@@ -95,9 +95,13 @@ async function release(
   }
   const { key, record: { node, since, ttl }, token } = lock;
   if (wanted.json) terminal.write(`${JSON.stringify({ released: plain(lock) })}\n`);
-  else terminal.write(`released ${key}: ${node} had it for ${showDuration(Date.now() - since)}, with token ${token}\n`);
+  else {terminal.write(
+      `released ${shown(key)}: ${shown(node)} had it for ${showDuration(Date.now() - since)}, with token ${token}\n`,
+    );}
   terminal.say(
-    `${node} hears of it within ${showDuration(ttl / 3)} (LOCK_LOST); until then it may go on beside the next holder`,
+    `${shown(node)} hears of it within ${
+      showDuration(ttl / 3)
+    } (LOCK_LOST); until then it may go on beside the next holder`,
   );
   return DONE;
 }

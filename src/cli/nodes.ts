@@ -6,7 +6,7 @@ import { type Command, DONE } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import type { Flags } from "./flags.ts";
 import { table } from "./table.ts";
-import { dim, type Terminal } from "./terminal.ts";
+import { dim, shown, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const nodes: Command = {
@@ -89,7 +89,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (live) return;
     if (flags.has("json")) return terminal.write(`${JSON.stringify({ type, node })}\n`);
     if (type !== "update") {
-      terminal.write(`${new Date().toISOString()}  ${type.padEnd(5)}  ${node.id}  ${node.service}\n`);
+      terminal.write(`${new Date().toISOString()}  ${type.padEnd(5)}  ${node.id}  ${shown(node.service)}\n`);
     }
   };
   const listed = bucket.watch("", (change) => {

@@ -1,5 +1,5 @@
 /** Tables for people: columns that are as wide as they have to be, and the last one cut where the line ends. */
-import { bold, type Terminal } from "./terminal.ts";
+import { bold, shown, type Terminal } from "./terminal.ts";
 
 /** A column of a table. */
 export interface Column {
@@ -11,7 +11,8 @@ export interface Column {
 const GAP = "  ";
 
 /** The lines of a table, with its titles. */
-export function table(terminal: Terminal, columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+export function table(terminal: Terminal, columns: readonly Column[], cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map((cell) => shown(cell).replace(/[\n\t]/g, " ")));
   const last = columns.length - 1;
   const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
   const line = (cells: readonly string[]) => {

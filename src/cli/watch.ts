@@ -4,7 +4,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
 import { until } from "./nodes.ts";
-import { bold, dim } from "./terminal.ts";
+import { bold, dim, shown } from "./terminal.ts";
 
 /** The command. */
 export const watch: Command = {
@@ -30,7 +30,7 @@ that published it, and the payload.`,
     const prefix = `catga.${view.namespace}.event.`;
     const json = flags.has("json");
     view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
-      const event = subject.slice(prefix.length);
+      const event = json ? subject.slice(prefix.length) : shown(subject.slice(prefix.length));
       let frame: EventFrame;
       try {
         frame = readEventFrame(data);
@@ -46,7 +46,7 @@ that published it, and the payload.`,
           continue;
         }
         const time = dim(terminal, clock(new Date()));
-        const text = payload === undefined ? "" : `  ${JSON.stringify(payload)}`;
+        const text = payload === undefined ? "" : `  ${shown(JSON.stringify(payload))}`;
         terminal.write(`${time}  ${bold(terminal, event)}  ${nodeOf(sender)}${text}\n`);
       }
       if (left <= 0) enough.abort();

@@ -24,11 +24,11 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export interface Logger {
   /** Each retry, each frame that reached nobody, and each wait for a lock. */
   debug(message: string, fields: LogFields): void;
-  /** Nodes that come, go, or stop answering; breakers that open and close; connections that were made again. */
+  /** Nodes that come, go, or stop answering; breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, what NATS forbids, what arrived malformed (once a minute at most), bounces that do not come
-   * back, and an event that was dropped because too many wait.
+   * A connection that was lost, and when it is there again; what NATS forbids, what arrived malformed (once a minute at
+   * most), bounces that do not come back, and an event that was dropped because too many wait.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */
@@ -71,7 +71,7 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
     case "malformed":
       return ["warn", `dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`];
     case "connection":
-      if (seen.state === "connected") return ["info", "connected to the network"];
+      if (seen.state === "connected") return ["warn", "connected to the network again"]; // who read that it was lost
       return [
         "warn",
         seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",

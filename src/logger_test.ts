@@ -39,7 +39,7 @@ describe("logTo", () => {
       ["error", "catga n1: the handler of Create threw (message m1)"],
       ["error", "catga n1: event Tick (m2) failed"],
       ["warn", "catga n1: dropped 3 malformed message(s), the last on catga.x: no JSON"],
-      ["info", "catga n1: connected to the network"],
+      ["warn", "catga n1: connected to the network again"],
       ["warn", "catga n1: lost the network, reconnecting"],
       ["warn", "catga n1: the network connection is closed"],
       ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],

@@ -70,6 +70,8 @@ export class Course extends Deadlined {
   }
 
   async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
+    await undefined; // a handler that is not asynchronous has ended when this goes on
+    if (!this.#running) throw this.#handlerEnded();
     const wish = new AbortController();
     (this.#wishes ??= new Set()).add(wish);
     const signals = [this.signal, wish.signal];

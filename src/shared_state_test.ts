@@ -122,6 +122,23 @@ describe("ctx.lock", () => {
     assertLess(cluster.clock.monotonic() - began, 100);
   });
 
+  it("that a handler asks for which is not asynchronous: it waits for none (it did, for 30 s)", async () => {
+    const waits: Promise<unknown>[] = [];
+    const { cluster } = await pair(Work.handle((key, ctx) => {
+      waits.push(ctx.lock(key).catch((error) => error.code));
+      return "done";
+    }));
+    await using _ = cluster;
+    const [a] = cluster.apps.values();
+    await using _held = await cluster.clock.until(a.lock("k"));
+    for (const options of [undefined, {}]) {
+      assertEquals(told(await cluster.clock.until(a.send(Work, "k", options))), "done");
+    }
+    const began = cluster.clock.monotonic();
+    assertEquals(await cluster.clock.until(Promise.all(waits)), ["LOCK_LOST", "LOCK_LOST"]);
+    assertEquals(cluster.clock.monotonic(), began);
+  });
+
   it("that an idempotent command took is free before it waits for another attempt's result (they waited for each other)", async () => {
     const Pay = command<void, string>("Pay", { idempotent: true });
     const cluster = new MemoryCluster();

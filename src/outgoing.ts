@@ -167,7 +167,7 @@ export function noHandler(contract: AnyContract, node?: string): Failure {
   return failure(
     "NO_HANDLER",
     node === undefined
-      ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it`
+      ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it, in the same namespace`
       : `node ${node} is not live, or does not handle ${contract.kind} ${contract.name}`,
   );
 }

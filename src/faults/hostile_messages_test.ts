@@ -22,7 +22,10 @@ describe("hostile messages", await requireNatsServer(), () => {
       await using cluster = await FaultCluster.open({ url: server.url.replace("//", "//app:app@"), nodes: [id] });
       const { caller, witness } = cluster;
       const { endpoint } = cluster.node(id);
-      const subjects = await subscriptions(server, `catga ${id}`);
+      // a plain call is a request like others: the handlers of this node hang and burn when they are told to, so one stands for all
+      const all = async () => await subscriptions(server, `catga ${id}`);
+      const subjects = (await all()).filter((subject) => !subject.includes(".call.") || subject.endsWith(".call.Who"));
+      const subscribed = (await all()).length;
       assert(subjects.some((subject) => subject.includes(`.node.${endpoint}.`)), subjects.join(" "));
       const hostile = await connect({ servers: server.url, user: "app", pass: "app" });
       const random = seededRandom(3);
@@ -59,7 +62,7 @@ describe("hostile messages", await requireNatsServer(), () => {
         console.log(`${id}: heap after each round: ${heaps.map((heap) => (heap / 1e6).toFixed(2)).join(", ")} MB`);
         assertLess(grown, FLAT);
         assertEquals((await witness.many(50, caller, Record)).filter(({ result }) => result.value !== id), []);
-        assertEquals((await subscriptions(server, `catga ${id}`)).length, subjects.length);
+        assertEquals((await all()).length, subscribed);
         assertEquals(caller.nodes().map((node) => node.id).sort(), [id, "caller"].sort());
         await cluster.finish();
       } finally {

@@ -58,7 +58,8 @@ export function logTo(logger: Logger, node: string): Observer {
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };
-  const { node: peer, ...rest } = seen;
+  // headers may hold what should be in no log
+  const { node: peer, headers: _, ...rest } = seen as typeof seen & { readonly headers?: unknown };
   return { node, peer, ...rest };
 }
 

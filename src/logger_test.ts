@@ -58,9 +58,13 @@ describe("logTo", () => {
     const observer = logTo(logger, "n1");
     observer({ type: "handler-failed", contract: "Create", id: "m1", error });
     observer({ type: "breaker", node: "n2", state: "open" });
+    // headers may hold secrets
+    const headers = { authorization: "Bearer of a secret" };
+    observer({ type: "retry", contract: "Create", node: "n2", reason: "LOST", attempt: 2, headers });
     assertEquals(lines.map(([, , fields]) => fields), [
       { node: "n1", type: "handler-failed", contract: "Create", id: "m1", error },
       { node: "n1", peer: "n2", type: "breaker", state: "open" },
+      { node: "n1", peer: "n2", type: "retry", contract: "Create", reason: "LOST", attempt: 2 },
     ]);
   });
 

@@ -343,7 +343,10 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals((await runCli(["nodes", "-s", `${gone},${server.url}`])).code, 0);
     const { code, err } = await runCli(["nodes", "-s", gone]);
     assertEquals(code, 1);
-    assertMatch(err, /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused/);
+    assertMatch(
+      err,
+      /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused.*\n--nats URL, or NATS_URL, says where/,
+    );
   });
 
   it("opens buckets as they are, whatever their settings", async () => {

@@ -108,6 +108,7 @@ function ended(error: unknown, asked: Command | undefined, terminal: Terminal): 
   terminal.say(
     typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
   );
+  if (/^cannot connect to NATS/.test(message)) terminal.say("--nats URL, or NATS_URL, says where it is");
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 

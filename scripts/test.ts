@@ -20,6 +20,7 @@ import { exampleFiles, printSummary, type Row, runTests, testFiles } from "./tes
 
 const MINUTES = 60_000;
 const FAULTS = "src/faults/";
+const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
 const paths = Deno.args.filter((word) => !word.startsWith("--"));
@@ -40,11 +41,19 @@ const examples = await exampleFiles(root, paths.length > 0 ? paths : ["mod.ts", 
 
 using processes = new Processes();
 const rows: Row[] = [];
+const inBunToo = named ? all : tests;
+// before any test: those in Deno start processes in Bun
+const bun = wants("--bun") && inBunToo.length > 0 ? await bunWithPackages() : undefined;
+// most tests wait most of the time, so both runtimes go through them at once; what Bun prints comes when it has ended
+const both = wants("--deno") && tests.length > 0;
+const bunRow = bun && testInBun(bun, both ? "at the end" : "as it comes");
 const inDeno = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
 if (wants("--deno") && tests.length > 0) {
   const title = `Deno ${Deno.version.deno}`;
-  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 6 * MINUTES }));
+  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 9 * MINUTES }));
 }
+if (bunRow !== undefined) rows.push(await bunRow);
+// alone: it judges how soon something is noticed
 if (wants("--deno") && faults.length > 0) {
   rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 4 * MINUTES }));
 }
@@ -54,8 +63,6 @@ if (wants("--doc") && examples.length > 0) {
     await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 2 * MINUTES }),
   );
 }
-const inBunToo = named ? all : tests;
-if (wants("--bun") && inBunToo.length > 0) rows.push(await inBun());
 if (rows.length === 0) {
   console.error(`no tests in ${paths.join(" ")}`);
   console.log("\n0 passed, 0 failed");
@@ -64,22 +71,21 @@ if (rows.length === 0) {
 const { passed, failed } = printSummary(rows);
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 
-async function inBun(): Promise<Row> {
-  const title = `Bun ${BUN_VERSION}`;
+/** The words that start Bun, when its packages are there; what went wrong otherwise. */
+async function bunWithPackages(): Promise<readonly string[] | Row> {
   const bun = await bunCommand(processes);
-  const install = await processes.run([...bun, "install", "--frozen-lockfile"], {
+  const { code, ms } = await processes.run([...bun, "install", "--frozen-lockfile"], {
     limit: 3 * MINUTES,
     show: "on failure",
   });
-  if (install.code !== 0) {
-    return { title, passed: 0, failed: 1, skipped: 0, ms: install.ms, notes: ["its packages could not be installed"] };
-  }
+  if (code === 0) return bun;
+  return { title: BUN, passed: 0, failed: 1, skipped: 0, ms, notes: ["its packages could not be installed"] };
+}
+
+async function testInBun(bun: readonly string[] | Row, show: "as it comes" | "at the end"): Promise<Row> {
+  if ("title" in bun) return bun;
   // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
   const command = [...bun, "test", "--timeout=120000", "--reporter=junit", "--reporter-outfile={report}"];
-  return await runTests(processes, {
-    title,
-    command,
-    files: inBunToo.map((file) => `./${file}`),
-    limit: 6 * MINUTES,
-  });
+  const files = inBunToo.map((file) => `./${file}`);
+  return await runTests(processes, { title: BUN, command, files, limit: 9 * MINUTES, show });
 }

@@ -38,19 +38,22 @@ export interface TestRun {
   readonly env?: Readonly<Record<string, string>>;
   /** ms after which the runner is killed. */
   readonly limit: number;
-  /** Whether what it prints is shown; `true`. */
-  readonly show?: boolean;
+  /** When what it prints is shown; `"as it comes"`. */
+  readonly show?: "as it comes" | "at the end" | "never";
 }
 
 /** Runs tests and counts them; never rejects because of what they do. */
 export async function runTests(processes: Processes, run: TestRun): Promise<Row> {
-  const { title, command, files, env, limit, show = true } = run;
-  if (show) console.log(`\n── ${title}: ${files.length} files\n`);
+  const { title, command, files, env, limit, show = "as it comes" } = run;
+  const heading = `\n── ${title}: ${files.length} files\n`;
+  const live = show === "as it comes";
+  if (live) console.log(heading);
   const folder = await mkdtemp(`${tmpdir()}/catga-test-`);
   const report = `${folder}/report.xml`;
   try {
     const words = [...command.map((word) => word.replace("{report}", report)), ...files];
-    const { code, late, output, ms } = await processes.run(words, { env, limit, show: show ? "always" : "never" });
+    const { code, late, output, ms } = await processes.run(words, { env, limit, show: live ? "always" : "never" });
+    if (show === "at the end") console.log(`${heading}\n${output}`);
     const xml = await readFile(report, "utf8").catch(() => undefined);
     const cases = xml === undefined ? [] : readReport(xml);
     const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;

@@ -12,7 +12,7 @@ async function row(script: string, limit = 20_000) {
     command,
     files: [],
     limit,
-    show: false,
+    show: "never",
   });
   return { passed, failed, skipped, notes };
 }

@@ -40,9 +40,23 @@ async function deadLinks(path: string): Promise<string[]> {
 const pages = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
 
 describe("docs", () => {
-  it("are named in README, all of them", async () => {
-    const readme = await read("README.md");
-    assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
+  for (const name of ["README.md", "README.zh-CN.md"]) {
+    it(`are named in ${name}, all of them`, async () => {
+      const readme = await read(name);
+      assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
+    });
+  }
+
+  it("say the same in both languages: each has the other's headings, tables and code", async () => {
+    const shape = async (name: string) => {
+      const text = await read(name);
+      return {
+        headings: text.match(/^##? /gm)?.length,
+        code: text.match(/^```ts$/gm)?.length,
+        rows: text.match(/^\|/gm)?.length,
+      };
+    };
+    assertEquals(await shape("README.zh-CN.md"), await shape("README.md"));
   });
 
   it("have an example that runs, each of them; one of measurements the command that makes them", async () => {
@@ -54,7 +68,14 @@ describe("docs", () => {
   });
 
   it("link to what is there", async () => {
-    const more = (await sourceFiles(root, ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples", "bench"]))
+    const more = (await sourceFiles(root, [
+      "README.md",
+      "README.zh-CN.md",
+      "CONTRIBUTING.md",
+      "CHANGELOG.md",
+      "examples",
+      "bench",
+    ]))
       .filter((file) => file.endsWith(".md"));
     assertEquals((await Promise.all([...pages, ...more].map(deadLinks))).flat(), []);
   });

@@ -37,7 +37,10 @@ const all = await testFiles(root, paths.length > 0 ? paths : ["src", "examples",
 const [tests, faults] = [all.filter((file) => !file.startsWith(FAULTS)), all.filter((file) => file.startsWith(FAULTS))];
 /** Whether the fault suite was asked for by name. */
 const named = paths.some((path) => `${path}/`.startsWith(FAULTS));
-const examples = await exampleFiles(root, paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "docs"]);
+const examples = await exampleFiles(
+  root,
+  paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
+);
 
 using processes = new Processes();
 const rows: Row[] = [];

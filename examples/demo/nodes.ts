@@ -4,7 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Catga, catga, type CatgaOptions, type Logger, type MemoryConnection, MemoryNetwork } from "@catga/catga";
+import { type Catga, catga, type CatgaOptions, type Logger, MemoryNetwork } from "@catga/catga";
 import { OrderBook } from "../orders/order_book.ts";
 import { orders } from "../orders/orders.ts";
 import type { LastWill } from "../../scripts/last_will.ts";
@@ -138,9 +138,9 @@ const DRAIN_LIMIT = 3_000;
 export class MemoryNodes implements DemoNodes {
   readonly connection: { readonly network: MemoryNetwork };
   readonly killing = "its connection cut: there is no process to kill";
-  readonly #network = new Wiretap();
+  readonly #network = new MemoryNetwork();
   readonly #book: OrderBook;
-  readonly #nodes = new Map<string, { readonly app: Catga; readonly wire: MemoryConnection }>();
+  readonly #nodes = new Map<string, Catga>();
   readonly #killed: Catga[] = [];
 
   constructor(file: string) {
@@ -151,24 +151,22 @@ export class MemoryNodes implements DemoNodes {
   async start(id: string): Promise<number> {
     const work = () => delay(WORK_MS / 2);
     const started = performance.now();
-    const starting = catga({
+    const app = await catga({
       handlers: orders({ book: this.#book, charge: work, pack: work }),
       network: this.#network,
       service: "orders",
       id,
       logger: SILENT,
     });
-    const wire = this.#network.last!;
-    const app = await starting;
-    this.#nodes.set(id, { app, wire });
+    this.#nodes.set(id, app);
     return performance.now() - started;
   }
 
   kill(id: string): void {
-    const node = this.#nodes.get(id);
-    if (node === undefined) return;
-    this.#network.cut(node.wire);
-    this.#killed.push(node.app);
+    const app = this.#nodes.get(id);
+    if (app === undefined) return;
+    this.#network.cut(id);
+    this.#killed.push(app);
     this.#nodes.delete(id);
   }
 
@@ -177,19 +175,10 @@ export class MemoryNodes implements DemoNodes {
   }
 
   async stop(): Promise<void> {
-    const apps = [...[...this.#nodes.values()].map(({ app }) => app), ...this.#killed];
+    const apps = [...this.#nodes.values(), ...this.#killed];
     await Promise.all(apps.map((app) => app.drain({ timeout: DRAIN_LIMIT })));
   }
 }
 
 /** A node that was cut off would complain on the demo's own terminal. */
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-
-/** A network that tells which connection was made last. */
-class Wiretap extends MemoryNetwork {
-  last: MemoryConnection | undefined;
-
-  override connect(options?: Parameters<MemoryNetwork["connect"]>[0]): MemoryConnection {
-    return this.last = super.connect(options);
-  }
-}

@@ -2,7 +2,6 @@
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { systemClock, type Timer } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { show } from "../options.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 
 /** Where NATS is: a URL, URLs, nats.js options, or a connection that is open already. */
@@ -196,5 +195,6 @@ function hidden(address: string): string {
 
 function describe(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array with something else";
-  return show(value);
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "function" ? "a function" : String(value);
 }

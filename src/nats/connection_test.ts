@@ -56,6 +56,12 @@ describe("connectNats: without a server", () => {
       const error = await assertRejects(() => connectNats(nats as string), TypeError);
       assertStringIncludes(error.message, "nats://localhost:4222");
     }
+    for (const nats of [null, 7, true, { servers: 7 }]) {
+      const given = String(typeof nats === "object" && nats !== null ? nats.servers : nats);
+      // what a program without types may pass
+      const { message } = await assertRejects(() => connectNats(nats as unknown as string), TypeError);
+      assertStringIncludes(message, `; got ${given}`);
+    }
     const error = await assertRejects(() => connectNats("nats://me:secret@host:port"), TypeError);
     assert(!error.message.includes("secret"));
   });

@@ -27,8 +27,8 @@ export interface Logger {
   /** Nodes that come, go, or stop answering; breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, and when it is there again; what NATS forbids, what arrived malformed (once a minute at
-   * most), bounces that do not come back, and an event that was dropped because too many wait.
+   * A connection that was lost, and when it is there again; what NATS forbids, what arrived malformed, events that were
+   * dropped because too many wait (each once a minute at most), and bounces that do not come back.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */
@@ -48,12 +48,18 @@ export function logTo(logger: Logger, node: string): Observer {
   return (seen) => {
     try {
       const [level, text] = lineOf(seen);
-      logger[level](`catga ${node}: ${text}`, fieldsOf(seen, node));
+      logger[level](`catga ${node}: ${oneLine(text)}`, fieldsOf(seen, node));
     } catch (error) {
       // where it is called from, nobody expects it: it would take requests and connections along
       console.error(`catga ${node}: the logger threw`, error);
     }
   };
+}
+
+/** A text as one line, whatever other processes have put into it: ids and subjects that would begin a line of their own. */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
 }
 
 function fieldsOf(seen: Observation, node: string): LogFields {
@@ -89,7 +95,7 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
         `NATS does not let this node ${seen.operation} to ${seen.subject}: give its user the permissions in docs/security.md`,
       ];
     case "event-dropped":
-      return ["warn", `dropped an event ${seen.contract}: too many wait for their handlers`];
+      return ["warn", `dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`];
     case "gone":
       return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
     case "node":

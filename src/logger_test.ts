@@ -23,6 +23,7 @@ describe("logTo", () => {
       { type: "handler-failed", contract: "Create", id: "m1", error },
       { type: "fault", during: "event Tick (m2)", error },
       { type: "malformed", subject: "catga.x", reason: "no JSON", count: 3 },
+      { type: "event-dropped", contract: "Moved", count: 7 },
       { type: "connection", state: "connected", generation: 1 },
       { type: "connection", state: "disconnected", generation: 1 },
       { type: "connection", state: "closed", generation: 1 },
@@ -39,6 +40,7 @@ describe("logTo", () => {
       ["error", "catga n1: the handler of Create threw (message m1)"],
       ["error", "catga n1: event Tick (m2) failed"],
       ["warn", "catga n1: dropped 3 malformed message(s), the last on catga.x: no JSON"],
+      ["warn", "catga n1: dropped 7 event(s) Moved: too many wait for their handlers"],
       ["warn", "catga n1: connected to the network again"],
       ["warn", "catga n1: lost the network, reconnecting"],
       ["warn", "catga n1: the network connection is closed"],
@@ -49,6 +51,17 @@ describe("logTo", () => {
       ["info", "catga n1: older"],
       ["debug", "catga n1: waited 12 ms for lock k"],
       ["debug", "catga n1: waited in vain (LOCK_TIMEOUT) 30 ms for lock k"],
+    ]);
+  });
+
+  it("writes one line, whatever the ids and subjects of other processes hold", () => {
+    const { logger, lines } = keeping();
+    const observer = logTo(logger, "n1");
+    observer({ type: "handler-failed", contract: "Create", id: "m1)\ncatga n1: all is well\x1b[2J", error: "bug" });
+    observer({ type: "malformed", subject: "catga.\x1b]0;x\x07", reason: "no JSON", count: 1 });
+    assertEquals(lines.map(([, message]) => message), [
+      "catga n1: the handler of Create threw (message m1) catga n1: all is well [2J)",
+      "catga n1: dropped 1 malformed message(s), the last on catga. ]0;x : no JSON",
     ]);
   });
 

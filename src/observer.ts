@@ -21,8 +21,11 @@ export type Observation =
   | { readonly type: "no-bounces" }
   /** The breaker of the way to a node has moved. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
-  /** An event was dropped: so many wait for their handlers already. */
-  | { readonly type: "event-dropped"; readonly contract: string }
+  /**
+   * Events were dropped, `count` of them since the last such observation of this contract: too many wait for their handlers
+   * already. Told at once, and then once a minute.
+   */
+  | { readonly type: "event-dropped"; readonly contract: string; readonly count: number }
   /** A lock was waited for, in vain when there is a code: so many ms for this key. */
   | { readonly type: "lock-wait"; readonly key: string; readonly ms: number; readonly code: string | undefined }
   /** A process is taken to be gone with what it had in hand. */

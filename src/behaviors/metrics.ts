@@ -145,7 +145,7 @@ function count(instruments: Instruments, seen: Observation): void {
     case "connection":
       return seen.state === "disconnected" ? instruments.disconnects.add(1) : undefined;
     case "event-dropped":
-      return instruments.dropped.add(1, { "catga.contract": seen.contract });
+      return instruments.dropped.add(seen.count, { "catga.contract": seen.contract });
     case "lock-wait":
       return instruments.lockWait.record(seen.ms / 1_000, { "catga.outcome": seen.code ?? "ok" });
   }

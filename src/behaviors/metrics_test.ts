@@ -9,6 +9,7 @@ import { metrics } from "./metrics.ts";
 const Order = command<{ qty: number }, string>("Order");
 const Price = query<void, number>("Price");
 const Ordered = event("Ordered");
+const Moved = event<number>("Moved");
 
 const order = Order.handle(async ({ qty }, ctx) => {
   if (qty < 1) return fail("BAD_QUANTITY", "too few");
@@ -89,6 +90,22 @@ describe("metrics", () => {
     stage.network.cut("node");
     stage.network.restore("node");
     assertEquals((await of("disconnects"))?.value, 1);
+  });
+
+  it("events that were dropped, all of them, a minute after the first", { timeout: 20_000 }, async () => {
+    const handlers = Moved.on(() => new Promise(() => {}));
+    const stage = await openStage({ handlers, concurrency: 1, behaviors: [metrics()] });
+    const events = 1 + 65_536 + 5;
+    for (let n = 0; n < events; n += 64) {
+      const batch = Array.from({ length: Math.min(64, events - n) }, (_, i) => n + i);
+      stage.other.transport.publish("catga.default.event.Moved", `[1,"other.1",0,{"seq":${n + 1}},${batch}]`);
+    }
+    await stage.settle();
+    const points = () => telemetry.points("catga.events.dropped");
+    assertEquals(await points(), [{ attributes: { "catga.contract": "Moved" }, value: 1 }]);
+    await stage.clock.advance(60_000);
+    assertEquals(await points(), [{ attributes: { "catga.contract": "Moved" }, value: 5 }]);
+    await stage.clock.until(stage.app.drain({ timeout: 0 }), 1_000);
   });
 
   it("waits for locks, by outcome", async () => {

@@ -13,6 +13,7 @@ import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
 import type { Dispatch } from "../mediator.ts";
 import type { BreakerOptions } from "./breaker.ts";
+import { DroppedEvents } from "./dropped_events.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
 import { Interop } from "./interop/interop.ts";
@@ -52,6 +53,7 @@ export class Cluster implements Remote {
   readonly #events: EventChannel;
   readonly #interop: Interop;
   readonly #malformed: MalformedCount;
+  readonly #dropped: DroppedEvents;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -61,6 +63,7 @@ export class Cluster implements Remote {
     const { app, transport, namespace, observer, info, heartbeat } = options;
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
+    const dropped = this.#dropped = new DroppedEvents(clock, observer);
     this.#endpoint = new Endpoint({
       transport,
       namespace,
@@ -98,7 +101,7 @@ export class Cluster implements Remote {
       malformed,
       deliver: (name, payload, from) =>
         app.runner.deliver(name, payload, from, (begin) => {
-          if (!this.#endpoint.inbox.event(begin)) observer({ type: "event-dropped", contract: name });
+          if (!this.#endpoint.inbox.event(begin)) dropped.add(name);
         }),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
@@ -243,6 +246,7 @@ export class Cluster implements Remote {
     await this.#endpoint.close();
     this.#router.close();
     this.#malformed.report();
+    this.#dropped.report();
   }
 
   /** Whether somebody is at an endpoint; `undefined` when neither an answer nor a bounce comes in time. */

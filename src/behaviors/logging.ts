@@ -1,6 +1,6 @@
 /** A line for each message that was handled: what, how it ended, how long it took. */
 import type { Behavior } from "../behavior.ts";
-import type { LogFields, Logger } from "../logger.ts";
+import { type LogFields, type Logger, oneLine } from "../logger.ts";
 import { checkKnown, show } from "../options.ts";
 
 /** Options of {@link logging}. */
@@ -42,11 +42,14 @@ export function logging(options: LoggingOptions = {}): Behavior {
     const why = result.ok ? "" : `: ${result.error.message}`;
     const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, ms, outcome };
     try {
-      (own ?? logger)[result.ok ? level : "warn"](`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`, {
-        ...fields,
-        ...(payloads ? { payload } : {}),
-        ...(result.ok ? {} : { error: result.error }),
-      });
+      (own ?? logger)[result.ok ? level : "warn"](
+        oneLine(`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`),
+        {
+          ...fields,
+          ...(payloads ? { payload } : {}),
+          ...(result.ok ? {} : { error: result.error }),
+        },
+      );
     } catch (error) {
       console.error(`catga ${node}: the logger of logging() threw`, error); // the message was handled all the same
     }

@@ -1,5 +1,6 @@
 /** Events: how they are batched on the wire, and who gets them. */
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import { catga } from "../catga.ts";
 import type { Context } from "../context.ts";
@@ -36,6 +37,38 @@ describe("events that leave", () => {
       [...head, { seq: 2 }, "m"],
       [...head, { seq: 3 }, 3],
     ]);
+  });
+
+  it("one a turn, turn after turn: those of two turns are one message", async () => {
+    await using stage = await listening();
+    const { app, batches, clock, published, settle } = stage;
+    const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+    const left = () => published.filter((subject) => subject.includes(".event.")).length;
+    app.publish(Seen, 1);
+    await turn();
+    assertEquals(left(), 1);
+    app.publish(Seen, 2);
+    await turn();
+    assertEquals(left(), 1);
+    app.publish(Seen, 3);
+    await settle();
+    assertEquals(batches.map((batch) => batch.slice(4)), [[1], [2, 3]]);
+    await clock.advance(2);
+    app.publish(Seen, 4);
+    await turn();
+    assertEquals(left(), 3);
+  });
+
+  it("what shares a message with the next turn leaves before the node does", async () => {
+    await using stage = await listening();
+    const { app, batches, clock } = stage;
+    for (let i = 0; i < 3; i++) {
+      app.publish(Seen, i);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    await clock.until(app.drain());
+    await stage.settle();
+    assertEquals(batches.flatMap((batch) => batch.slice(4)), [0, 1, 2]);
   });
 
   it("64 at most in a message, and 64,000 characters", async () => {

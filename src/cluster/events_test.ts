@@ -57,6 +57,9 @@ describe("events that leave", () => {
     app.publish(Seen, 4);
     await turn();
     assertEquals(left(), 3);
+    for (let i = 0; i < 33; i++) app.publish(Seen, i); // more than half a message
+    await turn();
+    assertEquals(left(), 4);
   });
 
   it("what shares a message with the next turn leaves before the node does", async () => {

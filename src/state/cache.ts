@@ -7,6 +7,7 @@ import type { MaybePromise } from "../schema.ts";
 import type { Cache, CacheSetOptions, Locks } from "../shared_state.ts";
 import { byteLength } from "../utf8.ts";
 import { mayHaveHappened } from "./certain.ts";
+import { openOnce } from "./open_once.ts";
 
 /** How long a write is tried, in ms. */
 const WRITE_LIMIT = 5_000;
@@ -35,10 +36,11 @@ export class SharedCache implements Cache {
   readonly #options: CacheOptions;
   /** Loads under way: the value as JSON. */
   readonly #loads = new Map<string, Promise<string>>();
-  #opening: Promise<Bucket> | undefined;
+  readonly #bucket: () => Promise<Bucket>;
 
   constructor(options: CacheOptions) {
     this.#options = options;
+    this.#bucket = openOnce(options.bucket);
   }
 
   async get<T>(key: string): Promise<T | undefined> {
@@ -134,13 +136,6 @@ export class SharedCache implements Cache {
         await delay(clock, pause);
       }
     }
-  }
-
-  #bucket(): Promise<Bucket> {
-    return this.#opening ??= this.#options.bucket().catch((error) => {
-      this.#opening = undefined;
-      throw error;
-    });
   }
 }
 

@@ -15,6 +15,7 @@ import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDon
 import { ClaimWait } from "./claim_wait.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { type Ending, HeldClaim, LEASE } from "./held_claim.ts";
+import { openOnce } from "./open_once.ts";
 import { Patience } from "./patience.ts";
 
 /** What is left of an error that the store finds too large, in bytes. */
@@ -67,12 +68,13 @@ export class IdempotencyStore implements Claims {
   /** The attempts of this process that may run, by their nonces: a claim of ours that is not among them is nobody's. */
   readonly #attempts = new Set<string>();
   readonly #closing = new AbortController();
-  #opening: Promise<Bucket> | undefined;
+  readonly #bucket: () => Promise<Bucket>;
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
     this.#wheel = new DeadlineWheel(options.clock);
-    this.#wait = new ClaimWait(options.clock, options.liveness, () => this.#bucket());
+    this.#bucket = openOnce(options.bucket);
+    this.#wait = new ClaimWait(options.clock, options.liveness, this.#bucket);
   }
 
   async guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>> {
@@ -247,13 +249,6 @@ export class IdempotencyStore implements Claims {
       this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error: instead.error });
       return await kept(instead, SHORT_ERROR);
     }
-  }
-
-  #bucket(): Promise<Bucket> {
-    return this.#opening ??= this.#options.bucket().catch((error) => {
-      this.#opening = undefined;
-      throw error;
-    });
   }
 
   /** What the sender gets when there is no result. */

@@ -3,13 +3,11 @@
  * that nobody wants costs two writes, one that is waited for three: the place, the handover, the end of the place. Only
  * compare-and-set decides who holds it, and its revision is the token.
  */
-import { type Clock, type Random, token } from "../clock.ts";
-import { delay } from "../clock.ts";
+import { type Clock, delay, type Random, token } from "../clock.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import type { Bucket } from "../kv_store.ts";
-import { ttlSeconds } from "../kv_store.ts";
+import { type Bucket, ttlSeconds } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
-import { checkKnown, checkNumber, show } from "../options.ts";
+import { checkKnown, checkNumber, checkSignal, show } from "../options.ts";
 import type { Asker, Lock, LockOptions, Locks } from "../shared_state.ts";
 import { Answers, mayHaveHappened } from "./certain.ts";
 import { HeldKey } from "./held_key.ts";
@@ -18,6 +16,7 @@ import { JumpWatch, type Stamp, stamp } from "./lease.ts";
 import { deadlock, lockCancelled, locksClosed, lockTimeout, lockUnavailable } from "./lock_error.ts";
 import { ANSWER, type LockHost } from "./lock_host.ts";
 import { LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { openOnce } from "./open_once.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
 /** What a {@link LockManager} is made of. */
@@ -63,7 +62,6 @@ export class LockManager implements Locks {
   /** How many calls of this node are at a key and have no place in the queue yet. */
   readonly #asking = new Map<string, number>();
   readonly #background = new Set<Promise<void>>();
-  #bucket: Promise<Bucket> | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: LockManagerOptions) {
@@ -84,7 +82,7 @@ export class LockManager implements Locks {
       get closed() {
         return manager.#closed !== undefined;
       },
-      bucket: () => this.#open(),
+      bucket: openOnce(() => options.bucket()),
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
       next: (key, nonce) => this.#room.next(key, nonce),
       handed: (waiter, revision, sent) => this.#room.handed(waiter, revision, sent),
@@ -104,9 +102,7 @@ export class LockManager implements Locks {
     if (sorted.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of sorted) this.#host.keys.check(key);
     checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw new TypeError(`lock: signal must be an AbortSignal; got ${show(signal)}`);
-    }
+    checkSignal("lock", signal);
     if (this.#closed !== undefined) throw locksClosed(sorted[0]);
     const { clock } = this.#host;
     const started = clock.monotonic();
@@ -226,7 +222,7 @@ export class LockManager implements Locks {
     // who does not wait looks a second time what became of a write
     for (let tries = 0; !wish.stop.signal.aborted && (wish.patient || tries < 2); tries++) {
       try {
-        const bucket = await this.#open();
+        const bucket = await this.#host.bucket();
         if (!contended) {
           const sent = stamp(clock);
           first ??= sent;
@@ -281,13 +277,6 @@ export class LockManager implements Locks {
     return wish.failure !== undefined && holder === undefined
       ? lockUnavailable(key, waited, wish.failure)
       : lockTimeout(key, wish.patient ? waited : 0, clock.now(), holder);
-  }
-
-  #open(): Promise<Bucket> {
-    return this.#bucket ??= this.#options.bucket().catch((error) => {
-      this.#bucket = undefined;
-      throw error;
-    });
   }
 
   #keep(during: string, work: Promise<unknown>): void {

@@ -1,5 +1,5 @@
 /** A running node from within: sends to its own handlers by itself, and to others through the cluster. */
-import type { Clock } from "./clock.ts";
+import { type Clock, within } from "./clock.ts";
 import type { ContextHost, MessageContext } from "./context.ts";
 import { type AnyContract, isHandler, type Kind } from "./contract.ts";
 import { DeadlineWheel } from "./deadline_wheel.ts";
@@ -9,23 +9,14 @@ import type { Health } from "./health.ts";
 import type { Mediator } from "./mediator.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { Observer } from "./observer.ts";
-import {
-  checkInteger,
-  checkKnown,
-  checkNumber,
-  checkSendOptions,
-  checkSignal,
-  MAX_CONCURRENCY,
-  MAX_TIMEOUT,
-  type SendOptions,
-  show,
-} from "./options.ts";
+import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, type SendOptions, show } from "./options.ts";
 import { noHandler, Outgoing, requestOf, type SendDefaults } from "./outgoing.ts";
 import type { Remote, RemoteEvent, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
 import { Runner } from "./runner.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { DrainOptions } from "./running_node.ts";
+import { sendAll } from "./send_all.ts";
 import type { BroadcastResult, SendAllOptions } from "./sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, SharedState, Term } from "./shared_state.ts";
 import { type Admission, told } from "./turns.ts";
@@ -121,15 +112,7 @@ export class App implements ContextHost {
   health(): Health {
     const { connection, member, queued } = this.#remote?.health ?? ALONE;
     const draining = this.#drained !== undefined;
-    const status = this.#stopped
-      ? "stopped"
-      : draining
-      ? "draining"
-      : connection === "disconnected" || connection === "closed"
-      ? "disconnected"
-      : member
-      ? "ready"
-      : "unlisted";
+    const status = this.#stopped ? "stopped" : draining ? "draining" : statusOf(connection, member);
     return {
       status,
       ready: status === "ready",
@@ -236,37 +219,7 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<unknown>[]> {
     checkContract("sendAll", contract, "command", "query");
-    const at = `sendAll ${contract.name}`;
-    const { concurrency = 512, ...each } = options;
-    checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
-    if ("id" in each) throw new TypeError(`${at}: an id is of one message; got ${show(each.id)}`);
-    checkSendOptions("sendAll", contract.name, each);
-    if (typeof payloads?.[Symbol.iterator] !== "function") {
-      throw new TypeError(`${at}: the payloads must be an array or another iterable; got ${show(payloads)}`);
-    }
-    const results: Result<unknown>[] = [];
-    const left = payloads[Symbol.iterator]();
-    let next = 0;
-    let read = false;
-    const sender = async () => {
-      try {
-        while (!read) {
-          const step = left.next();
-          if (step.done) read = true;
-          if (read) return;
-          const place = next++;
-          results[place] = await this.send(contract, step.value, each, parent);
-        }
-      } catch (error) { // misuse, or the payloads' own: the others read no further
-        if (!read) left.return?.();
-        read = true;
-        throw error;
-      }
-    };
-    const senders: Promise<void>[] = [];
-    while (!read && senders.length < concurrency) senders.push(sender());
-    await Promise.all(senders);
-    return results;
+    return await sendAll(contract, payloads, options, (payload, each) => this.send(contract, payload, each, parent));
   }
 
   publish(
@@ -341,7 +294,7 @@ export class App implements ContextHost {
     this.#direct = new Map(); // sends that come now take the long way, which knows of draining
     const until = this.clock.monotonic() + timeout;
     // a store that does not answer must not hold it up: what is in it expires by itself
-    await this.#by(until, Promise.all([this.#remote?.leave(), this.state.abdicate()]));
+    await within(this.clock, timeout, Promise.all([this.#remote?.leave(), this.state.abdicate()]));
     // one that has ended may be followed at once by the next: whoever waits for it goes on before this does
     while (this.pending > 0 && this.clock.monotonic() < until) await this.#quiet(until);
     const reason = new CatgaError("CLOSED", `node ${this.node} is stopping`);
@@ -352,18 +305,10 @@ export class App implements ContextHost {
     this.#stopped = true;
     this.#outgoing.stop();
     this.wheel.abort(reason);
-    await this.#by(this.clock.monotonic() + GRACE, this.state.close());
+    await within(this.clock, GRACE, this.state.close());
     await this.#remote?.close();
     await this.#release();
     this.#stop.resolve();
-  }
-
-  /** Settles as a promise does, or at that moment of the monotonic clock. */
-  #by(until: number, promise: Promise<unknown>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const timer = this.clock.after(Math.max(0, until - this.clock.monotonic()), () => resolve(undefined));
-      promise.then(resolve, reject).finally(() => timer.cancel());
-    });
   }
 
   /** Resolves when nothing runs, or at that moment of the monotonic clock. */
@@ -409,6 +354,12 @@ export class App implements ContextHost {
 
 const DRAIN_OPTIONS: ReadonlySet<string> = new Set<keyof DrainOptions>(["timeout"]);
 const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
+
+/** How a node is that does not end. */
+function statusOf(connection: Health["connection"], member: boolean): Health["status"] {
+  if (connection === "disconnected" || connection === "closed") return "disconnected";
+  return member ? "ready" : "unlisted";
+}
 
 /** An app in memory. */
 const ALONE: Pick<Health, "connection" | "member" | "queued"> = { connection: "none", member: true, queued: 0 };

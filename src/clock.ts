@@ -82,3 +82,11 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     signal?.addEventListener("abort", abort, { once: true });
   });
 }
+
+/** Settles as a promise does, or resolves after `ms` (0 when that is less): what takes longer goes on. */
+export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(Math.max(0, ms), resolve);
+    promise.then(() => resolve(), reject).finally(() => timer.cancel());
+  });
+}

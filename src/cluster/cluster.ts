@@ -1,6 +1,6 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
 import type { App } from "../app.ts";
-import { delay } from "../clock.ts";
+import { delay, within } from "../clock.ts";
 import type { AnyContract } from "../contract.ts";
 import type { CatgaError } from "../error.ts";
 import type { ClusterHealth } from "../health.ts";
@@ -228,13 +228,7 @@ export class Cluster implements Remote {
       observer({ type: "fault", during: "leaving the membership", error });
     });
     // a store that does not answer must not hold up what is to follow
-    await new Promise<void>((resolve) => {
-      const timer = transport.clock.after(LEAVE, resolve);
-      left.then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    await within(transport.clock, LEAVE, left);
     // what NATS has handed over is this node's to have handled
     await Promise.all([this.#events.close(), this.#interop.close()]);
     this.#endpoint.refuse();

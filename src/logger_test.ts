@@ -6,6 +6,7 @@ import { query } from "./contract.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import { type LogFields, type Logger, logTo } from "./logger.ts";
 import type { Observation } from "./observer.ts";
+import { consoleErrors } from "./testing/console_errors.ts";
 
 /** A logger that keeps `[level, message, fields]`. */
 function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
@@ -139,10 +140,7 @@ describe("a logger of the world", () => {
 
 describe("a logger that throws", () => {
   it("breaks nothing: handlers answer, failures are told, the node drains (a place was lost with each)", async () => {
-    const told: unknown[][] = [];
-    const { error } = console;
-    console.error = (...line: unknown[]) => void told.push(line);
-    try {
+    const told = await consoleErrors(async () => {
       const wrong = () => {
         throw new Error("disk full");
       };
@@ -163,9 +161,7 @@ describe("a logger that throws", () => {
         "HANDLER_FAILED",
         4,
       ]);
-    } finally {
-      console.error = error;
-    }
+    });
     assertStrictEquals(String(told[0][1]), "Error: disk full");
   });
 });

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, fail, query } from "../../mod.ts";
 import type { LogFields } from "../logger.ts";
+import { consoleErrors } from "../testing/console_errors.ts";
 import { localApp } from "../testing/local_app.ts";
 import { logging, type LoggingOptions } from "./logging.ts";
 
@@ -60,19 +61,14 @@ describe("logging", () => {
   });
 
   it("a logger that throws spoils no message", async () => {
-    const told: unknown[][] = [];
-    const { error } = console;
-    console.error = (...line: unknown[]) => void told.push(line);
-    try {
+    const told = await consoleErrors(async () => {
       const wrong = () => {
         throw new Error("disk full");
       };
       const logger = { debug: wrong, info: wrong, warn: wrong };
       const { app } = localApp({ handlers: Ask.handle(() => "yes"), behaviors: [logging({ logger })] });
       assertEquals(await app.send(Ask, 1), { ok: true, value: "yes" });
-    } finally {
-      console.error = error;
-    }
+    });
     assertMatch(told.flat().join(" "), /the logger of logging\(\) threw Error: disk full/);
   });
 

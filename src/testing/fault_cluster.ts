@@ -8,6 +8,7 @@ import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
 import type { NodeOptions } from "../../scripts/test_node.ts";
 import type { Runtime } from "../../scripts/node_messages.ts";
+import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
 import { Witness } from "./witness.ts";
 
@@ -45,18 +46,12 @@ export class FaultCluster implements AsyncDisposable {
   /** Starts it; all nodes see each other. */
   static async open(options: FaultClusterOptions = {}): Promise<FaultCluster> {
     const cluster = new FaultCluster(await RunLog.open(), options);
-    try {
-      if (options.url === undefined) cluster.#server = await startNatsServer(options.server);
-      await cluster.#begin();
-      return cluster;
-    } catch (error) {
-      await cluster[Symbol.asyncDispose]();
-      throw error;
-    }
+    return await begun(cluster, () => cluster.#begin());
   }
 
   async #begin(): Promise<void> {
-    const { caller, nodes = [] } = this.#options;
+    const { url, server, caller, nodes = [] } = this.#options;
+    if (url === undefined) this.#server = await startNatsServer(server);
     this.#caller = await this.app({ id: "caller", ...caller });
     await Promise.all(nodes.map((id) => this.start(id)));
     await this.complete();

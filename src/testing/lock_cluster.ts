@@ -6,6 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import { begun } from "./begun.ts";
 import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
 import type { LockFault, LockHistory } from "./lock_history.ts";
 
@@ -53,7 +54,7 @@ export class LockCluster implements AsyncDisposable {
   static async open(options: LockClusterOptions): Promise<LockCluster> {
     const folder = await mkdtemp(join(tmpdir(), "catga-locks-"));
     const cluster = new LockCluster(options, await FencedResource.open(), folder);
-    try {
+    return await begun(cluster, async () => {
       await Promise.all(options.ids.map(async (id, i) => {
         const { urls } = options;
         if (urls.length === 1) cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port)));
@@ -61,11 +62,7 @@ export class LockCluster implements AsyncDisposable {
         cluster.#ways.set(id, cluster.#links.get(id)?.url ?? turned);
         await cluster.start(id);
       }));
-      return cluster;
-    } catch (error) {
-      await cluster[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   /** Starts a process, anew if need be. */

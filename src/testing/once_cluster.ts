@@ -11,6 +11,7 @@ import { connectNats } from "../nats/connection.ts";
 import { NatsKeyValueStore } from "../nats/kv_store.ts";
 import { NatsTransport } from "../nats/transport.ts";
 import { readClaim } from "../state/claim_record.ts";
+import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
 import type { OnceHistory } from "./once_history.ts";
 
@@ -47,13 +48,7 @@ export class OnceCluster implements AsyncDisposable {
   /** Starts it; resolves when the caller sees all of them. */
   static async open(options: OnceClusterOptions): Promise<OnceCluster> {
     const cluster = new OnceCluster(options, await mkdtemp(join(tmpdir(), "catga-once-")));
-    try {
-      await cluster.#begin();
-      return cluster;
-    } catch (error) {
-      await cluster[Symbol.asyncDispose]();
-      throw error;
-    }
+    return await begun(cluster, () => cluster.#begin());
   }
 
   async #begin(): Promise<void> {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { command, event, query, unwrap } from "../../mod.ts";
+import { consoleErrors } from "../testing/console_errors.ts";
 import { testCluster, type TestClusterOptions } from "./mod.ts";
 
 const Who = query<void, string>("Who");
@@ -173,16 +174,11 @@ describe("testCluster", () => {
     const failing = Do.handle(() => {
       throw new Error("no tea");
     });
-    const { error } = console;
-    const shown: unknown[][] = [];
-    console.error = (...args: unknown[]) => void shown.push(args);
-    try {
+    const shown = await consoleErrors(async () => {
       await using cluster = await testCluster(1, { handlers: failing });
       assertEquals((await cluster.apps[0].send(Do)).error?.code, "HANDLER_FAILED");
       assertMatch(cluster.log.at(-1)!, /^error catga node-1: the handler of Do threw .*: Error: no tea$/);
-    } finally {
-      console.error = error;
-    }
+    });
     assertEquals(shown.map(([, error]) => String(error)), ["Error: no tea"]);
   });
 

@@ -96,7 +96,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         }
       });
 
-      it("direct: a bucket with direct reads is read and written as any other", async () => {
+      it("direct: a bucket with direct reads is read and written like every other", async () => {
         const bucket = await openNew({ direct: true });
         const revision = await bucket.put("key", "value");
         await eventually("the entry", () => bucket.get("key"));

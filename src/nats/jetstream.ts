@@ -137,7 +137,7 @@ export class JetStream {
     };
   }
 
-  /** The last message on a subject, as any server of the stream has it. */
+  /** The last message on a subject, from whichever server of the stream answers. */
   async lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
     const headers = answer.headers;

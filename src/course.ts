@@ -17,12 +17,17 @@ export class Course extends Deadlined {
   fence: number | undefined = undefined;
   /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
   claiming = false;
+  /** Calls {@link Course.lose} if the lease of its claim has ended; while its handler runs under a claim. */
+  checkClaim: (() => void) | undefined = undefined;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
+  /** Why its handler was to stop, though the sender waits on: its claim is lost. */
+  #lost: CatgaError | undefined = undefined;
+  #sender: AbortController | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks of its handler while that runs, and those that it waits for. */
   #locks: Set<Lock> | undefined = undefined;
@@ -40,9 +45,10 @@ export class Course extends Deadlined {
     this.#contract = contract;
   }
 
-  /** Why it was given up, when it was. */
+  /** Why it was given up, or its claim is lost, when either is so. */
   get aborted(): CatgaError | undefined {
-    return this.#aborted;
+    this.checkClaim?.();
+    return this.#aborted ?? this.#lost;
   }
 
   /** Whether it was not given up, and its handler has asked for no lock. */
@@ -50,13 +56,24 @@ export class Course extends Deadlined {
     return this.#aborted === undefined && this.#locks === undefined && this.#wishes === undefined;
   }
 
-  /** Aborts when it is given up. */
+  /** Aborts when it is given up, or its claim is lost. */
   get signal(): AbortSignal {
+    this.checkClaim?.();
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+      const reason = this.#aborted ?? this.#lost?.cause;
+      if (reason !== undefined) this.#controller.abort(reason);
     }
     return this.#controller.signal;
+  }
+
+  /** Aborts when it is given up: an attempt whose claim is lost waits for the result of the other. */
+  get sender(): AbortSignal {
+    if (this.#sender === undefined) {
+      this.#sender = new AbortController();
+      if (this.#aborted !== undefined) this.#sender.abort(this.#aborted);
+    }
+    return this.#sender.signal;
   }
 
   /** Takes a lock for the run of its handler; gives it back when that has ended. */
@@ -87,7 +104,8 @@ export class Course extends Deadlined {
     } catch (error) {
       if (wish.signal.aborted) throw wish.signal.reason;
       // as its signal has it: why a message was given up says nothing of what it had done by then
-      if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
+      const reason = this.#aborted ?? this.#lost?.cause;
+      if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
     } finally {
       this.#wishes.delete(wish);
@@ -182,7 +200,8 @@ export class Course extends Deadlined {
 
   /** Cancels a send of this handler when the handler itself is cancelled. */
   adopt(child: Deadlined): void {
-    if (this.#aborted !== undefined) child.abort(this.#aborted);
+    const { aborted } = this;
+    if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
@@ -199,12 +218,25 @@ export class Course extends Deadlined {
     if (this.#aborted !== undefined) return;
     this.#aborted = reason;
     this.#host.wheel.delete(this);
-    this.#controller?.abort(reason);
-    const children = this.#children;
-    this.#children = undefined;
-    if (children !== undefined) { for (const child of children) child.abort(reason); }
+    this.#sender?.abort(reason);
+    this.#stop(reason, reason);
     if (!this.claiming) this.#settle?.(this.#abandoned(reason));
     this.#place?.abort(reason);
+  }
+
+  /** Its claim is lost: its handler is to stop, or not to begin. Its sender waits on, for the result of another attempt. */
+  lose(reason: CatgaError): void {
+    if (this.#aborted !== undefined || this.#lost !== undefined) return;
+    this.#lost = new CatgaError("CANCELLED", reason.message, { cause: reason });
+    this.#stop(reason, this.#lost);
+    this.#place?.abort(reason);
+  }
+
+  #stop(reason: CatgaError, children: CatgaError): void {
+    this.#controller?.abort(reason);
+    const adopted = this.#children;
+    this.#children = undefined;
+    if (adopted !== undefined) { for (const child of adopted) child.abort(children); }
   }
 
   #abandoned(reason: CatgaError): Failure {

@@ -162,28 +162,32 @@ function taking(turns: Turns, run: HandlerRun): HandlerRun {
 function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
-    ctx.course.claiming = true;
+    const { course } = ctx;
+    course.claiming = true;
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
-      payload: ctx.course.payload,
+      payload: course.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
-      signal: ctx.signal,
-    }, async (fence) => {
-      ctx.course.claiming = false;
-      ctx.course.fence = fence;
+      signal: course.sender,
+      lost: (reason) => course.lose(reason),
+    }, async (fence, check) => {
+      course.claiming = false;
+      course.fence = fence;
+      course.checkClaim = check;
       const outcome = await run(payload, ctx);
+      course.checkClaim = undefined;
       if (outcome instanceof Refusal) refusal = outcome;
       // before the result is kept: should that be another attempt's, that one may wait for these locks
-      await ctx.course.ended();
+      await course.ended();
       return told(outcome);
     });
     if (refusal !== undefined) return refusal;
     // this node stops before anybody is known to have run it: another one may
-    return ctx.course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

@@ -1,4 +1,5 @@
 /** What the nodes of a cluster share besides messages, as the core sees it; `state/` implements it, `catga.ts` wires it. */
+import type { CatgaError } from "./error.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 
@@ -151,7 +152,12 @@ export interface Claimant {
   readonly due: number;
   /** Aborts when the sender gives up. */
   readonly signal: AbortSignal;
+  /** Called at most once, while `run` runs: another attempt may run from now on. */
+  lost(reason: CatgaError): void;
 }
+
+/** Runs the handler under a claim. `check` calls {@link Claimant.lost} if the claim's lease has ended: timers may run late. */
+export type ClaimedRun = (fence: number, check: () => void) => MaybePromise<Result<unknown>>;
 
 /** Sees to it that an idempotent command has one recorded result per id. */
 export interface Claims {
@@ -159,14 +165,17 @@ export interface Claims {
    * Runs `run` with the claim's revision (the fence) when the id is new, and keeps its result; else gives the result that
    * is kept, waiting for it when it is not there yet. `ID_REUSED` for another payload. Never rejects.
    */
-  guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>>;
+  guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
   /** Ends waiting and renewing. */
   close(): Promise<void>;
 }
 
 /** Knowing whether a process is gone: from the cluster, for leases. */
 export interface Liveness {
-  /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. `false` when that is not known. */
+  /**
+   * Whether pings to this endpoint bounce, and have for longer than a process that loses its connection for up to 4 s needs to
+   * come back. `false` when that is not known, or when somebody answers.
+   */
   gone(endpoint: string): Promise<boolean>;
 }
 

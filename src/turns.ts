@@ -115,7 +115,11 @@ export class Turns {
       };
       // nobody will give it up a second time
       if (ctx.aborted !== undefined) return drop("LATE");
-      const turn = new Turn(ctx, this.#clock, { start: () => resolve(start()), drop });
+      const turn = new Turn(ctx, this.#clock, {
+        // after a pause its claim may be lost, and no timer have run yet
+        start: () => resolve(ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx))),
+        drop,
+      });
       ctx.wait(turn);
       if (!gate.enter(turn)) drop("OVERLOADED");
     });

@@ -1,6 +1,6 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
 import type { App } from "../app.ts";
-import { delay, within } from "../clock.ts";
+import { within } from "../clock.ts";
 import type { AnyContract } from "../contract.ts";
 import type { CatgaError } from "../error.ts";
 import type { ClusterHealth } from "../health.ts";
@@ -12,6 +12,7 @@ import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
 import type { Dispatch } from "../mediator.ts";
+import { Absence } from "./absence.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -54,6 +55,7 @@ export class Cluster implements Remote {
   readonly #interop: Interop;
   readonly #malformed: MalformedCount;
   readonly #dropped: DroppedEvents;
+  readonly #absence: Absence;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -64,6 +66,16 @@ export class Cluster implements Remote {
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
+    const absence = this.#absence = new Absence({
+      clock,
+      conclusive: () => this.#endpoint.conclusive,
+      ping: (endpoint) => {
+        const peer = this.#endpoint.peer(endpoint);
+        const { seq } = peer;
+        peer.ping();
+        return seq;
+      },
+    });
     this.#endpoint = new Endpoint({
       transport,
       namespace,
@@ -76,6 +88,8 @@ export class Cluster implements Remote {
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       heard: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
+        if (news === "alive") absence.alive(peer.endpoint);
+        if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
         this.#ring.heard(peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);
         if (news === "bounced") this.#router.failed(peer);
@@ -85,6 +99,7 @@ export class Cluster implements Remote {
       answered: (peer) => this.#router.heard(peer),
       accused: (endpoint, server) => this.#ring.accused(endpoint, server),
       resumed: () => {
+        absence.reset();
         this.#router.resume();
         this.#events.resume();
         this.#ring.resume();
@@ -212,12 +227,8 @@ export class Cluster implements Remote {
     return this.#events.publish(event);
   }
 
-  async gone(endpoint: string): Promise<boolean> {
-    // one that does not answer lives, for all that is known
-    const missed = async () => this.#endpoint.conclusive && await this.#probe(endpoint) === false;
-    if (!await missed()) return false;
-    await delay(this.#options.transport.clock, AGAIN);
-    return await missed();
+  gone(endpoint: string): Promise<boolean> {
+    return this.#absence.gone(endpoint);
   }
 
   async leave(): Promise<void> {
@@ -236,6 +247,7 @@ export class Cluster implements Remote {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#absence.reset();
     await this.#interop.close();
     await this.#endpoint.close();
     this.#router.close();
@@ -264,6 +276,3 @@ const PROBE = 1_000;
 
 /** How long the store has to take this node's record away, in ms. */
 const LEAVE = 2_000;
-
-/** Between two bounces that count, in ms. */
-const AGAIN = 1_000;

@@ -26,6 +26,8 @@ export interface OnceClusterOptions {
   readonly urls: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
+  /** How long each run takes, in ms; a short random time. */
+  readonly takes?: number;
 }
 
 /** Such processes, a caller, and somebody who watches the store. */
@@ -77,12 +79,13 @@ export class OnceCluster implements AsyncDisposable {
 
   /** Starts a process, anew if need be. */
   async start(id: string): Promise<void> {
-    const { handlers, namespace, replicas } = this.#options;
+    const { handlers, namespace, replicas, takes } = this.#options;
     const options: OnceNodeOptions = {
       folder: this.#folder,
       namespace,
       role: handlers.includes(id) ? "handles" : "sends",
       ...(replicas === undefined ? {} : { replicas }),
+      ...(takes === undefined ? {} : { takes }),
     };
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "once_node", args);

@@ -18,7 +18,7 @@ export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
   for (const line of lines) {
     const about = of.get(line.entry)!;
     if (line.event === "acknowledged") about.acknowledged.push(line.value);
-    else about.runs.push(line);
+    else if (line.event !== "aborted") about.runs.push(line);
   }
   for (const { entry, value } of stored) of.get(entry)!.stored.push(value);
   return [...of].flatMap(([entry, it]) => {
@@ -48,7 +48,7 @@ export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
 /** How many runs began, and how many ended that are not the one whose result is stored. */
 export function tally({ lines, stored }: OnceHistory): { runs: number; inVain: number } {
   const results = new Set(stored.map(({ value }) => value));
-  const ended = lines.filter((line) => line.event === "ended");
+  const ended = lines.filter((line): line is Run => line.event === "ended");
   return {
     runs: lines.filter((line) => line.event === "begun").length,
     inVain: ended.filter(({ value }) => !results.has(value)).length,

@@ -152,7 +152,7 @@ export interface Claimant {
   readonly due: number;
   /** Aborts when the sender gives up. */
   readonly signal: AbortSignal;
-  /** Called at most once, while `run` runs: another attempt may run from now on. */
+  /** Called at most once, before the result of `run` is kept: another attempt may run from now on. */
   lost(reason: CatgaError): void;
 }
 

@@ -103,11 +103,11 @@ export class HeldClaim extends Deadlined implements Leased {
     );
   }
 
-  /** Gives it back, so that another attempt can be made. */
+  /** Gives it back, so that another attempt can be made. `"lost"`: that one has been made. */
   free(): Promise<Ending> {
     return this.#end(
       (bucket, revision) => bucket.delete(this.#key, { revision }),
-      (record) => record?.nonce !== this.#claim.nonce ? "done" : undefined,
+      (record) => record === undefined ? "done" : record.nonce !== this.#claim.nonce ? "lost" : undefined,
     );
   }
 
@@ -206,7 +206,8 @@ export class HeldClaim extends Deadlined implements Leased {
     } catch (error) {
       if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
       this.check();
-      this.#wakeIn(AGAIN * (0.5 + random()));
+      const again = AGAIN * (0.5 + random());
+      this.#wakeIn(this.#lost ? again : Math.min(again, left(clock, this.#sent, LEASE)));
     }
   }
 

@@ -217,11 +217,12 @@ export class IdempotencyStore implements Claims {
     }
     attempt.ran = "here";
     const result = await this.#run(attempt, held);
+    held.check();
     if (!result.ok && !result.error.final) {
       // whether or not it comes to be known: the lease ends
-      await patience.wait(held.free()).catch(() => {});
+      const ending = await patience.wait(held.free()).catch((): Ending => "unknown");
       // it may have failed because its signal aborted: the result is that of the other
-      return held.lost ? { found: undefined } : { result };
+      return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
     const { ending, text } = await this.#keep(held, claim, claimant, result);
     if (ending === "lost") return { found: undefined };

@@ -57,6 +57,26 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ node }) => node), ["a"]);
   });
 
+  it("whose node freezes is not given up there when it is asked of another one (its signal aborted, and it ran again)", async () => {
+    const cluster = new MemoryCluster();
+    await using _ = cluster;
+    const { clock, network } = cluster;
+    const runs: string[] = [];
+    const pay = Pay.handle(async ({ amount }, { node, signal }) => {
+      runs.push(node);
+      await delay(network.clockOf(node), 6_000, signal);
+      return `${amount} paid by ${node}`;
+    });
+    for (const id of ["a", "b", "c"]) await cluster.start(id, { handlers: pay });
+    const sent = cluster.apps.get("c")!.send(Pay, { amount: 5 }, { route: first("a", "b") });
+    await clock.advance(50);
+    network.pause("a");
+    await clock.advance(3_000);
+    network.resume("a");
+    assertEquals(told(await clock.until(sent)), "5 paid by a");
+    assertEquals(runs, ["a"]);
+  });
+
   it("whose node freezes for longer than its lease runs again, and everybody gets the one recorded result", async () => {
     const { cluster, runs } = await shops({ ms: 4_000, slow: "a" });
     await using _ = cluster;

@@ -315,12 +315,15 @@ export class Peer {
     return lost;
   }
 
-  /** The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. */
+  /**
+   * The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. For
+   * what an idempotent command comes to there the next attempt waits.
+   */
   release(may: (call: Call) => boolean): void {
     for (const frame of this.sent.values()) {
       for (const call of frame.calls) {
         if (call.frame !== frame || !may(call)) continue;
-        this.cancel(call);
+        if (!call.request.contract.options.idempotent) this.cancel(call);
         this.#takeBack(call);
         call.owner.silent(call, this.node);
       }

@@ -42,7 +42,10 @@ export interface Context extends Sender {
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender gives up, in ms since 1970 by this node's clock. */
   readonly deadline: number;
-  /** Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`) or the app stops (`CLOSED`). */
+  /**
+   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops (`CLOSED`),
+   * or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
+   */
   readonly signal: AbortSignal;
   /** The id of the node that this handler runs on. */
   readonly node: string;
@@ -51,7 +54,7 @@ export interface Context extends Sender {
   /**
    * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for this id;
    * `undefined` for other messages. Let what the command changes refuse a smaller one: a run that was paused for longer than
-   * 15 s may go on beside the next.
+   * 15 s, or had no connection for more than 4 s, may go on beside the next.
    *
    * @example
    * ```ts

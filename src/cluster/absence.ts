@@ -10,10 +10,10 @@ import type { Clock, Timer } from "../clock.ts";
 
 /** How long a node may lose its connection without being taken for dead, in ms. */
 export const CUT = 4_000;
-/** A new dial every 250 ms, and up to 1 s of jitter with TLS (`src/nats/connection.ts`). */
-const REDIAL = 1_350; // ms
-/** For a handshake on a busy machine. */
-const MARGIN = 650; // ms
+/** A new dial every 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter, as nats.js has it with TLS. */
+const REDIAL = 1_250; // ms
+/** For the handshake on a busy machine. */
+const MARGIN = 750; // ms
 /** For how long the pings to a process have to bounce. */
 const ABSENT = CUT + REDIAL + MARGIN;
 /** Between a bounce and the next ping. */
@@ -53,9 +53,9 @@ export class Absence {
     return question.answer;
   }
 
-  /** Something was heard of a process. */
-  alive(endpoint: string): void {
-    this.#questions.get(endpoint)?.end(false);
+  /** Ends the question for a process: `false` when something was heard of it. */
+  conclude(endpoint: string, gone: boolean): void {
+    this.#questions.get(endpoint)?.end(gone);
   }
 
   /** The frame of this number bounced. */

@@ -1,5 +1,6 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
+import { freeClaimsAtFirstBounce } from "../../scripts/plants.ts";
 import type { Clock } from "../clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Absence, CUT } from "./absence.ts";
@@ -32,7 +33,7 @@ function asking() {
     ping(endpoint) {
       const before = state.frames++;
       const { there } = state;
-      if (there === "answers") own.after(1, () => absence.alive(endpoint));
+      if (there === "answers") own.after(1, () => absence.conclude(endpoint, false));
       if (there === "bounces") own.after(1, () => absence.bounced(endpoint, before + 1));
       return before;
     },
@@ -72,7 +73,7 @@ describe("Absence", () => {
       state.there = "answers";
       let gone = false;
       clock.after(offset, () => state.there = "bounces");
-      clock.after(offset + CUT + 1_350, () => state.there = "answers");
+      clock.after(offset + CUT + 1_250, () => state.there = "answers");
       const end = clock.monotonic() + 15_000;
       while (clock.monotonic() < end) {
         gone ||= await clock.until(absence.gone("a.1"));
@@ -92,7 +93,7 @@ describe("Absence", () => {
 
   it("what it said by itself counts as an answer", async () => {
     const { clock, absence, gone } = asking();
-    clock.after(5_000, () => absence.alive("a.1"));
+    clock.after(5_000, () => absence.conclude("a.1", false));
     assertEquals(await gone(), { gone: false, ms: 5_000 });
   });
 
@@ -145,5 +146,15 @@ describe("Absence", () => {
     const asked = [absence.gone("a.1"), absence.gone("a.1")];
     assertEquals(await clock.until(Promise.all(asked)), [false, false]);
     assertEquals(state.frames, 1);
+  });
+
+  it("with the bug that soaks can plant a process is gone at the first bounce", async () => {
+    const mend = freeClaimsAtFirstBounce();
+    try {
+      assertEquals(await asking().gone(), { gone: true, ms: 1 });
+    } finally {
+      mend();
+    }
+    assertGreater((await asking().gone()).ms, ABSENT);
   });
 });

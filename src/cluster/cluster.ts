@@ -88,7 +88,7 @@ export class Cluster implements Remote {
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       heard: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
-        if (news === "alive") absence.alive(peer.endpoint);
+        if (news === "alive") absence.conclude(peer.endpoint, false);
         if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
         this.#ring.heard(peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);

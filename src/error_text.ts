@@ -1,5 +1,6 @@
 /** Errors as texts: as they travel from node to node, and as they are kept for those who ask later. */
 import { CatgaError } from "./error.ts";
+import { stringify } from "./json.ts";
 import { exceeds } from "./utf8.ts";
 
 /**
@@ -10,7 +11,7 @@ export function writeError({ code, message, retryable, details, node, final }: C
   const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
   let text: string;
   try {
-    text = JSON.stringify({ ...plain, details });
+    text = stringify({ ...plain, details })!; // an object has a text
   } catch {
     text = JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
   }

@@ -67,7 +67,7 @@ export interface Remote {
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
   /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. */
   gone(endpoint: string): Promise<boolean>;
-  /** Hands an event to the network. */
+  /** Takes an event: it leaves within two turns of the event loop, {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;
   /** Takes this node out of the membership, and from then on refuses new requests. */
   leave(): Promise<void>;

@@ -39,7 +39,7 @@ export function readError(wire: unknown, node: string): CatgaError {
       retryable: retryable === true,
       final: final === true,
       details,
-      node: typeof origin === "string" && origin.length <= 64 ? origin : node,
+      node: typeof origin === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(origin) ? origin : node,
     },
   );
 }

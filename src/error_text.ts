@@ -39,12 +39,16 @@ export function readError(wire: unknown, node: string): CatgaError {
       retryable: retryable === true,
       final: final === true,
       details,
-      node: typeof origin === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(origin) ? origin : node,
+      node: [origin, node].find(isId),
     },
   );
 }
 
 const MAX_CODE = 128;
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
+}
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

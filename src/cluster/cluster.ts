@@ -16,6 +16,7 @@ import type { BreakerOptions } from "./breaker.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
+import { isEndpoint } from "./frame.ts";
 import { Interop } from "./interop/interop.ts";
 import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
@@ -213,6 +214,8 @@ export class Cluster implements Remote {
   }
 
   async gone(endpoint: string): Promise<boolean> {
+    // from a record of the store: anybody may have written it, and it becomes part of a subject
+    if (!isEndpoint(endpoint)) return false;
     // one that does not answer lives, for all that is known
     const missed = async () => this.#endpoint.conclusive && await this.#probe(endpoint) === false;
     if (!await missed()) return false;

@@ -1,5 +1,6 @@
 /** Lines for people and fields for programs: what an app logs, at which level. */
 import type { Observation, Observer } from "./observer.ts";
+import { printable } from "./printable.ts";
 
 /**
  * What a line says, for programs: `node`, the id of the node that logs; `type`, which is one of {@link Observation}; and what
@@ -48,18 +49,12 @@ export function logTo(logger: Logger, node: string): Observer {
   return (seen) => {
     try {
       const [level, text] = lineOf(seen);
-      logger[level](`catga ${node}: ${oneLine(text)}`, fieldsOf(seen, node));
+      logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
     } catch (error) {
       // where it is called from, nobody expects it: it would take requests and connections along
       console.error(`catga ${node}: the logger threw`, error);
     }
   };
-}
-
-/** A text as one line, whatever other processes have put into it: ids and subjects that would begin a line of their own. */
-export function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
 }
 
 function fieldsOf(seen: Observation, node: string): LogFields {

@@ -67,7 +67,7 @@ export interface Remote {
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
   /** Whether pings to this endpoint have bounced for so long that its process is gone. `false` when that is not known. */
   gone(endpoint: string): Promise<boolean>;
-  /** Hands an event to the network. */
+  /** Takes an event: it leaves within two turns of the event loop, {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;
   /** Takes this node out of the membership, and from then on refuses new requests. */
   leave(): Promise<void>;

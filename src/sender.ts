@@ -109,7 +109,9 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out>[]>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
-   * `each: "node"`, at most once. Ok when it was handed to the network, also when nobody listens.
+   * `each: "node"`, at most once. Ok when this process is connected and has taken it, also when nobody listens: it leaves at the
+   * end of the turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it; `process.exit`
+   * right after the ok may lose it.
    *
    * @example
    * ```ts

@@ -47,6 +47,27 @@ describe("metrics", () => {
     ]);
   });
 
+  it("outcomes are bounded, whatever codes a handler or another node makes up", async () => {
+    const Fails = command<string, void>("Fails");
+    const handlers = Fails.handle((code) => fail(code, "made up"));
+    await using app = await catga({ handlers, behaviors: [metrics()] });
+    for (
+      const code of [
+        "NO_TEA",
+        "two\nlines",
+        "\u202e",
+        "x".repeat(65),
+        ...Array.from({ length: 300 }, (_, i) => `C${i}`),
+      ]
+    ) {
+      await app.send(Fails, code);
+    }
+    const points = await telemetry.points("catga.send.duration");
+    const outcomes = points.filter(({ attributes }) => attributes["catga.contract"] === "Fails")
+      .map(({ attributes }) => attributes["catga.outcome"]);
+    assertEquals([outcomes.length, outcomes.includes("NO_TEA"), outcomes.includes("_OTHER")], [101, true, true]);
+  });
+
   it("what is in flight, what waits, and how many nodes there are, until the app has stopped", async () => {
     const cluster = new MemoryCluster();
     const go = Promise.withResolvers<number>();

@@ -17,6 +17,7 @@ import type { BreakerOptions } from "./breaker.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
+import { isEndpoint } from "./frame.ts";
 import { Interop } from "./interop/interop.ts";
 import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
@@ -228,7 +229,8 @@ export class Cluster implements Remote {
   }
 
   gone(endpoint: string): Promise<boolean> {
-    return this.#absence.gone(endpoint);
+    // from a record of the store: anybody may have written it, and it becomes part of a subject
+    return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
   async leave(): Promise<void> {

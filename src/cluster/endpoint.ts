@@ -259,8 +259,9 @@ export class Endpoint implements PeerHost {
 
   #onMessage(message: TransportMessage): void {
     if (message.noResponders) return;
-    const sender = message.subject.slice(this.#inbox.length);
     const { malformed } = this.#options;
+    if (!message.subject.startsWith(this.#inbox)) return malformed.add(message.subject, ELSEWHERE);
+    const sender = message.subject.slice(this.#inbox.length);
     if (!this.#peers.has(sender) && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is no endpoint");
     }
@@ -352,8 +353,12 @@ export class Endpoint implements PeerHost {
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own news counts
     if (!message.noResponders || message.data.length > 0) return;
+    if (!message.subject.startsWith(this.#bouncePrefix)) {
+      return this.#options.malformed.add(message.subject, ELSEWHERE);
+    }
     const place = message.subject.slice(this.#bouncePrefix.length);
     if (place === PROBE) return this.#bounceProbe.returned();
+    if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
     const peer = this.#bySlot.get(slot);
     if (peer === undefined || !(seq <= peer.seq)) return;
@@ -375,6 +380,7 @@ export class Endpoint implements PeerHost {
   }
 }
 
+const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare

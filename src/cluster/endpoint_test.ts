@@ -5,6 +5,9 @@ import type { Context } from "../context.ts";
 import { command, query } from "../contract.ts";
 import { CatgaError } from "../error.ts";
 import { fail } from "../result.ts";
+import { catga } from "../catga.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
 import { openStage, Player, type Stage } from "../testing/stage.ts";
 
 const Echo = query<unknown, unknown>("Echo");
@@ -191,6 +194,35 @@ describe("requests that arrive", () => {
     await stage.clock.until(drained, 1_000);
     await stage.settle();
     assertEquals([answers(stage).at(-1), payloads], [["r", 1, 0, "done"], [1]]);
+  });
+});
+
+describe("a server that changes subjects", () => {
+  it("cannot make a sender of another part of a subject: what is not on the node's own subjects is dropped", async () => {
+    const { handlers, payloads } = cast();
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const connect = network.connect.bind(network);
+    network.connect = (options) => {
+      const transport = connect(options);
+      const subscribe = transport.subscribe.bind(transport);
+      // a mapping: what comes on any subject below `m` is delivered to the subscriptions of the node as well
+      transport.subscribe = (subject, options, onMessage) => {
+        if (/\.(node|bounce)\./.test(subject)) subscribe("m.>", {}, onMessage);
+        return subscribe(subject, options, onMessage);
+      };
+      return transport;
+    };
+    const warnings: string[] = [];
+    const logger = { debug() {}, info() {}, warn: (line: string) => void warnings.push(line), error() {} };
+    const app = await catga({ network, id: "node", handlers, logger });
+    const inbox = `catga.default.node.${app.self.endpoint}.`;
+    const mapped = `m.${"x".repeat(inbox.length - 2)}other.1`;
+    network.connect({ name: "other" }).publish(mapped, `[1,1,${clock.now()},["q","Echo",1000,"forged"]]`);
+    await clock.advance(0);
+    assertEquals(payloads, []);
+    assert(warnings[0]?.includes("malformed") && warnings[0].includes("it came on a subject"), warnings.join());
+    await clock.until(app.drain());
   });
 });
 

@@ -4,6 +4,7 @@
  * whole or not at all.
  */
 import { isContractName } from "../contract.ts";
+import { stringify } from "../json.ts";
 import type { Meta } from "../remote.ts";
 import { encode } from "../utf8.ts";
 
@@ -119,7 +120,7 @@ export function nodeOf(endpoint: string): string {
 /** The answers and refusals in a frame of ours, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
   const { items } = readFrame(typeof frame === "string" ? encode(frame) : frame);
-  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
+  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + stringify(item)).join("");
 }
 
 const MAX_VERSIONS = 16;

@@ -1,6 +1,7 @@
 /** Values that the nodes of a cluster share: JSON under keys, for a time, with one load for all who miss. */
 import { type Clock, delay, type Random, token } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { stringify } from "../json.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../kv_store.ts";
 import { checkKnown } from "../options.ts";
 import type { MaybePromise } from "../schema.ts";
@@ -196,7 +197,7 @@ function encode(key: string, value: unknown): string {
   let why = `it is ${value === undefined ? "undefined; delete the key instead" : `a ${typeof value}`}`;
   let cause: unknown;
   try {
-    const text = JSON.stringify(value) as string | undefined;
+    const text = stringify(value);
     if (text !== undefined) return text;
   } catch (error) {
     cause = error;

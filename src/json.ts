@@ -25,9 +25,12 @@ export function toJson(
 
 /** What the runtimes say of the two things that they do not encode; what a `toJSON` or a getter threw may be for no one's eyes. */
 function reason(error: unknown): string {
-  const { name, message } = error as Partial<Error> ?? {};
-  if (name === "TypeError" && /circular|cyclic/i.test(message ?? "")) return "it has a cycle";
-  if (name === "TypeError" && /BigInt/i.test(message ?? "")) return "it has a bigint";
-  if (name === "RangeError" && /stack/i.test(message ?? "")) return "it is nested too deeply";
-  return "its toJSON, or a getter, threw";
+  const why = "its toJSON, or a getter, threw";
+  // what else is thrown may have getters that throw, too
+  if (!(error instanceof Error)) return why;
+  const { name, message } = error;
+  if (name === "TypeError" && /circular|cyclic/i.test(message)) return "it has a cycle";
+  if (name === "TypeError" && /BigInt/i.test(message)) return "it has a bigint";
+  if (name === "RangeError" && /stack/i.test(message)) return "it is nested too deeply";
+  return why;
 }

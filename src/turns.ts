@@ -42,9 +42,23 @@ export function told(outcome: Outcome): Result<unknown> {
 
 const WHY: Record<NoTurn, string> = {
   OVERLOADED: "it could not have had its turn before its deadline",
-  LATE: "its turn had not come when it was given up",
-  DRAINING: "its turn had not come when the node stopped",
+  LATE: "it had not begun when it was given up",
+  DRAINING: "it had not begun when the node stopped",
 };
+
+/**
+ * What comes before a handler that has not begun, which is {@link Course.preparing}: a refusal as soon as the message is
+ * given up, for then the handler will not begin.
+ */
+export function beforeHandler(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
+  const { course } = ctx;
+  return course.until(work, (reason) => course.preparing ? dropped(ctx, reason) : undefined);
+}
+
+/** The refusal of a message that was given up before its handler began. */
+export function dropped(ctx: MessageContext, { code }: CatgaError): Refusal {
+  return new Refusal(code === "CLOSED" ? "DRAINING" : "LATE", ctx);
+}
 
 /** Runs a handler whose turn it is. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;

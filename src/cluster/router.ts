@@ -10,12 +10,14 @@ import { parseAnswer } from "../mediator.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
 import { show } from "../options.ts";
-import { cancelled, noHandler, requestOf } from "../outgoing.ts";
+import { noHandler, requestOf } from "../outgoing.ts";
 import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
+import { disown } from "../schema.ts";
 import { Refusal } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
+import { cancelled } from "../wait.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { Call, type CallOwner, type RefusalCode } from "./call.ts";
@@ -303,6 +305,7 @@ export class Router implements CallOwner {
       const { attempt } = call;
       const chosen = known!.strategy(candidates, key === undefined ? { self, attempt } : { key, self, attempt });
       if (chosen === undefined || candidates.includes(chosen)) return chosen;
+      disown(chosen);
       throw new TypeError(
         `the strategy of ${contract.name} gave a node that is none of its candidates: ${show(chosen)}`,
       );

@@ -190,6 +190,16 @@ export class MessageContext implements Context {
     return this.#envelope?.attempt ?? 1;
   }
 
+  /** The name of its run, if anybody may have been told it. */
+  get call(): string | undefined {
+    return this.#envelope?.call;
+  }
+
+  /** The runs that wait for this one. */
+  get ancestry(): readonly string[] {
+    return this.#envelope?.ancestry ?? NO_ANCESTRY;
+  }
+
   get fence(): number | undefined {
     return this.#course?.fence;
   }

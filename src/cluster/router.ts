@@ -347,7 +347,8 @@ export class Router implements CallOwner {
     const { contract, retries, meta } = call.request;
     const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
       clock.monotonic() - this.#resumedAt < RETURN;
-    const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
+    const stuck = failed.how === "undelivered" && failed.code === "DEADLOCK" && !this.#elsewhere(call, node);
+    const next = follow(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for its deadline
     if (next !== "again") return this.#refuse(call, next);
     if (failed.how !== "undelivered" && contract.kind === "command") call.ran = node;
@@ -368,6 +369,11 @@ export class Router implements CallOwner {
     const backoff = random() *
       (returning ? RETURN_PAUSE : Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2)));
     clock.after(backoff, () => this.#again(call), { background: true }); // its deadline keeps the process alive
+  }
+
+  /** Whether another node may have it now; of an ordered key the turn is at one node. */
+  #elsewhere(call: Call, node: string): boolean {
+    return !call.request.contract.options.ordered && this.#candidates(call).some(({ id }) => id !== node);
   }
 
   /** The caller is not to wait any longer. */

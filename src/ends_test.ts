@@ -240,6 +240,35 @@ describe("user code around events", () => {
   });
 });
 
+describe("user code for clients that are no nodes", () => {
+  for (const where of ["input", "output"] as const) {
+    it(`a plain request whose ${where} schema never settles is answered by the contract's timeout, and a drain does not wait`, async () => {
+      await using cluster = new MemoryCluster();
+      const hangs = () => new Promise<void>(() => {});
+      const Ask = command<unknown, unknown>("Ask", { timeout: 500, [where]: schema(hangs) });
+      let runs = 0;
+      const shop = await cluster.start("shop", { handlers: Ask.handle(() => `${++runs}`) });
+      const client = cluster.network.connect();
+      const answers: Record<string, string>[] = [];
+      client.subscribe("answers", {}, ({ headers }) => answers.push({ ...headers }));
+      client.publish("catga.default.call.Ask", "1", { reply: "answers" });
+      await cluster.clock.advance(600);
+      const code = where === "input" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+      assertEquals(answers.map((headers) => headers["Catga-Error-Code"]), [code]);
+      assertEquals([runs, shop.health().inFlight], [where === "input" ? 0 : 1, 0]);
+    });
+  }
+});
+
+describe("user code at the end of an app", () => {
+  it("a leader's function that never ends: the drain ends within its timeout", async () => {
+    const { app, clock } = localApp();
+    app.lead("billing", () => new Promise(() => {}));
+    await clock.advance(1_000);
+    await clock.until(app.drain({ timeout: 200 }), 200 + 1_000);
+  });
+});
+
 describe("misuse by code that should be synchronous", () => {
   it("a key function that gives a promise is a TypeError at once, and what that rejects with is no crash", async () => {
     const Keyed = query<unknown, string>("Keyed", { key: (() => Promise.reject(new Error("bug"))) as never });

@@ -20,6 +20,8 @@ export class Course extends Deadlined {
   claiming = false;
   /** Something that takes its time comes before its handler (a schema, a behavior), which has not begun. */
   preparing = false;
+  /** Called when it is given up while it is {@link Course.preparing}. */
+  drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
@@ -183,11 +185,8 @@ export class Course extends Deadlined {
     });
   }
 
-  /**
-   * What the user's code gives around the handler, or what `givenUp` makes of the reason when the message is given up first;
-   * `undefined`: it is waited for on.
-   */
-  until<T>(work: Promise<T>, givenUp: (reason: CatgaError) => T | undefined): Promise<T> {
+  /** What the user's code gives for this message, or what `givenUp` makes of the reason when it is given up first. */
+  until<T>(work: Promise<T>, givenUp: (reason: CatgaError) => T): Promise<T> {
     const wait = new Wait(Infinity, work, { givenUp, ended: () => this.release(wait) });
     this.adopt(wait);
     return wait.outcome;
@@ -217,6 +216,7 @@ export class Course extends Deadlined {
     this.#children = undefined;
     if (children !== undefined) { for (const child of children) child.abort(reason); }
     if (!this.claiming) this.#settle?.(this.#abandoned(reason));
+    if (this.preparing) this.drop?.(reason);
     this.#place?.abort(reason);
   }
 

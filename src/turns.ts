@@ -53,7 +53,12 @@ const WHY: Record<NoTurn, string> = {
  */
 export function beforeHandler(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { course } = ctx;
-  return course.until(work, (reason) => course.preparing ? dropped(ctx, reason) : undefined);
+  if (course.aborted !== undefined && course.preparing) return Promise.resolve(dropped(ctx, course.aborted));
+  return new Promise((resolve) => {
+    // each message has this when there is a behavior: what `until` makes for it takes twice as long
+    course.drop = (reason) => resolve(dropped(ctx, reason));
+    work.then(resolve);
+  });
 }
 
 /** The refusal of a message that was given up before its handler began. */

@@ -10,11 +10,11 @@ export class Wait<T> extends Deadlined {
   readonly outcome: Promise<T>;
   readonly #giveUp: (reason: CatgaError) => void;
 
-  /** `givenUp` gives the outcome when the message is given up first; `undefined`: the wait goes on. `ended` is called once. */
+  /** `givenUp` gives the outcome when the message is given up first; `ended` is called once. */
   constructor(
     due: number,
     work: Promise<T>,
-    { givenUp, ended }: { givenUp(reason: CatgaError): T | Promise<T> | undefined; ended(): void },
+    { givenUp, ended }: { givenUp(reason: CatgaError): T | Promise<T>; ended(): void },
   ) {
     super(due);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -26,10 +26,7 @@ export class Wait<T> extends Deadlined {
       ended();
     };
     this.outcome = promise;
-    this.#giveUp = (reason) => {
-      const instead = over ? undefined : givenUp(reason);
-      if (instead !== undefined) end(() => resolve(instead));
-    };
+    this.#giveUp = (reason) => end(() => resolve(givenUp(reason)));
     work.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
   }
 

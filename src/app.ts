@@ -66,7 +66,7 @@ export class App implements ContextHost {
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     this.#mediator = mediator;
-    this.#outgoing = new Outgoing(this.node, parts.clock, parts, () => this.nextCall());
+    this.#outgoing = new Outgoing(this, parts);
     this.state = parts.state(this);
     this.runner = new Runner({ host: this, mediator, observer, timeout });
     this.#release = release;
@@ -124,6 +124,11 @@ export class App implements ContextHost {
       inFlight: this.pending,
       queued,
     };
+  }
+
+  /** How long a message may take that is sent now, in ms. */
+  timeLeft(contract: AnyContract, options?: SendOptions, parent?: MessageContext): number {
+    return this.#outgoing.timeLeft(contract, options, parent);
   }
 
   nextCall(): string {
@@ -219,7 +224,11 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<unknown>[]> {
     checkContract("sendAll", contract, "command", "query");
-    return await sendAll(contract, payloads, options, (payload, each) => this.send(contract, payload, each, parent));
+    return await sendAll(contract, payloads, options, {
+      clock: this.clock,
+      send: (payload, each) => this.send(contract, payload, each, parent),
+      over: () => this.#stopped || options.signal?.aborted === true || parent?.aborted !== undefined,
+    });
   }
 
   publish(

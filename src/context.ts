@@ -7,6 +7,7 @@ import type { CatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { BroadcastOptions, PublishOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
+import { RunCache } from "./run_cache.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs, Sender } from "./sender.ts";
@@ -193,6 +194,16 @@ export class MessageContext implements Context {
     return this.#envelope?.attempt ?? 1;
   }
 
+  /** The name of its run, if anybody may have been told it. */
+  get call(): string | undefined {
+    return this.#envelope?.call;
+  }
+
+  /** The runs that wait for this one. */
+  get ancestry(): readonly string[] {
+    return this.#envelope?.ancestry ?? NO_ANCESTRY;
+  }
+
   get fence(): number | undefined {
     return this.#course?.fence;
   }
@@ -242,7 +253,7 @@ export class MessageContext implements Context {
   }
 
   get cache(): Cache {
-    return this.#host.state.cache;
+    return new RunCache(this.#host.state.cache, this);
   }
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {

@@ -7,6 +7,7 @@ import type { Ticket } from "./gate.ts";
 import type { Failure } from "./result.ts";
 import type { Asker, Lock, LockOptions } from "./shared_state.ts";
 import type { Outcome } from "./turns.ts";
+import { Wait } from "./wait.ts";
 
 /** The course of one message. A handler that returns at once, and asks for nothing of it, has none. */
 export class Course extends Deadlined {
@@ -19,6 +20,10 @@ export class Course extends Deadlined {
   claiming = false;
   /** Calls {@link Course.lose} if the lease of its claim has ended; while its handler runs under a claim. */
   checkClaim: (() => void) | undefined = undefined;
+  /** Something that takes its time comes before its handler (a schema, a behavior), which has not begun. */
+  preparing = false;
+  /** Called when it is given up while it is {@link Course.preparing}. */
+  drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
@@ -198,6 +203,13 @@ export class Course extends Deadlined {
     });
   }
 
+  /** What the user's code gives for this message, or what `givenUp` makes of the reason when it is given up first. */
+  until<T>(work: Promise<T>, givenUp: (reason: CatgaError) => T): Promise<T> {
+    const wait = new Wait(Infinity, work, { givenUp, ended: () => this.release(wait) });
+    this.adopt(wait);
+    return wait.outcome;
+  }
+
   /** Cancels a send of this handler when the handler itself is cancelled. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
@@ -221,6 +233,7 @@ export class Course extends Deadlined {
     this.#sender?.abort(reason);
     this.#stop(reason, reason);
     if (!this.claiming) this.#settle?.(this.#abandoned(reason));
+    if (this.preparing) this.drop?.(reason);
     this.#place?.abort(reason);
   }
 
@@ -240,14 +253,16 @@ export class Course extends Deadlined {
   }
 
   #abandoned(reason: CatgaError): Failure {
-    return this.waiting ? notBegun(this.#contract, reason) : abandoned(this.#contract, reason);
+    if (this.waiting) return notBegun(this.#contract, reason, "its turn had not come");
+    if (this.preparing) return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
+    return abandoned(this.#contract, reason);
   }
 }
 
 /** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
-function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
+function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  const message = `${kind} ${name} did not run: its turn had not come when its deadline passed`;
+  const message = `${kind} ${name} did not run: ${why} when its deadline passed`;
   return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
 }
 
@@ -255,13 +270,13 @@ function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
  * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
  * is.
  */
-export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
+export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
   if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
   return {
     ok: false,
     error: new CatgaError(
       "OUTCOME_UNKNOWN",
-      `${contract.kind} ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
+      `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`,
       { cause: reason },
     ),
   };

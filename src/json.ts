@@ -36,14 +36,16 @@ export function stringify(value: unknown): string | undefined {
 
 /** What the runtimes say of the two things that they do not encode; what a `toJSON` or a getter threw may be for no one's eyes. */
 function reason(error: unknown): string {
-  const { name, message } = error as Partial<Error> ?? {};
-  if (name === "TypeError" && /circular|cyclic/i.test(message ?? "")) return "it has a cycle";
-  if (name === "TypeError" && /BigInt/i.test(message ?? "")) return "it has a bigint";
+  const why = "its toJSON, or a getter, threw";
+  // what else is thrown may have getters that throw, too
+  if (!(error instanceof Error)) return why;
+  const { name, message } = error;
+  if (name === "TypeError" && /circular|cyclic/i.test(message)) return "it has a cycle";
+  if (name === "TypeError" && /BigInt/i.test(message)) return "it has a bigint";
   if (tooDeep(error)) return "it is nested too deeply";
-  return "its toJSON, or a getter, threw";
+  return why;
 }
 
 function tooDeep(error: unknown): boolean {
-  const { name, message } = error as Partial<Error> ?? {};
-  return name === "RangeError" && /stack/i.test(message ?? "");
+  return error instanceof RangeError && /stack/i.test(error.message);
 }

@@ -1,6 +1,7 @@
 /** Lines for people and fields for programs: what an app logs, at which level. */
 import type { Observation, Observer } from "./observer.ts";
 import { printable } from "./printable.ts";
+import { isThenable } from "./schema.ts";
 
 /**
  * What a line says, for programs: `node`, the id of the node that logs; `type`, which is one of {@link Observation}; and what
@@ -47,12 +48,14 @@ export const consoleWarnings: Logger = Object.freeze({
 /** An observer that writes a line for each observation, at the level that it deserves. */
 export function logTo(logger: Logger, node: string): Observer {
   return (seen) => {
+    // where it is called from, nobody expects it: it would take requests and connections along
+    const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       const [level, text] = lineOf(seen);
-      logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
+      const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
+      if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {
-      // where it is called from, nobody expects it: it would take requests and connections along
-      console.error(`catga ${node}: the logger threw`, error);
+      failed(error);
     }
   };
 }

@@ -9,7 +9,7 @@ import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
 import { isThenable, type MaybePromise, validate } from "./schema.ts";
 import { Slice } from "./slice.ts";
-import { type Outcome, Refusal, told, Turns } from "./turns.ts";
+import { beforeHandler, type Outcome, Refusal, told, Turns } from "./turns.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -113,8 +113,7 @@ export class Call {
 
   /** What it returned as a result. Throws what a getter of that throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-    if (returned instanceof Promise) return this.#settled(returned, ctx);
-    // what database clients call a promise is often just something with a `then`
+    // what database clients call a promise is often just something with a `then`, or a class of their own
     return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : toResult(returned);
   }
 
@@ -143,7 +142,7 @@ function compile(
   call: Call,
   { slice, ...tools }: BehaviorTools & { slice: Slice },
 ): HandlerRun {
-  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), tools);
+  const folded = aroundHandler(contract, [...around, ...behaviors], call, tools);
   const { clock } = tools;
   const { ordered = false, idempotent = false } = contract.options;
   const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
@@ -152,6 +151,28 @@ function compile(
   const once = idempotent === false ? inTurn : guarded(idempotent === true ? {} : idempotent, clock, inTurn);
   // the order of a key is that of arrival, not the one in which claims are acknowledged
   return ordered ? taking(turns({ ordered }), once) : once;
+}
+
+/** A handler and the behaviors around it: until one of them has called it, it has not begun, and will not when it is given up. */
+function aroundHandler(
+  contract: AnyContract,
+  behaviors: readonly Behavior[],
+  call: Call,
+  tools: BehaviorTools,
+): HandlerRun {
+  if (behaviors.length === 0) return call.run;
+  const begin: Run<MessageContext> = (payload, ctx) => {
+    const { course } = ctx;
+    if (course.preparing && course.aborted !== undefined) return { ok: false, error: course.aborted };
+    course.preparing = false;
+    return call.run(payload, ctx);
+  };
+  const folded = fold(contract, behaviors, begin, (error, ctx) => call.failure(error, ctx), tools);
+  return (payload, ctx) => {
+    ctx.course.preparing = true;
+    const result = folded(payload, ctx);
+    return result instanceof Promise ? beforeHandler(ctx, result) : result;
+  };
 }
 
 function taking(turns: Turns, run: HandlerRun): HandlerRun {

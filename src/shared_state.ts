@@ -104,6 +104,16 @@ export interface CacheSetOptions {
   fence?: number;
 }
 
+/** Options of `cache.getOrSet`. */
+export interface CacheLoadOptions extends CacheSetOptions {
+  /** One load at a time in the cluster, instead of in this node; `false`. */
+  once?: boolean;
+  /** How long it waits for a load, in ms: 1 to 2^31 - 1, then `TIMEOUT`; for as long as that takes. */
+  timeout?: number;
+  /** Waits no longer when it aborts: `CANCELLED`; none. */
+  signal?: AbortSignal;
+}
+
 /**
  * JSON values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
  *
@@ -136,8 +146,12 @@ export interface Cache {
    * The value of a key, or what `load` gives, which is then kept. One load at a time per key in this node; with `once` in
    * the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` for who has waited 30 s for another's load). What `load` throws
    * is thrown, and not kept.
+   *
+   * Waits for as long as the load takes, and no longer than `timeout` or `signal` say; `ctx.cache` no longer than the message
+   * either. A load that nobody waits for any more goes on, and its value is kept when it comes; the next who misses begins
+   * another one. In a `load` that would have to wait for itself, by its own key or through others of this node: `DEADLOCK`.
    */
-  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheSetOptions & { once?: boolean }): Promise<T>;
+  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }
 
 /** A message that is to be handled once for its id. */

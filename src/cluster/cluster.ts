@@ -133,6 +133,7 @@ export class Cluster implements Remote {
       malformed,
       host: app,
       keyed: (contract) => app.keyed(contract),
+      timeLeft: (contract) => app.timeLeft(contract),
       send: (contract, payload, sending) =>
         app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });

@@ -9,7 +9,7 @@ import type { Observer } from "../observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
 import { encode } from "../utf8.ts";
 import { BounceProbe } from "./bounce_probe.ts";
-import type { Call } from "./call.ts";
+import type { Call, RefusalCode } from "./call.ts";
 import {
   type Frame,
   isEndpoint,
@@ -322,7 +322,7 @@ export class Endpoint implements PeerHost {
         const call = peer.find(item[1], item[2]);
         const code = item[3];
         if (call !== undefined) {
-          peer.refused(call, code === "OVERLOADED" || code === "DRAINING" || code === "NO_HANDLER" ? code : "LATE");
+          peer.refused(call, REFUSALS.has(code as RefusalCode) ? code as RefusalCode : "LATE");
         }
         return index;
       }
@@ -381,6 +381,8 @@ export class Endpoint implements PeerHost {
 }
 
 const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";
+/** What a node refuses with, as it travels; whatever else it says, it did not run there. */
+const REFUSALS: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare

@@ -3,6 +3,7 @@
  * one contract that leave in one turn are grouped in one item; so are answers to consecutive requests.
  */
 import { type CatgaError, isCatgaError } from "../error.ts";
+import type { Dropped } from "../gate.ts";
 import type { Breaker } from "./breaker.ts";
 import type { Call, RefusalCode } from "./call.ts";
 import { type AnswersItem, nodeOf, type PongItem } from "./frame.ts";
@@ -217,7 +218,7 @@ export class Peer {
   }
 
   /** Refuses the request at this place: it will not run here. */
-  refuse(seq: number, index: number, code: "OVERLOADED" | "DRAINING" | "NO_HANDLER" | "LATE"): void {
+  refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
     this.#item(`["n",${seq},${index},"${code}"]`, true);
   }
 

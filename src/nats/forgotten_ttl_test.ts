@@ -25,9 +25,9 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
       const told: Change[] = [];
       await bucket.watch("", (change) => told.push(change), { signal: client.signal });
       await fill(bucket);
-      const { before, after } = await servers.forget(sequence, ["test"]);
+      const back = await servers.forget(sequence, ["test"]);
       const faultOver = performance.now();
-      assertGreater(after, before, "the server has forgotten nothing, so this shows nothing");
+      assertGreater(back.length, 0, "nothing came back, so this shows nothing");
       for (const each of [client, other]) await each.connected();
 
       await eventually("a listing of nothing", async () => (await names(other.bucket)).length === 0, 20_000);
@@ -54,9 +54,9 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     await using client = await start(servers);
     await client.bucket.watch("", () => {}, { signal: client.signal });
     await fill(client.bucket);
-    const { before, after } = await servers.forget("TK", ["test"]);
+    const back = await servers.forget("TK", ["test"]);
     const faultOver = performance.now();
-    assertGreater(after, before);
+    assertGreater(back.length, 0);
     await client.connected();
     const info = async () =>
       (await client.transport.connection.request("$JS.API.STREAM.INFO.KV_test")).json<{ state: { messages: number } }>()

@@ -41,10 +41,10 @@ export class ForgetfulServer implements AsyncDisposable {
 
   /**
    * Goes through the sequence; what has been deleted or has expired within the second before comes back, and stays. Gives
-   * how many entries were there before the last SIGKILL and right after it, of all of these buckets.
+   * the subjects of what was there after the last SIGKILL and not right before it.
    */
-  async forget(sequence: Restarts, buckets: readonly string[]): Promise<{ before: number; after: number }> {
-    let counts = { before: 0, after: 0 };
+  async forget(sequence: Restarts, buckets: readonly string[]): Promise<string[]> {
+    const back: string[] = [];
     for (const step of sequence) {
       if (step === "T") {
         await this.restart("SIGTERM");
@@ -57,12 +57,19 @@ export class ForgetfulServer implements AsyncDisposable {
         const gone = async () => !await hasMarker(client.connection, bucket);
         await eventually(`the markers of ${bucket} to go`, gone, 20_000);
       }
-      const before = await count(client.connection, buckets);
+      const before = new Set<string>();
+      for (const bucket of buckets) {
+        for await (const { subject } of messagesOf(client.connection, bucket)) before.add(subject);
+      }
       await this.restart("SIGKILL");
       await using next = await open(this.url);
-      counts = { before, after: await count(next.connection, buckets) };
+      for (const bucket of buckets) {
+        for await (const { subject } of messagesOf(next.connection, bucket)) {
+          if (!before.has(subject)) back.push(subject);
+        }
+      }
     }
-    return counts;
+    return back;
   }
 
   async [Symbol.asyncDispose]() {
@@ -95,15 +102,6 @@ async function hasMarker(connection: NatsConnection, bucket: string): Promise<bo
     if (/KV-Operation|Nats-Marker-Reason/.test(headers)) return true;
   }
   return false;
-}
-
-async function count(connection: NatsConnection, buckets: readonly string[]): Promise<number> {
-  let messages = 0;
-  for (const bucket of buckets) {
-    const answer = await connection.request(`$JS.API.STREAM.INFO.KV_${bucket}`);
-    messages += answer.json<{ state: { messages: number } }>().state.messages;
-  }
-  return messages;
 }
 
 async function open(url: string): Promise<{ connection: NatsConnection } & AsyncDisposable> {

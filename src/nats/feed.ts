@@ -6,6 +6,7 @@ import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { Timer } from "../clock.ts";
 import { token } from "../clock.ts";
 import { type JetStream, recordType, type StreamRecord } from "./jetstream.ts";
+import { readTtl } from "./expiry.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -135,6 +136,8 @@ export class Feed {
       revision: position.revision,
       type: headers === undefined ? "put" : recordType((name) => headers.get(name) || undefined),
       data: message.string(),
+      stored: position.stored,
+      ttl: headers === undefined ? undefined : readTtl(headers.get("Nats-TTL")),
     });
     if (position.pending === 0) this.#expected = Math.min(this.#expected, this.#received);
     this.#checkListed();
@@ -181,9 +184,16 @@ export class Feed {
  * Where a message stands: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer
  * sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the end.
  */
-function parsePosition(reply: string): { revision: number; delivery: number; pending: number } | undefined {
+function parsePosition(
+  reply: string,
+): { revision: number; delivery: number; stored: number; pending: number } | undefined {
   const tokens = reply.split(".");
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
   const at = tokens.length === 9 ? 5 : 7;
-  return { revision: Number(tokens[at]), delivery: Number(tokens[at + 1]), pending: Number(tokens[at + 3]) };
+  return {
+    revision: Number(tokens[at]),
+    delivery: Number(tokens[at + 1]),
+    stored: Number(tokens[at + 2]) / 1e6,
+    pending: Number(tokens[at + 3]),
+  };
 }

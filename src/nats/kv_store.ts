@@ -10,11 +10,12 @@ import {
   ttlSeconds,
   type WriteOptions,
 } from "../kv_store.ts";
-import { BucketStream, MARKER_TTL } from "./bucket_stream.ts";
+import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
+import { remove } from "./removal.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
@@ -69,8 +70,9 @@ class NatsBucket implements Bucket {
 
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
-    const record = await this.#last(encodeKey(key), this.#direct);
-    return record === undefined ? undefined : toEntry(this.#stream, record);
+    const asked = this.#now();
+    const record = await this.#alive(await this.#last(encodeKey(key), this.#direct), asked);
+    return record && toEntry(this.#stream, record);
   }
 
   async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
@@ -78,12 +80,13 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker must be written over at its own revision, and may go or come meanwhile
+    // a marker, and an entry whose time is over, must be written over at its own revision, and may go or come meanwhile
     for (let tries = 0; tries < 4; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
+      const asked = this.#now();
       const record = await this.#last(subject, false);
-      if (record?.type === "put") return undefined;
+      if (record?.type === "put" && await this.#alive(record, asked) !== undefined) return undefined;
       expected = record?.revision ?? 0;
     }
     return undefined;
@@ -113,26 +116,33 @@ class NatsBucket implements Bucket {
       // a marker where nothing was would tell every watcher of a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
-    const marker = await this.#publish(subject, packValue(subject, key, ""), {
-      "KV-Operation": "PURGE",
-      "Nats-Rollup": "sub",
-      // kv.delete of nats.js leaves a marker for ever
-      "Nats-TTL": `${MARKER_TTL}s`,
-    }, revision);
-    if (marker === undefined) return false;
-    if (this.#markers.size >= REMEMBERED) this.#markers.clear();
-    this.#markers.set(subject, marker);
+    const removed = await remove(this.#stream, { subject, key, revision });
+    if (removed === undefined) return false;
+    if (removed.marker !== undefined) {
+      if (this.#markers.size >= REMEMBERED) this.#markers.clear();
+      this.#markers.set(subject, removed.marker);
+    }
     return true;
   }
 
   async entries(prefix: string): Promise<Entry[]> {
+    const asked = this.#now();
     const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), { again: true });
-    return records.map((record) => toEntry(this.#stream, record))
+    const alive = await this.#stream.alive(records, asked);
+    return alive.map((record) => toEntry(this.#stream, record))
       .filter((entry) => entry?.key.startsWith(prefix) === true) as Entry[];
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
     return watchBucket(this.#stream, { prefix, onChange, signal: options.signal, onNotice: this.#onNotice });
+  }
+
+  #now(): number {
+    return this.#stream.transport.clock.monotonic();
+  }
+
+  async #alive(record: StreamRecord | undefined, asked: number): Promise<StreamRecord | undefined> {
+    return record && (await this.#stream.alive([record], asked))[0];
   }
 
   #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
@@ -152,33 +162,11 @@ class NatsBucket implements Bucket {
     const seconds = options.ttl === undefined ? undefined : Math.min(ttlSeconds(options.ttl), LONGEST);
     const headers: Record<string, string> = seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` };
     try {
-      return await this.#publish(subject, packValue(subject, key, value), headers, options.expected);
+      return await this.#stream.write(subject, packValue(subject, key, value), headers, options.expected);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "too large") {
         throw this.#stream.tooLarge(error, key, value);
       }
-      throw error;
-    }
-  }
-
-  /** Writes; `undefined` when the subject does not stand at `expected`. */
-  async #publish(
-    subject: string,
-    data: string,
-    headers: Record<string, string>,
-    expected: number | undefined,
-  ): Promise<number | undefined> {
-    if (expected !== undefined) headers["Nats-Expected-Last-Subject-Sequence"] = `${expected}`;
-    const { js, prefix } = this.#stream;
-    try {
-      const revision = await this.#stream.attempt(
-        (limit) => js.write(prefix + subject, data, headers, limit),
-        { again: false },
-      );
-      this.#stream.saw(revision);
-      return revision;
-    } catch (error) {
-      if (error instanceof JetStreamRefusal && error.refusal === "lost race") return undefined;
       throw error;
     }
   }

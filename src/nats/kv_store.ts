@@ -10,7 +10,8 @@ import {
   ttlSeconds,
   type WriteOptions,
 } from "../kv_store.ts";
-import { BucketStream, MARKER_TTL } from "./bucket_stream.ts";
+import { MARKER_TTL } from "./bucket_settings.ts";
+import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";

@@ -25,6 +25,8 @@ const LOOKUP_LIMIT = 2_000;
 const LOOKUPS = 32;
 /** How long a deletion is remembered, lest a server that lags behind shows the entry again, in ms. */
 const REMEMBERED = 10_000;
+/** How often one notice is repeated, in ms. */
+const NOTICE = 60_000;
 
 /** What to watch. */
 export interface WatchRequest {
@@ -52,6 +54,8 @@ class Watch {
   /** The highest revision that came. */
   #seen = 0;
   readonly #end = new AbortController();
+  /** The last notice, and when it was given, by the monotonic clock. */
+  #noticed = { text: "", at: -Infinity };
 
   constructor(stream: BucketStream, request: WatchRequest) {
     this.#stream = stream;
@@ -103,11 +107,19 @@ class Watch {
         }
         // a link that is lost tells of itself
         if (this.#stream.transport.status.state === "connected") {
-          this.#request.onNotice(`watching ${this.#filter} anew: ${message}`);
+          this.#notice(`watching ${this.#filter} anew: ${message}`);
         }
       }
       await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
     }
+  }
+
+  /** The same one once a minute: what is wrong with a bucket stays so until somebody mends it. */
+  #notice(text: string): void {
+    const at = this.#stream.transport.clock.monotonic();
+    if (text === this.#noticed.text && at - this.#noticed.at < NOTICE) return;
+    this.#noticed = { text, at };
+    this.#request.onNotice(text);
   }
 
   /** Waits until there is a link. */
@@ -226,6 +238,7 @@ class Watch {
     for (const [subject, { at }] of this.#gone) {
       if (clock.monotonic() - at > REMEMBERED) this.#gone.delete(subject);
     }
+    await this.#stream.check();
     let last: StreamRecord | undefined;
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);

@@ -410,7 +410,7 @@ describe("cli", await requireNatsServer(), () => {
       ["--help"],
       ["help"],
       ["-h"],
-      ...["nodes", "call", "watch", "locks", "ping", "bench"].map((name) => [name, "--help"]),
+      ...["nodes", "call", "watch", "locks", "ping", "setup", "bench"].map((name) => [name, "--help"]),
     ];
     for (const args of helps) {
       const { code, out, err } = await runCli(args);

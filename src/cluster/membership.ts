@@ -53,6 +53,8 @@ export class Membership {
   readonly #members: Map<string, MemberState> = new Map();
   readonly #byEndpoint: Map<string, MemberState> = new Map();
   readonly #unproven: Unproven;
+  /** Ids whose records are read at this moment. */
+  readonly #lookingUp: Set<string> = new Set();
   readonly #handled: HandledLists = new HandledLists();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
@@ -181,6 +183,7 @@ export class Membership {
     if (proven !== undefined) return this.#admit(proven.info, proven.revision);
     const id = nodeOf(endpoint);
     const member = this.#silent.get(id);
+    if (member === undefined && this.#unproven.lossy) return void this.#lookUp(endpoint);
     if (member?.info.endpoint !== endpoint || this.#members.has(id)) return;
     this.#silent.delete(id);
     member.suspect = false;
@@ -283,6 +286,23 @@ export class Membership {
     this.#told("leave", known.info, { loud: true, handled: true });
   }
 
+  /** A process was heard whose record may be among those that were passed over. */
+  async #lookUp(endpoint: string): Promise<void> {
+    const { bucket, observer } = this.#options;
+    const id = nodeOf(endpoint);
+    // its own next record makes it a member as well
+    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_LOOKUPS) return;
+    this.#lookingUp.add(id);
+    try {
+      const entry = await bucket.get(id);
+      if (entry !== undefined && !this.#stop.signal.aborted) this.#apply({ type: "put", ...entry });
+    } catch (error) {
+      observer({ type: "fault", during: `reading the record of ${id}`, error });
+    } finally {
+      this.#lookingUp.delete(id);
+    }
+  }
+
   /** Nobody is at the endpoint of a record: takes the record away, unless it has been written since. */
   #buryUnproven({ id }: NodeInfo, revision: number): void {
     const { bucket, observer } = this.#options;
@@ -341,5 +361,6 @@ class MemberState implements Member {
 const MAX_SILENT = 256;
 /** Nodes in a view: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
+const MAX_LOOKUPS = 16;
 const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer
 const TOLD = 60_000; // ms

@@ -48,6 +48,7 @@ export class Unproven {
   /** Pinged once, and neither answered nor bounced. */
   readonly #open: Set<Claim> = new Set();
   #settled: (() => void)[] = [];
+  #lossy = false;
   #tokens = BURST;
   #filledAt: number;
   #ticking = false;
@@ -64,6 +65,11 @@ export class Unproven {
     return this.#byId.size;
   }
 
+  /** Whether any was ever dropped. */
+  get lossy(): boolean {
+    return this.#lossy;
+  }
+
   /** Notes the record of a node, in place of an older one with its id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
@@ -77,6 +83,7 @@ export class Unproven {
     if (this.#byId.size > MAX_UNPROVEN) {
       const [oldest] = this.#byId.keys();
       this.delete(oldest);
+      this.#lossy = true;
       this.#options.dropped(1);
     }
     // what was pinged or has gone since lies in between

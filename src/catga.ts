@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { App, type AppParts } from "./app.ts";
 import { Attachments } from "./attachments.ts";
 import { type Behavior, foldSends } from "./behavior.ts";
+import { bucketName, BUCKETS } from "./buckets.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./clock.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { PROTOCOL } from "./cluster/frame.ts";
@@ -157,7 +158,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     const detach = () => attachments.detach();
     app.closed.then(detach, detach);
     if (transport !== undefined) {
-      const bucket = await store.open(`catga_${namespace}_nodes`, { replicas });
+      const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
       const { concurrency = 1_024, breaker: { failures = 5, cooldown = 5_000 } = {} } = options;
       const breaker = { failures, cooldown };

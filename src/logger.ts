@@ -30,7 +30,7 @@ export interface Logger {
   info(message: string, fields: LogFields): void;
   /**
    * A connection that was lost, and when it is there again; what NATS forbids, what arrived malformed, events that were
-   * dropped because too many wait (each once a minute at most), and bounces that do not come back.
+   * dropped because too many wait, records of nodes that were passed over (each once a minute at most), and bounces that do not come back.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */
@@ -91,6 +91,14 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
       return [
         "warn",
         `NATS does not let this node ${seen.operation} to ${seen.subject}: give its user the permissions in docs/security.md`,
+      ];
+    case "crowded":
+      return [
+        "warn",
+        seen.members > 0
+          ? `passed over ${seen.members} node(s): the view is full`
+          : `passed over ${seen.unproven} record(s) of nodes: too many have not answered a ping yet. See who may write to the ` +
+            "bucket of the nodes (docs/security.md)",
       ];
     case "event-dropped":
       return ["warn", `dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`];

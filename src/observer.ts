@@ -40,6 +40,11 @@ export type Observation =
   }
   /** A node came, changed or went. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
+  /**
+   * Records of nodes were passed over since the last such observation, a minute ago at least: so many because too many have
+   * not answered yet (`unproven`), and so many although they have, because the view is full (`members`).
+   */
+  | { readonly type: "crowded"; readonly unproven: number; readonly members: number }
   /** The server does not let this node do something; told once a minute for each subject. */
   | { readonly type: "forbidden"; readonly operation: "publish" | "subscribe"; readonly subject: string }
   /** Something that an operator may want to know. */

@@ -10,13 +10,14 @@ import { type Catga, catga, type CatgaOptions, command, event, type Logger, quer
 import { type NatsServer, requireNatsServer, startNatsServer } from "../scripts/nats_server.ts";
 import { isCatgaError } from "./error.ts";
 import { eventually } from "./testing/eventually.ts";
+import { runSetup } from "./testing/run_setup.ts";
 
 const Pay = command<number, string>("Pay", { idempotent: true });
 const Paid = event<number>("Paid");
 
 const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
 const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
-const USERS = ["orders-1", "gateway-1", "shell"] as const;
+const USERS = ["operator", "orders-1", "gateway-1", "shell"] as const;
 type User = typeof USERS[number];
 
 /** The part of the configuration that is one user's. */
@@ -62,7 +63,10 @@ class Stage implements AsyncDisposable {
   }
 
   static async open(user: User, permission?: string): Promise<Stage> {
-    return new Stage(await startNatsServer({ config: configWithout(user, permission) }));
+    const stage = new Stage(await startNatsServer({ config: configWithout(user, permission) }));
+    // nodes may make no bucket; what the operator may not do is told by its own tests
+    if (user !== "operator") await stage.setUp();
+    return stage;
   }
 
   #address(user: string) {
@@ -73,6 +77,11 @@ class Stage implements AsyncDisposable {
       pass: pass.replace("-1", user.endsWith("-2") ? "-2" : "-1"),
       ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
     };
+  }
+
+  /** Has the operator make the buckets. */
+  setUp(): Promise<void> {
+    return runSetup(this.#server.url, CONFIG);
   }
 
   /** Starts a node of that user's. */
@@ -148,6 +157,7 @@ async function attempt(feature: string, stage: Stage, user: User): Promise<strin
 }
 
 const FEATURES: Record<string, Feature> = {
+  "make the buckets": (stage) => outcome(stage.setUp()),
   start: (stage, user) => outcome(stage.start(user)),
   "take over the id of a dead process": async (stage, user) => {
     await (await stage.start(user)).drain();
@@ -210,7 +220,6 @@ const FEATURES: Record<string, Feature> = {
     return await outcome(app.lock("a").then((lock) => lock.release()));
   },
   "wait for a lock": async (stage, user) => {
-    // makes the bucket
     const app = await stage.start(user);
     await (await app.lock("a")).release();
     const other = await stage.start("orders-2");
@@ -308,7 +317,6 @@ const bucket = (name: string, needs: Record<string, [feature: string, how?: RegE
 const NODES = bucket("nodes", {
   "$KV.*.>": ["start"],
   "$JS.API.STREAM.INFO.KV_*": ["start"],
-  "$JS.API.STREAM.CREATE.KV_*": ["start"],
   "$JS.API.STREAM.MSG.GET.KV_*": ["take over the id of a dead process"],
   "$JS.API.CONSUMER.CREATE.KV_*.>": ["start"],
   "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave nothing behind", /left behind/],
@@ -321,6 +329,15 @@ const FRAMES = (user: User): Need[] => [
 ];
 
 const NEEDS: Record<User, readonly Need[]> = {
+  operator: [
+    ...["nodes", "locks", "idempotency", "cache"].flatMap((name) =>
+      bucket(name, {
+        "$JS.API.STREAM.INFO.KV_*": ["make the buckets"],
+        "$JS.API.STREAM.CREATE.KV_*": ["make the buckets"],
+      })
+    ),
+    ["subscribe _INBOX.>", "make the buckets", /subscribe to _INBOX/],
+  ],
   "orders-1": [
     ...FRAMES("orders-1"),
     ...NODES,
@@ -332,7 +349,6 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("locks", {
       "$KV.*.>": ["lock"],
       "$JS.API.STREAM.INFO.KV_*": ["lock"],
-      "$JS.API.STREAM.CREATE.KV_*": ["lock"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for a lock"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for a lock"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of locks behind", /left behind/],
@@ -340,7 +356,6 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("idempotency", {
       "$KV.*.>": ["idempotent commands"],
       "$JS.API.STREAM.INFO.KV_*": ["idempotent commands"],
-      "$JS.API.STREAM.CREATE.KV_*": ["idempotent commands"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for the result of another node"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for the result of another node"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of claims behind", /left behind/],
@@ -348,7 +363,6 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("cache", {
       "$KV.*.>": ["cache"],
       "$JS.API.STREAM.INFO.KV_*": ["cache"],
-      "$JS.API.STREAM.CREATE.KV_*": ["cache"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
       "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
     }),
@@ -368,7 +382,10 @@ const NEEDS: Record<User, readonly Need[]> = {
 };
 
 const DOES: Record<User, readonly string[]> = {
-  "orders-1": Object.keys(FEATURES).filter((name) => !["call with its own hands", "list services"].includes(name)),
+  operator: ["make the buckets"],
+  "orders-1": Object.keys(FEATURES).filter((name) =>
+    !["make the buckets", "call with its own hands", "list services"].includes(name)
+  ),
   "gateway-1": [
     ...["start", "take over the id of a dead process", "leave nothing behind", "join a large cluster"],
     ...["send", "broadcast", "watchNodes", "publish"],

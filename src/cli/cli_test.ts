@@ -372,7 +372,7 @@ describe("cli", await requireNatsServer(), () => {
 
   it("asked in the wrong way: says what is wrong, and ends with 2", async () => {
     const wrong: [args: string[], says: RegExp][] = [
-      [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, bench/],
+      [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, setup, bench/],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
       [["nodes", "extra"], /usage: catga nodes\n`catga nodes --help` says more\n/],
       [["call"], /usage: catga call <Name> \[json\]/],
@@ -410,7 +410,7 @@ describe("cli", await requireNatsServer(), () => {
       ["--help"],
       ["help"],
       ["-h"],
-      ...["nodes", "call", "watch", "locks", "ping", "bench"].map((name) => [name, "--help"]),
+      ...["nodes", "call", "watch", "locks", "ping", "setup", "bench"].map((name) => [name, "--help"]),
     ];
     for (const args of helps) {
       const { code, out, err } = await runCli(args);

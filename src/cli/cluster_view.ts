@@ -1,7 +1,8 @@
 /**
  * A look at a cluster from outside: what stands in its store and passes on its subjects, without being a node of it. It
- * makes no bucket, writes no record, and takes no message from anybody.
+ * makes no bucket unless it is told to, writes no record, and takes no message from anybody.
  */
+import { type BucketKind, bucketName, BUCKETS } from "../buckets.ts";
 import { token } from "../clock.ts";
 import { PROTOCOL, readFrame } from "../cluster/frame.ts";
 import { readRecord } from "../cluster/node_record.ts";
@@ -122,18 +123,14 @@ export class ClusterView implements AsyncDisposable {
   }
 
   /** A bucket as it is; `undefined` when nothing has been put there. Rejects as `KeyValueStore.open` does. */
-  async bucket(name: string): Promise<Bucket | undefined> {
-    const settings = await this.#settings(name);
-    return settings && await this.#store.open(this.#name(name), settings);
-  }
-
-  #name(bucket: string): string {
-    return `catga_${this.namespace}_${bucket}`;
+  async bucket(kind: BucketKind): Promise<Bucket | undefined> {
+    const settings = await this.#settings(kind);
+    return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
   }
 
   /** What a bucket was made with. To open it with anything else would be an error, or make one. */
-  async #settings(name: string): Promise<{ replicas: number; direct: boolean } | undefined> {
-    const bucket = this.#name(name);
+  async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
+    const bucket = bucketName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(`KV_${bucket}`, ANSWER);
       return { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
@@ -143,6 +140,13 @@ export class ClusterView implements AsyncDisposable {
       await this.#store.open(bucket); // which says what is wrong, or waits until it is not
       return { replicas: 1, direct: false };
     }
+  }
+
+  /** Makes a bucket: `true`; or checks the one that is there. Rejects as `KeyValueStore.open` does. */
+  async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
+    const there = await this.#settings(kind) !== undefined;
+    await this.#store.open(bucketName(this.namespace, kind), { ...BUCKETS[kind], replicas });
+    return !there;
   }
 
   /** Somebody who pings, until it is closed. */

@@ -45,6 +45,8 @@ export const COMMAND_FLAGS = {
   count: { value: "N", short: "c", says: "end after so many" },
   release: { value: "KEY", says: "take a lock away from its holder, see below" },
   kind: { value: "KIND", says: "lock, lead or load: only these" },
+  replicas: { value: "N", says: "on how many NATS servers a bucket is kept, 1 to 5; 1" },
+  print: { says: "print `nats` commands instead" },
   seconds: { value: "N", says: "how long each row takes; 1" },
   payload: { value: "BYTES", says: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;

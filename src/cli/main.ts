@@ -7,7 +7,7 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga
  * ```
  *
- * `nodes`, `call`, `watch`, `locks`, `ping`, `bench`; each says with `--help` what it does.
+ * `nodes`, `call`, `watch`, `locks`, `ping`, `setup`, `bench`; each says with `--help` what it does.
  *
  * @example
  * ```ts
@@ -31,12 +31,13 @@ import { CONNECTION_FLAGS } from "./flags.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { ping } from "./ping.ts";
+import { setup } from "./setup.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
 
 export type { Terminal };
 
-const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, bench];
+const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, setup, bench];
 /** What was asked for makes no sense. */
 const MISUSED = 2;
 

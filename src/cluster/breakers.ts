@@ -52,6 +52,7 @@ export class Breakers {
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);
+          this.allows(peer); // which moves it to half-open
           changed();
         }, { background: true });
         this.#timers.add(timer);

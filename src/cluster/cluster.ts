@@ -23,6 +23,7 @@ import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
 import { freeze } from "./node_record.ts";
 import { NodeWatch } from "./node_watch.ts";
+import { processOf, Prover, proverOf } from "./prover.ts";
 import { Ring } from "./ring.ts";
 import { Router } from "./router.ts";
 
@@ -49,6 +50,7 @@ export interface ClusterOptions {
 export class Cluster implements Remote {
   readonly #options: ClusterOptions;
   readonly #endpoint: Endpoint;
+  readonly #prover: Prover;
   readonly #membership: Membership;
   readonly #ring: Ring;
   readonly #router: Router;
@@ -91,7 +93,7 @@ export class Cluster implements Remote {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
         if (news === "alive") absence.conclude(peer.endpoint, false);
         if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
-        this.#ring.heard(peer.endpoint, news);
+        this.#ring.heard(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);
         if (news === "bounced") this.#router.failed(peer);
         // a conclusive bounce says more: what was in hand is lost
@@ -137,6 +139,15 @@ export class Cluster implements Remote {
       send: (contract, payload, sending) =>
         app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });
+    this.#prover = new Prover({
+      transport,
+      namespace,
+      endpoint,
+      malformed,
+      alive: (endpoint) => this.#ring.heard(endpoint, "alive"),
+      bounced: (endpoint) => this.#membership.bounced(endpoint),
+    });
+    const heard = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
     this.#membership = new Membership({
       bucket,
       clock,
@@ -147,6 +158,9 @@ export class Cluster implements Remote {
       connected: () => this.#endpoint.connected,
       server: () => transport.server,
       probe: (endpoint) => this.#probe(endpoint),
+      heard: (endpoint) => heard(endpoint) || heard(proverOf(endpoint)),
+      ping: (endpoint, n) => this.#prover.ping(endpoint, n),
+      conclusive: () => this.#endpoint.conclusive,
       changed: (handled) => {
         this.#router.refresh();
         if (handled) app.refresh();
@@ -252,6 +266,7 @@ export class Cluster implements Remote {
     this.#stop.abort();
     this.#absence.reset();
     await this.#interop.close();
+    this.#prover.close();
     await this.#endpoint.close();
     this.#router.close();
     this.#malformed.report();

@@ -23,7 +23,7 @@ import {
 } from "./frame.ts";
 import { Inbox, type InboxOptions } from "./inbox.ts";
 import { LeftAnswerLog } from "./left_answers.ts";
-import type { MalformedCount } from "./malformed_count.ts";
+import { HEADERS, type MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost, type SentFrame } from "./peer.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -265,6 +265,8 @@ export class Endpoint implements PeerHost {
     if (!this.#peers.has(sender) && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is no endpoint");
     }
+    // no node sends any: JetStream does, which publishes what is stored wherever it is asked to
+    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     let frame: Frame;
     try {
       frame = readFrame(message.data);

@@ -13,7 +13,7 @@ import type { EventSource } from "../runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../transport.ts";
 import { byteLength, exceeds } from "../utf8.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
-import type { MalformedCount } from "./malformed_count.ts";
+import { HEADERS, type MalformedCount } from "./malformed_count.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
 /** What the channel needs of the app. */
@@ -166,12 +166,16 @@ export class EventChannel {
 
   #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
+    const { malformed } = this.#options;
+    // JetStream publishes what is stored wherever it is asked to, with headers or under the subject of the record
+    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
+    if (message.subject !== this.#subject(name)) return malformed.add(message.subject, "it is on another subject");
     let frame: EventFrame;
     try {
       frame = readEventFrame(message.data);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      return this.#options.malformed.add(message.subject, error.message);
+      return malformed.add(message.subject, error.message);
     }
     const { payloads } = frame;
     const count = Math.max(1, payloads.length); // without one an event whose payload is `undefined`

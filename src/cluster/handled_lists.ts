@@ -15,6 +15,8 @@ export interface HandledList {
 export class HandledLists {
   /** By its names. */
   readonly #lists: Map<string, CountedList> = new Map();
+  /** How many nodes handle each contract. */
+  readonly #nodes: Map<string, number> = new Map();
 
   /** A node handles these. Give it back when the node goes, or handles others. */
   take(names: readonly string[]): HandledList {
@@ -22,6 +24,7 @@ export class HandledLists {
     let list = this.#lists.get(text);
     if (list === undefined) this.#lists.set(text, list = new CountedList(names, text));
     list.nodes++;
+    for (const name of list.distinct) this.#nodes.set(name, this.count(name) + 1);
     return list;
   }
 
@@ -30,13 +33,16 @@ export class HandledLists {
     // `take` has made it
     const counted = list as CountedList;
     if (--counted.nodes === 0) this.#lists.delete(counted.text);
+    for (const name of counted.distinct) {
+      const left = this.count(name) - 1;
+      if (left === 0) this.#nodes.delete(name);
+      else this.#nodes.set(name, left);
+    }
   }
 
   /** How many nodes handle a contract. */
   count(name: string): number {
-    let nodes = 0;
-    for (const list of this.#lists.values()) if (list.has(name)) nodes += list.nodes;
-    return nodes;
+    return this.#nodes.get(name) ?? 0;
   }
 }
 
@@ -44,15 +50,15 @@ class CountedList implements HandledList {
   readonly names: readonly string[];
   readonly text: string;
   nodes = 0;
-  readonly #set: ReadonlySet<string>;
+  readonly distinct: ReadonlySet<string>;
 
   constructor(names: readonly string[], text: string) {
     this.names = names;
     this.text = text;
-    this.#set = new Set(names);
+    this.distinct = new Set(names);
   }
 
   has(name: string): boolean {
-    return this.#set.has(name);
+    return this.distinct.has(name);
   }
 }

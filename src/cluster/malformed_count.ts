@@ -28,3 +28,6 @@ export class MalformedCount {
     this.#count = 0;
   }
 }
+
+/** What is wrong with a frame or an event that has headers. */
+export const HEADERS = "it has headers, and no node sends any";

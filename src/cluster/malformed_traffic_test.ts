@@ -44,9 +44,11 @@ describe("a live node on NATS", await requireNatsServer(), () => {
           .filter((subject) => !subject.startsWith(calls) || subject === `${calls}Who`);
         const own = subjects.filter((subject) => subject.startsWith(`catga.${namespace}.`));
         assertEquals(own.sort(), [
+          `catga.${namespace}.bounce.${node.endpoint}-ping.>`,
           `catga.${namespace}.bounce.${node.endpoint}.>`,
           `catga.${namespace}.call.Who`,
           `catga.${namespace}.event.Told`,
+          `catga.${namespace}.node.${node.endpoint}-ping.>`,
           `catga.${namespace}.node.${node.endpoint}.>`,
         ]);
         assertGreaterOrEqual(subjects.length, 5, "and the inboxes of its requests and its watch");

@@ -1,5 +1,6 @@
 /**
- * Who is there: a record per node in the store, watched by every node. A record lives for `heartbeat` and is refreshed at a
+ * Who is there: a record per node in the store, watched by every node. It makes its node a member when that was heard: it
+ * answers a ping, or has sent a frame. A record lives for `heartbeat` and is refreshed at a
  * third of it; a node that leaves deletes its own, and the ring (`ring.ts`) deletes that of a node that died. A record
  * that is gone without having been deleted says nothing about its node, for the store may have been away: the node stays
  * as long as it answers pings.
@@ -11,12 +12,19 @@ import { type HandledList, HandledLists } from "./handled_lists.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { freeze, readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
+import { Unproven } from "./unproven.ts";
 
 /** What a membership is made of. */
 export interface MembershipOptions extends OwnRecordOptions {
   readonly malformed: MalformedCount;
   /** A node came, changed, went, or became suspect or trusted again; `handled`: with it, who handles what. */
   changed(handled: boolean): void;
+  /** Whether anything has come from this process, and nothing to it has bounced since. */
+  heard(endpoint: string): boolean;
+  /** Sends the nth ping to a process; what comes of it is told by {@link Membership.alive} and {@link Membership.bounced}. */
+  ping(endpoint: string, n: number): void;
+  /** Whether bounces say that nobody is there. */
+  conclusive(): boolean;
   /** The record of a member is gone, and nobody deleted it: it has to show that it is alive. */
   lapsed(member: Member): void;
 }
@@ -43,6 +51,10 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
   readonly #members: Map<string, MemberState> = new Map();
+  readonly #byEndpoint: Map<string, MemberState> = new Map();
+  readonly #unproven: Unproven;
+  /** Ids whose records are read at this moment. */
+  readonly #lookingUp: Set<string> = new Set();
   readonly #handled: HandledLists = new HandledLists();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
@@ -50,12 +62,23 @@ export class Membership {
   readonly #stop = new AbortController();
   /** This node's id and endpoint, which do not change. */
   readonly #self: NodeInfo;
-  #sorted: readonly MemberState[] = [];
+  readonly #sorted: MemberState[] = [];
+  /** What was passed over since it was last told, and when that was, by the monotonic clock. */
+  readonly #passed = { unproven: 0, members: 0, toldAt: -Infinity };
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
     this.#own = new OwnRecord(options);
+    const { clock, connected, ping, conclusive } = options;
+    this.#unproven = new Unproven({
+      clock,
+      connected,
+      ping,
+      conclusive,
+      gone: (info, revision) => this.#buryUnproven(info, revision),
+      dropped: (count) => this.#pass("unproven", count),
+    });
   }
 
   /** All nodes, this one included once it has joined, sorted by id. */
@@ -70,8 +93,7 @@ export class Membership {
 
   /** The node behind an endpoint, when it is the process that the membership knows. */
   find(endpoint: string): Member | undefined {
-    for (const member of this.#sorted) if (member.info.endpoint === endpoint) return member;
-    return undefined;
+    return this.#byEndpoint.get(endpoint);
   }
 
   /** Whether no other node handles a contract. */
@@ -86,7 +108,9 @@ export class Membership {
     return () => this.#watchers.delete(onEvent);
   }
 
-  /** Registers this node and reads the others, side by side. Rejects with `ID_TAKEN` when its id belongs to a live process. */
+  /**
+   * Registers this node and reads the others, side by side, and pings them: those that answer within 250 ms are members when
+   * it resolves. Rejects with `ID_TAKEN` when its id belongs to a live process. */
   async join(): Promise<void> {
     const { bucket } = this.#options;
     const registered = this.#own.register();
@@ -95,8 +119,10 @@ export class Membership {
         bucket.watch("", (change) => this.#apply(change), { signal: this.#stop.signal }),
         registered,
       ]);
+      await this.#unproven.listed(FIRST_ANSWERS);
     } catch (error) {
       this.#stop.abort();
+      this.#unproven.stop();
       throw error;
     }
     this.#put(this.#options.self(), this.#own.revision);
@@ -106,6 +132,7 @@ export class Membership {
   /** Takes this node's record away; nothing writes it again. */
   async leave(): Promise<void> {
     this.#stop.abort();
+    this.#unproven.stop();
     await this.#own.leave();
     this.#remove(this.#self.id);
     this.#watchers.clear();
@@ -150,16 +177,24 @@ export class Membership {
     }
   }
 
-  /** A process that is no member is alive: when it was taken for dead, it is one again. */
-  readmit(endpoint: string): void {
+  /** A process that is no member was heard: it is one, when it has a record, or was taken for dead. */
+  alive(endpoint: string): void {
+    const proven = this.#unproven.prove(endpoint);
+    if (proven !== undefined) return this.#admit(proven.info, proven.revision);
     const id = nodeOf(endpoint);
     const member = this.#silent.get(id);
+    if (member === undefined && this.#unproven.lossy) return void this.#lookUp(endpoint);
     if (member?.info.endpoint !== endpoint || this.#members.has(id)) return;
     this.#silent.delete(id);
     member.suspect = false;
     member.bouncedAt = member.accusedAt = -1;
     member.handled = this.#handled.take(member.info.handles);
     this.#enter(member, true);
+  }
+
+  /** A frame to a process that is no member bounced. */
+  bounced(endpoint: string): void {
+    this.#unproven.bounced(endpoint);
   }
 
   /** The connection is there again: the record may have expired, or the store may be another one. */
@@ -173,7 +208,10 @@ export class Membership {
     if (change.type !== "put") {
       if (own) { // evicted by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
-      } else if (change.type === "delete") this.#remove(key);
+        return;
+      }
+      this.#unproven.delete(key);
+      if (change.type === "delete") this.#remove(key);
       else this.#lapse(key);
       return;
     }
@@ -187,13 +225,28 @@ export class Membership {
       this.#own.refresh(); // which finds out who it is
       return;
     }
-    if (info.protocol === PROTOCOL) this.#put(info, change.revision);
-    else this.#remove(key); // another version's node, in place of one that is gone: nothing can be sent to it
+    if (info.protocol === PROTOCOL) return this.#put(info, change.revision);
+    this.#unproven.delete(key);
+    this.#remove(key); // another version's node, in place of one that is gone: nothing can be sent to it
   }
 
   #put(info: NodeInfo, revision: number): void {
     const known = this.#members.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
+    const { endpoint } = info;
+    // one that is in place of a member's has to be proven too, and the member stays meanwhile
+    if (endpoint === known?.info.endpoint || endpoint === this.#self.endpoint || this.#options.heard(endpoint)) {
+      this.#unproven.delete(info.id);
+      this.#admit(info, revision);
+    } else this.#unproven.put(info, revision);
+  }
+
+  /** It has a record and is there: it is a member, unless there are too many. */
+  #admit(info: NodeInfo, revision: number): void {
+    const known = this.#members.get(info.id);
+    if (known === undefined && this.#members.size >= MAX_MEMBERS && info.id !== this.#self.id) {
+      return this.#pass("members", 1);
+    }
     this.#silent.delete(info.id);
     const same = known !== undefined && known.info.endpoint === info.endpoint;
     // a suspect stays one until it shows that it is alive, and writing its record does
@@ -206,8 +259,12 @@ export class Membership {
     const known = this.#members.get(info.id);
     this.#members.set(info.id, member);
     const at = placeOf(this.#sorted, info.id);
-    this.#sorted = known === undefined ? this.#sorted.toSpliced(at, 0, member) : this.#sorted.with(at, member);
-    if (known !== undefined) this.#handled.give(known.handled);
+    this.#sorted.splice(at, known === undefined ? 0 : 1, member);
+    if (known !== undefined) {
+      this.#byEndpoint.delete(known.info.endpoint);
+      this.#handled.give(known.handled);
+    }
+    this.#byEndpoint.set(info.endpoint, member);
     this.#told(known === undefined ? "join" : "update", info, { loud, handled: handled !== known?.handled });
   }
 
@@ -223,9 +280,46 @@ export class Membership {
     const known = this.#members.get(id);
     if (known === undefined) return;
     this.#members.delete(id);
-    this.#sorted = this.#sorted.toSpliced(placeOf(this.#sorted, id), 1);
+    this.#byEndpoint.delete(known.info.endpoint);
+    this.#sorted.splice(placeOf(this.#sorted, id), 1);
     this.#handled.give(known.handled);
     this.#told("leave", known.info, { loud: true, handled: true });
+  }
+
+  /** A process was heard whose record may be among those that were passed over. */
+  async #lookUp(endpoint: string): Promise<void> {
+    const { bucket, observer } = this.#options;
+    const id = nodeOf(endpoint);
+    // its own next record makes it a member as well
+    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_LOOKUPS) return;
+    this.#lookingUp.add(id);
+    try {
+      const entry = await bucket.get(id);
+      if (entry !== undefined && !this.#stop.signal.aborted) this.#apply({ type: "put", ...entry });
+    } catch (error) {
+      observer({ type: "fault", during: `reading the record of ${id}`, error });
+    } finally {
+      this.#lookingUp.delete(id);
+    }
+  }
+
+  /** Nobody is at the endpoint of a record: takes the record away, unless it has been written since. */
+  #buryUnproven({ id }: NodeInfo, revision: number): void {
+    const { bucket, observer } = this.#options;
+    bucket.delete(id, { revision }).catch((error) => {
+      // the record expires by itself
+      observer({ type: "fault", during: `taking the record of ${id} away`, error });
+    });
+  }
+
+  /** Notes records that make no members, and tells of them once a minute. */
+  #pass(why: "unproven" | "members", count: number): void {
+    const passed = this.#passed;
+    passed[why] += count;
+    const now = this.#options.clock.monotonic();
+    if (now - passed.toldAt < TOLD) return;
+    this.#options.observer({ type: "crowded", unproven: passed.unproven, members: passed.members });
+    Object.assign(passed, { unproven: 0, members: 0, toldAt: now });
   }
 
   #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
@@ -265,3 +359,8 @@ class MemberState implements Member {
 }
 
 const MAX_SILENT = 256;
+/** Nodes in a view: four times the largest cluster that is planned for. */
+export const MAX_MEMBERS = 4_096;
+const MAX_LOOKUPS = 16;
+const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer
+const TOLD = 60_000; // ms

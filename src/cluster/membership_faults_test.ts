@@ -211,14 +211,27 @@ describe("on several servers", () => {
   it("a live node that bounces on one server only stays: the others see it", async () => {
     const cluster = new Cluster({ servers: 3 });
     const route = divide(cluster.network, "a", "b");
-    route.cut = true;
     for (const id of ["a", "b", "c"]) await cluster.start(id);
+    route.cut = true;
     const changes = follow(cluster.apps.get("c")!.watchNodes());
     await cluster.clock.advance(120_000);
     assert(cluster.log.includes("catga a: node b: suspect"), cluster.log.join("\n"));
     assertEquals(new Set(cluster.views()), new Set(["a b c"]));
     assertEquals(changes.events.filter((event) => !event.startsWith("update")), []);
     await cluster[Symbol.asyncDispose]();
+  });
+
+  it("a live node that bounces on one server from its start is no member there until it is reached; its record stays", async () => {
+    await using cluster = new Cluster({ servers: 3 });
+    const route = divide(cluster.network, "a", "b");
+    route.cut = true;
+    for (const id of ["a", "b", "c"]) await cluster.start(id);
+    await cluster.clock.advance(120_000);
+    // nor is the one that it cannot answer
+    assertEquals(cluster.views(), ["a c", "b c", "a b c"]);
+    route.cut = false;
+    await cluster.clock.advance(1_100);
+    assertEquals(cluster.views(), ["a b c", "a b c", "a b c"]);
   });
 
   it("one that bounced for a while is trusted a second later, also where it is no successor", async () => {

@@ -148,7 +148,10 @@ export class OwnRecord {
         continue;
       }
       const other = readRecord(id, entry.value);
-      if (typeof other !== "string" && other.endpoint !== endpoint) return evicted(taken(other, true));
+      // anybody may have written it: this node has lost its id to a process that is there
+      if (typeof other !== "string" && other.endpoint !== endpoint && await this.#alive(other) !== false) {
+        return evicted(taken(other, true));
+      }
       revision = await bucket.update(id, record(), entry.revision, ttl);
     }
     if (revision !== undefined) this.#written(revision, sent);

@@ -84,7 +84,7 @@ export class Ring {
     const { membership } = this.#options;
     const asked = news !== "silent" && this.#asked.delete(endpoint);
     const member = membership.find(endpoint);
-    if (news === "alive") return member === undefined ? membership.readmit(endpoint) : membership.trust(member);
+    if (news === "alive") return member === undefined ? membership.alive(endpoint) : membership.trust(member);
     if (member === undefined) return;
     membership.suspect(member);
     if (news === "bounced") this.#bounced(member, asked);

@@ -2,6 +2,7 @@
  * Finds a node for every request, and another one when that fails before the request ran. What follows a failure is
  * decided in `outcome.ts` alone.
  */
+import { nextTick } from "node:process";
 import type { App } from "../app.ts";
 import type { Clock, Random, Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
@@ -76,6 +77,9 @@ export class Router implements CallOwner {
   #underWay = 0;
   /** When the connection came back, by the monotonic clock. */
   #resumedAt = -Infinity;
+  /** The membership has changed since the tables were made. */
+  #stale = false;
+  #waking = false;
 
   constructor(options: RouterOptions) {
     this.#options = options;
@@ -92,8 +96,20 @@ export class Router implements CallOwner {
     };
   }
 
-  /** The membership has changed. */
+  /** The membership has changed: what follows from it is found out when it is asked for, once for many changes. */
   refresh(): void {
+    this.#stale = true;
+    if (this.#homeless.size === 0 || this.#waking) return;
+    this.#waking = true;
+    nextTick(() => {
+      this.#waking = false;
+      this.#wake();
+    });
+  }
+
+  /** Sees who may be sent to. */
+  #look(): void {
+    this.#stale = false;
     const { app, endpoint, members } = this.#options;
     const shut = new Set<string>();
     for (const { info, suspect } of members()) {
@@ -103,6 +119,10 @@ export class Router implements CallOwner {
     }
     this.#shut = shut;
     this.#tables.clear();
+  }
+
+  /** Those that wait for a node that handles them have another go. */
+  #wake(): void {
     // as they are now: one may have to wait again
     for (const [call, timer] of [...this.#homeless]) {
       if (call.done || this.#candidates(call).length === 0) continue;
@@ -253,6 +273,7 @@ export class Router implements CallOwner {
 
   /** Made when it is asked for: most contracts are not sent between one change of the membership and the next. */
   #table(name: string): Table | undefined {
+    if (this.#stale) this.#look();
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
     const all: NodeInfo[] = [];

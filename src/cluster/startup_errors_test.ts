@@ -122,7 +122,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
       code: "BUCKET_MISMATCH",
       message:
         'the bucket catga_mine_nodes exists with storage "memory"; Catga needs "file": open it with the options ' +
-        "that it was made with, or delete it (`nats kv rm catga_mine_nodes`) and let Catga make it anew",
+        "that it was made with, or delete it (`nats kv rm catga_mine_nodes`) and make it anew (`catga setup`, or let Catga do it)",
     });
   });
 

@@ -2,13 +2,13 @@
 import { CatgaError } from "../error.ts";
 import { delay } from "../clock.ts";
 import type { BucketOptions } from "../kv_store.ts";
+import { isForbidden } from "../transport.ts";
+import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo, type StreamRecord } from "./jetstream.ts";
 import { tooLarge } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** How long a marker of a deleted or expired key stays, in seconds: the least that nats-server takes. */
-export const MARKER_TTL = 1;
 /** How long one operation tries, in ms; an election in a cluster takes up to 10 s. */
 const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
@@ -16,6 +16,8 @@ const OPEN_LIMIT = 12_000;
 const TRY_LIMIT = 2_000;
 /** How long the server may take to tell its time, in ms. */
 const TIME_LIMIT = 1_000;
+/** How old the last look at the stream's settings may be when something is done with it, in ms. */
+const CHECK = 30_000;
 
 /** Refusals that say that nothing was done, and that it may work a little later. */
 const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy", "full"];
@@ -37,6 +39,9 @@ export class BucketStream {
   #reading: Promise<void> | undefined;
   /** The highest revision heard of: what is made anew starts above it, even when this machine's clock is behind. */
   #highest = 0;
+  /** When its settings were last seen to be right, by the monotonic clock. */
+  #checkedAt = -Infinity;
+  #checking: Promise<void> | undefined;
 
   constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
     this.transport = transport;
@@ -45,7 +50,9 @@ export class BucketStream {
     this.#bucket = bucket;
     this.name = `KV_${bucket}`;
     this.prefix = `$KV.${bucket}.`;
-    this.#settings = settings(bucket, options);
+    this.#settings = bucketSettings(bucket, options);
+    // whatever was there before may be another one now
+    transport.onStatus(() => this.#checkedAt = -Infinity);
   }
 
   /** Finds the stream or makes it. Rejects as `KeyValueStore.open` does. */
@@ -86,6 +93,23 @@ export class BucketStream {
   }
 
   /**
+   * Looks at the stream's settings again when the last look is 30 s old, or older than the connection: somebody else may have
+   * changed it, or made it anew. Rejects with `BUCKET_MISMATCH` as long as they are wrong; a server that does not answer
+   * is no news.
+   */
+  check(): Promise<void> | undefined {
+    if (this.#checking !== undefined) return this.#checking;
+    const { clock } = this.transport;
+    if (clock.monotonic() - this.#checkedAt < CHECK) return undefined;
+    return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#check(info)).catch((error) => {
+      // what follows finds out, and a stream that is not there is made and checked there
+      if (!(error instanceof JetStreamRefusal)) throw error;
+    }).finally(() => {
+      this.#checking = undefined;
+    });
+  }
+
+  /**
    * Does `work`, which gets the ms that it may take. It is done again as long as the server says that it was certainly
    * not done (the stream is lost: it is made anew; there is no leader yet; there is no room, unless `whenFull` says to
    * fail then), and with `again` when there was no answer. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is the operation's own affair.
@@ -96,6 +120,8 @@ export class BucketStream {
   ): Promise<T> {
     const { clock } = this.transport;
     const end = clock.monotonic() + OPERATION_LIMIT;
+    const checking = this.check();
+    if (checking !== undefined) await checking;
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
@@ -214,28 +240,28 @@ export class BucketStream {
     // server's clock, for those of nodes may differ by hours
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * 1_000), this.#highest + 1_000);
-    const info = await this.js.createStream({ name: this.name, ...this.#settings, first_seq }, limit);
-    this.time.read(info.ts);
-    this.saw(info.state.last_seq);
+    try {
+      this.#check(await this.js.createStream({ name: this.name, ...this.#settings, first_seq }, limit));
+    } catch (error) {
+      throw error instanceof CatgaError && isForbidden(error) ? this.#missing(error) : error;
+    }
     if (lost) { for (const listener of [...this.#onMade]) listener(); }
   }
 
   #check(info: StreamInfo): void {
-    for (const [setting, wanted] of Object.entries(this.#settings)) {
-      // the API leaves out what is false or zero
-      const found = info.config[setting] ??
-        (typeof wanted === "boolean" ? false : typeof wanted === "number" ? 0 : undefined);
-      if (JSON.stringify(found) === JSON.stringify(wanted)) continue;
-      throw new CatgaError(
-        "BUCKET_MISMATCH",
-        `the bucket ${this.#bucket} exists with ${setting} ${JSON.stringify(found)}; Catga needs ` +
-          `${JSON.stringify(wanted)}: open it with the options that it was made with, or delete it ` +
-          `(\`nats kv rm ${this.#bucket}\`) and let Catga make it anew`,
-        { details: { bucket: this.#bucket, setting, is: found, wanted } },
-      );
-    }
+    checkSettings(this.#bucket, info.config, this.#settings);
     this.time.read(info.ts);
+    this.#checkedAt = this.transport.clock.monotonic();
     this.saw(info.state.last_seq);
+  }
+
+  #missing(cause: CatgaError): CatgaError {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `the bucket ${this.#bucket} is missing, and the NATS user may not make it (publish to ` +
+        `$JS.API.STREAM.CREATE.${this.name}): have an operator run \`catga setup\` (docs/security.md)`,
+      { details: cause.details, cause },
+    );
   }
 
   #pause(failures: number, end: number): Promise<void> {
@@ -257,27 +283,4 @@ export class BucketStream {
       { details: { size }, cause: error },
     );
   }
-}
-
-/**
- * What makes a stream a bucket of ours. Limits (`max_bytes`, `max_msg_size`), placement, compression, description and
- * the like are the operator's.
- */
-function settings(bucket: string, options: Required<BucketOptions>): Record<string, unknown> {
-  return {
-    subjects: [`$KV.${bucket}.>`],
-    retention: "limits",
-    storage: "file",
-    discard: "new",
-    num_replicas: options.replicas,
-    // with a longer history the server raises short ttls to the marker's
-    max_msgs_per_subject: 1,
-    max_age: 0,
-    allow_rollup_hdrs: true,
-    deny_purge: false,
-    allow_msg_ttl: true,
-    subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
-    // reads from followers may be stale
-    allow_direct: options.direct,
-  };
 }

@@ -2,7 +2,8 @@
  * How an entry is removed: by a marker in its place, which watchers are told of, or else, where a full store has no room for
  * one, by erasing it.
  */
-import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
+import { MARKER_TTL } from "./bucket_settings.ts";
+import type { BucketStream } from "./bucket_stream.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import { packValue } from "./key.ts";
 

@@ -36,6 +36,8 @@ const SWEEP = 100;
 /** When a removal that failed is tried again, in ms: at first, and at the latest. */
 const AGAIN = 1_000;
 const LATEST = 30_000;
+/** How often one notice is repeated, in ms. */
+const NOTICE = 60_000;
 
 /** What to watch. */
 export interface WatchRequest {
@@ -83,6 +85,8 @@ class Watch {
   #timer: Timer | undefined;
   #burying: Promise<void> = Promise.resolve();
   readonly #end = new AbortController();
+  /** The last notice, and when it was given, by the monotonic clock. */
+  #noticed = { text: "", at: -Infinity };
 
   constructor(stream: BucketStream, request: WatchRequest) {
     this.#stream = stream;
@@ -135,11 +139,19 @@ class Watch {
         }
         // a link that is lost tells of itself
         if (this.#stream.transport.status.state === "connected") {
-          this.#request.onNotice(`watching ${this.#filter} anew: ${message}`);
+          this.#notice(`watching ${this.#filter} anew: ${message}`);
         }
       }
       await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
     }
+  }
+
+  /** The same one once a minute: what is wrong with a bucket stays so until somebody mends it. */
+  #notice(text: string): void {
+    const at = this.#stream.transport.clock.monotonic();
+    if (text === this.#noticed.text && at - this.#noticed.at < NOTICE) return;
+    this.#noticed = { text, at };
+    this.#request.onNotice(text);
   }
 
   /** Waits until there is a link. */
@@ -368,6 +380,7 @@ class Watch {
     for (const [subject, { at }] of this.#gone) {
       if (clock.monotonic() - at > REMEMBERED) this.#gone.delete(subject);
     }
+    await this.#stream.check();
     let last: StreamRecord | undefined;
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);

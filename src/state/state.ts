@@ -1,4 +1,5 @@
 /** What one node shares with the others, wired: locks, leadership, claims and the cache, on buckets made on first use. */
+import { type BucketKind, bucketName, BUCKETS } from "../buckets.ts";
 import type { Clock, Random } from "../clock.ts";
 import type { KeyValueStore } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
@@ -26,14 +27,14 @@ export interface StateOptions {
 export function sharedState(options: StateOptions): SharedState {
   const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer } = options;
   // each of them keeps what it has opened
-  const opener = (name: string, direct = false) => () => store.open(`catga_${namespace}_${name}`, { replicas, direct });
+  const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
   const bucket = opener("locks");
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
   const leaders = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "lead" });
   const loads = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "load" });
   const leadership = new Leadership({ locks: leaders, clock, endpoint, observer });
   const claims = new IdempotencyStore({ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer });
-  const cache = new SharedCache({ bucket: opener("cache", true), locks: loads, clock, random });
+  const cache = new SharedCache({ bucket: opener("cache"), locks: loads, clock, random });
   return {
     locks,
     claims,

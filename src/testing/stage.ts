@@ -64,6 +64,13 @@ export class Player {
       const text = new TextDecoder().decode(data);
       const [, seq, , ...items] = JSON.parse(text) as [number, number, number, ...unknown[][]];
       const frame: PlayedFrame = { from: subject.slice(inbox.length), seq, items, text };
+      // nobody else sees what a node asks of those that it does not know yet
+      if (frame.from.endsWith("-ping")) {
+        if (this.pongs) {
+          this.sendText(frame.from, JSON.stringify([1, seq, this.network.clock.now(), ["o", seq, seq, [], [0, 0]]]));
+        }
+        return;
+      }
       const pings = frame.items.filter(([kind]) => kind === "p").map(([, n]) => n as number);
       this.pings.push(...pings);
       if (pings.length < frame.items.length) this.frames.push(frame);

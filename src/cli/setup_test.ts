@@ -1,0 +1,114 @@
+/** `catga setup`: the buckets of a namespace, made by an operator. */
+import { connect } from "@nats-io/transport-node";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga, command, unwrap } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { cli } from "./main.ts";
+
+const Once = command<void, string>("Once", { idempotent: true });
+
+/** Runs a command line in this process. */
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let [out, err] = ["", ""];
+  const code = await cli(args, {
+    write: (text) => void (out += text),
+    say: (line) => void (err += `${line}\n`),
+    read: () => Promise.resolve(""),
+    colors: false,
+    environment: {},
+    signal: new AbortController().signal,
+  });
+  return { code, out, err };
+}
+
+const ALL = ["nodes", "locks", "idempotency", "cache"];
+
+/** A server on which one user may make buckets, and `node` none. */
+const CONFIG = `
+  jetstream {}
+  authorization { users: [
+    { user: operator, password: operator }
+    { user: node, password: node, permissions: { publish: { deny: ["$JS.API.STREAM.CREATE.>"] }, subscribe: [">"] } }
+  ] }`;
+
+describe("catga setup", await requireNatsServer(), () => {
+  it("makes the buckets, and then finds nothing to do; nodes that may make none use all of them", async () => {
+    await using server = await startNatsServer({ config: CONFIG });
+    const setup = ["setup", "--nats", server.url, "--user", "operator", "--password", "operator"];
+    const made = (word: string) => ALL.map((kind) => `${word} catga_default_${kind}\n`).join("");
+    assertEquals(await run(...setup), { code: 0, out: made("made"), err: "" });
+    assertEquals(await run(...setup), { code: 0, out: made("checked"), err: "" });
+    const nats = { servers: server.url, user: "node", pass: "node" };
+    await using app = await catga({ nats, id: "a", handlers: Once.handle(() => "done") });
+    assertEquals(unwrap(await app.send(Once, undefined, { id: "1" })), "done");
+    await using lock = await app.lock("k");
+    assertEquals(await app.cache.set("k", lock.token, { fence: lock.token }), true);
+  });
+
+  it("makes those that are named, for programs too", async () => {
+    await using server = await startNatsServer();
+    const setup = ["setup", "locks", "nodes", "--nats", server.url, "--namespace", "shop", "--json"];
+    const { code, out } = await run(...setup);
+    assertEquals([code, out.trimEnd().split("\n").map((line) => JSON.parse(line))], [0, [
+      { bucket: "catga_shop_nodes", done: "made" },
+      { bucket: "catga_shop_locks", done: "made" },
+    ]]);
+  });
+
+  it("says of each bucket that nodes would refuse what is wrong with it, and ends with 1", async () => {
+    await using server = await startNatsServer();
+    const client = await connect({ servers: server.url });
+    const [config] = (await run("setup", "nodes", "--print", "--json")).out.split("\n");
+    const republish = { src: "$KV.catga_default_nodes.>", dest: "catga.default.node.>" };
+    await client.request(
+      "$JS.API.STREAM.CREATE.KV_catga_default_nodes",
+      JSON.stringify({ ...JSON.parse(config), republish }),
+    );
+    await client.close();
+    const { code, out, err } = await run("setup", "--nats", server.url);
+    assertEquals(code, 1);
+    assertEquals(out, ALL.slice(1).map((kind) => `made catga_default_${kind}\n`).join(""));
+    assertMatch(err, /^BUCKET_MISMATCH: the bucket catga_default_nodes exists with republish /);
+    assertStringIncludes((await run("setup", "--nats", server.url, "--replicas", "3")).err, "num_replicas");
+  });
+
+  it("--print: what it prints makes the same buckets", async () => {
+    const { code, out } = await run("setup", "--print", "--namespace", "shop");
+    assertEquals(code, 0);
+    await using server = await startNatsServer();
+    const client = await connect({ servers: server.url });
+    const commands = [
+      ...out.matchAll(/^cat > (\S+) <<'EOF'\n([\s\S]*?)\nEOF\nnats stream add (\S+) --config (\S+)\n/gm),
+    ];
+    assertEquals(commands.length, ALL.length);
+    assertEquals(out, commands.map(([whole]) => whole).join(""));
+    for (const [, written, config, stream, read] of commands) {
+      assertEquals([written, read], [`${stream}.json`, `${stream}.json`]);
+      const answer = await client.request(`$JS.API.STREAM.CREATE.${stream}`, config);
+      assertEquals(answer.json<{ error?: unknown }>().error, undefined);
+    }
+    await client.close();
+    const checked = await run("setup", "--namespace", "shop", "--nats", server.url);
+    assertEquals(checked, { code: 0, out: ALL.map((kind) => `checked catga_shop_${kind}\n`).join(""), err: "" });
+  });
+
+  it("a bucket that there is not is a mistake of the caller's", async () => {
+    const { code, err } = await run("setup", "lock");
+    assertEquals(code, 2);
+    assertStringIncludes(err, 'there is no bucket "lock"; there are nodes, locks, idempotency, cache');
+  });
+
+  it("a node whose bucket is missing, and that may not make it, says so and who can", async () => {
+    await using server = await startNatsServer({ config: CONFIG });
+    const nats = { servers: server.url, user: "node", pass: "node" };
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const error = await catga({ nats, id: "a", logger }).then(() => undefined, (error) => error);
+    assertEquals(error?.code, "UNAVAILABLE");
+    assertMatch(error.message, /^the bucket catga_default_nodes is missing, .* may not make it .*`catga setup`/);
+    await run("setup", "nodes", "--nats", server.url, "--user", "operator", "--password", "operator");
+    await using app = await catga({ nats, id: "a", logger });
+    const lock = await app.lock("k").then(() => undefined, (error) => error);
+    assertMatch(lock?.message, /^the bucket catga_default_locks is missing, /);
+  });
+});

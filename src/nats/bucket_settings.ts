@@ -1,0 +1,105 @@
+/**
+ * What the stream under a bucket has to be, and what it must not be. The rule is closed: a setting that stands in neither of
+ * the two lists has to be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ */
+import { CatgaError } from "../error.ts";
+import type { BucketOptions } from "../kv_store.ts";
+
+/** How long a marker of a deleted or expired key stays, in seconds: the least that nats-server takes. */
+export const MARKER_TTL = 1;
+
+/**
+ * What makes a stream a bucket of ours. Limits (`max_bytes`, `max_msg_size`), placement, compression, description and
+ * the like are the operator's.
+ */
+export function bucketSettings(bucket: string, options: Required<BucketOptions>): Readonly<Record<string, unknown>> {
+  return {
+    subjects: [`$KV.${bucket}.>`],
+    retention: "limits",
+    storage: "file",
+    discard: "new",
+    num_replicas: options.replicas,
+    // with a longer history the server raises short ttls to the marker's
+    max_msgs_per_subject: 1,
+    max_age: 0,
+    allow_rollup_hdrs: true,
+    deny_purge: false,
+    allow_msg_ttl: true,
+    subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
+    // reads from followers may be stale
+    allow_direct: options.direct,
+  };
+}
+
+/** Throws `BUCKET_MISMATCH` for a stream that is not as wanted, naming the first setting that is wrong. */
+export function checkSettings(
+  bucket: string,
+  config: Readonly<Record<string, unknown>>,
+  wanted: Readonly<Record<string, unknown>>,
+): void {
+  for (const [setting, found] of Object.entries(config)) {
+    if (setting in wanted || OPERATORS.has(setting) || isOff(found)) continue;
+    throw mismatch(bucket, { setting, is: found, wanted: null });
+  }
+  for (const [setting, value] of Object.entries(wanted)) {
+    // the API leaves out what is false or zero
+    const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
+    if (JSON.stringify(found) === JSON.stringify(value)) continue;
+    throw mismatch(bucket, { setting, is: found, wanted: value });
+  }
+  if (!((Number(config.first_seq) || 0) <= HIGHEST)) {
+    throw mismatch(bucket, { setting: "first_seq", is: config.first_seq, wanted: `at most ${HIGHEST}` });
+  }
+}
+
+/** What an operator may choose: it can make a bucket slow, full or unreachable, and nothing else than what was written. */
+const OPERATORS: ReadonlySet<string> = new Set([
+  "name",
+  "description",
+  "metadata",
+  "placement",
+  "compression",
+  "first_seq",
+  "max_bytes",
+  "max_msg_size",
+  "max_msgs",
+  "max_consumers",
+  // no message is deleted by its number, and none has an id
+  "deny_delete",
+  "duplicate_window",
+]);
+
+/** Revisions are fencing tokens, and have to stay safe integers. Those of new buckets are µs since 1970: 1.8e15 in 2026. */
+const HIGHEST = 2 ** 52;
+
+/** What some settings do, for the error; of the others the name says it. */
+const HARM: Readonly<Record<string, string>> = {
+  republish: "what is written to it is published on other subjects, in anybody's name",
+  sources: "another stream writes into it",
+  mirror: "another stream writes into it",
+  subject_transform: "it renames the keys that are written",
+  sealed: "nothing can be written to it",
+  no_ack: "it does not say what was written",
+  discard_new_per_subject: "an entry can be written once only",
+  persist_mode: "it loses what it has acknowledged",
+};
+
+/** Whether a setting is as the API gives one that nobody has set; -1 is no limit. */
+function isOff(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
+  return value === undefined || value === null || value === false || value === 0 || value === -1 ||
+    value === "" || value === "default";
+}
+
+function mismatch(bucket: string, details: { setting: string; is: unknown; wanted: unknown }): CatgaError {
+  const { setting, is, wanted } = details;
+  const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
+  const advice = wanted === null
+    ? `Catga needs it to be off${
+      setting in HARM ? `, for ${HARM[setting]}` : ""
+    }: find out who made it so, delete it ` +
+      `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`)`
+    : `Catga needs ${JSON.stringify(wanted)}: open it with the options that it was made with, or delete it ` +
+      `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`, or let Catga do it)`;
+  return new CatgaError("BUCKET_MISMATCH", `${found}; ${advice}`, { details: { bucket, ...details } });
+}

@@ -1,0 +1,211 @@
+/** Buckets that somebody else has made or changed. */
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { systemClock } from "../clock.ts";
+import { CatgaError } from "../error.ts";
+import { eventually } from "../testing/eventually.ts";
+import { bucketSettings, checkSettings } from "./bucket_settings.ts";
+import { connectNats } from "./connection.ts";
+import { openTransport } from "./harness_suite.ts";
+import { JetStream } from "./jetstream.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsTransport } from "./transport.ts";
+
+const slow = { timeout: 60_000 };
+const wanted = (bucket: string) => ({
+  name: `KV_${bucket}`,
+  ...bucketSettings(bucket, { direct: false, replicas: 1 }),
+});
+const nodes = wanted("catga_default_nodes");
+
+/** A connection of somebody else's, and what it does to a stream. */
+async function stranger(url: string): Promise<AsyncDisposable & { api(name: string, body: object): Promise<void> }> {
+  const transport = await openTransport(url);
+  const js = new JetStream(transport);
+  return {
+    async api(name, body) {
+      const answer = await js.request(`$JS.API.${name}`, JSON.stringify(body), undefined, 5_000);
+      assertEquals(answer.json<{ error?: unknown }>().error, undefined);
+    },
+    [Symbol.asyncDispose]: () => transport.close(),
+  };
+}
+
+/** What somebody may have put into a stream that is else as wanted, and what the error names. */
+const HARMFUL: readonly (readonly [setting: string, config: Record<string, unknown>])[] = [
+  ["republish", { republish: { src: "$KV.catga_default_nodes.>", dest: "catga.default.node.>" } }],
+  ["sources", { sources: [{ name: "KV_evil" }] }],
+  ["mirror", { mirror: { name: "KV_evil" }, subjects: undefined, subject_delete_marker_ttl: undefined }],
+  ["subject_transform", {
+    subject_transform: { src: "$KV.catga_default_nodes.a", dest: "$KV.catga_default_nodes.b" },
+  }],
+  ["no_ack", { no_ack: true }],
+  ["sealed", { sealed: true }],
+  ["discard_new_per_subject", { discard_new_per_subject: true }],
+  ["allow_msg_counter", { allow_msg_counter: true, discard: "old", allow_msg_ttl: false }],
+  ["allow_atomic", { allow_atomic: true }],
+  ["allow_batched", { allow_batched: true }],
+  ["allow_msg_schedules", { allow_msg_schedules: true, discard: "old" }],
+  ["consumer_limits", { consumer_limits: { inactive_threshold: 1_000_000_000 } }],
+  ["persist_mode", { persist_mode: "async" }],
+  ["max_age", { max_age: 3_600_000_000_000, subject_delete_marker_ttl: 1_000_000_000 }],
+  ["subjects", { subjects: ["$KV.catga_default_nodes.>", "catga.default.>"] }],
+  ["first_seq", { first_seq: 2 ** 53 }],
+];
+
+describe("BucketStream: a stream that somebody else made", await requireNatsServer(), () => {
+  it("what a server gives for a bucket of Catga's own, and for what an operator may choose, is accepted", async () => {
+    await using server = await startNatsServer();
+    await using other = await stranger(server.url);
+    await other.api("STREAM.CREATE.KV_operated", {
+      ...wanted("operated"),
+      description: "of the orders",
+      metadata: { team: "orders" },
+      compression: "s2",
+      max_bytes: 10_000_000,
+      max_msg_size: 100_000,
+      max_msgs: 1_000,
+      max_consumers: 100,
+      deny_delete: true,
+      duplicate_window: 10_000_000_000,
+      first_seq: 1_000,
+    });
+    const transport = await openTransport(server.url);
+    const store = new NatsKeyValueStore(transport);
+    assertEquals(await (await store.open("operated")).create("a", "b"), 1_000);
+    await store.open("ours");
+    await store.open("ours");
+    await transport.close();
+  });
+
+  for (const [setting, config] of HARMFUL) {
+    it(`a node does not start on a bucket with ${setting}, and says what to do`, slow, async () => {
+      await using server = await startNatsServer();
+      await using other = await stranger(server.url);
+      if (setting === "mirror" || setting === "sources") {
+        await other.api("STREAM.CREATE.KV_evil", { name: "KV_evil", subjects: ["evil"], storage: "file" });
+      }
+      await other.api("STREAM.CREATE.KV_catga_default_nodes", { ...nodes, ...config }).catch(async (error) => {
+        // some can only be set later
+        if (setting !== "sealed") throw error;
+        await other.api("STREAM.CREATE.KV_catga_default_nodes", nodes);
+        await other.api("STREAM.UPDATE.KV_catga_default_nodes", { ...nodes, sealed: true });
+      });
+      const error = await assertRejects(() => catga({ nats: server.url, id: "a" }), CatgaError);
+      assertEquals(error.code, "BUCKET_MISMATCH");
+      assertEquals((error.details as { setting: string }).setting, setting);
+      for (const part of [setting, "nats kv rm catga_default_nodes", "catga setup"]) {
+        assertStringIncludes(error.message, part);
+      }
+    });
+  }
+
+  it("a setting that no list names has to be off: that of a later server is refused until it is known", () => {
+    const settings = bucketSettings("b", { direct: false, replicas: 1 });
+    const check = (more: object) => checkSettings("b", { ...settings, ...more }, settings);
+    for (const off of [false, 0, -1, "", null, [], {}, { inactive_threshold: 0 }]) check({ of_the_future: off });
+    for (const on of [true, 1, "x", ["x"], { src: ">" }]) {
+      const error = assertThrowsCatga(() => check({ of_the_future: on }));
+      assertMatch(error.message, /^the bucket b exists with of_the_future .*; Catga needs it to be off: /);
+    }
+  });
+
+  it("one that is changed, or deleted and made anew, while it is used is found within 30 s", slow, async () => {
+    await using server = await startNatsServer();
+    let ahead = 0;
+    const transport = new ShiftedTransport(await connectNats(server.url), () => ahead);
+    const notices: string[] = [];
+    const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+    const bucket = await store.open("used");
+    await using other = await stranger(server.url);
+    await bucket.put("a", "1");
+    await other.api("STREAM.DELETE.KV_used", {});
+    const republish = { src: "$KV.used.>", dest: "catga.default.node.>" };
+    await other.api("STREAM.CREATE.KV_used", { ...wanted("used"), republish });
+    // no "no stream" is ever seen: it was faster
+    await bucket.put("a", "2");
+    ahead = 30_000;
+    const refused = [bucket.put("a", "3"), bucket.get("a"), bucket.entries(""), bucket.delete("a")];
+    for (const operation of refused) {
+      assertEquals((await assertRejects(() => operation, CatgaError)).code, "BUCKET_MISMATCH");
+    }
+    // it stays so until it is mended
+    assertEquals((await assertRejects(() => bucket.get("a"), CatgaError)).code, "BUCKET_MISMATCH");
+    await other.api("STREAM.UPDATE.KV_used", { ...wanted("used"), republish: undefined });
+    assertEquals((await bucket.get("a"))?.value, "2");
+    await transport.close();
+  });
+
+  it("one that is changed while it is watched ends the watch, with a notice", slow, async () => {
+    await using server = await startNatsServer();
+    let ahead = 0;
+    const transport = new ShiftedTransport(await connectNats(server.url), () => ahead);
+    const notices: string[] = [];
+    const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+    const bucket = await store.open("watched");
+    const stop = new AbortController();
+    const seen: string[] = [];
+    await bucket.watch("", ({ key }) => seen.push(key), { signal: stop.signal });
+    await using other = await stranger(server.url);
+    await other.api("STREAM.UPDATE.KV_watched", {
+      ...wanted("watched"),
+      republish: { src: "$KV.watched.>", dest: "catga.default.node.>" },
+    });
+    ahead = 30_000;
+    await eventually("the notice", () => notices.length > 0, 20_000);
+    assertMatch(notices[0], /^watching \$KV\.watched\.> anew: the bucket watched exists with republish /);
+    await other.api("STREAM.UPDATE.KV_watched", { ...wanted("watched"), republish: undefined });
+    await bucket.put("after", "");
+    await eventually("the watch to go on", () => seen.includes("after"), 20_000);
+    assertEquals(notices.length, 1);
+    stop.abort();
+    await transport.close();
+  });
+
+  it("one that was changed while the connection was away is found at the first use", slow, async () => {
+    await using server = await startNatsServer();
+    const { port, storeDir } = server;
+    const transport = await openTransport(server.url);
+    const bucket = await new NatsKeyValueStore(transport).open("kept");
+    await bucket.put("a", "1");
+    {
+      await using other = await stranger(server.url);
+      await other.api("STREAM.UPDATE.KV_kept", {
+        ...wanted("kept"),
+        republish: { src: "$KV.kept.>", dest: "catga.default.node.>" },
+      });
+    }
+    await server.kill("SIGTERM");
+    await using _again = await startNatsServer({ port, storeDir });
+    await eventually(
+      "the link",
+      () => transport.status.state === "connected" && transport.status.generation > 1,
+      20_000,
+    );
+    const error = await assertRejects(() => bucket.get("a"), CatgaError);
+    assertEquals(error.code, "BUCKET_MISMATCH");
+    await transport.close();
+  });
+});
+
+/** One whose monotonic clock goes ahead when it is told to. */
+class ShiftedTransport extends NatsTransport {
+  override readonly clock;
+
+  constructor(link: ConstructorParameters<typeof NatsTransport>[0], ahead: () => number) {
+    super(link);
+    this.clock = { ...systemClock, monotonic: () => systemClock.monotonic() + ahead() };
+  }
+}
+
+function assertThrowsCatga(work: () => void): CatgaError {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof CatgaError) return error;
+    throw error;
+  }
+  throw new Error("it did not throw");
+}

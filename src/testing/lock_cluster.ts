@@ -6,7 +6,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
+import { lockProbe } from "./liveness.ts";
 import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
 import type { LockFault, LockHistory } from "./lock_history.ts";
 
@@ -174,15 +176,22 @@ export class LockCluster implements AsyncDisposable {
     while (!other() && Date.now() < end) await wait(50);
   }
 
-  /** Ends all processes in good order, and gives what is known. What they print when they crash is thrown. */
-  async finish(limit: number): Promise<LockHistory> {
+  /**
+   * Sees what works again after the last fault, ends all processes in good order, and gives what is known. What they print
+   * when they crash is thrown. `election`: what the store takes beyond a ttl to answer again, in ms.
+   */
+  async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
+    const left = await aftermath(
+      this.#options,
+      (app) => this.#options.keys.map((key) => lockProbe(app, key, TTL + election)),
+    );
     const programs = [...this.#programs.values()];
     for (const program of programs) program.kill("SIGTERM");
     await Promise.all(programs.map((program) => program.end(10_000)));
     for (const { output } of [...programs, ...this.#retired]) {
       if (/unhandled rejection|uncaught exception/.test(output)) throw new Error(output);
     }
-    return await this.history(limit);
+    return { ...await this.history(limit), aftermath: left };
   }
 
   /** What is known by now. */

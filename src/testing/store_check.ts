@@ -46,12 +46,11 @@ export async function readStore(servers: string | readonly string[], namespace: 
     return answer;
   };
   try {
-    const { streams } = await ask<{ streams: string[] | null }>("STREAM.NAMES", {
-      subject: `$KV.catga_${namespace}_*.>`,
-    });
+    const { streams: all } = await ask<{ streams: string[] | null }>("STREAM.NAMES");
+    const streams = (all ?? []).filter((name) => name.startsWith(`KV_catga_${namespace}_`));
     const entries: StoredEntry[] = [];
-    for (const stream of streams ?? []) entries.push(...await list(stream));
-    if (streams === null || streams.length === 0) return { now: Date.now(), entries };
+    for (const stream of streams) entries.push(...await list(stream));
+    if (streams.length === 0) return { now: Date.now(), entries };
     const { ts } = await ask<{ ts: string }>(`STREAM.INFO.${streams[0]}`);
     return { now: Date.parse(ts), entries };
   } finally {

@@ -6,7 +6,7 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { gapWithin, type LoopGap, LoopGaps } from "../../scripts/loop_gaps.ts";
 import { trueNow } from "../../scripts/skewed_clock.ts";
-import type { Contract } from "../contract.ts";
+import type { Result } from "../result.ts";
 import type { Catga } from "../running_node.ts";
 
 /** One thing that has to work again. */
@@ -92,44 +92,21 @@ export function leaderProbe(app: Catga, name: string, ttl: number): Probe {
   };
 }
 
-/** An idempotent command under this id has a result: what it ran to, or runs to now. `lease`: of a claim, in ms. */
-export function idProbe(
-  app: Catga,
-  contract: Contract<"command", unknown, unknown>,
-  payload: unknown,
-  id: string,
-  lease: number,
+/**
+ * A send is answered: one to a node that has to be reached, or of an idempotent id that has to have its result. `within`: the
+ * ttl of what may stand in its way, in ms.
+ */
+export function sendProbe(
+  what: string,
+  within: number,
+  send: (options: { readonly signal: AbortSignal; readonly timeout: number }) => Promise<Result<unknown>>,
 ): Probe {
   return {
-    what: `id ${id}`,
-    limit: lease + BEYOND,
+    what,
+    limit: within + BEYOND,
     run: (signal) =>
       untilItWorks(signal, async () => {
-        const { ok, error } = await app.send(contract, payload, { id, timeout: lease + PATIENCE, signal });
-        if (!ok) throw error;
-      }),
-  };
-}
-
-/** A request for this node alone is answered. `heartbeat`: of its record, in ms. */
-export function nodeProbe<P>(
-  app: Catga,
-  contract: Contract<"query" | "command", P, unknown>,
-  payload: P,
-  node: string,
-  heartbeat: number,
-): Probe {
-  return {
-    what: `node ${node}`,
-    limit: heartbeat + BEYOND,
-    run: (signal) =>
-      untilItWorks(signal, async () => {
-        const sent = app.send as (
-          contract: Contract<"query" | "command", P, unknown>,
-          payload: P,
-          options: object,
-        ) => Promise<{ ok: boolean; error?: Error }>;
-        const { ok, error } = await sent.call(app, contract, payload, { node, timeout: 1_000, signal });
+        const { ok, error } = await send({ signal, timeout: within + PATIENCE });
         if (!ok) throw error;
       }),
   };

@@ -171,7 +171,7 @@ async function stateAfter(cluster: SoakCluster, servers: number, since: number):
       sendProbe(
         `node ${node}`,
         HEARTBEAT + election,
-        ({ signal }) => app.send(Read, { n: PROBE, ms: 0 }, { node, signal, timeout: 1_000 }),
+        ({ signal }) => app.send(View, undefined, { node, signal, timeout: 1_000 }),
       )
     ),
   ]);

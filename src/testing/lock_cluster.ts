@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
+import type { Moment, Phase } from "../../scripts/kv_phases.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
@@ -24,6 +25,8 @@ export interface LockClusterOptions {
   readonly keys: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
+  /** Whether the links recognise the writes that pass; `false`. */
+  readonly phases?: boolean;
   /** Options of single processes, by id. */
   readonly node?: Readonly<Record<string, Partial<LockNodeOptions>>>;
 }
@@ -59,7 +62,10 @@ export class LockCluster implements AsyncDisposable {
     return await begun(cluster, async () => {
       await Promise.all(options.ids.map(async (id, i) => {
         const { urls } = options;
-        if (urls.length === 1) cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port)));
+        if (urls.length === 1) {
+          const attended = options.phases ? { node: id } : {};
+          cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port), attended));
+        }
         const turned = urls.map((_, n) => urls[(i + n) % urls.length]).join(",");
         cluster.#ways.set(id, cluster.#links.get(id)?.url ?? turned);
         await cluster.start(id);
@@ -132,6 +138,25 @@ export class LockCluster implements AsyncDisposable {
         done({ id: write.id, from: Date.now() });
       };
       watchers.add(watch);
+    });
+  }
+
+  /** Does something to the process that writes for this, at this moment; says to whom; nobody when none did in time. */
+  strikeAt(phase: Phase, moment: Moment, limit: number, act: (id: string) => void): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const done = (id?: string) => {
+        clearTimeout(timer);
+        for (const link of this.#links.values()) link.onWrite = undefined;
+        resolve(id);
+      };
+      const timer = setTimeout(done, limit);
+      for (const [id, link] of this.#links) {
+        link.onWrite = (write, at) => {
+          if (write.phase !== phase || at !== moment) return;
+          done(id);
+          act(id);
+        };
+      }
     });
   }
 

@@ -37,7 +37,9 @@ export function storeDoubts({ now, entries }: StoreView): string[] {
 
 /** Reads all buckets of a namespace. Rejects when the server does not answer. */
 export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {
-  const connection = await connect({ servers: typeof servers === "string" ? servers.split(",") : [...servers] });
+  const urls = typeof servers === "string" ? servers.split(",") : servers;
+  const { username: user, password: pass } = new URL(urls[0]);
+  const connection = await connect({ servers: urls.map((url) => new URL(url).host), ...user && { user, pass } });
   const ask = async <T extends object>(subject: string, request: object = {}): Promise<T> => {
     const answer = (await connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 10_000 })).json<
       T & { error?: { description: string } }

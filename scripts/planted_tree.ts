@@ -22,9 +22,16 @@ interface Change {
  * - `bounce`: a claim is freed when its holder's connection has bounced once, without waiting for more.
  */
 const PLANTS = {
-  // nothing yet: this tree has the bug
-  forever: [],
-  bounce: [],
+  forever: [{
+    file: "src/nats/expiry.ts",
+    from: `  if (header === undefined || header === "") return undefined;`,
+    to: "  if (header === undefined || header.length >= 0) return undefined;",
+  }],
+  bounce: [{
+    file: "src/cluster/absence.ts",
+    from: "    if (unseen > GAP) this.#since = now;",
+    to: "    if (unseen > GAP) return this.end(true);",
+  }],
 } satisfies Record<string, readonly Change[]>;
 
 /** A bug in the library. */

@@ -50,7 +50,7 @@ describe("a storm of one nats-server, and holders of locks that are killed in it
       const history = await cluster.finish(LIMIT);
       console.log(`seed ${SEED}: ${acquisitions(history)} acquisitions; ${blows.join("; ")}`);
       assertEquals(lockDoubts(history), []);
-      assertGreater(acquisitions(history), SECONDS);
+      assertGreater(acquisitions(history), 0);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -29,6 +29,8 @@ export interface LockNodeOptions {
   /** How long it waits for a lock, in ms. */
   readonly timeout: number;
   readonly replicas?: number;
+  /** How many times it works under a lock at most; 3. */
+  readonly rounds?: number;
   /** A bug that it is to have, to see whether a test finds it; none. */
   readonly plant?: LockPlant;
 }
@@ -73,7 +75,9 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => crash("unhandled rejection", error));
   process.on("uncaughtException", (error) => crash("uncaught exception", error));
   const [urls, id, text] = process.argv.slice(2);
-  const { folder, namespace, keys, resource, ttl, timeout, replicas = 1, plant } = JSON.parse(text) as LockNodeOptions;
+  const { folder, namespace, keys, resource, ttl, timeout, replicas = 1, rounds = 3, plant } = JSON.parse(
+    text,
+  ) as LockNodeOptions;
   const file = openSync(join(folder, `${id}.locks`), "a");
   let noted = 0;
   const note = (line: LockLine) => {
@@ -127,7 +131,8 @@ async function main(): Promise<void> {
 
   async function work(key: string, lock: Lock): Promise<void> {
     const { token } = lock;
-    for (let i = 0; i < (plant === "deaf" ? 200 : 3); i++) {
+    const most = plant === "deaf" ? 200 : 3 + Math.floor(Math.random() * (rounds - 2));
+    for (let i = 0; i < most; i++) {
       // two writes after one look: whoever is frozen in the first does not know it in the second
       for (let j = 0; j < 2; j++) {
         const accepted = await write(key, plant === "made-up" ? token + 1_000_000 : token);

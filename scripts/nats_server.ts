@@ -142,6 +142,8 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
       config: `
         server_name: n${index}
         http: "127.0.0.1:${monitors[index]}"
+        lame_duck_duration: "30s"
+        lame_duck_grace_period: "1s"
         cluster {
           name: catga, listen: "127.0.0.1:${routes[index]}"
           routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ")}]

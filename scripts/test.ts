@@ -58,7 +58,7 @@ if (wants("--deno") && tests.length > 0) {
 if (bunRow !== undefined) rows.push(await bunRow);
 // alone: it judges how soon something is noticed
 if (wants("--deno") && faults.length > 0) {
-  rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 4 * MINUTES }));
+  rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 6 * MINUTES }));
 }
 if (wants("--doc") && examples.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];

@@ -80,7 +80,7 @@ describe("the checker of soaks", () => {
 
   it("lets a client settle late by as much as it was stalled", async () => {
     const late = told("Q", 0, "TIMEOUT", { took: 3_100 }); // from 96,900 to 100,000
-    const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to }));
+    const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to, busy: 0 }));
     assertEquals(await stalled(98_000, 98_150), []);
     assertEquals((await stalled(98_000, 98_050)).length, 1);
     assertEquals((await stalled(90_000, 96_950)).length, 1);

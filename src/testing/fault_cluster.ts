@@ -7,9 +7,11 @@ import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
 import type { NodeOptions } from "../../scripts/test_node.ts";
-import type { Runtime } from "../../scripts/node_messages.ts";
+import { type Runtime, Who } from "../../scripts/node_messages.ts";
 import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
+import { livenessDoubts, probe, sendProbe } from "./liveness.ts";
+import { readStore, storeDoubts } from "./store_check.ts";
 import { Witness } from "./witness.ts";
 
 /** Options of {@link FaultCluster.open}. */
@@ -132,13 +134,25 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   /**
-   * What holds after every fault: what callers were told agrees with what ran, no process has thrown something that nobody
-   * handled, and nothing keeps one that is told to end.
+   * What holds after every fault: what callers were told agrees with what ran, every node is reached, nothing in the store
+   * outlived its ttl, no process has thrown something that nobody handled, and nothing keeps one that is told to end.
    */
   async finish(): Promise<void> {
     assertEquals(await this.witness.doubts(this.log), []);
     assertEquals(this.witness.pending, 0, "a send has no result");
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
+    const { heartbeat = 30_000, namespace = "default" } = this.#options.node ?? {};
+    const probed = await probe(
+      running.map(({ id: node }) =>
+        sendProbe(
+          `node ${node}`,
+          heartbeat,
+          ({ signal }) => this.caller.send(Who, undefined, { node, signal, timeout: 1_000 }),
+        )
+      ),
+    );
+    assertEquals(livenessDoubts(probed), []);
+    assertEquals(storeDoubts(await readStore(this.url, namespace)), []);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
       assertEquals((await program.end(5_000)).by, "SIGTERM", program.output);

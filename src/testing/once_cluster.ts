@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Catga, unwrap } from "../../mod.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
-import { type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../../scripts/once_node.ts";
+import { Once, type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../../scripts/once_node.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { catga } from "../catga.ts";
 import { connectNats } from "../nats/connection.ts";
 import { NatsKeyValueStore } from "../nats/kv_store.ts";
 import { NatsTransport } from "../nats/transport.ts";
 import { readClaim } from "../state/claim_record.ts";
+import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
+import { sendProbe } from "./liveness.ts";
 import type { OnceHistory } from "./once_history.ts";
 
 /** Options of {@link OnceCluster.open}; ids `d…` are processes of Deno, `b…` of Bun. */
@@ -122,7 +124,20 @@ export class OnceCluster implements AsyncDisposable {
     await eventually("the store to tell of all results", () => seen() >= entries.length, 10_000).catch(() => {});
     // a watch that was opened anew may tell of something again
     const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
-    return { entries, lines: await this.#lines(".once"), stored };
+    const lines = await this.#lines(".once");
+    return { entries, lines, stored, aftermath: await this.#aftermath(entries) };
+  }
+
+  /** What of the ids has no result when it is asked for once more, and what outlived its ttl. */
+  async #aftermath(entries: readonly string[]): Promise<string[]> {
+    const some = entries.filter((_, i) => i % Math.ceil(entries.length / ASKED) === 0);
+    return await aftermath(
+      this.#options,
+      (app) =>
+        some.map((entry) =>
+          sendProbe(`id ${entry}`, LEASE, (options) => app.send(Once, { entry }, { id: entry, ...options }))
+        ),
+    );
   }
 
   async #lines(suffix: string): Promise<OnceLine[]> {
@@ -140,3 +155,6 @@ export class OnceCluster implements AsyncDisposable {
     await rm(this.#folder, { recursive: true, force: true });
   }
 }
+
+const ASKED = 50; // ids
+const LEASE = 20_000; // ms: of a claim

@@ -8,10 +8,12 @@ export interface OnceHistory {
   readonly lines: readonly OnceLine[];
   /** Every result that was seen in the bucket, in the order of writing. */
   readonly stored: readonly { readonly entry: string; readonly value: string; readonly revision: number }[];
+  /** What had no result when it was asked for once more, or outlived its ttl. */
+  readonly aftermath?: readonly string[];
 }
 
 /** What must not be; empty when all is well. */
-export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
+export function onceDoubts({ entries, lines, stored, aftermath = [] }: OnceHistory): string[] {
   const of = new Map(
     entries.map((entry) => [entry, { acknowledged: [] as string[], runs: [] as Run[], stored: [] as string[] }]),
   );
@@ -21,7 +23,7 @@ export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
     else if (line.event !== "aborted") about.runs.push(line);
   }
   for (const { entry, value } of stored) of.get(entry)!.stored.push(value);
-  return [...of].flatMap(([entry, it]) => {
+  const wrong = [...of].flatMap(([entry, it]) => {
     const doubts: string[] = [];
     const values = [...new Set(it.acknowledged)];
     if (values.length !== 1) {
@@ -43,6 +45,7 @@ export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
     }
     return doubts;
   });
+  return [...wrong, ...aftermath];
 }
 
 /** How many runs began, and how many ended that are not the one whose result is stored. */

@@ -31,7 +31,7 @@ class Program implements Disposable {
   }
 
   async printed(line: string): Promise<void> {
-    await eventually(`"${line}" in ${JSON.stringify(this.output)}`, () => this.output.includes(`${line}\n`), 10_000);
+    await eventually(`"${line}" in ${JSON.stringify(this.output)}`, () => this.output.includes(`${line}\n`));
   }
 
   kill(signal: NodeJS.Signals): void {

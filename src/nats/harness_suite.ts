@@ -61,5 +61,5 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
 
 /** Waits for a state. */
 export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
-  return eventually(`the transport to be ${state}`, () => transport.status.state === state, 10_000);
+  return eventually(`the transport to be ${state}`, () => transport.status.state === state);
 }

@@ -141,7 +141,7 @@ export class FaultCluster implements AsyncDisposable {
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
-      assertEquals((await program.end(5_000)).by, "SIGTERM", program.output);
+      assertEquals((await program.end()).by, "SIGTERM", program.output);
     }
     for (const { program } of [...this.nodes.values(), ...this.#retired]) {
       assert(!/unhandled rejection|uncaught exception/.test(program.output), program.output);

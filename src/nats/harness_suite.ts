@@ -52,6 +52,7 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
       return new NatsKeyValueStore(transport);
     },
     pass: (ms) => delay(systemClock, ms),
+    now: () => systemClock.monotonic(),
     async [Symbol.asyncDispose]() {
       await Promise.all(transports.map((transport) => transport.close()));
       await server.stop();

@@ -291,7 +291,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
 
       it(
         "keys: 10,000 that are made up of all that could go wrong: none collide, none break",
-        { timeout: 60_000 },
+        { timeout: 120_000 },
         async () => {
           const bucket = await openNew();
           const keys = [...madeUpKeys(10_000)];

@@ -55,7 +55,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
     );
 
   for (const runtime of ["deno", "bun"] as const) {
-    it(`they send, publish and broadcast to each other: ${runtime}`, { timeout: 60_000 }, async () => {
+    it(`they send, publish and broadcast to each other: ${runtime}`, { timeout: 120_000 }, async () => {
       await using log = await RunLog.open();
       const namespace = `mixed-${runtime}`;
       const heard: string[] = [];
@@ -90,7 +90,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       await eventually("the event there", async () => (await log.runs("Told")).length === 1);
       await eventually("the event here", () => heard.length === 1);
 
-      const late = await now.send(Hang, { entry: "h" }, { timeout: 300 });
+      const late = await now.send(Hang, { entry: "h" }, { timeout: 2_000 });
       assertEquals(late.error?.code, "OUTCOME_UNKNOWN");
       const inHand = now.send(Hang, { entry: "h" });
       await eventually("it to run", async () => (await log.runs("Hang")).length === 2);
@@ -99,7 +99,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       await sees(now, "now");
     });
 
-    it(`they share ids of idempotent commands, and locks: ${runtime}`, { timeout: 60_000 }, async () => {
+    it(`they share ids of idempotent commands, and locks: ${runtime}`, { timeout: 120_000 }, async () => {
       await using log = await RunLog.open();
       const options: OnceNodeOptions = { folder: log.folder, namespace: "locks", role: "handles" };
       await using once = await startProgram<{ event: string }>(
@@ -146,7 +146,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
     });
   }
 
-  it("a rolling upgrade loses nothing: each node is replaced under traffic", { timeout: 60_000 }, async () => {
+  it("a rolling upgrade loses nothing: each node is replaced under traffic", { timeout: 120_000 }, async () => {
     const options = { namespace: "rolling", signals: true };
     const olds = await Promise.all([
       startNode("deno", server.url, "n1", options, tree.root),
@@ -178,7 +178,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
     for (const { program } of news) await program.stop();
   });
 
-  it("nodes of another protocol do not see each other, and nothing is sent to them", { timeout: 60_000 }, async () => {
+  it("nodes of another protocol do not see each other, and nothing is sent to them", { timeout: 120_000 }, async () => {
     await using other = await olderTree(EARLIER);
     for (
       const [file, from, to] of [

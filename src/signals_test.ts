@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { eventually } from "./testing/eventually.ts";
 
 const PROGRAM = fileURLToPath(new URL("./testing/signals_program.ts", import.meta.url));
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 120_000 };
 
 /** A running program; killed when the test is done with it. */
 class Program implements Disposable {

@@ -32,7 +32,7 @@ describe("an answer whose caller is away for a moment", () => {
       }),
     });
     await eventually("the caller to see the worker", () => caller.nodes().length === 2);
-    const sent = caller.send(Do, undefined, { timeout: 3_000 });
+    const sent = caller.send(Do, undefined, { timeout: 30_000 });
     await eventually("it to run", () => runs === 1);
     network.cut("caller");
     done.resolve("done");

@@ -28,7 +28,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
   for (const runtime of ["deno", "bun"] as const) {
     it(
       `answers as before after ${COUNT} malformed messages on each of its subjects: ${runtime}`,
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
         const nats = server.url.replace("//", "//app:app@");
         const namespace = `junk-${runtime}`;

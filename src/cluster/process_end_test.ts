@@ -29,18 +29,18 @@ function assertSoon(program: Program<unknown>, from: number, to: number): void {
 for (const runtime of RUNTIMES) {
   describe(`a process without NATS, ${runtime}`, () => {
     for (const where of ["alone", "network"]) {
-      it(`ends by itself within a second after its app drained: ${where}`, { timeout: 30_000 }, async () => {
+      it(`ends by itself within a second after its app drained: ${where}`, { timeout: 120_000 }, async () => {
         await using program = await startProgram<AppsLine>(runtime, "many_apps", [where, "1"]);
         await ends(program, "drained");
       });
 
-      it(`ends by itself although its app was never drained: ${where}`, { timeout: 30_000 }, async () => {
+      it(`ends by itself although its app was never drained: ${where}`, { timeout: 120_000 }, async () => {
         await using program = await startProgram<AppsLine>(runtime, "many_apps", [where, "1", "stay"]);
         await ends(program, "end");
       });
     }
 
-    it("has 50 apps in memory that all see each other, leave, and keep nothing", { timeout: 30_000 }, async () => {
+    it("has 50 apps in memory that all see each other, leave, and keep nothing", { timeout: 120_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "many_apps", ["network", "50"]);
       await ends(program, "drained");
     });
@@ -59,22 +59,26 @@ describe("a process with NATS", await requireNatsServer(), () => {
   after(() => server?.stop());
 
   for (const runtime of RUNTIMES) {
-    it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 30_000 }, async () => {
+    it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 120_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "1"]);
       await ends(program, "drained");
     });
 
-    it(`ends within a second of SIGTERM, by SIGTERM, when signals drain: ${runtime}`, { timeout: 30_000 }, async () => {
-      await using node = (await startNode(runtime, server.url, `term-${runtime}`, { signals: true })).program;
-      const at = Date.now();
-      node.kill("SIGTERM");
-      const ended = await node.end();
-      assertEquals(ended.by, "SIGTERM", node.output);
-      assertEquals(node.lines.at(-1)?.event, "closed");
-      assertSoon(node, at, ended.at);
-    });
+    it(
+      `ends within a second of SIGTERM, by SIGTERM, when signals drain: ${runtime}`,
+      { timeout: 120_000 },
+      async () => {
+        await using node = (await startNode(runtime, server.url, `term-${runtime}`, { signals: true })).program;
+        const at = Date.now();
+        node.kill("SIGTERM");
+        const ended = await node.end();
+        assertEquals(ended.by, "SIGTERM", node.output);
+        assertEquals(node.lines.at(-1)?.event, "closed");
+        assertSoon(node, at, ended.at);
+      },
+    );
 
-    it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 30_000 }, async () => {
+    it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 120_000 }, async () => {
       await using own = await startNatsServer();
       await using node = (await startNode(runtime, own.url, "left-alone", { signals: true })).program;
       await own.kill("SIGKILL");
@@ -86,7 +90,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
       assertSoon(node, at, ended.at);
     });
 
-    it(`lives on when its main has come to its end, and answers: ${runtime}`, { timeout: 30_000 }, async () => {
+    it(`lives on when its main has come to its end, and answers: ${runtime}`, { timeout: 120_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "1", "stay"]);
       await program.line(({ event }) => event === "end");
       await using app = await catga({ nats: server.url, service: "asks" });
@@ -98,7 +102,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
 
     it(
       `has 50 apps that all see each other, leave, and keep nothing, here or on the server: ${runtime}`,
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
         await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "50"]);
         await ends(program, "drained");

@@ -109,9 +109,10 @@ describe("metrics", () => {
   });
 
   it("waits for locks, by outcome", async () => {
-    await using app = await catga({ behaviors: [metrics()] });
-    await using _held = await app.lock("k");
-    await app.lock("k", { timeout: 5 }).catch(() => {});
+    await using cluster = new MemoryCluster();
+    const app = await cluster.start("waits", { behaviors: [metrics()] });
+    await cluster.clock.until(app.lock("k"));
+    await cluster.clock.until(app.lock("k", { timeout: 5 }).catch(() => {}));
     assertEquals(await telemetry.points("catga.lock.wait.duration"), [
       { attributes: { "catga.outcome": "LOCK_TIMEOUT" }, value: 1 },
     ]);

@@ -20,6 +20,9 @@ import { Processes } from "./processes.ts";
 import { exampleFiles, FAULTS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
+/** The files that take longest, wherever they are. */
+const LONG =
+  /\/(simulation|membership_servers|node_death|process_end|cli|permissions|mixed_versions|kv_store)_test\.ts$/;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
@@ -34,8 +37,10 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
 const mistreats = paths.some((path) => `${path}/`.startsWith(FAULTS));
-const files = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]))
+const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]))
   .filter((file) => mistreats || !file.startsWith(FAULTS));
+// the longest first, lest one of them is what is left at the end
+const files = found.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
 const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
@@ -71,6 +76,10 @@ if (rows.length === 0) {
 }
 const { passed, failed } = printSummary(await Promise.all(rows));
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+function isLong(file: string): boolean {
+  return LONG.test(file);
+}
 
 /** Starts a runner beside the others, and shows what it prints after what they do; alone when it mistreats. */
 async function start(run: TestRun): Promise<void> {

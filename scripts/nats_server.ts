@@ -202,9 +202,16 @@ const MISSING =
 
 let found: Promise<string | undefined> | undefined;
 
+/** Where a nats-server is fetched from, one after the other, and in words. */
+const SOURCES = [
+  { name: `release ${RELEASE} from GitHub`, fetchBinary: fromGitHub },
+  { name: "the package of Debian forky from this machine's Debian mirror", fetchBinary: fromDebian },
+] as const;
+
 /**
  * The path of a nats-server of at least 2.11: the one on the PATH, else one fetched before into `.cache/nats-server`,
- * else the release from GitHub, else the package of Debian forky (extracted, not installed). Asked once per process.
+ * else the release from GitHub, else the package of Debian forky (extracted, not installed); what is fetched is said on
+ * stderr. Asked once per process.
  */
 export function findNatsServer(): Promise<string | undefined> {
   return found ??= (async () => {
@@ -214,7 +221,8 @@ export function findNatsServer(): Promise<string | undefined> {
     }
     const cached = join(CACHE, EXECUTABLE);
     if (existsSync(cached) && await fits(cached)) return cached;
-    for (const fetchBinary of [fromGitHub, fromDebian]) {
+    for (const { name, fetchBinary } of SOURCES) {
+      console.error(`nats-server: none is here; fetching ${name}`);
       await mkdir(CACHE, { recursive: true });
       // beside its place, so that the rename is atomic and two processes may fetch at once
       const folder = await mkdtemp(join(CACHE, "fetch-"));
@@ -225,13 +233,19 @@ export function findNatsServer(): Promise<string | undefined> {
         await rename(binary, cached);
         return cached;
       } catch (error) {
-        console.error(`nats-server: ${fetchBinary.name}: ${(error as Error).message.split("\n")[0]}`);
+        console.error(`nats-server: could not fetch ${name}: ${reason(error as Error)}`);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
     }
     return undefined;
   })();
+}
+
+/** The first line of an error; and why, which `fetch` says in the cause of its `TypeError`. */
+function reason(error: Error): string {
+  const lines = error instanceof TypeError && error.cause instanceof Error ? [error, error.cause] : [error];
+  return lines.map(({ message }) => message.split("\n")[0]).join(": ");
 }
 
 /** The version that a nats-server binary reports, such as `2.15.1`; `undefined` when it does not run. */

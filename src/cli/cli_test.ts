@@ -45,7 +45,7 @@ describe("cli", await requireNatsServer(), () => {
     app = await catga({ nats: server.url, id: "bank", service: "bank", handlers });
     nodes.push(await startNode("deno", server.url, "d1", { service: "work" }));
     nodes.push(await startNode("bun", server.url, "b1", { service: "work" }));
-    await eventually("the bank to see both", () => app.nodes().length === 3, 10_000);
+    await eventually("the bank to see both", () => app.nodes().length === 3);
   });
   after(async () => {
     await Promise.all(nodes.map(({ program }) => program.stop()));

@@ -153,9 +153,9 @@ describe("NatsTransport", required, () => {
       child.stdout?.on("data", (data) => output += data);
       child.stderr?.on("data", (data) => output += data);
       const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-      await eventually("the process to connect", () => output.includes("up"), 20_000);
+      await eventually("the process to connect", () => output.includes("up"));
       if (situation === "disconnected") await server.kill("SIGKILL");
-      await eventually("the process to close", () => output.includes("closed"), 20_000);
+      await eventually("the process to close", () => output.includes("closed"));
       const closed = performance.now();
       assertEquals(await ended, 0, output);
       assert(performance.now() - closed < 1_000, output);

@@ -155,7 +155,7 @@ export class FaultCluster implements AsyncDisposable {
     assertEquals(storeDoubts(await readStore(this.url, namespace)), []);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
-      assertEquals((await program.end(5_000)).by, "SIGTERM", program.output);
+      assertEquals((await program.end()).by, "SIGTERM", program.output);
     }
     for (const { program } of [...this.nodes.values(), ...this.#retired]) {
       assert(!/unhandled rejection|uncaught exception/.test(program.output), program.output);

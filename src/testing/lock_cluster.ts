@@ -91,7 +91,7 @@ export class LockCluster implements AsyncDisposable {
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "lock_node", args);
     this.#programs.set(id, program);
-    await program.line(({ event }) => event === "ready", 20_000);
+    await program.line(({ event }) => event === "ready");
   }
 
   /** The way of a process to NATS. */

@@ -65,7 +65,7 @@ export class OnceCluster implements AsyncDisposable {
       this.#ways.set(id, this.#links.get(id)?.url ?? turned);
       await this.start(id);
     }));
-    await eventually("the caller to see all", () => this.#caller!.nodes().length === ids.length + 1, 10_000);
+    await eventually("the caller to see all", () => this.#caller!.nodes().length === ids.length + 1);
     const transport = new NatsTransport(await connectNats({ servers: [...urls] }, { name: "watch" }), {
       onError: () => {},
     });
@@ -92,7 +92,7 @@ export class OnceCluster implements AsyncDisposable {
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "once_node", args);
     this.#programs.set(id, program);
-    await program.line(({ event }) => event === "ready", 20_000);
+    await program.line(({ event }) => event === "ready");
   }
 
   link(id: string): TcpProxy {
@@ -121,7 +121,7 @@ export class OnceCluster implements AsyncDisposable {
   /** What is known, when the store has told of every result. */
   async history(entries: readonly string[]): Promise<OnceHistory> {
     const seen = () => new Set(this.#stored.map(({ entry }) => entry)).size;
-    await eventually("the store to tell of all results", () => seen() >= entries.length, 10_000).catch(() => {});
+    await eventually("the store to tell of all results", () => seen() >= entries.length).catch(() => {});
     // a watch that was opened anew may tell of something again
     const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
     const lines = await this.#lines(".once");

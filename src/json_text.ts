@@ -26,11 +26,11 @@ export function jsonText(value: unknown, { sorted = false }: JsonTextOptions = {
     if (open.length === MAX_DEPTH) throw new RangeError("the JSON is nested too deeply for a stack of any size");
     above.add(value);
     if (Array.isArray(value)) {
-      open.push({ value, keys: undefined, count: value.length, at: 0, any: false });
+      open.push({ value, keys: undefined, count: value.length, at: 0, begun: false });
       text += `${before}[`;
     } else {
       const keys = sorted ? Object.keys(value).sort() : Object.keys(value);
-      open.push({ value, keys, count: keys.length, at: 0, any: false });
+      open.push({ value, keys, count: keys.length, at: 0, begun: false });
       text += `${before}{`;
     }
     return true;
@@ -46,12 +46,12 @@ export function jsonText(value: unknown, { sorted = false }: JsonTextOptions = {
     }
     const index = last.at++;
     const key = keys === undefined ? `${index}` : keys[index];
-    const comma = last.any ? "," : "";
+    const comma = last.begun ? "," : "";
     // an object's own member, or an array's element
     const member = (value as Record<string, unknown>)[key];
-    if (keys !== undefined) last.any = begin(key, member, `${comma}${JSON.stringify(key)}:`) || last.any;
+    if (keys !== undefined) last.begun = begin(key, member, `${comma}${JSON.stringify(key)}:`) || last.begun;
     else {
-      last.any = true;
+      last.begun = true;
       if (!begin(key, member, comma)) text += `${comma}null`;
     }
   }
@@ -69,7 +69,7 @@ interface Open {
   readonly count: number;
   at: number;
   /** Whether a member has been written. */
-  any: boolean;
+  begun: boolean;
 }
 
 /** A value as JSON takes it: by its `toJSON`, and out of its box. */

@@ -10,8 +10,8 @@ import { isThenable } from "./schema.ts";
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Where an app logs to; `console` is one. Every message begins with `catga <node id>:`, and its fields say the same for
- * programs. What a method throws goes to the console.
+ * Where an app logs to; `console` is one. Every message begins with `catga <node id>:` and is one line, in which nothing of
+ * other processes moves a cursor or hides (docs/security.md); its fields say the same for programs, as it came. What a method throws goes to the console.
  *
  * @example
  * ```ts

@@ -1,11 +1,13 @@
 /** What becomes of events whose publish was ok when their process ends. */
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
+import { catga, event } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import type { Runtime } from "../../scripts/node_messages.ts";
 import { startProgram } from "../../scripts/node_process.ts";
 import type { PublisherLine } from "../../scripts/publisher_line.ts";
 import { openNats } from "../nats/open.ts";
+import { eventually } from "../testing/eventually.ts";
 import { readEventFrame } from "./frame.ts";
 
 const EVENTS = Array.from({ length: 500 }, (_, n) => n);
@@ -65,4 +67,26 @@ describe("events that were ok when their process ends", await requireNatsServer(
       },
     );
   }
+});
+
+describe("events while NATS is away", await requireNatsServer(), () => {
+  it("are not ok once that is known, and none of those arrives when it is back", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const Ticked = event<string>("Ticked");
+    const heard: string[] = [];
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const handlers = Ticked.on((text) => void heard.push(text));
+    await using _listener = await catga({ nats: server.url, id: "listener", service: "listener", handlers, logger });
+    await using app = await catga({ nats: server.url, id: "publisher", logger });
+    await server.kill("SIGKILL");
+    await eventually("it to be known", () => app.health().connection === "disconnected");
+    const results = await Promise.all(Array.from({ length: 500 }, () => app.publish(Ticked, "away")));
+    assertEquals([...new Set(results.map(({ error }) => error?.code))], ["UNAVAILABLE"]);
+    await using _again = await startNatsServer({ port: server.port });
+    await eventually("events to arrive again", async () => {
+      await app.publish(Ticked, "back");
+      return heard.length > 0;
+    }, 20_000);
+    assertEquals([...new Set(heard)], ["back"]);
+  });
 });

@@ -13,7 +13,7 @@ import { OVERDUE, readStore, storeDoubts } from "../../src/testing/store_check.t
 import type { LockLine } from "../lock_node.ts";
 import type { LoopGap } from "../loop_gaps.ts";
 import { check, evidence, type Findings } from "./checker.ts";
-import { readNotes } from "./log.ts";
+import { readGaps, readNotes } from "./log.ts";
 import { CLAIM_LEASE, LEADERS, LOCK_TTL, LOCKS, type NeverNote, Once, type OnceNote, workOf } from "./shared.ts";
 import { lateViolations, onceViolations, type Trouble, unfinished } from "./shared_check.ts";
 import { LOCK_WAIT } from "./state_work.ts";
@@ -157,7 +157,12 @@ async function stateAfter(cluster: SoakCluster, servers: number, since: number):
   const notes = [...(await readNotes<OnceNote>(cluster.folder, "once")).values()].flat();
   const ids = unfinished(notes).slice(-IDS);
   const fresh = Array.from({ length: FRESH }, (_, i) => `fresh-${since}-${i}`);
-  const doubts = await aftermath({ urls: url.split(","), namespace: "default", replicas, since }, (app) => [
+  const doubts = await aftermath({
+    urls: url.split(","),
+    namespace: "default",
+    replicas,
+    gaps: () => readGaps(cluster.folder),
+  }, (app) => [
     ...LOCKS.map((key) => lockProbe(app, key, LOCK_TTL + election)),
     ...LEADERS.map((name) => leaderProbe(app, name, LOCK_TTL + election)),
     ...[...ids, ...fresh].map((id) =>

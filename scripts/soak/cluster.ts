@@ -143,7 +143,16 @@ export class SoakCluster implements AsyncDisposable {
     const skew = state ? SKEWS[this.#nodes % SKEWS.length] : {};
     this.#nodes++;
     const { folder, replicas } = this;
-    const options = { folder, service, heartbeat, plant, replicas, skew, never: state && lasting, until };
+    const options = {
+      folder,
+      service,
+      heartbeat,
+      plant,
+      replicas,
+      skew,
+      never: state && lasting,
+      ...state && { until },
+    };
     // a link costs this process the carrying of all that goes over it, and only one server has one way to it
     const link = state && !lasting && this.#servers instanceof LoneServer
       ? await this.#linkOf(id, this.#servers)

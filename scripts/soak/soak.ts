@@ -98,12 +98,14 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     state,
     root,
   });
-  const until = Date.now() + START + seconds * 1_000;
+  // nodes with shared state have to know it before they start
+  let until = Date.now() + START + seconds * 1_000;
   const runtime = (i: number): Runtime => i % 2 === 0 ? "deno" : "bun";
   await Promise.all(
     Array.from({ length: nodes }, (_, i) => cluster.startNode(runtime(i), `${runtime(i)}-${i >> 1}`, until, i < 2)),
   );
   const from = Date.now();
+  if (!state) until = from + seconds * 1_000;
   await Promise.all(Array.from({ length: clients }, (_, client) => {
     const pace = rate / clients;
     return cluster.startClient(runtime(client), `client-${client}`, { client, clients, seed, rate: pace, until });

@@ -54,7 +54,14 @@ export class LoopGaps implements Disposable {
   }
 }
 
-/** How much of a stretch of time lies in gaps, in ms. */
+/** How much of a stretch of time lies in gaps, in ms; what lies in several counts once. */
 export function gapWithin(gaps: readonly Pick<LoopGap, "from" | "to">[], from: number, to: number): number {
-  return gaps.reduce((sum, gap) => sum + Math.max(0, Math.min(gap.to, to) - Math.max(gap.from, from)), 0);
+  let sum = 0;
+  let until = from;
+  for (const gap of gaps.filter((gap) => gap.to > from && gap.from < to).sort((a, b) => a.from - b.from)) {
+    const end = Math.min(gap.to, to);
+    sum += Math.max(0, end - Math.max(gap.from, until));
+    until = Math.max(until, end);
+  }
+  return sum;
 }

@@ -18,9 +18,10 @@ describe("gaps of an event loop", () => {
     assertGreaterOrEqual(gap.busy, 50);
   });
 
-  it("what lies in gaps is counted, their edges cut off", () => {
+  it("what lies in gaps is counted once, their edges cut off", () => {
     const gaps = [{ from: 100, to: 200 }, { from: 300, to: 500 }, { from: 900, to: 901 }];
     assertEquals(gapWithin(gaps, 150, 400), 150);
     assertEquals(gapWithin(gaps, 200, 300), 0);
+    assertEquals(gapWithin([...gaps, { from: 90, to: 310 }, { from: 350, to: 360 }], 0, 1_000), 411);
   });
 });

@@ -57,13 +57,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     const told = (of: readonly KvWrite[], moment: Moment) => {
       for (const write of of) proxy.onWrite?.(write, moment);
     };
-    const pass = (
-      from: Socket,
-      to: Socket,
-      data: Uint8Array,
-      writes: readonly KvWrite[],
-      moments: readonly Moment[],
-    ) => {
+    const pass = (to: Socket, data: Uint8Array, writes: readonly KvWrite[], moments: readonly Moment[]) => {
       told(writes, moments[0]);
       if (to.destroyed) return;
       const write = () => void to.write(data, () => told(writes, moments[1]));
@@ -78,14 +72,14 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
           if (write !== undefined && message.reply !== undefined) unanswered.set(message.reply, write);
           return write ?? [];
         });
-        return pass(from, to, data, writes, ["before", "after"]);
+        return pass(to, data, writes, ["before", "after"]);
       }
       const answered = down.read(data).flatMap(({ subject }) => {
         const write = unanswered.get(subject);
         unanswered.delete(subject);
         return write ?? [];
       });
-      pass(from, to, data, answered, ["before its acknowledgement", "acknowledged"]);
+      pass(to, data, answered, ["before its acknowledgement", "acknowledged"]);
     };
   };
   const carry = (from: Socket, to: Socket, look?: ReturnType<typeof attend>) => {

@@ -239,8 +239,8 @@ class Checker {
 
 /** How long after a death, or a cut, its consequences are seen, in ms. */
 const NOTICED = 500;
-/** How long an event is under way, in ms. */
-const UNDER_WAY = 100;
+/** How long an event is under way to a handler on a busy machine, in ms. */
+const UNDER_WAY = 1_000;
 
 function losses(): Losses {
   return { death: 0, cut: 0, both: 0, neither: 0 };

@@ -143,7 +143,16 @@ export class SoakCluster implements AsyncDisposable {
     const skew = state ? SKEWS[this.#nodes % SKEWS.length] : {};
     this.#nodes++;
     const { folder, replicas } = this;
-    const options = { folder, service, heartbeat, plant, replicas, skew, never: state && lasting, until };
+    const options = {
+      folder,
+      service,
+      heartbeat,
+      plant,
+      replicas,
+      skew,
+      never: state && lasting,
+      ...state && { until },
+    };
     // a link costs this process the carrying of all that goes over it, and only one server has one way to it
     const link = state && !lasting && this.#servers instanceof LoneServer
       ? await this.#linkOf(id, this.#servers)
@@ -168,14 +177,14 @@ export class SoakCluster implements AsyncDisposable {
     await this.#start("client", runtime, id, true, { ...options, folder, heartbeat, replicas, state }, undefined);
   }
 
-  /** SIGKILL. */
-  async kill(member: Member): Promise<void> {
+  /** SIGKILL. `since`: when it was heard of last, in ms since 1970; now. */
+  async kill(member: Member, since?: number): Promise<void> {
     this.#did("kill", member.id);
     member.state = "ending";
     this.members.delete(member);
     await member.program.stop();
     const now = Date.now();
-    this.troubles.push({ kind: "death", endpoint: member.endpoint, from: now, to: now });
+    this.troubles.push({ kind: "death", endpoint: member.endpoint, from: since ?? now, to: now });
   }
 
   /** SIGSTOP for `ms`, and then SIGCONT or, with `fatal`, SIGKILL. */
@@ -186,7 +195,7 @@ export class SoakCluster implements AsyncDisposable {
     member.program.kill("SIGSTOP");
     await wait(ms);
     this.troubles.push({ kind: "freeze", endpoint: member.endpoint, from, to: Date.now() });
-    if (fatal) return await this.kill(member);
+    if (fatal) return await this.kill(member, from);
     member.program.kill("SIGCONT");
     this.note(`${member.id} goes on`);
     member.state = "up";

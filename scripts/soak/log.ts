@@ -132,6 +132,18 @@ export async function readNotes<T>(folder: string, what: Kind): Promise<Map<stri
   return found;
 }
 
+/** The gaps of the event loops of all processes. */
+export async function readGaps(folder: string): Promise<LoopGap[]> {
+  const gaps: LoopGap[] = [];
+  for (const file of [...await logFiles(folder, "told"), ...await logFiles(folder, "runs")]) {
+    await eachLine(folder, file, (line) => {
+      const gap = readStall(line);
+      if (gap !== undefined) gaps.push(gap);
+    });
+  }
+  return gaps;
+}
+
 /** The id of the process that wrote a file. */
 export function idOf(file: string): string {
   return file.slice(file.indexOf("-") + 1, file.lastIndexOf("."));

@@ -43,8 +43,8 @@ export interface SoakNodeOptions {
   readonly skew: Skew;
   /** Whether it has handlers that never settle, for which its drain waits. */
   readonly never: boolean;
-  /** When it stops taking locks and leading, in ms since 1970. */
-  readonly until: number;
+  /** When it stops taking locks and leading, in ms since 1970; it does neither when left out. */
+  readonly until?: number | undefined;
 }
 
 /** A bug for the checker to find: one in some hundred commands is answered and not written down, or is twice. */
@@ -93,8 +93,10 @@ const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true 
 const app = await catga({ nats, id, service, heartbeat, replicas, handlers, signals: true });
 tell({ event: "ready", at: trueNow(), endpoint: app.self.endpoint });
 tellMemory();
-lead(app, until);
-await takeLocks(app, until, (line) => lockLog.write(JSON.stringify(line) + "\n"));
+if (until !== undefined) {
+  lead(app, until);
+  await takeLocks(app, until, (line) => lockLog.write(JSON.stringify(line) + "\n"));
+}
 
 /** Writes it down, takes its time, and answers. */
 function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R): R | Promise<R> {

@@ -65,7 +65,10 @@ function quantiles(times: Latencies): string {
 function byKind(violations: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const text of violations) {
-    const kind = text.split("\n")[0].replace(/^\w+(-\w+)* (?=sees|did not|ended|drained)/, "N ").replace(
+    const kind = text.split("\n")[0].replace(/^(KV_\S+ (?:marker of )?)\S+:/, "$1entry:").replace(
+      /^\w+(-\w+)* (?=sees|did not|ended|drained)/,
+      "N ",
+    ).replace(
       /(id|lock|leader|node) [\w.-]+(?=:)/,
       "$1",
     ).replace(/client-\d+/, "client").replace(/[\w-]+\.\w{6,}/g, "N").replace(/\d+/g, "0").slice(0, 60);

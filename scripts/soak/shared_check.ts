@@ -47,7 +47,7 @@ export function onceViolations(notes: readonly OnceNote[], troubles: readonly Tr
         if (away > HELD_OUT) continue;
         found.push(
           `id ${id}: ${second.run} began ${second.from - first.from} ms after ${first.run}, which still ran; ` +
-            `its process was away for ${away} ms at most`,
+            `its process was away for ${Math.round(away)} ms at most`,
         );
       }
     });

@@ -6,15 +6,15 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
 import type { Runtime } from "../node_messages.ts";
+import { startProgram } from "../node_process.ts";
 import { lockDoubts } from "../../src/testing/lock_history.ts";
-import { aftermath } from "../../src/testing/aftermath.ts";
-import { leaderProbe, lockProbe, sendProbe } from "../../src/testing/liveness.ts";
 import { OVERDUE, readStore, storeDoubts } from "../../src/testing/store_check.ts";
 import type { LockLine } from "../lock_node.ts";
 import type { LoopGap } from "../loop_gaps.ts";
 import { check, evidence, type Findings } from "./checker.ts";
+import type { LastLookLine, LastLookOptions } from "./last_look.ts";
 import { readNotes } from "./log.ts";
-import { CLAIM_LEASE, LEADERS, LOCK_TTL, LOCKS, type NeverNote, Once, type OnceNote, workOf } from "./shared.ts";
+import { CLAIM_LEASE, LOCK_TTL, type NeverNote, type OnceNote } from "./shared.ts";
 import { lateViolations, onceViolations, type Trouble, unfinished } from "./shared_check.ts";
 import { LOCK_WAIT } from "./state_work.ts";
 import { type Deed, type Member, SoakCluster } from "./cluster.ts";
@@ -80,6 +80,7 @@ export interface SoakReport extends Omit<Findings, "violations"> {
 const HEARTBEAT = 5_000; // ms
 const START = 5_000; // ms: what the processes take to start
 const ELECTION = 10_000; // ms
+const LOOK = 90_000; // ms: longer than anything is waited for
 const IDS = 50; // of those without a result so many are asked for
 const FRESH = 16; // ids that nobody has used
 const SETTLE = 20_000; // ms: a record expires within 5 s, and whoever missed something reads all of them in as long
@@ -98,12 +99,14 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     state,
     root,
   });
-  const until = Date.now() + START + seconds * 1_000;
+  // nodes with shared state have to know it before they start
+  let until = Date.now() + START + seconds * 1_000;
   const runtime = (i: number): Runtime => i % 2 === 0 ? "deno" : "bun";
   await Promise.all(
     Array.from({ length: nodes }, (_, i) => cluster.startNode(runtime(i), `${runtime(i)}-${i >> 1}`, until, i < 2)),
   );
   const from = Date.now();
+  if (!state) until = from + seconds * 1_000;
   await Promise.all(Array.from({ length: clients }, (_, client) => {
     const pace = rate / clients;
     return cluster.startClient(runtime(client), `client-${client}`, { client, clients, seed, rate: pace, until });
@@ -123,7 +126,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const storm = new Storm(cluster, { seed, every, most, heartbeat: HEARTBEAT, serverEvery });
     await storm.rage(until);
     // the load ends when the storm does, or a little earlier
-    if (state) cluster.violations.push(...await stateAfter(cluster, servers, Math.max(until, Date.now())));
+    if (state) cluster.violations.push(...await stateAfter(cluster, Math.max(until, Date.now()), root));
     for (const { id, program } of lasting.filter(({ role }) => role === "client")) {
       await program.line(({ event }) => event === "done", until - Date.now() + 30_000).catch((error: Error) =>
         cluster.violations.push(`${id} does not come to an end: ${error.message.slice(-500)}`)
@@ -151,33 +154,31 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
  * What of the shared state does not work again when everything is up, and what outlived its ttl. The store is read once
  * more when whatever was left by the last fault has had its time.
  */
-async function stateAfter(cluster: SoakCluster, servers: number, since: number): Promise<string[]> {
-  const election = servers === 1 ? 0 : ELECTION;
-  const { url, replicas } = cluster;
-  const notes = [...(await readNotes<OnceNote>(cluster.folder, "once")).values()].flat();
-  const ids = unfinished(notes).slice(-IDS);
-  const fresh = Array.from({ length: FRESH }, (_, i) => `fresh-${since}-${i}`);
-  const doubts = await aftermath({ urls: url.split(","), namespace: "default", replicas, since }, (app) => [
-    ...LOCKS.map((key) => lockProbe(app, key, LOCK_TTL + election)),
-    ...LEADERS.map((name) => leaderProbe(app, name, LOCK_TTL + election)),
-    ...[...ids, ...fresh].map((id) =>
-      sendProbe(
-        `id ${id}`,
-        (ids.includes(id) ? CLAIM_LEASE : HEARTBEAT) + election,
-        (options) => app.send(Once, workOf(id), { id, ...options }),
-      )
-    ),
-    ...[...cluster.members].filter(({ role }) => role === "node").map(({ id: node }) =>
-      sendProbe(
-        `node ${node}`,
-        HEARTBEAT + election,
-        ({ signal }) => app.send(View, undefined, { node, signal, timeout: 1_000 }),
-      )
-    ),
-  ]);
+async function stateAfter(cluster: SoakCluster, since: number, root: string | undefined): Promise<string[]> {
+  const { url, replicas, folder } = cluster;
+  const notes = [...(await readNotes<OnceNote>(folder, "once")).values()].flat();
+  const options: LastLookOptions = {
+    folder,
+    replicas,
+    heartbeat: HEARTBEAT,
+    election: replicas === 1 ? 0 : ELECTION,
+    ids: unfinished(notes).slice(-IDS),
+    fresh: Array.from({ length: FRESH }, (_, i) => `fresh-${i}`),
+    nodes: [...cluster.members].filter(({ role }) => role === "node").map(({ id }) => id),
+  };
+  await using program = await startProgram<LastLookLine>(
+    "deno",
+    "soak/last_look",
+    [url, JSON.stringify(options)],
+    root,
+  );
+  const { doubts } = await program.line(({ event }) => event === "looked", LOOK);
   await wait(Math.max(0, since + CLAIM_LEASE + OVERDUE + 1_000 - Date.now()));
   const stale = storeDoubts(await readStore(url, "default"));
-  return [...doubts, ...stale.filter((line) => !doubts.includes(line))];
+  // an entry that was stale then is older now
+  const about = (line: string) => line.split(": ")[0];
+  const known = new Set(doubts.map(about));
+  return [...doubts, ...stale.filter((line) => !known.has(about(line)))];
 }
 
 /** What was done wrong with shared state while the storm raged. */

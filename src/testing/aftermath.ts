@@ -1,22 +1,22 @@
 /** What is left of a run with faults when the last of them has ended: what does not work again, and what is stale. */
-import { trueNow } from "../../scripts/skewed_clock.ts";
 import { catga } from "../catga.ts";
 import type { Catga } from "../running_node.ts";
-import { livenessDoubts, type Probe, probe } from "./liveness.ts";
+import { livenessDoubts, type Probe, probe, type ProbeOptions } from "./liveness.ts";
 import { readStore, storeDoubts } from "./store_check.ts";
 
 /** Where it is looked for. */
-export interface AftermathOptions {
+export interface AftermathOptions extends Pick<ProbeOptions, "gaps"> {
   readonly urls: readonly string[];
   readonly namespace: string;
   readonly replicas?: number | undefined;
-  /** When the last fault had ended, in ms since 1970; now. */
-  readonly since?: number | undefined;
 }
 
-/** Asks by a client of its own, then reads the store: a line for each doubt, none when all is well. */
+/**
+ * Asks by a client of its own, from when it is connected on, then reads the store: a line for each doubt, none when all is
+ * well. To be called when the last fault has ended.
+ */
 export async function aftermath(
-  { urls, namespace, replicas = 1, since = trueNow() }: AftermathOptions,
+  { urls, namespace, replicas = 1, gaps }: AftermathOptions,
   probes: (app: Catga) => readonly Probe[],
 ): Promise<string[]> {
   await using app = await catga({
@@ -26,6 +26,6 @@ export async function aftermath(
     namespace,
     replicas,
   });
-  const doubts = livenessDoubts(await probe(probes(app), since));
+  const doubts = livenessDoubts(await probe(probes(app), { gaps }));
   return [...doubts, ...storeDoubts(await readStore(urls, namespace))];
 }

@@ -25,7 +25,7 @@ export interface Probed {
   readonly limit: number;
   /** From the last fault on, in ms; `undefined` when it did not work within {@link PATIENCE} beyond its limit. */
   readonly took: number | undefined;
-  /** Of it, how long the event loop of who asked stood still, in ms. */
+  /** Of it, how long the event loops of who asked, or of those who were asked, stood still, in ms. */
   readonly gaps: number;
   /** What was wrong last, when it did not work. */
   readonly problem?: string;
@@ -36,22 +36,30 @@ export const BEYOND = 1_500;
 /** How long somebody waits beyond a limit to tell what is late from what never comes, in ms. */
 const PATIENCE = 20_000;
 
-/** Asks all of them at once. `since`: when the last fault had ended, in ms since 1970; now. */
-export async function probe(probes: readonly Probe[], since: number = trueNow()): Promise<Probed[]> {
-  const gaps: LoopGap[] = [];
-  using loop = new LoopGaps((gap) => gaps.push(gap));
-  return await Promise.all(probes.map(async ({ what, limit, run }): Promise<Probed> => {
+/** Options of {@link probe}. */
+export interface ProbeOptions {
+  /** When the last fault had ended, in ms since 1970; now. */
+  readonly since?: number | undefined;
+  /** The gaps of the event loops of other processes, when it is over; none. */
+  readonly gaps?: (() => Promise<readonly Pick<LoopGap, "from" | "to">[]>) | undefined;
+}
+
+/** Asks all of them at once. */
+export async function probe(probes: readonly Probe[], options: ProbeOptions = {}): Promise<Probed[]> {
+  const { since = trueNow(), gaps: others = () => Promise.resolve([]) } = options;
+  const own: LoopGap[] = [];
+  using loop = new LoopGaps((gap) => own.push(gap));
+  const asked = await Promise.all(probes.map(async ({ what, limit, run }) => {
     const signal = AbortSignal.timeout(limit + PATIENCE);
-    let problem = `nothing came of it within ${limit + PATIENCE} ms`;
-    const works = await run(signal).then(() => true, (error: Error) => {
-      problem = error.message;
-      return false;
-    });
+    const problem = await run(signal).then(() => undefined, (error: Error) => error.message);
     loop.beat();
-    const now = trueNow();
-    const seen = { what, limit, gaps: gapWithin(gaps, since, now) };
-    return works ? { ...seen, took: now - since } : { ...seen, took: undefined, problem };
+    return { what, limit, took: trueNow() - since, problem };
   }));
+  const gaps = [...own, ...await others()];
+  return asked.map(({ what, limit, took, problem }) => {
+    const seen = { what, limit, gaps: gapWithin(gaps, since, since + took) };
+    return problem === undefined ? { ...seen, took } : { ...seen, took: undefined, problem };
+  });
 }
 
 /** What does not work, or too late: a line each. None when all is well. */

@@ -39,7 +39,14 @@ describe("probes of liveness", () => {
   it("time counts from the last fault, not from the question", async () => {
     const at = Date.now() - 10_000;
     const late: Probe = { what: "x", limit: 5_000, run: () => Promise.resolve() };
-    assertMatch(livenessDoubts(await probe([late], at)).join(), /^x: 10\d{3} ms after the last fault/);
+    assertMatch(livenessDoubts(await probe([late], { since: at })).join(), /^x: 10\d{3} ms after the last fault/);
+  });
+
+  it("the gaps of others count as well", async () => {
+    const at = Date.now() - 10_000;
+    const late: Probe = { what: "x", limit: 5_000, run: () => Promise.resolve() };
+    const gaps = () => Promise.resolve([{ from: at, to: at + 6_000 }]);
+    assertEquals(livenessDoubts(await probe([late], { since: at, gaps })), []);
   });
 
   it("a probe that fails says why", async () => {

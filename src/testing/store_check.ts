@@ -9,6 +9,8 @@ export interface StoredEntry {
   /** The stream, `KV_catga_<namespace>_…`. */
   readonly stream: string;
   readonly key: string;
+  /** Its number in the stream. */
+  readonly seq: number;
   /** When it was written, in ms since 1970 by the server's clock. */
   readonly written: number;
   /** How long it was to live, in ms; `undefined` for good. */
@@ -28,11 +30,13 @@ export const OVERDUE = 5_000;
 
 /** Entries that outlived their ttl: a line each. None when all is well. */
 export function storeDoubts({ now, entries }: StoreView): string[] {
-  return entries.flatMap(({ stream, key, written, ttl, marker }) => {
-    const age = now - written;
-    if (ttl === undefined || age <= ttl + OVERDUE) return [];
-    return [`${stream} ${marker ? "marker of " : ""}${key}: ${Math.round(age)} ms old, its ttl ${ttl} ms`];
-  });
+  return entries.filter((entry) => isOverdue(entry, now)).map(({ stream, key, written, ttl, marker }) =>
+    `${stream} ${marker ? "marker of " : ""}${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`
+  );
+}
+
+function isOverdue({ written, ttl }: StoredEntry, now: number): boolean {
+  return ttl !== undefined && now - written > ttl + OVERDUE;
 }
 
 /** Reads all buckets of a namespace. Rejects when the server does not answer. */
@@ -54,9 +58,22 @@ export async function readStore(servers: string | readonly string[], namespace: 
     for (const stream of streams) entries.push(...await list(stream));
     if (streams.length === 0) return { now: Date.now(), entries };
     const { ts } = await ask<{ ts: string }>(`STREAM.INFO.${streams[0]}`);
-    return { now: Date.parse(ts), entries };
+    const view = { now: Date.parse(ts), entries };
+    // a consumer reads one replica; what is still in a stream, its leader says
+    const late = new Set<StoredEntry>();
+    for (const entry of entries) if (isOverdue(entry, view.now) && !await isThere(entry)) late.add(entry);
+    return { ...view, entries: entries.filter((entry) => !late.has(entry)) };
   } finally {
     await connection.close();
+  }
+
+  async function isThere({ stream, key, seq }: StoredEntry): Promise<boolean> {
+    const subject = `$KV.${stream.slice("KV_".length)}.${key}`;
+    const found = await connection.request(
+      `$JS.API.STREAM.MSG.GET.${stream}`,
+      JSON.stringify({ last_by_subj: subject }),
+    );
+    return found.json<{ message?: { seq: number } }>().message?.seq === seq;
   }
 
   /** Every message of a stream, by a consumer that goes with this connection. */
@@ -111,9 +128,10 @@ export async function readStore(servers: string | readonly string[], namespace: 
 function entryOf(stream: string, { subject, reply, headers }: Msg): StoredEntry {
   const ttl = headers?.get("Nats-TTL") ?? "";
   // $JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<ns since 1970>.<pending>
-  const nanoseconds = Number(reply!.split(".")[7]);
+  const [, , , , , seq, , nanoseconds] = reply!.split(".").map(Number);
   return {
     stream,
+    seq,
     key: subject.slice(`$KV.${stream.slice("KV_".length)}.`.length),
     written: nanoseconds / 1e6,
     ttl: ttl === "" || ttl === "never" ? undefined : seconds(ttl) * 1_000,

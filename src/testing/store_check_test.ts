@@ -10,6 +10,7 @@ describe("the check of the store", () => {
   const entry = (differs: Partial<StoredEntry> = {}): StoredEntry => ({
     stream: "KV_catga_x_locks",
     key: "h=2Fa",
+    seq: 7,
     written: 100_000,
     ttl: 3_000,
     marker: false,

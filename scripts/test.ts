@@ -46,7 +46,7 @@ const examples = await exampleFiles(
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
 /** Files at once in a runtime: most tests wait most of the time. The fault suite judges how soon something is noticed. */
-const jobs = mistreats ? 1 : availableParallelism() + 1;
+const jobs = mistreats ? 1 : Math.min(availableParallelism() + 1, 8);
 
 using processes = new Processes();
 const rows: Promise<Row>[] = [];

@@ -13,11 +13,10 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
 import { Processes } from "./processes.ts";
-import { exampleFiles, FAULTS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
+import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
 /** The files that take longest, wherever they are. */
@@ -45,8 +44,8 @@ const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
-/** Files at once in a runtime: most tests wait most of the time. The fault suite judges how soon something is noticed. */
-const jobs = mistreats ? 1 : Math.min(availableParallelism() + 1, 8);
+// the fault suite judges how soon something is noticed
+const jobs = mistreats ? 1 : JOBS;
 
 using processes = new Processes();
 const rows: Promise<Row>[] = [];

@@ -15,6 +15,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { findNatsServer } from "./nats_server.ts";
 import { Processes } from "./processes.ts";
 import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
@@ -51,6 +52,8 @@ using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: those in Deno start processes in Bun
 const bun = wants("--bun") && files.length > 0 ? await bunWithPackages() : undefined;
+// once, where there is none, and not by each file that needs it
+if (files.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
   const env = { DENO_JOBS: `${jobs}` };

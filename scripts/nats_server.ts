@@ -151,8 +151,8 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
     });
   const ready = () =>
     until(async () => {
-      const states = await Promise.all(monitors.map((port) => jetStreamReady(port)));
-      return states.every(Boolean);
+      const states = await Promise.all(monitors.map((port) => jetStreamReady(port, size - 1)));
+      return states.every((state) => state !== "away") && states.includes("leads");
     }, START_LIMIT);
   const servers = await Promise.all(Array.from({ length: size }, (_, index) => start(index)));
   const stop = async () => {
@@ -367,17 +367,26 @@ function greets(port: number): Promise<boolean> {
   });
 }
 
-async function jetStreamReady(monitor: number): Promise<boolean> {
+/** What a server's JetStream says of itself: the leader knows whether so many others are there, as it has to, to make a stream. */
+async function jetStreamReady(monitor: number, others: number): Promise<"away" | "follows" | "leads"> {
   try {
     const base = `http://127.0.0.1:${monitor}`;
     const [health, state] = await Promise.all([fetch(`${base}/healthz`), fetch(`${base}/jsz`)]);
     await health.body?.cancel();
-    const { meta_cluster } = await state.json() as { meta_cluster?: { leader?: string } };
-    return health.ok && (meta_cluster?.leader ?? "") !== "";
+    const { meta_cluster } = await state.json() as { meta_cluster?: MetaCluster };
+    if (!health.ok || !meta_cluster?.leader) return "away";
+    const there = meta_cluster.replicas?.filter(({ current, offline }) => current && !offline) ?? [];
+    return there.length === others ? "leads" : "follows";
   } catch {
     // not listening yet
-    return false;
+    return "away";
   }
+}
+
+/** As `/jsz` tells of it; the leader alone names its followers. */
+interface MetaCluster {
+  readonly leader?: string;
+  readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -13,11 +13,11 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { findNatsServer } from "./nats_server.ts";
 import { Processes } from "./processes.ts";
-import { exampleFiles, FAULTS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
+import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
 /** The files that take longest, wherever they are. */
@@ -45,13 +45,15 @@ const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
-/** Files at once in a runtime: most tests wait most of the time. The fault suite judges how soon something is noticed. */
-const jobs = mistreats ? 1 : availableParallelism() + 1;
+// the fault suite judges how soon something is noticed
+const jobs = mistreats ? 1 : JOBS;
 
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: those in Deno start processes in Bun
 const bun = wants("--bun") && files.length > 0 ? await bunWithPackages() : undefined;
+// once, where there is none, and not by each file that needs it
+if (files.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
   const env = { DENO_JOBS: `${jobs}` };

@@ -4,7 +4,7 @@
  * @module
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
@@ -12,6 +12,9 @@ import { isTestCode, sourceFiles } from "./sources.ts";
 
 /** Where the long tests are that mistreat processes: a suite of their own. */
 export const FAULTS = "src/faults/";
+
+/** How many files a runtime runs at once: one more than there are cores, for most tests wait most of the time. */
+export const JOBS = Math.min(availableParallelism() + 1, 8);
 
 /** What one run of a runner came to. */
 export interface Row {

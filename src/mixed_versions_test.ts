@@ -23,7 +23,7 @@ import { catga } from "@catga/catga";
 const [nats, id] = process.argv.slice(2);
 const app = await catga({ nats, id, namespace: "locks", signals: true });
 console.log(JSON.stringify({ event: "asks" }));
-const lock = await app.lock("k", { ttl: 1_000, timeout: 20_000 });
+const lock = await app.lock("k", { ttl: 3_000, timeout: 60_000 });
 console.log(JSON.stringify({ event: "holds", token: lock.token }));
 setInterval(() => {}, 1_000);
 `;
@@ -125,7 +125,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       const first = await holder.line((line) => line.event === "holds") as { token: number };
       const refused = await now.lock("k", { timeout: 0 }).then(() => "taken", ({ code }) => code);
       assertEquals(refused, "LOCK_TIMEOUT");
-      const waiting = now.lock("k", { ttl: 1_000, timeout: 20_000 });
+      const waiting = now.lock("k", { ttl: 3_000, timeout: 60_000 });
       holder.kill("SIGTERM");
       const own = await waiting;
       assert(own.token > first.token);
@@ -138,7 +138,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
         return info.json<{ state: { last_seq: number } }>().state.last_seq;
       };
       const before = await writes();
-      await eventually("renewals", async () => await writes() > before + 6);
+      await eventually("renewals", async () => await writes() > before + 3);
       assertEquals([next.lines.length, own.signal.aborted], [1, false]);
       await own.release();
       const last = await next.line((line) => line.event === "holds") as { token: number };

@@ -1,12 +1,11 @@
 /** What becomes of requests: refusals, bounces, silence, cuts, deadlines, and callers who give up. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type AnyContract, command, query } from "../contract.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { type Result, unwrap } from "../result.ts";
 import type { Schema } from "../schema.ts";
-import { leastTime } from "../testing/least_time.ts";
 import { openStage, openTrio, Player, type Stage } from "../testing/stage.ts";
 import { testCluster } from "../testkit/mod.ts";
 
@@ -219,14 +218,13 @@ describe("a pong", () => {
       sent.push(app.send(Ask, i, { ...first("other"), timeout: 1_000 }));
       await settle();
     }
-    const of = (count: number) =>
-      leastTime(async () => {
-        const gaps = Array.from({ length: count }, (_, i) => 1_000 + i);
-        other.send(app.self.endpoint, ["o", 1, 500_000, gaps, [0, 0]]);
-        await settle();
-      });
-    const [few, many] = [await of(10_000), await of(100_000)];
-    assertLess(many / few, 40, `${few} ms, ${many} ms: each of them was looked for among all`);
+    const gaps = Array.from({ length: 100_000 }, (_, i) => 1_000 + i);
+    const start = performance.now();
+    other.send(app.self.endpoint, ["o", 1, 500_000, gaps, [0, 0]]);
+    await settle();
+    const took = performance.now() - start;
+    // some 10 ms for those in hand; for every number up to 500,000 it would be 50,000 times as much
+    assert(took < 10_000, `took ${took} ms`);
     await clock.advance(1_100);
     await Promise.all(sent);
   });

@@ -36,8 +36,9 @@ export async function sendAll(
   let next = 0;
   let read = false;
   const close = () => {
-    if (!read) left.return?.();
+    if (read) return;
     read = true;
+    left.return?.();
   };
   const sender = async () => {
     try {

@@ -4,7 +4,7 @@
  */
 import { App, type AppParts, checkContract } from "./app.ts";
 import type { OutgoingMessage, Sending } from "./behavior.ts";
-import type { MessageContext } from "./context.ts";
+import type { ContextHost, MessageContext } from "./context.ts";
 import { abandoned } from "./course.ts";
 import { CatgaError } from "./error.ts";
 import { notSent } from "./outgoing.ts";
@@ -17,11 +17,13 @@ import { untilDeadline } from "./wait.ts";
 /** An {@link App} whose sends go through `sending`. */
 export class WrappedApp extends App {
   readonly #sending: Sending;
+  readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
 
   /** As for {@link App}; `sending` is what behaviors have around sends. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
+    this.#host = hostOf(this);
   }
 
   override send(
@@ -93,7 +95,7 @@ export class WrappedApp extends App {
       return Promise.resolve(notSent(contract, reason));
     });
     const sent = { contract, timeout, signal: options?.signal, parent };
-    return untilDeadline(this, sent, result, (reason) => {
+    return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
       // what they sent ends now as well, and the behaviors may say what comes of it
@@ -118,6 +120,21 @@ export class WrappedApp extends App {
     if (options !== undefined) checkSendOptions(method, contract.name, options);
     return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };
   }
+}
+
+/** The app as a host of behaviors: a drain waits for them, and they are not in flight. */
+function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
+  return {
+    wheel: app.wheel,
+    get pending() {
+      return app.pending;
+    },
+    set pending(count) {
+      app.around += count - app.pending;
+      app.pending = count;
+    },
+    idle: () => app.idle(),
+  };
 }
 
 /** What behaviors have sent of one message. */

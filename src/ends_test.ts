@@ -299,6 +299,17 @@ describe("user code at the end of an app", () => {
   });
 });
 
+describe("a behavior around sends that does not end after a broadcast", () => {
+  it("leaves the answers as they are at the deadline", async () => {
+    const Ask = query<unknown, string>("Ask");
+    const behavior = sending(async (_, next) => (await next(), await new Promise<never>(() => {})));
+    const { app, clock } = localApp({ handlers: Ask.handle(() => "yes"), behaviors: [behavior] });
+    assertEquals(await clock.until(app.broadcast(Ask, 1, { timeout: 500 }), 520), [
+      { node: "here", result: { ok: true, value: "yes" } },
+    ]);
+  });
+});
+
 describe("misuse by code that should be synchronous", () => {
   it("a key function that gives a promise is a TypeError at once, and what that rejects with is no crash", async () => {
     const Keyed = query<unknown, string>("Keyed", { key: (() => Promise.reject(new Error("bug"))) as never });

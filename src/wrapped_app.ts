@@ -84,7 +84,7 @@ export class WrappedApp extends App {
     const { contract, method } = message;
     const timeout = this.timeLeft(contract, options, parent);
     const due = this.wheel.now() + timeout;
-    const sends = new Sends(contract);
+    const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
       if (sends.over === undefined && left > 0) {
@@ -143,11 +143,13 @@ class Sends {
   over: CatgaError | undefined = undefined;
   begun = false;
   readonly #contract: AnyContract;
+  readonly #method: OutgoingMessage["method"];
   readonly #under: Set<Promise<unknown>> = new Set();
   readonly #results: Result<unknown>[] = [];
 
-  constructor(contract: AnyContract) {
+  constructor({ contract, method }: OutgoingMessage) {
     this.#contract = contract;
+    this.#method = method;
   }
 
   add(send: Promise<Result<unknown>>): Promise<Result<unknown>> {
@@ -169,6 +171,8 @@ class Sends {
   /** What its sender is told when the behaviors say nothing: what was sent failed, or had a result that they may change. */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
+    // each answer says what came of it at its node
+    if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
     if (this.#contract.kind === "event") return { ok: false, error: reason };
     return abandoned(this.#contract, reason, "was sent, and a behavior around sends had not ended when");

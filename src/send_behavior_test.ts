@@ -30,7 +30,7 @@ describe("a behavior around sends", () => {
       behaviors: [around((message, next) => (told.push(message), next()))],
     });
     assertEquals(await app.send(Inner, 1), { ok: true, value: "1 nobody" });
-    assertEquals(await app.send(Outer, 2, { timeout: 9 }), { ok: true, value: "3 nobody" });
+    assertEquals(await app.send(Outer, 2, { timeout: 9_000 }), { ok: true, value: "3 nobody" });
     assertEquals((await app.sendAll(Inner, [4])).map(({ value }) => value), ["4 nobody"]);
     assertEquals(await app.publish(Told, 5), { ok: true, value: undefined });
     assertEquals(await heard.promise, 5);
@@ -46,7 +46,7 @@ describe("a behavior around sends", () => {
       ]),
       [
         ["send", "Inner", 1, {}, false, "n"],
-        ["send", "Outer", 2, { timeout: 9 }, false, "n"],
+        ["send", "Outer", 2, { timeout: 9_000 }, false, "n"],
         ["send", "Inner", 3, {}, true, "n"],
         ["send", "Inner", 4, {}, false, "n"],
         ["publish", "Told", 5, {}, false, "n"],

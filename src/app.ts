@@ -41,6 +41,8 @@ export class App implements ContextHost {
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   pending = 0;
+  /** How many of these are behaviors around sends: what they send is counted itself. */
+  around = 0;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -121,9 +123,14 @@ export class App implements ContextHost {
       connection,
       member: member && !draining,
       nodes: this.nodes().length,
-      inFlight: this.pending,
+      inFlight: this.inFlight,
       queued,
     };
+  }
+
+  /** Handlers that run, and sends that wait for answers. */
+  get inFlight(): number {
+    return this.pending - this.around;
   }
 
   /** How long a message may take that is sent now, in ms. */

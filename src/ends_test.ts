@@ -188,6 +188,36 @@ for (const kind of ["command", "query"] as const) {
   });
 }
 
+describe("user code before a handler that takes turns", () => {
+  for (const option of ["concurrency", "ordered", "idempotent"] as const) {
+    it(`a behavior that never settles gives its turn, and its claim, to the next (${option})`, async () => {
+      const Turn = command<number, string>("Turn", {
+        timeout: 500,
+        ...option === "ordered" ? { ordered: true, key: () => "k" } : {},
+        ...option === "idempotent" ? { idempotent: true } : {},
+      });
+      let calls = 0;
+      const late = Promise.withResolvers<void>();
+      const ran: number[] = [];
+      const behavior: Behavior = async (_, next) => {
+        if (++calls === 1) await late.promise;
+        return await next();
+      };
+      const { app, clock, inside } = localApp({
+        handlers: Turn.handle((n) => `${ran.push(n)}`, { behaviors: [behavior], concurrency: 1 }),
+      });
+      const first = app.send(Turn, 1, { id: "same" });
+      assertEquals((await clock.until(first, 520)).error?.code, "UNAVAILABLE");
+      const id = option === "idempotent" ? "same" : "other";
+      assertEquals((await clock.until(app.send(Turn, 1, { id }), 100)).value, "1");
+      late.resolve();
+      await clock.advance(100);
+      // what was told that it did not run has not run since
+      assertEquals([ran, inside.pending], [[1], 0]);
+    });
+  }
+});
+
 describe("user code around events", () => {
   for (const where of ["the payload's schema", "a behavior around sends"] as const) {
     for (const settles of [Infinity, 60_000]) {
@@ -266,6 +296,17 @@ describe("user code at the end of an app", () => {
     app.lead("billing", () => new Promise(() => {}));
     await clock.advance(1_000);
     await clock.until(app.drain({ timeout: 200 }), 200 + 1_000);
+  });
+});
+
+describe("a behavior around sends that does not end after a broadcast", () => {
+  it("leaves the answers as they are at the deadline", async () => {
+    const Ask = query<unknown, string>("Ask");
+    const behavior = sending(async (_, next) => (await next(), await new Promise<never>(() => {})));
+    const { app, clock } = localApp({ handlers: Ask.handle(() => "yes"), behaviors: [behavior] });
+    assertEquals(await clock.until(app.broadcast(Ask, 1, { timeout: 500 }), 520), [
+      { node: "here", result: { ok: true, value: "yes" } },
+    ]);
   });
 });
 

@@ -36,8 +36,9 @@ export async function sendAll(
   let next = 0;
   let read = false;
   const close = () => {
-    if (!read) left.return?.();
+    if (read) return;
     read = true;
+    left.return?.();
   };
   const sender = async () => {
     try {
@@ -61,35 +62,40 @@ export async function sendAll(
   return results;
 }
 
-/** Gives the event loop back now and then: sends to handlers that return at once would never, and no timer would fire. */
+/**
+ * Gives the event loop back when the sends have kept it for too long: those to handlers that return at once would for ever,
+ * and no timer would fire.
+ */
 class Pace {
   readonly #clock: Clock;
-  #since: number;
   #sends = 0;
+  /** Since when a timer of no delay has not fired; -1: none is set. */
+  #since = -1;
   #turn: Promise<void> | undefined;
+  #next: (() => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#since = clock.now();
   }
 
-  /** A send has ended; whether the event loop has not been given back for too long. */
+  /** A send has ended; whether the event loop is to be given back before the next. */
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % LOOK !== 0) return false;
     // a wall clock that jumps does no harm
-    return Math.abs(this.#clock.now() - this.#since) > LONG;
+    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONG;
+    this.#since = this.#clock.now();
+    this.#clock.after(0, () => {
+      this.#since = -1;
+      this.#turn = undefined;
+      this.#next?.();
+    });
+    return false;
   }
 
   /** Resolves in the next turn of the event loop, for all who wait for it. */
   turn(): Promise<void> {
-    return this.#turn ??= new Promise((resolve) =>
-      this.#clock.after(0, () => {
-        this.#turn = undefined;
-        this.#since = this.#clock.now();
-        resolve();
-      })
-    );
+    return this.#turn ??= new Promise((resolve) => this.#next = resolve);
   }
 }
 

@@ -144,6 +144,31 @@ describe("a behavior around sends", () => {
     assertEquals(await app.send(Inner, 1), { ok: true, value: "1" });
   });
 
+  it("does not count as in flight besides what it sends; a drain waits for what it does with the result", async () => {
+    const [asked, noted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const seen: number[] = [];
+    const app = await catga({
+      handlers: Inner.handle(async () => {
+        await asked.promise;
+        return "";
+      }),
+      behaviors: [around(async (_, next) => {
+        const result = await next();
+        seen.push(app.health().inFlight);
+        await noted.promise;
+        return result;
+      })],
+    });
+    const sent = app.send(Inner, 1);
+    seen.push(app.health().inFlight);
+    asked.resolve();
+    const drained = app.drain();
+    setTimeout(noted.resolve, 20);
+    assertEquals(await sent, { ok: true, value: "" });
+    await drained;
+    assertEquals(seen, [1, 0]);
+  });
+
   it("that is no function is refused at startup", async () => {
     const behavior = Object.assign(() => fail("NO", "no"), { send: "yes" }) as unknown as Behavior;
     await assertRejects(

@@ -90,7 +90,8 @@ export interface Sender extends Sharing {
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
    * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
-   * ahead. Misuse rejects as a whole.
+   * ahead, and what is no array is read no further once a send has failed because it was given up, or the app has stopped.
+   * Misuse rejects as a whole.
    *
    * @example
    * ```ts

@@ -4,7 +4,7 @@
  */
 import { App, type AppParts, checkContract } from "./app.ts";
 import type { OutgoingMessage, Sending } from "./behavior.ts";
-import type { MessageContext } from "./context.ts";
+import type { ContextHost, MessageContext } from "./context.ts";
 import { abandoned } from "./course.ts";
 import { CatgaError } from "./error.ts";
 import { notSent } from "./outgoing.ts";
@@ -17,11 +17,13 @@ import { untilDeadline } from "./wait.ts";
 /** An {@link App} whose sends go through `sending`. */
 export class WrappedApp extends App {
   readonly #sending: Sending;
+  readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
 
   /** As for {@link App}; `sending` is what behaviors have around sends. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
+    this.#host = hostOf(this);
   }
 
   override send(
@@ -82,7 +84,7 @@ export class WrappedApp extends App {
     const { contract, method } = message;
     const timeout = this.timeLeft(contract, options, parent);
     const due = this.wheel.now() + timeout;
-    const sends = new Sends(contract);
+    const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
       if (sends.over === undefined && left > 0) {
@@ -93,7 +95,7 @@ export class WrappedApp extends App {
       return Promise.resolve(notSent(contract, reason));
     });
     const sent = { contract, timeout, signal: options?.signal, parent };
-    return untilDeadline(this, sent, result, (reason) => {
+    return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
       // what they sent ends now as well, and the behaviors may say what comes of it
@@ -120,17 +122,34 @@ export class WrappedApp extends App {
   }
 }
 
+/** The app as a host of behaviors: a drain waits for them, and they are not in flight. */
+function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
+  return {
+    wheel: app.wheel,
+    get pending() {
+      return app.pending;
+    },
+    set pending(count) {
+      app.around += count - app.pending;
+      app.pending = count;
+    },
+    idle: () => app.idle(),
+  };
+}
+
 /** What behaviors have sent of one message. */
 class Sends {
   /** Why the message was given up, when it was. */
   over: CatgaError | undefined = undefined;
   begun = false;
   readonly #contract: AnyContract;
+  readonly #method: OutgoingMessage["method"];
   readonly #under: Set<Promise<unknown>> = new Set();
   readonly #results: Result<unknown>[] = [];
 
-  constructor(contract: AnyContract) {
+  constructor({ contract, method }: OutgoingMessage) {
     this.#contract = contract;
+    this.#method = method;
   }
 
   add(send: Promise<Result<unknown>>): Promise<Result<unknown>> {
@@ -152,6 +171,8 @@ class Sends {
   /** What its sender is told when the behaviors say nothing: what was sent failed, or had a result that they may change. */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
+    // each answer says what came of it at its node
+    if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
     if (this.#contract.kind === "event") return { ok: false, error: reason };
     return abandoned(this.#contract, reason, "was sent, and a behavior around sends had not ended when");

@@ -195,7 +195,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: app.pending, queued: this.#endpoint.inbox.load[1] },
+      load: { inFlight: app.inFlight, queued: this.#endpoint.inbox.load[1] },
       server: transport.server.id,
     });
   }

@@ -43,6 +43,26 @@ describe("cache.getOrSet of a key in its own load", () => {
     assertEquals(codes, ["DEADLOCK", "DEADLOCK"]); // what one load rejects with, the other hands on
   });
 
+  it("through loads of two nodes with once, by the search for deadlocks of locks", async () => {
+    await using cluster = await MemoryCluster.of("a", "b");
+    const [a, b] = [...cluster.apps.values()];
+    const { clock } = cluster;
+    const pause = () => new Promise<void>((resolve) => clock.after(100, resolve));
+    const both = Promise.allSettled([
+      a.cache.getOrSet("x", async () => (await pause(), await a.cache.getOrSet("y", () => 1, { once: true })), {
+        once: true,
+      }),
+      b.cache.getOrSet("y", async () => (await pause(), await b.cache.getOrSet("x", () => 2, { once: true })), {
+        once: true,
+      }),
+    ]);
+    const ended = (await clock.until(both, 3_000)).map((each) =>
+      each.status === "rejected" ? each.reason.code : each.value
+    );
+    assertEquals(ended.filter((value) => value === "DEADLOCK").length, 1, `${ended}`);
+    assert(ended.some((value) => value === 1 || value === 2), `${ended}`);
+  });
+
   it("another key, and the same key when the load has ended, are no deadlock", async () => {
     const { app, clock } = localApp();
     let later: Promise<number> | undefined;

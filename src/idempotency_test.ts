@@ -77,6 +77,25 @@ describe("an idempotent command", () => {
     assertEquals(runs, ["a"]);
   });
 
+  it("that waits for its claim on a node that freezes is given up there when it is asked of another one", async () => {
+    const { cluster, runs } = await shops({ ms: 20_000 });
+    await using _ = cluster;
+    const { clock, network } = cluster;
+    const options = { id: "order 1", timeout: 60_000 };
+    const running = cluster.apps.get("b")!.send(Pay, { amount: 5 }, { ...options, node: "b" });
+    await clock.advance(50);
+    const waiting = cluster.apps.get("c")!.send(Pay, { amount: 5 }, { ...options, route: first("a", "c") });
+    await clock.advance(50);
+    assertEquals(cluster.apps.get("a")!.self.load.inFlight, 1);
+    network.pause("a");
+    await clock.advance(2_000);
+    network.resume("a");
+    await clock.advance(1_000);
+    assertEquals(cluster.apps.get("a")!.self.load.inFlight, 0);
+    assertEquals((await clock.until(Promise.all([running, waiting]))).map(told), ["5 paid by b", "5 paid by b"]);
+    assertEquals(runs.map(({ node }) => node), ["b"]);
+  });
+
   it("whose node freezes for longer than its lease runs again, and everybody gets the one recorded result", async () => {
     const { cluster, runs } = await shops({ ms: 4_000, slow: "a" });
     await using _ = cluster;

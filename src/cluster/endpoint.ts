@@ -329,7 +329,7 @@ export class Endpoint implements PeerHost {
         return index;
       }
       case "c":
-        this.inbox.cancel(peer, item[1], item[2]);
+        this.inbox.cancel(peer, item);
         return index;
       case "o":
         peer.load = item[4][0] + item[4][1];

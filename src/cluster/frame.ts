@@ -21,8 +21,8 @@ export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]
 export type FailureItem = ["e", seq: number, index: number, error: unknown];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 export type RefusalItem = ["n", seq: number, index: number, code: string];
-/** `["c", seq, index]`: the caller has given up. */
-export type CancelItem = ["c", seq: number, index: number];
+/** `["c", seq, index]`: the caller has given up. With a 1 it asks another node now, which waits for what a run here comes to. */
+export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /** `["p", n]`: ping. */
 export type PingItem = ["p", n: number];
 /**

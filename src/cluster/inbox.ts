@@ -3,7 +3,7 @@
  * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../clock.ts";
-import type { ContextHost, Envelope, MessageContext, TurnWatcher } from "../context.ts";
+import { type ContextHost, type Envelope, MessageContext, type TurnWatcher } from "../context.ts";
 import { abandoned } from "../course.ts";
 import { CatgaError } from "../error.ts";
 import { writeError } from "../error_text.ts";
@@ -16,7 +16,7 @@ import type { Slice } from "../slice.ts";
 import { areAmong, type Outcome, Refusal, type RunNow, Turn, watchForDeadlock } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
 import { Asked } from "./asked.ts";
-import type { WireMeta } from "./frame.ts";
+import type { CancelItem, WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
 /** What an inbox is made of. */
@@ -155,9 +155,11 @@ export class Inbox implements TurnWatcher {
     });
   }
 
-  /** The sender of the request at this place has given up. */
-  cancel(peer: Peer, seq: number, index: number): void {
-    peer.running.get(seq)?.asked[index]?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
+  /** The sender of a request has given up. One that has asked another node only gives up what does not run here under a claim. */
+  cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
+    const asked = peer.running.get(seq)?.asked[index];
+    if (moved === 1 && asked instanceof MessageContext && asked.fence !== undefined && !asked.waiting) return;
+    asked?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
   waits(): void {

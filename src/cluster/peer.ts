@@ -195,6 +195,13 @@ export class Peer {
     if (frame !== undefined) this.#item(`["c",${frame.seq},${index}]`);
   }
 
+  /** Tells it that another node is asked: of an idempotent command the run that has the claim goes on. */
+  #moved(call: Call): void {
+    const { frame, index, request: { contract } } = call;
+    if (!contract.options.idempotent) this.cancel(call);
+    else if (frame !== undefined) this.#item(`["c",${frame.seq},${index},1]`);
+  }
+
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
     if (text === undefined) return this.#item(`["r",${seq},${index}]`, true);
@@ -316,15 +323,12 @@ export class Peer {
     return lost;
   }
 
-  /**
-   * The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. For
-   * what an idempotent command comes to there the next attempt waits.
-   */
+  /** The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. */
   release(may: (call: Call) => boolean): void {
     for (const frame of this.sent.values()) {
       for (const call of frame.calls) {
         if (call.frame !== frame || !may(call)) continue;
-        if (!call.request.contract.options.idempotent) this.cancel(call);
+        this.#moved(call);
         this.#takeBack(call);
         call.owner.silent(call, this.node);
       }

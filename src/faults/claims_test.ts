@@ -22,9 +22,10 @@ const WAITERS = 8;
 const CUTS = [1_200, 2_000, 3_900]; // ms
 const TAKES = 15_000; // ms: longer than the cuts and what lies between them
 const RENEWAL = 3_000; // ms: claims begin all over the time between two renewals
-const PAUSE = 14_800; // ms, of the 15 s that are promised
+const PAUSE = 14_500; // ms, of the 15 s that are promised: a busy machine adds to it
 const LONGER = 21_500; // ms: the lease is 20 s
-const TAKEN_OVER = 9_000; // ms: 6 s of bounces, asked for every second, and what a busy machine adds
+const TAKEN_OVER = 12_000; // ms: 6 s of bounces, asked for every second, and what a busy machine adds; not the lease
+const TOLD = 5_000; // ms from a thaw
 
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
   it("runs once though its node is cut off for 4 s or frozen for 15 s, and again when it is killed", {
@@ -131,6 +132,6 @@ describe("an idempotent command that other attempts wait for", await requireNats
     );
     const late = Math.max(...aborted.map(({ at }) => at - thawed));
     console.log(`signals of lost claims aborted within ${late} ms of the thaw`);
-    assertLess(late, 1_000);
+    assertLess(late, TOLD);
   });
 });

@@ -91,6 +91,23 @@ describe("NatsTransport", required, () => {
     await transport.close();
   });
 
+  it("status: a link that was cut is there again soon, although the wall clock was put back by an hour", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    await using proxy = await startTcpProxy(server.port);
+    const transport = new NatsTransport(await connectNats(proxy.url));
+    const now = Date.now;
+    try {
+      Date.now = () => now() - 3_600_000;
+      proxy.cut();
+      await reached(transport, "disconnected");
+      proxy.restore();
+      await reached(transport, "connected");
+    } finally {
+      Date.now = now;
+    }
+    await transport.close();
+  });
+
   it("close: of a connection that was given ends its own subscriptions and no others", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const { connection } = await connectNats(server.url);

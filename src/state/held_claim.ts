@@ -10,10 +10,9 @@ import type { Observer } from "../observer.ts";
 import type { Answers } from "./certain.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 import { elapsed, type JumpWatch, type Leased, left, type Stamp, stamp } from "./lease.ts";
-import { ANSWER } from "./lock_host.ts";
 
 /** How long the process that runs a handler may stand still without another run beside it, in ms: what the docs promise. */
-export const PAUSE = 15_000;
+const PAUSE = 15_000;
 /** How often a claim is renewed, in ms. A pause may begin right before. */
 const RENEWAL = 3_000;
 /** What a renewal after the longest pause may take: until the timers run, and until the store has it. */
@@ -24,6 +23,8 @@ export const LEASE = PAUSE + RENEWAL + MARGIN;
 export const FRESH = LEASE - PAUSE;
 /** How soon a renewal that failed is tried again, in ms, half more or less: soon after a lost connection is back. */
 const AGAIN = 500;
+/** How long a renewal is waited for before it is asked what became of it, in ms. A lost connection ends it at once. */
+const ANSWER = 3_000;
 
 /** What became of a claim: as was wished, somebody else's, or nobody can say because the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";

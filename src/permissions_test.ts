@@ -120,6 +120,26 @@ class Stage implements AsyncDisposable {
       .then(() => "ok", () => "a consumer was left behind");
   }
 
+  /** Takes all room away that a bucket has left. */
+  async fill(name: string): Promise<void> {
+    const admin = await this.client("admin");
+    const stream = `KV_catga_default_${name}`;
+    const { config, state } = (await admin.request(`$JS.API.STREAM.INFO.${stream}`)).json<
+      { config: Record<string, unknown>; state: { bytes: number } }
+    >();
+    await admin.request(`$JS.API.STREAM.UPDATE.${stream}`, JSON.stringify({ ...config, max_bytes: state.bytes }));
+  }
+
+  /** "ok" when nothing is left in a bucket, or why not. */
+  async emptied(name: string): Promise<string> {
+    const admin = await this.client("admin");
+    const gone = eventually("the entry to go", async () => {
+      const answer = await admin.request(`$JS.API.STREAM.INFO.KV_catga_default_${name}`);
+      return answer.json<{ state: { messages: number } }>().state.messages === 0;
+    }, 10_000).then(() => "ok");
+    return await Promise.race([gone, this.warned(new RegExp(`publish to .*KV_catga_default_${name}`))]);
+  }
+
   async [Symbol.asyncDispose]() {
     this.#closed = true;
     for (const opened of this.#open.reverse()) await opened[Symbol.asyncDispose]();
@@ -284,6 +304,38 @@ const FEATURES: Record<string, Feature> = {
     await app.cache.set("k", 1);
     return await outcome(app.cache.delete("k"));
   },
+  "make a bucket at the server's time": async (stage, user) => {
+    await stage.start(user);
+    return stage.log.find((line) => line.includes("$SYS")) ?? "ok";
+  },
+  "leave when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await stage.fill("nodes");
+    await app.drain();
+    return await stage.emptied("nodes");
+  },
+  "release a lock when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    const lock = await app.lock("a");
+    await stage.fill("locks");
+    await lock.release();
+    return await stage.emptied("locks");
+  },
+  "free a claim when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    stage.pay = async () => {
+      await stage.fill("idempotency");
+      throw new Error("not now");
+    };
+    await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 2_000 });
+    return await stage.emptied("idempotency");
+  },
+  "delete from the cache when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await app.cache.set("k", 1);
+    await stage.fill("cache");
+    return await outcome(app.cache.delete("k"));
+  },
   "call with its own hands": async (stage, user) => {
     await stage.start("orders-2");
     const client = await stage.client(user);
@@ -309,6 +361,8 @@ const NODES = bucket("nodes", {
   "$KV.*.>": ["start"],
   "$JS.API.STREAM.INFO.KV_*": ["start"],
   "$JS.API.STREAM.CREATE.KV_*": ["start"],
+  "$SYS.REQ.USER.INFO": ["make a bucket at the server's time", /publish to \$SYS\.REQ\.USER\.INFO/],
+  "$JS.API.STREAM.MSG.DELETE.KV_*": ["leave when the store is full"],
   "$JS.API.STREAM.MSG.GET.KV_*": ["take over the id of a dead process"],
   "$JS.API.CONSUMER.CREATE.KV_*.>": ["start"],
   "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave nothing behind", /left behind/],
@@ -333,6 +387,7 @@ const NEEDS: Record<User, readonly Need[]> = {
       "$KV.*.>": ["lock"],
       "$JS.API.STREAM.INFO.KV_*": ["lock"],
       "$JS.API.STREAM.CREATE.KV_*": ["lock"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["release a lock when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for a lock"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for a lock"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of locks behind", /left behind/],
@@ -341,6 +396,7 @@ const NEEDS: Record<User, readonly Need[]> = {
       "$KV.*.>": ["idempotent commands"],
       "$JS.API.STREAM.INFO.KV_*": ["idempotent commands"],
       "$JS.API.STREAM.CREATE.KV_*": ["idempotent commands"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["free a claim when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for the result of another node"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for the result of another node"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of claims behind", /left behind/],
@@ -349,6 +405,7 @@ const NEEDS: Record<User, readonly Need[]> = {
       "$KV.*.>": ["cache"],
       "$JS.API.STREAM.INFO.KV_*": ["cache"],
       "$JS.API.STREAM.CREATE.KV_*": ["cache"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["delete from the cache when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
       "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
     }),
@@ -371,6 +428,7 @@ const DOES: Record<User, readonly string[]> = {
   "orders-1": Object.keys(FEATURES).filter((name) => !["call with its own hands", "list services"].includes(name)),
   "gateway-1": [
     ...["start", "take over the id of a dead process", "leave nothing behind", "join a large cluster"],
+    ...["make a bucket at the server's time", "leave when the store is full"],
     ...["send", "broadcast", "watchNodes", "publish"],
   ],
   shell: ["call with its own hands", "list services"],

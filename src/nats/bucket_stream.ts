@@ -73,7 +73,7 @@ export class BucketStream {
   readTime(): Promise<void> {
     if (this.time.fresh) return Promise.resolve();
     return this.#reading ??= this.attempt((limit) => this.js.info(this.name, limit), { again: true })
-      .then(({ ts }) => this.time.read(ts))
+      .then(({ ts, asked }) => this.time.read(ts, asked))
       .finally(() => {
         this.#reading = undefined;
       });
@@ -215,7 +215,7 @@ export class BucketStream {
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * 1_000), this.#highest + 1_000);
     const info = await this.js.createStream({ name: this.name, ...this.#settings, first_seq }, limit);
-    this.time.read(info.ts);
+    this.time.read(info.ts, info.asked);
     this.saw(info.state.last_seq);
     if (lost) { for (const listener of [...this.#onMade]) listener(); }
   }
@@ -234,7 +234,7 @@ export class BucketStream {
         { details: { bucket: this.#bucket, setting, is: found, wanted } },
       );
     }
-    this.time.read(info.ts);
+    this.time.read(info.ts, info.asked);
     this.saw(info.state.last_seq);
   }
 

@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../scripts/nats_server.ts";
-import { isCatgaError } from "./error.ts";
+import { CatgaError, isCatgaError } from "./error.ts";
 import { eventually } from "./testing/eventually.ts";
 
 const Pay = command<number, string>("Pay", { idempotent: true });
@@ -43,7 +43,9 @@ function configWithout(user: User, missing: string | undefined): string {
   );
   const second = blockOf("orders-1").replaceAll("orders-1", "orders-2");
   const block = less.join("\n");
-  return CONFIG.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
+  // small, so that it is soon full
+  const config = CONFIG.replace("jetstream {}", "jetstream { max_file_store: 20000000 }");
+  return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
 }
 
 /** A server with such a configuration, and what is on it. */
@@ -120,14 +122,14 @@ class Stage implements AsyncDisposable {
       .then(() => "ok", () => "a consumer was left behind");
   }
 
-  /** Takes all room away that a bucket has left. */
-  async fill(name: string): Promise<void> {
+  /** Takes all room away that the server has left. */
+  async fill(): Promise<void> {
     const admin = await this.client("admin");
-    const stream = `KV_catga_default_${name}`;
-    const { config, state } = (await admin.request(`$JS.API.STREAM.INFO.${stream}`)).json<
-      { config: Record<string, unknown>; state: { bytes: number } }
-    >();
-    await admin.request(`$JS.API.STREAM.UPDATE.${stream}`, JSON.stringify({ ...config, max_bytes: state.bytes }));
+    await admin.request("$JS.API.STREAM.CREATE.junk", JSON.stringify({ name: "junk", subjects: ["junk"] }));
+    for (let size = 900_000; size > 0;) {
+      const { error } = (await admin.request("junk", "x".repeat(size))).json<{ error?: unknown }>();
+      if (error !== undefined) size = Math.floor(size / 2);
+    }
   }
 
   /** "ok" when nothing is left in a bucket, or why not. */
@@ -310,22 +312,22 @@ const FEATURES: Record<string, Feature> = {
   },
   "leave when the store is full": async (stage, user) => {
     const app = await stage.start(user);
-    await stage.fill("nodes");
+    await stage.fill();
     await app.drain();
     return await stage.emptied("nodes");
   },
   "release a lock when the store is full": async (stage, user) => {
     const app = await stage.start(user);
     const lock = await app.lock("a");
-    await stage.fill("locks");
+    await stage.fill();
     await lock.release();
     return await stage.emptied("locks");
   },
   "free a claim when the store is full": async (stage, user) => {
     const app = await stage.start(user);
     stage.pay = async () => {
-      await stage.fill("idempotency");
-      throw new Error("not now");
+      await stage.fill();
+      throw new CatgaError("BUSY", "not now", { retryable: true });
     };
     await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 2_000 });
     return await stage.emptied("idempotency");
@@ -333,7 +335,7 @@ const FEATURES: Record<string, Feature> = {
   "delete from the cache when the store is full": async (stage, user) => {
     const app = await stage.start(user);
     await app.cache.set("k", 1);
-    await stage.fill("cache");
+    await stage.fill();
     return await outcome(app.cache.delete("k"));
   },
   "call with its own hands": async (stage, user) => {

@@ -80,7 +80,7 @@ export class BucketStream {
   readTime(): Promise<void> {
     if (this.time.fresh) return Promise.resolve();
     return this.#reading ??= this.attempt((limit) => this.js.info(this.name, limit), { again: true })
-      .then(({ ts }) => this.time.read(ts))
+      .then(({ ts, asked }) => this.time.read(ts, asked))
       .finally(() => {
         this.#reading = undefined;
       });
@@ -250,7 +250,7 @@ export class BucketStream {
 
   #check(info: StreamInfo): void {
     checkSettings(this.#bucket, info.config, this.#settings);
-    this.time.read(info.ts);
+    this.time.read(info.ts, info.asked);
     this.#checkedAt = this.transport.clock.monotonic();
     this.saw(info.state.last_seq);
   }

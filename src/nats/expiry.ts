@@ -66,12 +66,14 @@ export class ServerClock {
     return this.#clock.monotonic() - this.#read <= FRESH;
   }
 
-  /** Notes the time of an answer that has come just now. */
-  read(time: string | undefined): void {
+  /** Notes the time in an answer that has come just now, to what was asked at that moment of the monotonic clock. */
+  read(time: string | undefined, asked: number): void {
     const ms = Date.parse(time ?? "");
     if (Number.isNaN(ms)) return;
     this.#read = this.#clock.monotonic();
-    this.#ahead = ms - this.#read;
+    // an answer that took long says no more than this, and what was known may be more exact
+    const [least, most] = [ms - this.#read, ms + 1 - asked];
+    if (!(this.#ahead >= least && this.#ahead <= most)) this.#ahead = least;
   }
 
   /** The server's time at a moment of the monotonic clock, in ms since 1970; `NaN` when it is not known. */

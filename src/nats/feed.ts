@@ -27,6 +27,12 @@ export interface FeedListener {
   onBroken(why: string): void;
 }
 
+/** Options of {@link Feed.open}. */
+export interface FeedOptions {
+  /** Leaves the values out. */
+  headersOnly?: boolean;
+}
+
 /** A consumer, and the subscription that it delivers to. */
 export class Feed {
   readonly #transport: NatsTransport;
@@ -54,11 +60,12 @@ export class Feed {
     filter: string,
     limit: number,
     listener: FeedListener,
+    options: FeedOptions = {},
   ): Promise<Feed> {
     let feed: Feed | undefined;
     try {
       feed = new Feed(transport, js, stream, listener);
-      await feed.#create(filter, limit);
+      await feed.#create(filter, limit, options);
       return feed;
     } catch (error) {
       feed?.close();
@@ -100,7 +107,7 @@ export class Feed {
     if (this.#created) this.#js.deleteConsumer(this.#stream, this.#name);
   }
 
-  async #create(filter: string, limit: number): Promise<void> {
+  async #create(filter: string, limit: number, { headersOnly = false }: FeedOptions): Promise<void> {
     // even when no answer comes there may be one
     this.#created = true;
     this.#expected = await this.#js.createConsumer(this.#stream, {
@@ -112,6 +119,7 @@ export class Feed {
       replay_policy: "instant",
       max_deliver: 1,
       mem_storage: true,
+      headers_only: headersOnly,
       num_replicas: 1,
       flow_control: true,
       idle_heartbeat: HEARTBEAT * 1_000_000,

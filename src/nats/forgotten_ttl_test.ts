@@ -4,7 +4,7 @@ import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { requireNatsServer } from "../../scripts/nats_server.ts";
 import type { Bucket, Change } from "../kv_store.ts";
 import { eventually } from "../testing/eventually.ts";
-import { ForgetfulServer, SEQUENCES } from "../testing/forgetful_server.ts";
+import { ForgetfulServer, messagesOf, SEQUENCES } from "../testing/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -67,6 +67,27 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     assertLess(performance.now() - faultOver, TTL + LATE);
     // each removal leaves a marker of a second
     await eventually("nothing but the bystander to be stored", async () => await info() === 1, 20_000);
+  });
+
+  it("a client that watches nothing removes them from the store, within ttl + 5 s", slow, async () => {
+    await using servers = await ForgetfulServer.start();
+    await using client = await start(servers);
+    await using other = await start(servers);
+    await fill(client.bucket);
+    const back = await servers.forget("TK", ["test"]);
+    const faultOver = performance.now();
+    assertGreater(back.length, 0);
+    await Promise.all([client.connected(), other.connected()]);
+    const left = async () => {
+      let old = 0;
+      for await (const { headers } of messagesOf(client.transport.connection, "test")) {
+        if (/Nats-TTL/.test(headers) && !/Nats-Marker-Reason/.test(headers)) old++;
+      }
+      return old;
+    };
+    await eventually("nothing to be left", async () => await left() === 0, 20_000);
+    assertLess(performance.now() - faultOver, TTL + 5_000);
+    assertEquals((await client.bucket.entries("")).map(({ key }) => key), ["bystander"]);
   });
 });
 

@@ -64,6 +64,8 @@ export interface StreamInfo {
   readonly state: { readonly last_seq: number };
   /** The time of the server that leads the stream. */
   readonly ts?: string;
+  /** When it was asked, by the monotonic clock. */
+  readonly asked: number;
 }
 
 interface ApiError {
@@ -105,12 +107,12 @@ export class JetStream {
 
   /** The settings and state of a stream. */
   async info(stream: string, limit: number): Promise<StreamInfo> {
-    return this.#dated(await this.#api(`STREAM.INFO.${stream}`, undefined, limit) as StreamInfo);
+    return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
   /** Makes a stream; nothing when there is one with these settings. */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    return this.#dated(await this.#api(`STREAM.CREATE.${config.name}`, config, limit) as StreamInfo);
+    return await this.#dated(`STREAM.CREATE.${config.name}`, config, limit);
   }
 
   /**
@@ -120,8 +122,9 @@ export class JetStream {
   async time(limit: number): Promise<number | undefined> {
     if (!this.#time.fresh) {
       try {
+        const asked = this.#transport.clock.monotonic();
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
-        this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time);
+        this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
         // this user may not ask, or nobody answers; the link's end is the next request's affair
         if (error instanceof CatgaError && error.code === "CLOSED") throw error;
@@ -130,8 +133,10 @@ export class JetStream {
     return this.#time.known ? this.#time.at(this.#transport.clock.monotonic()) : undefined;
   }
 
-  #dated(info: StreamInfo): StreamInfo {
-    this.#time.read(info.ts);
+  async #dated(operation: string, body: unknown, limit: number): Promise<StreamInfo> {
+    const asked = this.#transport.clock.monotonic();
+    const info = { ...await this.#api(operation, body, limit) as StreamInfo, asked };
+    this.#time.read(info.ts, asked);
     return info;
   }
 

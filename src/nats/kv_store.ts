@@ -16,6 +16,7 @@ import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
 import { remove } from "./removal.ts";
+import { Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
@@ -47,6 +48,7 @@ export class NatsKeyValueStore implements KeyValueStore {
     checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
+    new Sweeper(stream, this.#onNotice);
     return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice });
   }
 }
@@ -81,7 +83,7 @@ class NatsBucket implements Bucket {
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
     // a marker, and an entry whose time is over, must be written over at its own revision, and may go or come meanwhile
-    for (let tries = 0; tries < 4; tries++) {
+    for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
       const asked = this.#now();

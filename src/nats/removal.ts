@@ -11,7 +11,8 @@ import { packValue } from "./key.ts";
 export interface Removal {
   /** The key's subject, below the bucket's prefix. */
   readonly subject: string;
-  readonly key: string;
+  /** For watchers that have not seen the entry. */
+  readonly key?: string;
   /** Only what stands at this revision; whatever stands there. */
   readonly revision?: number | undefined;
   /** Its time was over: watchers are told so. */
@@ -23,7 +24,7 @@ export async function remove(
   stream: BucketStream,
   { subject, key, revision, overdue }: Removal,
 ): Promise<{ readonly marker?: number } | undefined> {
-  const data = packValue(subject, key, "");
+  const data = key === undefined ? "" : packValue(subject, key, "");
   const headers = {
     ...(overdue ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",

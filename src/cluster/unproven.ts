@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { NodeInfo } from "../node_info.ts";
+import { Fifo } from "./fifo.ts";
 
 /** What it needs of the membership that it belongs to. */
 export interface UnprovenOptions {
@@ -30,9 +31,9 @@ interface Claim {
   pings: number;
   /** When the first ping bounced, by the monotonic clock; -1 for never. */
   bouncedAt: number;
-  /** Where it waits for its next ping. */
-  queue: Set<Claim> | "new" | undefined;
-  /** When that is due. */
+  /** It is here no longer; queues pass it over. */
+  gone: boolean;
+  /** When its next ping is due. */
   dueAt: number;
 }
 
@@ -41,10 +42,12 @@ export class Unproven {
   readonly #options: UnprovenOptions;
   readonly #byId: Map<string, Claim> = new Map();
   readonly #byEndpoint: Map<string, Claim> = new Map();
-  /** Those that were never pinged, the newest last, and is first: of a flood the end is as good as its beginning. */
+  /** In the order in which they came. */
+  readonly #order: Fifo<Claim> = new Fifo();
+  /** Those that were never pinged; the last, which is the newest, has its turn first. */
   #new: Claim[] = [];
   /** Those that were, by how often; in each all wait for the same time. */
-  readonly #again: readonly Set<Claim>[] = PAUSES.map(() => new Set());
+  readonly #again: readonly Fifo<Claim>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, and neither answered nor bounced. */
   readonly #open: Set<Claim> = new Set();
   #settled: (() => void)[] = [];
@@ -76,18 +79,15 @@ export class Unproven {
     if (known !== undefined && known.revision >= revision) return;
     const same = known?.info.endpoint === info.endpoint;
     this.delete(info.id);
-    const claim: Claim = { info, revision, pings: 0, bouncedAt: same ? known.bouncedAt : -1, queue: "new", dueAt: 0 };
+    const claim: Claim = { info, revision, pings: 0, bouncedAt: same ? known.bouncedAt : -1, gone: false, dueAt: 0 };
     this.#byId.set(info.id, claim);
     this.#byEndpoint.set(info.endpoint, claim);
     this.#new.push(claim);
-    if (this.#byId.size > MAX_UNPROVEN) {
-      const [oldest] = this.#byId.keys();
-      this.delete(oldest);
-      this.#lossy = true;
-      this.#options.dropped(1);
-    }
-    // what was pinged or has gone since lies in between
-    if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ queue }) => queue === "new");
+    this.#order.push(claim);
+    while (this.#byId.size > MAX_UNPROVEN) this.#drop();
+    // what has gone lies in between
+    if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
+    if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
     if (!this.#listing) this.#pingDue();
   }
 
@@ -97,8 +97,7 @@ export class Unproven {
     if (claim === undefined) return;
     this.#byId.delete(id);
     if (this.#byEndpoint.get(claim.info.endpoint) === claim) this.#byEndpoint.delete(claim.info.endpoint);
-    if (claim.queue instanceof Set) claim.queue.delete(claim);
-    claim.queue = undefined;
+    claim.gone = true;
     this.#answered(claim);
   }
 
@@ -140,6 +139,15 @@ export class Unproven {
     this.#settle();
   }
 
+  /** Forgets the record that came first. */
+  #drop(): void {
+    const oldest = this.#order.shift();
+    if (oldest === undefined || oldest.gone) return;
+    this.delete(oldest.info.id);
+    this.#lossy = true;
+    this.#options.dropped(1);
+  }
+
   #answered(claim: Claim): void {
     if (this.#open.delete(claim) && this.#open.size === 0) this.#settle();
   }
@@ -172,7 +180,7 @@ export class Unproven {
   #pingNew(now: number): void {
     while (this.#tokens >= 1 && this.#new.length > 0) {
       const claim = this.#new.pop()!;
-      if (claim.queue !== "new") continue;
+      if (claim.gone) continue;
       this.#open.add(claim);
       this.#ping(claim, now);
     }
@@ -181,8 +189,9 @@ export class Unproven {
   #pingAgain(now: number, most: number): void {
     let left = most;
     for (const queue of this.#again) {
-      for (const claim of queue) {
-        if (claim.dueAt > now || left < 1) break;
+      while (left >= 1 && queue.first !== undefined && (queue.first.gone || queue.first.dueAt <= now)) {
+        const claim = queue.shift()!;
+        if (claim.gone) continue;
         left--;
         this.#ping(claim, now);
       }
@@ -190,10 +199,9 @@ export class Unproven {
   }
 
   #ping(claim: Claim, now: number): void {
-    if (claim.queue instanceof Set) claim.queue.delete(claim);
     const turn = Math.min(claim.pings++, PAUSES.length - 1);
     claim.dueAt = now + PAUSES[turn];
-    claim.queue = this.#again[turn].add(claim);
+    this.#again[turn].push(claim);
     this.#tokens--;
     this.#options.ping(claim.info.endpoint, claim.pings);
   }

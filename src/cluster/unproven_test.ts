@@ -188,6 +188,15 @@ describe("Unproven", () => {
     assertEquals(unproven.prove("x10.1")?.revision, 11);
   });
 
+  it("keeps no more for a record that is written over and over", () => {
+    const { unproven, options } = make();
+    unproven.put(info("first"), 1);
+    for (let n = 0; n < 5 * MAX_UNPROVEN; n++) unproven.put(info("again", `again.${n}`), n + 2);
+    assertEquals([unproven.size, options.dropped], [2, 0]);
+    assertEquals(unproven.prove(`again.${5 * MAX_UNPROVEN - 1}`)?.revision, 5 * MAX_UNPROVEN + 1);
+    assertEquals(unproven.prove("first.1")?.revision, 1);
+  });
+
   it("pings the newest first, each again after 20, 40, 80 … ms and then once a second, until it is proven", async () => {
     const { unproven, clock, pinged } = make();
     unproven.put(info("a"), 1);

@@ -12,6 +12,7 @@ import { type HandledList, HandledLists } from "./handled_lists.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { freeze, readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
+import { PassedOver } from "./passed_over.ts";
 import { Unproven } from "./unproven.ts";
 
 /** What a membership is made of. */
@@ -63,21 +64,21 @@ export class Membership {
   /** This node's id and endpoint, which do not change. */
   readonly #self: NodeInfo;
   readonly #sorted: MemberState[] = [];
-  /** What was passed over since it was last told, and when that was, by the monotonic clock. */
-  readonly #passed = { unproven: 0, members: 0, toldAt: -Infinity };
+  readonly #passed: PassedOver;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
     this.#own = new OwnRecord(options);
     const { clock, connected, ping, conclusive } = options;
+    this.#passed = new PassedOver(clock, options.observer);
     this.#unproven = new Unproven({
       clock,
       connected,
       ping,
       conclusive,
       gone: (info, revision) => this.#buryUnproven(info, revision),
-      dropped: (count) => this.#pass("unproven", count),
+      dropped: () => this.#passed.add("unproven"),
     });
   }
 
@@ -245,7 +246,7 @@ export class Membership {
   #admit(info: NodeInfo, revision: number): void {
     const known = this.#members.get(info.id);
     if (known === undefined && this.#members.size >= MAX_MEMBERS && info.id !== this.#self.id) {
-      return this.#pass("members", 1);
+      return this.#passed.add("members");
     }
     this.#silent.delete(info.id);
     const same = known !== undefined && known.info.endpoint === info.endpoint;
@@ -312,16 +313,6 @@ export class Membership {
     });
   }
 
-  /** Notes records that make no members, and tells of them once a minute. */
-  #pass(why: "unproven" | "members", count: number): void {
-    const passed = this.#passed;
-    passed[why] += count;
-    const now = this.#options.clock.monotonic();
-    if (now - passed.toldAt < TOLD) return;
-    this.#options.observer({ type: "crowded", unproven: passed.unproven, members: passed.members });
-    Object.assign(passed, { unproven: 0, members: 0, toldAt: now });
-  }
-
   #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
     if (what.loud) this.#options.observer({ type: "node", change: type, node: node.id });
     this.#options.changed(what.handled);
@@ -363,4 +354,3 @@ const MAX_SILENT = 256;
 export const MAX_MEMBERS = 4_096;
 const MAX_LOOKUPS = 16;
 const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer
-const TOLD = 60_000; // ms

@@ -23,7 +23,7 @@ describe("Router.refresh", () => {
         return [];
       },
     } as unknown as RouterOptions); // what a request that nobody handles needs
-    const broadcast = { contract: Ask } as RemoteRequest;
+    const broadcast = { contract: Ask } as unknown as RemoteRequest; // that is all a broadcast to nobody looks at
     for (let n = 0; n < 10_000; n++) router.refresh();
     assertEquals(looks, 0);
     await router.broadcast(broadcast);

@@ -19,12 +19,12 @@ export interface UnprovenOptions {
   conclusive(): boolean;
   /** Nobody is there: two bounces, a second apart, have said so. */
   gone(info: NodeInfo, revision: number): void;
-  /** Records that came first are not looked at any more, so many: newer ones came. */
-  dropped(count: number): void;
+  /** The record that came first is forgotten, for there are too many. */
+  dropped(): void;
 }
 
 /** A record without a node that was heard. */
-interface Claim {
+interface Pending {
   readonly info: NodeInfo;
   readonly revision: number;
   /** How often it was pinged. */
@@ -40,16 +40,16 @@ interface Claim {
 /** The records of nodes that were not heard yet. */
 export class Unproven {
   readonly #options: UnprovenOptions;
-  readonly #byId: Map<string, Claim> = new Map();
-  readonly #byEndpoint: Map<string, Claim> = new Map();
+  readonly #byId: Map<string, Pending> = new Map();
+  readonly #byEndpoint: Map<string, Pending> = new Map();
   /** In the order in which they came. */
-  readonly #order: Fifo<Claim> = new Fifo();
+  readonly #order: Fifo<Pending> = new Fifo();
   /** Those that were never pinged; the last, which is the newest, has its turn first. */
-  #new: Claim[] = [];
+  #new: Pending[] = [];
   /** Those that were, by how often; in each all wait for the same time. */
-  readonly #again: readonly Fifo<Claim>[] = PAUSES.map(() => new Fifo());
+  readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, and neither answered nor bounced. */
-  readonly #open: Set<Claim> = new Set();
+  readonly #open: Set<Pending> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
   #tokens = BURST;
@@ -79,11 +79,18 @@ export class Unproven {
     if (known !== undefined && known.revision >= revision) return;
     const same = known?.info.endpoint === info.endpoint;
     this.delete(info.id);
-    const claim: Claim = { info, revision, pings: 0, bouncedAt: same ? known.bouncedAt : -1, gone: false, dueAt: 0 };
-    this.#byId.set(info.id, claim);
-    this.#byEndpoint.set(info.endpoint, claim);
-    this.#new.push(claim);
-    this.#order.push(claim);
+    const pending: Pending = {
+      info,
+      revision,
+      pings: 0,
+      bouncedAt: same ? known.bouncedAt : -1,
+      gone: false,
+      dueAt: 0,
+    };
+    this.#byId.set(info.id, pending);
+    this.#byEndpoint.set(info.endpoint, pending);
+    this.#new.push(pending);
+    this.#order.push(pending);
     while (this.#byId.size > MAX_UNPROVEN) this.#drop();
     // what has gone lies in between
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
@@ -93,30 +100,30 @@ export class Unproven {
 
   /** Its record is gone. */
   delete(id: string): void {
-    const claim = this.#byId.get(id);
-    if (claim === undefined) return;
+    const pending = this.#byId.get(id);
+    if (pending === undefined) return;
     this.#byId.delete(id);
-    if (this.#byEndpoint.get(claim.info.endpoint) === claim) this.#byEndpoint.delete(claim.info.endpoint);
-    claim.gone = true;
-    this.#answered(claim);
+    if (this.#byEndpoint.get(pending.info.endpoint) === pending) this.#byEndpoint.delete(pending.info.endpoint);
+    pending.gone = true;
+    this.#answered(pending);
   }
 
   /** A process was heard: gives its record, which is here no longer. */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
-    const claim = this.#byEndpoint.get(endpoint);
-    if (claim !== undefined) this.delete(claim.info.id);
-    return claim;
+    const pending = this.#byEndpoint.get(endpoint);
+    if (pending !== undefined) this.delete(pending.info.id);
+    return pending;
   }
 
   /** A frame to this process bounced. */
   bounced(endpoint: string): void {
-    const claim = this.#byEndpoint.get(endpoint);
-    if (claim === undefined) return;
-    this.#answered(claim);
+    const pending = this.#byEndpoint.get(endpoint);
+    if (pending === undefined) return;
+    this.#answered(pending);
     const now = this.#options.clock.monotonic();
-    if (claim.bouncedAt < 0) claim.bouncedAt = now;
-    else if (now - claim.bouncedAt >= GONE && this.#options.conclusive()) {
-      this.#options.gone(claim.info, claim.revision);
+    if (pending.bouncedAt < 0) pending.bouncedAt = now;
+    else if (now - pending.bouncedAt >= GONE && this.#options.conclusive()) {
+      this.#options.gone(pending.info, pending.revision);
     }
   }
 
@@ -145,11 +152,11 @@ export class Unproven {
     if (oldest === undefined || oldest.gone) return;
     this.delete(oldest.info.id);
     this.#lossy = true;
-    this.#options.dropped(1);
+    this.#options.dropped();
   }
 
-  #answered(claim: Claim): void {
-    if (this.#open.delete(claim) && this.#open.size === 0) this.#settle();
+  #answered(pending: Pending): void {
+    if (this.#open.delete(pending) && this.#open.size === 0) this.#settle();
   }
 
   #settle(): void {
@@ -179,10 +186,10 @@ export class Unproven {
 
   #pingNew(now: number): void {
     while (this.#tokens >= 1 && this.#new.length > 0) {
-      const claim = this.#new.pop()!;
-      if (claim.gone) continue;
-      this.#open.add(claim);
-      this.#ping(claim, now);
+      const pending = this.#new.pop()!;
+      if (pending.gone) continue;
+      this.#open.add(pending);
+      this.#ping(pending, now);
     }
   }
 
@@ -190,20 +197,20 @@ export class Unproven {
     let left = most;
     for (const queue of this.#again) {
       while (left >= 1 && queue.first !== undefined && (queue.first.gone || queue.first.dueAt <= now)) {
-        const claim = queue.shift()!;
-        if (claim.gone) continue;
+        const pending = queue.shift()!;
+        if (pending.gone) continue;
         left--;
-        this.#ping(claim, now);
+        this.#ping(pending, now);
       }
     }
   }
 
-  #ping(claim: Claim, now: number): void {
-    const turn = Math.min(claim.pings++, PAUSES.length - 1);
-    claim.dueAt = now + PAUSES[turn];
-    this.#again[turn].push(claim);
+  #ping(pending: Pending, now: number): void {
+    const turn = Math.min(pending.pings++, PAUSES.length - 1);
+    pending.dueAt = now + PAUSES[turn];
+    this.#again[turn].push(pending);
     this.#tokens--;
-    this.#options.ping(claim.info.endpoint, claim.pings);
+    this.#options.ping(pending.info.endpoint, pending.pings);
   }
 }
 

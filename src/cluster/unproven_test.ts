@@ -175,7 +175,7 @@ describe("Unproven", () => {
       ping: (endpoint, n) => pinged.push(`${endpoint} ${n}`),
       conclusive: () => true,
       gone: ({ id }) => gone.push(id),
-      dropped: (count) => options.dropped += count,
+      dropped: () => options.dropped++,
     });
     return { clock, pinged, gone, options, unproven };
   }

@@ -56,6 +56,10 @@ export class Membership {
   readonly #unproven: Unproven;
   /** Ids whose records are read at this moment. */
   readonly #lookingUp: Set<string> = new Set();
+  /** How many records of nobody are being taken away at this moment. */
+  #burying = 0;
+  /** When it was told that one could not be, by the monotonic clock. */
+  #unburiedAt = -Infinity;
   readonly #handled: HandledLists = new HandledLists();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
@@ -77,7 +81,7 @@ export class Membership {
       connected,
       ping,
       conclusive,
-      gone: (info, revision) => this.#buryUnproven(info, revision),
+      gone: (info, revision) => void this.#buryUnproven(info, revision),
       dropped: () => this.#passed.add("unproven"),
     });
   }
@@ -292,7 +296,7 @@ export class Membership {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
     // its own next record makes it a member as well
-    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_LOOKUPS) return;
+    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {
       const entry = await bucket.get(id);
@@ -305,12 +309,21 @@ export class Membership {
   }
 
   /** Nobody is at the endpoint of a record: takes the record away, unless it has been written since. */
-  #buryUnproven({ id }: NodeInfo, revision: number): void {
-    const { bucket, observer } = this.#options;
-    bucket.delete(id, { revision }).catch((error) => {
-      // the record expires by itself
+  async #buryUnproven({ id }: NodeInfo, revision: number): Promise<void> {
+    const { bucket, clock, observer } = this.#options;
+    // the next bounce tries again
+    if (this.#burying >= MAX_AT_ONCE) return;
+    this.#burying++;
+    try {
+      await bucket.delete(id, { revision });
+    } catch (error) {
+      // the record expires by itself; of a flood of them one line is enough
+      if (clock.monotonic() - this.#unburiedAt < UNBURIED) return;
+      this.#unburiedAt = clock.monotonic();
       observer({ type: "fault", during: `taking the record of ${id} away`, error });
-    });
+    } finally {
+      this.#burying--;
+    }
   }
 
   #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
@@ -352,5 +365,6 @@ class MemberState implements Member {
 const MAX_SILENT = 256;
 /** Nodes in a view: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
-const MAX_LOOKUPS = 16;
+const MAX_AT_ONCE = 16;
+const UNBURIED = 60_000; // ms between two lines
 const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer

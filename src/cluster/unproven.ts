@@ -95,7 +95,8 @@ export class Unproven {
     // what has gone lies in between
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
-    if (!this.#listing) this.#pingDue();
+    // of a long listing the newest have their turn first, when it is over
+    if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 
   /** Its record is gone. */
@@ -219,6 +220,8 @@ export const MAX_UNPROVEN = 4_096;
 /** Pings at once, and then a second: a cluster of 1,000 that starts anew is known at once, and a flood is no flood of pings. */
 export const BURST = 1_024;
 export const RATE = 256;
+/** Pings during the listing, so that a start waits less for the answers. */
+const EAGER = 256;
 const TICK = 20; // ms
 /** Between the pings of one, in ms: a node was seen from another server 30 ms after its start (measured). */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];

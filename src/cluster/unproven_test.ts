@@ -201,9 +201,12 @@ describe("Unproven", () => {
     const { unproven, clock, pinged } = make();
     unproven.put(info("a"), 1);
     unproven.put(info("b"), 2);
-    assertEquals(pinged, []); // the listing goes on
+    assertEquals(pinged, ["a.1 1", "b.1 1"]);
+    for (let n = 0; n < 2_000; n++) unproven.put(info(`x${n}`), n + 3);
+    assert(pinged.length <= 256, `${pinged.length} pings before the listing was over`);
     const listed = unproven.listed(250);
-    assertEquals(pinged, ["b.1 1", "a.1 1"]);
+    assertEquals([pinged.length, pinged[256]], [BURST, "x1999.1 1"]);
+    for (let n = 0; n < 2_000; n++) unproven.delete(`x${n}`);
     unproven.bounced("b.1");
     unproven.bounced("a.1");
     await listed;

@@ -82,6 +82,38 @@ describe("a frame that JetStream delivers under the subject of a record", await 
   });
 });
 
+describe("a stream that republishes", await requireNatsServer(), () => {
+  it("cannot speak in the name of a node: what JetStream publishes has headers, and no frame has", async () => {
+    await using server = await startNatsServer();
+    const ran: number[] = [];
+    await using a = await catga({ nats: server.url, id: "a" });
+    await using b = await catga({ nats: server.url, id: "b", handlers: Do.handle((n) => ran.push(n)), logger: SILENT });
+    const mallory = await connect({ servers: server.url });
+    const stream = {
+      name: "EVIL",
+      subjects: ["evil.>"],
+      storage: "memory",
+      republish: { src: "evil.>", dest: "catga.default.node.>" },
+    };
+    const made = await mallory.request("$JS.API.STREAM.CREATE.EVIL", JSON.stringify(stream));
+    assertEquals(made.json<{ error?: unknown }>().error, undefined);
+    const seen: string[] = [];
+    mallory.subscribe(`catga.default.node.${b.self.endpoint}.>`, {
+      callback: (_, { subject }) => void seen.push(subject),
+    });
+    await mallory.flush();
+    const forged = `[1,1000000,${Date.now()},["q","Do",60000,666]]`;
+    await mallory.request(`evil.${b.self.endpoint}.${a.self.endpoint}`, forged);
+    await eventually(
+      "it to be published",
+      () => seen.includes(`catga.default.node.${b.self.endpoint}.${a.self.endpoint}`),
+    );
+    for (let n = 0; n < 20; n++) await a.send(Do, n);
+    assertEquals(ran, Array.from({ length: 20 }, (_, n) => n));
+    await mallory.close();
+  });
+});
+
 describe("a frame in another's name, where nobody forbids it", () => {
   it("is believed; one with a high number and a ping has the frames of that node refused, until it starts anew", async () => {
     const ran: number[] = [];

@@ -12,6 +12,7 @@ import { type HandledList, HandledLists } from "./handled_lists.ts";
 import type { MalformedCount } from "./malformed_count.ts";
 import { freeze, readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
+import { PassedOver } from "./passed_over.ts";
 import { Unproven } from "./unproven.ts";
 
 /** What a membership is made of. */
@@ -55,6 +56,10 @@ export class Membership {
   readonly #unproven: Unproven;
   /** Ids whose records are read at this moment. */
   readonly #lookingUp: Set<string> = new Set();
+  /** How many records of nobody are being taken away at this moment. */
+  #burying = 0;
+  /** When it was told that one could not be, by the monotonic clock. */
+  #unburiedAt = -Infinity;
   readonly #handled: HandledLists = new HandledLists();
   /** Members that went because they were silent without a record, by id: they may have been frozen. */
   readonly #silent: Map<string, MemberState> = new Map();
@@ -63,21 +68,21 @@ export class Membership {
   /** This node's id and endpoint, which do not change. */
   readonly #self: NodeInfo;
   readonly #sorted: MemberState[] = [];
-  /** What was passed over since it was last told, and when that was, by the monotonic clock. */
-  readonly #passed = { unproven: 0, members: 0, toldAt: -Infinity };
+  readonly #passed: PassedOver;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
     this.#own = new OwnRecord(options);
     const { clock, connected, ping, conclusive } = options;
+    this.#passed = new PassedOver(clock, options.observer);
     this.#unproven = new Unproven({
       clock,
       connected,
       ping,
       conclusive,
-      gone: (info, revision) => this.#buryUnproven(info, revision),
-      dropped: (count) => this.#pass("unproven", count),
+      gone: (info, revision) => void this.#buryUnproven(info, revision),
+      dropped: () => this.#passed.add("unproven"),
     });
   }
 
@@ -245,7 +250,7 @@ export class Membership {
   #admit(info: NodeInfo, revision: number): void {
     const known = this.#members.get(info.id);
     if (known === undefined && this.#members.size >= MAX_MEMBERS && info.id !== this.#self.id) {
-      return this.#pass("members", 1);
+      return this.#passed.add("members");
     }
     this.#silent.delete(info.id);
     const same = known !== undefined && known.info.endpoint === info.endpoint;
@@ -291,7 +296,7 @@ export class Membership {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
     // its own next record makes it a member as well
-    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_LOOKUPS) return;
+    if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {
       const entry = await bucket.get(id);
@@ -304,22 +309,21 @@ export class Membership {
   }
 
   /** Nobody is at the endpoint of a record: takes the record away, unless it has been written since. */
-  #buryUnproven({ id }: NodeInfo, revision: number): void {
-    const { bucket, observer } = this.#options;
-    bucket.delete(id, { revision }).catch((error) => {
-      // the record expires by itself
+  async #buryUnproven({ id }: NodeInfo, revision: number): Promise<void> {
+    const { bucket, clock, observer } = this.#options;
+    // the next bounce tries again
+    if (this.#burying >= MAX_AT_ONCE) return;
+    this.#burying++;
+    try {
+      await bucket.delete(id, { revision });
+    } catch (error) {
+      // the record expires by itself; of a flood of them one line is enough
+      if (clock.monotonic() - this.#unburiedAt < UNBURIED) return;
+      this.#unburiedAt = clock.monotonic();
       observer({ type: "fault", during: `taking the record of ${id} away`, error });
-    });
-  }
-
-  /** Notes records that make no members, and tells of them once a minute. */
-  #pass(why: "unproven" | "members", count: number): void {
-    const passed = this.#passed;
-    passed[why] += count;
-    const now = this.#options.clock.monotonic();
-    if (now - passed.toldAt < TOLD) return;
-    this.#options.observer({ type: "crowded", unproven: passed.unproven, members: passed.members });
-    Object.assign(passed, { unproven: 0, members: 0, toldAt: now });
+    } finally {
+      this.#burying--;
+    }
   }
 
   #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
@@ -361,6 +365,6 @@ class MemberState implements Member {
 const MAX_SILENT = 256;
 /** Nodes in a view: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
-const MAX_LOOKUPS = 16;
+const MAX_AT_ONCE = 16;
+const UNBURIED = 60_000; // ms between two lines
 const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer
-const TOLD = 60_000; // ms

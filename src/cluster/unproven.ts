@@ -6,6 +6,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { NodeInfo } from "../node_info.ts";
+import { Fifo } from "./fifo.ts";
 
 /** What it needs of the membership that it belongs to. */
 export interface UnprovenOptions {
@@ -18,35 +19,37 @@ export interface UnprovenOptions {
   conclusive(): boolean;
   /** Nobody is there: two bounces, a second apart, have said so. */
   gone(info: NodeInfo, revision: number): void;
-  /** Records that came first are not looked at any more, so many: newer ones came. */
-  dropped(count: number): void;
+  /** The record that came first is forgotten, for there are too many. */
+  dropped(): void;
 }
 
 /** A record without a node that was heard. */
-interface Claim {
+interface Pending {
   readonly info: NodeInfo;
   readonly revision: number;
   /** How often it was pinged. */
   pings: number;
   /** When the first ping bounced, by the monotonic clock; -1 for never. */
   bouncedAt: number;
-  /** Where it waits for its next ping. */
-  queue: Set<Claim> | "new" | undefined;
-  /** When that is due. */
+  /** It is here no longer; queues pass it over. */
+  gone: boolean;
+  /** When its next ping is due. */
   dueAt: number;
 }
 
 /** The records of nodes that were not heard yet. */
 export class Unproven {
   readonly #options: UnprovenOptions;
-  readonly #byId: Map<string, Claim> = new Map();
-  readonly #byEndpoint: Map<string, Claim> = new Map();
-  /** Those that were never pinged, the newest last, and is first: of a flood the end is as good as its beginning. */
-  #new: Claim[] = [];
+  readonly #byId: Map<string, Pending> = new Map();
+  readonly #byEndpoint: Map<string, Pending> = new Map();
+  /** In the order in which they came. */
+  readonly #order: Fifo<Pending> = new Fifo();
+  /** Those that were never pinged; the last, which is the newest, has its turn first. */
+  #new: Pending[] = [];
   /** Those that were, by how often; in each all wait for the same time. */
-  readonly #again: readonly Set<Claim>[] = PAUSES.map(() => new Set());
+  readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, and neither answered nor bounced. */
-  readonly #open: Set<Claim> = new Set();
+  readonly #open: Set<Pending> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
   #tokens = BURST;
@@ -76,48 +79,52 @@ export class Unproven {
     if (known !== undefined && known.revision >= revision) return;
     const same = known?.info.endpoint === info.endpoint;
     this.delete(info.id);
-    const claim: Claim = { info, revision, pings: 0, bouncedAt: same ? known.bouncedAt : -1, queue: "new", dueAt: 0 };
-    this.#byId.set(info.id, claim);
-    this.#byEndpoint.set(info.endpoint, claim);
-    this.#new.push(claim);
-    if (this.#byId.size > MAX_UNPROVEN) {
-      const [oldest] = this.#byId.keys();
-      this.delete(oldest);
-      this.#lossy = true;
-      this.#options.dropped(1);
-    }
-    // what was pinged or has gone since lies in between
-    if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ queue }) => queue === "new");
-    if (!this.#listing) this.#pingDue();
+    const pending: Pending = {
+      info,
+      revision,
+      pings: 0,
+      bouncedAt: same ? known.bouncedAt : -1,
+      gone: false,
+      dueAt: 0,
+    };
+    this.#byId.set(info.id, pending);
+    this.#byEndpoint.set(info.endpoint, pending);
+    this.#new.push(pending);
+    this.#order.push(pending);
+    while (this.#byId.size > MAX_UNPROVEN) this.#drop();
+    // what has gone lies in between
+    if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
+    if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
+    // of a long listing the newest have their turn first, when it is over
+    if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 
   /** Its record is gone. */
   delete(id: string): void {
-    const claim = this.#byId.get(id);
-    if (claim === undefined) return;
+    const pending = this.#byId.get(id);
+    if (pending === undefined) return;
     this.#byId.delete(id);
-    if (this.#byEndpoint.get(claim.info.endpoint) === claim) this.#byEndpoint.delete(claim.info.endpoint);
-    if (claim.queue instanceof Set) claim.queue.delete(claim);
-    claim.queue = undefined;
-    this.#answered(claim);
+    if (this.#byEndpoint.get(pending.info.endpoint) === pending) this.#byEndpoint.delete(pending.info.endpoint);
+    pending.gone = true;
+    this.#answered(pending);
   }
 
   /** A process was heard: gives its record, which is here no longer. */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
-    const claim = this.#byEndpoint.get(endpoint);
-    if (claim !== undefined) this.delete(claim.info.id);
-    return claim;
+    const pending = this.#byEndpoint.get(endpoint);
+    if (pending !== undefined) this.delete(pending.info.id);
+    return pending;
   }
 
   /** A frame to this process bounced. */
   bounced(endpoint: string): void {
-    const claim = this.#byEndpoint.get(endpoint);
-    if (claim === undefined) return;
-    this.#answered(claim);
+    const pending = this.#byEndpoint.get(endpoint);
+    if (pending === undefined) return;
+    this.#answered(pending);
     const now = this.#options.clock.monotonic();
-    if (claim.bouncedAt < 0) claim.bouncedAt = now;
-    else if (now - claim.bouncedAt >= GONE && this.#options.conclusive()) {
-      this.#options.gone(claim.info, claim.revision);
+    if (pending.bouncedAt < 0) pending.bouncedAt = now;
+    else if (now - pending.bouncedAt >= GONE && this.#options.conclusive()) {
+      this.#options.gone(pending.info, pending.revision);
     }
   }
 
@@ -140,8 +147,17 @@ export class Unproven {
     this.#settle();
   }
 
-  #answered(claim: Claim): void {
-    if (this.#open.delete(claim) && this.#open.size === 0) this.#settle();
+  /** Forgets the record that came first. */
+  #drop(): void {
+    const oldest = this.#order.shift();
+    if (oldest === undefined || oldest.gone) return;
+    this.delete(oldest.info.id);
+    this.#lossy = true;
+    this.#options.dropped();
+  }
+
+  #answered(pending: Pending): void {
+    if (this.#open.delete(pending) && this.#open.size === 0) this.#settle();
   }
 
   #settle(): void {
@@ -171,31 +187,31 @@ export class Unproven {
 
   #pingNew(now: number): void {
     while (this.#tokens >= 1 && this.#new.length > 0) {
-      const claim = this.#new.pop()!;
-      if (claim.queue !== "new") continue;
-      this.#open.add(claim);
-      this.#ping(claim, now);
+      const pending = this.#new.pop()!;
+      if (pending.gone) continue;
+      this.#open.add(pending);
+      this.#ping(pending, now);
     }
   }
 
   #pingAgain(now: number, most: number): void {
     let left = most;
     for (const queue of this.#again) {
-      for (const claim of queue) {
-        if (claim.dueAt > now || left < 1) break;
+      while (left >= 1 && queue.first !== undefined && (queue.first.gone || queue.first.dueAt <= now)) {
+        const pending = queue.shift()!;
+        if (pending.gone) continue;
         left--;
-        this.#ping(claim, now);
+        this.#ping(pending, now);
       }
     }
   }
 
-  #ping(claim: Claim, now: number): void {
-    if (claim.queue instanceof Set) claim.queue.delete(claim);
-    const turn = Math.min(claim.pings++, PAUSES.length - 1);
-    claim.dueAt = now + PAUSES[turn];
-    claim.queue = this.#again[turn].add(claim);
+  #ping(pending: Pending, now: number): void {
+    const turn = Math.min(pending.pings++, PAUSES.length - 1);
+    pending.dueAt = now + PAUSES[turn];
+    this.#again[turn].push(pending);
     this.#tokens--;
-    this.#options.ping(claim.info.endpoint, claim.pings);
+    this.#options.ping(pending.info.endpoint, pending.pings);
   }
 }
 
@@ -204,6 +220,8 @@ export const MAX_UNPROVEN = 4_096;
 /** Pings at once, and then a second: a cluster of 1,000 that starts anew is known at once, and a flood is no flood of pings. */
 export const BURST = 1_024;
 export const RATE = 256;
+/** Pings during the listing, so that a start waits less for the answers. */
+const EAGER = 256;
 const TICK = 20; // ms
 /** Between the pings of one, in ms: a node was seen from another server 30 ms after its start (measured). */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];

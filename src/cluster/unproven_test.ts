@@ -175,7 +175,7 @@ describe("Unproven", () => {
       ping: (endpoint, n) => pinged.push(`${endpoint} ${n}`),
       conclusive: () => true,
       gone: ({ id }) => gone.push(id),
-      dropped: (count) => options.dropped += count,
+      dropped: () => options.dropped++,
     });
     return { clock, pinged, gone, options, unproven };
   }
@@ -188,13 +188,25 @@ describe("Unproven", () => {
     assertEquals(unproven.prove("x10.1")?.revision, 11);
   });
 
+  it("keeps no more for a record that is written over and over", () => {
+    const { unproven, options } = make();
+    unproven.put(info("first"), 1);
+    for (let n = 0; n < 5 * MAX_UNPROVEN; n++) unproven.put(info("again", `again.${n}`), n + 2);
+    assertEquals([unproven.size, options.dropped], [2, 0]);
+    assertEquals(unproven.prove(`again.${5 * MAX_UNPROVEN - 1}`)?.revision, 5 * MAX_UNPROVEN + 1);
+    assertEquals(unproven.prove("first.1")?.revision, 1);
+  });
+
   it("pings the newest first, each again after 20, 40, 80 … ms and then once a second, until it is proven", async () => {
     const { unproven, clock, pinged } = make();
     unproven.put(info("a"), 1);
     unproven.put(info("b"), 2);
-    assertEquals(pinged, []); // the listing goes on
+    assertEquals(pinged, ["a.1 1", "b.1 1"]);
+    for (let n = 0; n < 2_000; n++) unproven.put(info(`x${n}`), n + 3);
+    assert(pinged.length <= 256, `${pinged.length} pings before the listing was over`);
     const listed = unproven.listed(250);
-    assertEquals(pinged, ["b.1 1", "a.1 1"]);
+    assertEquals([pinged.length, pinged[256]], [BURST, "x1999.1 1"]);
+    for (let n = 0; n < 2_000; n++) unproven.delete(`x${n}`);
     unproven.bounced("b.1");
     unproven.bounced("a.1");
     await listed;

@@ -14,6 +14,8 @@ import type { NatsTransport } from "./transport.ts";
 const HEARTBEAT = 1_500;
 /** After this time without a word the consumer is lost, in ms. */
 const SILENCE = 4_000;
+/** How late a timer may be before its process is said to have stood still, in ms. */
+const LATE = 250;
 /** After this time without a listener the server drops the consumer, in ms. */
 const INACTIVE = 5_000;
 
@@ -178,7 +180,13 @@ export class Feed {
     const { clock } = this.#transport;
     const left = this.#heard + SILENCE - clock.monotonic();
     if (left <= 0) return this.#break(`nothing was heard for ${SILENCE} ms`);
-    this.#timer = clock.after(left, () => this.#watchSilence(), { background: true });
+    const due = clock.monotonic() + left;
+    this.#timer = clock.after(left, () => {
+      // late: it is this process that stood still, and what was delivered may lie in its socket
+      const now = clock.monotonic();
+      if (now - due >= LATE) this.#heard = Math.max(this.#heard, now - SILENCE + HEARTBEAT);
+      this.#watchSilence();
+    }, { background: true });
   }
 
   #break(why: string): void {

@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { eventually } from "../testing/eventually.ts";
+import { openTransport } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+
+describe("Feed", await requireNatsServer(), () => {
+  it(
+    "is not given up when its own process stood still: what was delivered lies in the socket",
+    { timeout: 60_000 },
+    async () => {
+      await using server = await startNatsServer();
+      const transport = await openTransport(server.url);
+      const notices: string[] = [];
+      const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+      const bucket = await store.open("b");
+      const seen: string[] = [];
+      const stop = new AbortController();
+      await bucket.watch("", ({ key }) => void seen.push(key), { signal: stop.signal });
+      const end = performance.now() + 4_600;
+      while (performance.now() < end); // as a handler that computes does
+      await bucket.put("after", "");
+      await eventually("the change", () => seen.includes("after"), 20_000);
+      assertEquals(notices, []);
+      stop.abort();
+      await transport.close();
+    },
+  );
+});

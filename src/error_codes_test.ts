@@ -200,6 +200,18 @@ describe("error code", () => {
     assertEquals([key, cycle.map(({ waitsFor, heldBy }) => [waitsFor, heldBy.node])], ["till", [["till", "shop"]]]);
   });
 
+  it("DEADLOCK: a handler awaits a message that needs the turn which it has itself; that one did not run", async () => {
+    const Nested = command<number, string>("Nested");
+    const ran: number[] = [];
+    const handlers = Nested.handle(async (depth, ctx) => {
+      ran.push(depth);
+      return depth === 0 ? "done" : unwrap(await ctx.send(Nested, depth - 1));
+    }, { concurrency: 1 });
+    await using app = await catga({ handlers });
+    const error = code(await app.send(Nested, 1), "DEADLOCK");
+    assertEquals([error.retryable, ran], [false, [1]]);
+  });
+
   it("LOCK_TIMEOUT: it did not come free in time; details say who holds it", async () => {
     await using app = await catga({ id: "shop" });
     await using _held = await app.lock("till");

@@ -87,8 +87,11 @@ export class WrappedApp extends App {
     const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
-      if (sends.over === undefined && left > 0) {
-        const timed = left < timeout && method !== "publish" ? { ...options, timeout: Math.max(1, left) } : options;
+      // what was over before it began is refused as it is without behaviors
+      if (sends.over === undefined && (left > 0 || timeout <= 0)) {
+        const timed = left < timeout && left > 0 && method !== "publish"
+          ? { ...options, timeout: Math.max(1, left) }
+          : options;
         return sends.add(send(withHeaders(timed, headers)));
       }
       const reason = sends.over ?? new CatgaError("TIMEOUT", "the deadline has passed");

@@ -6,6 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
 import type { Moment, Phase } from "../../scripts/kv_phases.ts";
+import { SKEWS } from "../../scripts/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
@@ -83,6 +84,8 @@ export class LockCluster implements AsyncDisposable {
       resource: this.resource.port,
       ttl: TTL,
       timeout: TIMEOUT,
+      // their clocks disagree, as those of machines do
+      skew: SKEWS[this.#options.ids.indexOf(id) % SKEWS.length],
       ...(replicas === undefined ? {} : { replicas }),
       ...node[id],
     };

@@ -210,7 +210,7 @@ export class LockCluster implements AsyncDisposable {
    */
   async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
     const left = await aftermath(
-      this.#options,
+      { ...this.#options, gaps: () => this.#stalls() },
       (app) => this.#options.keys.map((key) => lockProbe(app, key, TTL + election)),
     );
     const programs = [...this.#programs.values()];
@@ -220,6 +220,14 @@ export class LockCluster implements AsyncDisposable {
       if (/unhandled rejection|uncaught exception/.test(output)) throw new Error(output);
     }
     return { ...await this.history(limit), aftermath: left };
+  }
+
+  /** When processes were not allowed to run. */
+  async #stalls(): Promise<{ from: number; to: number }[]> {
+    const { lines } = await this.history(0);
+    return [...lines.values()].flat().flatMap((line) =>
+      line.event === "stall" ? [{ from: line.from, to: line.at }] : []
+    );
   }
 
   /** What is known by now. */

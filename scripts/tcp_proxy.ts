@@ -34,7 +34,10 @@ export interface TcpProxy extends AsyncDisposable {
 
 /** Options of {@link startTcpProxy}. */
 export interface TcpProxyOptions {
-  /** The id of the node behind the link: its writes are recognised. It is carried without being read otherwise. */
+  /**
+   * The id of the node behind the link: its writes are recognised, and nothing is delayed. Without it, what is carried is
+   * not read.
+   */
   readonly node?: string;
 }
 

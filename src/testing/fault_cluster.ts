@@ -1,4 +1,4 @@
-/** A cluster of real processes, Deno and Bun, on a real nats-server, that is there to be mistreated. */
+/** A cluster of real processes, Deno and Bun, whose clocks disagree, on a real nats-server: there to be mistreated. */
 import { assert, assertEquals } from "@std/assert";
 import type { Catga } from "../running_node.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
@@ -6,6 +6,7 @@ import type { LogFields } from "../logger.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../scripts/nats_server.ts";
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
+import { SKEWS } from "../../scripts/skewed_clock.ts";
 import type { NodeOptions } from "../../scripts/test_node.ts";
 import { type Runtime, Who } from "../../scripts/node_messages.ts";
 import { begun } from "./begun.ts";
@@ -88,7 +89,9 @@ export class FaultCluster implements AsyncDisposable {
     const before = this.nodes.get(id);
     if (before !== undefined) this.#retired.push(before);
     const { folder } = this.log;
-    const node = await startNode(runtime, url, id, { folder, signals: true, ...this.#options.node, ...options });
+    // whose clocks disagree, as those of machines do; a node that comes again has the clock that it had
+    const skew = SKEWS[[...this.nodes.keys(), id].indexOf(id) % SKEWS.length];
+    const node = await startNode(runtime, url, id, { folder, signals: true, skew, ...this.#options.node, ...options });
     this.nodes.set(id, node);
     return node;
   }

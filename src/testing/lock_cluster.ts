@@ -6,6 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
 import type { Moment, Phase } from "../../scripts/kv_phases.ts";
+import { SKEWS } from "../../scripts/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
@@ -83,6 +84,8 @@ export class LockCluster implements AsyncDisposable {
       resource: this.resource.port,
       ttl: TTL,
       timeout: TIMEOUT,
+      // their clocks disagree, as those of machines do
+      skew: SKEWS[this.#options.ids.indexOf(id) % SKEWS.length],
       ...(replicas === undefined ? {} : { replicas }),
       ...node[id],
     };
@@ -207,7 +210,7 @@ export class LockCluster implements AsyncDisposable {
    */
   async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
     const left = await aftermath(
-      this.#options,
+      { ...this.#options, gaps: () => this.#stalls() },
       (app) => this.#options.keys.map((key) => lockProbe(app, key, TTL + election)),
     );
     const programs = [...this.#programs.values()];
@@ -217,6 +220,14 @@ export class LockCluster implements AsyncDisposable {
       if (/unhandled rejection|uncaught exception/.test(output)) throw new Error(output);
     }
     return { ...await this.history(limit), aftermath: left };
+  }
+
+  /** When processes were not allowed to run. */
+  async #stalls(): Promise<{ from: number; to: number }[]> {
+    const { lines } = await this.history(0);
+    return [...lines.values()].flat().flatMap((line) =>
+      line.event === "stall" ? [{ from: line.from, to: line.at }] : []
+    );
   }
 
   /** What is known by now. */

@@ -2,7 +2,7 @@
  * What stands in the buckets of a cluster, read beside Catga and with the server's own clock, and whether something is
  * still there whose time is long over.
  */
-import { connect, type Msg } from "@nats-io/transport-node";
+import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
 
 /** An entry, or the marker of one that was deleted. */
 export interface StoredEntry {
@@ -39,11 +39,16 @@ function isOverdue({ written, ttl }: StoredEntry, now: number): boolean {
   return ttl !== undefined && now - written > ttl + OVERDUE;
 }
 
-/** Reads all buckets of a namespace. Rejects when the server does not answer. */
-export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {
+/** A raw connection to the first of some servers that is there; a user stands in the first URL, if at all. */
+export function connectTo(servers: string | readonly string[]): Promise<NatsConnection> {
   const urls = typeof servers === "string" ? servers.split(",") : servers;
   const { username: user, password: pass } = new URL(urls[0]);
-  const connection = await connect({ servers: urls.map((url) => new URL(url).host), ...user && { user, pass } });
+  return connect({ servers: urls.map((url) => new URL(url).host), ...user && { user, pass } });
+}
+
+/** Reads all buckets of a namespace. Rejects when the server does not answer. */
+export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {
+  const connection = await connectTo(servers);
   const ask = async <T extends object>(subject: string, request: object = {}): Promise<T> => {
     const answer = (await connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 10_000 })).json<
       T & { error?: { description: string } }

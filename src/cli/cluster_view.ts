@@ -80,6 +80,7 @@ export class ClusterView implements AsyncDisposable {
         refused.abort();
       },
       onNotice: (notice) => terminal.say(`catga: ${notice}`),
+      looksOn: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
   }

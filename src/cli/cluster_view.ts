@@ -82,6 +82,7 @@ export class ClusterView implements AsyncDisposable {
         refused.abort();
       },
       onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
+      looksOn: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
   }

@@ -6,7 +6,7 @@ import type { Bucket, Change } from "../kv_store.ts";
 import { eventually } from "../testing/eventually.ts";
 import { ForgetfulServer, messagesOf, SEQUENCES } from "../testing/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./kv_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };
@@ -69,6 +69,24 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     await eventually("nothing but the bystander to be stored", async () => await info() === 1, 20_000);
   });
 
+  it("one who looks on is told the same, and removes nothing", slow, async () => {
+    await using servers = await ForgetfulServer.start();
+    await using client = await start(servers, { looksOn: true });
+    const there = new Set<string>();
+    await client.bucket.watch("", ({ type, key }) => type === "put" ? there.add(key) : there.delete(key), {
+      signal: client.signal,
+    });
+    await fill(client.bucket);
+    const back = await servers.forget("TK", ["test"]);
+    assertGreater(back.length, 0);
+    await client.connected();
+    await eventually("nothing to be left but the bystander", () => [...there].join() === "bystander", 10_000);
+    await eventually("a listing of nothing", async () => (await names(client.bucket)).length === 0, 10_000);
+    const stored = new Set<string>();
+    for await (const { subject } of messagesOf(client.transport.connection, "test")) stored.add(subject);
+    assertEquals(back.filter((subject) => !stored.has(subject)), []);
+  });
+
   it("a client that watches nothing removes them from the store, within ttl + 5 s", slow, async () => {
     await using servers = await ForgetfulServer.start();
     await using client = await start(servers);
@@ -111,9 +129,9 @@ interface Client extends AsyncDisposable {
   connected(): Promise<unknown>;
 }
 
-async function start(servers: ForgetfulServer): Promise<Client> {
+async function start(servers: ForgetfulServer, options: NatsKeyValueStoreOptions = {}): Promise<Client> {
   const transport = await openTransport(servers.url);
-  const bucket = await new NatsKeyValueStore(transport).open("test");
+  const bucket = await new NatsKeyValueStore(transport, options).open("test");
   const end = new AbortController();
   return {
     transport,

@@ -29,6 +29,8 @@ const REMEMBERED = 1_024;
 export interface NatsKeyValueStoreOptions {
   /** Told of what is mended by itself, such as a watch that was lost. */
   onNotice?: (notice: string) => void;
+  /** Leaves what is over in the store: for who looks on and writes nothing by itself; `false`. */
+  looksOn?: boolean;
 }
 
 /** Buckets on the JetStream of a connection. It ends with its transport. */
@@ -36,11 +38,13 @@ export class NatsKeyValueStore implements KeyValueStore {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
   readonly #onNotice: (notice: string) => void;
+  readonly #looksOn: boolean;
 
   constructor(transport: NatsTransport, options: NatsKeyValueStoreOptions = {}) {
     this.#transport = transport;
     this.#js = new JetStream(transport);
     this.#onNotice = options.onNotice ?? (() => {});
+    this.#looksOn = options.looksOn ?? false;
   }
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -48,8 +52,8 @@ export class NatsKeyValueStore implements KeyValueStore {
     checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
-    new Sweeper(stream, this.#onNotice);
-    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice });
+    if (!this.#looksOn) new Sweeper(stream, this.#onNotice);
+    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice, looksOn: this.#looksOn });
   }
 }
 
@@ -59,6 +63,7 @@ class NatsBucket implements Bucket {
   readonly #direct: boolean;
   readonly #replicas: number;
   readonly #onNotice: (notice: string) => void;
+  readonly #looksOn: boolean;
   /** The revisions of markers that this client has written, so that taking a key again costs one write. */
   readonly #markers = new Map<string, number>();
 
@@ -68,6 +73,7 @@ class NatsBucket implements Bucket {
     this.#direct = options.direct;
     this.#replicas = options.replicas;
     this.#onNotice = options.onNotice;
+    this.#looksOn = options.looksOn;
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -136,7 +142,8 @@ class NatsBucket implements Bucket {
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
-    return watchBucket(this.#stream, { prefix, onChange, signal: options.signal, onNotice: this.#onNotice });
+    const { signal } = options;
+    return watchBucket(this.#stream, { prefix, onChange, signal, onNotice: this.#onNotice, looksOn: this.#looksOn });
   }
 
   #now(): number {

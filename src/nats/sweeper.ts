@@ -16,6 +16,8 @@ const LEAST = 2_000;
 const PART = 0.2;
 /** Where the record of who looks stands, until the others may; no key of ours has this subject. */
 const TURN_SUBJECT = "=sweep";
+/** How long the server may take to say that the bucket is there, in ms. */
+const ANSWER = 2_000;
 /** How many are removed at once. */
 const REMOVALS = 32;
 
@@ -64,7 +66,14 @@ export class Sweeper {
 
   /** Removes what is over. Gives in how many ms the next of what was there at the reconnect is, `Infinity` when none is. */
   async #sweep(): Promise<number> {
-    const { transport: { clock }, time } = this.#stream;
+    const { transport: { clock }, js, name, time } = this.#stream;
+    try {
+      await js.info(name, ANSWER);
+    } catch (error) {
+      // it is not for the sweeper to make it
+      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
+      throw error;
+    }
     if (!await this.#myTurn()) return 0;
     await this.#stream.readTime();
     const [over, left] = await this.#list();

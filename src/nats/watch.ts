@@ -46,6 +46,8 @@ export interface WatchRequest {
   readonly signal: AbortSignal;
   /** Told why a feed was opened anew. */
   readonly onNotice: (notice: string) => void;
+  /** Tells that an entry is over, and does not remove it. */
+  readonly looksOn: boolean;
 }
 
 /** Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came. */
@@ -330,6 +332,16 @@ class Watch {
     for (let i = over.length - 1; i > 0; i--) {
       const j = Math.floor(random() * (i + 1));
       [over[i], over[j]] = [over[j], over[i]];
+    }
+    if (this.#request.looksOn) {
+      for (const [subject, known] of over) {
+        if (this.#known.get(subject) !== known) continue;
+        const { key, revision, told } = known;
+        // not above its own: it may be written again, at the next
+        this.#leave(subject, revision);
+        if (told) this.#tell({ type: "vanish", key, revision });
+      }
+      return;
     }
     for (let i = 0; i < over.length && !this.#end.signal.aborted; i += LOOKUPS) {
       await Promise.all(

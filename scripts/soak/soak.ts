@@ -201,10 +201,16 @@ async function stateDoubts(
   );
   const wipes = troubles.filter(({ kind }) => kind === "wipe");
   const lines = new Map(
-    [...await readNotes<LockLine>(folder, "locks")].map(([id, of]) =>
-      // of a lock that was lost with its store two may believe for a ttl that they have it
-      [id, of.filter(({ at }) => !wipes.some(({ from, to }) => at >= from && at <= to + LOCK_TTL))] as const
-    ),
+    [...await readNotes<LockLine>(folder, "locks")].map(([id, of]) => {
+      // what was written down when the process woke, it may have been given long before
+      const asleep = of.flatMap((line) => line.event === "stall" ? [{ from: line.from, to: line.at }] : []);
+      const kept = of.filter(({ event, at }) =>
+        // of a lock that was lost with its store two may believe for a ttl that they have it
+        !wipes.some(({ from, to }) => at >= from && at <= to + LOCK_TTL) &&
+        !(event === "enter" && asleep.some(({ from, to }) => at > from && at < to))
+      );
+      return [id, kept] as const;
+    }),
   );
   const locks = lockDoubts({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
   return [...onceViolations([...once.values()].flat(), [...troubles, ...stalls]), ...late, ...locks];

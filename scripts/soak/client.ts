@@ -43,6 +43,7 @@ interface Open {
 }
 
 const TICK = 5; // ms
+const LEAST = 1_000; // ms
 const BURST = 10; // ticks' worth at most when there was no time to send
 const MAX_OPEN = 4_000; // what a frozen node holds up must not stop the rest
 const TIMEOUTS = [1_000, 2_000, 5_000] as const;
@@ -80,7 +81,9 @@ const stateful = state ? [sendOnce(app, { folder, id, until }, gaps), sendNever(
 
 let credit = 0;
 let last = performance.now();
-while (Date.now() < until) {
+// a machine on which it has just come up has it send for a while all the same
+const end = Math.max(until, Date.now() + LEAST);
+while (Date.now() < end) {
   await wait(TICK);
   const now = performance.now();
   credit = Math.min(credit + (now - last) * rate / 1_000, rate * TICK * BURST / 1_000);

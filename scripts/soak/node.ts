@@ -9,7 +9,7 @@
  */
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, type Context, fail, type Route } from "@catga/catga";
+import { type Catga, catga, type Context, fail, type Route } from "@catga/catga";
 import { LoopGaps } from "../loop_gaps.ts";
 import { type Skew, skewClock, trueNow } from "../skewed_clock.ts";
 import { LogFile, ranLine, stallLine } from "./log.ts";
@@ -70,6 +70,7 @@ const another: Route = (candidates, { self }) => {
   return others[Math.floor(Math.random() * others.length)] ?? candidates[0];
 };
 
+const started = Promise.withResolvers<Catga>();
 const handlers = [
   Write.handle((work, ctx) => {
     const written = () => isOdd(work.n) ? fail("ODD", `${work.n} is odd`) : answerTo(work.n);
@@ -85,12 +86,16 @@ const handlers = [
   }),
   Told.on(({ n }, ctx) => note("E", n, ctx.id)),
   View.handle(() => app.nodes().map(({ endpoint }) => endpoint)),
-  ...onceHandlers(() => app.self.endpoint, (line) => onceLog.write(JSON.stringify(line) + "\n")),
-  ...never ? neverHandlers(() => app) : [],
+  ...onceHandlers(
+    started.promise.then(({ self }) => self.endpoint),
+    (line) => onceLog.write(JSON.stringify(line) + "\n"),
+  ),
+  ...never ? neverHandlers(started.promise) : [],
 ];
 
 const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
 const app = await catga({ nats, id, service, heartbeat, replicas, handlers, signals: true });
+started.resolve(app);
 tell({ event: "ready", at: trueNow(), endpoint: app.self.endpoint });
 tellMemory();
 if (until !== undefined) {

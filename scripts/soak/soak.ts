@@ -81,7 +81,11 @@ const HEARTBEAT = 5_000; // ms
 const START = 5_000; // ms: what the processes take to start
 const ELECTION = 10_000; // ms
 const LOOK = 90_000; // ms: longer than anything is waited for
-const IDS = 50; // of those without a result so many are asked for
+/**
+ * Of the ids without a result so many are asked for: all, as a rule. An entry that nobody asks for is seen by nobody, and a
+ * server that forgot its ttl keeps it.
+ */
+const IDS = 2_000;
 const FRESH = 16; // ids that nobody has used
 const SETTLE = 20_000; // ms: a record expires within 5 s, and whoever missed something reads all of them in as long
 const SHOWN = 10; // messages of which the evidence is shown
@@ -197,10 +201,16 @@ async function stateDoubts(
   );
   const wipes = troubles.filter(({ kind }) => kind === "wipe");
   const lines = new Map(
-    [...await readNotes<LockLine>(folder, "locks")].map(([id, of]) =>
-      // of a lock that was lost with its store two may believe for a ttl that they have it
-      [id, of.filter(({ at }) => !wipes.some(({ from, to }) => at >= from && at <= to + LOCK_TTL))] as const
-    ),
+    [...await readNotes<LockLine>(folder, "locks")].map(([id, of]) => {
+      // what was written down when the process woke, it may have been given long before
+      const asleep = of.flatMap((line) => line.event === "stall" ? [{ from: line.from, to: line.at }] : []);
+      const kept = of.filter(({ event, at }) =>
+        // of a lock that was lost with its store two may believe for a ttl that they have it
+        !wipes.some(({ from, to }) => at >= from && at <= to + LOCK_TTL) &&
+        !(event === "enter" && asleep.some(({ from, to }) => at > from && at < to))
+      );
+      return [id, kept] as const;
+    }),
   );
   const locks = lockDoubts({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
   return [...onceViolations([...once.values()].flat(), [...troubles, ...stalls]), ...late, ...locks];

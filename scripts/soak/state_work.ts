@@ -9,11 +9,11 @@ import type { LockLine } from "../lock_node.ts";
 import { trueNow } from "../skewed_clock.ts";
 import { LEADERS, LOCK_TTL, LOCKS, NEVER, never, Once, type OnceNote } from "./shared.ts";
 
-/** Handlers that write down their runs; `self` gives the endpoint. */
-export function onceHandlers(self: () => string, note: (line: OnceNote) => void): Handler[] {
+/** Handlers that write down their runs. A node is asked before `catga` has given its app: `self` gives the endpoint then. */
+export function onceHandlers(self: Promise<string>, note: (line: OnceNote) => void): Handler[] {
   return [
     Once.handle(async ({ id, ms }, ctx) => {
-      const run = `${self()} ${ctx.fence}`;
+      const run = `${await self} ${ctx.fence}`;
       note({ event: "begun", at: trueNow(), id, run });
       await wait(ms);
       note({ event: "ended", at: trueNow(), id, run });
@@ -23,12 +23,12 @@ export function onceHandlers(self: () => string, note: (line: OnceNote) => void)
 }
 
 /** Handlers that never settle, each at another place. */
-export function neverHandlers(app: () => Catga): Handler[] {
+export function neverHandlers(app: Promise<Catga>): Handler[] {
   return [
     NEVER.handler.handle(never),
     NEVER.query.handle(never),
     NEVER.behavior.handle(() => 1, { behaviors: [never] }),
-    NEVER.load.handle(({ n }) => app().cache.getOrSet(`never-${n}`, never)),
+    NEVER.load.handle(async ({ n }) => await (await app).cache.getOrSet(`never-${n}`, never)),
     NEVER.input.handle(() => {}),
     NEVER.output.handle(() => 1 as never),
   ];

@@ -57,7 +57,7 @@ if (files.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
   const env = { DENO_JOBS: `${jobs}` };
-  await start({ title: `Deno ${Deno.version.deno}`, command, files, env, limit: 9 * MINUTES });
+  await start({ title: `Deno ${Deno.version.deno}`, command, files, env, limit: 15 * MINUTES });
 }
 if (bun !== undefined && "title" in bun) {
   rows.push(Promise.resolve(bun));
@@ -65,7 +65,7 @@ if (bun !== undefined && "title" in bun) {
   // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
   const options = ["--timeout=120000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
   const command = [...bun, "test", ...options];
-  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: 9 * MINUTES });
+  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: 15 * MINUTES });
 }
 if (wants("--doc") && examples.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];

@@ -41,7 +41,7 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
       await cluster.start("b1", { plant });
       await cluster.complete();
       unwrap(await cluster.caller.send(StartLoad, undefined, { node: "d1" }));
-      await eventually("some load", async () => (await cluster.log.acknowledged()).length > 10 * PLANTED, 10_000);
+      await eventually("some load", async () => (await cluster.log.acknowledged()).length > 10 * PLANTED);
       unwrap(await cluster.caller.send(StopLoad, undefined, { node: "d1" }));
       const doubts = await cluster.log.doubts("Record");
       assertGreater(doubts.length, 1);
@@ -68,10 +68,10 @@ async function underLoad(buggy: string, plant?: Plant): Promise<string[]> {
   await Promise.all(["d1", "b1"].map((id) => cluster.start(id, plant !== undefined && id === buggy ? { plant } : {})));
   await cluster.complete();
   const load = new Load(48, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 10));
-  await eventually("some load", () => load.done > 100 * PLANTED, 10_000);
+  await eventually("some load", () => load.done > 100 * PLANTED);
   cluster.signal(buggy === "d1" ? "b1" : "d1", "SIGKILL");
   const before = load.done;
-  await eventually("some more", () => load.done > before + 10 * PLANTED, 10_000);
+  await eventually("some more", () => load.done > before + 10 * PLANTED);
   await load.stop();
   return witness.doubts(log);
 }

@@ -190,8 +190,9 @@ export class JetStream {
       await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
       return true;
     } catch (error) {
-      // 10043, or 10057 with what the store says of a sequence that it does not have
-      if (error instanceof JetStreamRefusal && /not found|EOF|deleted message/.test(error.message)) return false;
+      // 10043, or 10057 with what the store says of a sequence that it does not have; a cluster says it otherwise
+      const none = /found|EOF|deleted message/;
+      if (error instanceof JetStreamRefusal && error.refusal === "other" && none.test(error.message)) return false;
       throw error;
     }
   }

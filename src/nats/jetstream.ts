@@ -120,9 +120,9 @@ export class JetStream {
    * none did.
    */
   async time(limit: number): Promise<number | undefined> {
-    if (!this.#time.fresh) {
+    const asked = this.#transport.clock.monotonic();
+    if (!this.#time.freshSince(asked - limit)) {
       try {
-        const asked = this.#transport.clock.monotonic();
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {

@@ -103,6 +103,7 @@ async function waitInQueue(holder: Catga, waiting: Catga): Promise<void> {
   const released = performance.now();
   await first.release();
   await Promise.all(waiters);
+  // one who is dead would have it for a ttl
   assertLess(performance.now() - released, TTL);
 }
 

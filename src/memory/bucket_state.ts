@@ -5,6 +5,8 @@ import type { FaultSource } from "./faults.ts";
 
 interface Held {
   readonly entry: Entry;
+  /** When it expires, by the monotonic clock. */
+  end?: number;
   expiry?: Timer;
 }
 
@@ -17,6 +19,7 @@ export class BucketState {
   readonly #held = new Map<string, Held>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
+  #revived = false;
 
   constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>, faults?: FaultSource) {
     this.#clock = clock;
@@ -31,7 +34,9 @@ export class BucketState {
   }
 
   entries(prefix: string): Entry[] {
-    return Array.from(this.#held.values(), (held) => held.entry).filter((entry) => entry.key.startsWith(prefix));
+    const found = Array.from(this.#held.values(), (held) => held.entry).filter((entry) => entry.key.startsWith(prefix));
+    // one that came back is older than it looks
+    return this.#revived ? found.sort((a, b) => a.revision - b.revision) : found;
   }
 
   /** Writes; without `seconds` for good. */
@@ -47,8 +52,11 @@ export class BucketState {
 
   /** Removes an entry; `false` when there was none. */
   remove(key: string, type: "delete" | "expire"): boolean {
-    if (!this.#take(key)) return false;
+    const held = this.#held.get(key);
+    if (held === undefined) return false;
+    this.#take(key);
     this.#tell({ type, key, revision: this.#next++ });
+    if (type === "delete" && held.end !== undefined && this.#faults?.hits("revival")) this.#revive(held, held.end);
     return true;
   }
 
@@ -65,10 +73,22 @@ export class BucketState {
 
   /** How long an entry lives, in ms. */
   #life(seconds: number): number {
-    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1);
+    const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
+    return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1) + late;
+  }
+
+  #revive({ entry }: Held, end: number): void {
+    this.#clock.after(this.#faults!.random() * 1_000, () => {
+      if (this.#held.has(entry.key) || this.#clock.monotonic() >= end) return;
+      const held: Held = { entry };
+      this.#held.set(entry.key, held);
+      this.#revived = true;
+      this.#expireAt(held, end);
+    }, { background: true });
   }
 
   #expireAt(held: Held, end: number): void {
+    held.end = end;
     const check = () => {
       // timers may be early: by a rounding, or by the longest delay that they can take
       if (this.#clock.monotonic() < end) this.#expireAt(held, end);

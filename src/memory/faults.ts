@@ -30,6 +30,13 @@ export interface Faults {
   readonly lostAck?: number;
   /** Chance of an entry with a ttl to expire before its time: at any moment of it. */
   readonly earlyExpiry?: number;
+  /** Chance of an entry with a ttl to outlive it, by a second at most: as one whose ttl the server has forgotten. */
+  readonly lateExpiry?: number;
+  /**
+   * Chance of an entry with a ttl that was deleted to be there again within a second, at its old revision, for the rest of
+   * its ttl: as after a kill of the server. Watches are not told before it ends.
+   */
+  readonly revival?: number;
 }
 
 /** Something that happens to each connection again and again, at moments that do not depend on each other. */
@@ -40,7 +47,7 @@ export interface Outages {
   readonly lasts: number;
 }
 
-const CHANCES = ["drop", "falseBounce", "lostAck", "earlyExpiry"] as const;
+const CHANCES = ["drop", "falseBounce", "lostAck", "earlyExpiry", "lateExpiry", "revival"] as const;
 const OUTAGES = ["cut", "pause"] as const;
 
 /** A fault that is thrown dice for. */

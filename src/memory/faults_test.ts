@@ -226,6 +226,45 @@ describe("earlyExpiry", () => {
   });
 });
 
+describe("lateExpiry", () => {
+  it("ends an entry with a ttl up to a second after its time, and never before", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1, faults: { lateExpiry: 1 } });
+    const bucket = await clock.until(network.connect().store.open("bucket"));
+    for (let i = 0; i < 20; i++) await clock.until(bucket.put(String(i), "", { ttl: 10_000 }));
+    await clock.advance(9_900);
+    assertEquals((await clock.until(bucket.entries(""))).length, 20);
+    await clock.advance(400);
+    const left = (await clock.until(bucket.entries(""))).length;
+    assert(left > 0 && left < 20, String(left));
+    await clock.advance(800);
+    assertEquals(await clock.until(bucket.entries("")), []);
+  });
+});
+
+describe("revival", () => {
+  it("brings a deleted entry back for the rest of its ttl, and tells watches of its end", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1, faults: { revival: 1 } });
+    const bucket = await clock.until(network.connect().store.open("bucket"));
+    const told: string[] = [];
+    const watching = bucket.watch("", ({ type, key }) => told.push(`${type} ${key}`), {
+      signal: new AbortController().signal,
+    });
+    await clock.until(watching);
+    const revision = await clock.until(bucket.put("key", "value", { ttl: 10_000 }));
+    await clock.until(bucket.put("for good", "value"));
+    for (const key of ["key", "for good"]) await clock.until(bucket.delete(key));
+    assertEquals(await clock.until(bucket.get("key")), undefined);
+    await clock.advance(1_000);
+    assertEquals(await clock.until(bucket.entries("")), [{ key: "key", value: "value", revision }]);
+    assertEquals(await clock.until(bucket.create("key", "other")), undefined);
+    await clock.advance(9_100);
+    assertEquals(await clock.until(bucket.entries("")), []);
+    assertEquals(told, ["put key", "put for good", "delete key", "delete for good", "expire key"]);
+  });
+});
+
 describe("pause", () => {
   it("nothing comes to a frozen process, its timers and the store's answers neither; all of it comes late", async () => {
     const { clock, alice, bob, got } = setUp({ seed: 1 });

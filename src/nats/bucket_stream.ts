@@ -72,18 +72,27 @@ export class BucketStream {
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
     const over = (record: StreamRecord) => this.time.endOf(record) <= asked;
     if (!records.some(over)) return records;
-    await this.readTime();
+    await this.readTime(this.transport.clock.monotonic());
     return records.filter((record) => !over(record));
   }
 
-  /** Reads the server's clock, unless that was done just now. */
-  readTime(): Promise<void> {
-    if (this.time.fresh) return Promise.resolve();
-    return this.#reading ??= this.attempt((limit) => this.js.info(this.name, limit), { again: true })
+  /** Those of some records whose time is over now. */
+  async over(records: readonly StreamRecord[]): Promise<readonly StreamRecord[]> {
+    const asked = this.transport.clock.monotonic();
+    const alive = new Set(await this.alive(records, asked));
+    return records.filter((record) => !alive.has(record));
+  }
+
+  /** Reads the server's clock, unless that was done just now, and after that moment of the monotonic clock. */
+  async readTime(since: number): Promise<void> {
+    // one that is under way may have been asked before
+    await this.#reading;
+    if (this.time.freshSince(since)) return;
+    await (this.#reading ??= this.attempt((limit) => this.js.info(this.name, limit), { again: true })
       .then(({ ts, asked }) => this.time.read(ts, asked))
       .finally(() => {
         this.#reading = undefined;
-      });
+      }));
   }
 
   /** Calls back when the stream has been made anew; the answer stops that. */

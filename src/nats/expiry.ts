@@ -51,6 +51,7 @@ export class ServerClock {
   /** The server's time less the monotonic clock, in ms. */
   #ahead = NaN;
   #read = -Infinity;
+  #asked = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -61,9 +62,9 @@ export class ServerClock {
     return !Number.isNaN(this.#ahead);
   }
 
-  /** Whether an entry may be judged by it. */
-  get fresh(): boolean {
-    return this.#clock.monotonic() - this.#read <= FRESH;
+  /** Whether an entry may be judged by it that came at that moment of the monotonic clock: it was read since, and just now. */
+  freshSince(moment: number): boolean {
+    return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }
 
   /** Notes the time in an answer that has come just now, to what was asked at that moment of the monotonic clock. */
@@ -71,6 +72,7 @@ export class ServerClock {
     const ms = Date.parse(time ?? "");
     if (Number.isNaN(ms)) return;
     this.#read = this.#clock.monotonic();
+    this.#asked = asked;
     // an answer that took long says no more than this, and what was known may be more exact
     const [least, most] = [ms - this.#read, ms + 1 - asked];
     if (!(this.#ahead >= least && this.#ahead <= most)) this.#ahead = least;

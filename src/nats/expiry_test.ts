@@ -28,7 +28,7 @@ describe("ServerClock", () => {
 
   it("tells no time and ends nothing before it was read", () => {
     const time = new ServerClock(new VirtualClock());
-    assertEquals([time.known, time.fresh], [false, false]);
+    assertEquals([time.known, time.freshSince(0)], [false, false]);
     assertEquals(time.endOf({ stored: 0, ttl: 1_000 }) <= Infinity, false);
   });
 

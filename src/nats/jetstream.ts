@@ -120,9 +120,9 @@ export class JetStream {
    * none did.
    */
   async time(limit: number): Promise<number | undefined> {
-    if (!this.#time.fresh) {
+    const asked = this.#transport.clock.monotonic();
+    if (!this.#time.freshSince(asked - limit)) {
       try {
-        const asked = this.#transport.clock.monotonic();
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
@@ -190,8 +190,9 @@ export class JetStream {
       await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
       return true;
     } catch (error) {
-      // 10043, or 10057 with what the store says of a sequence that it does not have
-      if (error instanceof JetStreamRefusal && /not found|EOF|deleted message/.test(error.message)) return false;
+      // 10043, or 10057 with what the store says of a sequence that it does not have; a cluster says it otherwise
+      const none = /found|EOF|deleted message/;
+      if (error instanceof JetStreamRefusal && error.refusal === "other" && none.test(error.message)) return false;
       throw error;
     }
   }

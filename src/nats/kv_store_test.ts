@@ -308,6 +308,32 @@ describe("NatsKeyValueStore: watches do not go silent", required, () => {
     },
   );
 
+  it(
+    "watch: one that stood still for longer than a ttl removes no entry that was renewed meanwhile",
+    slow,
+    async () => {
+      await using server = await startNatsServer();
+      await using proxy = await startTcpProxy(server.port);
+      await using client = await start({ server, nats: proxy.url });
+      await using other = await start({ server });
+      const ttl = 2_000;
+      let revision = await other.bucket.put("renewed", "0", { ttl });
+      const told = await follow(client);
+      const end = performance.now() + 7_000;
+      const thaw = performance.now() + 3_500;
+      proxy.freeze();
+      for (let i = 1; performance.now() < end; i++) {
+        if (performance.now() > thaw) proxy.restore();
+        const renewed = await other.bucket.update("renewed", `${i}`, revision, { ttl });
+        assert(renewed !== undefined, "it was removed");
+        revision = renewed;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      await eventually("the last renewal", () => told.at(-1)?.revision === revision);
+      assertEquals(told.filter(({ type }) => type !== "put"), []);
+    },
+  );
+
   it("watch: notices that a deletion did not come", slow, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);

@@ -68,15 +68,16 @@ export class Sweeper {
   async #sweep(): Promise<number> {
     const { transport: { clock }, js, name, time } = this.#stream;
     try {
-      await js.info(name, ANSWER);
+      const { ts, asked } = await js.info(name, ANSWER);
+      time.read(ts, asked);
     } catch (error) {
       // it is not for the sweeper to make it
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
     if (!await this.#myTurn()) return 0;
-    await this.#stream.readTime();
-    const [over, left] = await this.#list();
+    const [listed, left] = await this.#list();
+    const over = await this.#stream.over(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
       await Promise.all(
         over.slice(i, i + REMOVALS).map(({ subject, revision }) =>

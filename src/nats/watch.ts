@@ -64,6 +64,7 @@ interface Known {
   /** Until when it may be believed, by the monotonic clock: as its stamp says, and at most unchanged since it was seen. */
   end: number;
   readonly bound: number;
+  readonly seen: number;
   /** Whether the receiver knows of one under this key. */
   told: boolean;
   /** What it is told when the end of this one turns out to be yet to come. */
@@ -261,6 +262,7 @@ class Watch {
       record: { stored, ttl },
       end,
       bound,
+      seen: now,
       told: told || loud,
       doubted,
       failures: 0,
@@ -299,8 +301,11 @@ class Watch {
     // the next listing sweeps
     if (status.state !== "connected") return;
     const now = clock.monotonic();
-    const due = [...this.#known].filter(([, { end }]) => end <= now);
-    if (due.some(([, { bound }]) => bound > now)) await this.#stream.readTime();
+    const due: [string, Known][] = [];
+    for (const [subject, known] of this.#known) if (known.end <= now) due.push([subject, known]);
+    let since = -Infinity;
+    for (const [, { bound, seen }] of due) if (bound > now) since = Math.max(since, seen);
+    if (since > -Infinity) await this.#stream.readTime(since);
     const over: [string, Known][] = [];
     for (const [subject, known] of due) {
       if (this.#known.get(subject) !== known) continue;

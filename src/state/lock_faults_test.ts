@@ -230,8 +230,11 @@ describe("locks under all of it", () => {
     "lost answers": { lostAck: 0.05, delay: 50 },
     "cuts": { cut: { every: 8_000, lasts: 6_000 }, delay: 50 },
     "pauses": { pause: { every: 8_000, lasts: 8_000 }, delay: 50 },
+    "a store that forgets": { lateExpiry: 0.5, revival: 0.2, lostAck: 0.02, delay: 50 },
     "everything": {
       lostAck: 0.03,
+      lateExpiry: 0.2,
+      revival: 0.05,
       delay: 100,
       cut: { every: 15_000, lasts: 5_000 },
       pause: { every: 15_000, lasts: 8_000 },

@@ -1,0 +1,73 @@
+/** Clocks of servers that are wrong, or are put forward or back: they end no live entry, and keep none alive for a watch. */
+import { describe, it } from "node:test";
+import { assertEquals, assertGreater } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import type { Change } from "../kv_store.ts";
+import { eventually } from "../testing/eventually.ts";
+import { ForgetfulServer } from "../testing/forgetful_server.ts";
+import { openTransport } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import type { NatsTransport } from "./transport.ts";
+
+const HOUR = 3_600_000;
+const slow = { timeout: 60_000 };
+
+describe("NatsKeyValueStore: servers whose clock is wrong", await requireNatsServer(), () => {
+  it("one that was an hour ahead when it was first read ends nothing that is alive", slow, async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    const wrong = falsify(transport, HOUR);
+    const bucket = await new NatsKeyValueStore(transport).open("test");
+    wrong.ahead = 0;
+    const end = new AbortController();
+    const before = await bucket.put("before", "", { ttl: 60_000 });
+    const told: Change[] = [];
+    await bucket.watch("", (change) => told.push(change), { signal: end.signal });
+    const after = await bucket.put("after", "", { ttl: 60_000 });
+    await eventually("both to be told", () => told.length === 2);
+    assertEquals(told.map(({ type, revision }) => [type, revision]), [["put", before], ["put", after]]);
+    assertEquals((await bucket.get("before"))?.revision, before);
+    assertEquals(await bucket.create("before", ""), undefined);
+    assertEquals((await bucket.entries("")).length, 2);
+    end.abort();
+    await transport.close();
+  });
+
+  it("one that is an hour behind what it stored keeps no entry alive for longer than its ttl", slow, async () => {
+    await using servers = await ForgetfulServer.start();
+    const transport = await openTransport(servers.url);
+    falsify(transport, -HOUR);
+    const bucket = await new NatsKeyValueStore(transport).open("test");
+    const end = new AbortController();
+    const there = new Set<string>();
+    const keys = Array.from({ length: 20 }, (_, i) => `${i}`);
+    await Promise.all(keys.map((key) => bucket.put(key, "", { ttl: 3_000 })));
+    await Promise.all(keys.map((key) => bucket.delete(key)));
+    const back = await servers.forget("TK", ["test"]);
+    assertGreater(back.length, 0);
+    await eventually("the reconnect", () => transport.status.state === "connected", 10_000);
+    await bucket.watch("", ({ type, key }) => type === "put" ? there.add(key) : there.delete(key), {
+      signal: end.signal,
+    });
+    assertEquals(there.size, back.length + 1);
+    await eventually("the end of all but the bystander", () => there.size === 1, 10_000);
+    await eventually("their removal", async () => (await bucket.entries("")).length === 1, 10_000);
+    end.abort();
+    await transport.close();
+  });
+});
+
+/** Lets a server tell its time wrongly, by so many ms. */
+function falsify(transport: NatsTransport, ahead: number): { ahead: number } {
+  const wrong = { ahead };
+  const { connection } = transport;
+  const request = connection.request.bind(connection);
+  connection.request = async (subject, data, options) => {
+    const answer = await request(subject, data, options);
+    if (!subject.startsWith("$JS.API.STREAM.INFO") && !subject.startsWith("$JS.API.STREAM.CREATE")) return answer;
+    const parsed = answer.json<{ ts?: string }>();
+    const ts = new Date(Date.now() + wrong.ahead).toISOString();
+    return Object.create(answer, { json: { value: () => ({ ...parsed, ts }) } });
+  };
+  return wrong;
+}

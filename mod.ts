@@ -58,4 +58,12 @@ export { fail, unwrap } from "./src/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
 export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/sender.ts";
-export type { Cache, CacheSetOptions, LeadOptions, Lock, LockOptions, Term } from "./src/shared_state.ts";
+export type {
+  Cache,
+  CacheLoadOptions,
+  CacheSetOptions,
+  LeadOptions,
+  Lock,
+  LockOptions,
+  Term,
+} from "./src/shared_state.ts";

@@ -10,7 +10,7 @@ const SINGLE = fileURLToPath(new URL("single.ts", import.meta.url));
 it("single.ts: says what its handlers, its events and its behavior do, and ends", async () => {
   // without any permission: an app in memory needs none
   const command = process.versions.deno === undefined ? [SINGLE] : ["run", "--no-prompt", SINGLE];
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { timeout: 20_000 });
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { timeout: 120_000 });
   const lines = stdout.trim().split("\n");
   const byEvents = lines.filter((line) => /packing|thanks|event/.test(line));
   assertEquals(lines.filter((line) => !byEvents.includes(line)), [

@@ -69,6 +69,48 @@ it("readReport: of Bun's, each test counts once, under the names around it", () 
   ]);
 });
 
+it("readReport: a worker of Bun's that dies with its file is one failure, beside the tests that it had ended", () => {
+  const report = `<testsuites name="bun test" tests="2" assertions="0" failures="1" skipped="0" time="0.6">
+  <testsuite name="src/a_test.ts" file="src/a_test.ts" tests="2" assertions="0" failures="1" skipped="0" time="0.02">
+    <testsuite name="suite" file="src/a_test.ts" line="3" tests="1" assertions="0" failures="0" skipped="0" time="0">
+      <testcase name="fine" classname="suite" time="0.000717" file="src/a_test.ts" line="3" assertions="0" />
+    </testsuite>
+    <testcase name="(worker crashed)" classname="" time="0" file="src/a_test.ts" assertions="0">
+      <failure type="Error" message="worker process crashed before reporting results" />
+    </testcase>
+  </testsuite>
+</testsuites>`;
+  assertEquals(lines(report), ["passed suite > fine (src/a_test.ts)", "failed (worker crashed) (src/a_test.ts)"]);
+});
+
+it("readReport: what Deno had not ended when a file ended its process is a failure of that file, and of each beside it", () => {
+  const report = `<testsuites name="deno test" tests="4" failures="0" errors="2" time="0.104">
+    <testsuite name="./a_test.ts" tests="1" disabled="0" errors="1" failures="0">
+        <testcase name="a" classname="./a_test.ts" time="0.000" line="2" col="1">
+            <error message="Cancelled"/>
+        </testcase>
+    </testsuite>
+    <testsuite name="ext:deno_node/testing.ts" tests="2" disabled="1" errors="0" failures="0">
+        <testcase name="exits &gt; fine" classname="ext:deno_node/testing.ts" time="0.001" line="1" col="23191">
+        </testcase>
+        <testcase name="exits &gt; now" classname="ext:deno_node/testing.ts" line="1" col="21231">
+            <skipped/>
+        </testcase>
+    </testsuite>
+    <testsuite name="./exits_test.ts" tests="1" disabled="0" errors="1" failures="0">
+        <testcase name="exits" classname="./exits_test.ts" time="0.000" line="3" col="1">
+            <error message="Cancelled"/>
+        </testcase>
+    </testsuite>
+</testsuites>`;
+  assertEquals(lines(report), [
+    "failed a (./a_test.ts)",
+    "passed exits > fine (ext:deno_node/testing.ts)",
+    "skipped exits > now (ext:deno_node/testing.ts)",
+    "failed exits (./exits_test.ts)",
+  ]);
+});
+
 it("readReport: of an empty report there is no test", () => {
   assertEquals(readReport('<?xml version="1.0"?><testsuites name="deno test" tests="0"></testsuites>'), []);
 });

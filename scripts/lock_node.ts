@@ -16,6 +16,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, CatgaError, type Lock } from "@catga/catga";
+import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 
 /** The options of such a process. */
 export interface LockNodeOptions {
@@ -29,6 +30,10 @@ export interface LockNodeOptions {
   /** How long it waits for a lock, in ms. */
   readonly timeout: number;
   readonly replicas?: number;
+  /** How wrong its wall clock is; not at all. What it writes down has the right time. */
+  readonly skew?: Skew;
+  /** How many times it works under a lock at most; 3. */
+  readonly rounds?: number;
   /** A bug that it is to have, to see whether a test finds it; none. */
   readonly plant?: LockPlant;
 }
@@ -73,7 +78,10 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => crash("unhandled rejection", error));
   process.on("uncaughtException", (error) => crash("uncaught exception", error));
   const [urls, id, text] = process.argv.slice(2);
-  const { folder, namespace, keys, resource, ttl, timeout, replicas = 1, plant } = JSON.parse(text) as LockNodeOptions;
+  const { folder, namespace, keys, resource, ttl, timeout, replicas = 1, rounds = 3, skew = {}, plant } = JSON.parse(
+    text,
+  ) as LockNodeOptions;
+  skewClock(skew);
   const file = openSync(join(folder, `${id}.locks`), "a");
   let noted = 0;
   const note = (line: LockLine) => {
@@ -92,13 +100,13 @@ async function main(): Promise<void> {
 
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
   const app = await catga({ nats, id, namespace, replicas, signals: true });
-  let ticked = Date.now();
+  let ticked = trueNow();
   setInterval(() => {
-    const at = Date.now();
+    const at = trueNow();
     if (at - ticked > STALL + TICK) writeSync(file, JSON.stringify({ event: "stall", at, from: ticked }) + "\n");
     ticked = at;
   }, TICK).unref();
-  note({ event: "start", at: Date.now() });
+  note({ event: "start", at: trueNow() });
   console.log(JSON.stringify({ event: "ready" }));
 
   while (await turn(keys[Math.floor(Math.random() * keys.length)]));
@@ -106,19 +114,19 @@ async function main(): Promise<void> {
 
   /** Takes a lock and works; `false` when the app stops. */
   async function turn(key: string): Promise<boolean> {
-    let began = Date.now();
+    let began = trueNow();
     note({ event: "want", at: began, key });
     tell({ want: key, id });
     try {
       const lock = await app.lock(key, { ttl, timeout });
-      note({ event: "enter", at: Date.now(), key, token: lock.token });
+      note({ event: "enter", at: trueNow(), key, token: lock.token });
       await work(key, lock);
-      began = Date.now();
+      began = trueNow();
       await lock.release();
-      note({ event: "free", at: Date.now(), key, took: Date.now() - began });
+      note({ event: "free", at: trueNow(), key, took: trueNow() - began });
     } catch (error) {
       const code = error instanceof CatgaError ? error.code : String(error);
-      note({ event: "failed", at: Date.now(), key, code, took: Date.now() - began });
+      note({ event: "failed", at: trueNow(), key, code, took: trueNow() - began });
       if (code === "CLOSED") return false;
       await wait(100);
     }
@@ -127,7 +135,8 @@ async function main(): Promise<void> {
 
   async function work(key: string, lock: Lock): Promise<void> {
     const { token } = lock;
-    for (let i = 0; i < (plant === "deaf" ? 200 : 3); i++) {
+    const most = plant === "deaf" ? 200 : 3 + Math.floor(Math.random() * (rounds - 2));
+    for (let i = 0; i < most; i++) {
       // two writes after one look: whoever is frozen in the first does not know it in the second
       for (let j = 0; j < 2; j++) {
         const accepted = await write(key, plant === "made-up" ? token + 1_000_000 : token);
@@ -135,11 +144,11 @@ async function main(): Promise<void> {
       }
       await wait(20);
       // the timers that were due while it stood still have their turn before anybody looks
-      if (Date.now() - noted > STALL) await wait(20);
-      if (lock.signal.aborted && plant !== "deaf") return note({ event: "lost", at: Date.now(), key, token });
-      note({ event: "hold", at: Date.now(), key, token });
+      if (trueNow() - noted > STALL) await wait(20);
+      if (lock.signal.aborted && plant !== "deaf") return note({ event: "lost", at: trueNow(), key, token });
+      note({ event: "hold", at: trueNow(), key, token });
     }
-    note({ event: "leave", at: Date.now(), key, token });
+    note({ event: "leave", at: trueNow(), key, token });
   }
 }
 

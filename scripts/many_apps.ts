@@ -31,7 +31,7 @@ const apps = await Promise.all(Array.from({ length: count }, (_, i) => {
   return catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });
 }));
 const seen = where === "alone" ? 1 : count;
-await eventually("all to see all", () => apps.every((app) => app.nodes().length === seen), 20_000);
+await eventually("all to see all", () => apps.every((app) => app.nodes().length === seen));
 tell("together");
 
 for (const to of where === "alone" ? [apps[0].self.id] : apps.map(({ self }) => self.id)) await ask(apps[0], to);

@@ -142,6 +142,8 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
       config: `
         server_name: n${index}
         http: "127.0.0.1:${monitors[index]}"
+        lame_duck_duration: "30s"
+        lame_duck_grace_period: "1s"
         cluster {
           name: catga, listen: "127.0.0.1:${routes[index]}"
           routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ")}]
@@ -149,8 +151,8 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
     });
   const ready = () =>
     until(async () => {
-      const states = await Promise.all(monitors.map((port) => jetStreamReady(port)));
-      return states.every(Boolean);
+      const states = await Promise.all(monitors.map((port) => jetStreamReady(port, size - 1)));
+      return states.every((state) => state !== "away") && states.includes("leads");
     }, START_LIMIT);
   const servers = await Promise.all(Array.from({ length: size }, (_, index) => start(index)));
   const stop = async () => {
@@ -200,9 +202,16 @@ const MISSING =
 
 let found: Promise<string | undefined> | undefined;
 
+/** Where a nats-server is fetched from, one after the other, and in words. */
+const SOURCES = [
+  { name: `release ${RELEASE} from GitHub`, fetchBinary: fromGitHub },
+  { name: "the package of Debian forky from this machine's Debian mirror", fetchBinary: fromDebian },
+] as const;
+
 /**
  * The path of a nats-server of at least 2.11: the one on the PATH, else one fetched before into `.cache/nats-server`,
- * else the release from GitHub, else the package of Debian forky (extracted, not installed). Asked once per process.
+ * else the release from GitHub, else the package of Debian forky (extracted, not installed); what is fetched is said on
+ * stderr. Asked once per process.
  */
 export function findNatsServer(): Promise<string | undefined> {
   return found ??= (async () => {
@@ -212,7 +221,8 @@ export function findNatsServer(): Promise<string | undefined> {
     }
     const cached = join(CACHE, EXECUTABLE);
     if (existsSync(cached) && await fits(cached)) return cached;
-    for (const fetchBinary of [fromGitHub, fromDebian]) {
+    for (const { name, fetchBinary } of SOURCES) {
+      console.error(`nats-server: none is here; fetching ${name}`);
       await mkdir(CACHE, { recursive: true });
       // beside its place, so that the rename is atomic and two processes may fetch at once
       const folder = await mkdtemp(join(CACHE, "fetch-"));
@@ -223,13 +233,19 @@ export function findNatsServer(): Promise<string | undefined> {
         await rename(binary, cached);
         return cached;
       } catch (error) {
-        console.error(`nats-server: ${fetchBinary.name}: ${(error as Error).message.split("\n")[0]}`);
+        console.error(`nats-server: could not fetch ${name}: ${reason(error as Error)}`);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
     }
     return undefined;
   })();
+}
+
+/** The first line of an error; and why, which `fetch` says in the cause of its `TypeError`. */
+function reason(error: Error): string {
+  const lines = error instanceof TypeError && error.cause instanceof Error ? [error, error.cause] : [error];
+  return lines.map(({ message }) => message.split("\n")[0]).join(": ");
 }
 
 /** The version that a nats-server binary reports, such as `2.15.1`; `undefined` when it does not run. */
@@ -351,17 +367,26 @@ function greets(port: number): Promise<boolean> {
   });
 }
 
-async function jetStreamReady(monitor: number): Promise<boolean> {
+/** What a server's JetStream says of itself: the leader knows whether so many others are there, as it has to, to make a stream. */
+async function jetStreamReady(monitor: number, others: number): Promise<"away" | "follows" | "leads"> {
   try {
     const base = `http://127.0.0.1:${monitor}`;
     const [health, state] = await Promise.all([fetch(`${base}/healthz`), fetch(`${base}/jsz`)]);
     await health.body?.cancel();
-    const { meta_cluster } = await state.json() as { meta_cluster?: { leader?: string } };
-    return health.ok && (meta_cluster?.leader ?? "") !== "";
+    const { meta_cluster } = await state.json() as { meta_cluster?: MetaCluster };
+    if (!health.ok || !meta_cluster?.leader) return "away";
+    const there = meta_cluster.replicas?.filter(({ current, offline }) => current && !offline) ?? [];
+    return there.length === others ? "leads" : "follows";
   } catch {
     // not listening yet
-    return false;
+    return "away";
   }
+}
+
+/** As `/jsz` tells of it; the leader alone names its followers. */
+interface MetaCluster {
+  readonly leader?: string;
+  readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -14,6 +14,8 @@ import type { NodeLine, NodeOptions } from "./test_node.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const DENO_VERSION = "2.9.6";
+/** Whoever has not done what was waited for after this time will not, on a busy machine either; in ms. */
+const LIMIT = 60_000;
 
 /** How a process ended. */
 export interface Ending {
@@ -26,6 +28,10 @@ export interface Ending {
 /** A program of `scripts/` in a process of its own. Its lines of JSON are taken in; everything it prints is kept. */
 export class Program<Line> implements AsyncDisposable {
   readonly runtime: Runtime;
+  /** When it was started, in ms since 1970. */
+  readonly began = Date.now();
+  /** When its first line came, in ms since 1970: what the machine gives a process to start says how busy it is. */
+  spoke = Infinity;
   /** The lines that it has printed. */
   readonly lines: Line[] = [];
   /** Resolves when it has ended. */
@@ -70,6 +76,7 @@ export class Program<Line> implements AsyncDisposable {
       rest = lines.pop()!;
       // whatever a program of ours prints on stdout is a line of this type
       for (const line of lines) if (line.startsWith("{")) this.lines.push(JSON.parse(line) as Line);
+      if (this.lines.length > 0) this.spoke = Math.min(this.spoke, Date.now());
       this.#wake();
     });
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.#output += text);
@@ -95,9 +102,9 @@ export class Program<Line> implements AsyncDisposable {
   }
 
   /** The first line that fits, when it has come; rejects when it has not within `limit` ms, or cannot any more. */
-  async line<L extends Line>(fits: (line: Line) => line is L, limit: number): Promise<L>;
-  async line(fits: (line: Line) => boolean, limit: number): Promise<Line>;
-  async line(fits: (line: Line) => boolean, limit: number): Promise<Line> {
+  async line<L extends Line>(fits: (line: Line) => line is L, limit?: number): Promise<L>;
+  async line(fits: (line: Line) => boolean, limit?: number): Promise<Line>;
+  async line(fits: (line: Line) => boolean, limit = LIMIT): Promise<Line> {
     const late = Date.now() + limit;
     for (;;) {
       const found = this.lines.find(fits);
@@ -119,7 +126,7 @@ export class Program<Line> implements AsyncDisposable {
   }
 
   /** How it ended; rejects when it has not within `limit` ms. */
-  async end(limit: number): Promise<Ending> {
+  async end(limit = LIMIT): Promise<Ending> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`it still runs after ${limit} ms:\n${this.#output}`)), limit);
@@ -188,7 +195,7 @@ export async function startNode(
   const program = await startProgram<NodeLine>(runtime, "test_node", [url, id, JSON.stringify(options)], root);
   const isReady = (line: NodeLine): line is NodeLine & { event: "ready" } => line.event === "ready";
   try {
-    const ready = await program.line(isReady, 20_000);
+    const ready = await program.line(isReady);
     return {
       id,
       program,

@@ -20,14 +20,18 @@ export interface OnceNodeOptions {
   /** Whether it handles the command, or sends it when it is told to. */
   readonly role: "handles" | "sends";
   readonly replicas?: number;
+  /** How long each run takes, in ms; a random time up to {@link LONGEST}. */
+  readonly takes?: number;
 }
 
 /** What such a process writes down; `value` names the run of the handler: `<endpoint> <fence>`. */
 export type OnceLine =
   | { readonly event: "begun" | "ended"; readonly entry: string; readonly fence: number; readonly value: string }
-  | { readonly event: "acknowledged"; readonly entry: string; readonly value: string };
+  | { readonly event: "acknowledged"; readonly entry: string; readonly value: string }
+  /** The signal of a run aborted; `at`: when, in ms since 1970. */
+  | { readonly event: "aborted"; readonly entry: string; readonly code: string; readonly at: number };
 
-/** Takes up to {@link LONGEST} ms; answers with the name of its run. Its id is its entry. */
+/** Takes `takes` ms, or up to {@link LONGEST}; answers with the name of its run. Its id is its entry. */
 export const Once = command<{ entry: string }, string>("Once", { idempotent: true, timeout: 20_000 });
 /** Has a process send {@link Once} for these entries, each so many times, all at once; again after a failure that says so. */
 export const SendOnce = command<{ entries: string[]; times: number }, OnceReport>("SendOnce", { timeout: 110_000 });
@@ -52,17 +56,23 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => crash("unhandled rejection", error));
   process.on("uncaughtException", (error) => crash("uncaught exception", error));
   const [urls, id, text] = process.argv.slice(2);
-  const { folder, namespace, role, replicas = 1 } = JSON.parse(text) as OnceNodeOptions;
+  const { folder, namespace, role, replicas = 1, takes } = JSON.parse(text) as OnceNodeOptions;
   const file = openSync(join(folder, `${id}.once`), "a");
   const note = (line: OnceLine) => writeSync(file, JSON.stringify(line) + "\n");
   const handles = Once.handle(async ({ entry }, ctx) => {
     const fence = ctx.fence!;
     const value = `${app.self.endpoint} ${fence}`;
     note({ event: "begun", entry, fence, value });
-    await wait(LONGEST * Math.random());
+    const { signal } = ctx;
+    signal.addEventListener(
+      "abort",
+      () => note({ event: "aborted", entry, code: signal.reason.code, at: Date.now() }),
+      { once: true },
+    );
+    await wait(takes ?? LONGEST * Math.random());
     note({ event: "ended", entry, fence, value });
     return value;
-  }, { concurrency: 8 });
+  }, takes === undefined ? { concurrency: 8 } : {});
   const sends = SendOnce.handle(async ({ entries, times }) => {
     const report = { acknowledged: 0, again: {} as Record<string, number>, failures: [] as string[], late: 0 };
     const all = entries.flatMap((entry) => Array.from({ length: times }, () => entry));

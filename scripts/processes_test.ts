@@ -33,18 +33,18 @@ it("run: does not wait for what the child left running, and ends it", async () =
   const { code, output, ms } = await processes.run(["sh", "-c", "sleep 60 & echo $!"], quiet);
   assertEquals(code, 0);
   assertLess(ms, 10_000);
-  await eventually("the orphan to end", () => !lives(Number(output)), 15_000);
+  await eventually("the orphan to end", () => !lives(Number(output)));
 });
 
 it("run: at its limit ends the child and the child's children", async () => {
   using processes = new Processes();
   const { late, code, output } = await processes.run(["sh", "-c", "sleep 60 & echo $!; wait"], {
     ...quiet,
-    limit: 200,
+    limit: 2_000,
   });
   assert(late);
   assertEquals(code, 137);
-  await eventually("the child's child to end", () => !lives(Number(output)), 15_000);
+  await eventually("the child's child to end", () => !lives(Number(output)));
 });
 
 it("dispose: ends what still runs", async () => {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
 import type { Processes } from "./processes.ts";
-import { type Row, runTests, testFiles } from "./test_run.ts";
+import { FAULTS, JOBS, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
 
@@ -21,7 +21,7 @@ const MINUTES = 60_000;
 export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
   const files: string[] = [];
   for (const file of await testFiles(root, ["src", "examples", "scripts/offline"])) {
-    if (file.startsWith("src/faults/")) continue;
+    if (file.startsWith(FAULTS)) continue;
     const text = await readFile(join(root, file), "utf8");
     if (!/scripts\/(?!nats_server|tcp_proxy|offline)\w+\.ts"|simulat/.test(text)) files.push(file);
   }
@@ -32,11 +32,18 @@ export async function testPublished(processes: Processes, root: string, registry
     registry,
     "test",
     "-A",
+    "--parallel",
     "--config",
     "jsr.json",
     "--junit-path={report}",
   ];
-  return await runTests(processes, { title: "as published, Deno", command, files, limit: 4 * MINUTES });
+  return await runTests(processes, {
+    title: "as published, Deno",
+    command,
+    files,
+    env: { DENO_JOBS: `${JOBS}` },
+    limit: 4 * MINUTES,
+  });
 }
 
 /** Publishes, and runs the programs of `scripts/consumer/` in empty folders, as users of Deno and of Bun would. */

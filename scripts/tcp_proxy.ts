@@ -1,5 +1,6 @@
-/** A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored. */
+/** A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored, also at what passes on it. */
 import { connect, createServer, type Socket } from "node:net";
+import { type KvWrite, type Moment, PhaseReader, ProtocolReader } from "./kv_phases.ts";
 
 /** A proxy in front of one port of this machine. */
 export interface TcpProxy extends AsyncDisposable {
@@ -20,21 +21,71 @@ export interface TcpProxy extends AsyncDisposable {
   delay(ms: number): void;
   /** Ends {@link TcpProxy.cut} and {@link TcpProxy.freeze}; what a frozen link held back is delivered. */
   restore(): void;
+  /**
+   * Called with each write to a bucket of the node behind the link, at each of its moments, and may cut or freeze the link:
+   * then what has not passed does not pass, or waits. Only of a proxy with a `node`.
+   */
+  onWrite: ((write: KvWrite, moment: Moment) => void) | undefined;
   /** Points new connections to another port. */
   target(port: number): void;
   /** Ends it. */
   close(): Promise<void>;
 }
 
+/** Options of {@link startTcpProxy}. */
+export interface TcpProxyOptions {
+  /**
+   * The id of the node behind the link: its writes are recognised, and nothing is delayed. Without it, what is carried is
+   * not read.
+   */
+  readonly node?: string;
+}
+
 /** Starts a proxy on a free port of 127.0.0.1 in front of `target`, another port there. */
-export function startTcpProxy(target: number): Promise<TcpProxy> {
+export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   const stranded = new Set<readonly [Socket, Socket]>();
   let cut = false;
   let frozen = false;
   let lag = 0;
 
-  const carry = (from: Socket, to: Socket) => {
+  let proxy: TcpProxy;
+  /** What a frozen link has read and not carried. */
+  const held: (() => void)[] = [];
+  /** What is done with a chunk instead of writing it on: it is written message by message, with a look at each. */
+  const attend = (client: Socket) => {
+    const phases = new PhaseReader(node!);
+    const [up, down] = [new ProtocolReader(), new ProtocolReader()];
+    const unanswered = new Map<string, KvWrite>();
+    const told = (of: readonly KvWrite[], moment: Moment) => {
+      for (const write of of) proxy.onWrite?.(write, moment);
+    };
+    const pass = (to: Socket, data: Uint8Array, writes: readonly KvWrite[], moments: readonly Moment[]) => {
+      told(writes, moments[0]);
+      if (to.destroyed) return;
+      const write = () => void to.write(data, () => told(writes, moments[1]));
+      // frozen by who looked at it: nothing comes behind it, for its socket is paused
+      if (frozen) held.push(write);
+      else write();
+    };
+    return (from: Socket, to: Socket, data: Uint8Array) => {
+      if (from === client) {
+        const writes = up.read(data).flatMap((message) => {
+          const write = phases.read(message);
+          if (write !== undefined && message.reply !== undefined) unanswered.set(message.reply, write);
+          return write ?? [];
+        });
+        return pass(to, data, writes, ["before", "after"]);
+      }
+      const answered = down.read(data).flatMap(({ subject }) => {
+        const write = unanswered.get(subject);
+        unanswered.delete(subject);
+        return write ?? [];
+      });
+      pass(to, data, answered, ["before its acknowledgement", "acknowledged"]);
+    };
+  };
+  const carry = (from: Socket, to: Socket, look?: ReturnType<typeof attend>) => {
     const waiting: { readonly due: number; readonly data: Uint8Array }[] = [];
     const deliver = () => {
       const now = performance.now();
@@ -42,6 +93,7 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
       if (waiting.length > 0) setTimeout(deliver, waiting[0].due - now);
     };
     from.on("data", (data: Uint8Array) => {
+      if (look !== undefined) return look(from, to, data);
       if (lag === 0 && waiting.length === 0) return to.write(data);
       // never before what came earlier, when the delay has become shorter since
       waiting.push({ due: Math.max(performance.now() + lag, waiting.at(-1)?.due ?? 0), data });
@@ -67,8 +119,9 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
     }
     client.on("end", end);
     upstream.on("end", end);
-    carry(client, upstream);
-    carry(upstream, client);
+    const look = node === undefined ? undefined : attend(client);
+    carry(client, upstream, look);
+    carry(upstream, client, look);
   });
 
   const close = () =>
@@ -84,48 +137,51 @@ export function startTcpProxy(target: number): Promise<TcpProxy> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const port = (server.address() as { port: number }).port;
-      resolve({
-        port,
-        url: `nats://127.0.0.1:${port}`,
-        get connections() {
-          return pairs.size;
+      resolve(
+        proxy = {
+          port,
+          onWrite: undefined,
+          url: `nats://127.0.0.1:${port}`,
+          get connections() {
+            return pairs.size;
+          },
+          cut() {
+            cut = true;
+            for (const [client, upstream] of pairs) {
+              client.destroy();
+              upstream.destroy();
+            }
+          },
+          halfClose() {
+            for (const [client] of pairs) client.end();
+          },
+          freeze() {
+            frozen = true;
+            for (const pair of pairs) for (const socket of pair) socket.pause();
+          },
+          strand() {
+            for (const pair of pairs) {
+              stranded.add(pair);
+              for (const socket of pair) socket.pause();
+            }
+          },
+          delay(ms: number) {
+            lag = ms;
+          },
+          restore() {
+            cut = false;
+            frozen = false;
+            for (const pair of pairs) {
+              if (!stranded.has(pair)) { for (const socket of pair) socket.resume(); }
+            }
+          },
+          target(port: number) {
+            target = port;
+          },
+          close,
+          [Symbol.asyncDispose]: close,
         },
-        cut() {
-          cut = true;
-          for (const [client, upstream] of pairs) {
-            client.destroy();
-            upstream.destroy();
-          }
-        },
-        halfClose() {
-          for (const [client] of pairs) client.end();
-        },
-        freeze() {
-          frozen = true;
-          for (const pair of pairs) for (const socket of pair) socket.pause();
-        },
-        strand() {
-          for (const pair of pairs) {
-            stranded.add(pair);
-            for (const socket of pair) socket.pause();
-          }
-        },
-        delay(ms: number) {
-          lag = ms;
-        },
-        restore() {
-          cut = false;
-          frozen = false;
-          for (const pair of pairs) {
-            if (!stranded.has(pair)) { for (const socket of pair) socket.resume(); }
-          }
-        },
-        target(port: number) {
-          target = port;
-        },
-        close,
-        [Symbol.asyncDispose]: close,
-      });
+      );
     });
   });
 }

@@ -1,12 +1,12 @@
 /**
- * `deno task test`: every test in Deno and in Bun, and the examples in the docs.
+ * `deno task test`: every test in Deno and in Bun, and the examples in the docs; not the fault suite.
  *
  *   deno task test                      everything
  *   deno task test src/nats --deno      the tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:faults               the fault suite, in Deno
  *
- * The fault suite (`src/faults/`) mistreats processes of both runtimes whichever one drives it, so that it runs once, in
- * Deno, unless its paths are given.
+ * The fault suite ({@link FAULTS}) mistreats processes of both runtimes whichever one drives it, so that it runs in Deno
+ * alone, unless its paths are given.
  *
  * Needs nothing but Deno and npm: Bun comes from npm when PATH has none of the wanted version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
@@ -15,11 +15,14 @@
  */
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { findNatsServer } from "./nats_server.ts";
 import { Processes } from "./processes.ts";
-import { exampleFiles, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
+import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
-const FAULTS = "src/faults/";
+/** The files that take longest, wherever they are. */
+const LONG =
+  /\/(simulation|membership_servers|node_death|process_end|cli|permissions|mixed_versions|kv_store)_test\.ts$/;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
@@ -33,46 +36,60 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const all = await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]);
-const [tests, faults] = [all.filter((file) => !file.startsWith(FAULTS)), all.filter((file) => file.startsWith(FAULTS))];
-/** Whether the fault suite was asked for by name. */
-const named = paths.some((path) => `${path}/`.startsWith(FAULTS));
+const mistreats = paths.some((path) => `${path}/`.startsWith(FAULTS));
+const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]))
+  .filter((file) => mistreats || !file.startsWith(FAULTS));
+// the longest first, lest one of them is what is left at the end
+const files = found.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
 const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
+// the fault suite judges how soon something is noticed
+const jobs = mistreats ? 1 : JOBS;
 
 using processes = new Processes();
-const rows: Row[] = [];
-const inBunToo = named ? all : tests;
+const rows: Promise<Row>[] = [];
 // before any test: those in Deno start processes in Bun
-const bun = wants("--bun") && inBunToo.length > 0 ? await bunWithPackages() : undefined;
-// most tests wait most of the time, so both runtimes go through them at once; what Bun prints comes when it has ended
-const both = wants("--deno") && tests.length > 0;
-const bunRow = bun && testInBun(bun, both ? "at the end" : "as it comes");
-const inDeno = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
-if (wants("--deno") && tests.length > 0) {
-  const title = `Deno ${Deno.version.deno}`;
-  rows.push(await runTests(processes, { title, command: inDeno, files: tests, limit: 9 * MINUTES }));
+const bun = wants("--bun") && files.length > 0 ? await bunWithPackages() : undefined;
+// once, where there is none, and not by each file that needs it
+if (files.length > 0) await findNatsServer();
+if (wants("--deno") && files.length > 0) {
+  const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
+  const env = { DENO_JOBS: `${jobs}` };
+  await start({ title: `Deno ${Deno.version.deno}`, command, files, env, limit: 9 * MINUTES });
 }
-if (bunRow !== undefined) rows.push(await bunRow);
-// alone: it judges how soon something is noticed
-if (wants("--deno") && faults.length > 0) {
-  rows.push(await runTests(processes, { title: "faults", command: inDeno, files: faults, limit: 4 * MINUTES }));
+if (bun !== undefined && "title" in bun) {
+  rows.push(Promise.resolve(bun));
+} else if (bun !== undefined) {
+  // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
+  const options = ["--timeout=120000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
+  const command = [...bun, "test", ...options];
+  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: 9 * MINUTES });
 }
 if (wants("--doc") && examples.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];
-  rows.push(
-    await runTests(processes, { title: "Deno, examples in docs", command, files: examples, limit: 2 * MINUTES }),
-  );
+  await start({ title: "Deno, examples in docs", command, files: examples, limit: 4 * MINUTES });
 }
 if (rows.length === 0) {
   console.error(`no tests in ${paths.join(" ")}`);
   console.log("\n0 passed, 0 failed");
   Deno.exit(1);
 }
-const { passed, failed } = printSummary(rows);
+const { passed, failed } = printSummary(await Promise.all(rows));
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+function isLong(file: string): boolean {
+  return LONG.test(file);
+}
+
+/** Starts a runner beside the others, and shows what it prints after what they do; alone when it mistreats. */
+async function start(run: TestRun): Promise<void> {
+  const before = rows.at(-1);
+  const row = runTests(processes, { ...run, show: before && { after: before } });
+  rows.push(row);
+  if (mistreats) await row;
+}
 
 /** The words that start Bun, when its packages are there; what went wrong otherwise. */
 async function bunWithPackages(): Promise<readonly string[] | Row> {
@@ -83,12 +100,4 @@ async function bunWithPackages(): Promise<readonly string[] | Row> {
   });
   if (code === 0) return bun;
   return { title: BUN, passed: 0, failed: 1, skipped: 0, ms, notes: ["its packages could not be installed"] };
-}
-
-async function testInBun(bun: readonly string[] | Row, show: "as it comes" | "at the end"): Promise<Row> {
-  if ("title" in bun) return bun;
-  // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
-  const command = [...bun, "test", "--timeout=120000", "--reporter=junit", "--reporter-outfile={report}"];
-  const files = inBunToo.map((file) => `./${file}`);
-  return await runTests(processes, { title: BUN, command, files, limit: 9 * MINUTES, show });
 }

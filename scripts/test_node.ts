@@ -37,6 +37,7 @@ import {
   Who,
 } from "./node_messages.ts";
 import { type Plant, PLANTED } from "./plants.ts";
+import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 
 /** The options of a test node. */
 export interface NodeOptions
@@ -46,6 +47,8 @@ export interface NodeOptions
   readonly folder?: string;
   /** A bug that it is to have, to see whether a test finds it; none. */
   readonly plant?: Plant;
+  /** How wrong its wall clock is; not at all. What it prints has the right time. */
+  readonly skew?: Skew;
 }
 
 /** A node, and the process behind it. */
@@ -66,7 +69,8 @@ process.on("uncaughtException", (error) => crash("uncaught exception", error));
 const WARM_UP = 50_000; // messages that a flood does not count: what is kept for ever is made then
 
 const [urls, id, text = "{}"] = process.argv.slice(2);
-const { folder, plant, ...options } = JSON.parse(text) as NodeOptions;
+const { folder, plant, skew = {}, ...options } = JSON.parse(text) as NodeOptions;
+skewClock(skew);
 const file = folder === undefined ? undefined : openSync(join(folder, `${id}.runs`), "a");
 const runtime: Runtime = "Bun" in globalThis ? "bun" : "deno";
 
@@ -128,12 +132,12 @@ const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true 
 const app = await catga({ ...options, nats, id, handlers });
 const took = performance.now() - began;
 const changes = app.watchNodes();
-tell({ event: "ready", at: Date.now(), took, self: seen(app.self), nodes: app.nodes().map(seen) });
+tell({ event: "ready", at: trueNow(), took, self: seen(app.self), nodes: app.nodes().map(seen) });
 app.closed.then(
-  () => tell({ event: "closed", at: Date.now() }),
-  (error) => tell({ event: "closed", at: Date.now(), error: `${error.code}: ${error.message}` }),
+  () => tell({ event: "closed", at: trueNow() }),
+  (error) => tell({ event: "closed", at: trueNow(), error: `${error.code}: ${error.message}` }),
 );
-for await (const { type, node } of changes) tell({ event: type, at: Date.now(), node: seen(node) });
+for await (const { type, node } of changes) tell({ event: type, at: trueNow(), node: seen(node) });
 
 /** Writes down what runs, before anything is answered. */
 function ran(name: string, entry: string): string {

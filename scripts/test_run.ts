@@ -4,11 +4,17 @@
  * @module
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
+
+/** Where the long tests are that mistreat processes: a suite of their own. */
+export const FAULTS = "src/faults/";
+
+/** How many files a runtime runs at once: one more than there are cores, for most tests wait most of the time. */
+export const JOBS = Math.min(availableParallelism() + 1, 8);
 
 /** What one run of a runner came to. */
 export interface Row {
@@ -38,8 +44,8 @@ export interface TestRun {
   readonly env?: Readonly<Record<string, string>>;
   /** ms after which the runner is killed. */
   readonly limit: number;
-  /** When what it prints is shown; `"as it comes"`. */
-  readonly show?: "as it comes" | "at the end" | "never";
+  /** When what it prints is shown: as it comes, never, or at its end, which waits for the run before it. */
+  readonly show?: "as it comes" | "never" | { readonly after: Promise<unknown> };
 }
 
 /** Runs tests and counts them; never rejects because of what they do. */
@@ -53,7 +59,10 @@ export async function runTests(processes: Processes, run: TestRun): Promise<Row>
   try {
     const words = [...command.map((word) => word.replace("{report}", report)), ...files];
     const { code, late, output, ms } = await processes.run(words, { env, limit, show: live ? "always" : "never" });
-    if (show === "at the end") console.log(`${heading}\n${output}`);
+    if (typeof show === "object") {
+      await show.after;
+      console.log(`${heading}\n${output}`);
+    }
     const xml = await readFile(report, "utf8").catch(() => undefined);
     const cases = xml === undefined ? [] : readReport(xml);
     const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;

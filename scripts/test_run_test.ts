@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { tmpdir } from "node:os";
 import { Processes } from "./processes.ts";
 import { runTests } from "./test_run.ts";
 
@@ -54,11 +56,11 @@ describe("runTests", () => {
   });
 
   it("a runner that does not end is killed and has failed", async () => {
-    assertEquals(await row(`${report(passes("a"))} sleep 60`, 300), {
+    assertEquals(await row(`${report(passes("a"))} sleep 60`, 2_000), {
       passed: 1,
       failed: 1,
       skipped: 0,
-      notes: ["killed after 0.3 s"],
+      notes: ["killed after 2 s"],
     });
   });
 
@@ -81,5 +83,24 @@ describe("runTests", () => {
       skipped: 0,
       notes: ["unhandled error between tests: error: boom"],
     });
+  });
+
+  it("beside another one shows what it printed after what that one did", async () => {
+    using processes = new Processes();
+    const folder = await mkdtemp(`${tmpdir()}/catga-order-`);
+    const shown: unknown[] = [];
+    const { log } = console;
+    console.log = (text) => void shown.push(text);
+    try {
+      // ends when the second one has come to its end
+      const waits = ["sh", "-c", 'while ! [ -e "$0" ]; do sleep 0.01; done', `${folder}/ended`];
+      const first = processes.run(waits, { limit: 60_000, show: "never" }).then(() => shown.push("first"));
+      const command = ["sh", "-c", `echo second; touch "${folder}/ended"`];
+      await runTests(processes, { title: "a runner", command, files: [], limit: 60_000, show: { after: first } });
+    } finally {
+      console.log = log;
+      await rm(folder, { recursive: true });
+    }
+    assertEquals(shown.map((text) => String(text).includes("second")), [false, true]);
   });
 });

@@ -41,6 +41,8 @@ export class App implements ContextHost {
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   pending = 0;
+  /** How many of these are behaviors around sends: what they send is counted itself. */
+  around = 0;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -66,7 +68,7 @@ export class App implements ContextHost {
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     this.#mediator = mediator;
-    this.#outgoing = new Outgoing(this.node, parts.clock, parts, () => this.nextCall());
+    this.#outgoing = new Outgoing(this, parts);
     this.state = parts.state(this);
     this.runner = new Runner({ host: this, mediator, observer, timeout });
     this.#release = release;
@@ -121,9 +123,19 @@ export class App implements ContextHost {
       connection,
       member: member && !draining,
       nodes: this.nodes().length,
-      inFlight: this.pending,
+      inFlight: this.inFlight,
       queued,
     };
+  }
+
+  /** Handlers that run, and sends that wait for answers. */
+  get inFlight(): number {
+    return this.pending - this.around;
+  }
+
+  /** How long a message may take that is sent now, in ms. */
+  timeLeft(contract: AnyContract, options?: SendOptions, parent?: MessageContext): number {
+    return this.#outgoing.timeLeft(contract, options, parent);
   }
 
   nextCall(): string {
@@ -219,7 +231,11 @@ export class App implements ContextHost {
     parent?: MessageContext,
   ): Promise<Result<unknown>[]> {
     checkContract("sendAll", contract, "command", "query");
-    return await sendAll(contract, payloads, options, (payload, each) => this.send(contract, payload, each, parent));
+    return await sendAll(contract, payloads, options, {
+      clock: this.clock,
+      send: (payload, each) => this.send(contract, payload, each, parent),
+      over: () => this.#stopped || options.signal?.aborted === true || parent?.aborted !== undefined,
+    });
   }
 
   publish(

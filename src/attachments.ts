@@ -2,6 +2,7 @@
 import type { Catga } from "./running_node.ts";
 import type { Attachment, Behavior } from "./behavior.ts";
 import type { Observation, Observer } from "./observer.ts";
+import { isThenable } from "./schema.ts";
 
 /** The attachments of one app. */
 export class Attachments {
@@ -17,11 +18,7 @@ export class Attachments {
   readonly observe: Observer = (observation: Observation) => {
     this.#log(observation);
     for (const { observe } of this.#all) {
-      try {
-        observe?.(observation);
-      } catch (error) {
-        this.#log({ type: "fault", during: "telling a behavior what happened", error });
-      }
+      this.#call("telling a behavior what happened", () => observe?.(observation));
     }
   };
 
@@ -36,11 +33,18 @@ export class Attachments {
   /** The app has come to its end. */
   detach(): void {
     for (const { detach } of this.#all.splice(0)) {
-      try {
-        detach?.();
-      } catch (error) {
-        this.#log({ type: "fault", during: "detaching a behavior", error });
-      }
+      this.#call("detaching a behavior", () => detach?.());
+    }
+  }
+
+  /** Logs what it throws, or rejects with: an `async` function fits the type, too. */
+  #call(during: string, call: () => unknown): void {
+    const failed = (error: unknown) => this.#log({ type: "fault", during, error });
+    try {
+      const called = call();
+      if (isThenable(called)) Promise.resolve(called).catch(failed);
+    } catch (error) {
+      failed(error);
     }
   }
 }

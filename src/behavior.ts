@@ -69,7 +69,8 @@ export interface BehaviorTools {
 /**
  * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers that go with the
  * message besides those of the sender, or in their place; an idempotent command that is sent again has the same id. It
- * rejects with misuse alone (a key function that throws, a route that needs a key), which is to be handed on; what the
+ * sends with what is left of the message's time, and nothing when that is over: the send ends then, whatever the behavior
+ * does. It rejects with misuse alone (a key function that throws, a route that needs a key), which is to be handed on; what the
  * behavior itself throws, the send rejects with.
  *
  * @example

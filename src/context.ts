@@ -7,6 +7,7 @@ import type { CatgaError } from "./error.ts";
 import type { Ticket } from "./gate.ts";
 import type { BroadcastOptions, PublishOptions, SendOptions } from "./options.ts";
 import type { Result } from "./result.ts";
+import { RunCache } from "./run_cache.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Cache, Claims, Lock, LockOptions, SharedState } from "./shared_state.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs, Sender } from "./sender.ts";
@@ -42,7 +43,10 @@ export interface Context extends Sender {
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender gives up, in ms since 1970 by this node's clock. */
   readonly deadline: number;
-  /** Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`) or the app stops (`CLOSED`). */
+  /**
+   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops (`CLOSED`),
+   * or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
+   */
   readonly signal: AbortSignal;
   /** The id of the node that this handler runs on. */
   readonly node: string;
@@ -51,7 +55,7 @@ export interface Context extends Sender {
   /**
    * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for this id;
    * `undefined` for other messages. Let what the command changes refuse a smaller one: a run that was paused for longer than
-   * 15 s may go on beside the next.
+   * 15 s, or had no connection for more than 4 s, may go on beside the next.
    *
    * @example
    * ```ts
@@ -190,6 +194,16 @@ export class MessageContext implements Context {
     return this.#envelope?.attempt ?? 1;
   }
 
+  /** The name of its run, if anybody may have been told it. */
+  get call(): string | undefined {
+    return this.#envelope?.call;
+  }
+
+  /** The runs that wait for this one. */
+  get ancestry(): readonly string[] {
+    return this.#envelope?.ancestry ?? NO_ANCESTRY;
+  }
+
   get fence(): number | undefined {
     return this.#course?.fence;
   }
@@ -239,7 +253,7 @@ export class MessageContext implements Context {
   }
 
   get cache(): Cache {
-    return this.#host.state.cache;
+    return new RunCache(this.#host.state.cache, this);
   }
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {

@@ -52,9 +52,9 @@ export interface CommandOptions<In, Out, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, Payload, Returned> {
   /**
    * One recorded result for each message id, which every sender with that id gets, on whichever node; `false`. It is sent
-   * again when its node is lost. After a crash, or a pause longer than 15 s, the handler may run again: fence what it changes
-   * with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a result is kept, in ms, 1,000 at
-   * least; a day.
+   * again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
+   * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
+   * result is kept, in ms, 1,000 at least; a day.
    */
   idempotent?: boolean | { ttl?: number };
 }

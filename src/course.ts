@@ -7,6 +7,7 @@ import type { Ticket } from "./gate.ts";
 import type { Failure } from "./result.ts";
 import type { Asker, Lock, LockOptions } from "./shared_state.ts";
 import type { Outcome } from "./turns.ts";
+import { Wait } from "./wait.ts";
 
 /** The course of one message. A handler that returns at once, and asks for nothing of it, has none. */
 export class Course extends Deadlined {
@@ -17,12 +18,21 @@ export class Course extends Deadlined {
   fence: number | undefined = undefined;
   /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
   claiming = false;
+  /** Calls {@link Course.lose} if the lease of its claim has ended; while its handler runs under a claim. */
+  checkClaim: (() => void) | undefined = undefined;
+  /** Something that takes its time comes before its handler (a schema, a behavior), which has not begun. */
+  preparing = false;
+  /** Called when it is given up while it is {@link Course.preparing}. */
+  drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Whoever has it run is told when it waits. */
   watcher: TurnWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
+  /** Why its handler was to stop, though the sender waits on: its claim is lost. */
+  #lost: CatgaError | undefined = undefined;
+  #sender: AbortController | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks of its handler while that runs, and those that it waits for. */
   #locks: Set<Lock> | undefined = undefined;
@@ -40,9 +50,10 @@ export class Course extends Deadlined {
     this.#contract = contract;
   }
 
-  /** Why it was given up, when it was. */
+  /** Why it was given up, or its claim is lost, when either is so. */
   get aborted(): CatgaError | undefined {
-    return this.#aborted;
+    this.checkClaim?.();
+    return this.#aborted ?? this.#lost;
   }
 
   /** Whether it was not given up, and its handler has asked for no lock. */
@@ -50,13 +61,24 @@ export class Course extends Deadlined {
     return this.#aborted === undefined && this.#locks === undefined && this.#wishes === undefined;
   }
 
-  /** Aborts when it is given up. */
+  /** Aborts when it is given up, or its claim is lost. */
   get signal(): AbortSignal {
+    this.checkClaim?.();
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+      const reason = this.#aborted ?? this.#lost?.cause;
+      if (reason !== undefined) this.#controller.abort(reason);
     }
     return this.#controller.signal;
+  }
+
+  /** Aborts when it is given up: an attempt whose claim is lost waits for the result of the other. */
+  get sender(): AbortSignal {
+    if (this.#sender === undefined) {
+      this.#sender = new AbortController();
+      if (this.#aborted !== undefined) this.#sender.abort(this.#aborted);
+    }
+    return this.#sender.signal;
   }
 
   /** Takes a lock for the run of its handler; gives it back when that has ended. */
@@ -87,7 +109,8 @@ export class Course extends Deadlined {
     } catch (error) {
       if (wish.signal.aborted) throw wish.signal.reason;
       // as its signal has it: why a message was given up says nothing of what it had done by then
-      if (this.#aborted !== undefined && isCatgaError(error) && error.cause === this.#aborted) throw this.#aborted;
+      const reason = this.#aborted ?? this.#lost?.cause;
+      if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
     } finally {
       this.#wishes.delete(wish);
@@ -180,9 +203,17 @@ export class Course extends Deadlined {
     });
   }
 
+  /** What the user's code gives for this message, or what `givenUp` makes of the reason when it is given up first. */
+  until<T>(work: Promise<T>, givenUp: (reason: CatgaError) => T): Promise<T> {
+    const wait = new Wait(Infinity, work, { givenUp, ended: () => this.release(wait) });
+    this.adopt(wait);
+    return wait.outcome;
+  }
+
   /** Cancels a send of this handler when the handler itself is cancelled. */
   adopt(child: Deadlined): void {
-    if (this.#aborted !== undefined) child.abort(this.#aborted);
+    const { aborted } = this;
+    if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
@@ -199,23 +230,39 @@ export class Course extends Deadlined {
     if (this.#aborted !== undefined) return;
     this.#aborted = reason;
     this.#host.wheel.delete(this);
-    this.#controller?.abort(reason);
-    const children = this.#children;
-    this.#children = undefined;
-    if (children !== undefined) { for (const child of children) child.abort(reason); }
+    this.#sender?.abort(reason);
+    this.#stop(reason, reason);
     if (!this.claiming) this.#settle?.(this.#abandoned(reason));
+    if (this.preparing) this.drop?.(reason);
     this.#place?.abort(reason);
   }
 
+  /** Its claim is lost: its handler is to stop, or not to begin. Its sender waits on, for the result of another attempt. */
+  lose(reason: CatgaError): void {
+    if (this.#aborted !== undefined || this.#lost !== undefined) return;
+    this.#lost = new CatgaError("CANCELLED", reason.message, { cause: reason });
+    this.#stop(reason, this.#lost);
+    this.#place?.abort(reason);
+  }
+
+  #stop(reason: CatgaError, children: CatgaError): void {
+    this.#controller?.abort(reason);
+    const adopted = this.#children;
+    this.#children = undefined;
+    if (adopted !== undefined) { for (const child of adopted) child.abort(children); }
+  }
+
   #abandoned(reason: CatgaError): Failure {
-    return this.waiting ? notBegun(this.#contract, reason) : abandoned(this.#contract, reason);
+    if (this.waiting) return notBegun(this.#contract, reason, "its turn had not come");
+    if (this.preparing) return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
+    return abandoned(this.#contract, reason);
   }
 }
 
 /** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
-function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
+function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  const message = `${kind} ${name} did not run: its turn had not come when its deadline passed`;
+  const message = `${kind} ${name} did not run: ${why} when its deadline passed`;
   return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
 }
 
@@ -223,13 +270,13 @@ function notBegun({ kind, name }: AnyContract, reason: CatgaError): Failure {
  * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
  * is.
  */
-export function abandoned(contract: AnyContract, reason: CatgaError): Failure {
+export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
   if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
   return {
     ok: false,
     error: new CatgaError(
       "OUTCOME_UNKNOWN",
-      `${contract.kind} ${contract.name} was running when its sender gave up (${reason.code}): it may have run`,
+      `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`,
       { cause: reason },
     ),
   };

@@ -34,7 +34,8 @@ export class Direct {
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) return Promise.resolve({ ok: true, value });
-      if (value instanceof Promise) return this.#later(value, ctx, call);
+      // of a class derived from it the `then` may call back twice, or throw
+      if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
       return settled(call.result(value, ctx), ctx);
     } catch (error) {
       return Promise.resolve(call.failure(error, ctx));

@@ -18,7 +18,9 @@ import {
   unwrap,
   VirtualClock,
 } from "../mod.ts";
+import { delay } from "./clock.ts";
 import { eventually } from "./testing/eventually.ts";
+import { MemoryCluster } from "./testing/memory_cluster.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
@@ -61,21 +63,20 @@ describe("error code", () => {
 
   it("OUTCOME_UNKNOWN: a command was not answered before its deadline", async () => {
     const { client, ran } = await shop({ slow: true });
-    code(await client.send(Order, tea, { timeout: 50 }), "OUTCOME_UNKNOWN");
+    code(await client.send(Order, tea, { timeout: 1_000 }), "OUTCOME_UNKNOWN");
     assertEquals(ran, ["tea"]);
   });
 
   it("OUTCOME_UNKNOWN: also when the handler ends with its signal's reason at that moment (that was TIMEOUT)", async () => {
-    const network = new MemoryNetwork();
-    await using _shop = await catga({
-      network,
-      logger: quiet,
-      handlers: Order.handle((_, { signal }) =>
-        new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
-      ),
-    });
-    await using client = await catga({ network, id: "client" });
-    for (let i = 0; i < 10; i++) code(await client.send(Order, tea, { timeout: 40 + i }), "OUTCOME_UNKNOWN");
+    await using cluster = new MemoryCluster();
+    const handlers = Order.handle((_, { signal }) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+    );
+    await cluster.start("shop", { handlers });
+    const client = await cluster.start("client", { handlers: [] });
+    for (let i = 0; i < 10; i++) {
+      code(await cluster.clock.until(client.send(Order, tea, { timeout: 40 + i })), "OUTCOME_UNKNOWN");
+    }
   });
 
   it("CANCELLED: the sender's signal aborted", async () => {
@@ -84,27 +85,27 @@ describe("error code", () => {
   });
 
   it("OVERLOADED: it could not have had its turn before its deadline, so that it did not run", async () => {
-    const network = new MemoryNetwork();
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
     const Bake = command<number, number>("Bake");
     const ran: number[] = [];
     const handlers = Bake.handle(async (n) => {
       ran.push(n);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await delay(clock, 20);
       return n;
     });
-    await using _oven = await catga({ network, id: "oven", handlers, concurrency: 1 });
-    await using client = await catga({ network, id: "client", retries: 0 });
-    await eventually("the client to see the oven", () => client.nodes().length === 2);
+    await cluster.start("oven", { handlers, concurrency: 1 });
+    const client = await cluster.start("client", { handlers: [], retries: 0 });
     // 50 a second can be baked; for 400 ms there is no more than that to do
     const first = Array.from({ length: 20 }, (_, n) => client.send(Bake, n));
-    await eventually("some to be done", () => ran.length > 10);
-    const hasty = await Promise.all(
+    await clock.advance(210);
+    const hasty = await clock.until(Promise.all(
       Array.from({ length: 100 }, (_, n) => client.send(Bake, 100 + n, { timeout: 100 })),
-    );
+    ));
     const refused = hasty.findIndex(({ error }) => error?.code === "OVERLOADED");
     const error = code(hasty[refused], "OVERLOADED");
     assertEquals([error.node, error.retryable, ran.includes(100 + refused)], ["oven", true, false]);
-    assert((await Promise.all(first)).every(({ ok }) => ok));
+    assert((await clock.until(Promise.all(first))).every(({ ok }) => ok));
   });
 
   it("DRAINING: it waited for its turn when its node had to stop, so that it did not run", async () => {
@@ -199,10 +200,22 @@ describe("error code", () => {
     assertEquals([key, cycle.map(({ waitsFor, heldBy }) => [waitsFor, heldBy.node])], ["till", [["till", "shop"]]]);
   });
 
+  it("DEADLOCK: a handler awaits a message that needs the turn which it has itself; that one did not run", async () => {
+    const Nested = command<number, string>("Nested");
+    const ran: number[] = [];
+    const handlers = Nested.handle(async (depth, ctx) => {
+      ran.push(depth);
+      return depth === 0 ? "done" : unwrap(await ctx.send(Nested, depth - 1));
+    }, { concurrency: 1 });
+    await using app = await catga({ handlers });
+    const error = code(await app.send(Nested, 1), "DEADLOCK");
+    assertEquals([error.retryable, ran], [false, [1]]);
+  });
+
   it("LOCK_TIMEOUT: it did not come free in time; details say who holds it", async () => {
     await using app = await catga({ id: "shop" });
     await using _held = await app.lock("till");
-    const error = await assertRejects(() => app.lock("till", { timeout: 20 }), CatgaError);
+    const error = await assertRejects(() => app.lock("till", { timeout: 500 }), CatgaError);
     const { key, holder } = error.details as { key: string; holder: { node: string } };
     assertEquals([error.code, error.retryable, key, holder.node], ["LOCK_TIMEOUT", true, "till", "shop"]);
   });

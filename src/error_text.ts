@@ -1,5 +1,6 @@
 /** Errors as texts: as they travel from node to node, and as they are kept for those who ask later. */
 import { CatgaError } from "./error.ts";
+import { stringify } from "./json.ts";
 import { exceeds } from "./utf8.ts";
 
 /**
@@ -10,7 +11,7 @@ export function writeError({ code, message, retryable, details, node, final }: C
   const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
   let text: string;
   try {
-    text = JSON.stringify({ ...plain, details });
+    text = stringify({ ...plain, details })!; // an object has a text
   } catch {
     text = JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
   }
@@ -38,12 +39,16 @@ export function readError(wire: unknown, node: string): CatgaError {
       retryable: retryable === true,
       final: final === true,
       details,
-      node: typeof origin === "string" && origin.length <= 64 ? origin : node,
+      node: [origin, node].find(isId),
     },
   );
 }
 
 const MAX_CODE = 128;
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
+}
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

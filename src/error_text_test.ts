@@ -58,4 +58,11 @@ describe("writeError and readError", () => {
     assertEquals(readError({ code: "x".repeat(500), retryable: "yes" }, "n").code.length, 128);
     assertEquals(readError({ code: "X", retryable: "yes", node: 7 }, "n").retryable, false);
   });
+
+  it("name a node by an id alone: what came in its place is left out", () => {
+    for (const node of ["x\nnode b is fine", "a.b", "", "\u202e", "x".repeat(65), 7, {}]) {
+      assertEquals([readError({ node }, "n").node, readError({ node }, "n\n").node], ["n", undefined]);
+    }
+    assertEquals(readError({ node: "other-1" }, "n").node, "other-1");
+  });
 });

@@ -7,8 +7,11 @@ import { Deadlined } from "./deadline_wheel.ts";
 import type { CatgaError } from "./error.ts";
 import type { Slice } from "./slice.ts";
 
-/** Why one that waited has no turn: its time is over or it was given up, the app stops, or it would come too late. */
-export type Dropped = "LATE" | "DRAINING" | "OVERLOADED";
+/**
+ * Why one that waited has no turn: its time is over or it was given up, the app stops, it would come too late, or only when
+ * those who wait for it have ended.
+ */
+export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
 /** Somebody who wants to run. It can be given up while it waits, and then has no turn. */
 export abstract class Ticket extends Deadlined {
@@ -88,6 +91,11 @@ export class Gate {
   /** How many wait. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Whether as many run as may. */
+  get full(): boolean {
+    return this.#running >= this.#limit;
   }
 
   /** Whether one that came now would start at once. */

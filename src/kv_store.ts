@@ -26,6 +26,12 @@ export interface BucketOptions {
  * A bucket. Keys are any well-formed string of at most {@link MAX_KEY_LENGTH} characters, no two of them the same;
  * another one is a `TypeError` or `RangeError`. Every method rejects with a `CatgaError` `UNAVAILABLE` when the store
  * does not answer in time, and `CLOSED` when its connection is closed; a write that failed so may have happened.
+ *
+ * An entry with a ttl is believed no longer than that and a margin of 1 s, even if the store has forgotten the ttl or cannot
+ * expire it: then `get` and `entries` do not have it, `create` writes over it, and a watch takes it away, which every watch is
+ * told. It ends by the store's own clock, and at the latest a ttl after a watch has seen it, unchanged, for the first time;
+ * the wall clock of this process does not matter. Compare-and-set decides: an entry that was written again is never taken
+ * away, and one that nobody has taken away may still be written again by `update`.
  */
 export interface Bucket {
   readonly name: string;
@@ -41,7 +47,7 @@ export interface Bucket {
   /** Writes, whatever was there. Gives the revision. */
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
-   * Removes the entry and leaves nothing behind. With a `revision` only the entry at that revision: `false` when the key
+   * Removes the entry and leaves nothing behind, in a store without room for more as well. With a `revision` only the entry at that revision: `false` when the key
    * stands at another one. A key without an entry is `true` when no revision was asked for.
    */
   delete(key: string, options?: { revision?: number }): Promise<boolean>;

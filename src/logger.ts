@@ -1,5 +1,7 @@
 /** Lines for people and fields for programs: what an app logs, at which level. */
 import type { Observation, Observer } from "./observer.ts";
+import { printable } from "./printable.ts";
+import { isThenable } from "./schema.ts";
 
 /**
  * What a line says, for programs: `node`, the id of the node that logs; `type`, which is one of {@link Observation}; and what
@@ -8,8 +10,8 @@ import type { Observation, Observer } from "./observer.ts";
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Where an app logs to; `console` is one. Every message begins with `catga <node id>:`, and its fields say the same for
- * programs. What a method throws goes to the console.
+ * Where an app logs to; `console` is one. Every message begins with `catga <node id>:` and is one line, in which nothing of
+ * other processes moves a cursor or hides (docs/security.md); its fields say the same for programs, as it came. What a method throws goes to the console.
  *
  * @example
  * ```ts
@@ -46,20 +48,16 @@ export const consoleWarnings: Logger = Object.freeze({
 /** An observer that writes a line for each observation, at the level that it deserves. */
 export function logTo(logger: Logger, node: string): Observer {
   return (seen) => {
+    // where it is called from, nobody expects it: it would take requests and connections along
+    const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       const [level, text] = lineOf(seen);
-      logger[level](`catga ${node}: ${oneLine(text)}`, fieldsOf(seen, node));
+      const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
+      if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {
-      // where it is called from, nobody expects it: it would take requests and connections along
-      console.error(`catga ${node}: the logger threw`, error);
+      failed(error);
     }
   };
-}
-
-/** A text as one line, whatever other processes have put into it: ids and subjects that would begin a line of their own. */
-export function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ");
 }
 
 function fieldsOf(seen: Observation, node: string): LogFields {

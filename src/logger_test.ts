@@ -61,8 +61,8 @@ describe("logTo", () => {
     observer({ type: "handler-failed", contract: "Create", id: "m1)\ncatga n1: all is well\x1b[2J", error: "bug" });
     observer({ type: "malformed", subject: "catga.\x1b]0;x\x07", reason: "no JSON", count: 1 });
     assertEquals(lines.map(([, message]) => message), [
-      "catga n1: the handler of Create threw (message m1) catga n1: all is well [2J)",
-      "catga n1: dropped 1 malformed message(s), the last on catga. ]0;x : no JSON",
+      "catga n1: the handler of Create threw (message m1)\\u{a}catga n1: all is well\\u{1b}[2J)",
+      "catga n1: dropped 1 malformed message(s), the last on catga.\\u{1b}]0;x\\u{7}: no JSON",
     ]);
   });
 

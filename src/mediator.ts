@@ -9,7 +9,7 @@ import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "./result.ts";
 import { isThenable, type MaybePromise, validate } from "./schema.ts";
 import { Slice } from "./slice.ts";
-import { type Outcome, Refusal, told, Turns } from "./turns.ts";
+import { beforeHandler, type Outcome, Refusal, told, Turns } from "./turns.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -113,8 +113,7 @@ export class Call {
 
   /** What it returned as a result. Throws what a getter of that throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-    if (returned instanceof Promise) return this.#settled(returned, ctx);
-    // what database clients call a promise is often just something with a `then`
+    // what database clients call a promise is often just something with a `then`, or a class of their own
     return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : toResult(returned);
   }
 
@@ -143,7 +142,7 @@ function compile(
   call: Call,
   { slice, ...tools }: BehaviorTools & { slice: Slice },
 ): HandlerRun {
-  const folded = fold(contract, [...around, ...behaviors], call.run, (error, ctx) => call.failure(error, ctx), tools);
+  const folded = aroundHandler(contract, [...around, ...behaviors], call, tools);
   const { clock } = tools;
   const { ordered = false, idempotent = false } = contract.options;
   const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
@@ -154,6 +153,28 @@ function compile(
   return ordered ? taking(turns({ ordered }), once) : once;
 }
 
+/** A handler and the behaviors around it: until one of them has called it, it has not begun, and will not when it is given up. */
+function aroundHandler(
+  contract: AnyContract,
+  behaviors: readonly Behavior[],
+  call: Call,
+  tools: BehaviorTools,
+): HandlerRun {
+  if (behaviors.length === 0) return call.run;
+  const begin: Run<MessageContext> = (payload, ctx) => {
+    const { course } = ctx;
+    if (course.preparing && course.aborted !== undefined) return { ok: false, error: course.aborted };
+    course.preparing = false;
+    return call.run(payload, ctx);
+  };
+  const folded = fold(contract, behaviors, begin, (error, ctx) => call.failure(error, ctx), tools);
+  return (payload, ctx) => {
+    ctx.course.preparing = true;
+    const result = folded(payload, ctx);
+    return result instanceof Promise ? beforeHandler(ctx, result) : result;
+  };
+}
+
 function taking(turns: Turns, run: HandlerRun): HandlerRun {
   return (payload, ctx) => turns.take(ctx, () => run(payload, ctx));
 }
@@ -162,28 +183,32 @@ function taking(turns: Turns, run: HandlerRun): HandlerRun {
 function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
-    ctx.course.claiming = true;
+    const { course } = ctx;
+    course.claiming = true;
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
-      payload: ctx.course.payload,
+      payload: course.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
-      signal: ctx.signal,
-    }, async (fence) => {
-      ctx.course.claiming = false;
-      ctx.course.fence = fence;
+      signal: course.sender,
+      lost: (reason) => course.lose(reason),
+    }, async (fence, check) => {
+      course.claiming = false;
+      course.fence = fence;
+      course.checkClaim = check;
       const outcome = await run(payload, ctx);
+      course.checkClaim = undefined;
       if (outcome instanceof Refusal) refusal = outcome;
       // before the result is kept: should that be another attempt's, that one may wait for these locks
-      await ctx.course.ended();
+      await course.ended();
       return told(outcome);
     });
     if (refusal !== undefined) return refusal;
     // this node stops before anybody is known to have run it: another one may
-    return ctx.course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

@@ -1,6 +1,5 @@
 /** Messages on their way out: everything that is settled before a node is sought. */
-import type { Clock } from "./clock.ts";
-import type { MessageContext } from "./context.ts";
+import type { ContextHost, MessageContext } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import { CatgaError, type ErrorCode } from "./error.ts";
 import { parsePayload } from "./mediator.ts";
@@ -8,7 +7,8 @@ import type { Route } from "./node_info.ts";
 import { checkSendOptions, type SendOptions, show } from "./options.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { Failure, Result } from "./result.ts";
-import type { MaybePromise } from "./schema.ts";
+import { disown, type MaybePromise } from "./schema.ts";
+import { cancelled, untilDeadline } from "./wait.ts";
 
 /** What an app's sends have when neither they nor their contracts say otherwise. */
 export interface SendDefaults {
@@ -20,18 +20,18 @@ export interface SendDefaults {
 
 /** Prepares the messages of one node. */
 export class Outgoing {
-  readonly #node: string;
-  readonly #clock: Clock;
+  readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
-  readonly #newId: () => string;
   #stopped = false;
 
-  /** `newId` makes ids that no other message has. */
-  constructor(node: string, clock: Clock, defaults: SendDefaults, newId: () => string) {
-    this.#newId = newId;
-    this.#node = node;
-    this.#clock = clock;
+  constructor(host: ContextHost, defaults: SendDefaults) {
+    this.#host = host;
     this.#defaults = defaults;
+  }
+
+  /** Whether nothing leaves any more. */
+  get stopped(): boolean {
+    return this.#stopped;
   }
 
   /** From now on nothing leaves: `CLOSED`. */
@@ -73,8 +73,7 @@ export class Outgoing {
         `send ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
       );
     }
-    let timeout = options?.timeout ?? this.timeoutOf(contract);
-    if (parent !== undefined) timeout = Math.min(timeout, parent.remaining(this.#clock.monotonic()));
+    const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
     return {
@@ -93,9 +92,15 @@ export class Outgoing {
     };
   }
 
+  /** How long a message may take that is sent now, in ms: no longer than the one whose handler sends it. */
+  timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: MessageContext | undefined): number {
+    const timeout = options?.timeout ?? this.timeoutOf(contract);
+    return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
+  }
+
   /** The message id, when one is given or has to travel: that of an idempotent command is the same in every attempt. */
   #idOf({ options: { idempotent } }: AnyContract, options: SendOptions | undefined): string | undefined {
-    return options?.id ?? (idempotent ? this.#newId() : undefined);
+    return options?.id ?? (idempotent ? this.#host.nextCall() : undefined);
   }
 
   /** Whether sends of this contract go by a routing key, unless they say otherwise. */
@@ -128,7 +133,7 @@ export class Outgoing {
 
   /** The failure of all that is sent when the node has stopped. */
   closed(contract: AnyContract): Failure | undefined {
-    return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#node} has stopped`) : undefined;
+    return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
   /** Goes on with the parsed payload, when the schema takes it. */
@@ -146,9 +151,11 @@ export class Outgoing {
     };
     const checked = parsePayload(contract, payload);
     if (!(checked instanceof Promise)) return Promise.resolve(next(checked, request.timeout));
-    const start = this.#clock.monotonic();
-    return checked.then((result) => {
-      const timeout = request.timeout - (this.#clock.monotonic() - start);
+    const { clock } = this.#host;
+    const start = clock.monotonic();
+    const settled = untilDeadline(this.#host, request, checked, (reason) => notSent(contract, reason));
+    return settled.then((result) => {
+      const timeout = request.timeout - (clock.monotonic() - start);
       const refused = this.#refused(contract, timeout, signal, parent);
       return refused === undefined ? next(result, timeout) : refuse(refused);
     });
@@ -180,13 +187,15 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
   );
 }
 
-/** The error of a send whose caller gave up. */
-export function cancelled(contract: AnyContract): CatgaError {
-  return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
-}
-
 /** The headers that a trace is carried by: W3C Trace Context and Baggage. */
 const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
+
+/** The failure of a message that was given up before it was sent. */
+export function notSent(contract: AnyContract, reason: CatgaError): Failure {
+  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
+  const message = `${unsent(contract)}: its schema, or a behavior around sends, had not ended at its deadline`;
+  return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
+}
 
 function unsent({ kind, name }: AnyContract): string {
   return `${kind} ${name} was not sent`;
@@ -239,5 +248,6 @@ export function keyOf(contract: AnyContract, payload: unknown): string | undefin
   if (makes === undefined) return undefined;
   const key = makes(payload);
   if (typeof key === "string") return key;
+  disown(key);
   throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
 }

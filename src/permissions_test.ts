@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../scripts/nats_server.ts";
-import { isCatgaError } from "./error.ts";
+import { CatgaError, isCatgaError } from "./error.ts";
 import { eventually } from "./testing/eventually.ts";
 import { runSetup } from "./testing/run_setup.ts";
 
@@ -44,7 +44,9 @@ function configWithout(user: User, missing: string | undefined): string {
   );
   const second = blockOf("orders-1").replaceAll("orders-1", "orders-2");
   const block = less.join("\n");
-  return CONFIG.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
+  // small, so that it is soon full
+  const config = CONFIG.replace("jetstream {}", "jetstream { max_file_store: 20000000 }");
+  return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
 }
 
 /** A server with such a configuration, and what is on it. */
@@ -127,6 +129,26 @@ class Stage implements AsyncDisposable {
     // those that nobody takes away end by themselves after 5 s
     return await eventually("no consumers", async () => (await left() ?? []).length === 0, 1_500)
       .then(() => "ok", () => "a consumer was left behind");
+  }
+
+  /** Takes all room away that the server has left. */
+  async fill(): Promise<void> {
+    const admin = await this.client("admin");
+    await admin.request("$JS.API.STREAM.CREATE.junk", JSON.stringify({ name: "junk", subjects: ["junk"] }));
+    for (let size = 900_000; size > 0;) {
+      const { error } = (await admin.request("junk", "x".repeat(size))).json<{ error?: unknown }>();
+      if (error !== undefined) size = Math.floor(size / 2);
+    }
+  }
+
+  /** "ok" when nothing is left in a bucket, or why not. */
+  async emptied(name: string): Promise<string> {
+    const admin = await this.client("admin");
+    const gone = eventually("the entry to go", async () => {
+      const answer = await admin.request(`$JS.API.STREAM.INFO.KV_catga_default_${name}`);
+      return answer.json<{ state: { messages: number } }>().state.messages === 0;
+    }, 10_000).then(() => "ok");
+    return await Promise.race([gone, this.warned(new RegExp(`publish to .*KV_catga_default_${name}`))]);
   }
 
   async [Symbol.asyncDispose]() {
@@ -293,6 +315,34 @@ const FEATURES: Record<string, Feature> = {
     await app.cache.set("k", 1);
     return await outcome(app.cache.delete("k"));
   },
+  "leave when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await stage.fill();
+    await app.drain();
+    return await stage.emptied("nodes");
+  },
+  "release a lock when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    const lock = await app.lock("a");
+    await stage.fill();
+    await lock.release();
+    return await stage.emptied("locks");
+  },
+  "free a claim when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    stage.pay = async () => {
+      await stage.fill();
+      throw new CatgaError("BUSY", "not now", { retryable: true });
+    };
+    await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 2_000 });
+    return await stage.emptied("idempotency");
+  },
+  "delete from the cache when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await app.cache.set("k", 1);
+    await stage.fill();
+    return await outcome(app.cache.delete("k"));
+  },
   "call with its own hands": async (stage, user) => {
     await stage.start("orders-2");
     const client = await stage.client(user);
@@ -317,6 +367,7 @@ const bucket = (name: string, needs: Record<string, [feature: string, how?: RegE
 const NODES = bucket("nodes", {
   "$KV.*.>": ["start"],
   "$JS.API.STREAM.INFO.KV_*": ["start"],
+  "$JS.API.STREAM.MSG.DELETE.KV_*": ["leave when the store is full"],
   "$JS.API.STREAM.MSG.GET.KV_*": ["take over the id of a dead process"],
   "$JS.API.CONSUMER.CREATE.KV_*.>": ["start"],
   "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave nothing behind", /left behind/],
@@ -336,6 +387,7 @@ const NEEDS: Record<User, readonly Need[]> = {
         "$JS.API.STREAM.CREATE.KV_*": ["make the buckets"],
       })
     ),
+    ["publish $SYS.REQ.USER.INFO", "make the buckets", /USER\.INFO/],
     ["subscribe _INBOX.>", "make the buckets", /subscribe to _INBOX/],
   ],
   "orders-1": [
@@ -349,6 +401,7 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("locks", {
       "$KV.*.>": ["lock"],
       "$JS.API.STREAM.INFO.KV_*": ["lock"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["release a lock when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for a lock"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for a lock"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of locks behind", /left behind/],
@@ -356,6 +409,7 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("idempotency", {
       "$KV.*.>": ["idempotent commands"],
       "$JS.API.STREAM.INFO.KV_*": ["idempotent commands"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["free a claim when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["wait for the result of another node"],
       "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for the result of another node"],
       "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of claims behind", /left behind/],
@@ -363,6 +417,7 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...bucket("cache", {
       "$KV.*.>": ["cache"],
       "$JS.API.STREAM.INFO.KV_*": ["cache"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["delete from the cache when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
       "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
     }),
@@ -388,6 +443,7 @@ const DOES: Record<User, readonly string[]> = {
   ),
   "gateway-1": [
     ...["start", "take over the id of a dead process", "leave nothing behind", "join a large cluster"],
+    ...["leave when the store is full"],
     ...["send", "broadcast", "watchNodes", "publish"],
   ],
   shell: ["call with its own hands", "list services"],

@@ -65,9 +65,9 @@ export interface Remote {
   request(request: RemoteRequest): Promise<Result<unknown>>;
   /** Has it handled by every node that handles it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
-  /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. */
+  /** Whether pings to this endpoint have bounced for so long that its process is gone. `false` when that is not known. */
   gone(endpoint: string): Promise<boolean>;
-  /** Hands an event to the network. */
+  /** Takes an event: it leaves within two turns of the event loop, {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;
   /** Takes this node out of the membership, and from then on refuses new requests. */
   leave(): Promise<void>;

@@ -4,14 +4,16 @@
  */
 import { type ContextHost, type Envelope, MessageContext, NO_HEADERS } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
+import { abandoned, type Course } from "./course.ts";
 import { type Dispatch, type HandlerRun, type Mediator, parseAnswer, parsePayload } from "./mediator.ts";
 import type { Observer } from "./observer.ts";
 import { CatgaError } from "./error.ts";
-import { cancelled, keyOf, noHandlerHere } from "./outgoing.ts";
+import { keyOf, noHandlerHere } from "./outgoing.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Slice } from "./slice.ts";
-import { type Outcome, Refusal, told } from "./turns.ts";
+import { beforeHandler, dropped, type Outcome, Refusal, told } from "./turns.ts";
+import { cancelled } from "./wait.ts";
 
 /** A message from the wire that was taken. */
 export interface Receipt {
@@ -76,14 +78,17 @@ export class Runner {
     else signal?.addEventListener("abort", abort, { once: true });
     const run = () => runAll(dispatch, request.parsed, ctx);
     const handled = admit === undefined ? run() : admit(ctx, run);
-    const ended = (outcome: Outcome): MaybePromise<Outcome> => {
+    const answered = request.contract.options.output === undefined
+      ? handled
+      : andThen(handled, (outcome) => answerOf(request.contract, outcome, course));
+    const ended = (outcome: Outcome): Outcome => {
       signal?.removeEventListener("abort", abort);
       parent?.course.release(course);
-      return outcome instanceof Refusal ? outcome : parseAnswer(request.contract, outcome);
+      return outcome;
     };
     // of what has ended already nothing is left that could be waited for, or given up
-    if (!(handled instanceof Promise) && course.untouched) return Promise.resolve(ended(handled));
-    return course.outcome(Promise.resolve(handled), (outcome) => outcome).then(ended);
+    if (!(answered instanceof Promise) && course.untouched) return Promise.resolve(ended(answered));
+    return course.outcome(Promise.resolve(answered), ended);
   }
 
   /**
@@ -192,10 +197,7 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
       const message = `the key of ${contract.name} cannot be made of this payload`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
     }
-    const outcome = runAll(dispatch, parsed, ctx);
-    return outcome instanceof Promise
-      ? outcome.then((ended) => checkAnswer(contract, ended))
-      : checkAnswer(contract, outcome);
+    return andThen(runAll(dispatch, parsed, ctx), (outcome) => checkAnswer(contract, outcome, ctx));
   });
 }
 
@@ -216,16 +218,30 @@ function withParsed(
 ): MaybePromise<Outcome> {
   const parsed = parsePayload(contract, payload);
   if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
-  return parsed.then((checked) => {
-    if (!checked.ok) return checked;
-    return ctx.aborted === undefined ? run(checked.value) : new Refusal("LATE", ctx);
+  ctx.course.preparing = true;
+  return beforeHandler(ctx, parsed).then((checked) => {
+    if (checked instanceof Refusal || !checked.ok) return checked;
+    if (ctx.aborted !== undefined) return dropped(ctx, ctx.aborted);
+    ctx.course.preparing = false;
+    return run(checked.value);
   });
 }
 
 /** What a handler gave, as it gave it, when the contract's schema takes it. */
-function checkAnswer(contract: AnyContract, outcome: Outcome): MaybePromise<Outcome> {
+function checkAnswer(contract: AnyContract, outcome: Outcome, ctx: MessageContext): MaybePromise<Outcome> {
+  return andThen(
+    answerOf(contract, outcome, ctx.course),
+    (checked) => checked instanceof Refusal || checked.ok ? outcome : checked,
+  );
+}
+
+/** What a handler gave, as the contract's schema makes it; a failure at the deadline, for the handler has run. */
+function answerOf(contract: AnyContract, outcome: Outcome, course: Course): MaybePromise<Outcome> {
   if (outcome instanceof Refusal) return outcome;
-  const checked = parseAnswer(contract, outcome);
-  if (!(checked instanceof Promise)) return checked.ok ? outcome : checked;
-  return checked.then((parsed) => parsed.ok ? outcome : parsed);
+  const answer = parseAnswer(contract, outcome);
+  return answer instanceof Promise ? course.until<Outcome>(answer, (reason) => abandoned(contract, reason)) : answer;
+}
+
+function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  return given instanceof Promise ? given.then(then) : then(given);
 }

@@ -75,6 +75,11 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
+/** Takes the rejection of a promise that is given where none may be: what is thrown for that says enough. */
+export function disown(value: unknown): void {
+  if (isThenable(value)) Promise.resolve(value).catch(() => {});
+}
+
 function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {
   return result.issues === undefined
     ? { ok: true, value: result.value }

@@ -1,15 +1,24 @@
 /** Many sends of one contract, so many under way at once. */
+import type { Clock } from "./clock.ts";
 import type { AnyContract } from "./contract.ts";
 import { checkInteger, checkSendOptions, MAX_CONCURRENCY, type SendOptions, show } from "./options.ts";
 import type { Result } from "./result.ts";
 import type { SendAllOptions } from "./sender.ts";
 
-/** Sends each payload by `send`, as `Sender.sendAll` says. */
+/** How each is sent. */
+export interface Each {
+  readonly clock: Clock;
+  send(payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Whether all that would be sent from now on is refused. */
+  over(): boolean;
+}
+
+/** Sends each payload, as `Sender.sendAll` says. */
 export async function sendAll(
   { name }: AnyContract,
   payloads: Iterable<unknown>,
   options: SendAllOptions,
-  send: (payload: unknown, options: SendOptions) => Promise<Result<unknown>>,
+  { clock, send, over }: Each,
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
   const { concurrency = 512, ...each } = options;
@@ -21,8 +30,16 @@ export async function sendAll(
   }
   const results: Result<unknown>[] = [];
   const left = payloads[Symbol.iterator]();
+  // of an array each payload has its result; what else is iterable may have no end
+  const finite = Array.isArray(payloads);
+  const pace = new Pace(clock);
   let next = 0;
   let read = false;
+  const close = () => {
+    if (read) return;
+    read = true;
+    left.return?.();
+  };
   const sender = async () => {
     try {
       while (!read) {
@@ -30,11 +47,12 @@ export async function sendAll(
         if (step.done) read = true;
         if (read) return;
         const place = next++;
-        results[place] = await send(step.value, each);
+        const result = results[place] = await send(step.value, each);
+        if (!finite && result.error !== undefined && over()) close();
+        if (pace.spent()) await pace.turn();
       }
     } catch (error) { // misuse, or the payloads' own: the others read no further
-      if (!read) left.return?.();
-      read = true;
+      close();
       throw error;
     }
   };
@@ -43,3 +61,43 @@ export async function sendAll(
   await Promise.all(senders);
   return results;
 }
+
+/**
+ * Gives the event loop back when the sends have kept it for too long: those to handlers that return at once would for ever,
+ * and no timer would fire.
+ */
+class Pace {
+  readonly #clock: Clock;
+  #sends = 0;
+  /** Since when a timer of no delay has not fired; -1: none is set. */
+  #since = -1;
+  #turn: Promise<void> | undefined;
+  #next: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A send has ended; whether the event loop is to be given back before the next. */
+  spent(): boolean {
+    if (this.#turn !== undefined) return true;
+    if (++this.#sends % LOOK !== 0) return false;
+    // a wall clock that jumps does no harm
+    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONG;
+    this.#since = this.#clock.now();
+    this.#clock.after(0, () => {
+      this.#since = -1;
+      this.#turn = undefined;
+      this.#next?.();
+    });
+    return false;
+  }
+
+  /** Resolves in the next turn of the event loop, for all who wait for it. */
+  turn(): Promise<void> {
+    return this.#turn ??= new Promise((resolve) => this.#next = resolve);
+  }
+}
+
+const LOOK = 64; // sends
+const LONG = 5; // ms

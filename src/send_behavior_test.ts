@@ -30,7 +30,7 @@ describe("a behavior around sends", () => {
       behaviors: [around((message, next) => (told.push(message), next()))],
     });
     assertEquals(await app.send(Inner, 1), { ok: true, value: "1 nobody" });
-    assertEquals(await app.send(Outer, 2, { timeout: 9 }), { ok: true, value: "3 nobody" });
+    assertEquals(await app.send(Outer, 2, { timeout: 9_000 }), { ok: true, value: "3 nobody" });
     assertEquals((await app.sendAll(Inner, [4])).map(({ value }) => value), ["4 nobody"]);
     assertEquals(await app.publish(Told, 5), { ok: true, value: undefined });
     assertEquals(await heard.promise, 5);
@@ -46,7 +46,7 @@ describe("a behavior around sends", () => {
       ]),
       [
         ["send", "Inner", 1, {}, false, "n"],
-        ["send", "Outer", 2, { timeout: 9 }, false, "n"],
+        ["send", "Outer", 2, { timeout: 9_000 }, false, "n"],
         ["send", "Inner", 3, {}, true, "n"],
         ["send", "Inner", 4, {}, false, "n"],
         ["publish", "Told", 5, {}, false, "n"],
@@ -142,6 +142,31 @@ describe("a behavior around sends", () => {
     const never = around(() => fail("NO", "no"));
     await using app = await catga({ handlers: Inner.handle((n) => `${n}`, { behaviors: [never] }) });
     assertEquals(await app.send(Inner, 1), { ok: true, value: "1" });
+  });
+
+  it("does not count as in flight besides what it sends; a drain waits for what it does with the result", async () => {
+    const [asked, noted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const seen: number[] = [];
+    const app = await catga({
+      handlers: Inner.handle(async () => {
+        await asked.promise;
+        return "";
+      }),
+      behaviors: [around(async (_, next) => {
+        const result = await next();
+        seen.push(app.health().inFlight);
+        await noted.promise;
+        return result;
+      })],
+    });
+    const sent = app.send(Inner, 1);
+    seen.push(app.health().inFlight);
+    asked.resolve();
+    const drained = app.drain();
+    setTimeout(noted.resolve, 20);
+    assertEquals(await sent, { ok: true, value: "" });
+    await drained;
+    assertEquals(seen, [1, 0]);
   });
 
   it("that is no function is refused at startup", async () => {

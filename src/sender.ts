@@ -90,7 +90,8 @@ export interface Sender extends Sharing {
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
    * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
-   * ahead. Misuse rejects as a whole.
+   * ahead, and what is no array is read no further once a send has failed because it was given up, or the app has stopped.
+   * Misuse rejects as a whole.
    *
    * @example
    * ```ts
@@ -109,7 +110,9 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out>[]>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
-   * `each: "node"`, at most once. Ok when it was handed to the network, also when nobody listens.
+   * `each: "node"`, at most once. Ok when this process is connected and has taken it, also when nobody listens: it leaves at the
+   * end of the turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it; `process.exit`
+   * right after the ok may lose it.
    *
    * @example
    * ```ts

@@ -1,4 +1,5 @@
 /** What the nodes of a cluster share besides messages, as the core sees it; `state/` implements it, `catga.ts` wires it. */
+import type { CatgaError } from "./error.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 
@@ -103,6 +104,16 @@ export interface CacheSetOptions {
   fence?: number;
 }
 
+/** Options of `cache.getOrSet`. */
+export interface CacheLoadOptions extends CacheSetOptions {
+  /** One load at a time in the cluster, instead of in this node; `false`. */
+  once?: boolean;
+  /** How long it waits for a load, in ms: 1 to 2^31 - 1, then `TIMEOUT`; for as long as that takes. */
+  timeout?: number;
+  /** Waits no longer when it aborts: `CANCELLED`; none. */
+  signal?: AbortSignal;
+}
+
 /**
  * JSON values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
  *
@@ -135,8 +146,12 @@ export interface Cache {
    * The value of a key, or what `load` gives, which is then kept. One load at a time per key in this node; with `once` in
    * the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` for who has waited 30 s for another's load). What `load` throws
    * is thrown, and not kept.
+   *
+   * Waits for as long as the load takes, and no longer than `timeout` or `signal` say; `ctx.cache` no longer than the message
+   * either. A load that nobody waits for any more goes on, and its value is kept when it comes; the next who misses begins
+   * another one. In a `load` that would have to wait for itself, by its own key or through others of this node: `DEADLOCK`.
    */
-  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheSetOptions & { once?: boolean }): Promise<T>;
+  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }
 
 /** A message that is to be handled once for its id. */
@@ -151,7 +166,12 @@ export interface Claimant {
   readonly due: number;
   /** Aborts when the sender gives up. */
   readonly signal: AbortSignal;
+  /** Called at most once, before the result of `run` is kept: another attempt may run from now on. */
+  lost(reason: CatgaError): void;
 }
+
+/** Runs the handler under a claim. `check` calls {@link Claimant.lost} if the claim's lease has ended: timers may run late. */
+export type ClaimedRun = (fence: number, check: () => void) => MaybePromise<Result<unknown>>;
 
 /** Sees to it that an idempotent command has one recorded result per id. */
 export interface Claims {
@@ -159,14 +179,17 @@ export interface Claims {
    * Runs `run` with the claim's revision (the fence) when the id is new, and keeps its result; else gives the result that
    * is kept, waiting for it when it is not there yet. `ID_REUSED` for another payload. Never rejects.
    */
-  guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>>;
+  guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
   /** Ends waiting and renewing. */
   close(): Promise<void>;
 }
 
 /** Knowing whether a process is gone: from the cluster, for leases. */
 export interface Liveness {
-  /** Whether two bounces, a second apart, have shown that nobody is at this endpoint. `false` when that is not known. */
+  /**
+   * Whether pings to this endpoint bounce, and have for longer than a process that loses its connection for up to 4 s needs to
+   * come back. `false` when that is not known, or when somebody answers.
+   */
   gone(endpoint: string): Promise<boolean>;
 }
 

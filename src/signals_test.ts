@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { eventually } from "./testing/eventually.ts";
 
 const PROGRAM = fileURLToPath(new URL("./testing/signals_program.ts", import.meta.url));
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 120_000 };
 
 /** A running program; killed when the test is done with it. */
 class Program implements Disposable {
@@ -31,7 +31,7 @@ class Program implements Disposable {
   }
 
   async printed(line: string): Promise<void> {
-    await eventually(`"${line}" in ${JSON.stringify(this.output)}`, () => this.output.includes(`${line}\n`), 10_000);
+    await eventually(`"${line}" in ${JSON.stringify(this.output)}`, () => this.output.includes(`${line}\n`));
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -8,7 +8,7 @@ const GROUP = 100;
 describe("simulation", () => {
   for (let first = 0; first < SEEDS; first += GROUP) {
     const last = first + GROUP - 1;
-    it(`seeds ${first} to ${last}: a cluster in a storm keeps its promises`, { timeout: 60_000 }, async () => {
+    it(`seeds ${first} to ${last}: a cluster in a storm keeps its promises`, { timeout: 120_000 }, async () => {
       for (let seed = first; seed <= last; seed++) {
         const { violations } = await simulate(seed);
         assertEquals(violations, [], `to see it again: deno run -A src/testing/simulate.ts ${seed}`);
@@ -18,7 +18,7 @@ describe("simulation", () => {
 
   it(
     "the same seed takes the same course, down to the last line of every node's log",
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async () => {
       for (const seed of [1, 2, 3, 4, 5]) {
         const [first, again] = [await traceOf(seed), await traceOf(seed)];
@@ -34,7 +34,7 @@ describe("simulation", () => {
 
   it(
     "the storms are worth their name: among them everything happens that may happen",
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async () => {
       const seen = new Set<string>();
       for (let seed = 0; seed < 100; seed++) {

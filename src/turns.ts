@@ -28,7 +28,7 @@ export class Refusal {
     const { contract, node } = this.#ctx;
     const code = this.code === "LATE" ? "UNAVAILABLE" : this.code;
     const message = `${contract.kind} ${contract.name} did not run on node ${node}: ${WHY[this.code]}`;
-    return { ok: false, error: new CatgaError(code, message, { retryable: true, node }) };
+    return { ok: false, error: new CatgaError(code, message, { retryable: code !== "DEADLOCK", node }) };
   }
 }
 
@@ -42,9 +42,29 @@ export function told(outcome: Outcome): Result<unknown> {
 
 const WHY: Record<NoTurn, string> = {
   OVERLOADED: "it could not have had its turn before its deadline",
-  LATE: "its turn had not come when it was given up",
-  DRAINING: "its turn had not come when the node stopped",
+  LATE: "it had not begun when it was given up",
+  DRAINING: "it had not begun when the node stopped",
+  DEADLOCK: "those who have the turn that it waits for wait for it to end",
 };
+
+/**
+ * What comes before a handler that has not begun, which is {@link Course.preparing}: a refusal as soon as the message is
+ * given up, for then the handler will not begin.
+ */
+export function beforeHandler(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
+  const { course } = ctx;
+  if (course.aborted !== undefined && course.preparing) return Promise.resolve(dropped(ctx, course.aborted));
+  return new Promise((resolve) => {
+    // each message has this when there is a behavior: what `until` makes for it takes twice as long
+    course.drop = (reason) => resolve(dropped(ctx, reason));
+    work.then(resolve);
+  });
+}
+
+/** The refusal of a message that was given up before its handler began. */
+export function dropped(ctx: MessageContext, { code }: CatgaError): Refusal {
+  return new Refusal(code === "CLOSED" ? "DRAINING" : "LATE", ctx);
+}
 
 /** Runs a handler whose turn it is. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;
@@ -56,9 +76,9 @@ export type Admission = (ctx: MessageContext, run: RunNow) => MaybePromise<Outco
 export class Turns {
   readonly #clock: Clock;
   readonly #slice: Slice;
-  readonly #all: Gate | undefined;
+  readonly #all: Passage | undefined;
   /** Of each key that has somebody running or waiting. */
-  readonly #keys: Map<string, Gate> | undefined;
+  readonly #keys: Map<string, Passage> | undefined;
 
   constructor(
     clock: Clock,
@@ -67,7 +87,7 @@ export class Turns {
   ) {
     this.#clock = clock;
     this.#slice = slice;
-    this.#all = concurrency === undefined ? undefined : new Gate(clock, { limit: concurrency, slice });
+    this.#all = concurrency === undefined ? undefined : new Passage(clock, slice, concurrency);
     this.#keys = ordered ? new Map() : undefined;
   }
 
@@ -82,24 +102,27 @@ export class Turns {
     const key = keys === undefined ? undefined : ctx.course.key;
     const next = () => this.#through(this.#all, ctx, run);
     if (keys === undefined || key === undefined) return next();
-    let gate = keys.get(key);
-    if (gate === undefined) keys.set(key, gate = new Gate(this.#clock, { limit: 1, slice: this.#slice }));
-    const own = gate;
+    let passage = keys.get(key);
+    if (passage === undefined) keys.set(key, passage = new Passage(this.#clock, this.#slice, 1));
+    const own = passage;
     return this.#through(own, ctx, next, () => {
-      if (own.running === 0 && own.waiting === 0 && keys.get(key) === own) keys.delete(key);
+      if (own.gate.running === 0 && own.gate.waiting === 0 && keys.get(key) === own) keys.delete(key);
     });
   }
 
   /** `left` is called when it has left the gate, or will not pass it. */
-  #through(gate: Gate | undefined, ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
-    if (gate === undefined) return run();
+  #through(passage: Passage | undefined, ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
+    if (passage === undefined) return run();
+    const { gate, holders } = passage;
     const leave = (outcome: Outcome): Outcome => {
+      holders.delete(ctx);
       if (outcome instanceof Refusal) gate.stepAside();
       else gate.leave();
       left?.();
       return outcome;
     };
     const start = (): MaybePromise<Outcome> => {
+      holders.add(ctx);
       const result = run();
       this.#slice.spent();
       return result instanceof Promise ? result.then(leave) : leave(result);
@@ -115,12 +138,51 @@ export class Turns {
       };
       // nobody will give it up a second time
       if (ctx.aborted !== undefined) return drop("LATE");
-      const turn = new Turn(ctx, this.#clock, { start: () => resolve(start()), drop });
+      const turn = new Turn(ctx, this.#clock, {
+        // after a pause its claim may be lost, and no timer have run yet
+        start: () => resolve(ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx))),
+        drop,
+      });
       ctx.wait(turn);
       if (!gate.enter(turn)) drop("OVERLOADED");
+      else watchForDeadlock(this.#clock, turn, ctx.ancestry, () => passage.heldBy(ctx.ancestry));
     });
   }
 }
+
+/** A gate, and the messages that have passed it and not left. */
+class Passage {
+  readonly gate: Gate;
+  readonly holders: Set<MessageContext> = new Set();
+
+  constructor(clock: Clock, slice: Slice, limit: number) {
+    this.gate = new Gate(clock, { limit, slice });
+  }
+
+  /** Whether these runs have all of its turns. */
+  heldBy(runs: readonly string[]): boolean {
+    return this.gate.full && areAmong(runs, this.holders);
+  }
+}
+
+/** Whether each of these messages is handled by one of these runs. */
+export function areAmong(runs: readonly string[], messages: Iterable<MessageContext>): boolean {
+  for (const { call } of messages) if (call === undefined || !runs.includes(call)) return false;
+  return true;
+}
+
+/**
+ * Drops one that waits for a turn which those alone have who wait for it to end: they have it now, and still a little later.
+ * A handler that sends without awaiting, and ends meanwhile, is not among them.
+ */
+export function watchForDeadlock(clock: Clock, ticket: Ticket, ancestry: readonly string[], held: () => boolean): void {
+  // whoever else has a turn gives it to somebody, and nobody who waits already can come to have one: it is so now, or never
+  if (ancestry.length === 0 || ticket.gate === undefined || !held()) return;
+  const { gate } = ticket;
+  clock.after(LOOK, () => ticket.gate === gate && held() && ticket.quit("DEADLOCK"), { background: true });
+}
+
+const LOOK = 100; // ms; what looks through the locks waits as long
 
 /** A message that waits for its turn; its context has the deadline. */
 export class Turn extends Ticket {

@@ -5,10 +5,23 @@
  * @module
  */
 import { mayBeTold } from "../../src/testing/truth.ts";
+import { gapWithin, type LoopGap } from "../loop_gaps.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
-import { eachLine, logFiles, readRan, readStall, readTold, type Span, type ToldLine, UNSETTLED, WRONG } from "./log.ts";
+import {
+  eachLine,
+  idOf,
+  logFiles,
+  readRan,
+  readStall,
+  readTold,
+  type Span,
+  type ToldLine,
+  UNSETTLED,
+  WRONG,
+} from "./log.ts";
 import { type Letter, SERVICES } from "./messages.ts";
+import type { Trouble } from "./shared_check.ts";
 
 /** A message that broke a promise. */
 export interface Violation {
@@ -28,20 +41,41 @@ export interface Findings {
   readonly delivered: number;
   /** Requests that began to run long after their deadline: which may be, when a node is frozen as it begins. */
   readonly late: number;
+  /** Commands whose outcome is unknown, and events that did not arrive, by what happened meanwhile. */
+  readonly lost: Readonly<Record<"commands" | "events", Losses>>;
+  /** The gaps of the event loops, by process. */
+  readonly gaps: ReadonlyMap<string, readonly LoopGap[]>;
   readonly violations: readonly Violation[];
+}
+
+/** How much was lost while a process died, while a way to the server was cut or there was none, in both, in neither. */
+export interface Losses {
+  death: number;
+  cut: number;
+  both: number;
+  neither: number;
 }
 
 /** How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in ticks. */
 const MARGIN = 1_000;
 
-/** Checks the log in a folder. `outages`: when there was no server. */
-export async function check(folder: string, outages: readonly Span[] = []): Promise<Findings> {
-  const checker = new Checker(outages);
-  for (const file of await logFiles(folder, "told")) {
-    const id = file.slice("told-".length, file.lastIndexOf("."));
-    await eachLine(folder, file, (line) => checker.told(id, line));
+/** Checks the log in a folder. `outages`: when there was no server; `troubles`: what was done to whom. */
+export async function check(
+  folder: string,
+  outages: readonly Span[] = [],
+  troubles: readonly Trouble[] = [],
+): Promise<Findings> {
+  const checker = new Checker(outages, troubles);
+  for (const [kind, take] of [["told", "told"], ["runs", "ran"]] as const) {
+    for (const file of await logFiles(folder, kind)) {
+      const id = idOf(file);
+      await eachLine(folder, file, (line) => {
+        const gap = readStall(line);
+        if (gap !== undefined) checker.stood(id, gap);
+        else checker[take](id, line);
+      });
+    }
   }
-  for (const file of await logFiles(folder, "runs")) await eachLine(folder, file, (line) => checker.ran(line));
   return checker.findings();
 }
 
@@ -61,9 +95,12 @@ const NAMES: Readonly<Record<Letter, string>> = { W: "Write", Q: "Read", R: "Rel
 
 class Checker {
   readonly #outages: readonly Span[];
-  /** When clients could do nothing, by client. */
-  readonly #stalls: Map<string, Span[]> = new Map();
-  /** Results that came late, unless their client was stalled. */
+  readonly #troubles: readonly Trouble[];
+  /** When event loops stood still, by process. */
+  readonly #gaps: Map<string, LoopGap[]> = new Map();
+  /** When commands were sent and given up whose outcome nobody knows. */
+  readonly #unknown: Span[] = [];
+  /** Results that came late, unless their client stood still. */
   readonly #overdue: (ToldLine & { readonly client: string })[] = [];
   readonly #violations: Violation[] = [];
   /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
@@ -72,7 +109,7 @@ class Checker {
   readonly #told = Column.ofBytes();
   readonly #toldInner = Column.ofBytes();
   readonly #codes: string[] = [""];
-  /** When it was to be over. */
+  /** When it was to be over; of an event, when it was published. */
   readonly #due = Column.ofMoments();
   readonly #runs = Column.ofBytes();
   readonly #innerRuns = Column.ofBytes();
@@ -86,18 +123,19 @@ class Checker {
 
   #late = 0;
 
-  constructor(outages: readonly Span[]) {
+  constructor(outages: readonly Span[], troubles: readonly Trouble[]) {
     this.#outages = outages;
+    this.#troubles = troubles;
+  }
+
+  /** A process did nothing for a while. */
+  stood(id: string, gap: LoopGap): void {
+    const gaps = this.#gaps.get(id);
+    if (gaps === undefined) this.#gaps.set(id, [gap]);
+    else gaps.push(gap);
   }
 
   told(client: string, line: string): void {
-    const stall = readStall(line);
-    if (stall !== undefined) {
-      const stalls = this.#stalls.get(client);
-      if (stalls === undefined) this.#stalls.set(client, [stall]);
-      else stalls.push(stall);
-      return;
-    }
     const result = readTold(line);
     const { letter, n, told, at, took, timeout } = result;
     let code = this.#codes.indexOf(told, 1);
@@ -106,7 +144,9 @@ class Checker {
     if (this.#told.get(n) !== 0) this.#wrong(letter, n, "settled more than once");
     this.#letters.set(n, LETTERS.indexOf(letter) + 1);
     this.#told.set(n, code);
+    if (letter === "E") this.#due.set(n, at);
     if (letter === "E" || told === UNSETTLED) return;
+    if (told === "OUTCOME_UNKNOWN") this.#unknown.push({ from: at - took, to: at });
     this.#due.set(n, at - took + timeout);
     this.#latencies.requests.add(took);
     this.#latencies[letter === "Q" ? "queries" : "commands"].add(took);
@@ -115,10 +155,10 @@ class Checker {
   }
 
   /** After everything that was told. */
-  ran(line: string): void {
+  ran(_node: string, line: string): void {
     const { letter, n, at, service } = readRan(line);
     const due = this.#due.get(n);
-    if (due > 0 && at > due + MARGIN) this.#late++;
+    if (letter !== "E" && due > 0 && at > due + MARGIN) this.#late++;
     if (letter === "E") this.#events[SERVICES.indexOf(service as typeof SERVICES[number])]?.add(n);
     else if (letter === "I") this.#innerRuns.add(n);
     else this.#runs.add(n);
@@ -126,16 +166,15 @@ class Checker {
 
   findings(): Findings {
     for (const { client, letter, n, told, at, took, timeout } of this.#overdue) {
-      const stalled = (this.#stalls.get(client) ?? []).reduce(
-        (sum, { from, to }) => sum + Math.max(0, Math.min(to, at) - Math.max(from, at - took)),
-        0,
-      );
+      const stalled = gapWithin(this.#gaps.get(client) ?? [], at - took, at);
       if (took - stalled > timeout + MARGIN) this.#wrong(letter, n, `${told} after ${took} ms, its timeout ${timeout}`);
     }
     const outcomes = new Map<string, Map<string, number>>();
     let operations = 0;
     let published = 0;
     let arrived = 0;
+    const lost = { commands: losses(), events: losses() };
+    for (const { from, to } of this.#unknown) lost.commands[this.#cause(from, to)]++;
     const end = Math.max(this.#told.end, this.#runs.end, this.#innerRuns.end, ...this.#events.map(({ end }) => end));
     for (let n = 0; n < end; n++) {
       const letter = LETTERS[this.#letters.get(n) - 1];
@@ -151,7 +190,12 @@ class Checker {
       if (told === UNSETTLED || told === WRONG) this.#wrong(letter, n, told);
       else if (letter === "E") {
         published += told === "ok" ? SERVICES.length : 0;
-        arrived += told === "ok" ? events.filter((runs) => runs > 0).length : 0;
+        const here = told === "ok" ? events.filter((runs) => runs > 0).length : 0;
+        arrived += here;
+        const at = this.#due.get(n);
+        if (told === "ok" && here < SERVICES.length) {
+          lost.events[this.#cause(at, at + UNDER_WAY)] += SERVICES.length - here;
+        }
         const most = told === "ok" ? 1 : 0;
         events.forEach((runs, i) => {
           if (runs > most) this.#wrong(letter, n, `${told}, and came to service ${SERVICES[i]} ${runs} time(s)`);
@@ -170,8 +214,18 @@ class Checker {
       latencies: this.#latencies,
       delivered: published === 0 ? 1 : arrived / published,
       late: this.#late,
+      lost,
+      gaps: this.#gaps,
       violations: this.#violations,
     };
+  }
+
+  /** What happened in a stretch of time that loses things. */
+  #cause(from: number, to: number): keyof Losses {
+    const during = this.#troubles.filter((it) => it.from <= to && it.to + NOTICED >= from);
+    const death = during.some(({ kind }) => kind === "death");
+    const cut = during.some(({ kind }) => kind === "cut" || kind === "outage" || kind === "wipe");
+    return death && cut ? "both" : death ? "death" : cut ? "cut" : "neither";
   }
 
   #request(kind: "command" | "query", letter: Letter, n: number, told: string, runs: number): void {
@@ -181,6 +235,15 @@ class Checker {
   #wrong(letter: Letter, n: number, text: string): void {
     this.#violations.push({ n, text: `${NAMES[letter]} ${n}: ${text}` });
   }
+}
+
+/** How long after a death, or a cut, its consequences are seen, in ms. */
+const NOTICED = 500;
+/** How long an event is under way to a handler on a busy machine, in ms. */
+const UNDER_WAY = 1_000;
+
+function losses(): Losses {
+  return { death: 0, cut: 0, both: 0, neither: 0 };
 }
 
 function count(counts: Map<string, Map<string, number>>, name: string, told: string): void {

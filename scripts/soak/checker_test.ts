@@ -6,6 +6,7 @@ import { assertEquals } from "@std/assert";
 import { check, type Findings } from "./checker.ts";
 import { ranLine, type Span, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
 import type { Letter } from "./messages.ts";
+import type { Trouble } from "./shared_check.ts";
 
 describe("the checker of soaks", () => {
   it("finds nothing wrong with a log of kept promises, and counts what is in it", async () => {
@@ -80,7 +81,7 @@ describe("the checker of soaks", () => {
 
   it("lets a client settle late by as much as it was stalled", async () => {
     const late = told("Q", 0, "TIMEOUT", { took: 3_100 }); // from 96,900 to 100,000
-    const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to }));
+    const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to, busy: 0 }));
     assertEquals(await stalled(98_000, 98_150), []);
     assertEquals((await stalled(98_000, 98_050)).length, 1);
     assertEquals((await stalled(90_000, 96_950)).length, 1);
@@ -107,6 +108,21 @@ describe("the checker of soaks", () => {
     ]);
   });
 
+  it("counts what was lost to a cut apart from what was lost to a death", async () => {
+    const unknown = (n: number, at: number) =>
+      toldLine({ letter: "W", n, told: "OUTCOME_UNKNOWN", at, took: 100, timeout: 2_000 });
+    const lines = [unknown(0, 10_000), unknown(1, 20_000), unknown(2, 30_000), unknown(3, 40_000)];
+    const { lost } = await checked([...lines, told("E", 4, "ok"), ran("E", 4, "left")], [], [
+      { kind: "death", endpoint: "a.x", from: 9_950, to: 9_950 },
+      { kind: "cut", endpoint: "b.x", from: 19_800, to: 19_950 },
+      { kind: "outage", from: 29_000, to: 29_990 },
+      { kind: "death", endpoint: "a.y", from: 29_920, to: 29_920 },
+      { kind: "cut", endpoint: "b.x", from: 99_000, to: 100_100 },
+    ]);
+    assertEquals(lost.commands, { death: 1, cut: 1, both: 1, neither: 1 });
+    assertEquals(lost.events, { death: 0, cut: 1, both: 0, neither: 0 });
+  });
+
   it("a line that was cut short by a kill is none", async () => {
     assertEquals((await checked([told("W", 12, "UNAVAILABLE"), ran("W", 12).slice(0, -5)])).violations, []);
   });
@@ -117,12 +133,16 @@ async function wrongs(...lines: string[]): Promise<string[]> {
 }
 
 /** Lines without a service were told to a client. */
-async function checked(lines: readonly string[], outages: readonly Span[] = []): Promise<Findings> {
+async function checked(
+  lines: readonly string[],
+  outages: readonly Span[] = [],
+  troubles: readonly Trouble[] = [],
+): Promise<Findings> {
   const folder = await mkdtemp(join(tmpdir(), "catga-checker-"));
   try {
     await writeFile(join(folder, "told-client-0.1"), lines.filter(isTold).join(""));
     await writeFile(join(folder, "runs-node-0.2"), lines.filter((line) => !isTold(line)).join(""));
-    return await check(folder, outages);
+    return await check(folder, outages, troubles);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -10,8 +10,10 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Result, type SendOptions } from "@catga/catga";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { LoopGaps } from "../loop_gaps.ts";
 import { endOnError } from "./crash.ts";
 import { LogFile, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";
+import { sendNever, sendOnce } from "./state_load.ts";
 import { answerTo, type Letter, Read, Relay, tell, tellMemory, Told, View, Write } from "./messages.ts";
 
 /** Options of a client of a soak. */
@@ -28,6 +30,9 @@ export interface SoakClientOptions {
   readonly until: number;
   /** In ms. */
   readonly heartbeat: number;
+  readonly replicas: number;
+  /** Whether there is shared state in it, and user code that never settles. */
+  readonly state: boolean;
 }
 
 /** A send that has not settled. */
@@ -38,7 +43,6 @@ interface Open {
 }
 
 const TICK = 5; // ms
-const STALL = 100; // ms
 const BURST = 10; // ticks' worth at most when there was no time to send
 const MAX_OPEN = 4_000; // what a frozen node holds up must not stop the rest
 const TIMEOUTS = [1_000, 2_000, 5_000] as const;
@@ -46,8 +50,10 @@ const GRACE = 5_000; // ms after the last deadline
 const WRITE = 100; // ms between writes to the log
 
 endOnError();
-const [url, id, text] = process.argv.slice(2);
-const { folder, client, clients, seed, rate, until, heartbeat } = JSON.parse(text) as SoakClientOptions;
+const [urls, id, text] = process.argv.slice(2);
+const { folder, client, clients, seed, rate, until, heartbeat, replicas, state } = JSON.parse(
+  text,
+) as SoakClientOptions;
 const random = seededRandom(seed + client + 1);
 const log = new LogFile(folder, "told", id);
 const open = new Map<number, Open>();
@@ -55,12 +61,14 @@ let lines = "";
 let sent = 0;
 let settled = 0;
 let answered = 0;
+const gaps = new LoopGaps((gap) => lines += stallLine(gap));
 
 const app = await catga({
-  nats: url,
+  nats: urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls,
   id,
   service: "client",
   heartbeat,
+  replicas,
   handlers: View.handle(() => app.nodes().map(({ endpoint }) => endpoint)),
   signals: true,
 });
@@ -68,32 +76,23 @@ tell({ event: "ready", at: Date.now(), endpoint: app.self.endpoint });
 tellMemory(sums);
 setInterval(write, WRITE).unref();
 
+const stateful = state ? [sendOnce(app, { folder, id, until }, gaps), sendNever(app, { folder, id, until }, gaps)] : [];
+
 let credit = 0;
 let last = performance.now();
 while (Date.now() < until) {
-  await tick();
+  await wait(TICK);
   const now = performance.now();
   credit = Math.min(credit + (now - last) * rate / 1_000, rate * TICK * BURST / 1_000);
   last = now;
   for (; credit >= 1 && open.size < MAX_OPEN; credit--) send();
 }
 const late = performance.now() + Math.max(...TIMEOUTS) + GRACE;
-while (open.size > 0 && performance.now() < late) await tick();
+while (open.size > 0 && performance.now() < late) await wait(TICK);
 for (const n of [...open.keys()]) settle(n, UNSETTLED);
+await Promise.all(stateful);
 write();
 tell({ event: "done", at: Date.now(), sums: sums() });
-
-/** Waits a little, and notes when this process was not allowed to run meanwhile: frozen, or starved by others. */
-async function tick(): Promise<void> {
-  const began = performance.now();
-  const before = process.cpuUsage();
-  await wait(TICK);
-  const gap = performance.now() - began;
-  if (gap < STALL) return;
-  const { user, system } = process.cpuUsage(before);
-  const to = Date.now();
-  if ((user + system) / 1_000 < gap / 2) lines += stallLine({ from: to - gap, to });
-}
 
 function send(): void {
   const n = sent++ * clients + client;
@@ -137,6 +136,7 @@ function settle(n: number, told: string): void {
   open.delete(n);
   const { letter, since, timeout } = sending;
   settled++;
+  gaps.beat();
   note(letter, n, told, performance.now() - since, timeout);
 }
 

@@ -8,6 +8,7 @@ import { createReadStream, openSync, writeSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import type { LoopGap } from "../loop_gaps.ts";
 import type { Letter } from "./messages.ts";
 
 /** A handler ran. */
@@ -44,12 +45,17 @@ export const UNSETTLED = "never settled";
 /** A good answer, but not the right one. */
 export const WRONG = "a wrong answer";
 
+/**
+ * What a file holds: runs of handlers, results as clients were told; as lines of JSON: of idempotent commands, of locks,
+ * of sends whose user code never settles.
+ */
+export type Kind = "runs" | "told" | "once" | "locks" | "never";
+
 /** Appends to one file. What {@link LogFile.write} returned from is kept by the system, whatever becomes of the process. */
 export class LogFile {
   readonly #file: number;
 
-  /** `what`: `runs` or `told`. */
-  constructor(folder: string, what: "runs" | "told", id: string) {
+  constructor(folder: string, what: Kind, id: string) {
     this.#file = openSync(join(folder, `${what}-${id}.${process.pid}`), "a");
   }
 
@@ -68,15 +74,15 @@ export function toldLine({ letter, n, told, at, took, timeout }: ToldLine): stri
   return `${letter} ${n} ${at} ${took.toFixed(1)} ${timeout} ${told}\n`;
 }
 
-/** A time in which a client could do nothing, as a line. */
-export function stallLine({ from, to }: Span): string {
-  return `${STALL} ${Math.round(from)} ${Math.round(to)}\n`;
+/** A gap of a process's event loop, as a line. */
+export function stallLine({ from, to, busy }: LoopGap): string {
+  return `${STALL} ${from.toFixed(1)} ${to.toFixed(1)} ${busy.toFixed(0)}\n`;
 }
 
 /** Reads what {@link stallLine} wrote; `undefined` when it is another line. */
-export function readStall(line: string): Span | undefined {
-  const [letter, from, to] = line.split(" ", 3);
-  return letter === STALL ? { from: Number(from), to: Number(to) } : undefined;
+export function readStall(line: string): LoopGap | undefined {
+  const [letter, from, to, busy] = line.split(" ", 4);
+  return letter === STALL ? { from: Number(from), to: Number(to), busy: Number(busy) } : undefined;
 }
 
 /** Reads what {@link ranLine} wrote. */
@@ -98,8 +104,8 @@ export function readTold(line: string): ToldLine {
   };
 }
 
-/** The files of a log with runs, or with results. */
-export async function logFiles(folder: string, what: "runs" | "told"): Promise<string[]> {
+/** The files of a log of one kind. */
+export async function logFiles(folder: string, what: Kind): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.startsWith(`${what}-`)).sort();
 }
 
@@ -111,6 +117,36 @@ export async function eachLine(folder: string, file: string, take: (line: string
     rest = lines.pop()!;
     for (const line of lines) take(line);
   }
+}
+
+/** Lines of JSON, by the id of the process that wrote them. */
+export async function readNotes<T>(folder: string, what: Kind): Promise<Map<string, T[]>> {
+  const found = new Map<string, T[]>();
+  for (const file of await logFiles(folder, what)) {
+    const id = idOf(file);
+    let notes = found.get(id);
+    if (notes === undefined) found.set(id, notes = []);
+    // whatever a process of a soak wrote into such a file is of this type
+    await eachLine(folder, file, (line) => notes.push(JSON.parse(line) as T));
+  }
+  return found;
+}
+
+/** The gaps of the event loops of all processes. */
+export async function readGaps(folder: string): Promise<LoopGap[]> {
+  const gaps: LoopGap[] = [];
+  for (const file of [...await logFiles(folder, "told"), ...await logFiles(folder, "runs")]) {
+    await eachLine(folder, file, (line) => {
+      const gap = readStall(line);
+      if (gap !== undefined) gaps.push(gap);
+    });
+  }
+  return gaps;
+}
+
+/** The id of the process that wrote a file. */
+export function idOf(file: string): string {
+  return file.slice(file.indexOf("-") + 1, file.lastIndexOf("."));
 }
 
 const STALL = "S";

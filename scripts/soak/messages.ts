@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { command, event, query } from "@catga/catga";
+import { trueNow } from "../skewed_clock.ts";
 
 /** What a handler is asked to do: its number, and how long it takes, in ms; 0: no turn of the event loop. */
 export interface Work {
@@ -69,7 +70,7 @@ export type SoakLine =
 export function tellMemory(sums: () => Sums | undefined = () => undefined): void {
   setInterval(() => {
     const { rss, heapUsed: heap } = process.memoryUsage();
-    tell({ event: "stat", at: Date.now(), rss, heap, sums: sums() });
+    tell({ event: "stat", at: trueNow(), rss, heap, sums: sums() });
   }, 1_000).unref();
 }
 

@@ -10,7 +10,9 @@
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Context, fail, type Route } from "@catga/catga";
-import { LogFile, ranLine } from "./log.ts";
+import { LoopGaps } from "../loop_gaps.ts";
+import { type Skew, skewClock, trueNow } from "../skewed_clock.ts";
+import { LogFile, ranLine, stallLine } from "./log.ts";
 import {
   answerTo,
   Inner,
@@ -26,6 +28,7 @@ import {
   Write,
 } from "./messages.ts";
 import { endOnError } from "./crash.ts";
+import { lead, neverHandlers, onceHandlers, takeLocks } from "./state_work.ts";
 
 /** Options of a node of a soak. */
 export interface SoakNodeOptions {
@@ -35,6 +38,13 @@ export interface SoakNodeOptions {
   /** In ms. */
   readonly heartbeat: number;
   readonly plant: Plant | undefined;
+  readonly replicas: number;
+  /** How wrong its wall clock is. */
+  readonly skew: Skew;
+  /** Whether it has handlers that never settle, for which its drain waits. */
+  readonly never: boolean;
+  /** When it stops taking locks and leading, in ms since 1970; it does neither when left out. */
+  readonly until?: number | undefined;
 }
 
 /** A bug for the checker to find: one in some hundred commands is answered and not written down, or is twice. */
@@ -43,9 +53,16 @@ export type Plant = "lost" | "twice";
 const PLANTED = 300; // one command in so many numbers
 
 endOnError();
-const [url, id, text] = process.argv.slice(2);
-const { folder, service, heartbeat, plant } = JSON.parse(text) as SoakNodeOptions;
+const [urls, id, text] = process.argv.slice(2);
+const { folder, service, heartbeat, plant, replicas, skew, never, until } = JSON.parse(text) as SoakNodeOptions;
 const log = new LogFile(folder, "runs", id);
+const onceLog = new LogFile(folder, "once", id);
+const lockLog = new LogFile(folder, "locks", id);
+skewClock(skew);
+new LoopGaps((gap) => {
+  log.write(stallLine(gap));
+  lockLog.write(JSON.stringify({ event: "stall", at: gap.to, from: gap.from }) + "\n");
+});
 
 /** Another node than the sender, while there is one. */
 const another: Route = (candidates, { self }) => {
@@ -68,11 +85,18 @@ const handlers = [
   }),
   Told.on(({ n }, ctx) => note("E", n, ctx.id)),
   View.handle(() => app.nodes().map(({ endpoint }) => endpoint)),
+  ...onceHandlers(() => app.self.endpoint, (line) => onceLog.write(JSON.stringify(line) + "\n")),
+  ...never ? neverHandlers(() => app) : [],
 ];
 
-const app = await catga({ nats: url, id, service, heartbeat, handlers, signals: true });
-tell({ event: "ready", at: Date.now(), endpoint: app.self.endpoint });
+const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
+const app = await catga({ nats, id, service, heartbeat, replicas, handlers, signals: true });
+tell({ event: "ready", at: trueNow(), endpoint: app.self.endpoint });
 tellMemory();
+if (until !== undefined) {
+  lead(app, until);
+  await takeLocks(app, until, (line) => lockLog.write(JSON.stringify(line) + "\n"));
+}
 
 /** Writes it down, takes its time, and answers. */
 function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R): R | Promise<R> {
@@ -85,5 +109,5 @@ function run<R>(letter: Letter, { n, ms }: Work, ctx: Context, answer: () => R):
 }
 
 function note(letter: Letter, n: number, messageId: string): void {
-  log.write(ranLine({ letter, n, at: Date.now(), service }, messageId));
+  log.write(ranLine({ letter, n, at: trueNow(), service }, messageId));
 }

@@ -7,6 +7,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import type { Runtime } from "../node_messages.ts";
+import { drawServerBlow } from "../server_storm.ts";
 import type { Member, SoakCluster } from "./cluster.ts";
 
 /** How bad a storm is. */
@@ -18,17 +19,19 @@ export interface StormOptions {
   readonly most: number;
   /** How long a membership record lives, in ms: some freezes are longer. */
   readonly heartbeat: number;
+  /** The mean time between two blows to the server, in ms; `Infinity` for none. */
+  readonly serverEvery: number;
 }
 
 /** What may happen, and how often in a hundred. */
 const BLOWS = {
-  kill: 41,
-  freeze: 20,
-  restart: 20,
+  kill: 40,
+  freeze: 18,
+  cut: 12,
+  restart: 15,
   leave: 6,
   join: 6,
   client: 3,
-  server: 4,
 } as const;
 
 type Blow = keyof typeof BLOWS;
@@ -47,7 +50,7 @@ export class Storm {
   /** Nodes that are there, or about to be again. */
   #nodes: number;
   #joins = 0;
-  #serverAway = false;
+  #until = 0;
 
   constructor(cluster: SoakCluster, options: StormOptions) {
     this.#cluster = cluster;
@@ -58,6 +61,27 @@ export class Storm {
 
   /** Rages until a moment, in ms since 1970; resolves when everything is up again. */
   async rage(until: number): Promise<void> {
+    this.#until = until;
+    await Promise.all([this.#strikeNodes(until), this.#strikeServers(until)]);
+  }
+
+  /**
+   * The server has a storm of its own, from the same seed. Its store is lost in the first half alone: what a store does not
+   * let go of is seen at the end.
+   */
+  async #strikeServers(until: number): Promise<void> {
+    const random = seededRandom(this.#options.seed + 1_000);
+    const half = until - (until - Date.now()) / 2;
+    for (;;) {
+      const pause = random() * 2 * this.#options.serverEvery;
+      const which = random();
+      if (Date.now() + pause >= until) return;
+      await wait(pause);
+      await this.#cluster.strikeServer(drawServerBlow(random, { wipes: Date.now() < half }), which);
+    }
+  }
+
+  async #strikeNodes(until: number): Promise<void> {
     for (;;) {
       const pause = this.#random() * 2 * this.#options.every;
       if (Date.now() + pause >= until) break;
@@ -95,8 +119,13 @@ export class Storm {
         await cluster.freeze(member, ms, fatal);
         return fatal ? await this.#again(member, long) : undefined;
       }
+      case "cut": {
+        const linked = spare ? pick(awake.filter(({ link }) => link !== undefined), which) : undefined;
+        // a claim outlives a cut of 4 s; what takes longer to come back has some of it left
+        return linked && await cluster.cut(linked, 50 + long ** 2 * 3_000, dice < 0.5);
+      }
       case "restart":
-        return mortal && await cluster.restart(mortal);
+        return mortal && await cluster.restart(mortal, this.#until);
       case "leave":
         // or they would get few
         if (this.#nodes < this.#options.most) return await this.#blow("join");
@@ -107,20 +136,12 @@ export class Storm {
         if (this.#nodes >= this.#options.most) return;
         this.#nodes++;
         const runtime: Runtime = dice < 0.5 ? "deno" : "bun";
-        return await cluster.join(runtime, `${runtime}-joined-${++this.#joins}`);
+        return await cluster.join(runtime, `${runtime}-joined-${++this.#joins}`, this.#until);
       }
       case "client": {
         const clients = [...cluster.members].filter(({ role, state }) => role === "client" && state === "up");
         const client = pick(clients, which);
         return client && await cluster.freeze(client, 50 + long * 3_000);
-      }
-      case "server": {
-        if (this.#serverAway) return;
-        this.#serverAway = true;
-        const ms = long ** 2 * 3_000;
-        if (which < 0.3) await cluster.freezeServer(ms);
-        else await cluster.restartServer(dice < 0.5 ? "SIGKILL" : "SIGTERM", ms, dice % 0.1 < 0.025);
-        this.#serverAway = false;
       }
     }
   }
@@ -128,7 +149,7 @@ export class Storm {
   /** Starts a node anew that was killed: at once, or a while later. */
   async #again({ runtime, id }: Member, long: number): Promise<void> {
     await wait(Math.max(0, long * 3_000 - 500));
-    await this.#cluster.startNode(runtime, id);
+    await this.#cluster.startNode(runtime, id, this.#until);
   }
 }
 

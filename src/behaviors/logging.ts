@@ -1,7 +1,8 @@
 /** A line for each message that was handled: what, how it ended, how long it took. */
 import type { Behavior } from "../behavior.ts";
-import { type LogFields, type Logger, oneLine } from "../logger.ts";
+import type { LogFields, Logger } from "../logger.ts";
 import { checkKnown, show } from "../options.ts";
+import { printable } from "../printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
@@ -43,7 +44,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
     const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, ms, outcome };
     try {
       (own ?? logger)[result.ok ? level : "warn"](
-        oneLine(`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`),
+        printable(`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`),
         {
           ...fields,
           ...(payloads ? { payload } : {}),

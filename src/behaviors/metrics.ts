@@ -40,6 +40,7 @@ import { VERSION } from "../version.ts";
  */
 export function metrics(): Behavior {
   let instruments: Instruments | undefined;
+  const outcomes = new Outcomes();
   const handle: Behavior = async ({ contract, clock }, next) => {
     if (instruments === undefined) return await next();
     const start = clock.monotonic();
@@ -47,7 +48,7 @@ export function metrics(): Behavior {
     instruments.handler.record((clock.monotonic() - start) / 1_000, {
       "catga.contract": contract.name,
       "catga.kind": contract.kind,
-      "catga.outcome": outcomeOf(result),
+      "catga.outcome": outcomes.of(result),
     });
     return result;
   };
@@ -58,7 +59,7 @@ export function metrics(): Behavior {
     instruments.send.record((clock.monotonic() - start) / 1_000, {
       "catga.contract": contract.name,
       "catga.operation": method,
-      "catga.outcome": outcomeOf(result),
+      "catga.outcome": outcomes.of(result),
     });
     return result;
   };
@@ -151,9 +152,21 @@ function count(instruments: Instruments, seen: Observation): void {
   }
 }
 
-function outcomeOf(result: Result<unknown>): string {
-  return result.ok ? "ok" : result.error.code;
+/** Outcomes as attributes: each is a series of its own, and codes come from other nodes, too. */
+class Outcomes {
+  readonly #codes: Set<string> = new Set();
+
+  of(result: Result<unknown>): string {
+    if (result.ok) return "ok";
+    const { code } = result.error;
+    if (this.#codes.has(code)) return code;
+    if (this.#codes.size >= MAX_CODES || !/^[\w.-]{1,64}$/.test(code)) return "_OTHER";
+    this.#codes.add(code);
+    return code;
+  }
 }
+
+const MAX_CODES = 100;
 
 /** In s: those of the conventions for messaging, and three below, for a send to a neighbor takes less than the first. */
 const BOUNDARIES = [

@@ -47,6 +47,27 @@ describe("metrics", () => {
     ]);
   });
 
+  it("outcomes are bounded, whatever codes a handler or another node makes up", async () => {
+    const Fails = command<string, void>("Fails");
+    const handlers = Fails.handle((code) => fail(code, "made up"));
+    await using app = await catga({ handlers, behaviors: [metrics()] });
+    for (
+      const code of [
+        "NO_TEA",
+        "two\nlines",
+        "\u202e",
+        "x".repeat(65),
+        ...Array.from({ length: 300 }, (_, i) => `C${i}`),
+      ]
+    ) {
+      await app.send(Fails, code);
+    }
+    const points = await telemetry.points("catga.send.duration");
+    const outcomes = points.filter(({ attributes }) => attributes["catga.contract"] === "Fails")
+      .map(({ attributes }) => attributes["catga.outcome"]);
+    assertEquals([outcomes.length, outcomes.includes("NO_TEA"), outcomes.includes("_OTHER")], [101, true, true]);
+  });
+
   it("what is in flight, what waits, and how many nodes there are, until the app has stopped", async () => {
     const cluster = new MemoryCluster();
     const go = Promise.withResolvers<number>();
@@ -92,7 +113,7 @@ describe("metrics", () => {
     assertEquals((await of("disconnects"))?.value, 1);
   });
 
-  it("events that were dropped, all of them, a minute after the first", { timeout: 20_000 }, async () => {
+  it("events that were dropped, all of them, a minute after the first", { timeout: 120_000 }, async () => {
     const handlers = Moved.on(() => new Promise(() => {}));
     const stage = await openStage({ handlers, concurrency: 1, behaviors: [metrics()] });
     const events = 1 + 65_536 + 5;
@@ -109,9 +130,10 @@ describe("metrics", () => {
   });
 
   it("waits for locks, by outcome", async () => {
-    await using app = await catga({ behaviors: [metrics()] });
-    await using _held = await app.lock("k");
-    await app.lock("k", { timeout: 5 }).catch(() => {});
+    await using cluster = new MemoryCluster();
+    const app = await cluster.start("waits", { behaviors: [metrics()] });
+    await cluster.clock.until(app.lock("k"));
+    await cluster.clock.until(app.lock("k", { timeout: 5 }).catch(() => {}));
     assertEquals(await telemetry.points("catga.lock.wait.duration"), [
       { attributes: { "catga.outcome": "LOCK_TIMEOUT" }, value: 1 },
     ]);

@@ -7,8 +7,9 @@ import { checkNumber, MAX_TIMEOUT } from "../options.ts";
 /**
  * Gives a message up that has been with its handler, and the behaviors within, for `ms` (1 to 2^31 - 1), as its deadline
  * would: `ctx.signal` aborts with `TIMEOUT`, what the handler has sent is cancelled, its waiting for locks ends, and no
- * attempt of `retry()` follows. A sender in this process is told at once (`TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command); one
- * elsewhere when the handler has ended, or at its own deadline.
+ * attempt of `retry()` follows. A sender in this process is told at once (`TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command;
+ * `UNAVAILABLE` when a behavior within had not called the handler, which then is not called); one elsewhere when the handler
+ * has ended, or at its own deadline.
  *
  * Nothing can stop a handler that does not listen to `ctx.signal`: it goes on, and keeps its place and its locks until it
  * has ended. What it gives then is what a sender elsewhere gets, and the result of an idempotent command.

@@ -8,12 +8,13 @@ import {
   type Result,
   type SendOptions,
 } from "../../mod.ts";
+import { printable, printableJson } from "../printable.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { checkedToken, type Flags, UsageError } from "./flags.ts";
 import { nobody } from "./nodes.ts";
-import { bold, shown, type Terminal } from "./terminal.ts";
+import { bold, type Terminal } from "./terminal.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
@@ -121,7 +122,7 @@ function sendOptions(flags: Flags): SendOptions {
 /** A value as people read it, or on one line; nothing for a handler that returns nothing. */
 function answer(value: unknown, flags: Flags): string {
   if (value === undefined) return flags.has("json") ? "null\n" : "";
-  return `${JSON.stringify(value, undefined, flags.has("json") ? undefined : 2)}\n`;
+  return `${printableJson(value, flags.has("json") ? undefined : 2)}\n`;
 }
 
 /** For programs. */
@@ -130,10 +131,10 @@ function plain({ code, message, retryable, node, details }: CatgaError): Record<
 }
 
 function sayError(error: CatgaError, flags: Flags, terminal: Terminal): void {
-  if (flags.has("json")) return terminal.say(JSON.stringify(plain(error)));
+  if (flags.has("json")) return terminal.say(printableJson(plain(error))!);
   const { code, message, node, details } = error;
-  terminal.say(shown(`${code}: ${message}${node === undefined ? "" : ` (from ${node})`}`));
-  if (details !== undefined) terminal.say(JSON.stringify(details, undefined, 2));
+  terminal.say(printable(`${code}: ${message}${node === undefined ? "" : ` (from ${node})`}`));
+  if (details !== undefined) terminal.say(printableJson(details, 2)!);
 }
 
 function showAll(
@@ -152,7 +153,9 @@ function showAll(
 
 function line(node: string, result: Result<unknown>, flags: Flags, terminal: Terminal): string {
   const told = result.ok ? { value: result.value } : { error: plain(result.error) };
-  if (flags.has("json")) return `${JSON.stringify({ node, ok: result.ok, ...told })}\n`;
-  const text = result.ok ? JSON.stringify(result.value) ?? "" : shown(`${result.error.code}: ${result.error.message}`);
-  return `${bold(terminal, node)}${text === "" ? "" : `  ${text}`}\n`;
+  if (flags.has("json")) return `${printableJson({ node, ok: result.ok, ...told })}\n`;
+  const text = result.ok
+    ? printableJson(result.value) ?? ""
+    : printable(`${result.error.code}: ${result.error.message}`);
+  return `${bold(terminal, printable(node))}${text === "" ? "" : `  ${text}`}\n`;
 }

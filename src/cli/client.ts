@@ -1,6 +1,7 @@
 /** A node for the length of one command: it handles nothing of the cluster's, and is gone when the command has ended. */
 import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
 import { token } from "../clock.ts";
+import { printable } from "../printable.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
@@ -13,7 +14,7 @@ export async function joinCluster(
   terminal: Terminal,
   options: Pick<CatgaOptions, "handlers"> = {},
 ): Promise<Catga> {
-  const warn = (message: string, ...more: unknown[]) => terminal.say([message, ...more].join(" "));
+  const warn = (message: string) => terminal.say(printable(message));
   const replicas = await view.replicas();
   return await catga({
     nats: await connectionOptions(flags, terminal),

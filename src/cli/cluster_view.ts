@@ -9,6 +9,7 @@ import { readRecord } from "../cluster/node_record.ts";
 import type { Bucket } from "../kv_store.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { openNats } from "../nats/open.ts";
+import { printable } from "../printable.ts";
 import { mayNot } from "../transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/lock_record.ts";
 import type { NodeInfo } from "../../mod.ts";
@@ -64,7 +65,7 @@ export class ClusterView implements AsyncDisposable {
     this.transport = opened.transport;
     this.#store = opened.store;
     this.namespace = namespace;
-    this.address = opened.transport.connection.getServer();
+    this.address = printable(opened.transport.connection.getServer());
   }
 
   /** Connects. Rejects as `catga` does. */
@@ -74,13 +75,14 @@ export class ClusterView implements AsyncDisposable {
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
-      onError: (error) => terminal.say(`catga: ${error}`),
+      onError: (error) => terminal.say(printable(`catga: ${error}`)),
       onForbidden: (violation) => {
         const { code, message } = mayNot(violation);
-        terminal.say(`${code}: ${message}`);
+        terminal.say(printable(`${code}: ${message}`));
         refused.abort();
       },
-      onNotice: (notice) => terminal.say(`catga: ${notice}`),
+      onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
+      looksOn: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
   }
@@ -175,12 +177,14 @@ export class Pinger implements Disposable {
     const bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
     this.#subscriptions = [
       transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
+        if (!subject.startsWith(inbox)) return;
         const from = subject.slice(inbox.length);
         for (const item of readFrame(data).items) {
           if (item[0] === "o") this.#waiting.get(`${from} ${item[1]}`)?.({ type: "pong", ms: 0, load: item[4] });
         }
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
+        if (!subject.startsWith(bounces)) return;
         // <target id>.<target nonce>.<n>: of our own making
         const place = subject.slice(bounces.length).replace(/\.(\d+)$/, " $1");
         if (noResponders) this.#waiting.get(place)?.({ type: "bounce" });

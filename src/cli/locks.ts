@@ -1,10 +1,11 @@
 /** `locks`: who holds what. */
+import { printable, printableJson } from "../printable.ts";
 import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import { UsageError } from "./flags.ts";
 import { table } from "./table.ts";
-import { shown, type Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** The command. */
 export const locks: Command = {
@@ -36,7 +37,7 @@ free by itself. With --kind lead or load, KEY is one of these.`,
       return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
     }
     const found = all.filter((lock) => kind === undefined || lock.kind === kind);
-    if (json) { for (const lock of found) terminal.write(`${JSON.stringify(plain(lock))}\n`); }
+    if (json) { for (const lock of found) terminal.write(`${printableJson(plain(lock))}\n`); }
     else if (found.length === 0) {
       terminal.say(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
     } else terminal.write(`${lines(found, terminal).join("\n")}\n`);
@@ -90,16 +91,18 @@ async function release(
     lock = now?.token === token ? now : undefined;
   }
   if (lock === undefined) {
-    terminal.say(`nobody holds the ${wanted.kind} ${JSON.stringify(wanted.key)} in the namespace ${view.namespace}`);
+    terminal.say(`nobody holds the ${wanted.kind} ${printableJson(wanted.key)} in the namespace ${view.namespace}`);
     return FAILED;
   }
   const { key, record: { node, since, ttl }, token } = lock;
-  if (wanted.json) terminal.write(`${JSON.stringify({ released: plain(lock) })}\n`);
+  if (wanted.json) terminal.write(`${printableJson({ released: plain(lock) })}\n`);
   else {terminal.write(
-      `released ${shown(key)}: ${shown(node)} had it for ${showDuration(Date.now() - since)}, with token ${token}\n`,
+      `released ${printable(key)}: ${printable(node)} had it for ${
+        showDuration(Date.now() - since)
+      }, with token ${token}\n`,
     );}
   terminal.say(
-    `${shown(node)} hears of it within ${
+    `${printable(node)} hears of it within ${
       showDuration(ttl / 3)
     } (LOCK_LOST); until then it may go on beside the next holder`,
   );

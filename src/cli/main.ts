@@ -20,6 +20,7 @@
  * @module
  */
 import process from "node:process";
+import { printable } from "../printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
@@ -101,13 +102,17 @@ export async function cli(args?: readonly string[], terminal: Terminal = ownTerm
 /** Says what went wrong, and gives the exit code for it. */
 function ended(error: unknown, asked: Command | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
-    terminal.say(`catga: ${error.message}\n\`catga ${asked === undefined ? "" : `${asked.name} `}--help\` says more`);
+    terminal.say(
+      `catga: ${printable(error.message)}\n\`catga ${asked === undefined ? "" : `${asked.name} `}--help\` says more`,
+    );
     return MISUSED;
   }
   // an address that is none is a TypeError of `catga`, and was asked for
   const { message, code } = error as Error & { code?: unknown };
   terminal.say(
-    typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
+    printable(
+      typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
+    ),
   );
   if (/^cannot connect to NATS/.test(message)) terminal.say("--nats URL, or NATS_URL, says where it is");
   return error instanceof TypeError ? MISUSED : FAILED;

@@ -1,12 +1,13 @@
 /** `nodes`: who is there. */
 import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/node_record.ts";
+import { printable, printableJson } from "../printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import type { Flags } from "./flags.ts";
 import { table } from "./table.ts";
-import { dim, shown, type Terminal } from "./terminal.ts";
+import { dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const nodes: Command = {
@@ -29,7 +30,7 @@ and with --json, each change is a line instead: join, update or leave.`,
     await using view = await ClusterView.open(flags, terminal);
     if (flags.has("watch")) return await follow(view, flags, terminal);
     const found = await view.nodes();
-    if (flags.has("json")) { for (const info of found) terminal.write(`${JSON.stringify(info)}\n`); }
+    if (flags.has("json")) { for (const info of found) terminal.write(`${printableJson(info)}\n`); }
     else if (found.length === 0) terminal.say(nobody(view));
     else terminal.write(`${lines(found, terminal).join("\n")}\n`);
     return DONE;
@@ -87,9 +88,11 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (type === "leave") found.delete(node.id);
     else found.set(node.id, node);
     if (live) return;
-    if (flags.has("json")) return terminal.write(`${JSON.stringify({ type, node })}\n`);
+    if (flags.has("json")) return terminal.write(`${printableJson({ type, node })}\n`);
     if (type !== "update") {
-      terminal.write(`${new Date().toISOString()}  ${type.padEnd(5)}  ${node.id}  ${shown(node.service)}\n`);
+      terminal.write(
+        `${new Date().toISOString()}  ${type.padEnd(5)}  ${printable(node.id)}  ${printable(node.service)}\n`,
+      );
     }
   };
   const listed = bucket.watch("", (change) => {

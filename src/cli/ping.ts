@@ -1,6 +1,7 @@
 /** `ping`: how far away the nodes are, and whether they answer. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
+import { printable, printableJson } from "../printable.ts";
 import { ClusterView, type Echo, type Pinger } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showMillis } from "./duration.ts";
@@ -32,14 +33,16 @@ Ends with 1 when a node left a ping unanswered.`,
     if (found.length === 0) {
       const others = all.map((info) => info.id).join(", ");
       terminal.say(
-        all.length === 0 ? nobody(view) : `no node ${id} in the namespace ${view.namespace}; there are ${others}`,
+        all.length === 0
+          ? nobody(view)
+          : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
       );
       return FAILED;
     }
     using pinger = view.pinger();
     await view.transport.flush();
     const rows = await Promise.all(found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })));
-    if (flags.has("json")) { for (const row of rows) terminal.write(`${JSON.stringify(row)}\n`); }
+    if (flags.has("json")) { for (const row of rows) terminal.write(`${printableJson(row)}\n`); }
     else terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
     return rows.every(({ sent, answered }) => sent === answered) ? DONE : FAILED;
   },

@@ -5,6 +5,7 @@ import { bucketSettings } from "../nats/bucket_settings.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { type Flags, UsageError } from "./flags.ts";
+import { printable } from "../printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
@@ -47,7 +48,7 @@ print them anew for a bucket that was lost, or its fencing tokens would go down.
       } catch (error) {
         if (!isCatgaError(error) || error.code !== "BUCKET_MISMATCH") throw error;
         code = FAILED;
-        terminal.say(`${error.code}: ${error.message}`);
+        terminal.say(printable(`${error.code}: ${error.message}`));
       }
     }
     return code;

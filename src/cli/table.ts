@@ -1,5 +1,6 @@
 /** Tables for people: columns that are as wide as they have to be, and the last one cut where the line ends. */
-import { bold, shown, type Terminal } from "./terminal.ts";
+import { printable } from "../printable.ts";
+import { bold, type Terminal } from "./terminal.ts";
 
 /** A column of a table. */
 export interface Column {
@@ -12,7 +13,7 @@ const GAP = "  ";
 
 /** The lines of a table, with its titles. */
 export function table(terminal: Terminal, columns: readonly Column[], cells: readonly (readonly string[])[]): string[] {
-  const rows = cells.map((row) => row.map((cell) => shown(cell).replace(/[\n\t]/g, " ")));
+  const rows = cells.map((row) => row.map(printable));
   const last = columns.length - 1;
   const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
   const line = (cells: readonly string[]) => {
@@ -38,12 +39,13 @@ function cut(text: string, columns: number | undefined): string {
   return `${kept}…`;
 }
 
-/** How many places a text takes on the screen: wide characters take two. */
+/** How many places a text takes on the screen: wide characters take two, marks on a letter none. */
 function width(text: string): number {
   let places = 0;
-  for (const character of text) places += WIDE.test(character) ? 2 : 1;
+  for (const character of text) places += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
   return places;
 }
 
+const MARK = /\p{Mn}|\p{Me}/u;
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;

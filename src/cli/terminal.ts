@@ -18,12 +18,6 @@ export interface Terminal {
   readonly signal: AbortSignal;
 }
 
-/** A text of another process, for people: what would move the cursor, or more, is shown as it is written. */
-export function shown(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
-}
-
 /** Text that stands out, where the terminal can show it. */
 export function bold(terminal: Terminal, text: string): string {
   return terminal.colors ? `\x1b[1m${text}\x1b[22m` : text;

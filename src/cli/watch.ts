@@ -1,10 +1,11 @@
 /** `watch`: events as they pass. */
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/frame.ts";
+import { printable, printableJson } from "../printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
 import { until } from "./nodes.ts";
-import { bold, dim, shown } from "./terminal.ts";
+import { bold, dim } from "./terminal.ts";
 
 /** The command. */
 export const watch: Command = {
@@ -30,24 +31,25 @@ that published it, and the payload.`,
     const prefix = `catga.${view.namespace}.event.`;
     const json = flags.has("json");
     view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
-      const event = json ? subject.slice(prefix.length) : shown(subject.slice(prefix.length));
+      if (!subject.startsWith(prefix)) return;
+      const event = subject.slice(prefix.length);
       let frame: EventFrame;
       try {
         frame = readEventFrame(data);
       } catch (error) {
-        return terminal.say(`${event}: what came is no event: ${(error as Error).message}`);
+        return terminal.say(printable(`${event}: what came is no event: ${(error as Error).message}`));
       }
       const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
       for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
         if (left-- <= 0) break;
         const id = meta.id ?? `${sender}.e${seq}.${index}`;
         if (json) {
-          terminal.write(`${JSON.stringify({ event, sentAt, sender, ...meta, id, payload })}\n`);
+          terminal.write(`${printableJson({ event, sentAt, sender, ...meta, id, payload })}\n`);
           continue;
         }
         const time = dim(terminal, clock(new Date()));
-        const text = payload === undefined ? "" : `  ${shown(JSON.stringify(payload))}`;
-        terminal.write(`${time}  ${bold(terminal, event)}  ${nodeOf(sender)}${text}\n`);
+        const text = payload === undefined ? "" : `  ${printableJson(payload)}`;
+        terminal.write(`${time}  ${bold(terminal, printable(event))}  ${nodeOf(sender)}${text}\n`);
       }
       if (left <= 0) enough.abort();
     });

@@ -31,6 +31,7 @@ export type RefusalCode =
   | "DRAINING"
   | "NO_HANDLER"
   | "LATE"
+  | "DEADLOCK"
   | "TOO_LARGE"
   | "BREAKER_OPEN";
 

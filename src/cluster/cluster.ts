@@ -1,6 +1,6 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
 import type { App } from "../app.ts";
-import { delay, within } from "../clock.ts";
+import { within } from "../clock.ts";
 import type { AnyContract } from "../contract.ts";
 import type { CatgaError } from "../error.ts";
 import type { ClusterHealth } from "../health.ts";
@@ -12,10 +12,12 @@ import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
 import type { Transport } from "../transport.ts";
 import type { Dispatch } from "../mediator.ts";
+import { Absence } from "./absence.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EventChannel } from "./events.ts";
+import { isEndpoint } from "./frame.ts";
 import { Interop } from "./interop/interop.ts";
 import { MalformedCount } from "./malformed_count.ts";
 import { Membership } from "./membership.ts";
@@ -56,6 +58,7 @@ export class Cluster implements Remote {
   readonly #interop: Interop;
   readonly #malformed: MalformedCount;
   readonly #dropped: DroppedEvents;
+  readonly #absence: Absence;
   readonly #probes: Map<string, (alive: boolean) => void> = new Map();
   readonly #stop = new AbortController();
 
@@ -66,6 +69,16 @@ export class Cluster implements Remote {
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
+    const absence = this.#absence = new Absence({
+      clock,
+      conclusive: () => this.#endpoint.conclusive,
+      ping: (endpoint) => {
+        const peer = this.#endpoint.peer(endpoint);
+        const { seq } = peer;
+        peer.ping();
+        return seq;
+      },
+    });
     this.#endpoint = new Endpoint({
       transport,
       namespace,
@@ -78,6 +91,8 @@ export class Cluster implements Remote {
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       heard: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
+        if (news === "alive") absence.conclude(peer.endpoint, false);
+        if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
         this.#ring.heard(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);
         if (news === "bounced") this.#router.failed(peer);
@@ -87,6 +102,7 @@ export class Cluster implements Remote {
       answered: (peer) => this.#router.heard(peer),
       accused: (endpoint, server) => this.#ring.accused(endpoint, server),
       resumed: () => {
+        absence.reset();
         this.#router.resume();
         this.#events.resume();
         this.#ring.resume();
@@ -119,6 +135,7 @@ export class Cluster implements Remote {
       malformed,
       host: app,
       keyed: (contract) => app.keyed(contract),
+      timeLeft: (contract) => app.timeLeft(contract),
       send: (contract, payload, sending) =>
         app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });
@@ -178,7 +195,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: app.pending, queued: this.#endpoint.inbox.load[1] },
+      load: { inFlight: app.inFlight, queued: this.#endpoint.inbox.load[1] },
       server: transport.server.id,
     });
   }
@@ -226,12 +243,9 @@ export class Cluster implements Remote {
     return this.#events.publish(event);
   }
 
-  async gone(endpoint: string): Promise<boolean> {
-    // one that does not answer lives, for all that is known
-    const missed = async () => this.#endpoint.conclusive && await this.#probe(endpoint) === false;
-    if (!await missed()) return false;
-    await delay(this.#options.transport.clock, AGAIN);
-    return await missed();
+  gone(endpoint: string): Promise<boolean> {
+    // from a record of the store: anybody may have written it, and it becomes part of a subject
+    return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
   async leave(): Promise<void> {
@@ -250,6 +264,7 @@ export class Cluster implements Remote {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#absence.reset();
     await this.#interop.close();
     this.#prover.close();
     await this.#endpoint.close();
@@ -279,6 +294,3 @@ const PROBE = 1_000;
 
 /** How long the store has to take this node's record away, in ms. */
 const LEAVE = 2_000;
-
-/** Between two bounces that count, in ms. */
-const AGAIN = 1_000;

@@ -9,7 +9,7 @@ import type { Observer } from "../observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../transport.ts";
 import { encode } from "../utf8.ts";
 import { BounceProbe } from "./bounce_probe.ts";
-import type { Call } from "./call.ts";
+import type { Call, RefusalCode } from "./call.ts";
 import {
   type Frame,
   isEndpoint,
@@ -259,8 +259,9 @@ export class Endpoint implements PeerHost {
 
   #onMessage(message: TransportMessage): void {
     if (message.noResponders) return;
-    const sender = message.subject.slice(this.#inbox.length);
     const { malformed } = this.#options;
+    if (!message.subject.startsWith(this.#inbox)) return malformed.add(message.subject, ELSEWHERE);
+    const sender = message.subject.slice(this.#inbox.length);
     if (!this.#peers.has(sender) && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is no endpoint");
     }
@@ -323,12 +324,12 @@ export class Endpoint implements PeerHost {
         const call = peer.find(item[1], item[2]);
         const code = item[3];
         if (call !== undefined) {
-          peer.refused(call, code === "OVERLOADED" || code === "DRAINING" || code === "NO_HANDLER" ? code : "LATE");
+          peer.refused(call, REFUSALS.has(code as RefusalCode) ? code as RefusalCode : "LATE");
         }
         return index;
       }
       case "c":
-        this.inbox.cancel(peer, item[1], item[2]);
+        this.inbox.cancel(peer, item);
         return index;
       case "o":
         peer.load = item[4][0] + item[4][1];
@@ -354,8 +355,12 @@ export class Endpoint implements PeerHost {
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own news counts
     if (!message.noResponders || message.data.length > 0) return;
+    if (!message.subject.startsWith(this.#bouncePrefix)) {
+      return this.#options.malformed.add(message.subject, ELSEWHERE);
+    }
     const place = message.subject.slice(this.#bouncePrefix.length);
     if (place === PROBE) return this.#bounceProbe.returned();
+    if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
     const peer = this.#bySlot.get(slot);
     if (peer === undefined || !(seq <= peer.seq)) return;
@@ -377,6 +382,9 @@ export class Endpoint implements PeerHost {
   }
 }
 
+const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";
+/** What a node refuses with, as it travels; whatever else it says, it did not run there. */
+const REFUSALS: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare

@@ -51,6 +51,37 @@ describe("a user whose frames must bear its own name", await requireNatsServer()
   });
 });
 
+describe("a frame that JetStream delivers under the subject of a record", await requireNatsServer(), () => {
+  it("is dropped: what stands in the place of the sender is a part of that subject", async () => {
+    await using server = await startNatsServer();
+    const ran: number[] = [];
+    const warnings: string[] = [];
+    const logger = { ...SILENT, warn: (line: string) => void warnings.push(line) };
+    await using a = await catga({ nats: server.url, id: "a" });
+    await using b = await catga({ nats: server.url, id: "b", handlers: Do.handle((n) => ran.push(n)), logger });
+    assertEquals((await a.send(Do, 1)).ok, true);
+
+    const mallory = await connect({ servers: server.url });
+    const api = async (call: string, body: unknown) => {
+      const answer = await mallory.request(`$JS.API.${call}`, JSON.stringify(body));
+      assertEquals(answer.json<{ error?: unknown }>().error, undefined);
+    };
+    const inbox = `catga.default.node.${b.self.endpoint}.`;
+    const subject = `own.${"x".repeat(inbox.length - 4)}${a.self.endpoint}`;
+    await api("STREAM.CREATE.own", { name: "own", subjects: ["own.>"] });
+    const frame = `[1,1000000,${Date.now()},["q","Do",10000,666]]`;
+    await mallory.request(subject, frame);
+    // the server begins when somebody subscribes to just this subject
+    mallory.subscribe(`${inbox}mallory.1`, { callback: () => {} });
+    await mallory.flush();
+    const config = { name: "push", deliver_subject: `${inbox}mallory.1`, ack_policy: "none", deliver_policy: "all" };
+    await api("CONSUMER.CREATE.own.push", { stream_name: "own", config });
+    await eventually("a line in the log", () => warnings.some((line) => line.includes("malformed")));
+    assertEquals([ran, warnings.filter((line) => line.includes(subject)).length], [[1], 1]);
+    await mallory.close();
+  });
+});
+
 describe("a stream that republishes", await requireNatsServer(), () => {
   it("cannot speak in the name of a node: what JetStream publishes has headers, and no frame has", async () => {
     await using server = await startNatsServer();

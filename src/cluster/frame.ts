@@ -4,6 +4,7 @@
  * whole or not at all.
  */
 import { isContractName } from "../contract.ts";
+import { stringify } from "../json.ts";
 import type { Meta } from "../remote.ts";
 import { encode } from "../utf8.ts";
 
@@ -20,8 +21,8 @@ export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]
 export type FailureItem = ["e", seq: number, index: number, error: unknown];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 export type RefusalItem = ["n", seq: number, index: number, code: string];
-/** `["c", seq, index]`: the caller has given up. */
-export type CancelItem = ["c", seq: number, index: number];
+/** `["c", seq, index]`: the caller has given up. With a 1 it asks another node now, which waits for what a run here comes to. */
+export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /** `["p", n]`: ping. */
 export type PingItem = ["p", n: number];
 /**
@@ -119,7 +120,7 @@ export function nodeOf(endpoint: string): string {
 /** The answers and refusals in a frame of ours, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
   const { items } = readFrame(typeof frame === "string" ? encode(frame) : frame);
-  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
+  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + stringify(item)).join("");
 }
 
 const MAX_VERSIONS = 16;

@@ -3,7 +3,7 @@
  * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../clock.ts";
-import type { ContextHost, Envelope, MessageContext, TurnWatcher } from "../context.ts";
+import { type ContextHost, type Envelope, MessageContext, type TurnWatcher } from "../context.ts";
 import { abandoned } from "../course.ts";
 import { CatgaError } from "../error.ts";
 import { writeError } from "../error_text.ts";
@@ -13,10 +13,10 @@ import type { Observer } from "../observer.ts";
 import type { Receipt } from "../runner.ts";
 import type { MaybePromise } from "../schema.ts";
 import type { Slice } from "../slice.ts";
-import { type Outcome, Refusal, type RunNow, Turn } from "../turns.ts";
+import { areAmong, type Outcome, Refusal, type RunNow, Turn, watchForDeadlock } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
 import { Asked } from "./asked.ts";
-import type { WireMeta } from "./frame.ts";
+import type { CancelItem, WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 
 /** What an inbox is made of. */
@@ -41,6 +41,8 @@ export class Inbox implements TurnWatcher {
   /** Messages that wait for the turn of their handler, or of their key: others may run meanwhile. */
   #aside = 0;
   #refusing = false;
+  /** The messages of handlers that go on; where there are more turns than runs can wait for one, nobody asks. */
+  readonly #under: Set<MessageContext> | undefined;
   /** When something was last asked or answered, by the monotonic clock. */
   busyAt = -Infinity;
 
@@ -49,6 +51,7 @@ export class Inbox implements TurnWatcher {
     this.#options = options;
     this.#slice = slice;
     this.#gate = new Gate(clock, { limit: concurrency, slice });
+    this.#under = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
   /** Handlers that run for others, and messages that wait for their turn. */
@@ -92,7 +95,13 @@ export class Inbox implements TurnWatcher {
       else this.#run(asked, payload, waiting.due - clock.monotonic());
     });
     this.#begun(asked, waiting);
-    if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) return wheel.add(waiting);
+    if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) {
+      wheel.add(waiting);
+      if (this.#under !== undefined) {
+        watchForDeadlock(clock, waiting, asked.ancestry, () => this.#heldBy(asked.ancestry));
+      }
+      return;
+    }
     this.#ended(asked);
     peer.refuse(seq, index, "OVERLOADED");
   }
@@ -146,9 +155,11 @@ export class Inbox implements TurnWatcher {
     });
   }
 
-  /** The sender of the request at this place has given up. */
-  cancel(peer: Peer, seq: number, index: number): void {
-    peer.running.get(seq)?.asked[index]?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
+  /** The sender of a request has given up. One that has asked another node only gives up what does not run here under a claim. */
+  cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
+    const asked = peer.running.get(seq)?.asked[index];
+    if (moved === 1 && asked instanceof MessageContext && asked.fence !== undefined && !asked.waiting) return;
+    asked?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
   waits(): void {
@@ -187,6 +198,12 @@ export class Inbox implements TurnWatcher {
     });
   }
 
+  /** Whether these runs have all turns. */
+  #heldBy(runs: readonly string[]): boolean {
+    const holders = [...this.#under ?? []].filter(({ waiting }) => !waiting);
+    return this.#gate.full && holders.length === this.#gate.running && areAmong(runs, holders);
+  }
+
   #runEvent(begin: () => Receipt): void {
     const { ctx, result } = begin();
     if (result instanceof Promise) this.#follow(ctx, result, () => {});
@@ -207,10 +224,12 @@ export class Inbox implements TurnWatcher {
   #watch(ctx: MessageContext): void {
     if (ctx.waiting) this.waits();
     ctx.course.watcher = this;
+    this.#under?.add(ctx);
   }
 
   /** It has come to its end. */
   #left(ctx: MessageContext, outcome: Outcome): void {
+    this.#under?.delete(ctx);
     if (ctx.waiting) this.#aside--;
     else if (outcome instanceof Refusal) this.#gate.stepAside();
     else this.#gate.leave(this.#slice.spent());
@@ -275,4 +294,5 @@ class Waiting extends Ticket {
 
 /** As many as may wait at the gate: they would fill the memory. */
 const MAX_ASIDE = 65_536;
+const MOST_ANCESTORS = 64; // runs that wait for one, in a chain
 const MAX_TTL = 2_147_483_647;

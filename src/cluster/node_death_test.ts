@@ -1,8 +1,11 @@
-/** Node processes that are killed, drained or frozen: how soon the others know, and what callers see of it. */
-import { assertEquals, assertLessOrEqual } from "@std/assert";
+/**
+ * Node processes that are killed, drained or frozen: that the others know, and what callers see of it. How soon is proven on
+ * virtual time (`membership_test.ts`, `membership_faults_test.ts`), and printed here.
+ */
+import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type Result, unwrap } from "../../mod.ts";
+import { type Behavior, type Catga, catga, type Observation, type Result, unwrap } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
 import { Record, type Runtime, Slow, StartLoad, StopLoad, Who } from "../../scripts/node_messages.ts";
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
@@ -11,6 +14,8 @@ import type { NodeOptions } from "../../scripts/test_node.ts";
 import { eventually } from "../testing/eventually.ts";
 
 const HEARTBEAT = 3_000; // of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the ring
+/** Less than a record of the default heartbeat has left at any time, in ms. */
+const BEFORE_EXPIRY = 20_000;
 
 describe("a node process", await requireNatsServer(), () => {
   let server: NatsServer;
@@ -20,12 +25,19 @@ describe("a node process", await requireNatsServer(), () => {
   const nodes = new Map<string, NodeProcess>();
   /** When the observer saw each node leave. */
   const left = new Map<string, number>();
+  /** Whom the observer has ever suspected. */
+  const suspects = new Set<string>();
   const stopWatching = new AbortController();
 
   before(async () => {
     server = await startNatsServer();
     log = await RunLog.open();
-    observer = await catga({ nats: server.url, id: "observer", service: "observer" });
+    const observe = (seen: Observation) =>
+      void (seen.type === "node" && seen.change === "suspect" && suspects.add(seen.node));
+    const watches: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), {
+      attach: () => ({ observe }),
+    });
+    observer = await catga({ nats: server.url, id: "observer", service: "observer", behaviors: [watches] });
     watch();
     await Promise.all([1, 2, 3, 4, 5, 6].map((n) => start(`n${n}`)));
     await eventually("all to see all", () => views().every((view) => view.length === 7));
@@ -39,7 +51,7 @@ describe("a node process", await requireNatsServer(), () => {
     await log?.[Symbol.asyncDispose]();
   });
 
-  it("that is told to drain leaves every view at once, and no caller sees an error", { timeout: 30_000 }, async () => {
+  it("that is told to drain leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
     for (const id of ["n5", "n6"]) { // one in Deno, one in Bun
       const traffic = new Traffic(observer);
       unwrap(await observer.send(StartLoad, undefined, { node: "n1" }));
@@ -47,12 +59,11 @@ describe("a node process", await requireNatsServer(), () => {
       const { program } = nodes.get(id)!;
       const at = Date.now();
       program.kill("SIGTERM");
-      const took = await goneEverywhere(id, at, 2_000);
-      const ended = await program.end(5_000);
+      const took = await goneEverywhere(id, at);
+      const ended = await program.end();
       const { failures, unknown } = unwrap(await observer.send(StopLoad, undefined, { node: "n1" }));
       await traffic.stop();
       console.log(`${id}, drained: gone from every view after ${took} ms, its process after ${ended.at - at} ms`);
-      assertLessOrEqual(took, 500);
       assertEquals(traffic.failures, []);
       assertEquals({ failures, unknown }, { failures: [], unknown: 0 });
       assertEquals(await log.doubts("Record", "Slow"), []);
@@ -61,35 +72,41 @@ describe("a node process", await requireNatsServer(), () => {
     }
   });
 
-  it("that is killed leaves every view within 3.5 s, without any traffic", { timeout: 30_000 }, async () => {
-    for (const id of ["n1", "n4"]) {
-      const at = kill(id);
-      const took = await goneEverywhere(id, at, 10_000);
-      console.log(`${id}, killed: gone from every view after ${took} ms`);
-      assertLessOrEqual(took, 3_500);
-      await start(id);
-      await seenEverywhere(id);
-    }
-  });
+  it(
+    "that is killed leaves every view long before its record expires, without any traffic",
+    { timeout: 120_000 },
+    async () => {
+      for (const id of ["n1", "n4"]) {
+        const at = kill(id);
+        const took = await goneEverywhere(id, at);
+        console.log(`${id}, killed: gone from every view after ${took} ms`);
+        await start(id);
+        await seenEverywhere(id);
+      }
+    },
+  );
 
-  it("that is killed with two more at once leaves every view within 6 s", { timeout: 30_000 }, async () => {
-    // neighbours in the ring: each of them would have found the next
-    const ids = ["n2", "n3", "n4"];
-    const at = Date.now();
-    for (const id of ids) kill(id);
-    const took = await Promise.all(ids.map((id) => goneEverywhere(id, at, 15_000)));
-    console.log(`three killed: gone from every view after ${took.join(", ")} ms`);
-    assertLessOrEqual(Math.max(...took), 6_000);
-    await Promise.all(ids.map((id) => start(id)));
-    await Promise.all(ids.map((id) => seenEverywhere(id)));
-  });
+  it(
+    "that is killed with two more at once leaves every view long before its record expires",
+    { timeout: 120_000 },
+    async () => {
+      // neighbours in the ring: each of them would have found the next
+      const ids = ["n2", "n3", "n4"];
+      const at = Date.now();
+      for (const id of ids) kill(id);
+      const took = await Promise.all(ids.map((id) => goneEverywhere(id, at)));
+      console.log(`three killed: gone from every view after ${took.join(", ")} ms`);
+      await Promise.all(ids.map((id) => start(id)));
+      await Promise.all(ids.map((id) => seenEverywhere(id)));
+    },
+  );
 
-  it("that is killed is avoided by traffic at once", { timeout: 30_000 }, async () => {
+  it("that is killed is avoided by traffic: no send waits for it", { timeout: 120_000 }, async () => {
     for (const id of ["n2", "n3"]) {
       const traffic = new Traffic(observer);
       await eventually("some traffic", () => traffic.sends.length > 200);
       kill(id);
-      const dead = (await nodes.get(id)!.program.end(5_000)).at;
+      const dead = (await nodes.get(id)!.program.end()).at;
       const before = traffic.sends.length;
       await eventually("more traffic", () => traffic.sends.length > before + 500);
       await traffic.stop();
@@ -104,7 +121,7 @@ describe("a node process", await requireNatsServer(), () => {
       );
       assertEquals(failures.filter((send) => !unknown.includes(send)), []);
       assertEquals(later.filter(({ result }) => !result!.ok), []);
-      assertLessOrEqual(slowest, 300);
+      assertLess(slowest, 5_000); // half of what a send has; a dead node answers none of it
       assertEquals(await log.doubts("Record", "Slow"), []);
       await start(id);
       await seenEverywhere(id);
@@ -114,21 +131,19 @@ describe("a node process", await requireNatsServer(), () => {
   for (const [id, runtime] of [["s1", "deno"], ["s2", "bun"]] as const) {
     it(
       `that is frozen is avoided by traffic, leaves every view after heartbeat, and comes back: ${runtime}`,
-      { timeout: 30_000 },
+      { timeout: 120_000 },
       async () => {
         const { program } = await start(id, runtime, { heartbeat: HEARTBEAT });
         await seenEverywhere(id);
         const at = Date.now();
         program.kill("SIGSTOP");
-        // with 7 nodes in turn, one of the first sends goes to it and hangs; 500 ms without an answer make it suspect
+        // with 7 nodes in turn, one of the first sends goes to it and hangs, until a ping was not answered
         const first = Array.from({ length: 14 }, () => observer.send(Who, undefined, { timeout: 2_500 }));
-        await wait(1_000);
+        await eventually(`${id} to be suspect`, () => suspects.has(id));
         const traffic = new Traffic(observer);
-        const took = await goneEverywhere(id, at, 10_000);
+        const took = await goneEverywhere(id, at);
         await traffic.stop();
         console.log(`${id}, frozen: gone from every view after ${took} ms`);
-        // the server notices an expiry up to 320 ms late (measured), and then the node has 500 ms to answer a ping
-        assertLessOrEqual(took, HEARTBEAT + 1_000);
         assertEquals(traffic.failures, []);
         for (const result of await Promise.all(first)) if (!result.ok) assertEquals(result.error.code, "TIMEOUT");
         program.kill("SIGCONT");
@@ -137,7 +152,7 @@ describe("a node process", await requireNatsServer(), () => {
         console.log(`${id}, running again: in every view after ${Date.now() - woken} ms`);
         assertEquals((await observer.send(Who, undefined, { node: id })).value?.id, id);
         program.kill("SIGKILL");
-        await goneEverywhere(id, Date.now(), 10_000);
+        await goneEverywhere(id, Date.now());
         nodes.delete(id);
       },
     );
@@ -176,14 +191,14 @@ describe("a node process", await requireNatsServer(), () => {
 
   async function seenEverywhere(id: string): Promise<void> {
     const { endpoint } = nodes.get(id)!;
-    await eventually(`all to see ${id}`, () => views().every((view) => view.includes(endpoint)), 5_000);
+    await eventually(`all to see ${id}`, () => views().every((view) => view.includes(endpoint)));
   }
 
   /** When the last of the others had seen it leave, in ms after `at`. */
-  async function goneEverywhere(id: string, at: number, limit: number): Promise<number> {
+  async function goneEverywhere(id: string, at: number): Promise<number> {
     const others = running().filter((node) => node.id !== id);
     const times = () => [left.get(id), ...others.map((other) => other.program.gone ? 0 : other.left(id))];
-    await eventually(`all to have seen ${id} leave`, () => times().every((time) => time !== undefined), limit);
+    await eventually(`all to have seen ${id} leave`, () => times().every((time) => time !== undefined), BEFORE_EXPIRY);
     return Math.max(...times().map((time) => time! - at));
   }
 });

@@ -35,14 +35,16 @@ export function follow(
     case "undelivered": {
       if (failed.code === "TOO_LARGE") return new CatgaError("TOO_LARGE", `${what} is too large for the server`);
       if (attempts > 0) return "again";
-      const code: ErrorCode = failed.code === "OVERLOADED" || failed.code === "DRAINING" || failed.code === "NO_HANDLER"
-        ? failed.code
-        : "UNAVAILABLE";
+      const code: ErrorCode =
+        failed.code === "OVERLOADED" || failed.code === "DRAINING" || failed.code === "NO_HANDLER" ||
+          failed.code === "DEADLOCK"
+          ? failed.code
+          : "UNAVAILABLE";
       return new CatgaError(
         code,
         `${what} did not run: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
         {
-          retryable: code !== "NO_HANDLER",
+          retryable: code !== "NO_HANDLER" && code !== "DEADLOCK",
           node,
         },
       );
@@ -78,6 +80,7 @@ const REASONS: Record<RefusalCode, string> = {
   OVERLOADED: "the node has too much to do",
   DRAINING: "the node is leaving",
   NO_HANDLER: "the node has no handler for it",
+  DEADLOCK: "those who have the turn that it waits for wait for it to end",
   LATE: "it arrived after its deadline",
   TOO_LARGE: "it is too large",
   BREAKER_OPEN: "deliveries to the node have failed too often lately",

@@ -153,17 +153,21 @@ describe("concurrency", () => {
     await clock.until(Promise.all([client, ...apps].map((app) => app.drain())));
   });
 
-  it("ten thousand at once to an idle node all succeed, be its handlers sync or not", { timeout: 20_000 }, async () => {
-    const network = new MemoryNetwork();
-    const Later = command<number, number>("Later");
-    const handlers = [Quick.handle((n) => n), Later.handle((n) => new Promise((done) => setTimeout(done, 5, n)))];
-    await using _server = await catga({ network, handlers });
-    await using client = await catga({ network });
-    for (const contract of [Quick, Later as typeof Quick]) {
-      const results = await Promise.all(Array.from({ length: 10_000 }, (_, n) => client.send(contract, n)));
-      assert(results.every(({ value }, n) => value === n), results.find(({ ok }) => !ok)?.error?.message);
-    }
-  });
+  it(
+    "ten thousand at once to an idle node all succeed, be its handlers sync or not",
+    { timeout: 120_000 },
+    async () => {
+      const network = new MemoryNetwork();
+      const Later = command<number, number>("Later");
+      const handlers = [Quick.handle((n) => n), Later.handle((n) => new Promise((done) => setTimeout(done, 5, n)))];
+      await using _server = await catga({ network, handlers });
+      await using client = await catga({ network });
+      for (const contract of [Quick, Later as typeof Quick]) {
+        const results = await Promise.all(Array.from({ length: 10_000 }, (_, n) => client.send(contract, n)));
+        assert(results.every(({ value }, n) => value === n), results.find(({ ok }) => !ok)?.error?.message);
+      }
+    },
+  );
 });
 
 describe("a drain with a full queue", () => {
@@ -213,7 +217,7 @@ describe("a drain with a full queue", () => {
 describe("events under load", () => {
   it(
     "wait for turns too, and those for which there is no room are dropped with a warning a minute",
-    { timeout: 20_000 },
+    { timeout: 120_000 },
     async () => {
       const noted: number[] = [];
       const ends: (() => void)[] = [];

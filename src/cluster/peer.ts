@@ -3,6 +3,7 @@
  * one contract that leave in one turn are grouped in one item; so are answers to consecutive requests.
  */
 import { type CatgaError, isCatgaError } from "../error.ts";
+import type { Dropped } from "../gate.ts";
 import type { Breaker } from "./breaker.ts";
 import type { Call, RefusalCode } from "./call.ts";
 import { type AnswersItem, nodeOf, type PongItem } from "./frame.ts";
@@ -194,6 +195,13 @@ export class Peer {
     if (frame !== undefined) this.#item(`["c",${frame.seq},${index}]`);
   }
 
+  /** Tells it that another node is asked: of an idempotent command the run that has the claim goes on. */
+  #moved(call: Call): void {
+    const { frame, index, request: { contract } } = call;
+    if (!contract.options.idempotent) this.cancel(call);
+    else if (frame !== undefined) this.#item(`["c",${frame.seq},${index},1]`);
+  }
+
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
     if (text === undefined) return this.#item(`["r",${seq},${index}]`, true);
@@ -217,7 +225,7 @@ export class Peer {
   }
 
   /** Refuses the request at this place: it will not run here. */
-  refuse(seq: number, index: number, code: "OVERLOADED" | "DRAINING" | "NO_HANDLER" | "LATE"): void {
+  refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
     this.#item(`["n",${seq},${index},"${code}"]`, true);
   }
 
@@ -320,7 +328,7 @@ export class Peer {
     for (const frame of this.sent.values()) {
       for (const call of frame.calls) {
         if (call.frame !== frame || !may(call)) continue;
-        this.cancel(call);
+        this.#moved(call);
         this.#takeBack(call);
         call.owner.silent(call, this.node);
       }

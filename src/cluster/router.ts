@@ -11,12 +11,14 @@ import { parseAnswer } from "../mediator.ts";
 import type { NodeInfo, Strategy } from "../node_info.ts";
 import type { Observer } from "../observer.ts";
 import { show } from "../options.ts";
-import { cancelled, noHandler, requestOf } from "../outgoing.ts";
+import { noHandler, requestOf } from "../outgoing.ts";
 import type { RemoteRequest } from "../remote.ts";
 import type { Result } from "../result.ts";
 import type { BroadcastResult } from "../sender.ts";
+import { disown } from "../schema.ts";
 import { Refusal } from "../turns.ts";
 import { byteLength, exceeds } from "../utf8.ts";
+import { cancelled } from "../wait.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { Call, type CallOwner, type RefusalCode } from "./call.ts";
@@ -324,6 +326,7 @@ export class Router implements CallOwner {
       const { attempt } = call;
       const chosen = known!.strategy(candidates, key === undefined ? { self, attempt } : { key, self, attempt });
       if (chosen === undefined || candidates.includes(chosen)) return chosen;
+      disown(chosen);
       throw new TypeError(
         `the strategy of ${contract.name} gave a node that is none of its candidates: ${show(chosen)}`,
       );
@@ -365,7 +368,8 @@ export class Router implements CallOwner {
     const { contract, retries, meta } = call.request;
     const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
       clock.monotonic() - this.#resumedAt < RETURN;
-    const next = follow(contract, failed, returning ? 1 : retries + 1 - call.attempt, node);
+    const stuck = failed.how === "undelivered" && failed.code === "DEADLOCK" && !this.#elsewhere(call, node);
+    const next = follow(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for its deadline
     if (next !== "again") return this.#refuse(call, next);
     if (failed.how !== "undelivered" && contract.kind === "command") call.ran = node;
@@ -386,6 +390,11 @@ export class Router implements CallOwner {
     const backoff = random() *
       (returning ? RETURN_PAUSE : Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2)));
     clock.after(backoff, () => this.#again(call), { background: true }); // its deadline keeps the process alive
+  }
+
+  /** Whether another node may have it now; of an ordered key the turn is at one node. */
+  #elsewhere(call: Call, node: string): boolean {
+    return !call.request.contract.options.ordered && this.#candidates(call).some(({ id }) => id !== node);
   }
 
   /** The caller is not to wait any longer. */

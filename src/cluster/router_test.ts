@@ -223,7 +223,8 @@ describe("a pong", () => {
     other.send(app.self.endpoint, ["o", 1, 500_000, gaps, [0, 0]]);
     await settle();
     const took = performance.now() - start;
-    assert(took < 1_000, `took ${took} ms`);
+    // some 10 ms for those in hand; for every number up to 500,000 it would be 50,000 times as much
+    assert(took < 10_000, `took ${took} ms`);
     await clock.advance(1_100);
     await Promise.all(sent);
   });
@@ -362,7 +363,7 @@ describe("while disconnected", () => {
     assertEquals((await stage.clock.until(Promise.all(sent))).map(unwrap), new Array(6).fill("own"));
   });
 
-  it("65,536 requests wait, and one more is UNAVAILABLE at once", { timeout: 20_000 }, async () => {
+  it("65,536 requests wait, and one more is UNAVAILABLE at once", { timeout: 120_000 }, async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, clock, network, settle } = stage;
     network.cut("node");

@@ -9,7 +9,7 @@ import { onceDoubts, tally } from "../testing/once_history.ts";
 
 const IDS = 1_000;
 const TIMES = 10;
-const LEASE = 15_000; // ms
+const LEASE = 20_000; // ms
 
 describe("10,000 sends of 1,000 ids at once", await requireNatsServer(), () => {
   it("have one result for each id, through kills, a freeze and a cut", { timeout: 120_000 }, async () => {

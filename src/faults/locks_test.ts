@@ -127,6 +127,11 @@ describe("the checker of locks", () => {
     assertEquals(says([want(0), { event: "stall", at: 2_000, from: 1_500 }, ...late.slice(1)]), []);
   });
 
+  it("finds what does not work again at the end", () => {
+    const doubt = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
+    assertEquals(planted({ aftermath: [doubt] }), [doubt]);
+  });
+
   it("finds a failure that says nothing, or comes too late", () => {
     const failed = (
       code: string,

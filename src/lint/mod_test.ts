@@ -71,7 +71,7 @@ describe("the lint rules", IN_DENO, () => {
 });
 
 describe("deno lint with the plugin", IN_DENO, () => {
-  it("reports, passes over what a comment excuses, and fixes", { timeout: 60_000 }, async () => {
+  it("reports, passes over what a comment excuses, and fixes", { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-lint-"));
     try {
       const plugins = [new URL("mod.ts", import.meta.url).href];
@@ -105,7 +105,7 @@ export async function work() {
 function denoLint(folder: string, ...args: string[]): Promise<{ code: number; ids: string[] }> {
   const env = { ...process.env, NO_COLOR: "1" };
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, ["lint", ...args], { cwd: folder, env, timeout: 30_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, ["lint", ...args], { cwd: folder, env, timeout: 120_000 }, (error, stdout, stderr) => {
       if (error !== null && typeof error.code !== "number") return reject(error);
       const ids = [...`${stdout}${stderr}`.matchAll(/^error\[(.*?)\]/gm)].map(([, id]) => id);
       resolve({ code: error?.code as number ?? 0, ids });

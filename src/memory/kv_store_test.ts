@@ -16,6 +16,7 @@ keyValueSuite("memory", () => {
   return Promise.resolve({
     store: () => Promise.resolve(network.connect().store),
     pass: (ms) => clock.advance(ms),
+    now: () => clock.monotonic(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });

@@ -24,6 +24,8 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     max_age: 0,
     allow_rollup_hdrs: true,
     deny_purge: false,
+    // where a full store has no room for a marker, an entry is erased
+    deny_delete: false,
     allow_msg_ttl: true,
     subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
     // reads from followers may be stale
@@ -64,8 +66,7 @@ const OPERATORS: ReadonlySet<string> = new Set([
   "max_msg_size",
   "max_msgs",
   "max_consumers",
-  // no message is deleted by its number, and none has an id
-  "deny_delete",
+  // no message has an id
   "duplicate_window",
 ]);
 

@@ -4,7 +4,8 @@ import { delay, within } from "../clock.ts";
 import type { BucketOptions } from "../kv_store.ts";
 import { isForbidden } from "../transport.ts";
 import { bucketSettings, checkSettings } from "./bucket_settings.ts";
-import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
+import { ServerClock } from "./expiry.ts";
+import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo, type StreamRecord } from "./jetstream.ts";
 import { tooLarge } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -13,13 +14,15 @@ const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
 /** How long one of several tries waits for its answer, in ms. */
 const TRY_LIMIT = 2_000;
+/** How long the server may take to tell its time, in ms. */
+const TIME_LIMIT = 1_000;
 /** How old the last look at the stream's settings may be when something is done with it, in ms. */
 const CHECK = 30_000;
 /** How long an operation waits for that look, in ms: while the stream has no leader, its own answer is worth more. */
 const CHECK_WAIT = 250;
 
 /** Refusals that say that nothing was done, and that it may work a little later. */
-const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy"];
+const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy", "full"];
 
 /** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
 export class BucketStream {
@@ -29,10 +32,13 @@ export class BucketStream {
   readonly prefix: string;
   readonly transport: NatsTransport;
   readonly js: JetStream;
+  /** The clock by which the server that leads the stream expires its entries. */
+  readonly time: ServerClock;
   readonly #bucket: string;
   readonly #settings: Readonly<Record<string, unknown>>;
   readonly #onMade = new Set<() => void>();
   #making: Promise<void> | undefined;
+  #reading: Promise<void> | undefined;
   /** The highest revision heard of: what is made anew starts above it, even when this machine's clock is behind. */
   #highest = 0;
   /** When its settings were last seen to be right, by the monotonic clock. */
@@ -42,6 +48,7 @@ export class BucketStream {
   constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
     this.transport = transport;
     this.js = js;
+    this.time = new ServerClock(transport.clock);
     this.#bucket = bucket;
     this.name = `KV_${bucket}`;
     this.prefix = `$KV.${bucket}.`;
@@ -58,6 +65,27 @@ export class BucketStream {
   /** Notes a revision that the stream has given. */
   saw(revision: number): void {
     if (revision > this.#highest) this.#highest = revision;
+  }
+
+  /**
+   * Those of some records whose time was not over at the moment of the monotonic clock at which they were asked for. The
+   * server is asked for its time before one is left out.
+   */
+  async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
+    const over = (record: StreamRecord) => this.time.endOf(record) <= asked;
+    if (!records.some(over)) return records;
+    await this.readTime();
+    return records.filter((record) => !over(record));
+  }
+
+  /** Reads the server's clock, unless that was done just now. */
+  readTime(): Promise<void> {
+    if (this.time.fresh) return Promise.resolve();
+    return this.#reading ??= this.attempt((limit) => this.js.info(this.name, limit), { again: true })
+      .then(({ ts, asked }) => this.time.read(ts, asked))
+      .finally(() => {
+        this.#reading = undefined;
+      });
   }
 
   /** Calls back when the stream has been made anew; the answer stops that. */
@@ -85,10 +113,13 @@ export class BucketStream {
 
   /**
    * Does `work`, which gets the ms that it may take. It is done again as long as the server says that it was certainly
-   * not done (the stream is lost: it is made anew; there is no leader yet), and with `again` when there was no answer.
-   * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is the operation's own affair.
+   * not done (the stream is lost: it is made anew; there is no leader yet; there is no room, unless `whenFull` says to
+   * fail then), and with `again` when there was no answer. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is the operation's own affair.
    */
-  async attempt<T>(work: (limit: number) => Promise<T>, options: { again: boolean }): Promise<T> {
+  async attempt<T>(
+    work: (limit: number) => Promise<T>,
+    options: { again: boolean; whenFull?: "fail" },
+  ): Promise<T> {
     const { clock } = this.transport;
     const end = clock.monotonic() + OPERATION_LIMIT;
     const checking = this.check();
@@ -100,10 +131,33 @@ export class BucketStream {
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const passing = PASSING.includes(error.refusal) || (options.again && error.refusal === "silence");
-        if (!passing || clock.monotonic() >= end) throw this.#failed(error);
+        const over = options.whenFull === "fail" && error.refusal === "full";
+        if (!passing || over || clock.monotonic() >= end) throw over ? error : this.#failed(error);
         if (error.refusal === "no stream" || error.refusal === "nobody") await this.#ensure(end);
-        if (failures > 0 || error.refusal === "busy") await this.#pause(failures, end);
+        if (failures > 0 || error.refusal === "busy" || error.refusal === "full") await this.#pause(failures, end);
       }
+    }
+  }
+
+  /** Writes below the bucket's prefix; `undefined` when the subject does not stand at `expected`. */
+  async write(
+    subject: string,
+    data: string,
+    headers: Readonly<Record<string, string>>,
+    expected: number | undefined,
+    options: { whenFull?: "fail" } = {},
+  ): Promise<number | undefined> {
+    const all = expected === undefined ? headers : { ...headers, "Nats-Expected-Last-Subject-Sequence": `${expected}` };
+    try {
+      const revision = await this.attempt(
+        (limit) => this.js.write(this.prefix + subject, data, all, limit),
+        { again: false, ...options },
+      );
+      this.saw(revision);
+      return revision;
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "lost race") return undefined;
+      throw error;
     }
   }
 
@@ -111,6 +165,7 @@ export class BucketStream {
   #failed(error: JetStreamRefusal): Error {
     if (error.refusal === "lost race" || error.refusal === "too large") return error;
     if (error.refusal === "disabled") return this.#noJetStream(error);
+    if (error.refusal === "full") return this.#full(error);
     return new CatgaError("UNAVAILABLE", `the bucket ${this.#bucket} does not answer: ${error.message}`, {
       retryable: true,
       cause: error,
@@ -155,6 +210,7 @@ export class BucketStream {
     if (refusal === "disabled" || never || (over && refusal === "nobody")) throw this.#noJetStream(error);
     const passing = PASSING.includes(refusal) || refusal === "silence";
     if (passing && !over) return;
+    if (refusal === "full") throw this.#full(error);
     throw new CatgaError(
       "UNAVAILABLE",
       `cannot open the bucket ${this.#bucket} on ${connection.getServer()}: ${error.message}`,
@@ -171,10 +227,21 @@ export class BucketStream {
     );
   }
 
+  #full(cause: JetStreamRefusal): CatgaError {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `the bucket ${this.#bucket} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
+        "the server, the limits of the account, or max_bytes of the stream, or remove something",
+      { retryable: true, cause },
+    );
+  }
+
   async #make(limit: number): Promise<void> {
     const lost = this.#highest > 0;
-    // tokens must grow over a bucket that was lost and made anew (nats.js's Kvm cannot set it)
-    const first_seq = Math.max(this.transport.clock.now() * 1_000, this.#highest + 1_000);
+    // tokens must grow over a bucket that was lost and made anew (nats.js's Kvm cannot set it), whoever makes it: by the
+    // server's clock, for those of nodes may differ by hours
+    const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
+    const first_seq = Math.max(Math.floor(now * 1_000), this.#highest + 1_000);
     try {
       this.#check(await this.js.createStream({ name: this.name, ...this.#settings, first_seq }, limit));
     } catch (error) {
@@ -185,6 +252,7 @@ export class BucketStream {
 
   #check(info: StreamInfo): void {
     checkSettings(this.#bucket, info.config, this.#settings);
+    this.time.read(info.ts, info.asked);
     this.#checkedAt = this.transport.clock.monotonic();
     this.saw(info.state.last_seq);
   }

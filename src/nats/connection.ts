@@ -2,6 +2,7 @@
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { systemClock, type Timer } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 
 /** Where NATS is: a URL, URLs, nats.js options, or a connection that is open already. */
@@ -68,6 +69,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
     await connection.close();
     throw error;
   }
+  dialWhenClockWasPutBack(connection);
   return { connection, driver, owned: true };
 }
 

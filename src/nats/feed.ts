@@ -6,6 +6,7 @@ import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { Timer } from "../clock.ts";
 import { token } from "../clock.ts";
 import { type JetStream, recordType, type StreamRecord } from "./jetstream.ts";
+import { readTtl } from "./expiry.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -26,6 +27,12 @@ export interface FeedListener {
   onListed(): void;
   /** Nothing more will come. Once. */
   onBroken(why: string): void;
+}
+
+/** Options of {@link Feed.open}. */
+export interface FeedOptions {
+  /** Leaves the values out. */
+  headersOnly?: boolean;
 }
 
 /** A consumer, and the subscription that it delivers to. */
@@ -55,11 +62,12 @@ export class Feed {
     filter: string,
     limit: number,
     listener: FeedListener,
+    options: FeedOptions = {},
   ): Promise<Feed> {
     let feed: Feed | undefined;
     try {
       feed = new Feed(transport, js, stream, listener);
-      await feed.#create(filter, limit);
+      await feed.#create(filter, limit, options);
       return feed;
     } catch (error) {
       feed?.close();
@@ -101,7 +109,7 @@ export class Feed {
     if (this.#created) this.#js.deleteConsumer(this.#stream, this.#name);
   }
 
-  async #create(filter: string, limit: number): Promise<void> {
+  async #create(filter: string, limit: number, { headersOnly = false }: FeedOptions): Promise<void> {
     // even when no answer comes there may be one
     this.#created = true;
     this.#expected = await this.#js.createConsumer(this.#stream, {
@@ -113,6 +121,7 @@ export class Feed {
       replay_policy: "instant",
       max_deliver: 1,
       mem_storage: true,
+      headers_only: headersOnly,
       num_replicas: 1,
       flow_control: true,
       idle_heartbeat: HEARTBEAT * 1_000_000,
@@ -137,6 +146,8 @@ export class Feed {
       revision: position.revision,
       type: headers === undefined ? "put" : recordType((name) => headers.get(name) || undefined),
       data: message.string(),
+      stored: position.stored,
+      ttl: headers === undefined ? undefined : readTtl(headers.get("Nats-TTL")),
     });
     if (position.pending === 0) this.#expected = Math.min(this.#expected, this.#received);
     this.#checkListed();
@@ -189,9 +200,16 @@ export class Feed {
  * Where a message stands: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer
  * sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the end.
  */
-function parsePosition(reply: string): { revision: number; delivery: number; pending: number } | undefined {
+function parsePosition(
+  reply: string,
+): { revision: number; delivery: number; stored: number; pending: number } | undefined {
   const tokens = reply.split(".");
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
   const at = tokens.length === 9 ? 5 : 7;
-  return { revision: Number(tokens[at]), delivery: Number(tokens[at + 1]), pending: Number(tokens[at + 3]) };
+  return {
+    revision: Number(tokens[at]),
+    delivery: Number(tokens[at + 1]),
+    stored: Number(tokens[at + 2]) / 1e6,
+    pending: Number(tokens[at + 3]),
+  };
 }

@@ -52,6 +52,7 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
       return new NatsKeyValueStore(transport);
     },
     pass: (ms) => delay(systemClock, ms),
+    now: () => systemClock.monotonic(),
     async [Symbol.asyncDispose]() {
       await Promise.all(transports.map((transport) => transport.close()));
       await server.stop();
@@ -61,5 +62,5 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
 
 /** Waits for a state. */
 export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
-  return eventually(`the transport to be ${state}`, () => transport.status.state === state, 10_000);
+  return eventually(`the transport to be ${state}`, () => transport.status.state === state);
 }

@@ -68,7 +68,6 @@ describe("BucketStream: a stream that somebody else made", await requireNatsServ
       max_msg_size: 100_000,
       max_msgs: 1_000,
       max_consumers: 100,
-      deny_delete: true,
       duplicate_window: 10_000_000_000,
       first_seq: 1_000,
     });

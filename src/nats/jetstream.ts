@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import { mayNot } from "../transport.ts";
+import { readTtl, ServerClock, type Stored } from "./expiry.ts";
 import { connectionClosed, failure, violation } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -24,6 +25,8 @@ export type Refusal =
   | "other settings"
   /** Too large for the server or the stream. */
   | "too large"
+  /** The server, the account or the stream has no room; certainly not done. */
+  | "full"
   /** JetStream is not enabled for this account. */
   | "disabled"
   /** No answer: may be done. */
@@ -41,7 +44,7 @@ export class JetStreamRefusal extends Error {
 }
 
 /** A message of a stream. */
-export interface StreamRecord {
+export interface StreamRecord extends Stored {
   readonly subject: string;
   readonly revision: number;
   /** What it does to its key. */
@@ -59,6 +62,10 @@ export interface StreamConfig {
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
   readonly state: { readonly last_seq: number };
+  /** The time of the server that leads the stream. */
+  readonly ts?: string;
+  /** When it was asked, by the monotonic clock. */
+  readonly asked: number;
 }
 
 interface ApiError {
@@ -75,6 +82,10 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10164: "lost race",
   10058: "other settings",
   10054: "too large",
+  10002: "full",
+  10023: "full",
+  10028: "full",
+  10047: "full",
   10039: "disabled",
   10076: "disabled",
   // the server's own "temporarily unavailable": no leader yet
@@ -86,19 +97,47 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
 /** Requests to the JetStream of a connection. */
 export class JetStream {
   readonly #transport: NatsTransport;
+  /** The time of whichever server answered last. */
+  readonly #time: ServerClock;
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
+    this.#time = new ServerClock(transport.clock);
   }
 
   /** The settings and state of a stream. */
   async info(stream: string, limit: number): Promise<StreamInfo> {
-    return await this.#api(`STREAM.INFO.${stream}`, undefined, limit) as StreamInfo;
+    return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
   /** Makes a stream; nothing when there is one with these settings. */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    return await this.#api(`STREAM.CREATE.${config.name}`, config, limit) as StreamInfo;
+    return await this.#dated(`STREAM.CREATE.${config.name}`, config, limit);
+  }
+
+  /**
+   * A server's time, in ms since 1970: asked for now, or else as some stream told it on this connection; `undefined` when
+   * none did.
+   */
+  async time(limit: number): Promise<number | undefined> {
+    if (!this.#time.fresh) {
+      try {
+        const asked = this.#transport.clock.monotonic();
+        const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
+        this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
+      } catch (error) {
+        // this user may not ask, or nobody answers; the link's end is the next request's affair
+        if (error instanceof CatgaError && error.code === "CLOSED") throw error;
+      }
+    }
+    return this.#time.known ? this.#time.at(this.#transport.clock.monotonic()) : undefined;
+  }
+
+  async #dated(operation: string, body: unknown, limit: number): Promise<StreamInfo> {
+    const asked = this.#transport.clock.monotonic();
+    const info = { ...await this.#api(operation, body, limit) as StreamInfo, asked };
+    this.#time.read(info.ts, asked);
+    return info;
   }
 
   /** Makes a consumer of a stream. Gives how many messages it has to deliver. */
@@ -127,14 +166,34 @@ export class JetStream {
   async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.#api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
     if (answer === undefined) return undefined;
-    const { message } = answer as { message: { subject: string; seq: number; hdrs?: string; data?: string } };
+    const { message } = answer as {
+      message: { subject: string; seq: number; hdrs?: string; data?: string; time: string };
+    };
     const headers = message.hdrs === undefined ? "" : Buffer.from(message.hdrs, "base64").toString();
+    const header = (name: string) => new RegExp(`^${name}: *(.*?)\\r?$`, "m").exec(headers)?.[1];
     return {
       subject: message.subject,
       revision: message.seq,
-      type: recordType((name) => new RegExp(`^${name}: *(.*?)\\r?$`, "m").exec(headers)?.[1]),
+      type: recordType(header),
       data: Buffer.from(message.data ?? "", "base64").toString(),
+      stored: Date.parse(message.time),
+      ttl: readTtl(header("Nats-TTL")),
     };
+  }
+
+  /**
+   * Erases the message of a revision. `false` when there is none. It needs no room, where a marker does, and no watcher is
+   * told.
+   */
+  async erase(stream: string, revision: number, limit: number): Promise<boolean> {
+    try {
+      await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
+      return true;
+    } catch (error) {
+      // 10043, or 10057 with what the store says of a sequence that it does not have
+      if (error instanceof JetStreamRefusal && /not found|EOF|deleted message/.test(error.message)) return false;
+      throw error;
+    }
   }
 
   /** The last message on a subject, from whichever server of the stream answers. */
@@ -146,8 +205,15 @@ export class JetStream {
       if (headers?.code === 404) return undefined;
       throw new JetStreamRefusal("busy", `direct get: ${headers?.status}`);
     }
-    const type = recordType((name) => headers.get(name) || undefined);
-    return { subject, revision, type, data: answer.string() };
+    const header = (name: string) => headers.get(name) || undefined;
+    return {
+      subject,
+      revision,
+      type: recordType(header),
+      data: answer.string(),
+      stored: Date.parse(headers.get("Nats-Time-Stamp")),
+      ttl: readTtl(header("Nats-TTL")),
+    };
   }
 
   /** Writes to a stream, and gives the revision. */
@@ -235,6 +301,9 @@ function parse(answer: Msg, none: readonly number[] = []): unknown {
   if (error === undefined) return parsed;
   const code = error.err_code ?? 0;
   if (none.includes(code)) return undefined;
-  const refusal = REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
-  throw new JetStreamRefusal(refusal, `${error.description ?? "no description"} (${code})`);
+  const description = error.description ?? "no description";
+  // 10077 is whatever a store says
+  const full = code === 10077 && /maximum|no space/.test(description);
+  const refusal = full ? "full" : REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
+  throw new JetStreamRefusal(refusal, `${description} (${code})`);
 }

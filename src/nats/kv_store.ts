@@ -10,12 +10,13 @@ import {
   ttlSeconds,
   type WriteOptions,
 } from "../kv_store.ts";
-import { MARKER_TTL } from "./bucket_settings.ts";
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
+import { remove } from "./removal.ts";
+import { Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
@@ -28,6 +29,8 @@ const REMEMBERED = 1_024;
 export interface NatsKeyValueStoreOptions {
   /** Told of what is mended by itself, such as a watch that was lost. */
   onNotice?: (notice: string) => void;
+  /** Leaves what is over in the store: for who looks on and writes nothing by itself; `false`. */
+  looksOn?: boolean;
 }
 
 /** Buckets on the JetStream of a connection. It ends with its transport. */
@@ -35,11 +38,13 @@ export class NatsKeyValueStore implements KeyValueStore {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
   readonly #onNotice: (notice: string) => void;
+  readonly #looksOn: boolean;
 
   constructor(transport: NatsTransport, options: NatsKeyValueStoreOptions = {}) {
     this.#transport = transport;
     this.#js = new JetStream(transport);
     this.#onNotice = options.onNotice ?? (() => {});
+    this.#looksOn = options.looksOn ?? false;
   }
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -47,7 +52,8 @@ export class NatsKeyValueStore implements KeyValueStore {
     checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
-    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice });
+    if (!this.#looksOn) new Sweeper(stream, this.#onNotice);
+    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice, looksOn: this.#looksOn });
   }
 }
 
@@ -57,6 +63,7 @@ class NatsBucket implements Bucket {
   readonly #direct: boolean;
   readonly #replicas: number;
   readonly #onNotice: (notice: string) => void;
+  readonly #looksOn: boolean;
   /** The revisions of markers that this client has written, so that taking a key again costs one write. */
   readonly #markers = new Map<string, number>();
 
@@ -66,12 +73,14 @@ class NatsBucket implements Bucket {
     this.#direct = options.direct;
     this.#replicas = options.replicas;
     this.#onNotice = options.onNotice;
+    this.#looksOn = options.looksOn;
   }
 
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
-    const record = await this.#last(encodeKey(key), this.#direct);
-    return record === undefined ? undefined : toEntry(this.#stream, record);
+    const asked = this.#now();
+    const record = await this.#alive(await this.#last(encodeKey(key), this.#direct), asked);
+    return record && toEntry(this.#stream, record);
   }
 
   async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
@@ -79,12 +88,13 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker must be written over at its own revision, and may go or come meanwhile
-    for (let tries = 0; tries < 4; tries++) {
+    // a marker, and an entry whose time is over, must be written over at its own revision, and may go or come meanwhile
+    for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
+      const asked = this.#now();
       const record = await this.#last(subject, false);
-      if (record?.type === "put") return undefined;
+      if (record?.type === "put" && await this.#alive(record, asked) !== undefined) return undefined;
       expected = record?.revision ?? 0;
     }
     return undefined;
@@ -114,26 +124,34 @@ class NatsBucket implements Bucket {
       // a marker where nothing was would tell every watcher of a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
-    const marker = await this.#publish(subject, packValue(subject, key, ""), {
-      "KV-Operation": "PURGE",
-      "Nats-Rollup": "sub",
-      // kv.delete of nats.js leaves a marker for ever
-      "Nats-TTL": `${MARKER_TTL}s`,
-    }, revision);
-    if (marker === undefined) return false;
-    if (this.#markers.size >= REMEMBERED) this.#markers.clear();
-    this.#markers.set(subject, marker);
+    const removed = await remove(this.#stream, { subject, key, revision });
+    if (removed === undefined) return false;
+    if (removed.marker !== undefined) {
+      if (this.#markers.size >= REMEMBERED) this.#markers.clear();
+      this.#markers.set(subject, removed.marker);
+    }
     return true;
   }
 
   async entries(prefix: string): Promise<Entry[]> {
+    const asked = this.#now();
     const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), { again: true });
-    return records.map((record) => toEntry(this.#stream, record))
+    const alive = await this.#stream.alive(records, asked);
+    return alive.map((record) => toEntry(this.#stream, record))
       .filter((entry) => entry?.key.startsWith(prefix) === true) as Entry[];
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
-    return watchBucket(this.#stream, { prefix, onChange, signal: options.signal, onNotice: this.#onNotice });
+    const { signal } = options;
+    return watchBucket(this.#stream, { prefix, onChange, signal, onNotice: this.#onNotice, looksOn: this.#looksOn });
+  }
+
+  #now(): number {
+    return this.#stream.transport.clock.monotonic();
+  }
+
+  async #alive(record: StreamRecord | undefined, asked: number): Promise<StreamRecord | undefined> {
+    return record && (await this.#stream.alive([record], asked))[0];
   }
 
   #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
@@ -153,33 +171,11 @@ class NatsBucket implements Bucket {
     const seconds = options.ttl === undefined ? undefined : Math.min(ttlSeconds(options.ttl), LONGEST);
     const headers: Record<string, string> = seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` };
     try {
-      return await this.#publish(subject, packValue(subject, key, value), headers, options.expected);
+      return await this.#stream.write(subject, packValue(subject, key, value), headers, options.expected);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "too large") {
         throw this.#stream.tooLarge(error, key, value);
       }
-      throw error;
-    }
-  }
-
-  /** Writes; `undefined` when the subject does not stand at `expected`. */
-  async #publish(
-    subject: string,
-    data: string,
-    headers: Record<string, string>,
-    expected: number | undefined,
-  ): Promise<number | undefined> {
-    if (expected !== undefined) headers["Nats-Expected-Last-Subject-Sequence"] = `${expected}`;
-    const { js, prefix } = this.#stream;
-    try {
-      const revision = await this.#stream.attempt(
-        (limit) => js.write(prefix + subject, data, headers, limit),
-        { again: false },
-      );
-      this.#stream.saw(revision);
-      return revision;
-    } catch (error) {
-      if (error instanceof JetStreamRefusal && error.refusal === "lost race") return undefined;
       throw error;
     }
   }

@@ -23,6 +23,8 @@ export interface OpenNatsOptions {
   onForbidden: (violation: Violation) => void;
   /** Told of what is mended by itself. */
   onNotice: (notice: string) => void;
+  /** Whether the store is only to be looked at, but for what is asked for; `false`. */
+  looksOn?: boolean;
 }
 
 /** Opens a connection, or takes an open one; errors as `connectNats`. */
@@ -30,7 +32,7 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { name, onError, onForbidden, onNotice } = options;
+  const { name, onError, onForbidden, onNotice, looksOn = false } = options;
   // nothing takes as long as the client of nats.js: ours load beside it, and connectNats waits for it, or has its error
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
@@ -43,5 +45,5 @@ export async function openNats(
     ...(options.transport === undefined ? {} : { transport: options.transport }),
   });
   const transport = new NatsTransport(link, { onError, onForbidden });
-  return { transport, store: new NatsKeyValueStore(transport, { onNotice }) };
+  return { transport, store: new NatsKeyValueStore(transport, { onNotice, looksOn }) };
 }

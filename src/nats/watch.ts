@@ -3,15 +3,21 @@
  * lost, when their bucket is made anew, and after a reconnect over a dead link. So a feed is opened anew after each of
  * these, its listing is compared with what was told, and every few seconds the stream's leader is asked for its last
  * message.
+ *
+ * Nor does it believe an entry for longer than its ttl, which servers forget (`expiry.ts`): one whose time is over by the
+ * server's clock, or that this process has seen unchanged for longer than its ttl, is removed by compare-and-set. The
+ * receiver is told of that removal, as of every other one, so a wrong clock or a late message can end no live entry.
  */
-import { delay } from "../clock.ts";
+import { delay, type Timer } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Change } from "../kv_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
+import { MARGIN, type Stored } from "./expiry.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 import { prefixFilter, unpackValue } from "./key.ts";
 import { connectionClosed } from "./nats_error.ts";
+import { remove } from "./removal.ts";
 
 /** How often the leader is asked, in ms. */
 const AUDIT = 5_000;
@@ -25,6 +31,11 @@ const LOOKUP_LIMIT = 2_000;
 const LOOKUPS = 32;
 /** How long a deletion is remembered, lest a server that lags behind shows the entry again, in ms. */
 const REMEMBERED = 10_000;
+/** How often it is looked for entries whose time is over, at most, in ms. */
+const SWEEP = 100;
+/** When a removal that failed is tried again, in ms: at first, and at the latest. */
+const AGAIN = 1_000;
+const LATEST = 30_000;
 /** How often one notice is repeated, in ms. */
 const NOTICE = 60_000;
 
@@ -35,6 +46,8 @@ export interface WatchRequest {
   readonly signal: AbortSignal;
   /** Told why a feed was opened anew. */
   readonly onNotice: (notice: string) => void;
+  /** Tells that an entry is over, and does not remove it. */
+  readonly looksOn: boolean;
 }
 
 /** Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came. */
@@ -43,16 +56,36 @@ export async function watchBucket(stream: BucketStream, request: WatchRequest): 
   await new Watch(stream, request).start();
 }
 
+/** An entry that is there. */
+interface Known {
+  readonly key: string;
+  readonly revision: number;
+  readonly record: Stored;
+  /** Until when it may be believed, by the monotonic clock: as its stamp says, and at most unchanged since it was seen. */
+  end: number;
+  readonly bound: number;
+  /** Whether the receiver knows of one under this key. */
+  told: boolean;
+  /** What it is told when the end of this one turns out to be yet to come. */
+  doubted: string | undefined;
+  /** How often it could not be removed. */
+  failures: number;
+}
+
 class Watch {
   readonly #stream: BucketStream;
   readonly #request: WatchRequest;
   readonly #filter: string;
-  /** By subject, what the receiver knows to be there. */
-  readonly #known = new Map<string, { readonly key: string; readonly revision: number }>();
+  /** By subject, what is there. */
+  readonly #known = new Map<string, Known>();
   /** By subject, what it knows to be gone. */
   readonly #gone = new Map<string, { readonly revision: number; readonly at: number }>();
   /** The highest revision that came. */
   #seen = 0;
+  /** When it is looked for entries whose time is over. */
+  #next = Infinity;
+  #timer: Timer | undefined;
+  #burying: Promise<void> = Promise.resolve();
   readonly #end = new AbortController();
   /** The last notice, and when it was given, by the monotonic clock. */
   #noticed = { text: "", at: -Infinity };
@@ -80,6 +113,7 @@ class Watch {
       .finally(() => {
         signal.removeEventListener("abort", abort);
         stopStatus();
+        this.#timer?.cancel();
       });
     return first.promise;
   }
@@ -176,6 +210,7 @@ class Watch {
       feed = await alive(opening);
       await alive(listed.promise);
       await alive(this.#reportVanished(vanished ?? []));
+      await alive(this.#sweep());
       onListed();
       while (true) {
         await delay(clock, AUDIT, over.signal);
@@ -195,21 +230,141 @@ class Watch {
     this.#seen = Math.max(this.#seen, revision);
     this.#stream.saw(revision);
     const known = this.#known.get(subject);
-    if (revision <= (known?.revision ?? this.#gone.get(subject)?.revision ?? 0)) return;
+    const gone = this.#gone.get(subject)?.revision ?? 0;
+    if (revision <= (known?.revision ?? (type === "put" ? 0 : gone))) return;
     const found = unpackValue(subject.slice(this.#stream.prefix.length), record.data);
     const key = known?.key ?? found?.key;
     if (key === undefined || !key.startsWith(this.#request.prefix)) return;
     if (type === "put") {
       // a value under a hash that cannot be read is somebody else's
       if (found === undefined) return;
-      this.#gone.delete(subject);
-      this.#known.set(subject, { key, revision });
-      this.#tell({ type, key, value: found.value, revision });
-      return;
+      return this.#enter(record, key, found.value, { told: known?.told ?? false, back: revision <= gone });
     }
+    this.#leave(subject, revision);
+    if (known?.told ?? news) this.#tell({ type, key, revision });
+  }
+
+  /** An entry is there. `back`: it was gone, and a server has brought it back. */
+  #enter(record: StreamRecord, key: string, value: string, { told, back }: { told: boolean; back: boolean }): void {
+    const { subject, revision, stored, ttl } = record;
+    const { transport: { clock }, time } = this.#stream;
+    const now = clock.monotonic();
+    const bound = now + (ttl ?? Infinity) + MARGIN;
+    const stamped = time.endOf(record);
+    // a stamp from the future, or none
+    const end = stamped < bound ? stamped : bound;
+    const doubted = end <= now && !back ? value : undefined;
+    const loud = end > now && !back;
+    this.#known.set(subject, {
+      key,
+      revision,
+      record: { stored, ttl },
+      end,
+      bound,
+      told: told || loud,
+      doubted,
+      failures: 0,
+    });
+    this.#sweepAt(end);
+    if (!loud) return;
+    this.#gone.delete(subject);
+    this.#tell({ type: "put", key, value, revision });
+  }
+
+  #leave(subject: string, revision: number): void {
     this.#known.delete(subject);
     this.#gone.set(subject, { revision, at: this.#stream.transport.clock.monotonic() });
-    if (known !== undefined || news) this.#tell({ type, key, revision });
+  }
+
+  #sweepAt(end: number): void {
+    if (end >= this.#next || this.#end.signal.aborted) return;
+    const { clock, random } = this.#stream.transport;
+    this.#timer?.cancel();
+    this.#next = end;
+    // of several watches, which all see the same, one is the first
+    const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
+    this.#timer = clock.after(wait, () => {
+      this.#sweep().catch((error) => {
+        this.#end.signal.aborted || this.#request.onNotice(`${this.#filter}: ${(error as Error).message}`);
+        this.#sweepAt(clock.monotonic() + AGAIN);
+      });
+    }, { background: true });
+  }
+
+  /** Begins to remove the entries whose time is over, and tells those of which that turns out to be wrong. */
+  async #sweep(): Promise<void> {
+    const { transport: { clock, status }, time } = this.#stream;
+    this.#timer?.cancel();
+    this.#next = Infinity;
+    // the next listing sweeps
+    if (status.state !== "connected") return;
+    const now = clock.monotonic();
+    const due = [...this.#known].filter(([, { end }]) => end <= now);
+    if (due.some(([, { bound }]) => bound > now)) await this.#stream.readTime();
+    const over: [string, Known][] = [];
+    for (const [subject, known] of due) {
+      if (this.#known.get(subject) !== known) continue;
+      const { key, revision, bound, record, doubted } = known;
+      const stamped = time.endOf(record);
+      if (bound <= now || stamped <= now) {
+        // until it is known what came of its removal
+        known.end = Infinity;
+        over.push([subject, known]);
+      } else {
+        known.end = stamped < bound ? stamped : bound;
+        known.doubted = undefined;
+        if (doubted === undefined) continue;
+        known.told = true;
+        this.#gone.delete(subject);
+        this.#tell({ type: "put", key, value: doubted, revision });
+      }
+    }
+    if (over.length > 0) this.#burying = this.#burying.then(() => this.#bury(over));
+    let next = Infinity;
+    for (const { end } of this.#known.values()) if (end > now && end < next) next = end;
+    this.#sweepAt(next);
+  }
+
+  /** Removes entries at their revisions. Never rejects: what could not be removed is tried again later. */
+  async #bury(over: [string, Known][]): Promise<void> {
+    const { transport: { clock, random } } = this.#stream;
+    // others who watch the same begin with others of them
+    for (let i = over.length - 1; i > 0; i--) {
+      const j = Math.floor(random() * (i + 1));
+      [over[i], over[j]] = [over[j], over[i]];
+    }
+    if (this.#request.looksOn) {
+      for (const [subject, known] of over) {
+        if (this.#known.get(subject) !== known) continue;
+        const { key, revision, told } = known;
+        // not above its own: it may be written again, at the next
+        this.#leave(subject, revision);
+        if (told) this.#tell({ type: "vanish", key, revision });
+      }
+      return;
+    }
+    for (let i = 0; i < over.length && !this.#end.signal.aborted; i += LOOKUPS) {
+      await Promise.all(
+        over.slice(i, i + LOOKUPS).map(async ([subject, known]) => {
+          if (this.#known.get(subject) !== known) return;
+          const { key, revision } = known;
+          try {
+            const below = subject.slice(this.#stream.prefix.length);
+            const removed = await remove(this.#stream, { subject: below, key, revision, overdue: true });
+            // of a marker the feed tells; without one, or when another was faster, the leader does
+            if (removed?.marker === undefined) await this.#reportVanished([subject]);
+          } catch (error) {
+            if (this.#end.signal.aborted) return;
+            if (known.failures === 0) {
+              this.#request.onNotice(`${key} is over and could not be removed: ${(error as Error).message}`);
+            }
+          }
+          if (this.#known.get(subject) !== known) return;
+          known.end = clock.monotonic() + Math.min(LATEST, AGAIN * 2 ** known.failures++);
+          this.#sweepAt(known.end);
+        }),
+      );
+    }
   }
 
   /** Asks the leader for keys that a listing did not have, for the server that listed may be behind. */
@@ -224,9 +379,8 @@ class Watch {
           // its marker has gone as well, or the bucket was made anew: whatever comes has a higher revision
           if (known === undefined || this.#known.get(subject) !== known) return;
           const revision = known.revision + 1;
-          this.#known.delete(subject);
-          this.#gone.set(subject, { revision, at: this.#stream.transport.clock.monotonic() });
-          this.#tell({ type: "vanish", key: known.key, revision });
+          this.#leave(subject, revision);
+          if (known.told) this.#tell({ type: "vanish", key: known.key, revision });
         }),
       );
     }

@@ -1,12 +1,14 @@
 /** Values that the nodes of a cluster share: JSON under keys, for a time, with one load for all who miss. */
 import { type Clock, delay, type Random, token } from "../clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { stringify } from "../json.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../kv_store.ts";
-import { checkKnown } from "../options.ts";
+import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../options.ts";
 import type { MaybePromise } from "../schema.ts";
-import type { Cache, CacheSetOptions, Locks } from "../shared_state.ts";
+import type { Cache, CacheLoadOptions, CacheSetOptions, Locks } from "../shared_state.ts";
 import { byteLength } from "../utf8.ts";
 import { mayHaveHappened } from "./certain.ts";
+import { type Load, Loads } from "./loads.ts";
 import { openOnce } from "./open_once.ts";
 
 /** How long a write is tried, in ms. */
@@ -34,12 +36,12 @@ export interface CacheOptions {
  */
 export class SharedCache implements Cache {
   readonly #options: CacheOptions;
-  /** Loads under way: the value as JSON. */
-  readonly #loads = new Map<string, Promise<string>>();
+  readonly #loads: Loads;
   readonly #bucket: () => Promise<Bucket>;
 
   constructor(options: CacheOptions) {
     this.#options = options;
+    this.#loads = new Loads(options.clock);
     this.#bucket = openOnce(options.bucket);
   }
 
@@ -62,34 +64,34 @@ export class SharedCache implements Cache {
   async getOrSet<T>(
     key: string,
     load: () => MaybePromise<T>,
-    options: CacheSetOptions & { once?: boolean } = {},
+    options: CacheLoadOptions = {},
   ): Promise<T> {
     check("cache.getOrSet", options, GET_OR_SET_OPTIONS);
-    let text = await this.#read(key);
-    if (text === undefined) {
-      let loading = this.#loads.get(key);
-      if (loading === undefined) {
-        loading = this.#load(key, load, options).finally(() => this.#loads.delete(key));
-        this.#loads.set(key, loading);
-      }
-      text = await loading;
-    }
+    const { once = false, timeout, signal, ...writing } = options;
+    if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
+    checkSignal("cache.getOrSet", signal);
+    const name = () => `cache.${token(this.#options.random, 12)}`;
+    const text = await this.#read(key) ??
+      await this.#loads.value(key, { timeout, signal }, name, (loading) => {
+        const fill = () => this.#fill(loading, load, writing);
+        return once ? this.#once(loading, fill) : fill();
+      });
     // what T says is the caller's word
     return JSON.parse(text) as T;
   }
 
-  async #load(
-    key: string,
-    load: () => MaybePromise<unknown>,
-    { once = false, ...options }: CacheSetOptions & { once?: boolean },
-  ): Promise<string> {
-    const asker = { call: `cache.${token(this.#options.random, 12)}`, ancestry: [] };
-    await using _lock = once ? await this.#options.locks.lock(`catga.cache/${key}`, {}, asker) : undefined;
+  /** Loads it while no other node does. */
+  async #once({ key, asker, forgotten: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
+    await using lock = await this.#options.locks.lock(`catga.cache/${key}`, { signal }, asker);
+    // others would wait for a load that nobody waits for here; what cannot be released has its ttl
+    signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
     // another node may have loaded it before the lock came to this one
-    const there = once ? await this.#read(key) : undefined;
-    if (there !== undefined) return there;
-    const text = encode(key, await load());
-    await this.#write(key, text, options);
+    return await this.#read(key) ?? await fill();
+  }
+
+  async #fill(loading: Load, load: () => MaybePromise<unknown>, options: CacheSetOptions): Promise<string> {
+    const text = encode(loading.key, await this.#loads.call(loading, load));
+    await this.#write(loading.key, text, options);
     return text;
   }
 
@@ -158,7 +160,7 @@ function check(method: string, options: CacheSetOptions, known: ReadonlySet<stri
 }
 
 const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", "fence"]);
-const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once"]);
+const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
 /** Writes over what has a smaller fence, or the same, by compare-and-set. */
 async function fenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {
@@ -196,7 +198,7 @@ function encode(key: string, value: unknown): string {
   let why = `it is ${value === undefined ? "undefined; delete the key instead" : `a ${typeof value}`}`;
   let cause: unknown;
   try {
-    const text = JSON.stringify(value) as string | undefined;
+    const text = stringify(value);
     if (text !== undefined) return text;
   } catch (error) {
     cause = error;

@@ -78,8 +78,10 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       const [mine, yours] = caches();
       await harness.until(mine.set("tea", 1, { ttl: 2_000 }));
       assertEquals(await harness.until(yours.get("tea")), 1);
-      await harness.pass(2_900);
-      assertEquals(await harness.until(yours.get("tea")), undefined);
+      for (let waits = 0; await harness.until(yours.get("tea")) !== undefined; waits++) {
+        assert(waits < 300, "it is there for ever");
+        await harness.pass(100);
+      }
       await assertRejects(() => harness.until(mine.set("tea", 1, { ttl: 999 })), RangeError);
     });
 

@@ -7,7 +7,7 @@ import { KeyWatch } from "./key_watch.ts";
 import type { Patience } from "./patience.ts";
 
 /** How often somebody who waits asks whether the holder is gone, in ms. */
-const LIVENESS_EVERY = 2_000;
+const LIVENESS_EVERY = 1_000;
 
 /** What has become of a claim: another entry or none, or a holder that is gone and left it as it is. */
 export type ClaimChange =
@@ -49,7 +49,7 @@ export class ClaimWait {
       if (now === undefined || now.revision > entry.revision) resolve({ found: now });
     }).catch(reject);
     const asking = new AbortController();
-    this.#untilGone(endpoint, asking.signal).then(
+    this.#untilGone(endpoint, () => latest.revision, asking.signal).then(
       () => resolve({ found: latest, gone: true }),
       (error) => asking.signal.aborted || reject(error),
     );
@@ -61,14 +61,16 @@ export class ClaimWait {
     }
   }
 
-  async #untilGone(endpoint: string, signal: AbortSignal): Promise<void> {
+  /** `revision`: of the claim. One that is renewed while its holder is looked for has a holder, whatever bounces. */
+  async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {
+      const before = revision();
       let question = this.#questions.get(endpoint);
       if (question === undefined) {
         question = this.#liveness.gone(endpoint).finally(() => this.#questions.delete(endpoint));
         this.#questions.set(endpoint, question);
       }
-      if (await question) return;
+      if (await question && revision() === before) return;
       await delay(this.#clock, LIVENESS_EVERY, signal);
     }
   }

@@ -1,6 +1,7 @@
 /** Idempotent commands when things go wrong, on virtual time. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import type { Clock } from "../clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket } from "../kv_store.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../memory/network.ts";
@@ -11,41 +12,62 @@ import { claimant, Failing, handler, slowHandler } from "../testing/claims.ts";
 import { IdempotencyStore } from "./idempotency.ts";
 
 /** How long a claim outlives its holder, in ms. */
-const LEASE = 15_000;
+const LEASE = 20_000;
+/** How often it is renewed, in ms. */
+const RENEWAL = 3_000;
+/** How long its holder may stand still, in ms. */
+const PAUSE = 15_000;
 
 interface Node {
   readonly connection: MemoryConnection;
   readonly store: IdempotencyStore;
+  /** Why the runs of this node were to stop. */
+  readonly lost: CatgaError[];
   guard(
     id: string,
-    run: (fence: number) => Result<unknown> | Promise<Result<unknown>>,
+    run: (fence: number, check: () => void) => Result<unknown> | Promise<Result<unknown>>,
     differs?: Partial<Claimant>,
   ): Promise<Result<unknown>>;
 }
 
-/** Nodes on one network, whose buckets may be tampered with. */
+/** Nodes on one network, whose buckets may be tampered with. `slept`: how far the wall clock of the first one was put on. */
 function cluster(size: number, options: MemoryNetworkOptions = {}) {
   const clock = new VirtualClock();
+  const wall = { slept: 0 };
+  const gone = { of: (_: string): Promise<boolean> => Promise.resolve(false) };
   const network = new MemoryNetwork({ clock, seed: 7, ...options });
   const faults: unknown[] = [];
   const nodes = Array.from({ length: size }, (_, i): Node => {
     const connection = network.connect();
-    const own = connection.clock;
+    const own: Clock = i > 0 ? connection.clock : {
+      now: () => connection.clock.now() + wall.slept,
+      monotonic: () => connection.clock.monotonic(),
+      after: (ms, callback, background) => connection.clock.after(ms, callback, background),
+      soon: (callback) => connection.clock.soon(callback),
+    };
+    const lost: CatgaError[] = [];
     const store = new IdempotencyStore({
       bucket: () => connection.store.open("claims"),
       clock: own,
       random: network.random,
       endpoint: `n${i}.nonce`,
-      liveness: { gone: () => Promise.resolve(false) },
+      liveness: { gone: (endpoint) => gone.of(endpoint) },
       observer: (seen) => faults.push(seen),
     });
-    return { connection, store, guard: (id, run, differs) => store.guard(claimant(own, id, differs), run) };
+    const telling = { lost: (reason: CatgaError) => void lost.push(reason) };
+    const guard: Node["guard"] = (id, run, differs) => store.guard(claimant(own, id, { ...telling, ...differs }), run);
+    return { connection, store, lost, guard };
   });
-  return { clock, network, nodes, faults };
+  return { clock, network, nodes, faults, wall, gone };
 }
 
-/** Lets no answer come back from the next call of a method, as when it gets lost. */
-function loseNext(method: "create" | "update" | "delete", { connection }: Node): void {
+/** Lets no answer come back from the next call of a method, as when it gets lost; or what `instead` makes of it. */
+function loseNext(
+  method: "create" | "update" | "delete",
+  { connection }: Node,
+  instead: (answer: unknown) => Promise<unknown> = () =>
+    Promise.reject(new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true })),
+): void {
   const { store } = connection;
   const open = store.open.bind(store);
   Object.assign(connection, {
@@ -62,7 +84,7 @@ function loseNext(method: "create" | "update" | "delete", { connection }: Node):
               const answer = await (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
               if (lost || wanted !== method) return answer;
               lost = true;
-              throw new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true });
+              return await instead(answer);
             };
           },
         });
@@ -139,6 +161,213 @@ describe("IdempotencyStore when things go wrong", () => {
     assertEquals(run.fences, []);
   });
 
+  it("a claim whose acknowledgement took longer than 5 s is written again before its handler begins", async () => {
+    const { clock, nodes: [slow, other] } = cluster(2);
+    await clock.until(slow.guard("before", handler(1)));
+    let created = 0;
+    loseNext("create", slow, async (revision) => {
+      created = revision as number;
+      // it comes to a process that stands still
+      slow.connection.pause();
+      clock.after(19_000, () => slow.connection.resume());
+      await new Promise<void>((resolve) => void slow.connection.clock.after(1, resolve));
+      return revision;
+    });
+    const run = slowHandler();
+    const result = slow.guard("a", run, { due: 100_000 });
+    await clock.advance(19_500);
+    assertGreater(run.fences[0], created);
+    slow.connection.pause();
+    await clock.advance(PAUSE);
+    const next = handler();
+    const waiting = other.guard("a", next, { due: 100_000 });
+    slow.connection.resume();
+    run.end("once");
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(waiting)).value, "once");
+    assertEquals(next.fences, []);
+  });
+
+  it("a pause of 15 s, whenever it begins, frees no claim", async () => {
+    const ran: number[] = [];
+    for (let offset = 0; offset <= RENEWAL; offset += 100) {
+      const { clock, nodes: [paused, other] } = cluster(2);
+      const slow = slowHandler();
+      const result = paused.guard("a", slow, { due: 100_000 });
+      await clock.advance(1 + offset);
+      const next = handler("twice");
+      const waiting = other.guard("a", next, { due: 100_000 });
+      paused.connection.pause();
+      await clock.advance(PAUSE);
+      paused.connection.resume();
+      await clock.advance(5_000);
+      slow.end("once");
+      if (next.fences.length > 0) ran.push(offset);
+      assertEquals((await clock.until(result)).value, "once");
+      assertEquals((await clock.until(waiting)).value, "once");
+      assertEquals(paused.lost, []);
+    }
+    assertEquals(ran, []);
+  });
+
+  it("a cut of 4 s, whenever it begins, frees no claim, and stops no run", async () => {
+    for (let offset = 0; offset <= RENEWAL; offset += 250) {
+      const { clock, nodes: [away, other] } = cluster(2);
+      const slow = slowHandler();
+      const result = away.guard("a", slow, { due: 100_000 });
+      await clock.advance(1 + offset);
+      const next = handler("twice");
+      const waiting = other.guard("a", next, { due: 100_000 });
+      away.connection.cut();
+      await clock.advance(4_000);
+      away.connection.restore();
+      await clock.advance(LEASE);
+      slow.end("once");
+      assertEquals((await clock.until(result)).value, "once");
+      assertEquals((await clock.until(waiting)).value, "once");
+      assertEquals([next.fences, away.lost], [[], []], `cut at ${offset} ms`);
+    }
+  });
+
+  it("a claim is renewed within 1 s of the end of a cut", async () => {
+    const { clock, nodes: [away, other] } = cluster(2);
+    const slow = slowHandler();
+    const result = away.guard("a", slow, { due: 100_000 });
+    await clock.advance(1_000);
+    const next = handler("twice");
+    const waiting = other.guard("a", next, { due: 100_000 });
+    away.connection.cut();
+    await clock.advance(17_500);
+    away.connection.restore();
+    await clock.advance(1_000);
+    away.connection.pause();
+    await clock.advance(PAUSE);
+    away.connection.resume();
+    slow.end("once");
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(waiting)).value, "once");
+    assertEquals([next.fences, away.lost], [[], []]);
+  });
+
+  it("a run is told when its lease may have ended, 1 s before it does in the store: after a cut", async () => {
+    const { clock, nodes: [away, other] } = cluster(2);
+    const slow = slowHandler();
+    const result = away.guard("a", slow, { due: 100_000 });
+    const next = slowHandler();
+    await clock.advance(100);
+    const waiting = other.guard("a", next, { due: 100_000 });
+    away.connection.cut();
+    await clock.advance(LEASE - 1_200);
+    assertEquals(away.lost, []);
+    await clock.advance(200);
+    assertEquals([away.lost.map(({ code, retryable }) => [code, retryable]), next.fences], [
+      [["OUTCOME_UNKNOWN", true]],
+      [],
+    ]);
+    await clock.advance(2_000);
+    assertEquals(next.fences.length, 1);
+    away.connection.restore();
+    slow.end("first");
+    next.end("second");
+    assertEquals((await clock.until(result)).value, "second");
+    assertEquals((await clock.until(waiting)).value, "second");
+    assertEquals(away.lost.length, 1);
+  });
+
+  it("a run is told by the first timer after a pause that was longer than its lease", async () => {
+    const { clock, nodes: [paused] } = cluster(1);
+    const slow = slowHandler();
+    void paused.guard("a", slow, { due: 100_000 });
+    await clock.advance(1_000);
+    paused.connection.pause();
+    await clock.advance(LEASE);
+    paused.connection.resume();
+    await clock.advance(0);
+    assertEquals(paused.lost.map(({ code }) => code), ["OUTCOME_UNKNOWN"]);
+  });
+
+  it("a run that looks after such a pause is told before any timer has run", async () => {
+    const { clock, network, nodes: [paused] } = cluster(1);
+    const looks: number[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    void paused.guard("a", async (_, check) => {
+      await promise; // nothing that the pause holds back
+      check();
+      looks.push(paused.lost.length);
+      return { ok: true, value: 1 };
+    }, { due: 100_000 });
+    await clock.advance(1_000);
+    paused.connection.pause();
+    network.clock.after(LEASE, resolve);
+    await clock.advance(LEASE);
+    assertEquals(looks, [1]);
+  });
+
+  it("a run is told at its next renewal that the store has its claim as another's", async () => {
+    const { clock, nodes: [holder, other], gone } = cluster(2);
+    const slow = slowHandler();
+    const result = holder.guard("a", slow, { due: 100_000 });
+    await clock.advance(1_000);
+    gone.of = () => Promise.resolve(true); // an error
+    assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
+    await clock.advance(RENEWAL);
+    assertEquals(holder.lost.map(({ code }) => code), ["OUTCOME_UNKNOWN"]);
+    slow.end("first");
+    assertEquals((await clock.until(result)).value, "second");
+  });
+
+  it("a run that fails after it lost its claim gets the result of the other run", async () => {
+    const { clock, nodes: [paused, other] } = cluster(2);
+    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+    const result = paused.guard("a", () => promise, { due: 100_000 });
+    await clock.advance(1_000);
+    paused.connection.pause();
+    await clock.advance(LEASE + 100);
+    const next = slowHandler();
+    const other2 = other.guard("a", next);
+    await clock.advance(100);
+    paused.connection.resume();
+    resolve(handler(new Failing("STOPPED"))(0));
+    await clock.advance(1_000);
+    next.end("second");
+    assertEquals((await clock.until(result)).value, "second");
+    assertEquals((await clock.until(other2)).value, "second");
+  });
+
+  it("the own wall clock jumps ahead: the run is told to stop; nobody else runs, and its result is kept", async () => {
+    const { clock, nodes: [jumping, other], wall } = cluster(2);
+    const slow = slowHandler();
+    const result = jumping.guard("a", slow, { due: 200_000 });
+    await clock.advance(1_000);
+    const next = handler("twice");
+    const waiting = other.guard("a", next, { due: 200_000 });
+    wall.slept = 3_600_000;
+    await clock.advance(300);
+    assertEquals(jumping.lost.map(({ code }) => code), ["OUTCOME_UNKNOWN"]);
+    await clock.advance(60_000);
+    wall.slept = 0;
+    await clock.advance(60_000);
+    slow.end("once");
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(waiting)).value, "once");
+    assertEquals([next.fences, jumping.lost.length], [[], 1]);
+  });
+
+  it("a holder that renews its claim is there, whatever bounces", async () => {
+    const { clock, nodes: [holder, other], gone } = cluster(2);
+    const slow = slowHandler();
+    const result = holder.guard("a", slow, { due: 100_000 });
+    await clock.advance(1_000);
+    gone.of = () => new Promise((resolve) => void clock.after(6_000, () => resolve(true)));
+    const next = handler("twice");
+    const waiting = other.guard("a", next, { due: 100_000 });
+    await clock.advance(40_000);
+    slow.end("once");
+    assertEquals((await clock.until(result)).value, "once");
+    assertEquals((await clock.until(waiting)).value, "once");
+    assertEquals(next.fences, []);
+  });
+
   it("a claim is renewed for as long as its handler runs", async () => {
     const { clock, nodes: [busy, other] } = cluster(2);
     const slow = slowHandler();
@@ -185,8 +414,8 @@ describe("IdempotencyStore when things go wrong", () => {
     await clock.advance(1_000);
     await Promise.all([closing.store.close(), other.store.close()]);
     assertEquals((await clock.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
-    await clock.advance(20);
-    // that of the claim's expiry in the store
+    // the last look at the clocks, and what remains is that of the claim's expiry in the store
+    await clock.advance(250);
     assertEquals(clock.timers, 1);
   });
 

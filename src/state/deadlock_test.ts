@@ -135,7 +135,7 @@ describe("DeadlockDetector", () => {
 
 describe("deadlocks of a cluster", () => {
   // Bun ends a test after 5 s
-  const slow = { timeout: 60_000 };
+  const slow = { timeout: 120_000 };
 
   it("contention of 40 runs that take their locks in one order never is one", slow, async () => {
     for (let seed = 1; seed <= 3; seed++) {

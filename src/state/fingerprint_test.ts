@@ -44,4 +44,46 @@ describe("fingerprint", () => {
     cycle.self = cycle;
     for (const bad of [1n, cycle]) assertThrows(() => fingerprint(bad), TypeError);
   });
+
+  it("stays as claims in the store have it: they may be of a node of version 0.1", () => {
+    const known: [value: unknown, fingerprint: string][] = [
+      [undefined, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"],
+      [null, "dCNOmK_nSY-12vHzasLXiswzlGT5UHA7jAGYkvmCuQs"],
+      [0, "X-zrZv_IbzjZUnhsbWlsecLbwjndTpG0ZynXOif7V-k"],
+      [-0, "X-zrZv_IbzjZUnhsbWlsecLbwjndTpG0ZynXOif7V-k"],
+      [1e21, "JBxGQ_pwsdzeEgW3G-TjvrsX6fiAyOGjPQ6tbCcnHTw"],
+      ["", "Eq4yyx7ALQHto1gbEnwf7jsNxTVy7WuvI5choD2C4SY"],
+      ["undefined", "z5ObOYt18KZdePvAaq81MI-me53T3Q3jqWHEeW8b4OY"],
+      ["e\u0301", "PWjOIfKJmkdXE82-dWK6m9trHf3orx8iG9_0oJNbU7I"],
+      ["\ud800", "jAxZ3Q0nWq3NRipf4S6zUsvf6vlh6uT4WkZgUh330vU"],
+      [[], "T1PNoYwrqgwDVLtfmj7L5e0Sq02OEbqHPC8RFhICuUU"],
+      [{}, "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"],
+      [[undefined, () => 1, Symbol("x")], "_kSozM2J7a5wtUxeWDmZeb19ixJkOoOWrWLQiaeBtpI"],
+      [{ at: new Date(0), gone: undefined, no: NaN }, "1Ml6V-CqguMIrFC1su5izaIELYxBftKUk3PtDXAMdHQ"],
+      [
+        { b: { c: [1, { d: 2, e: 3 }] }, a: 1, "10": 1, "9": 2, "ä": 3, "\u{1f600}": 4, "\ufb01": 5 },
+        "NsBIABZJ_CLD7wHk8FhB5WuY03OidfP8kuJmD5W1KAY",
+      ],
+      [JSON.parse('{"__proto__":{"a":1},"toString":2}'), "aMyY_NafWAZKDtsM77sQGmZw_FhI2edZOVULGRqK2sY"],
+      [new Map([[1, 2]]), "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"],
+      [{ n: new Number(3), s: new String("x"), b: new Boolean(false) }, "adOmpHiGuOY_vbdZjFKHm6yCeNtTMYuNkuORo34ZHs0"],
+      [{ toJSON: (k: string) => ({ k }) }, "eA2-4kT_eFW-NaFu9Uc7EcoFhE-Wl3ujm-f0miQ0--8"],
+      [
+        { a: { toJSON: (k: string) => k }, l: [{ toJSON: (k: string) => k }] },
+        "S3Bk_sj2RegXEykqu9fzCUQI18TvgR8iExEjrBaLyvM",
+      ],
+      [[[[[1]]], { a: [] }], "rwxi7v2Dq4mR5-gvHBe834pGbuGSkkhESE4eK5WqdeE"],
+      [new Uint8Array([1, 2]), "mP_9Jh13TJ_6Pnx8vlrZYALTM2-8FNdZi4T2kIuMTOY"],
+      [Object.assign(Object.create({ inherited: 1 }), { own: 2 }), "HlewvRGJgJQG2VRyCdcGYuP2YAdBVl5W6kHY6OKBASA"],
+    ];
+    for (const [value, expected] of known) assertEquals(fingerprint(value), expected);
+  });
+
+  it("of a payload of 100,000 levels is made without recursion", () => {
+    for (const [open, close] of [["[", "]"], ['{"a":', "}"]]) {
+      const deep = (inner: string) => JSON.parse(open.repeat(100_000) + inner + close.repeat(100_000));
+      assertEquals(fingerprint(deep('{"x":1,"y":2}')), fingerprint(deep('{"y":2,"x":1}')));
+      assertNotEquals(fingerprint(deep('{"x":1}')), fingerprint(deep('{"x":2}')));
+    }
+  });
 });

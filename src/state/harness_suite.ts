@@ -54,8 +54,8 @@ export async function natsHarness(): Promise<StateHarness> {
     pass: (ms) => delay(systemClock, ms),
     async until(promise) {
       const limit = new AbortController();
-      const late = delay(systemClock, 20_000, limit.signal).then(() => {
-        throw new Error("nothing came of the promise within 20 s");
+      const late = delay(systemClock, 60_000, limit.signal).then(() => {
+        throw new Error("nothing came of the promise within a minute");
       });
       return await Promise.race([promise, late]).finally(() => {
         late.catch(() => {});

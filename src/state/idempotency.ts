@@ -8,13 +8,13 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { Bucket, Entry } from "../kv_store.ts";
 import type { Observer } from "../observer.ts";
 import { fail, type Failure, type Result } from "../result.ts";
-import type { MaybePromise } from "../schema.ts";
-import type { Claimant, Claims, Liveness } from "../shared_state.ts";
-import { mayHaveHappened } from "./certain.ts";
+import type { Claimant, ClaimedRun, Claims, Liveness } from "../shared_state.ts";
+import { Answers, mayHaveHappened } from "./certain.ts";
 import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { ClaimWait } from "./claim_wait.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { type Ending, HeldClaim, LEASE } from "./held_claim.ts";
+import { type Acquired, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
+import { elapsed, JumpWatch, stamp } from "./lease.ts";
 import { openOnce } from "./open_once.ts";
 import { Patience } from "./patience.ts";
 
@@ -41,7 +41,7 @@ interface Attempt {
   readonly claim: RunningClaim;
   readonly text: string;
   readonly claimant: Claimant;
-  readonly run: (fence: number) => MaybePromise<Result<unknown>>;
+  readonly run: ClaimedRun;
   readonly patience: Patience;
   /** `"new"`: nobody is known to have run this id; `"elsewhere"`: somebody has, or does; `"here"`: this attempt has. */
   ran: "new" | "elsewhere" | "here";
@@ -54,8 +54,9 @@ interface Attempt {
  *   attempt. Everybody gets the result as it was kept, after JSON; the one who ran the handler as well.
  * - A result that JSON cannot encode, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`): the
  *   handler has had its effects, and must not have them again.
- * - A claim lives for 15 s without its holder, and no longer than `liveness` says that it is gone. One that outlives its
- *   lease (it was frozen) cannot keep its result: it returns the one that is kept, or `OUTCOME_UNKNOWN`.
+ * - A claim lives for 20 s without its holder, and no longer than `liveness` says that it is gone. So a run is alone although
+ *   its process stands still for up to 15 s. One that may have lost its claim is told ({@link Claimant.lost}); one that has
+ *   cannot keep its result: it returns the one that is kept, or `OUTCOME_UNKNOWN`.
  * - Without the store nothing runs: `UNAVAILABLE`, for a claim whose acknowledgement was lost as well, because only the
  *   attempt that made it would have run under it. What it may have left in the store hinders other nodes for a lease.
  * - A sender that gives up gets `OUTCOME_UNKNOWN` when somebody may have run the id, and may send it again.
@@ -65,6 +66,8 @@ export class IdempotencyStore implements Claims {
   readonly #wait: ClaimWait;
   /** Of those who wait, and of renewals. */
   readonly #wheel: DeadlineWheel;
+  readonly #jumps: JumpWatch;
+  readonly #answers: Answers;
   /** The attempts of this process that may run, by their nonces: a claim of ours that is not among them is nobody's. */
   readonly #attempts = new Set<string>();
   readonly #closing = new AbortController();
@@ -73,11 +76,13 @@ export class IdempotencyStore implements Claims {
   constructor(options: IdempotencyOptions) {
     this.#options = options;
     this.#wheel = new DeadlineWheel(options.clock);
+    this.#jumps = new JumpWatch(options.clock);
+    this.#answers = new Answers(options.clock);
     this.#bucket = openOnce(options.bucket);
     this.#wait = new ClaimWait(options.clock, options.liveness, this.#bucket);
   }
 
-  async guard(claimant: Claimant, run: (fence: number) => MaybePromise<Result<unknown>>): Promise<Result<unknown>> {
+  async guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>> {
     const { contract, id } = claimant;
     const { random, endpoint } = this.#options;
     if (this.#closing.signal.aborted) return { ok: false, error: closed() };
@@ -132,8 +137,8 @@ export class IdempotencyStore implements Claims {
   async #claim(attempt: Attempt, bucket: Bucket): Promise<Step> {
     const { key, text, patience } = attempt;
     if (attempt.ran !== "here") {
-      const revision = await this.#acquire(attempt, bucket, bucket.create(key, text, { ttl: LEASE }));
-      if (revision !== undefined) return await this.#hold(attempt, bucket, revision);
+      const acquired = await this.#acquire(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
+      if (acquired !== undefined) return await this.#hold(attempt, bucket, acquired);
     }
     const found = await patience.wait(bucket.get(key));
     if (found !== undefined || attempt.ran !== "here") return { found };
@@ -151,8 +156,9 @@ export class IdempotencyStore implements Claims {
     }
     const { state, endpoint, nonce } = record;
     if (state === "running" && attempt.ran !== "here") {
-      if (nonce === claim.nonce) return await this.#hold(attempt, bucket, found.revision);
-      if (endpoint === claim.endpoint && !this.#attempts.has(nonce)) {
+      // nobody knows when one of ours was written whose acknowledgement was lost, or late: it is written again
+      const ours = nonce === claim.nonce;
+      if (ours || (endpoint === claim.endpoint && !this.#attempts.has(nonce))) {
         return await this.#takeOver(attempt, bucket, found);
       }
     }
@@ -166,27 +172,29 @@ export class IdempotencyStore implements Claims {
     return change.gone && attempt.ran !== "here" ? await this.#takeOver(attempt, bucket, change.found) : change;
   }
 
-  /** Puts this attempt in the place of one that does not run. */
+  /** Puts this attempt in the place of one that does not run, or of itself. */
   async #takeOver(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
     const { key, text, patience } = attempt;
-    const taking = bucket.update(key, text, found.revision, { ttl: LEASE });
-    const revision = await this.#acquire(attempt, bucket, taking);
-    if (revision !== undefined) return await this.#hold(attempt, bucket, revision);
+    const taking = () => bucket.update(key, text, found.revision, { ttl: LEASE });
+    const acquired = await this.#acquire(attempt, bucket, taking);
+    if (acquired !== undefined) return await this.#hold(attempt, bucket, acquired);
     return { found: await patience.wait(bucket.get(key)) };
   }
 
-  /** The revision of a claim that is being written, unless it was lost to another one, or has become too old meanwhile. */
+  /** A claim that is written now, unless it was lost to another one, or has become too old to begin with meanwhile. */
   async #acquire(
     { key, patience }: Attempt,
     bucket: Bucket,
-    writing: Promise<number | undefined>,
-  ): Promise<number | undefined> {
+    write: () => Promise<number | undefined>,
+  ): Promise<Acquired | undefined> {
     const { clock } = this.#options;
-    const sent = clock.monotonic();
+    const sent = stamp(clock);
+    const writing = write();
     try {
       const revision = await patience.wait(writing);
-      // this process was frozen
-      return clock.monotonic() - sent < LEASE ? revision : undefined;
+      // this process stood still, or the store did
+      if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
+      return { revision, sent };
     } catch (error) {
       if (patience.over !== undefined) abandon(bucket, key, writing);
       throw error;
@@ -194,11 +202,12 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Runs the handler under a claim of ours, and records what comes of it. */
-  async #hold(attempt: Attempt, bucket: Bucket, revision: number): Promise<Step> {
+  async #hold(attempt: Attempt, bucket: Bucket, acquired: Acquired): Promise<Step> {
     const { key, claim, claimant, patience } = attempt;
     const { clock, random, observer } = this.#options;
-    const store = { bucket, clock, wheel: this.#wheel, random, observer, closing: this.#closing.signal };
-    const held = new HeldClaim(store, key, claim, revision);
+    const [wheel, jumps, answers, closing] = [this.#wheel, this.#jumps, this.#answers, this.#closing.signal];
+    const store = { bucket, clock, wheel, jumps, answers, random, observer, closing };
+    const held = new HeldClaim(store, key, claim, acquired, (why) => claimant.lost(lost(claimant, why)));
     // after a freeze its timers may come last
     if (clock.monotonic() >= claimant.due) patience.expire();
     if (patience.over !== undefined) {
@@ -207,11 +216,13 @@ export class IdempotencyStore implements Claims {
       throw patience.over;
     }
     attempt.ran = "here";
-    const result = await this.#run(attempt, held.fence);
+    const result = await this.#run(attempt, held);
+    held.check();
     if (!result.ok && !result.error.final) {
       // whether or not it comes to be known: the lease ends
-      await patience.wait(held.free()).catch(() => {});
-      return { result };
+      const ending = await patience.wait(held.free()).catch((): Ending => "unknown");
+      // it may have failed because its signal aborted: the result is that of the other
+      return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
     const { ending, text } = await this.#keep(held, claim, claimant, result);
     if (ending === "lost") return { found: undefined };
@@ -220,9 +231,9 @@ export class IdempotencyStore implements Claims {
     return { result: resultOf(readClaim(text) as DoneClaim) };
   }
 
-  async #run(attempt: Attempt, fence: number): Promise<Result<unknown>> {
+  async #run(attempt: Attempt, held: HeldClaim): Promise<Result<unknown>> {
     try {
-      return await attempt.run(fence);
+      return await attempt.run(held.fence, () => held.check());
     } catch (error) {
       const { contract, id } = attempt.claimant;
       this.#options.observer({ type: "handler-failed", contract, id, error });
@@ -288,6 +299,11 @@ function keyOf(contract: string, id: string): string {
 /** Gives a claim back that was made too late; when that fails its lease ends. */
 function abandon(bucket: Bucket, key: string, writing: Promise<number | undefined>): void {
   writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
+}
+
+function lost({ contract, id }: Claimant, why: string): CatgaError {
+  const message = `the claim of ${contract} (id ${id.slice(0, 80)}) is lost: ${why}. Stop: another attempt may run`;
+  return new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true });
 }
 
 function unknown({ claimant: { contract } }: Attempt, why: string, cause?: unknown): Failure {

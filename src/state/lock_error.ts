@@ -1,5 +1,6 @@
 /** The failures of locks, in words that help. */
 import { CatgaError } from "../error.ts";
+import { printable, printableJson } from "../printable.ts";
 import type { LockRecord } from "./lock_record.ts";
 
 /** Who waits for which lock, and who holds it: what stands in the `details` of a `DEADLOCK`. */
@@ -16,7 +17,7 @@ export function lockTimeout(key: string, waited: number, now: number, holder: Lo
   const time = waited === 0 ? "is taken" : `did not come free within ${ms(waited)}`;
   const held = holder === undefined
     ? "others wait for it"
-    : `node ${holder.node} has held it for ${ms(Math.max(0, now - holder.since))}`;
+    : `node ${printable(holder.node)} has held it for ${ms(Math.max(0, now - holder.since))}`;
   return new CatgaError(
     "LOCK_TIMEOUT",
     `the lock ${quote(key)} ${time}: ${held}; give it a longer timeout, or try again`,
@@ -64,10 +65,11 @@ export function locksClosed(key: string): CatgaError {
 export function deadlock(cycle: readonly DeadlockEdge[]): CatgaError {
   const [{ call, node, waitsFor, heldBy }] = cycle;
   const story = cycle.length > 1
-    ? cycle.map((edge) => `${edge.call} waits for ${quote(edge.waitsFor)}, held by ${edge.heldBy.call}`).join("; ")
+    ? cycle.map((edge) => printable(`${edge.call} waits for ${quote(edge.waitsFor)}, held by ${edge.heldBy.call}`))
+      .join("; ")
     : call === heldBy.call
     ? `${call} holds it already, and a lock cannot be taken twice by the same run`
-    : `${heldBy.call} on node ${heldBy.node} holds it, and waits for ${call} to end`;
+    : printable(`${heldBy.call} on node ${heldBy.node} holds it, and waits for ${call} to end`);
   const advice = cycle.length > 1 ? "; take the keys together, or in one order everywhere" : "";
   return new CatgaError("DEADLOCK", `waiting for the lock ${quote(waitsFor)} would never end: ${story}${advice}`, {
     retryable: cycle.length > 1,
@@ -81,5 +83,5 @@ function ms(duration: number): string {
 }
 
 function quote(key: string): string {
-  return JSON.stringify(key.length > 80 ? `${key.slice(0, 80)}…` : key);
+  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // of a string there is one
 }

@@ -12,7 +12,7 @@ import { lockNode, type MemoryLockHarness, memoryLockHarness, records, someone }
 import type { LockNode } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
-const slow = { timeout: 60_000 };
+const slow = { timeout: 120_000 };
 
 describe("locks of nodes that freeze and die", () => {
   /** Who waits, as they get the lock. */

@@ -12,7 +12,7 @@ import { eventually } from "../testing/eventually.ts";
 import { BUCKET, type LockNode, lockNode, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
-const slow = { timeout: 60_000 };
+const slow = { timeout: 120_000 };
 
 describe("locks on NATS: what happens to servers and links", await requireNatsServer(), () => {
   it(
@@ -93,7 +93,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
       const answer = await client.transport.connection.request(`$JS.API.STREAM.INFO.KV_${BUCKET}`);
       return answer.json<{ state: { messages: number } }>().state.messages;
     };
-    await eventually("the markers to go", async () => await messages() === 0, 10_000);
+    await eventually("the markers to go", async () => await messages() === 0);
   });
 });
 

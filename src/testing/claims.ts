@@ -12,6 +12,7 @@ export function claimant(clock: Clock, id: string, differs: Partial<Claimant> = 
     ttl: 86_400_000,
     due: clock.monotonic() + 30_000,
     signal: new AbortController().signal,
+    lost: () => {},
     ...differs,
   };
 }

@@ -1,4 +1,4 @@
-/** A cluster of real processes, Deno and Bun, on a real nats-server, that is there to be mistreated. */
+/** A cluster of real processes, Deno and Bun, whose clocks disagree, on a real nats-server: there to be mistreated. */
 import { assert, assertEquals } from "@std/assert";
 import type { Catga } from "../running_node.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
@@ -6,10 +6,13 @@ import type { LogFields } from "../logger.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../scripts/nats_server.ts";
 import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
 import { RunLog } from "../../scripts/run_log.ts";
+import { SKEWS } from "../../scripts/skewed_clock.ts";
 import type { NodeOptions } from "../../scripts/test_node.ts";
-import type { Runtime } from "../../scripts/node_messages.ts";
+import { type Runtime, Who } from "../../scripts/node_messages.ts";
 import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
+import { livenessDoubts, probe, sendProbe } from "./liveness.ts";
+import { readStore, storeDoubts } from "./store_check.ts";
 import { Witness } from "./witness.ts";
 
 /** Options of {@link FaultCluster.open}. */
@@ -86,7 +89,9 @@ export class FaultCluster implements AsyncDisposable {
     const before = this.nodes.get(id);
     if (before !== undefined) this.#retired.push(before);
     const { folder } = this.log;
-    const node = await startNode(runtime, url, id, { folder, signals: true, ...this.#options.node, ...options });
+    // whose clocks disagree, as those of machines do; a node that comes again has the clock that it had
+    const skew = SKEWS[[...this.nodes.keys(), id].indexOf(id) % SKEWS.length];
+    const node = await startNode(runtime, url, id, { folder, signals: true, skew, ...this.#options.node, ...options });
     this.nodes.set(id, node);
     return node;
   }
@@ -132,16 +137,28 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   /**
-   * What holds after every fault: what callers were told agrees with what ran, no process has thrown something that nobody
-   * handled, and nothing keeps one that is told to end.
+   * What holds after every fault: what callers were told agrees with what ran, every node is reached, nothing in the store
+   * outlived its ttl, no process has thrown something that nobody handled, and nothing keeps one that is told to end.
    */
   async finish(): Promise<void> {
     assertEquals(await this.witness.doubts(this.log), []);
     assertEquals(this.witness.pending, 0, "a send has no result");
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
+    const { heartbeat = 30_000, namespace = "default" } = this.#options.node ?? {};
+    const probed = await probe(
+      running.map(({ id: node }) =>
+        sendProbe(
+          `node ${node}`,
+          heartbeat,
+          ({ signal }) => this.caller.send(Who, undefined, { node, signal, timeout: 1_000 }),
+        )
+      ),
+    );
+    assertEquals(livenessDoubts(probed), []);
+    assertEquals(storeDoubts(await readStore(this.url, namespace)), []);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
-      assertEquals((await program.end(5_000)).by, "SIGTERM", program.output);
+      assertEquals((await program.end()).by, "SIGTERM", program.output);
     }
     for (const { program } of [...this.nodes.values(), ...this.#retired]) {
       assert(!/unhandled rejection|uncaught exception/.test(program.output), program.output);

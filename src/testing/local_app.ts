@@ -1,7 +1,7 @@
 /** An app without a cluster, on time that moves when a test says so. */
-import { App } from "../app.ts";
+import { App, type AppParts } from "../app.ts";
 import type { Catga } from "../running_node.ts";
-import type { Behavior } from "../behavior.ts";
+import { type Behavior, foldSends } from "../behavior.ts";
 import type { Handlers } from "../contract.ts";
 import { Mediator } from "../mediator.ts";
 import { seededRandom } from "../memory/seeded_random.ts";
@@ -10,6 +10,7 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Observation } from "../observer.ts";
 import { collect } from "../registry.ts";
 import { sharedState } from "../state/state.ts";
+import { WrappedApp } from "../wrapped_app.ts";
 
 /** Options of {@link localApp}. */
 export interface LocalAppOptions {
@@ -64,10 +65,9 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
       liveness: { gone: (endpoint) => app.gone(endpoint) },
       observer,
     });
-  const inside = new App(
-    { self, clock, mediator, observer, timeout, retries: 3, route: "round-robin", state },
-    release,
-  );
+  const parts: AppParts = { self, clock, mediator, observer, timeout, retries: 3, route: "round-robin", state };
+  const sends = foldSends(behaviors);
+  const inside = sends === undefined ? new App(parts, release) : new WrappedApp(parts, release, sends);
   // App is typed for any contract
   return { app: inside as unknown as Catga, inside, clock, seen };
 }

@@ -5,8 +5,12 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { LockLine, LockNodeOptions } from "../../scripts/lock_node.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
+import type { Moment, Phase } from "../../scripts/kv_phases.ts";
+import { SKEWS } from "../../scripts/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
+import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
+import { lockProbe } from "./liveness.ts";
 import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
 import type { LockFault, LockHistory } from "./lock_history.ts";
 
@@ -22,6 +26,8 @@ export interface LockClusterOptions {
   readonly keys: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
+  /** Whether the links recognise the writes that pass; `false`. */
+  readonly phases?: boolean;
   /** Options of single processes, by id. */
   readonly node?: Readonly<Record<string, Partial<LockNodeOptions>>>;
 }
@@ -57,7 +63,10 @@ export class LockCluster implements AsyncDisposable {
     return await begun(cluster, async () => {
       await Promise.all(options.ids.map(async (id, i) => {
         const { urls } = options;
-        if (urls.length === 1) cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port)));
+        if (urls.length === 1) {
+          const attended = options.phases ? { node: id } : {};
+          cluster.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port), attended));
+        }
         const turned = urls.map((_, n) => urls[(i + n) % urls.length]).join(",");
         cluster.#ways.set(id, cluster.#links.get(id)?.url ?? turned);
         await cluster.start(id);
@@ -75,6 +84,8 @@ export class LockCluster implements AsyncDisposable {
       resource: this.resource.port,
       ttl: TTL,
       timeout: TIMEOUT,
+      // their clocks disagree, as those of machines do
+      skew: SKEWS[this.#options.ids.indexOf(id) % SKEWS.length],
       ...(replicas === undefined ? {} : { replicas }),
       ...node[id],
     };
@@ -83,7 +94,7 @@ export class LockCluster implements AsyncDisposable {
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "lock_node", args);
     this.#programs.set(id, program);
-    await program.line(({ event }) => event === "ready", 20_000);
+    await program.line(({ event }) => event === "ready");
   }
 
   /** The way of a process to NATS. */
@@ -133,6 +144,25 @@ export class LockCluster implements AsyncDisposable {
     });
   }
 
+  /** Does something to the process that writes for this, at this moment; says to whom; nobody when none did in time. */
+  strikeAt(phase: Phase, moment: Moment, limit: number, act: (id: string) => void): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const done = (id?: string) => {
+        clearTimeout(timer);
+        for (const link of this.#links.values()) link.onWrite = undefined;
+        resolve(id);
+      };
+      const timer = setTimeout(done, limit);
+      for (const [id, link] of this.#links) {
+        link.onWrite = (write, at) => {
+          if (write.phase !== phase || at !== moment) return;
+          done(id);
+          act(id);
+        };
+      }
+    });
+  }
+
   /** It is not mistreated any more. */
   spare(id: string): void {
     this.#victims.delete(id);
@@ -174,15 +204,30 @@ export class LockCluster implements AsyncDisposable {
     while (!other() && Date.now() < end) await wait(50);
   }
 
-  /** Ends all processes in good order, and gives what is known. What they print when they crash is thrown. */
-  async finish(limit: number): Promise<LockHistory> {
+  /**
+   * Sees what works again after the last fault, ends all processes in good order, and gives what is known. What they print
+   * when they crash is thrown. `election`: what the store takes beyond a ttl to answer again, in ms.
+   */
+  async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
+    const left = await aftermath(
+      { ...this.#options, gaps: () => this.#stalls() },
+      (app) => this.#options.keys.map((key) => lockProbe(app, key, TTL + election)),
+    );
     const programs = [...this.#programs.values()];
     for (const program of programs) program.kill("SIGTERM");
     await Promise.all(programs.map((program) => program.end(10_000)));
     for (const { output } of [...programs, ...this.#retired]) {
       if (/unhandled rejection|uncaught exception/.test(output)) throw new Error(output);
     }
-    return await this.history(limit);
+    return { ...await this.history(limit), aftermath: left };
+  }
+
+  /** When processes were not allowed to run. */
+  async #stalls(): Promise<{ from: number; to: number }[]> {
+    const { lines } = await this.history(0);
+    return [...lines.values()].flat().flatMap((line) =>
+      line.event === "stall" ? [{ from: line.from, to: line.at }] : []
+    );
   }
 
   /** What is known by now. */

@@ -24,6 +24,8 @@ export interface LockHistory {
   readonly limit: number;
   /** How long anybody waits for a lock, in ms. */
   readonly timeout: number;
+  /** What did not work again after the last fault, or outlived its ttl; unknown when the processes were not ended. */
+  readonly aftermath?: readonly string[];
 }
 
 /** What came of one fault. */
@@ -37,7 +39,14 @@ export interface Handover {
 
 /** What must not be; empty when all is well. */
 export function lockDoubts(history: LockHistory): string[] {
-  return [...tokenDoubts(history), ...overlaps(history), ...resourceDoubts(history), ...delays(history)];
+  const { aftermath = [] } = history;
+  return [
+    ...tokenDoubts(history),
+    ...overlaps(history),
+    ...resourceDoubts(history),
+    ...delays(history),
+    ...aftermath,
+  ];
 }
 
 /** How long after each fault the lock was with the next one; only of faults after which somebody alive waited for it. */

@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Catga, unwrap } from "../../mod.ts";
 import { type Program, startProgram } from "../../scripts/node_process.ts";
-import { type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../../scripts/once_node.ts";
+import { Once, type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../../scripts/once_node.ts";
 import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
 import { catga } from "../catga.ts";
 import { connectNats } from "../nats/connection.ts";
 import { NatsKeyValueStore } from "../nats/kv_store.ts";
 import { NatsTransport } from "../nats/transport.ts";
 import { readClaim } from "../state/claim_record.ts";
+import { aftermath } from "./aftermath.ts";
 import { begun } from "./begun.ts";
 import { eventually } from "./eventually.ts";
+import { sendProbe } from "./liveness.ts";
 import type { OnceHistory } from "./once_history.ts";
 
 /** Options of {@link OnceCluster.open}; ids `d…` are processes of Deno, `b…` of Bun. */
@@ -26,6 +28,8 @@ export interface OnceClusterOptions {
   readonly urls: readonly string[];
   readonly namespace: string;
   readonly replicas?: number;
+  /** How long each run takes, in ms; a short random time. */
+  readonly takes?: number;
 }
 
 /** Such processes, a caller, and somebody who watches the store. */
@@ -61,7 +65,7 @@ export class OnceCluster implements AsyncDisposable {
       this.#ways.set(id, this.#links.get(id)?.url ?? turned);
       await this.start(id);
     }));
-    await eventually("the caller to see all", () => this.#caller!.nodes().length === ids.length + 1, 10_000);
+    await eventually("the caller to see all", () => this.#caller!.nodes().length === ids.length + 1);
     const transport = new NatsTransport(await connectNats({ servers: [...urls] }, { name: "watch" }), {
       onError: () => {},
     });
@@ -77,17 +81,18 @@ export class OnceCluster implements AsyncDisposable {
 
   /** Starts a process, anew if need be. */
   async start(id: string): Promise<void> {
-    const { handlers, namespace, replicas } = this.#options;
+    const { handlers, namespace, replicas, takes } = this.#options;
     const options: OnceNodeOptions = {
       folder: this.#folder,
       namespace,
       role: handlers.includes(id) ? "handles" : "sends",
       ...(replicas === undefined ? {} : { replicas }),
+      ...(takes === undefined ? {} : { takes }),
     };
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
     const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "once_node", args);
     this.#programs.set(id, program);
-    await program.line(({ event }) => event === "ready", 20_000);
+    await program.line(({ event }) => event === "ready");
   }
 
   link(id: string): TcpProxy {
@@ -116,10 +121,23 @@ export class OnceCluster implements AsyncDisposable {
   /** What is known, when the store has told of every result. */
   async history(entries: readonly string[]): Promise<OnceHistory> {
     const seen = () => new Set(this.#stored.map(({ entry }) => entry)).size;
-    await eventually("the store to tell of all results", () => seen() >= entries.length, 10_000).catch(() => {});
+    await eventually("the store to tell of all results", () => seen() >= entries.length).catch(() => {});
     // a watch that was opened anew may tell of something again
     const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
-    return { entries, lines: await this.#lines(".once"), stored };
+    const lines = await this.#lines(".once");
+    return { entries, lines, stored, aftermath: await this.#aftermath(entries) };
+  }
+
+  /** What of the ids has no result when it is asked for once more, and what outlived its ttl. */
+  async #aftermath(entries: readonly string[]): Promise<string[]> {
+    const some = entries.filter((_, i) => i % Math.ceil(entries.length / ASKED) === 0);
+    return await aftermath(
+      this.#options,
+      (app) =>
+        some.map((entry) =>
+          sendProbe(`id ${entry}`, LEASE, (options) => app.send(Once, { entry }, { id: entry, ...options }))
+        ),
+    );
   }
 
   async #lines(suffix: string): Promise<OnceLine[]> {
@@ -137,3 +155,6 @@ export class OnceCluster implements AsyncDisposable {
     await rm(this.#folder, { recursive: true, force: true });
   }
 }
+
+const ASKED = 50; // ids
+const LEASE = 20_000; // ms: of a claim

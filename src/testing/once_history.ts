@@ -8,20 +8,22 @@ export interface OnceHistory {
   readonly lines: readonly OnceLine[];
   /** Every result that was seen in the bucket, in the order of writing. */
   readonly stored: readonly { readonly entry: string; readonly value: string; readonly revision: number }[];
+  /** What had no result when it was asked for once more, or outlived its ttl. */
+  readonly aftermath?: readonly string[];
 }
 
 /** What must not be; empty when all is well. */
-export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
+export function onceDoubts({ entries, lines, stored, aftermath = [] }: OnceHistory): string[] {
   const of = new Map(
     entries.map((entry) => [entry, { acknowledged: [] as string[], runs: [] as Run[], stored: [] as string[] }]),
   );
   for (const line of lines) {
     const about = of.get(line.entry)!;
     if (line.event === "acknowledged") about.acknowledged.push(line.value);
-    else about.runs.push(line);
+    else if (line.event !== "aborted") about.runs.push(line);
   }
   for (const { entry, value } of stored) of.get(entry)!.stored.push(value);
-  return [...of].flatMap(([entry, it]) => {
+  const wrong = [...of].flatMap(([entry, it]) => {
     const doubts: string[] = [];
     const values = [...new Set(it.acknowledged)];
     if (values.length !== 1) {
@@ -43,12 +45,13 @@ export function onceDoubts({ entries, lines, stored }: OnceHistory): string[] {
     }
     return doubts;
   });
+  return [...wrong, ...aftermath];
 }
 
 /** How many runs began, and how many ended that are not the one whose result is stored. */
 export function tally({ lines, stored }: OnceHistory): { runs: number; inVain: number } {
   const results = new Set(stored.map(({ value }) => value));
-  const ended = lines.filter((line) => line.event === "ended");
+  const ended = lines.filter((line): line is Run => line.event === "ended");
   return {
     runs: lines.filter((line) => line.event === "begun").length,
     inVain: ended.filter(({ value }) => !results.has(value)).length,

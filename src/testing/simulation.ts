@@ -25,6 +25,8 @@ export interface Simulated {
 const STORM = 3_000;
 /** How long the cluster has to find together again, in ms: a lost answer of the store, and a record's life. */
 const CALM = 9_000;
+/** The lease of a claim, in ms. */
+const LONGEST_TTL = 20_000;
 const SENDS = 28;
 /** How many handlers run at once for others where there is a lot of waiting: in a third of the seeds. */
 const SCARCE = 2;
@@ -137,8 +139,8 @@ async function end({ clock, record, traffic, cluster }: Simulation): Promise<voi
   for (const [id, app] of cluster.live) traffic.add(id, app, -1, { timeout: 10_000 });
   await clock.advance(100);
   await clock.until(Promise.all([...cluster.live.keys()].map((id) => cluster.drain(id, 1_000))), CALM);
-  // timers of the dead, and the ttls of their records
-  await clock.advance(CALM);
+  // timers of the dead, and the ttls of their records and claims
+  await clock.advance(LONGEST_TTL);
   if (clock.timers > 0) record.wrong(`${clock.timers} timer(s) are left`);
   if (record.pending > 0) record.wrong(`${record.pending} thing(s) never ended`);
 }

@@ -1,5 +1,6 @@
 /** What plain clients asked of one contract, as `$SRV.STATS` tells it. */
 import type { CatgaError } from "../../error.ts";
+import { printable } from "../../printable.ts";
 import { statusOf } from "./service_error.ts";
 
 /** Counts the plain requests of one contract. */
@@ -16,7 +17,7 @@ export class CallStats {
     if (error === undefined) return;
     this.#errors++;
     // never its text: whoever asks for the counts need not be the one whom the answer was for
-    this.#lastError = `${statusOf(error)}:${error.code}`;
+    this.#lastError = printable(`${statusOf(error)}:${error.code}`);
   }
 
   /** The names are those of NATS's service protocol; times in ns. */

@@ -58,7 +58,7 @@ describeInterop("on NATS", async () => {
     },
     async ask(subject, body, headers) {
       try {
-        const answer = await client.request(subject, body, { timeout: 5_000, ...made(headers) });
+        const answer = await client.request(subject, body, { timeout: 30_000, ...made(headers) });
         const names = answer.headers?.keys() ?? [];
         return {
           text: answer.string(),

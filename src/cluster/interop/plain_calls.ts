@@ -5,6 +5,7 @@
  */
 import type { ContextHost } from "../../context.ts";
 import type { AnyContract } from "../../contract.ts";
+import { abandoned } from "../../course.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { writeError } from "../../error_text.ts";
 import { toJson } from "../../json.ts";
@@ -12,8 +13,10 @@ import { parseAnswer } from "../../mediator.ts";
 import type { Observer } from "../../observer.ts";
 import { MAX_ID, type SendOptions } from "../../options.ts";
 import type { Result } from "../../result.ts";
+import type { MaybePromise } from "../../schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../transport.ts";
 import { byteLength, exceeds } from "../../utf8.ts";
+import { untilDeadline } from "../../wait.ts";
 import type { MalformedCount } from "../malformed_count.ts";
 import type { CallStats } from "./call_stats.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
@@ -37,9 +40,11 @@ export interface PlainCallsOptions {
   readonly malformed: MalformedCount;
   readonly served: readonly ServedContract[];
   /** A drain waits for what is pending there. */
-  readonly host: Pick<ContextHost, "node" | "pending" | "idle">;
+  readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
   /** Whether requests of a contract go by a routing key. */
   keyed(contract: AnyContract): boolean;
+  /** How long a request of a contract may take, in ms. */
+  timeLeft(contract: AnyContract): number;
   /** Has a request handled. May throw, or reject with, what a contract's `key` or strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
 }
@@ -87,13 +92,14 @@ export class PlainCalls {
   /** The answer as JSON, or the failure. Never rejects. */
   async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
     const { host, observer, transport, send, keyed } = this.#options;
+    const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
       if (this.#inHand > MAX_IN_HAND) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       const payload = readPayload(contract, data);
       const options = readHeaders(contract, keyed(contract), headers ?? {});
       const result = await send(forPlainClient(contract), payload, options);
       // what the schema makes of it is for those who have the schema: this client gets what any node would
-      const checked = await parseAnswer(contract, result);
+      const checked = await this.#checked(contract, result, due);
       if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
       const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
       const limit = transport.maxPayload;
@@ -109,6 +115,16 @@ export class PlainCalls {
       const where = `${contract.kind} ${contract.name} could not be sent by node ${host.node}`;
       return { ok: false, error: new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`) };
     }
+  }
+
+  /** What the contract's schema says of an answer; the handler has run, so that there is no waiting past the deadline. */
+  #checked(contract: AnyContract, result: Result<unknown>, due: number): MaybePromise<Result<unknown>> {
+    const checked = parseAnswer(contract, result);
+    if (!(checked instanceof Promise)) return checked;
+    const { host } = this.#options;
+    const timeout = Math.max(0, due - host.wheel.now());
+    const sent = { contract, timeout, signal: undefined, parent: undefined };
+    return untilDeadline(host, sent, checked, (reason) => abandoned(contract, reason));
   }
 
   #answer(reply: string, { error, value }: Result<string>): void {

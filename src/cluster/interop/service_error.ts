@@ -1,5 +1,6 @@
 /** Errors as clients of NATS services expect them: a text and a number, in headers. */
 import type { CatgaError, ErrorCode } from "../../error.ts";
+import { printable } from "../../printable.ts";
 
 /** The numbers are those of HTTP. A code of a handler's own that is such a number stands for itself; others are 422. */
 const STATUS: Record<ErrorCode, number> = {
@@ -38,10 +39,11 @@ export function errorHeaders(error: CatgaError): Record<string, string> {
   };
 }
 
-/** A text that a header can carry. */
+/** A text that a header can carry, and a terminal show. */
 function line(text: string, length: number): string {
   // deno-lint-ignore no-control-regex
-  return text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ").trim();
+  const line = text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ");
+  return printable(line).slice(0, length).trim();
 }
 
 const OWN_CODE = 422;

@@ -58,7 +58,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
   // npm has it with an older copy of nats.js, whose types differ
   const services = () => new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });
 
-  it("ping finds the nodes that have something to call, by service and by id", { timeout: 20_000 }, async () => {
+  it("ping finds the nodes that have something to call, by service and by id", { timeout: 120_000 }, async () => {
     const ids = (pings: { id: string }[]) => pings.map(({ id }) => id).sort();
     assertEquals(ids(await all(services().ping())), ["a", "b"]);
     assertEquals(ids(await all(services().ping("orders"))), ["a", "b"]);
@@ -76,7 +76,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
 
   it(
     "info lists commands and queries with their subjects, and schemas where there are any",
-    { timeout: 20_000 },
+    { timeout: 120_000 },
     async () => {
       const [info] = await all(services().info("orders", "a"));
       assertEquals([info.type, info.description], [
@@ -102,7 +102,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     },
   );
 
-  it("stats count what was called, and tell of the last error by its code alone", { timeout: 20_000 }, async () => {
+  it("stats count what was called, and tell of the last error by its code alone", { timeout: 120_000 }, async () => {
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body);
     }
@@ -121,7 +121,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     }
   });
 
-  it("a service that has nothing to call is none", { timeout: 20_000 }, async () => {
+  it("a service that has nothing to call is none", { timeout: 120_000 }, async () => {
     await assertRejects(() => all(services().ping("billing")), Error, "no responders");
   });
 });

@@ -1,0 +1,67 @@
+/**
+ * The gaps of an event loop, as its own process sees them: times in which it did nothing, because the process was paused
+ * or starved, or because something kept its only thread busy.
+ *
+ * @module
+ */
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { trueNow } from "./skewed_clock.ts";
+
+/** A time in which an event loop stood still; from and to in ms since 1970. */
+export interface LoopGap {
+  readonly from: number;
+  readonly to: number;
+  /** How long the process computed meanwhile, in ms: about 0 when it was paused or starved. */
+  readonly busy: number;
+}
+
+const BEAT = 10; // ms
+
+/** Shorter gaps are not noted, in ms: a timer of two busy cores is late by as much. */
+export const LEAST_GAP = 50;
+
+/** Watches the loop of this process. */
+export class LoopGaps implements Disposable {
+  readonly #onGap: (gap: LoopGap) => void;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #last = performance.now();
+  #cpu = process.cpuUsage();
+
+  /** `onGap` is called with each gap, once, as soon as anything runs after it that calls {@link beat}. */
+  constructor(onGap: (gap: LoopGap) => void) {
+    this.#onGap = onGap;
+    this.#timer = setInterval(() => {
+      this.beat();
+      this.#cpu = process.cpuUsage();
+    }, BEAT);
+    this.#timer.unref();
+  }
+
+  /** Looks whether there was a gap just now. What judges by time calls it first: its turn may come before the timer's. */
+  beat(): void {
+    const now = performance.now();
+    const gap = now - this.#last;
+    this.#last = now;
+    if (gap < LEAST_GAP) return;
+    const { user, system } = process.cpuUsage(this.#cpu);
+    const to = trueNow();
+    this.#onGap({ from: to - gap, to, busy: (user + system) / 1_000 });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** How much of a stretch of time lies in gaps, in ms; what lies in several counts once. */
+export function gapWithin(gaps: readonly Pick<LoopGap, "from" | "to">[], from: number, to: number): number {
+  let sum = 0;
+  let until = from;
+  for (const gap of gaps.filter((gap) => gap.to > from && gap.from < to).sort((a, b) => a.from - b.from)) {
+    const end = Math.min(gap.to, to);
+    sum += Math.max(0, end - Math.max(gap.from, until));
+    until = Math.max(until, end);
+  }
+  return sum;
+}

@@ -1,0 +1,27 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as wait } from "node:timers/promises";
+import { describe, it } from "node:test";
+import { assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { gapWithin, type LoopGap, LoopGaps } from "./loop_gaps.ts";
+
+describe("gaps of an event loop", () => {
+  it("a loop that was blocked has one, which says that it computed", async () => {
+    const gaps: LoopGap[] = [];
+    using loop = new LoopGaps((gap) => gaps.push(gap));
+    await wait(30);
+    gaps.length = 0; // of a busy machine
+    const until = performance.now() + 300;
+    while (performance.now() < until);
+    loop.beat(); // before any timer
+    const [gap] = gaps;
+    assertGreaterOrEqual(gap.to - gap.from, 290);
+    assertGreaterOrEqual(gap.busy, 50);
+  });
+
+  it("what lies in gaps is counted once, their edges cut off", () => {
+    const gaps = [{ from: 100, to: 200 }, { from: 300, to: 500 }, { from: 900, to: 901 }];
+    assertEquals(gapWithin(gaps, 150, 400), 150);
+    assertEquals(gapWithin(gaps, 200, 300), 0);
+    assertEquals(gapWithin([...gaps, { from: 90, to: 310 }, { from: 350, to: 360 }], 0, 1_000), 411);
+  });
+});

@@ -1,0 +1,15 @@
+import { describe, it } from "node:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { assertEquals } from "@std/assert";
+import { plantedTree, sourcePlants } from "./planted_tree.ts";
+
+describe("a tree with a planted bug", () => {
+  for (const plant of sourcePlants) {
+    it(`fits the sources, and has its programs: ${plant}`, async () => {
+      await using tree = await plantedTree(plant);
+      const program = await readFile(join(tree.root, "scripts", "soak", "node.ts"), "utf8");
+      assertEquals(program, await readFile(join(import.meta.dirname!, "soak", "node.ts"), "utf8"));
+    });
+  }
+});

@@ -1,0 +1,184 @@
+/** What the tool prints of a cluster in which somebody has put whatever can deceive a reader, or a program, everywhere. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, command, fail, query } from "../../mod.ts";
+import { type CliEnding, runCli, startCli } from "../../scripts/cli_process.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { openNats } from "../nats/open.ts";
+import { eventually } from "../testing/eventually.ts";
+import { HIDDEN_TEXT } from "../testing/hidden_characters.ts";
+
+/** A key of the store is well-formed, and the argument of a program has no NUL. */
+const KEY = `${HIDDEN_TEXT.replace(/[\0\p{Cs}]/gu, "")}\nreleased others: bank had it`;
+const TEXT = `${HIDDEN_TEXT}\nNO_HANDLER: forged`;
+/** What a subject carries of it. */
+const SUBJECT_PART = KEY.replace(/[\0-\x20\x7f-\x9f.\u2028\u2029\ufeff]/g, "");
+const HOSTILE = { [TEXT]: TEXT, deep: [{ [TEXT]: [TEXT] }] };
+
+const Answer = query<void, unknown>("Answer");
+const Deep = query<void, unknown>("Deep");
+const Refuse = command<void, void>("Refuse");
+const handlers = [
+  Answer.handle(() => HOSTILE),
+  Deep.handle(() => JSON.parse("[".repeat(5_000) + "]".repeat(5_000))),
+  Refuse.handle(() => fail(TEXT, TEXT, { details: HOSTILE })),
+];
+
+describe("the tool in a hostile cluster", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let app: Catga;
+  let hostile: Awaited<ReturnType<typeof openNats>>;
+  const run = (...args: string[]) => runCli(args, { env: { NATS_URL: server.url } });
+  const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  /** A lock that somebody holds, and somebody waits for. */
+  async function forgeLock(): Promise<void> {
+    const locks = await hostile.store.open("catga_default_locks");
+    const held = { nonce: TEXT, node: TEXT, endpoint: TEXT, call: TEXT, ancestry: [TEXT], ttl: 3_600_000, since: 1 };
+    for (const key of [`h/${KEY}`, `w/${KEY}/n`]) await locks.put(key, JSON.stringify(held), { ttl: 3_600_000 });
+  }
+
+  before(async () => {
+    server = await startNatsServer();
+    app = await catga({ nats: server.url, id: "bank", service: "bank", handlers });
+    await (await app.lock("makes the bucket")).release();
+    hostile = await openNats(server.url, {
+      name: "hostile",
+      transport: undefined,
+      onError: (error) => console.error(error),
+      onForbidden: ({ subject }) => console.error(subject),
+      onNotice: () => {},
+    });
+    // like a process that is frozen: the others do not take its record away
+    hostile.transport.subscribe("catga.default.node.forged.1.>", {}, () => {});
+    await (await hostile.store.open("catga_default_nodes")).put("forged", record("forged"), { ttl: 3_600_000 });
+    await forgeLock();
+  });
+  after(async () => {
+    await hostile?.transport.close();
+    await app?.drain();
+    await server?.stop();
+  });
+
+  it("nodes: a line for each node; as JSON what stands in the record", async () => {
+    const shown = safe(await run("nodes"));
+    assertEquals(rows(shown.out).map((line) => line.split(" ")[0]), ["NODE", "bank", "forged"]);
+    const told = json(safe(await run("nodes", "--json")).out);
+    assertEquals(told.map(({ id }) => id), ["bank", "forged"]);
+    assertEquals([told[1].service, told[1].metadata], [TEXT, { [TEXT]: TEXT }]);
+  });
+
+  it("nodes --watch: a line for each change", async () => {
+    for (const flags of [[], ["--json"]]) {
+      const tool = await startCli(["nodes", "--watch", ...flags], { env: { NATS_URL: server.url } });
+      await tool.wrote("forged");
+      await tool.wrote("bank");
+      tool.interrupt();
+      const { out } = safe(await tool.ended);
+      assertEquals(rows(out).filter((line) => !line.includes("update")).length, 2, out);
+    }
+  });
+
+  it("locks: a line for each lock; as JSON its key", async () => {
+    assertEquals(rows(safe(await run("locks")).out).length, 2);
+    const [lock, ...others] = json(safe(await run("locks", "--json")).out);
+    assertEquals([lock.key, lock.node, lock.waiting, others], [KEY, TEXT, 1, []]);
+  });
+
+  it("locks --release: what was released, or was not, on one line", async () => {
+    const missed = safe(await run("locks", "--release", `${KEY}?`));
+    assertEquals([missed.code, rows(missed.err).length], [1, 1], missed.err);
+    const shown = safe(await run("locks", "--release", KEY));
+    assertEquals([shown.code, rows(shown.out).length, rows(shown.err).length], [0, 1, 1], shown.out + shown.err);
+    assertStringIncludes(shown.out, "\\u{a}released others: bank had it: x\\u{0}x");
+    await forgeLock();
+    const told = safe(await run("locks", "--release", KEY, "--json"));
+    assertEquals(json(told.out).map(({ released }) => [released.key, released.node]), [[KEY, TEXT]]);
+  });
+
+  it("watch: a line for each event; as JSON what was published", async () => {
+    const subject = `catga.default.event.${SUBJECT_PART}`;
+    const meta = { seq: 1, id: TEXT, headers: { [TEXT]: TEXT } };
+    for (const flags of [[], ["--json"]]) {
+      const tool = await startCli(["watch", "--count", "1", ...flags], { env: { NATS_URL: server.url } });
+      await tool.wrote("listening for all events");
+      hostile.transport.publish(subject, "no event");
+      hostile.transport.publish(subject, JSON.stringify([1, "forged.1", 1, meta, HOSTILE]));
+      const { code, out, err } = safe(await tool.ended);
+      assertEquals([code, rows(out).length, rows(err).length], [0, 1, 2], out + err);
+      if (flags.length === 0) continue;
+      const [{ event, id, headers, payload }] = json(out);
+      assertEquals([event, id, headers, payload], [SUBJECT_PART, TEXT, { [TEXT]: TEXT }, HOSTILE]);
+    }
+  });
+
+  it("call: an answer is JSON, a failure begins with its code, on one line", async () => {
+    for (const flags of [[], ["--json"]]) {
+      assertEquals(JSON.parse(safe(await run("call", "Answer", "--query", ...flags)).out), HOSTILE);
+    }
+    const shown = safe(await run("call", "Refuse"));
+    assertEquals([shown.code, JSON.parse(shown.err.slice(shown.err.indexOf("\n")))], [1, HOSTILE]);
+    const [{ code, message, details }] = json(safe(await run("call", "Refuse", "--json")).err);
+    assertEquals([code, message, details], [TEXT.slice(0, 128), TEXT, HOSTILE]);
+    assertStringIncludes(safe(await run("call", "None")).err, "there are handlers for Answer, Answer.forged, Deep");
+  });
+
+  it("call --all: a line for each node", async () => {
+    for (const name of ["Answer", "Refuse"]) assertEquals(rows(safe(await run("call", name, "--all")).out).length, 1);
+    assertEquals(json(safe(await run("call", "Answer", "--all", "--json")).out)[0].value, HOSTILE);
+    assertEquals(json(safe(await run("call", "Refuse", "--all", "--json")).out)[0].error.message, TEXT);
+  });
+
+  it("call: an answer of 5,000 levels is on one line", async () => {
+    const { code, out } = safe(await run("call", "Deep", "--query"));
+    assertEquals([code, out], [0, `${"[".repeat(5_000)}${"]".repeat(5_000)}\n`]);
+  });
+
+  it("ping: a line for each node", async () => {
+    assertEquals(rows(safe(await run("ping", "--count", "1", "--timeout", "200ms")).out).length, 3);
+    const told = json(safe(await run("ping", "forged", "--count", "1", "--timeout", "200ms", "--json")).out);
+    assertEquals(told.map(({ node, service }) => [node, service]), [["forged", TEXT]]);
+    assertEquals(rows(safe(await run("ping", KEY)).err).length, 1);
+  });
+
+  it("a node that hears of it logs it on one line", async () => {
+    const lines: string[] = [];
+    const line = (message: string) => void lines.push(message);
+    await using node = await catga({
+      nats: server.url,
+      id: "logs",
+      logger: { debug: line, info: line, warn: line, error: line },
+    });
+    hostile.transport.publish(`catga.default.node.${node.self.endpoint}.${SUBJECT_PART}`, "no frame");
+    await eventually("its line", () => lines.some((text) => text.includes("malformed")));
+    for (const text of lines) assert(!HIDDEN.test(text) && !text.includes("\n"), text);
+  });
+});
+
+/** What no line of the tool has; its own line breaks apart. */
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+
+function safe(ending: CliEnding): CliEnding {
+  for (const text of [ending.out, ending.err]) assert(!HIDDEN.test(text), JSON.stringify(text));
+  return ending;
+}
+
+function rows(text: string): string[] {
+  return text.trimEnd().split("\n");
+}
+
+/** A record that is believed. */
+function record(id: string): string {
+  return JSON.stringify({
+    id,
+    endpoint: `${id}.1`,
+    service: TEXT,
+    handles: ["Answer.forged"],
+    startedAt: 1,
+    lastSeen: 1,
+    metadata: { [TEXT]: TEXT },
+    load: { inFlight: 0, queued: 0 },
+    server: TEXT,
+    protocol: 1,
+    version: TEXT,
+  });
+}

@@ -1,0 +1,92 @@
+/** What becomes of events whose publish was ok when their process ends. */
+import { after, before, describe, it } from "node:test";
+import { assertEquals, assertLess } from "@std/assert";
+import { catga, event } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import type { Runtime } from "../../scripts/node_messages.ts";
+import { startProgram } from "../../scripts/node_process.ts";
+import type { PublisherLine } from "../../scripts/publisher_line.ts";
+import { openNats } from "../nats/open.ts";
+import { eventually } from "../testing/eventually.ts";
+import { readEventFrame } from "./frame.ts";
+
+const EVENTS = Array.from({ length: 500 }, (_, n) => n);
+const DRAINED = ["drain", "drain-exit", "using", "turns", "handlers", "given"];
+const DRIVERS: readonly [Runtime, driver: "node" | "deno"][] = [["deno", "deno"], ["deno", "node"], ["bun", "node"]];
+
+describe("events that were ok when their process ends", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let listener: Awaited<ReturnType<typeof openNats>>;
+  let arrived: unknown[] = [];
+
+  before(async () => {
+    server = await startNatsServer();
+    listener = await openNats(server.url, {
+      name: "listener",
+      transport: undefined,
+      onError: (error) => console.error(error),
+      onForbidden: ({ subject }) => console.error(subject),
+      onNotice: () => {},
+    });
+    listener.transport.subscribe("catga.default.event.Ticked", {}, ({ data }) => {
+      arrived.push(...readEventFrame(data).payloads);
+    });
+    await listener.transport.flush();
+  });
+  after(async () => {
+    await listener?.transport.close();
+    await server?.stop();
+  });
+
+  /** What had reached the server of 500 events, all of them ok, when the process was gone. */
+  async function published(runtime: Runtime, how: string, driver: string): Promise<unknown[]> {
+    arrived = [];
+    await using program = await startProgram<PublisherLine>(runtime, "publisher", [server.url, how, driver]);
+    const { by } = await program.end(30_000);
+    assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
+    // what the server had read of that connection stands before the answer to this
+    await listener.transport.flush();
+    return arrived;
+  }
+
+  for (const [runtime, driver] of DRIVERS) {
+    for (const how of DRAINED) {
+      it(`${how}: all arrive (${runtime}, transport-${driver})`, { timeout: 60_000 }, async () => {
+        const found = await published(runtime, how, driver);
+        assertEquals([...found].sort((a, b) => Number(a) - Number(b)), EVENTS);
+      });
+    }
+
+    it(
+      `process.exit in the same turn: the last do not (${runtime}, transport-${driver})`,
+      { timeout: 60_000 },
+      async () => {
+        await published(runtime, "exit", driver);
+        assertLess(arrived.length, EVENTS.length);
+        assertEquals(arrived, EVENTS.slice(0, arrived.length));
+      },
+    );
+  }
+});
+
+describe("events while NATS is away", await requireNatsServer(), () => {
+  it("are not ok once that is known, and none of those arrives when it is back", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const Ticked = event<string>("Ticked");
+    const heard: string[] = [];
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const handlers = Ticked.on((text) => void heard.push(text));
+    await using _listener = await catga({ nats: server.url, id: "listener", service: "listener", handlers, logger });
+    await using app = await catga({ nats: server.url, id: "publisher", logger });
+    await server.kill("SIGKILL");
+    await eventually("it to be known", () => app.health().connection === "disconnected");
+    const results = await Promise.all(Array.from({ length: 500 }, () => app.publish(Ticked, "away")));
+    assertEquals([...new Set(results.map(({ error }) => error?.code))], ["UNAVAILABLE"]);
+    await using _again = await startNatsServer({ port: server.port });
+    await eventually("events to arrive again", async () => {
+      await app.publish(Ticked, "back");
+      return heard.length > 0;
+    }, 20_000);
+    assertEquals([...new Set(heard)], ["back"]);
+  });
+});

@@ -1,0 +1,152 @@
+/** A store without room: what is over ends all the same, what is deleted goes, and errors say what is the matter. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
+import { catga } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { CatgaError } from "../error.ts";
+import type { Bucket, Change } from "../kv_store.ts";
+import { eventually } from "../testing/eventually.ts";
+import { openTransport } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import type { NatsTransport } from "./transport.ts";
+
+const slow = { timeout: 60_000 };
+const LATE = 1_500; // ms after its ttl
+const SMALL = `jetstream { max_file_store: 60000 }`;
+
+describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
+  it("delete: removes entries, with and without a revision, and makes room", slow, async () => {
+    await using client = await start();
+    const { bucket } = client;
+    const revision = await bucket.put("named", "x".repeat(2_000));
+    await bucket.put("unnamed", "x".repeat(2_000));
+    const other = await bucket.put("other", "");
+    await client.fill();
+    assertEquals(await bucket.delete("named", { revision: other }), false);
+    assertEquals(await bucket.delete("named", { revision: revision - 1 }), false);
+    assertEquals((await bucket.get("other"))?.revision, other);
+    assertEquals(await bucket.delete("named", { revision }), true);
+    assertEquals(await bucket.get("named"), undefined);
+    assertEquals(await bucket.delete("named", { revision }), false);
+    assertEquals(await bucket.delete("unnamed"), true);
+    assertEquals(await bucket.get("unnamed"), undefined);
+    assert(await bucket.create("named", "there is room again") !== undefined);
+  });
+
+  it("writes: one that does not fit is UNAVAILABLE, and says that the store is full", slow, async () => {
+    await using client = await start();
+    await client.fill();
+    const error = await assertRejects(() => client.bucket.put("key", "x".repeat(2_000)), CatgaError);
+    assertEquals(error.code, "UNAVAILABLE");
+    assertStringIncludes(error.message, "the store is full");
+  });
+
+  it("writes: beyond the stream's own max_bytes they say so as well, and deletions work", slow, async () => {
+    await using client = await start({ config: "" });
+    const { config } = (await client.ask("STREAM.INFO.KV_test")) as { config: Record<string, unknown> };
+    await client.ask("STREAM.UPDATE.KV_test", { ...config, max_bytes: 20_000 });
+    await client.fill();
+    const error = await assertRejects(() => client.bucket.put("key", "x".repeat(2_000)), CatgaError);
+    assertStringIncludes(error.message, "the store is full");
+    assertEquals(await client.bucket.delete("fill/0"), true);
+    assertEquals(await client.bucket.get("fill/0"), undefined);
+  });
+
+  it("ttl: an entry ends, is told and makes room, though the server cannot write its marker", slow, async () => {
+    await using client = await start();
+    const { bucket } = client;
+    const told: Change[] = [];
+    await bucket.watch("over", (change) => told.push(change), { signal: client.signal });
+    const ttl = 3_000;
+    const begun = performance.now();
+    const revision = await bucket.put("over", "", { ttl });
+    await client.fill();
+    await eventually("the end to be told", () => told.length === 2, 10_000);
+    assertLess(performance.now() - begun, ttl + LATE);
+    assertEquals(told.map(({ type }) => type)[0], "put");
+    assert(told[1].type !== "put" && told[1].revision > revision);
+    const { state } = (await client.ask("STREAM.INFO.KV_test", { subjects_filter: "$KV.test.over" })) as {
+      state: { subjects?: Record<string, number> };
+    };
+    assertEquals(state.subjects ?? {}, {});
+  });
+
+  it(
+    "locks: one whose holder died falls free in its time, and is the next one's when there is room",
+    slow,
+    async () => {
+      await using client = await start({ bucket: "catga_default_cache", direct: true });
+      const silent = { debug() {}, info() {}, warn() {}, error() {} };
+      const options = { nats: client.server.url, logger: silent };
+      const link = await openTransport(client.server.url);
+      const holder = await catga({ ...options, nats: link.connection, id: "holder" });
+      await using next = await catga({ ...options, id: "next" });
+      const ttl = 3_000;
+      await holder.lock("key", { ttl });
+      await next.cache.set("large", "x".repeat(3_000));
+      await client.fill();
+      const died = performance.now();
+      await link.connection.close();
+      await holder.drain();
+      const taking = next.lock("key", { ttl, timeout: 20_000 });
+      const locks = await client.store.open("catga_default_locks");
+      await eventually("the record of the dead to go", async () => await locks.get("h/key") === undefined, 10_000);
+      assertLess(performance.now() - died, ttl + LATE);
+      const room = performance.now();
+      await next.cache.delete("large");
+      await (await taking).release();
+      assertLess(performance.now() - room, LATE);
+    },
+  );
+});
+
+interface Client extends AsyncDisposable {
+  readonly server: NatsServer;
+  readonly transport: NatsTransport;
+  readonly store: NatsKeyValueStore;
+  readonly bucket: Bucket;
+  readonly signal: AbortSignal;
+  ask(operation: string, body?: unknown): Promise<unknown>;
+  /** Writes until the store takes no more. */
+  fill(): Promise<void>;
+}
+
+async function start(
+  { config = SMALL, bucket: name = "test", direct = false }: { config?: string; bucket?: string; direct?: boolean } =
+    {},
+): Promise<Client> {
+  const server = await startNatsServer({ config });
+  const transport = await openTransport(server.url);
+  const store = new NatsKeyValueStore(transport);
+  const bucket = await store.open(name, { direct });
+  const end = new AbortController();
+  let filled = 0;
+  /** Whether it fits: without the patience of a bucket. */
+  const fits = async (size: number) => {
+    const subject = `$KV.${name}.fill.${filled}`;
+    const answer = await transport.connection.request(subject, "x".repeat(size));
+    const { error } = answer.json<{ error?: unknown }>();
+    if (error === undefined) filled++;
+    return error === undefined;
+  };
+  return {
+    server,
+    transport,
+    store,
+    bucket,
+    signal: end.signal,
+    async ask(operation, body) {
+      const answer = await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}));
+      return answer.json();
+    },
+    async fill() {
+      let size = 4_000;
+      while (size > 0) if (!await fits(size)) size = Math.floor(size / 2);
+    },
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await transport.close();
+      await server.stop();
+    },
+  };
+}

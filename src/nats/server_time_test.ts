@@ -1,0 +1,78 @@
+/** The first revision of a bucket comes from the server's clock: those of nodes may be wrong by hours. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { connectNats } from "./connection.ts";
+import { openTransport, reached } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsTransport } from "./transport.ts";
+
+const HOUR = 3_600_000;
+
+/** A connection of a node whose wall clock is an hour behind. */
+class LateTransport extends NatsTransport {
+  override readonly clock: Clock = { ...systemClock, now: () => Date.now() - HOUR };
+}
+
+describe("NatsKeyValueStore: tokens over a bucket that is made anew", await requireNatsServer(), () => {
+  it("they grow when a node makes it whose clock is an hour behind, and that has seen none of them", async () => {
+    await using server = await startNatsServer();
+    await using early = await openClient(server.url);
+    const before = await (await early.store.open("test")).put("key", "1");
+    await early.transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    await using late = await openClient(server.url, LateTransport);
+    const after = await (await late.store.open("test")).put("key", "2");
+    assertGreater(after, before);
+  });
+
+  it("they grow when the server has lost everything, and a late node makes all buckets anew", async () => {
+    await using server = await startNatsServer();
+    await using early = await openClient(server.url);
+    const before = await (await early.store.open("test")).put("key", "1");
+    await server.kill("SIGKILL");
+    await using next = await startNatsServer({ port: server.port });
+    await reached(early.transport, "connected");
+    await using late = await openClient(next.url, LateTransport);
+    assertGreater(await (await late.store.open("test")).put("key", "2"), before);
+  });
+
+  it("one who may not ask for the server's time has it from the bucket that was opened before", async () => {
+    const config = `authorization { users: [
+      { user: admin, password: p }
+      { user: node, password: p, permissions: { publish: { deny: "$SYS.>" } } } ] }`;
+    await using server = await startNatsServer({ config });
+    await using late = await openClient(`nats://node:p@127.0.0.1:${server.port}`, LateTransport);
+    const first = await (await late.store.open("first")).put("key", "");
+    const second = await (await late.store.open("second")).put("key", "");
+    const now = Date.now() * 1_000;
+    assertLess(first, now - HOUR * 900);
+    assert(Math.abs(second - now) < 60_000_000, `${second} is not the server's time, ${now}`);
+  });
+
+  it("they are no less than the greatest that this process has seen, whatever the server's clock says", async () => {
+    await using server = await startNatsServer();
+    await using client = await openClient(server.url);
+    const ahead = (Date.now() + HOUR) * 1_000;
+    const { transport, store } = client;
+    const bucket = await store.open("test");
+    const { config } = (await transport.connection.request("$JS.API.STREAM.INFO.KV_test")).json<{ config: object }>();
+    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    const body = JSON.stringify({ ...config, first_seq: ahead });
+    const made = (await transport.connection.request("$JS.API.STREAM.CREATE.KV_test", body)).json<
+      { error?: unknown }
+    >();
+    assertEquals(made.error, undefined);
+    const before = await bucket.put("key", "1");
+    assertEquals(before, ahead);
+    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    assertGreater(await bucket.put("key", "2"), before);
+  });
+});
+
+async function openClient(url: string, Transport: typeof NatsTransport = NatsTransport) {
+  const transport = Transport === NatsTransport
+    ? await openTransport(url)
+    : new Transport(await connectNats(url), { onError: () => {} });
+  return { transport, store: new NatsKeyValueStore(transport), [Symbol.asyncDispose]: () => transport.close() };
+}

@@ -93,12 +93,13 @@ export interface CatgaOptions {
 }
 
 /**
- * Starts a node. Resolves when it has joined the cluster and knows the others; with neither `nats` nor `network` at once.
+ * Starts a node. Resolves when it has joined the cluster and knows the others (those that do not answer a ping
+ * within 250 ms, when they do); with neither `nats` nor `network` at once.
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
  * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than 2.11, or
- * has no JetStream;
- * `BUCKET_MISMATCH` when the membership's bucket has other settings; `ID_TAKEN` when the id belongs to another live process;
+ * has no JetStream, and when the membership's bucket is missing and this user may not make it;
+ * `BUCKET_MISMATCH` when the membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id belongs to another live process;
  * `CLOSED` when the given connection is closed.
  *
  * @example

@@ -32,7 +32,7 @@ export interface NodeInfo {
 /** A change in the membership of a cluster. */
 export interface NodeEvent {
   /**
-   * `leave`: its record was deleted, or is gone and it does not answer. `update`: it wrote its record again, as it does at every third of its
+   * `join`: it has a record, and was heard. `leave`: its record was deleted, or is gone and it does not answer. `update`: it wrote its record again, as it does at every third of its
    * `heartbeat`, or another process took its id.
    */
   readonly type: "join" | "update" | "leave";

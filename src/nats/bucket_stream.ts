@@ -1,6 +1,6 @@
 /** The stream under a bucket: how it is made, found wanting, and made anew when it was lost. */
 import { CatgaError } from "../error.ts";
-import { delay } from "../clock.ts";
+import { delay, within } from "../clock.ts";
 import type { BucketOptions } from "../kv_store.ts";
 import { isForbidden } from "../transport.ts";
 import { bucketSettings, checkSettings } from "./bucket_settings.ts";
@@ -18,6 +18,8 @@ const TRY_LIMIT = 2_000;
 const TIME_LIMIT = 1_000;
 /** How old the last look at the stream's settings may be when something is done with it, in ms. */
 const CHECK = 30_000;
+/** How long an operation waits for that look, in ms: while the stream has no leader, its own answer is worth more. */
+const CHECK_WAIT = 250;
 
 /** Refusals that say that nothing was done, and that it may work a little later. */
 const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy", "full"];
@@ -130,7 +132,7 @@ export class BucketStream {
     const { clock } = this.transport;
     const end = clock.monotonic() + OPERATION_LIMIT;
     const checking = this.check();
-    if (checking !== undefined) await checking;
+    if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {

@@ -60,7 +60,11 @@ function inDeno({ transport, peers }: Wanted, machine: string, natsServer: strin
     },
     transports,
     rawTransports,
-    launch: { own: command(`${root}${published ? "jsr.json" : "deno.json"}`), peers: command(`${here}deno.json`) },
+    // the lock file is of the packages of this tree
+    launch: {
+      own: published ? [...command(`${root}jsr.json`), "--no-lock"] : command(`${root}deno.json`),
+      peers: command(`${here}deno.json`),
+    },
     withoutPeers: peers ? undefined : "they were not wanted",
   };
 }

@@ -82,7 +82,7 @@ describe("DenoTransport", inDeno, () => {
     // closed before it began
     const never = new DenoTransport();
     await never.close();
-    await assertRejects(() => never.connect(server.address, {}), Error, "closed while connecting");
+    await assertRejects(() => never.connect(server.address, {}), Error, "abort");
   });
 
   it("send: a server that does not read gets everything in order, once it does", async () => {

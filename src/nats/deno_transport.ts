@@ -11,6 +11,7 @@ import {
   errors,
   extractProtocolMessage,
   INFO,
+  protoLen,
   render,
   type Server,
   type ServerInfo,
@@ -150,6 +151,10 @@ export class DenoTransport implements Transport {
   }
 
   async #startTls(server: Server, tls: ConnectionOptions["tls"]): Promise<void> {
+    // anybody on the way may have put it there
+    if (this.#filled > protoLen(this.#chunk.subarray(0, this.#filled))) {
+      throw new Error("the server's INFO is followed by data that is not encrypted");
+    }
     const options = { hostname: nameOf(server), caCerts: await authorities(tls) };
     // it has been opened by `Deno.connect`, or it would be encrypted
     const conn = this.#take(await Deno.startTls(this.conn as Deno.TcpConn, options));

@@ -70,6 +70,12 @@ describe("DenoTransport", inDeno, () => {
     }
   });
 
+  it("connect: takes nothing in clear text beside the INFO of a server that speaks TLS", async () => {
+    const info = INFO.replace("{", '{"tls_required":true,');
+    await using server = await startServer((socket) => socket.write(`${info}MSG orders 1 2\r\nno\r\n`));
+    await assertRejects(() => server.dial(), Error, "not encrypted");
+  });
+
   it("connect: closed while the server says nothing, it leaves no connection behind", async () => {
     await using server = await startServer(() => {});
     const transport = new DenoTransport();

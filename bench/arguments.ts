@@ -26,6 +26,8 @@ export interface Wanted {
   readonly peers: boolean;
   /** How many rounds, instead of each section's own number. */
   readonly rounds: number | undefined;
+  /** Whether Deno runs it as published, where there is a registry for that. */
+  readonly published: boolean;
   /** One transport alone; both, where both can be had. */
   readonly transport: TransportName | undefined;
   /** The file that takes the figures as JSON. */
@@ -50,6 +52,8 @@ and growth, which takes some minutes and runs only when it is named
   --no-peers           ours, nats.js and what is written by hand alone
   --rounds N           so many rounds instead of each section's own number
   --transport NAME     "deno" or "node" alone; both, where both can be had
+  --no-published       in Deno: on the packages of this tree, though there is a registry (CATGA_REGISTRY, else
+                       ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
   --markdown           prints tables as docs/performance.md has them
@@ -65,6 +69,7 @@ export function parseArguments(args: readonly string[]): Wanted {
     options: {
       quick: { type: "boolean", default: false },
       peers: { type: "boolean", default: true },
+      published: { type: "boolean", default: true },
       markdown: { type: "boolean", default: false },
       rounds: { type: "string" },
       transport: { type: "string" },
@@ -74,7 +79,7 @@ export function parseArguments(args: readonly string[]): Wanted {
       svg: { type: "string" },
     },
   });
-  const { quick, peers, markdown, transport, json, compare, docs, svg } = values;
+  const { quick, peers, published, markdown, transport, json, compare, docs, svg } = values;
   const unknown = positionals.filter((name) => !isSection(name));
   if (unknown.length > 0) throw new TypeError(`no section ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
@@ -85,7 +90,7 @@ export function parseArguments(args: readonly string[]): Wanted {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
   const sections = positionals.length === 0 ? USUAL : SECTIONS.filter((name) => positionals.includes(name));
-  return { sections, quick, peers, markdown, rounds, transport, json, compare, docs, svg };
+  return { sections, quick, peers, published, markdown, rounds, transport, json, compare, docs, svg };
 }
 
 function isSection(name: string): name is Section {

@@ -12,6 +12,10 @@ describe("arguments of the bench", () => {
     assertEquals(parseArguments(["remote", "local", "--quick"]).sections, ["local", "remote"]);
   });
 
+  it("run as published, unless told not to", () => {
+    assertEquals([parseArguments([]).published, parseArguments(["--no-published"]).published], [true, false]);
+  });
+
   it("name growth, which takes long and runs only then", () => {
     assertEquals([USUAL.includes("growth"), parseArguments(["growth"]).sections], [false, ["growth"]]);
   });

@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { parseArguments, type Section, USAGE, type Wanted } from "./arguments.ts";
+import { asPublished } from "./as_published.ts";
 import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
@@ -30,7 +31,7 @@ if (args.includes("--help")) {
 } else {
   const wanted = understood(args);
   if (wanted === undefined) process.exitCode = 2;
-  else await bench(wanted);
+  else process.exitCode = await asPublished(wanted, args) ?? await bench(wanted);
 }
 
 /** What the arguments ask for; says what is wrong with them when they ask for nothing that there is. */
@@ -43,8 +44,8 @@ function understood(args: readonly string[]): Wanted | undefined {
   }
 }
 
-/** Measures what was asked for and prints it. */
-async function bench(wanted: Wanted): Promise<void> {
+/** Measures what was asked for and prints it; gives the code to end with. */
+async function bench(wanted: Wanted): Promise<number> {
   const started = performance.now();
   const before = wanted.compare === undefined ? undefined : await readRun(wanted.compare);
   await using stage = await Stage.open(wanted);
@@ -67,4 +68,5 @@ async function bench(wanted: Wanted): Promise<void> {
   if (wanted.json !== undefined) await writeRun(wanted.json, run);
   if (wanted.docs !== undefined) await writeDocs(wanted.docs, run);
   if (wanted.svg !== undefined) await drawPictures(wanted.svg, run);
+  return 0;
 }

@@ -28,7 +28,7 @@ describe("bench", await requireNatsServer(), () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
     try {
       const json = join(folder, "run.json");
-      const printed = await bench("events", "--quick", "--no-peers", "--rounds", "1", "--json", json);
+      const printed = await bench("events", "--quick", "--no-peers", "--no-published", "--rounds", "1", "--json", json);
       assertStringIncludes(printed, "Catga ÷ nc.publish");
       const { tables: [events], setting } = await readRun(json);
       assertStringIncludes(printed, setting.runtime);

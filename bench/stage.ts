@@ -31,9 +31,14 @@ export class Stage implements AsyncDisposable {
     return this.#surroundings.setting;
   }
 
-  /** The transports that are measured; the first is the default one. */
+  /** The transports that Catga is measured over; the first is the default one. */
   get transports(): readonly TransportName[] {
     return this.#surroundings.transports;
+  }
+
+  /** Those that nats.js is measured over by itself. */
+  get rawTransports(): readonly TransportName[] {
+    return this.#surroundings.rawTransports;
   }
 
   /** Why the peers do not take part, if they do not. */

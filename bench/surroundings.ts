@@ -27,8 +27,10 @@ export interface Setting {
 /** What there is. */
 export interface Surroundings {
   readonly setting: Setting;
-  /** The transports that are measured; the first is the default one. */
+  /** The transports that Catga is measured over; the first is the default one. */
   readonly transports: readonly TransportName[];
+  /** Those that nats.js is measured over by itself. */
+  readonly rawTransports: readonly TransportName[];
   readonly launch: Launch;
   /** Why the peers do not take part, if they do not. */
   readonly withoutPeers: string | undefined;
@@ -44,41 +46,45 @@ export async function lookAround(wanted: Wanted): Promise<Surroundings> {
 
 function inDeno({ transport, peers }: Wanted, machine: string, natsServer: string): Surroundings {
   const published = resolvesToJsr();
-  if (transport === "deno" && !published) {
-    throw new TypeError("package.json has transport-node in the place of transport-deno; start with --config jsr.json");
-  }
-  const transports: TransportName[] = transport !== undefined ? [transport] : published ? ["deno", "node"] : ["node"];
+  const transports: TransportName[] = transport !== undefined ? [transport] : ["deno", "node"];
+  const rawTransports: TransportName[] = published ? transports : ["node"];
+  const catga = transports[0] === "deno" ? "its own transport" : "transport-node";
   const command = (config: string) => [process.execPath, "run", "-A", "--quiet", "--no-check", "--config", config];
   return {
     setting: {
       runtime: `Deno ${process.versions.deno}`,
       machine,
       natsServer,
-      transports: published
-        ? transports.map((name, at) => `transport-${name}${at === 0 ? "" : " where a row says so"}`).join(", ")
-        : "transport-node (transport-deno needs --config jsr.json and JSR)",
+      transports: `Catga over ${catga} and nats.js over transport-${rawTransports[0]} ` +
+        `where a row names no other (${published ? "JSR's packages, as published" : "packages of the tree"})`,
     },
     transports,
-    launch: { own: command(`${root}${published ? "jsr.json" : "deno.json"}`), peers: command(`${here}deno.json`) },
+    rawTransports,
+    // the lock file is of the packages of this tree
+    launch: {
+      own: published ? [...command(`${root}jsr.json`), "--no-lock"] : command(`${root}deno.json`),
+      peers: command(`${here}deno.json`),
+    },
     withoutPeers: peers ? undefined : "they were not wanted",
   };
 }
 
 function inBun({ transport, peers }: Wanted, machine: string, natsServer: string): Surroundings {
-  if (transport === "deno") throw new TypeError("transport-deno needs Deno");
+  if (transport === "deno") throw new TypeError("the transport of Deno needs Deno");
   const failed = install(root);
   if (failed !== undefined) throw new Error(failed);
   const command = [process.execPath, "run"];
   return {
     setting: { runtime: `Bun ${process.versions.bun}`, machine, natsServer, transports: "transport-node" },
     transports: ["node"],
+    rawTransports: ["node"],
     launch: { own: command, peers: command },
     withoutPeers: peers ? install(here) : "they were not wanted",
   };
 }
 
 /** Whether the bench was started with `jsr.json` for its import map. */
-function resolvesToJsr(): boolean {
+export function resolvesToJsr(): boolean {
   try {
     return import.meta.resolve("@nats-io/transport-deno").startsWith("jsr:");
   } catch {

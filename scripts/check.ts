@@ -8,13 +8,12 @@
  *
  * @module
  */
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readImports } from "./import_graph.ts";
 import { importViolations } from "./import_rules.ts";
 import { Processes } from "./processes.ts";
 import { consumePublished, testPublished } from "./published.ts";
+import { registryAt } from "./registry.ts";
 import { sourceFiles } from "./sources.ts";
 import { printSummary, type Row } from "./test_run.ts";
 
@@ -22,8 +21,7 @@ const MINUTES = 60_000;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const registry = resolve(Deno.env.get("CATGA_REGISTRY") ?? "../shared/jsr/registry.ts");
-const published = existsSync(registry);
+const { path: registry, exists: published } = registryAt(root);
 const deno = Deno.execPath();
 const jsr: Record<"exports" | "imports", Record<string, string>> = JSON.parse(await Deno.readTextFile("jsr.json"));
 const entrypoints = Object.values(jsr.exports);

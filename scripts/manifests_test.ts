@@ -52,6 +52,13 @@ describe("manifests", () => {
     assertStringIncludes(await read("src/version.ts"), `"${npm.version}"`);
   });
 
+  it("agree on the version of nats.js with what the transport of Deno says to a server", async () => {
+    assertStringIncludes(
+      await read("src/nats/deno_transport.ts"),
+      `version = "${npm.dependencies["@nats-io/nats-core"]}"`,
+    );
+  });
+
   it("agree on the license", async () => {
     assertEquals([npm.license, jsr.license], ["MIT", "MIT"]);
     assertMatch(await read("LICENSE"), /^MIT License\n/);

@@ -1,13 +1,14 @@
 /** How long it takes to become a node, in a process in which others did before: ms for each step. */
 import process from "node:process";
 import { performance } from "node:perf_hooks";
-import { connect } from "@nats-io/transport-node";
 import { catga, query } from "../../mod.ts";
 import { answer } from "./answer.ts";
 
-const url = process.argv[2];
+const [url, named, raw] = process.argv.slice(2);
+const transport = named === "deno" ? "deno" : "node";
+const { connect } = raw === "deno" ? await import("@nats-io/transport-deno") : await import("@nats-io/transport-node");
 const Ping = query<void, boolean>("Ping");
-const sender = await catga({ nats: url, namespace: "startup", service: "sender" });
+const sender = await catga({ nats: url, namespace: "startup", service: "sender", transport });
 
 answer({
   async connect() {
@@ -19,7 +20,7 @@ answer({
   },
   async join() {
     const start = performance.now();
-    await using app = await catga({ nats: url, namespace: "startup", handlers: Ping.handle(() => true) });
+    await using app = await catga({ nats: url, namespace: "startup", transport, handlers: Ping.handle(() => true) });
     const joined = performance.now();
     const { ok } = await sender.send(Ping, undefined, { node: app.self.id });
     if (!ok) throw new Error("the new node did not answer");

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { TransportName } from "../arguments.ts";
 import type { Program } from "../program.ts";
 import type { RemoteOptions } from "../programs/remote.ts";
 import type { Stage } from "../stage.ts";
@@ -34,37 +35,54 @@ export interface Running {
 
 /** nats.js by itself and Catga, over each transport; the rows of those that are not the default name theirs. */
 export function ours(stage: Stage): Contestant[] {
-  return stage.transports.flatMap((transport, at) => [
-    { name: rawName(stage, transport), file: "programs/nats_request.ts", options: { transport } },
-    {
-      name: catgaName(stage, transport),
+  const { transports, rawTransports } = stage;
+  return [
+    ...rawTransports.map((transport) => ({
+      name: `nc.request${overOf(transport, rawTransports)}`,
+      file: "programs/nats_request.ts",
+      options: { transport },
+    })),
+    ...transports.map((transport, at) => ({
+      name: `Catga${overOf(transport, transports)}`,
       file: "programs/catga.ts",
       options: { transport },
-      against: [rawName(stage, transport), ...at === 0 ? PEERS.map(({ name }) => name) : []],
-    },
-  ]);
+      against: [
+        `nc.request${rawTransports.includes(transport) ? overOf(transport, rawTransports) : ""}`,
+        ...at === 0 ? PEERS.map(({ name }) => name) : ["Catga"],
+      ],
+    })),
+  ];
 }
 
-/** What else can be tried: nats.js without its traces, Catga with three nodes. Over the default transport. */
+/** What else can be tried: nats.js without its traces, Catga with three nodes. */
 export function variants(stage: Stage, effort: Effort): Contestant[] {
-  const [transport] = stage.transports;
-  const three = {
-    name: "Catga, three nodes",
+  const { transports, rawTransports } = stage;
+  const three = transports.map((transport) => ({
+    name: `Catga, three nodes${overOf(transport, transports)}`,
     file: "programs/catga.ts",
     nodes: 3,
     options: { transport },
-    against: [catgaName(stage, transport)],
-  };
-  if (effort.quick) return [three];
+    against: [`Catga${overOf(transport, transports)}`],
+  }));
+  if (effort.quick) return three;
   return [
     {
       name: "nc.request, noAsyncTraces",
       file: "programs/nats_request.ts",
-      options: { transport, variant: "noAsyncTraces" },
+      options: { transport: rawTransports[0], variant: "noAsyncTraces" },
     },
-    three,
-    { ...three, name: "Catga, three nodes, strictly in turn", options: { transport, variant: "strict" } },
+    ...three,
+    {
+      ...three[0],
+      name: "Catga, three nodes, strictly in turn",
+      options: { transport: transports[0], variant: "strict" },
+    },
   ];
+}
+
+/** How the name of a row ends: with its transport, unless it is the default one, the first. */
+export function overOf(transport: TransportName, all: readonly TransportName[]): string {
+  return transport === all[0] ? "" : `, transport-${transport}`;
 }
 
 /** Those whose packages are in `bench/package.json`. */
@@ -73,14 +91,6 @@ export const PEERS: readonly Contestant[] = [
   { name: "Moleculer", file: "peers/moleculer.ts" },
   { name: "NestJS microservice", file: "peers/nest.ts" },
 ];
-
-function rawName(stage: Stage, transport: string): string {
-  return `nc.request${transport === stage.transports[0] ? "" : `, transport-${transport}`}`;
-}
-
-function catgaName(stage: Stage, transport: string): string {
-  return `Catga${transport === stage.transports[0] ? "" : `, transport-${transport}`}`;
-}
 
 /** Those who run at present. */
 export class Company {

@@ -1,7 +1,7 @@
 /** How much memory processes take: idle, and while they answer as many requests as they can. */
 import process from "node:process";
 import type { Stage } from "../stage.ts";
-import { ours, type Running } from "./contestants.ts";
+import { ours, overOf, type Running } from "./contestants.ts";
 import type { Measure } from "./section.ts";
 
 /** Measures resident memory. */
@@ -48,15 +48,18 @@ export const memory: Measure = async (stage, effort, company) => {
 };
 
 /** Who waits: nothing, a connection and a node over each transport. */
-function idlers({ url, transports }: Stage): { name: string; args: string[] }[] {
-  const over = transports.flatMap((transport, at) => {
-    const suffix = at === 0 ? "" : `, transport-${transport}`;
-    return [
-      { name: `one NATS connection${suffix}`, args: ["nats", url, transport] },
-      { name: `a node of Catga${suffix}`, args: ["catga", url, transport] },
-    ];
-  });
-  return [{ name: "a program that does nothing", args: ["bare"] }, ...over];
+function idlers({ url, transports, rawTransports }: Stage): { name: string; args: string[] }[] {
+  return [
+    { name: "a program that does nothing", args: ["bare"] },
+    ...rawTransports.map((transport) => ({
+      name: `one NATS connection${overOf(transport, rawTransports)}`,
+      args: ["nats", url, transport],
+    })),
+    ...transports.map((transport) => ({
+      name: `a node of Catga${overOf(transport, transports)}`,
+      args: ["catga", url, transport],
+    })),
+  ];
 }
 
 interface Peak {

@@ -1,13 +1,16 @@
 /** How long it takes to become a node. */
 import { performance } from "node:perf_hooks";
+import type { TransportName } from "../arguments.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
-import type { Effort, Measure } from "./section.ts";
+import { overOf } from "./contestants.ts";
+import type { Measure } from "./section.ts";
 
 /** Measures `catga()`, in a running process and from the start of one. */
 export const startup: Measure = async (stage, effort) => {
   await stage.clear();
-  const program = await stage.start("programs/startup.ts", [stage.url]);
+  const { url, transports, rawTransports } = stage;
+  const program = await stage.start("programs/startup.ts", [url, transports[0], rawTransports[0]]);
   const rounds = effort.rounds(15, 5);
   const joins: { joined: number; answered: number }[] = [];
   const connects: number[] = [];
@@ -20,10 +23,31 @@ export const startup: Measure = async (stage, effort) => {
   }
   await stage.clear();
   const processes = await alternate(
-    ["bare", "nats", "catga"].map((what) => ({ name: what, play: () => process(stage, what) })),
+    [
+      { name: "that does nothing", play: () => process(stage, "bare") },
+      ...rawTransports.map((transport) => ({
+        name: `to connect() done${overOf(transport, rawTransports)}`,
+        play: () => process(stage, "nats", transport),
+      })),
+      ...transports.map((transport) => ({
+        name: `to catga() done${overOf(transport, transports)}`,
+        play: () => process(stage, "catga", transport),
+      })),
+    ],
     effort.rounds(7, 3),
   );
-  const [whole, parts] = [await fresh(stage, effort, "whole"), await fresh(stage, effort, "steps")];
+  const whole = await alternate(
+    transports.map((transport) => ({
+      name: `then catga()${overOf(transport, transports)}`,
+      play: () => fresh(stage, "whole", transport),
+    })),
+    effort.rounds(11, 3),
+  );
+  const steps = await alternate(
+    [{ name: "steps", play: () => fresh(stage, "steps", transports[0]) }],
+    effort.rounds(11, 3),
+  );
+  const parts = steps.get("steps")!;
   const step = (of: readonly Steps[], name: string) => of.map((steps) => steps[name]);
   return [{
     id: "startup",
@@ -34,9 +58,7 @@ export const startup: Measure = async (stage, effort) => {
       { name: "connect() of nats.js", cells: [connects] },
       { name: "catga()", cells: [joins.map(({ joined }) => joined)] },
       { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
-      { name: "a process that does nothing", cells: [processes.get("bare")!] },
-      { name: "a process, to connect() done", cells: [processes.get("nats")!] },
-      { name: "a process, to catga() done", cells: [processes.get("catga")!] },
+      ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
     ],
     pairs: [],
     notes: ["catga() resolves when the others can reach the node; processes do not check types"],
@@ -47,7 +69,7 @@ export const startup: Measure = async (stage, effort) => {
     columns: ["takes"],
     rows: [
       { name: "import of Catga", cells: [step(parts, "mod")] },
-      { name: "then catga()", cells: [step(whole, "catga")] },
+      ...[...whole].map(([name, rounds]) => ({ name, cells: [step(rounds, "catga")] })),
       { name: "of it: nats.js is loaded", cells: [step(parts, "nats")] },
       { name: "of it: ours of NATS is loaded", cells: [step(parts, "ours")] },
       { name: "of it: connect()", cells: [step(parts, "connect")] },
@@ -62,21 +84,18 @@ export const startup: Measure = async (stage, effort) => {
 /** ms by step. */
 type Steps = Readonly<Record<string, number>>;
 
-/** The steps of one process after another. */
-async function fresh(stage: Stage, effort: Effort, what: string): Promise<Steps[]> {
-  const all: Steps[] = [];
-  for (let round = effort.rounds(11, 3); round > 0; round--) {
-    const program = await stage.start("programs/startup_steps.ts", [what, stage.url, stage.transports[0]]);
-    all.push(await program.ask<Steps>("steps"));
-    await stage.clear();
-  }
-  return all;
+/** The steps of a process that is started for it. */
+async function fresh(stage: Stage, what: string, transport: TransportName): Promise<Steps> {
+  const program = await stage.start("programs/startup_steps.ts", [what, stage.url, transport]);
+  const steps = await program.ask<Steps>("steps");
+  await stage.clear();
+  return steps;
 }
 
 /** ms from the start of a process to its readiness. */
-async function process(stage: Stage, what: string): Promise<number> {
+async function process(stage: Stage, what: string, transport: string = "none"): Promise<number> {
   const start = performance.now();
-  await stage.start("programs/idle.ts", [what, stage.url, stage.transports[0]]);
+  await stage.start("programs/idle.ts", [what, stage.url, transport]);
   const ms = performance.now() - start;
   await stage.clear();
   return ms;

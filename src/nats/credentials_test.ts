@@ -90,6 +90,34 @@ describe("credentials", await requireNatsServer(), () => {
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
   });
 
+  it("TLS: a CA from a file, on a connection that is TLS from its first byte and on one that becomes it", async () => {
+    const caFile = path("ca.pem");
+    for (const handshakeFirst of [false, true]) {
+      await using server = await startNatsServer({
+        config: `tls { ${TLS}, handshake_first: ${handshakeFirst ? "auto" : false} }`,
+      });
+      const servers = server.url;
+      const refused = [{ servers, tls: { handshakeFirst }, timeout: 500 }];
+      await works(server, () => ({ servers, tls: { caFile, handshakeFirst } }), refused);
+      // the certificate names it too
+      await using app = await catga({ nats: { servers: `localhost:${server.port}`, tls: { caFile, handshakeFirst } } });
+      assertEquals(app.health().ready, true);
+    }
+  });
+
+  it("TLS: a certificate of the client's on a connection that is TLS from its first byte, over either transport", async () => {
+    const users = '{ user: "orders-1@catga.test", permissions: { publish: ">", subscribe: ">" } }';
+    const config = `tls { ${TLS}, ca_file: "${path("ca.pem")}", verify_and_map: true, handshake_first: auto }
+      authorization { users: [${users}] }`;
+    await using server = await startNatsServer({ config });
+    const files = { caFile: path("ca.pem"), certFile: path("client.pem"), keyFile: path("client-key.pem") };
+    for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {
+      const nats = { servers: server.url, tls: { ...files, handshakeFirst: true } };
+      await using app = await catga({ nats, transport, handlers: Whoami.handle((_, ctx) => ctx.node) });
+      assertEquals((await app.send(Whoami)).ok, true);
+    }
+  });
+
   it("TLS: the server asks for a certificate, and the certificate is the user", async () => {
     const users = '{ user: "orders-1@catga.test", permissions: { publish: ">", subscribe: ">" } }';
     const config = `tls { ${TLS}, ca_file: "${path("ca.pem")}", verify_and_map: true }

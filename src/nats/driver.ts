@@ -19,8 +19,8 @@ export interface Driver {
 export type DriverName = "deno" | "node";
 
 /**
- * Loads a driver: the one that is named, else the runtime's own. A connection with TLS client certificates takes `node`
- * by itself, for transport-deno refuses them.
+ * Loads a driver: the one that is named, else the runtime's own. A connection with a CA or a certificate of its own takes
+ * `node` by itself: Deno cannot show a certificate once the server has spoken, and trusts a CA beside those it has built in.
  */
 export async function loadDriver(name: DriverName | undefined, tls?: ConnectionOptions["tls"]): Promise<Driver> {
   if (name !== undefined && name !== "deno" && name !== "node") {

@@ -11,7 +11,7 @@ import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, type Result, type Route } from "@catga/catga";
+import { type Catga, catga, command, type Result, type Route } from "@catga/catga";
 
 /** The options of such a process. */
 export interface OnceNodeOptions {
@@ -59,7 +59,10 @@ async function main(): Promise<void> {
   const { folder, namespace, role, replicas = 1, takes } = JSON.parse(text) as OnceNodeOptions;
   const file = openSync(join(folder, `${id}.once`), "a");
   const note = (line: OnceLine) => writeSync(file, JSON.stringify(line) + "\n");
+  // messages arrive before catga() has returned
+  const started = Promise.withResolvers<Catga>();
   const handles = Once.handle(async ({ entry }, ctx) => {
+    const app = await started.promise;
     const fence = ctx.fence!;
     const value = `${app.self.endpoint} ${fence}`;
     note({ event: "begun", entry, fence, value });
@@ -74,6 +77,7 @@ async function main(): Promise<void> {
     return value;
   }, takes === undefined ? { concurrency: 8 } : {});
   const sends = SendOnce.handle(async ({ entries, times }) => {
+    const app = await started.promise;
     const report = { acknowledged: 0, again: {} as Record<string, number>, failures: [] as string[], late: 0 };
     const all = entries.flatMap((entry) => Array.from({ length: times }, () => entry));
     await Promise.all(all.map(async (entry) => {
@@ -96,14 +100,16 @@ async function main(): Promise<void> {
     return report;
   });
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
-  const app = await catga({
-    nats,
-    id,
-    namespace,
-    replicas,
-    signals: true,
-    handlers: [role === "handles" ? handles : sends],
-  });
+  started.resolve(
+    await catga({
+      nats,
+      id,
+      namespace,
+      replicas,
+      signals: true,
+      handlers: [role === "handles" ? handles : sends],
+    }),
+  );
   console.log(JSON.stringify({ event: "ready" }));
 }
 

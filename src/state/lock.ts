@@ -15,7 +15,7 @@ import { HeldKeys } from "./held_keys.ts";
 import { JumpWatch, type Stamp, stamp } from "./lease.ts";
 import { deadlock, lockCancelled, locksClosed, lockTimeout, lockUnavailable } from "./lock_error.ts";
 import { ANSWER, type LockHost } from "./lock_host.ts";
-import { LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import { openOnce } from "./open_once.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
@@ -231,6 +231,10 @@ export class LockManager implements Locks {
           if (revision !== undefined) return this.#hold(key, record, revision, sent);
         }
         const entry = await this.#host.answers.of(ANSWER, bucket.get(name));
+        if (entry !== undefined && isJunk(entry.value)) {
+          await this.#host.answers.of(ANSWER, bucket.delete(name, { revision: entry.revision }));
+          continue;
+        }
         if (entry === undefined && !contended) continue;
         wish.holder = entry && readLockRecord(entry.value);
         const own = wish.holder?.nonce === record.nonce;

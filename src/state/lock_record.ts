@@ -44,6 +44,19 @@ export function readLockRecord(text: string): LockRecord | undefined {
   return record as LockRecord;
 }
 
+/**
+ * Whether a text that is no record of ours is none of another version either: each of those is an object with a nonce. JetStream
+ * writes its answers wherever a request's reply subject points to, under the key of a lock as well.
+ */
+export function isJunk(text: string): boolean {
+  try {
+    const { nonce } = (JSON.parse(text) ?? {}) as { nonce?: unknown };
+    return typeof nonce !== "string";
+  } catch {
+    return true;
+  }
+}
+
 /** Where the records stand: `h/<key>` for a holder, `w/<key>/<nonce>` for one who waits. No nonce has a `/`. */
 export class LockKeys {
   /** What every holder's key begins with; and every waiter's, which the server can watch alone. */

@@ -55,6 +55,19 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertEquals(await records(h), []);
     });
 
+    it("lock: what is no record of any version, in the place of a holder, is in nobody's way", async () => {
+      const bucket = await h.bucket();
+      const junk = '{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404}}';
+      await h.run(bucket.put("h/junk", junk));
+      const lock = await take(red, "junk", { timeout: 0 });
+      const waits = await queue(blue, "junk");
+      await h.run(bucket.put("h/junk", "no JSON"));
+      await h.run((await h.run(waits.lock)).release());
+      await h.run(lock.release());
+      await h.run((await take(green, "junk")).release());
+      await empty();
+    });
+
     it("lock: costs two writes when nobody else wants it", async () => {
       await h.run((await take(red, "warm")).release());
       red.writes.log.length = 0;

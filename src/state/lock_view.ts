@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import { delay } from "../clock.ts";
 import { isCatgaError } from "../error.ts";
 import type { Bucket, Change } from "../kv_store.ts";
-import { type LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
+import { isJunk, type LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 
 /** A record in the store. */
 export interface Seen {
@@ -100,7 +100,7 @@ export class LockView {
     const { revision } = change;
     if (waiter === undefined) {
       if (change.type !== "put") this.#holders.delete(key);
-      else this.#holders.set(key, { record: record ?? UNREADABLE, revision });
+      else this.#holders.set(key, { record: record ?? (isJunk(change.value) ? JUNK : UNREADABLE), revision });
     } else {
       let ofKey = this.#waiters.get(key);
       if (record?.nonce === waiter) {
@@ -114,3 +114,6 @@ export class LockView {
 
 /** Stands for a holder of another version, whose record says nothing to this one. */
 const UNREADABLE: LockRecord = { nonce: "", node: "?", endpoint: "?", call: "", ancestry: [], ttl: 1_000, since: 0 };
+
+/** Stands for what is no holder of any version, though it stands in the place of one: whoever waits removes it. */
+export const JUNK: LockRecord = { ...UNREADABLE };

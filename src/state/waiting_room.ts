@@ -10,7 +10,7 @@ import type { Stamp } from "./lease.ts";
 import { deadlock } from "./lock_error.ts";
 import type { LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";
-import { LockView, type SeenWaiter } from "./lock_view.ts";
+import { JUNK, LockView, type SeenWaiter } from "./lock_view.ts";
 import { Waiter } from "./waiter.ts";
 
 /** One who waited: it may be handed a lock by a node that does not know yet that it has gone. */
@@ -140,6 +140,9 @@ export class WaitingRoom {
     const holder = this.#all.holder(key);
     if (holder === undefined) return this.#fill(key);
     this.#dismiss(key);
+    if (holder.record === JUNK) {
+      return this.#host.background("removing what is no lock", this.#clear(key, holder.revision));
+    }
     const waiter = this.#waiters.get(holder.record.nonce);
     if (waiter !== undefined) return this.#host.background("taking a lock", waiter.granted(holder.revision));
     const stray = this.#strays.get(holder.record.nonce);
@@ -166,6 +169,11 @@ export class WaitingRoom {
     };
     if (wait === 0) return take();
     this.#takers.set(key, { waiter, at: clock.monotonic() + wait, timer: clock.after(wait, take) });
+  }
+
+  async #clear(key: string, revision: number): Promise<void> {
+    const bucket = await this.#host.bucket();
+    await bucket.delete(this.#host.keys.holder(key), { revision });
   }
 
   #dismiss(key: string): void {

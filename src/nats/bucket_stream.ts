@@ -105,6 +105,7 @@ export class BucketStream {
   ): Promise<T> {
     const { clock } = this.transport;
     const end = clock.monotonic() + OPERATION_LIMIT;
+    let full: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
@@ -113,7 +114,10 @@ export class BucketStream {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const passing = PASSING.includes(error.refusal) || (options.again && error.refusal === "silence");
         const over = options.whenFull === "fail" && error.refusal === "full";
-        if (!passing || over || clock.monotonic() >= end) throw over ? error : this.#failed(error);
+        if (error.refusal === "full") full = error;
+        // the last try may have had no time for its answer
+        const told = error.refusal === "silence" ? full ?? error : error;
+        if (!passing || over || clock.monotonic() >= end) throw over ? error : this.#failed(told);
         if (error.refusal === "no stream" || error.refusal === "nobody") await this.#ensure(end);
         if (failures > 0 || error.refusal === "busy" || error.refusal === "full") await this.#pause(failures, end);
       }

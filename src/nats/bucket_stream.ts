@@ -133,6 +133,7 @@ export class BucketStream {
     const end = clock.monotonic() + OPERATION_LIMIT;
     const checking = this.check();
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
+    let full: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
@@ -141,7 +142,10 @@ export class BucketStream {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const passing = PASSING.includes(error.refusal) || (options.again && error.refusal === "silence");
         const over = options.whenFull === "fail" && error.refusal === "full";
-        if (!passing || over || clock.monotonic() >= end) throw over ? error : this.#failed(error);
+        if (error.refusal === "full") full = error;
+        // the last try may have had no time for its answer
+        const told = error.refusal === "silence" ? full ?? error : error;
+        if (!passing || over || clock.monotonic() >= end) throw over ? error : this.#failed(told);
         if (error.refusal === "no stream" || error.refusal === "nobody") await this.#ensure(end);
         if (failures > 0 || error.refusal === "busy" || error.refusal === "full") await this.#pause(failures, end);
       }

@@ -88,6 +88,8 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10047: "full",
   10039: "disabled",
   10076: "disabled",
+  // servers of a cluster that has just started do not see each other yet
+  10005: "busy",
   // the server's own "temporarily unavailable": no leader yet
   10008: "busy",
   10009: "busy",

@@ -6,13 +6,14 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, command, fail } from "../mod.ts";
 import { requireNatsServer } from "../scripts/nats_server.ts";
+import { LEASE } from "./state/held_claim.ts";
 import { eventually } from "./testing/eventually.ts";
 import { ForgetfulServer, SEQUENCES } from "./testing/forgetful_server.ts";
 
 const Pay = command<number, number>("Pay", { idempotent: { ttl: 2_000 } });
 const TTL = 2_000; // ms, of locks, of leads, of results and of the cache's values
 const HEARTBEAT = 3_000;
-const LEASE = 15_000; // of a claim
+
 const LATE = 1_500;
 const BUCKETS = ["nodes", "locks", "idempotency", "cache"].map((name) => `catga_forgetful_${name}`);
 const KINDS = [

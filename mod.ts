@@ -22,42 +22,39 @@
  */
 export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
 export type { ConnectionOptions, Faults, MemoryNetworkOptions, NatsConnection, Outages } from "./src/catga.ts";
-export type { Catga, DrainOptions } from "./src/running_node.ts";
-export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/behavior.ts";
-export type { Clock, Random, Timer } from "./src/clock.ts";
-export { command, event, query } from "./src/contract.ts";
+export type { Catga, DrainOptions } from "./src/contract/running_node.ts";
+export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/contract/behavior.ts";
+export type { Clock, Random, Timer } from "./src/ports/clock.ts";
+export { command, event, query } from "./src/contract/definition.ts";
+export type { AnyContract, Contract, ContractOptions, InputOf, Kind, OutputOf } from "./src/contract/contract.ts";
 export type {
-  AnyContract,
   Command,
   CommandOptions,
-  Contract,
-  ContractOptions,
   EventContract,
-  EventHandlerOptions,
   EventOptions,
+  Query,
+  QueryOptions,
+  RequestContract,
+} from "./src/contract/definition.ts";
+export type {
+  EventHandlerOptions,
   Handler,
   HandlerBody,
   HandlerModule,
   HandlerOptions,
   Handlers,
-  InputOf,
-  Kind,
-  OutputOf,
-  Query,
-  QueryOptions,
-  RequestContract,
-} from "./src/contract.ts";
-export type { Context } from "./src/context.ts";
+} from "./src/contract/handler.ts";
+export type { Context } from "./src/contract/context.ts";
 export { CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
-export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/node_info.ts";
-export type { Health } from "./src/health.ts";
-export type { LogFields, Logger } from "./src/logger.ts";
-export type { Observation } from "./src/observer.ts";
-export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/options.ts";
-export { fail, unwrap } from "./src/result.ts";
-export type { FailOptions, Failure, Result, Success } from "./src/result.ts";
-export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/schema.ts";
-export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/sender.ts";
+export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/contract/node_info.ts";
+export type { Health } from "./src/contract/health.ts";
+export type { LogFields, Logger } from "./src/contract/logger.ts";
+export type { Observation } from "./src/contract/observer.ts";
+export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/contract/send_options.ts";
+export { fail, unwrap } from "./src/contract/result.ts";
+export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
+export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
+export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/contract/sender.ts";
 export type {
   Cache,
   CacheLoadOptions,
@@ -66,4 +63,4 @@ export type {
   Lock,
   LockOptions,
   Term,
-} from "./src/shared_state.ts";
+} from "./src/contract/shared_state.ts";

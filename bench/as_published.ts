@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { registryAt } from "../scripts/registry.ts";
+import { registryAt } from "../tools/registry.ts";
 import type { Wanted } from "./arguments.ts";
 import { resolvesToJsr } from "./surroundings.ts";
 

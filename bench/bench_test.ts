@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { requireNatsServer } from "../scripts/nats_server.ts";
+import { requireNatsServer } from "../tools/nats_server.ts";
 import { readRun } from "./run.ts";
 import { median } from "./statistics.ts";
 

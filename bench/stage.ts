@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type NatsServer, startNatsServer } from "../scripts/nats_server.ts";
+import { type NatsServer, startNatsServer } from "../tools/nats_server.ts";
 import type { TransportName, Wanted } from "./arguments.ts";
 import { Program } from "./program.ts";
 import { lookAround, type Setting, type Surroundings } from "./surroundings.ts";

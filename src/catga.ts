@@ -1,25 +1,27 @@
 /** The composition root: from options to a running app. The only file that knows both backends. */
 import { hostname } from "node:os";
-import { App, type AppParts } from "./app.ts";
-import { Attachments } from "./attachments.ts";
-import { type Behavior, foldSends } from "./behavior.ts";
-import { bucketName, BUCKETS } from "./buckets.ts";
-import { type Clock, type Random, systemClock, systemRandom, token } from "./clock.ts";
+import { App, type AppParts } from "./node/app.ts";
+import { BehaviorHooks } from "./node/behavior_hooks.ts";
+import type { Behavior } from "./contract/behavior.ts";
+import { foldSends } from "./node/send_pipeline.ts";
+import { bucketName, BUCKETS } from "./ports/buckets.ts";
+import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
 import { Cluster } from "./cluster/cluster.ts";
-import { PROTOCOL } from "./cluster/frame.ts";
-import { freeze } from "./cluster/node_record.ts";
-import type { Handlers } from "./contract.ts";
+import { PROTOCOL } from "./cluster/wire/frame.ts";
+import { freeze } from "./cluster/membership/node_record.ts";
+import type { Handlers } from "./contract/handler.ts";
 import { CatgaError } from "./error.ts";
-import { Forbidden } from "./forbidden.ts";
-import type { KeyValueStore } from "./kv_store.ts";
-import { Mediator } from "./mediator.ts";
+import { Forbidden } from "./node/forbidden.ts";
+import type { KeyValueStore } from "./ports/key_value_store.ts";
+import { Mediator } from "./dispatch/mediator.ts";
 import { MemoryKeyValueStore } from "./memory/kv_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
-import type { NodeInfo, Route } from "./node_info.ts";
-import { consoleWarnings, type Logger, logTo } from "./logger.ts";
-import type { Observer } from "./observer.ts";
+import type { NodeInfo, Route } from "./contract/node_info.ts";
+import { consoleWarnings, logTo } from "./node/logging.ts";
+import type { Logger } from "./contract/logger.ts";
+import type { Observer } from "./contract/observer.ts";
+import { checkBehaviors } from "./contract/behavior_check.ts";
 import {
-  checkBehaviors,
   checkInteger,
   checkKnown,
   checkNumber,
@@ -30,15 +32,15 @@ import {
   MAX_CONCURRENCY,
   MAX_TIMEOUT,
   show,
-} from "./options.ts";
-import { collect } from "./registry.ts";
-import type { Catga } from "./running_node.ts";
-import { onSignals } from "./signals.ts";
+} from "./contract/checks.ts";
+import { collect } from "./dispatch/registry.ts";
+import type { Catga } from "./contract/running_node.ts";
+import { onSignals } from "./node/signals.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { sharedState } from "./state/state.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./ports/transport.ts";
 import { VERSION } from "./version.ts";
-import { WrappedApp } from "./wrapped_app.ts";
+import { AppWithSendBehaviors } from "./node/send_behaviors.ts";
 
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
@@ -118,7 +120,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const { logger = consoleWarnings, namespace = "default", heartbeat = 30_000, replicas = 1 } = options;
   const random = options.network?.random ?? systemRandom();
   const id = options.id ?? token(random, 10);
-  const attachments = new Attachments(logTo(logger, id));
+  const attachments = new BehaviorHooks(logTo(logger, id));
   const observer = attachments.observe;
   const link = await open(options, id, observer);
   const { behaviors = [] } = options;
@@ -151,7 +153,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     };
     const sending = foldSends(behaviors);
     const close = () => link.close();
-    const app = sending === undefined ? new App(parts, close) : new WrappedApp(parts, close, sending);
+    const app = sending === undefined ? new App(parts, close) : new AppWithSendBehaviors(parts, close, sending);
     // App is typed for any contract; what a contract promises is checked where Catga is used
     const face = app as unknown as Catga;
     const own = registrations.flatMap(({ handler }) => handler["~handler"].behaviors);

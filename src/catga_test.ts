@@ -6,9 +6,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { catga, type CatgaOptions, MemoryNetwork } from "./catga.ts";
-import { command, query } from "./contract.ts";
-import { unwrap } from "./result.ts";
-import * as prices from "./testing/prices.ts";
+import { command, query } from "./contract/definition.ts";
+import { unwrap } from "./contract/result.ts";
+import * as prices from "../test/support/prices.ts";
 
 const Double = query<number, number>("Double");
 
@@ -164,7 +164,7 @@ describe("catga: an app without a network", () => {
 
   permissions("asks Deno for no permission for a cluster in memory", async () => {
     // it asked for the host's name there, and the first test with the test kit failed
-    const kit = new URL("./testkit/mod.ts", import.meta.url).href;
+    const kit = new URL("./testing/mod.ts", import.meta.url).href;
     const program = `import { testCluster } from "${kit}"; await using cluster = await testCluster(2, {});` +
       "console.log(cluster.apps[0].nodes().length);";
     const url = `data:application/typescript,${encodeURIComponent(program)}`;

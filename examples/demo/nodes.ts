@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Catga, catga, type CatgaOptions, type Logger, MemoryNetwork } from "@catga/catga";
 import { OrderBook } from "../orders/order_book.ts";
 import { orders } from "../orders/orders.ts";
-import type { LastWill } from "../../scripts/last_will.ts";
+import type { LastWill } from "../../tools/last_will.ts";
 
 /** How long the handler takes for an order, in ms. */
 export const WORK_MS = 80;

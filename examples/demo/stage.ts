@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { findNatsServer, type NatsServer, natsServerVersion, startNatsServer } from "../../scripts/nats_server.ts";
+import { findNatsServer, type NatsServer, natsServerVersion, startNatsServer } from "../../tools/nats_server.ts";
 import { OrderBook } from "../orders/order_book.ts";
-import { LastWill } from "../../scripts/last_will.ts";
+import { LastWill } from "../../tools/last_will.ts";
 import { type DemoNodes, MemoryNodes, ProcessNodes } from "./nodes.ts";
 
 /** Owns whatever is to be cleaned up. */

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { catga, unwrap } from "@catga/catga";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OrderBook } from "./order_book.ts";
 import { CreateOrder, FindOrder } from "./orders.ts";
 

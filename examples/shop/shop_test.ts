@@ -8,8 +8,8 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { parse } from "yaml";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { runtimeBinary } from "../../scripts/node_process.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { PERMISSIONS, runShop, type ShopProcess, startShop } from "./stage.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -135,7 +135,7 @@ describe("shop: compose.yaml", await requireNatsServer(), () => {
   it("compiles what is run here, with the same permissions", async () => {
     const flags = dockerfile.match(/deno compile --no-check (.*) --output \S+ examples\/shop\/shop\.ts$/m)?.[1];
     assertEquals(flags, PERMISSIONS.join(" "));
-    assertEquals((await text("scripts/compile.ts")).includes(JSON.stringify(PERMISSIONS).replaceAll(",", ", ")), true);
+    assertEquals((await text("tools/compile.ts")).includes(JSON.stringify(PERMISSIONS).replaceAll(",", ", ")), true);
     const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, paths]) => paths.split(" "));
     for (const path of copied) assertEquals([path, existsSync(new URL(path, ROOT))], [path, true]);
   });

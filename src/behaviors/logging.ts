@@ -1,8 +1,8 @@
 /** A line for each message that was handled: what, how it ended, how long it took. */
-import type { Behavior } from "../behavior.ts";
-import type { LogFields, Logger } from "../logger.ts";
-import { checkKnown, show } from "../options.ts";
-import { printable } from "../printable.ts";
+import type { Behavior } from "../contract/behavior.ts";
+import type { LogFields, Logger } from "../contract/logger.ts";
+import { checkKnown, show } from "../contract/checks.ts";
+import { printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {

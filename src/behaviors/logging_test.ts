@@ -1,9 +1,9 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, fail, query } from "../../mod.ts";
-import type { LogFields } from "../logger.ts";
-import { consoleErrors } from "../testing/console_errors.ts";
-import { localApp } from "../testing/local_app.ts";
+import type { LogFields } from "../contract/logger.ts";
+import { consoleErrors } from "../../test/support/console_errors.ts";
+import { localApp } from "../../test/support/local_app.ts";
 import { logging, type LoggingOptions } from "./logging.ts";
 
 const Ask = query<number, string>("Ask");

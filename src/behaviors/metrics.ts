@@ -3,10 +3,10 @@
  * wrong on the way. The API is loaded when an app starts, and only by those who measure.
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
-import type { Catga } from "../running_node.ts";
-import type { Attachment, Behavior, SendBehavior } from "../behavior.ts";
-import type { Observation } from "../observer.ts";
-import type { Result } from "../result.ts";
+import type { Catga } from "../contract/running_node.ts";
+import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts";
+import type { Observation } from "../contract/observer.ts";
+import type { Result } from "../contract/result.ts";
 import { VERSION } from "../version.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { catga, command, event, fail, query } from "../../mod.ts";
-import { MemoryCluster } from "../testing/memory_cluster.ts";
-import { openStage } from "../testing/stage.ts";
-import { Telemetry } from "../testing/telemetry.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { openStage } from "../../test/support/stage.ts";
+import { Telemetry } from "../../test/support/telemetry.ts";
 import { metrics } from "./metrics.ts";
 
 const Order = command<{ qty: number }, string>("Order");

@@ -1,7 +1,7 @@
 /** So many messages in a while, and no more: a token bucket. */
-import type { Behavior } from "../behavior.ts";
-import { checkKnown, checkNumber } from "../options.ts";
-import { fail } from "../result.ts";
+import type { Behavior } from "../contract/behavior.ts";
+import { checkKnown, checkNumber } from "../contract/checks.ts";
+import { fail } from "../contract/result.ts";
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {

@@ -1,8 +1,8 @@
 /** Has a handler another go, on its own node, when it failed in a way that may pass. */
-import type { Behavior } from "../behavior.ts";
-import { delay } from "../clock.ts";
+import type { Behavior } from "../contract/behavior.ts";
+import { delay } from "../ports/clock.ts";
 import type { CatgaError, Code } from "../error.ts";
-import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../options.ts";
+import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../contract/checks.ts";
 
 /** Options of {@link retry}. */
 export interface RetryOptions {

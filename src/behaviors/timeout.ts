@@ -1,8 +1,8 @@
 /** Less time for a handler than its senders give it. */
-import type { Behavior } from "../behavior.ts";
-import type { MessageContext } from "../context.ts";
+import type { Behavior } from "../contract/behavior.ts";
+import type { MessageContext } from "../dispatch/message_context.ts";
 import { CatgaError } from "../error.ts";
-import { checkNumber, MAX_TIMEOUT } from "../options.ts";
+import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 
 /**
  * Gives a message up that has been with its handler, and the behaviors within, for `ms` (1 to 2^31 - 1), as its deadline

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, query } from "../../mod.ts";
-import { localApp } from "../testing/local_app.ts";
-import { MemoryCluster } from "../testing/memory_cluster.ts";
+import { localApp } from "../../test/support/local_app.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { timeout } from "./timeout.ts";
 
 const Ask = query<void, string>("Ask");

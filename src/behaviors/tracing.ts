@@ -3,11 +3,11 @@
  * of their messages. The API is loaded when an app starts, and only by those who trace: it takes 25 ms in Deno, 5 in Bun.
  */
 import type { Context as TraceContext, Span, Tracer, TracerProvider } from "@opentelemetry/api";
-import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../behavior.ts";
-import type { Context } from "../context.ts";
-import type { AnyContract } from "../contract.ts";
-import type { Observation } from "../observer.ts";
-import type { Result } from "../result.ts";
+import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
+import type { Context } from "../contract/context.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Observation } from "../contract/observer.ts";
+import type { Result } from "../contract/result.ts";
 import { VERSION } from "../version.ts";
 import { extract, inject, spanIdOf } from "./trace_context.ts";
 

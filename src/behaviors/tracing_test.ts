@@ -4,12 +4,12 @@ import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { type Catga, catga, command, event, fail, MemoryNetwork, query, unwrap } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { startProgram } from "../../scripts/node_process.ts";
-import { Handoff, lineOf, Rest, type SpanLine } from "../../scripts/traced_node.ts";
-import { eventually } from "../testing/eventually.ts";
-import { openStage } from "../testing/stage.ts";
-import { Telemetry } from "../testing/telemetry.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { startProgram } from "../../test/processes/node_process.ts";
+import { Handoff, lineOf, Rest, type SpanLine } from "../../test/processes/traced_node.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { openStage } from "../../test/support/stage.ts";
+import { Telemetry } from "../../test/support/telemetry.ts";
 import { retry } from "./retry.ts";
 import { tracing } from "./tracing.ts";
 

@@ -1,7 +1,7 @@
 /** `bench`: how fast messages go to and fro here, quickly. */
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
-import { token } from "../clock.ts";
+import { token } from "../ports/clock.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE } from "./command.ts";

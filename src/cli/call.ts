@@ -8,7 +8,7 @@ import {
   type Result,
   type SendOptions,
 } from "../../mod.ts";
-import { printable, printableJson } from "../printable.ts";
+import { printable, printableJson } from "../data/printable.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";

@@ -1,12 +1,11 @@
 /** The tool as an operator has it: a process, on a real server, beside nodes in processes of their own. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
-import type { Catga, NodeEvent } from "../../mod.ts";
-import { runCli, startCli } from "../../scripts/cli_process.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
-import { eventually } from "../testing/eventually.ts";
+import { type Catga, catga, command, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
+import { runCli, startCli } from "../../test/processes/cli_process.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { cli } from "./main.ts";
 
 const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");

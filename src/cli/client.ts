@@ -1,7 +1,7 @@
 /** A node for the length of one command: it handles nothing of the cluster's, and is gone when the command has ended. */
 import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
-import { token } from "../clock.ts";
-import { printable } from "../printable.ts";
+import { token } from "../ports/clock.ts";
+import { printable } from "../data/printable.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

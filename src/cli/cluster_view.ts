@@ -2,16 +2,16 @@
  * A look at a cluster from outside: what stands in its store and passes on its subjects, without being a node of it. It
  * makes no bucket unless it is told to, writes no record, and takes no message from anybody.
  */
-import { type BucketKind, bucketName, BUCKETS } from "../buckets.ts";
-import { token } from "../clock.ts";
-import { PROTOCOL, readFrame } from "../cluster/frame.ts";
-import { readRecord } from "../cluster/node_record.ts";
-import type { Bucket } from "../kv_store.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { token } from "../ports/clock.ts";
+import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
+import { readRecord } from "../cluster/membership/node_record.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { openNats } from "../nats/open.ts";
-import { printable } from "../printable.ts";
-import { mayNot } from "../transport.ts";
-import { LockKeys, type LockRecord, readLockRecord } from "../state/lock_record.ts";
+import { printable } from "../data/printable.ts";
+import { mayNot } from "../ports/transport.ts";
+import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
 import type { NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";

@@ -1,7 +1,7 @@
 /** What may stand on the command line: read and checked once, here. */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { checkToken } from "../options.ts";
+import { checkToken } from "../contract/checks.ts";
 import { readDuration } from "./duration.ts";
 
 /** What was asked for makes no sense; exit code 2. */

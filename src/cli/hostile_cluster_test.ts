@@ -2,11 +2,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
-import { type CliEnding, runCli, startCli } from "../../scripts/cli_process.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { type CliEnding, runCli, startCli } from "../../test/processes/cli_process.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { openNats } from "../nats/open.ts";
-import { eventually } from "../testing/eventually.ts";
-import { HIDDEN_TEXT } from "../testing/hidden_characters.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 
 /** A key of the store is well-formed, and the argument of a program has no NUL. */
 const KEY = `${HIDDEN_TEXT.replace(/[\0\p{Cs}]/gu, "")}\nreleased others: bank had it`;

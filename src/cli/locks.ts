@@ -1,5 +1,5 @@
 /** `locks`: who holds what. */
-import { printable, printableJson } from "../printable.ts";
+import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showDuration } from "./duration.ts";

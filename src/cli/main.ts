@@ -20,14 +20,13 @@
  * @module
  */
 import process from "node:process";
-import { printable } from "../printable.ts";
+import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
-import { readWords, UsageError } from "./flags.ts";
+import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
-import { CONNECTION_FLAGS } from "./flags.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { ping } from "./ping.ts";

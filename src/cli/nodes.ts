@@ -1,7 +1,7 @@
 /** `nodes`: who is there. */
 import type { NodeInfo } from "../../mod.ts";
-import { readRecord } from "../cluster/node_record.ts";
-import { printable, printableJson } from "../printable.ts";
+import { readRecord } from "../cluster/membership/node_record.ts";
+import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE } from "./command.ts";
 import { showDuration } from "./duration.ts";

@@ -1,7 +1,7 @@
 /** `ping`: how far away the nodes are, and whether they answer. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
-import { printable, printableJson } from "../printable.ts";
+import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, type Echo, type Pinger } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showMillis } from "./duration.ts";

@@ -1,11 +1,11 @@
 /** `setup`: an operator makes the buckets, so that no node needs to. */
-import { type BucketKind, bucketName, BUCKETS } from "../buckets.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { isCatgaError } from "../error.ts";
 import { bucketSettings } from "../nats/bucket_settings.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { type Flags, UsageError } from "./flags.ts";
-import { printable } from "../printable.ts";
+import { printable } from "../data/printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];

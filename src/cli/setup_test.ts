@@ -3,7 +3,7 @@ import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, unwrap } from "../../mod.ts";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cli } from "./main.ts";
 
 const Once = command<void, string>("Once", { idempotent: true });

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
 import { catga, event } from "../../mod.ts";
-import { runCli, startCli } from "../../scripts/cli_process.ts";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { runCli, startCli } from "../../test/processes/cli_process.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 

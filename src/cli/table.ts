@@ -1,5 +1,5 @@
 /** Tables for people: columns that are as wide as they have to be, and the last one cut where the line ends. */
-import { printable } from "../printable.ts";
+import { printable } from "../data/printable.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 /** A column of a table. */

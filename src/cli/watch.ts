@@ -1,6 +1,6 @@
 /** `watch`: events as they pass. */
-import { type EventFrame, nodeOf, readEventFrame } from "../cluster/frame.ts";
-import { printable, printableJson } from "../printable.ts";
+import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
+import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";

@@ -1,31 +1,31 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
-import type { App } from "../app.ts";
-import { within } from "../clock.ts";
-import type { AnyContract } from "../contract.ts";
+import type { App } from "../node/app.ts";
+import { within } from "../ports/clock.ts";
+import type { AnyContract } from "../contract/contract.ts";
 import type { CatgaError } from "../error.ts";
-import type { ClusterHealth } from "../health.ts";
-import type { Bucket } from "../kv_store.ts";
-import type { NodeEvent, NodeInfo } from "../node_info.ts";
-import type { Observer } from "../observer.ts";
-import type { Remote, RemoteEvent, RemoteRequest } from "../remote.ts";
-import type { Result } from "../result.ts";
-import type { BroadcastResult } from "../sender.ts";
-import type { Transport } from "../transport.ts";
-import type { Dispatch } from "../mediator.ts";
-import { Absence } from "./absence.ts";
-import type { BreakerOptions } from "./breaker.ts";
-import { DroppedEvents } from "./dropped_events.ts";
-import { Endpoint } from "./endpoint.ts";
-import { EventChannel } from "./events.ts";
-import { isEndpoint } from "./frame.ts";
+import type { ClusterHealth } from "../dispatch/cluster_health.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
+import type { Result } from "../contract/result.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Dispatch } from "../dispatch/mediator.ts";
+import { Absence } from "./membership/absence.ts";
+import type { BreakerOptions } from "./routing/breaker.ts";
+import { DroppedEvents } from "./wire/dropped_events.ts";
+import { Endpoint } from "./wire/endpoint.ts";
+import { EventChannel } from "./wire/event_channel.ts";
+import { isEndpoint } from "./wire/frame.ts";
 import { Interop } from "./interop/interop.ts";
-import { MalformedCount } from "./malformed_count.ts";
-import { Membership } from "./membership.ts";
-import { freeze } from "./node_record.ts";
-import { NodeWatch } from "./node_watch.ts";
-import { processOf, Prover, proverOf } from "./prover.ts";
-import { Ring } from "./ring.ts";
-import { Router } from "./router.ts";
+import { MalformedCount } from "./wire/malformed_count.ts";
+import { Membership } from "./membership/membership.ts";
+import { freeze } from "./membership/node_record.ts";
+import { NodeWatch } from "./membership/node_watch.ts";
+import { processOf, Prover, proverOf } from "./membership/prover.ts";
+import { FailureDetector } from "./membership/failure_detector.ts";
+import { Router } from "./routing/router.ts";
 
 /** What a node is made of. */
 export interface ClusterOptions {
@@ -52,7 +52,7 @@ export class Cluster implements Remote {
   readonly #endpoint: Endpoint;
   readonly #prover: Prover;
   readonly #membership: Membership;
-  readonly #ring: Ring;
+  readonly #ring: FailureDetector;
   readonly #router: Router;
   readonly #events: EventChannel;
   readonly #interop: Interop;
@@ -168,7 +168,7 @@ export class Cluster implements Remote {
       lapsed: (member) => this.#ring.probe(member),
       evicted: (error: CatgaError) => app.fail(error),
     });
-    this.#ring = new Ring({
+    this.#ring = new FailureDetector({
       membership: this.#membership,
       clock,
       random,

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { testCluster } from "../testkit/mod.ts";
+import { testCluster } from "../testing/mod.ts";
 
 describe("drain", () => {
   it("timeout: bounds the wait for a store that does not answer, too", async () => {

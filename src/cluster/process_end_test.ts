@@ -4,12 +4,12 @@ import { createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "../../mod.ts";
-import type { JoinTimes } from "../../scripts/join_times.ts";
-import type { AppsLine } from "../../scripts/many_apps.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { type Program, startNode, startProgram } from "../../scripts/node_process.ts";
-import { type Runtime, Who } from "../../scripts/node_messages.ts";
-import { eventually } from "../testing/eventually.ts";
+import type { JoinTimes } from "../../tools/join_times.ts";
+import type { AppsLine } from "../../test/processes/many_apps.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
+import { type Runtime, Who } from "../../test/processes/node_messages.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 

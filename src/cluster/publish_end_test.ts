@@ -2,13 +2,13 @@
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { catga, event } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import type { Runtime } from "../../scripts/node_messages.ts";
-import { startProgram } from "../../scripts/node_process.ts";
-import type { PublisherLine } from "../../scripts/publisher_line.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import type { Runtime } from "../../test/processes/node_messages.ts";
+import { startProgram } from "../../test/processes/node_process.ts";
+import type { PublisherLine } from "../../test/processes/publisher_line.ts";
 import { openNats } from "../nats/open.ts";
-import { eventually } from "../testing/eventually.ts";
-import { readEventFrame } from "./frame.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { readEventFrame } from "./wire/frame.ts";
 
 const EVENTS = Array.from({ length: 500 }, (_, n) => n);
 const DRAINED = ["drain", "drain-exit", "using", "turns", "handlers", "given"];

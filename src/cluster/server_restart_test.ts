@@ -17,8 +17,8 @@ import {
   type NodeEvent,
   query,
 } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { eventually } from "../testing/eventually.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 const Ask = query<void, string>("Ask");
 const Told = event("Told");

@@ -7,9 +7,9 @@ import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { catga, CatgaError, type CatgaOptions, type Logger } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { startNode } from "../../scripts/node_process.ts";
-import { eventually } from "../testing/eventually.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { startNode } from "../../test/processes/node_process.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 describe("a node that cannot start", await requireNatsServer(), () => {
   let server: NatsServer;

@@ -2,11 +2,11 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, unwrap } from "../../mod.ts";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { type Runtime, StartLoad, StopLoad, Who } from "../../scripts/node_messages.ts";
-import { type NodeProcess, startNode } from "../../scripts/node_process.ts";
-import { RunLog } from "../../scripts/run_log.ts";
-import { eventually } from "../testing/eventually.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { type Runtime, StartLoad, StopLoad, Who } from "../../test/processes/node_messages.ts";
+import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
+import { RunLog } from "../../test/processes/run_log.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 describe("a Deno node and a Bun node", await requireNatsServer(), () => {
   it("serve each other under a mixed load, each killed once, and lose nothing", { timeout: 120_000 }, async () => {

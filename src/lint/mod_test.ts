@@ -9,7 +9,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import plugin from "./mod.ts";
 import { IN_DENO } from "./rule_suite.ts";
-import { sourceFiles } from "../../scripts/sources.ts";
+import { sourceFiles } from "../../tools/sources.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");

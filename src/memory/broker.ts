@@ -2,8 +2,8 @@
  * The part of nats-server in a {@link MemoryNetwork}: who takes a message, and what becomes of one that nobody takes.
  * Every delivery passes through {@link Broker}'s `#deliver`; how it comes here and from here is the {@link Wire}'s affair.
  */
-import type { Clock, Random } from "../clock.ts";
-import type { ServerInfo, TransportMessage } from "../transport.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import { SubjectTrie } from "./subject_trie.ts";
 import type { Wire } from "./wire.ts";

@@ -1,6 +1,6 @@
 /** What a bucket in memory holds, and the changes that it goes through: plain state, without clients. */
-import type { Clock, Timer } from "../clock.ts";
-import type { BucketOptions, Change, Entry } from "../kv_store.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { BucketOptions, Change, Entry } from "../ports/key_value_store.ts";
 import type { FaultSource } from "./faults.ts";
 
 interface Held {

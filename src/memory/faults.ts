@@ -1,5 +1,5 @@
 /** What may go wrong on a `MemoryNetwork`, and the dice that are thrown for it. */
-import type { Random } from "../clock.ts";
+import type { Random } from "../ports/clock.ts";
 
 /**
  * What goes wrong on a `MemoryNetwork`, by chance: only what a real NATS can show. Chances are from 0 (never) to 1

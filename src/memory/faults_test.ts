@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
-import type { Change } from "../kv_store.ts";
-import type { Transport } from "../transport.ts";
-import { transportSuite } from "../transport_suite.ts";
+import type { Change } from "../ports/key_value_store.ts";
+import type { Transport } from "../ports/transport.ts";
+import { transportSuite } from "../ports/transport_suite.ts";
 import type { Faults } from "./faults.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";

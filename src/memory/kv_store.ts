@@ -1,8 +1,17 @@
 /** The port {@link KeyValueStore} within one process. */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import { checkBucket, checkKey, ttlSeconds } from "../kv_store.ts";
-import type { Bucket, BucketOptions, Change, Entry, KeyValueStore, WriteOptions } from "../kv_store.ts";
+import {
+  type Bucket,
+  type BucketOptions,
+  type Change,
+  checkBucket,
+  checkKey,
+  type Entry,
+  type KeyValueStore,
+  ttlSeconds,
+  type WriteOptions,
+} from "../ports/key_value_store.ts";
 import { BucketState } from "./bucket_state.ts";
 import type { FaultSource } from "./faults.ts";
 import { type SessionLink, StoreSession } from "./store_session.ts";

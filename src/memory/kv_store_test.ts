@@ -2,11 +2,11 @@ import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import type { Change } from "../kv_store.ts";
-import { keyValueSuite } from "../kv_store_suite.ts";
-import { eventually } from "../testing/eventually.ts";
+import type { Change } from "../ports/key_value_store.ts";
+import { keyValueSuite } from "../ports/key_value_store_suite.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 

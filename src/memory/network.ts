@@ -1,7 +1,7 @@
 /** A cluster's network within one process: what a NATS server is between processes. */
-import { type Clock, type Random, systemClock, systemRandom, token } from "../clock.ts";
-import type { KeyValueStore } from "../kv_store.ts";
-import type { ServerInfo, Transport } from "../transport.ts";
+import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
+import type { KeyValueStore } from "../ports/key_value_store.ts";
+import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
 import { type Faults, FaultSource } from "./faults.ts";
 import { MemoryKeyValueStore } from "./kv_store.ts";

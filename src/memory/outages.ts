@@ -1,5 +1,5 @@
 /** Breaks and freezes connections again and again, as the faults say. */
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { FaultSource, Outage } from "./faults.ts";
 
 /** A connection, as far as it can go and come back. */

@@ -1,5 +1,5 @@
 /** The process behind a connection, as far as a network in memory can freeze and end one. */
-import type { Clock, Random, Timer } from "../clock.ts";
+import type { Clock, Random, Timer } from "../ports/clock.ts";
 
 /**
  * Everything that comes to a process from outside, its timers included, enters here: at once while it runs, when it goes

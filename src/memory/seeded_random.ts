@@ -1,5 +1,5 @@
 /** Random numbers that a seed repeats. */
-import type { Random } from "../clock.ts";
+import type { Random } from "../ports/clock.ts";
 
 /**
  * Numbers in [0, 1) with 32 random bits, the same ones for the same `seed` (a safe integer): sfc32 of Chris

@@ -2,9 +2,9 @@
  * A client's way to the store of a {@link MemoryNetwork}: requests go and answers come in later turns of the event loop,
  * in order, and not at all over a link that is cut. Every acknowledgement passes through {@link StoreSession.call}.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import type { Transport, TransportStatus } from "../transport.ts";
+import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import type { Wire } from "./wire.ts";
 

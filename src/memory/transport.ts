@@ -1,16 +1,18 @@
 /** The port {@link Transport} within one process: a client's end of a {@link Broker}. */
-import type { Clock, Random } from "../clock.ts";
+import type { Clock, Random } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import { checkHeader, checkPattern, checkSubject } from "../transport.ts";
-import type {
-  PublishOptions,
-  ServerInfo,
-  SubscribeOptions,
-  Subscription,
-  Transport,
-  TransportMessage,
-  TransportStatus,
-} from "../transport.ts";
+import {
+  checkHeader,
+  checkPattern,
+  checkSubject,
+  type PublishOptions,
+  type ServerInfo,
+  type SubscribeOptions,
+  type Subscription,
+  type Transport,
+  type TransportMessage,
+  type TransportStatus,
+} from "../ports/transport.ts";
 import type { Broker, Link, Taker } from "./broker.ts";
 import { MemoryProcess } from "./process.ts";
 import { Wire } from "./wire.ts";

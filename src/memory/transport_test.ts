@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { eventually } from "../testing/eventually.ts";
-import { transportSuite } from "../transport_suite.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { transportSuite } from "../ports/transport_suite.ts";
 import { type MemoryConnection, MemoryNetwork } from "./network.ts";
 
 transportSuite("memory", () => {

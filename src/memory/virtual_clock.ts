@@ -1,6 +1,6 @@
 /** Time that moves when a test says so. */
 import { setImmediate } from "node:timers";
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 
 interface Due {
   readonly at: number;

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { delay } from "../clock.ts";
+import { delay } from "../ports/clock.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 

@@ -1,5 +1,5 @@
 /** How a client follows a bucket in memory, over a link that may be cut and mended. */
-import type { Change } from "../kv_store.ts";
+import type { Change } from "../ports/key_value_store.ts";
 import type { BucketState } from "./bucket_state.ts";
 import type { StoreSession } from "./store_session.ts";
 

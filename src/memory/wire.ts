@@ -1,5 +1,5 @@
 /** The two ways of a connection, to the server and from it: in order, and as late as the faults say. */
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { FaultSource } from "./faults.ts";
 import type { MemoryProcess } from "./process.ts";
 

@@ -3,7 +3,7 @@
  * the two lists has to be off, so that a setting of a later nats-server is refused until it is known to be harmless.
  */
 import { CatgaError } from "../error.ts";
-import type { BucketOptions } from "../kv_store.ts";
+import type { BucketOptions } from "../ports/key_value_store.ts";
 
 /** How long a marker of a deleted or expired key stays, in seconds: the least that nats-server takes. */
 export const MARKER_TTL = 1;

@@ -1,8 +1,8 @@
 /** The stream under a bucket: how it is made, found wanting, and made anew when it was lost. */
 import { CatgaError } from "../error.ts";
-import { delay, within } from "../clock.ts";
-import type { BucketOptions } from "../kv_store.ts";
-import { isForbidden } from "../transport.ts";
+import { delay, within } from "../ports/clock.ts";
+import type { BucketOptions } from "../ports/key_value_store.ts";
+import { isForbidden } from "../ports/transport.ts";
 import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo, type StreamRecord } from "./jetstream.ts";

@@ -1,6 +1,6 @@
 /** From what a user gives as `nats` to an open connection that never gives up. */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
-import { systemClock, type Timer } from "../clock.ts";
+import { systemClock, type Timer } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";

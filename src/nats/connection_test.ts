@@ -1,9 +1,9 @@
 import { createServer, type Server } from "node:net";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
-import { eventually } from "../testing/eventually.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 
 describe("connectNats: without a server", () => {

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { catga, CatgaError, type CatgaOptions, command, query } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const Whoami = query<void, string>("Whoami");
 const Once = command<void, string>("Once", { idempotent: true });

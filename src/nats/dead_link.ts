@@ -1,6 +1,6 @@
 /** What nats.js leaves undone about a link that is dead. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../ports/clock.ts";
 
 /**
  * Ends the socket under a connection. When nats.js finds a link dead it first waits until its buffers are written, which

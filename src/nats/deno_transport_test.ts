@@ -4,8 +4,8 @@ import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } fr
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { eventually } from "../testing/eventually.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 import { DenoTransport } from "./deno_transport.ts";
 

@@ -3,7 +3,7 @@
  * restarts (SIGTERM, start, SIGKILL, start), brings back what it had expired, and cannot expire anything when its store is
  * full. So whoever reads an entry looks at its time: stored when, by the server's clock, and for how long.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../ports/clock.ts";
 
 /** How long after its end the server may still have an entry before it is taken for forgotten, in ms; it is late by up to 320. */
 export const MARGIN = 500;

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MARGIN, readTtl, ServerClock } from "./expiry.ts";
 

@@ -3,8 +3,7 @@
  * the server, kept honest: a gap, silence and the loss of the link are told, and its owner opens another.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
-import type { Timer } from "../clock.ts";
-import { token } from "../clock.ts";
+import { type Timer, token } from "../ports/clock.ts";
 import { type JetStream, recordType, type StreamRecord } from "./jetstream.ts";
 import { readTtl } from "./expiry.ts";
 import { connectionClosed, failure } from "./nats_error.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { eventually } from "../testing/eventually.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 

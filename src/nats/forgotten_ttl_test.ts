@@ -1,10 +1,10 @@
 /** Entries whose ttl the server has forgotten: nobody believes them, and nobody keeps them. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
-import { requireNatsServer } from "../../scripts/nats_server.ts";
-import type { Bucket, Change } from "../kv_store.ts";
-import { eventually } from "../testing/eventually.ts";
-import { ForgetfulServer, messagesOf, SEQUENCES } from "../testing/forgetful_server.ts";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { ForgetfulServer, messagesOf, SEQUENCES } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./kv_store.ts";
 import type { NatsTransport } from "./transport.ts";

@@ -2,10 +2,10 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../scripts/nats_server.ts";
+import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
-import type { Bucket, Change } from "../kv_store.ts";
-import { eventually } from "../testing/eventually.ts";
+import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 import type { NatsTransport } from "./transport.ts";

@@ -1,11 +1,11 @@
 /** What the tests of this folder share: transports behind a link that can be broken. */
-import { delay, systemClock } from "../clock.ts";
-import { startNatsServer } from "../../scripts/nats_server.ts";
-import { startTcpProxy, type TcpProxy } from "../../scripts/tcp_proxy.ts";
-import type { KeyValueHarness } from "../kv_store_suite.ts";
-import { eventually } from "../testing/eventually.ts";
-import type { Transport, TransportStatus } from "../transport.ts";
-import type { TransportHarness } from "../transport_suite.ts";
+import { delay, systemClock } from "../ports/clock.ts";
+import { startNatsServer } from "../../tools/nats_server.ts";
+import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
+import type { KeyValueHarness } from "../ports/key_value_store_suite.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import type { Transport, TransportStatus } from "../ports/transport.ts";
+import type { TransportHarness } from "../ports/transport_suite.ts";
 import { connectNats } from "./connection.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 import { NatsTransport } from "./transport.ts";

@@ -2,10 +2,10 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../mod.ts";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { systemClock } from "../clock.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { systemClock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import { eventually } from "../testing/eventually.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport } from "./harness_suite.ts";

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { mayNot } from "../transport.ts";
+import { mayNot } from "../ports/transport.ts";
 import { readTtl, ServerClock, type Stored } from "./expiry.ts";
 import { connectionClosed, failure, violation } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";

@@ -9,7 +9,7 @@ import {
   type KeyValueStore,
   ttlSeconds,
   type WriteOptions,
-} from "../kv_store.ts";
+} from "../ports/key_value_store.ts";
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";

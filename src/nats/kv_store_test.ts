@@ -8,12 +8,12 @@ import {
   requireNatsServer,
   startNatsCluster,
   startNatsServer,
-} from "../../scripts/nats_server.ts";
-import { startTcpProxy } from "../../scripts/tcp_proxy.ts";
+} from "../../tools/nats_server.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { CatgaError } from "../error.ts";
-import type { Bucket, Change } from "../kv_store.ts";
-import { keyValueSuite } from "../kv_store_suite.ts";
-import { eventually } from "../testing/eventually.ts";
+import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { keyValueSuite } from "../ports/key_value_store_suite.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
 import { openTransport, reached, startKeyValueHarness } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";

@@ -1,6 +1,6 @@
 /** The messages of the transport. */
 import type { Msg } from "@nats-io/nats-core";
-import type { TransportMessage } from "../transport.ts";
+import type { TransportMessage } from "../ports/transport.ts";
 
 /** A message as nats.js gives it; decodes what is asked for. */
 export class NatsMessage implements TransportMessage {

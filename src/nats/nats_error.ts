@@ -3,7 +3,7 @@
  * library than ours, and then `instanceof` fails.
  */
 import { CatgaError } from "../error.ts";
-import type { Violation } from "../transport.ts";
+import type { Violation } from "../ports/transport.ts";
 
 /** How a request failed. */
 export type Failure =

@@ -1,6 +1,6 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
-import type { Violation } from "../transport.ts";
+import type { Violation } from "../ports/transport.ts";
 import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./kv_store.ts";

@@ -1,8 +1,8 @@
 /** The first revision of a bucket comes from the server's clock: those of nodes may be wrong by hours. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport, reached } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";

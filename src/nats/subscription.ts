@@ -1,6 +1,6 @@
 /** The subscriptions of the transport. */
 import type { Subscription as NatsSubscription } from "@nats-io/nats-core";
-import type { Subscription } from "../transport.ts";
+import type { Subscription } from "../ports/transport.ts";
 
 /** A subscription of nats.js that may be ended in any state of its connection. */
 export class SubscriptionHandle implements Subscription {

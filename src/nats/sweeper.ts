@@ -4,8 +4,8 @@
  * it is looked for after reconnects, by one client at a time, less and less often, until nothing with a ttl is left from
  * before.
  */
-import type { Timer } from "../clock.ts";
-import { isForbidden } from "../transport.ts";
+import type { Timer } from "../ports/clock.ts";
+import { isForbidden } from "../ports/transport.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";

@@ -1,6 +1,6 @@
 /** The transport port on a NATS connection. */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
-import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../clock.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import {
   checkHeader,
@@ -14,7 +14,7 @@ import {
   type TransportMessage,
   type TransportStatus,
   type Violation,
-} from "../transport.ts";
+} from "../ports/transport.ts";
 import type { NatsLink } from "./connection.ts";
 import { destroySocket } from "./dead_link.ts";
 import type { Driver } from "./driver.ts";

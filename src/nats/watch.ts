@@ -8,9 +8,9 @@
  * server's clock, or that this process has seen unchanged for longer than its ttl, is removed by compare-and-set. The
  * receiver is told of that removal, as of every other one, so a wrong clock or a late message can end no live entry.
  */
-import { delay, type Timer } from "../clock.ts";
+import { delay, type Timer } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import type { Change } from "../kv_store.ts";
+import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type Stored } from "./expiry.ts";
 import { Feed } from "./feed.ts";

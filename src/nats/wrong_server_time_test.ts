@@ -1,10 +1,10 @@
 /** Clocks of servers that are wrong, or are put forward or back: they end no live entry, and keep none alive for a watch. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
-import { requireNatsServer, startNatsServer } from "../../scripts/nats_server.ts";
-import type { Change } from "../kv_store.ts";
-import { eventually } from "../testing/eventually.ts";
-import { ForgetfulServer } from "../testing/forgetful_server.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import type { Change } from "../ports/key_value_store.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { ForgetfulServer } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./kv_store.ts";
 import type { NatsTransport } from "./transport.ts";

@@ -1,6 +1,6 @@
 /** What the suites of this folder run on: a store that several nodes share, in memory or on NATS. */
-import { type Clock, delay, type Random, systemClock, systemRandom } from "../clock.ts";
-import type { Bucket, BucketOptions } from "../kv_store.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
+import type { Bucket, BucketOptions } from "../ports/key_value_store.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../nats/harness_suite.ts";

@@ -1,13 +1,13 @@
 /** What one node shares with the others, wired: locks, leadership, claims and the cache, on buckets made on first use. */
-import { type BucketKind, bucketName, BUCKETS } from "../buckets.ts";
-import type { Clock, Random } from "../clock.ts";
-import type { KeyValueStore } from "../kv_store.ts";
-import type { Observer } from "../observer.ts";
-import type { Liveness, SharedState } from "../shared_state.ts";
-import { SharedCache } from "./cache.ts";
-import { IdempotencyStore } from "./idempotency.ts";
-import { Leadership } from "./leader.ts";
-import { LockManager } from "./lock.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { KeyValueStore } from "../ports/key_value_store.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Liveness, SharedState } from "../dispatch/shared_state.ts";
+import { SharedCache } from "./cache/cache.ts";
+import { IdempotencyStore } from "./claims/idempotency_store.ts";
+import { Leadership } from "./leadership.ts";
+import { LockManager } from "./locks/lock_manager.ts";
 
 /** What it is made of. */
 export interface StateOptions {

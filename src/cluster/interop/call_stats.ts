@@ -1,6 +1,6 @@
 /** What plain clients asked of one contract, as `$SRV.STATS` tells it. */
 import type { CatgaError } from "../../error.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../data/printable.ts";
 import { statusOf } from "./service_error.ts";
 
 /** Counts the plain requests of one contract. */

@@ -2,11 +2,11 @@
  * The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, for all, for its service and for itself, as
  * NATS's ADR-32 has them.
  */
-import type { NodeInfo } from "../../node_info.ts";
-import type { Observer } from "../../observer.ts";
-import type { Subscription, Transport } from "../../transport.ts";
-import { exceeds } from "../../utf8.ts";
-import type { MalformedCount } from "../malformed_count.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { Subscription, Transport } from "../../ports/transport.ts";
+import { exceeds } from "../../data/utf8.ts";
+import type { MalformedCount } from "../wire/malformed_count.ts";
 import { jsonSchemas } from "./json_schema.ts";
 import { QUEUE, type ServedContract } from "./plain_calls.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";

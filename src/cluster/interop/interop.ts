@@ -5,9 +5,9 @@
 import { PlainCalls, type PlainCallsOptions, type ServedContract } from "./plain_calls.ts";
 import { CallStats } from "./call_stats.ts";
 import { Directory } from "./directory.ts";
-import type { AnyContract } from "../../contract.ts";
-import type { NodeInfo } from "../../node_info.ts";
-import type { Transport } from "../../transport.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Transport } from "../../ports/transport.ts";
 
 /** What interop needs of its node. */
 export interface InteropOptions extends Omit<PlainCallsOptions, "served"> {

@@ -2,11 +2,11 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
-import type { Catga } from "../../running_node.ts";
+import type { Catga } from "../../contract/running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
-import { command, query } from "../../contract.ts";
-import { fail } from "../../result.ts";
-import type { Context } from "../../context.ts";
+import { command, query } from "../../contract/definition.ts";
+import { fail } from "../../contract/result.ts";
+import type { Context } from "../../contract/context.ts";
 
 /** An answer as a plain client gets it. */
 export interface PlainAnswer {

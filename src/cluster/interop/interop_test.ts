@@ -2,8 +2,8 @@
 import { connect, headers as natsHeaders } from "@nats-io/transport-node";
 import { catga } from "../../catga.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
-import { requireNatsServer, startNatsServer } from "../../../scripts/nats_server.ts";
-import { eventually } from "../../testing/eventually.ts";
+import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { eventually } from "../../../test/support/eventually.ts";
 import { describeInterop, type InteropHarness } from "./interop_suite.ts";
 
 describeInterop("in memory", () => {

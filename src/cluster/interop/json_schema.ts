@@ -1,5 +1,5 @@
 /** JSON Schema of validators that can give it: [Standard JSON Schema](https://standardschema.dev/json-schema). */
-import type { AnyContract } from "../../contract.ts";
+import type { AnyContract } from "../../contract/contract.ts";
 
 /** The part of the interface that is used, written out as its authors advise. */
 interface WithJsonSchema {

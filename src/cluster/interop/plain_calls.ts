@@ -3,21 +3,21 @@
  * handle a contract share a queue group; the one that NATS picks has it handled as it would a request of its own, so that
  * keys, order, retries and ids hold, but for its own handlers, where it waits for its turn.
  */
-import type { ContextHost } from "../../context.ts";
-import type { AnyContract } from "../../contract.ts";
-import { abandoned } from "../../course.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import { abandoned } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { writeError } from "../../error_text.ts";
-import { toJson } from "../../json.ts";
-import { parseAnswer } from "../../mediator.ts";
-import type { Observer } from "../../observer.ts";
-import { MAX_ID, type SendOptions } from "../../options.ts";
-import type { Result } from "../../result.ts";
-import type { MaybePromise } from "../../schema.ts";
-import type { Subscription, Transport, TransportMessage } from "../../transport.ts";
-import { byteLength, exceeds } from "../../utf8.ts";
-import { untilDeadline } from "../../wait.ts";
-import type { MalformedCount } from "../malformed_count.ts";
+import { writeError } from "../../dispatch/error_text.ts";
+import { toJson } from "../../data/json.ts";
+import { parseAnswer } from "../../dispatch/mediator.ts";
+import type { Observer } from "../../contract/observer.ts";
+import { MAX_ID, type SendOptions } from "../../contract/send_options.ts";
+import type { Result } from "../../contract/result.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import { untilDeadline } from "../../dispatch/wait.ts";
+import type { MalformedCount } from "../wire/malformed_count.ts";
 import type { CallStats } from "./call_stats.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
 import { errorHeaders } from "./service_error.ts";

@@ -4,11 +4,11 @@ import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { catga, command, type Logger, MemoryNetwork, query } from "../../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../../scripts/nats_server.ts";
-import { startNode } from "../../../scripts/node_process.ts";
-import { delay } from "../../clock.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { startNode } from "../../../test/processes/node_process.ts";
+import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { eventually } from "../../testing/eventually.ts";
+import { eventually } from "../../../test/support/eventually.ts";
 
 const Work = command<number, string>("Work");
 const Echo = query<unknown, unknown>("Echo");

@@ -1,6 +1,6 @@
 /** Answers to plain clients, on the subjects that they ask for. */
-import type { Observer } from "../../observer.ts";
-import type { Transport } from "../../transport.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { Transport } from "../../ports/transport.ts";
 
 /**
  * Whether an answer may go to this subject. Nobody but the client chose it, and NATS lets this node publish there in its own

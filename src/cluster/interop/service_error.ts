@@ -1,6 +1,6 @@
 /** Errors as clients of NATS services expect them: a text and a number, in headers. */
 import type { CatgaError, ErrorCode } from "../../error.ts";
-import { printable } from "../../printable.ts";
+import { printable } from "../../data/printable.ts";
 
 /** The numbers are those of HTTP. A code of a handler's own that is such a number stands for itself; others are 422. */
 const STATUS: Record<ErrorCode, number> = {

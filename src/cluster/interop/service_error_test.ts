@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
-import { HIDDEN_TEXT } from "../../testing/hidden_characters.ts";
-import { printable } from "../../printable.ts";
+import { HIDDEN_TEXT } from "../../../test/support/hidden_characters.ts";
+import { printable } from "../../data/printable.ts";
 import { CallStats } from "./call_stats.ts";
 import { errorHeaders } from "./service_error.ts";
 

@@ -5,12 +5,12 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import * as v from "valibot";
 import { z } from "zod";
-import type { Catga } from "../../running_node.ts";
+import type { Catga } from "../../contract/running_node.ts";
 import { catga } from "../../catga.ts";
-import { command, event, query } from "../../contract.ts";
-import { fail } from "../../result.ts";
+import { command, event, query } from "../../contract/definition.ts";
+import { fail } from "../../contract/result.ts";
 import { VERSION } from "../../version.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../../scripts/nats_server.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 
 const CreateOrder = command("orders.Create", {
   idempotent: true,

@@ -1,0 +1,124 @@
+/**
+ * Finds out whether a process is gone: pings to it have to bounce for longer than a cut that must not matter lasts, as seen
+ * by a process that was connected and awake all the while.
+ *
+ * A bounce shows that nobody subscribed to the endpoint at some moment between its ping and its arrival. So an absence
+ * begins no later than the arrival of the first bounce and lasts no less than until the last ping was sent; and between two
+ * bounces nobody was looking. What this process read late, because it was paused itself, proves nothing.
+ */
+import type { Clock, Timer } from "../../ports/clock.ts";
+
+/** How long a node may lose its connection without being taken for dead, in ms. */
+export const CUT = 4_000;
+/** A new dial every 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter, as nats.js has it with TLS. */
+const REDIAL = 1_250; // ms
+/** For the handshake on a busy machine. */
+const MARGIN = 750; // ms
+/** For how long the pings to a process have to bounce. */
+const ABSENT = CUT + REDIAL + MARGIN;
+/** Between a bounce and the next ping. */
+const EVERY = 250; // ms
+/** As long as this nobody may have been looking. */
+const GAP = 1_000; // ms
+/** Without a bounce and without an answer, nothing is known. */
+const SILENT = 1_000; // ms
+
+/** What it needs of the cluster. */
+export interface AbsenceOptions {
+  readonly clock: Clock;
+  /** Whether a bounce says that nobody is there; `false` after a reconnect of this process and with several servers. */
+  conclusive(): boolean;
+  /** Sends a ping. Returns the number of the last frame before it. */
+  ping(endpoint: string): number;
+}
+
+/** The questions of one process. */
+export class Absence {
+  readonly #options: AbsenceOptions;
+  readonly #questions = new Map<string, Question>();
+
+  constructor(options: AbsenceOptions) {
+    this.#options = options;
+  }
+
+  /** Whether nobody has been at this endpoint for long enough; `false` as soon as that is not certain. */
+  gone(endpoint: string): Promise<boolean> {
+    let question = this.#questions.get(endpoint);
+    if (question === undefined) {
+      question = new Question(this.#options, endpoint);
+      this.#questions.set(endpoint, question);
+      question.answer.then(() => this.#questions.delete(endpoint));
+      question.ask();
+    }
+    return question.answer;
+  }
+
+  /** Ends the question for a process: `false` when something was heard of it. */
+  conclude(endpoint: string, gone: boolean): void {
+    this.#questions.get(endpoint)?.end(gone);
+  }
+
+  /** The frame of this number bounced. */
+  bounced(endpoint: string, seq: number): void {
+    this.#questions.get(endpoint)?.bounced(seq);
+  }
+
+  /** The connection of this process was lost: what was seen before does not count. */
+  reset(): void {
+    for (const question of this.#questions.values()) question.end(false);
+  }
+}
+
+/** Whether one process is gone. */
+class Question {
+  readonly answer: Promise<boolean>;
+  readonly #options: AbsenceOptions;
+  readonly #endpoint: string;
+  readonly #resolve: (gone: boolean) => void;
+  #timer: Timer | undefined;
+  /** The last frame before the ping that is unanswered; -1 for no such ping. */
+  #before = -1;
+  /** When the last ping was sent, by both clocks; before it the last one that bounced. */
+  #sent = { wall: 0, monotonic: 0 };
+  #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
+  /** When the first bounce without a gap behind it arrived, by the monotonic clock. */
+  #since = 0;
+
+  constructor(options: AbsenceOptions, endpoint: string) {
+    this.#options = options;
+    this.#endpoint = endpoint;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.answer = promise;
+    this.#resolve = resolve;
+  }
+
+  ask(): void {
+    const { clock, conclusive, ping } = this.#options;
+    if (!conclusive()) return this.end(false);
+    this.#sent = { wall: clock.now(), monotonic: clock.monotonic() };
+    this.#timer = clock.after(SILENT, () => this.end(false), { background: true });
+    this.#before = ping(this.#endpoint);
+  }
+
+  bounced(seq: number): void {
+    const { clock, conclusive } = this.#options;
+    if (this.#before < 0 || seq <= this.#before) return;
+    this.#before = -1;
+    this.#timer?.cancel();
+    if (!conclusive()) return this.end(false);
+    const { wall, monotonic } = this.#sent;
+    const now = clock.monotonic();
+    const last = this.#bounced;
+    const unseen = last === undefined ? Infinity : Math.max(now - last.monotonic, clock.now() - last.wall);
+    if (unseen > GAP) this.#since = now;
+    else if (monotonic - this.#since >= ABSENT) return this.end(true);
+    this.#bounced = { wall, monotonic };
+    this.#timer = clock.after(EVERY, () => this.ask(), { background: true });
+  }
+
+  end(gone: boolean): void {
+    this.#timer?.cancel();
+    this.#before = -1;
+    this.#resolve(gone);
+  }
+}

@@ -1,0 +1,58 @@
+/** 20,000 records of nodes that are not there, written by a user with a node's permissions, on a real server. */
+import { connect } from "@nats-io/transport-node";
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { catga, type CatgaOptions } from "../../catga.ts";
+import { query } from "../../contract/definition.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+
+const Who = query<void, string>("Who");
+const FORGED = 20_000;
+
+describe("20,000 forged records on NATS", await requireNatsServer(), () => {
+  it(
+    "no view holds one, queries are answered meanwhile, and new nodes know the others",
+    { timeout: 180_000 },
+    async () => {
+      await using server = await startNatsServer();
+      const warned: string[] = [];
+      const logger = { debug() {}, info() {}, warn: (line: string) => void warned.push(line), error() {} };
+      const start = (id: string, more: CatgaOptions = {}) =>
+        catga({ nats: server.url, id, handlers: Who.handle((_, ctx) => ctx.node), logger, ...more });
+      await using a = await start("a");
+      await using b = await start("b");
+      const largest = { view: 0 };
+      const seen = (app: typeof a) => largest.view = Math.max(largest.view, app.nodes().length);
+      const mallory = await connect({ servers: server.url });
+      for (let n = 0; n < FORGED; n++) {
+        const id = `x${n}`;
+        const record = { ...a.self, id, endpoint: `${id}.forged`, handles: ["Who", `C${n}`] };
+        mallory.publish(`$KV.catga_default_nodes.${id}`, JSON.stringify(record));
+        if (n % 1_000 !== 0) continue;
+        await mallory.flush();
+        const answers = await a.sendAll(Who, Array.from({ length: 10 }, () => undefined), { timeout: 30_000 });
+        for (const { value, error } of answers) {
+          assertEquals([value === "a" || value === "b", error], [true, undefined]);
+        }
+        seen(a);
+        seen(b);
+      }
+      await mallory.flush();
+      const joined = await Promise.all(["c", "d", "e"].map((id) => start(id)));
+      const all = ["a", "b", "c", "d", "e"];
+      for (const app of [a, b, ...joined]) {
+        const view = () => app.nodes().map(({ id }) => id).join() === all.join();
+        await eventually(`${app.self.id} to see all`, view, 30_000);
+        const { value } = await app.send(Who, undefined, { node: app === a ? "b" : "a", timeout: 30_000 });
+        assertEquals(value, app === a ? "b" : "a");
+        seen(app);
+      }
+      assertEquals(largest.view, all.length);
+      const lines = warned.filter((line) => line.startsWith("catga a: passed over "));
+      assertEquals(lines.length, 1, warned.join("\n"));
+      await Promise.all(joined.map((app) => app.drain()));
+      await mallory.close();
+    },
+  );
+});

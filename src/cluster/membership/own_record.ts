@@ -1,0 +1,184 @@
+/**
+ * This node's record in the store: registered under an id that no other live process has, written again at a third of its
+ * life, sooner when it is gone or could not be written, and deleted when the node leaves.
+ */
+import { type Clock, delay, type Timer } from "../../ports/clock.ts";
+import { CatgaError } from "../../error.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { ServerInfo } from "../../ports/transport.ts";
+import { readRecord, writeRecord } from "./node_record.ts";
+
+/** What an own record is made of. */
+export interface OwnRecordOptions {
+  readonly bucket: Bucket;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** How long a record lives, in ms. */
+  readonly heartbeat: number;
+  /** This node as it is now. */
+  self(): NodeInfo;
+  /** Whether frames may leave. */
+  connected(): boolean;
+  /** The server that this node is connected to. */
+  server(): ServerInfo;
+  /** Resolves with `false` when nobody is at that endpoint, `true` when it answers, `undefined` when neither shows. */
+  probe(endpoint: string): Promise<boolean | undefined>;
+  /** Another process has this node's id: this one has to stop. */
+  evicted(error: CatgaError): void;
+}
+
+/** The record of this node. */
+export class OwnRecord {
+  readonly #options: OwnRecordOptions;
+  #revision = 0;
+  /** When what was last written expires, by the monotonic clock. */
+  #expires = -Infinity;
+  #kept = false;
+  #leaving = false;
+  #refreshing: Promise<void> | undefined;
+  /** It is to be written once more when the write that is under way has ended. */
+  #stale = false;
+  #timer: Timer | undefined;
+  #retry: Timer | undefined;
+
+  constructor(options: OwnRecordOptions) {
+    this.#options = options;
+  }
+
+  /** Of the last write that was acknowledged. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Whether it is in the store, as far as this node knows. */
+  get listed(): boolean {
+    return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
+  }
+
+  /** Writes it for the first time. Rejects with `ID_TAKEN` when this node's id belongs to a live process. */
+  async register(): Promise<void> {
+    const { bucket, clock, self, heartbeat } = this.#options;
+    const info = self();
+    const ttl = { ttl: heartbeat };
+    let sent = clock.monotonic();
+    const revision = await bucket.create(info.id, writeRecord(info), ttl);
+    if (revision !== undefined) return this.#written(revision, sent);
+    const entry = await bucket.get(info.id);
+    if (entry === undefined) return await this.register(); // it has just gone
+    const other = readRecord(info.id, entry.value);
+    if (typeof other !== "string") {
+      if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
+        return this.#written(entry.revision, sent);
+      }
+      const alive = await this.#alive(other);
+      if (alive !== false) throw taken(other, alive);
+    }
+    sent = clock.monotonic();
+    const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
+    if (taking === undefined) return await this.register(); // somebody was faster: look again
+    this.#written(taking, sent);
+  }
+
+  /** From now on it is kept there. */
+  keep(): void {
+    this.#kept = true;
+    this.#beat();
+  }
+
+  /** It is gone, and has to be written anew. */
+  lost(): void {
+    this.#expires = -Infinity;
+    this.refresh();
+  }
+
+  /** Writes it again, one write at a time; nothing before {@link OwnRecord.keep}. */
+  refresh(): void {
+    const { clock, connected, observer } = this.#options;
+    this.#stale = this.#refreshing !== undefined;
+    if (this.#stale || !this.#kept || this.#leaving || !connected()) return;
+    this.#retry?.cancel();
+    this.#refreshing = this.#write().catch((error) => {
+      observer({ type: "fault", during: "refreshing this node's record", error });
+      // the store may be back long before the next beat, and the record gone
+      if (!this.#leaving) this.#retry = clock.after(RETRY, () => this.refresh(), { background: true });
+    }).finally(() => {
+      this.#refreshing = undefined;
+      if (this.#stale) this.refresh();
+    });
+  }
+
+  /** Takes it away; nothing writes it again. */
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    this.#timer?.cancel();
+    this.#retry?.cancel();
+    await this.#refreshing;
+    const { bucket, connected, self } = this.#options;
+    if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.#revision });
+  }
+
+  #beat(): void {
+    const { clock, heartbeat } = this.#options;
+    if (this.#leaving) return;
+    this.#timer = clock.after(heartbeat / 3, () => {
+      this.refresh();
+      this.#beat();
+    }, { background: true });
+  }
+
+  #written(revision: number, sent: number): void {
+    this.#revision = revision;
+    this.#expires = sent + this.#options.heartbeat;
+  }
+
+  async #write(): Promise<void> {
+    const { bucket, clock, self, heartbeat, evicted } = this.#options;
+    const ttl = { ttl: heartbeat };
+    const record = () => writeRecord(self());
+    const { id, endpoint } = self();
+    let sent = clock.monotonic();
+    let revision = await bucket.update(id, record(), this.#revision, ttl);
+    while (revision === undefined && !this.#leaving) {
+      const entry = await bucket.get(id);
+      sent = clock.monotonic();
+      if (entry === undefined) {
+        revision = await bucket.create(id, record(), ttl);
+        continue;
+      }
+      const other = readRecord(id, entry.value);
+      // anybody may have written it: this node has lost its id to a process that is there
+      if (typeof other !== "string" && other.endpoint !== endpoint && await this.#alive(other) !== false) {
+        return evicted(taken(other, true));
+      }
+      revision = await bucket.update(id, record(), entry.revision, ttl);
+    }
+    if (revision !== undefined) this.#written(revision, sent);
+  }
+
+  /** Whether the process that has this node's id lives; `undefined` when neither shows. */
+  async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
+    const { clock, probe, server } = this.#options;
+    const alive = await probe(endpoint);
+    const { id, clustered } = server();
+    if (alive !== false || !clustered || theirs === id) return alive;
+    // it may be on its way from one server to another, and would have to stop for nothing
+    await delay(clock, MOVE);
+    return await probe(endpoint);
+  }
+}
+
+const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured, FACTS 11)
+const RETRY = 1_000; // ms after a write that failed
+
+function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {
+  const where = metadata.host === undefined ? "" : ` on host ${metadata.host}`;
+  const state = alive ? "which is alive" : "which does not answer, and may be frozen: its record expires by itself";
+  return new CatgaError(
+    "ID_TAKEN",
+    `the node id ${id} belongs to another process of this namespace (${endpoint}, service ${service}${where}), ${state}; ` +
+      `give every process an id of its own, or leave the id out`,
+    { details: { id, endpoint, service, metadata: { ...metadata } } },
+  );
+}

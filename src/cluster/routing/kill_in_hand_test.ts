@@ -1,0 +1,99 @@
+/** A process killed with a thousand commands in hand: what each of their callers gets, and what ran. */
+import { assertEquals, assertLess } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, type Result, type Route } from "../../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { Hang, Record } from "../../../test/processes/node_messages.ts";
+import { startNode } from "../../../test/processes/node_process.ts";
+import { RunLog } from "../../../test/processes/run_log.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+
+const IN_HAND = 1_000;
+const QUEUED = 200;
+/** What they have, in ms. */
+const DEADLINE = 60_000;
+
+describe("kill -9 of a node process with 1,000 commands in hand", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let caller: Catga;
+
+  before(async () => {
+    server = await startNatsServer();
+    caller = await catga({ nats: server.url, id: "caller", service: "caller" });
+  });
+  after(async () => {
+    await caller?.drain();
+    await server?.stop();
+  });
+
+  for (const runtime of ["deno", "bun"] as const) {
+    it(
+      `gives each caller OUTCOME_UNKNOWN long before its deadline, moves what was not delivered, and runs none twice: ${runtime}`,
+      { timeout: 120_000 },
+      async () => {
+        const id = `victim-${runtime}`;
+        const elsewhere = `witness-${runtime}`;
+        await using log = await RunLog.open();
+        const victim = (await startNode(runtime, server.url, id, { folder: log.folder })).program;
+        await using witness = (await startNode(runtime, server.url, elsewhere, { folder: log.folder })).program;
+        await eventually(
+          "the caller to see both",
+          () => caller.nodes().filter((node) => node.id.endsWith(runtime)).length === 2,
+        );
+        const route: Route = (candidates) =>
+          candidates.find((node) => node.id === id) ?? candidates.find((node) => node.id === elsewhere);
+
+        let killed = Infinity;
+        let last = 0;
+        const inHand = Array.from(
+          { length: IN_HAND },
+          (_, i) =>
+            caller.send(Hang, { entry: `hang-${i}` }, { route, timeout: DEADLINE }).then((result) => {
+              last = Math.max(last, Date.now());
+              return { result, after: Date.now() - killed };
+            }),
+        );
+        await eventually(`${IN_HAND} to run`, async () => (await log.runs("Hang")).length === IN_HAND);
+
+        killed = Date.now();
+        victim.kill("SIGKILL");
+        const during = records("during");
+        await victim.end();
+        const later = records("later");
+        const [lost, atOnce, dead] = await Promise.all([Promise.all(inHand), Promise.all(during), Promise.all(later)]);
+
+        console.log(
+          `${runtime}: ${IN_HAND} classified within ${last - killed} ms of the kill; sent to it with the kill: ` +
+            `${tally(atOnce)}; sent to it after its death: ${tally(dead)}`,
+        );
+        assertEquals(lost.filter(({ result }) => result.error?.code !== "OUTCOME_UNKNOWN"), []);
+        // how soon the fault suite judges, alone on its machine
+        assertLess(Math.max(...lost.map(({ after }) => after)), DEADLINE / 2);
+        assertEquals(atOnce.filter(({ ok, error }) => !ok && error?.code !== "OUTCOME_UNKNOWN"), []);
+        assertEquals(dead.filter(({ ok }) => !ok), []);
+
+        const runs = await log.runs("Hang", "Record");
+        const entries = runs.map(({ entry }) => entry);
+        assertEquals(entries.length, new Set(entries).size, "none ran twice");
+        const ran = new Map(runs.map(({ entry, node }) => [entry, node]));
+        dead.forEach((result, i) => assertEquals([result.value, ran.get(`later-${i}`)], [elsewhere, elsewhere]));
+        atOnce.forEach((result, i) => result.ok && assertEquals(ran.get(`during-${i}`), result.value));
+
+        assertEquals(witness.gone, false, witness.output);
+
+        function records(name: string): Promise<Result<string>>[] {
+          return Array.from({ length: QUEUED }, (_, i) => caller.send(Record, { entry: `${name}-${i}` }, { route }));
+        }
+      },
+    );
+  }
+});
+
+function tally(results: readonly Result<unknown>[]): string {
+  const counts = new Map<string, number>();
+  for (const { ok, error } of results) {
+    const what = ok ? "ran elsewhere or before" : error!.code;
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+  return [...counts].map(([what, count]) => `${count} ${what}`).join(", ");
+}

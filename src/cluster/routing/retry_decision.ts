@@ -1,0 +1,87 @@
+/** What follows when an attempt has failed: another one, or which error. One function, for every combination. */
+import type { AnyContract } from "../../contract/contract.ts";
+import { CatgaError, type ErrorCode } from "../../error.ts";
+import type { RefusalCode } from "../wire/call.ts";
+
+/** How an attempt ended without an answer. */
+export type Failed =
+  /** It certainly did not run there. */
+  | { readonly how: "undelivered"; readonly code: RefusalCode }
+  /** It was delivered, or perhaps, and the process is gone. */
+  | { readonly how: "lost" }
+  /** Its process does not answer pings: it may have run, and may yet. */
+  | { readonly how: "silent" }
+  /** The deadline passed; `left`: its frame had left. */
+  | { readonly how: "expired"; readonly left: boolean }
+  /** The caller gave up, or the app stops; `left` as above. */
+  | { readonly how: "aborted"; readonly left: boolean; readonly reason: CatgaError };
+
+/**
+ * `"again"`, `"wait"` for what may still come, or the error that the caller gets. `attempts`: how many more there may be.
+ * What certainly did not run may be tried again whatever it is; what may have run only when it is a query or idempotent.
+ */
+export function decideRetry(
+  contract: AnyContract,
+  failed: Failed,
+  attempts: number,
+  node: string,
+): "again" | "wait" | CatgaError {
+  const what = `${contract.kind} ${contract.name}`;
+  // an idempotent command has one recorded result for its id, whoever runs it
+  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent);
+  const unknown = (why: string): CatgaError =>
+    new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
+  switch (failed.how) {
+    case "undelivered": {
+      if (failed.code === "TOO_LARGE") return new CatgaError("TOO_LARGE", `${what} is too large for the server`);
+      if (attempts > 0) return "again";
+      const code: ErrorCode =
+        failed.code === "OVERLOADED" || failed.code === "DRAINING" || failed.code === "NO_HANDLER" ||
+          failed.code === "DEADLOCK"
+          ? failed.code
+          : "UNAVAILABLE";
+      return new CatgaError(
+        code,
+        `${what} did not run: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
+        {
+          retryable: code !== "NO_HANDLER" && code !== "DEADLOCK",
+          node,
+        },
+      );
+    }
+    case "lost":
+      if (repeatable && attempts > 0) return "again";
+      if (contract.kind !== "query") return unknown("its process is gone, or lost its connection, with it in hand");
+      return new CatgaError("UNAVAILABLE", `${what}: its process is gone (node ${node}, the last of its attempts)`, {
+        retryable: true,
+        node,
+      });
+    case "silent":
+      return repeatable && attempts > 0 ? "again" : "wait";
+    case "expired":
+      if (!failed.left) {
+        return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {
+          retryable: true,
+        });
+      }
+      return contract.kind === "query"
+        ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
+        : unknown("it was not answered before its deadline");
+    case "aborted":
+      return failed.reason.code === "CANCELLED" || !failed.left || contract.kind === "query"
+        ? failed.reason
+        : unknown(failed.reason.message);
+  }
+}
+
+const REASONS: Record<RefusalCode, string> = {
+  BOUNCED: "nobody was there",
+  LOST: "it got lost on its way",
+  OVERLOADED: "the node has too much to do",
+  DRAINING: "the node is leaving",
+  NO_HANDLER: "the node has no handler for it",
+  DEADLOCK: "those who have the turn that it waits for wait for it to end",
+  LATE: "it arrived after its deadline",
+  TOO_LARGE: "it is too large",
+  BREAKER_OPEN: "deliveries to the node have failed too often lately",
+};

@@ -1,0 +1,66 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { command, query } from "../../contract/definition.ts";
+import { CatgaError } from "../../error.ts";
+import type { RefusalCode } from "../wire/call.ts";
+import { decideRetry, type Failed } from "./retry_decision.ts";
+
+const CONTRACTS = { query: query("Q"), command: command("C"), idempotent: command("I", { idempotent: true }) };
+const KINDS = ["query", "command", "idempotent"] as const;
+const gaveUp = new CatgaError("CANCELLED", "the caller gave up");
+const stopped = new CatgaError("CLOSED", "the node is stopping");
+const late = new CatgaError("TIMEOUT", "the handler that waits is out of time");
+
+/** What follows for a query, a command and an idempotent command; `!` where trying again may help. */
+type Row = [failed: Failed, attempts: number, query: string, command: string, idempotent: string];
+
+const undelivered = (code: RefusalCode): Failed => ({ how: "undelivered", code });
+const aborted = (reason: CatgaError, left: boolean): Failed => ({ how: "aborted", left, reason });
+
+const TABLE: Row[] = [
+  // certainly not run: every kind goes on while there are attempts
+  ...(["BOUNCED", "LOST", "OVERLOADED", "DRAINING", "NO_HANDLER", "LATE", "BREAKER_OPEN"] as const).map((code): Row => [
+    undelivered(code),
+    ...[1, "again", "again", "again"] as [number, string, string, string],
+  ]),
+  [undelivered("BOUNCED"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [undelivered("LOST"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [undelivered("BREAKER_OPEN"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [undelivered("LATE"), 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [undelivered("OVERLOADED"), 0, "OVERLOADED!", "OVERLOADED!", "OVERLOADED!"],
+  [undelivered("DRAINING"), 0, "DRAINING!", "DRAINING!", "DRAINING!"],
+  [undelivered("NO_HANDLER"), 0, "NO_HANDLER", "NO_HANDLER", "NO_HANDLER"],
+  [undelivered("TOO_LARGE"), 3, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
+  [undelivered("TOO_LARGE"), 0, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
+  // the process is gone with it
+  [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
+  [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  // its process does not hear: it may have run, and may yet
+  [{ how: "silent" }, 1, "again", "wait", "again"],
+  [{ how: "silent" }, 0, "wait", "wait", "wait"],
+  // out of time
+  [{ how: "expired", left: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [{ how: "expired", left: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  // given up
+  [aborted(gaveUp, false), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
+  [aborted(gaveUp, true), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
+  [aborted(stopped, false), 0, "CLOSED", "CLOSED", "CLOSED"],
+  [aborted(stopped, true), 0, "CLOSED", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  [aborted(late, true), 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+];
+
+describe("follow", () => {
+  for (const [failed, attempts, ...wanted] of TABLE) {
+    const { how, code = "", left = "", reason } = failed as { how: string } & Record<string, string | CatgaError>;
+    const name = [how, code, left === "" ? "" : `left: ${left}`, (reason as CatgaError | undefined)?.code ?? ""];
+    it(`${name.filter(Boolean).join(", ")}, ${attempts} more attempts: ${wanted.join(", ")}`, () => {
+      for (const [i, kind] of KINDS.entries()) {
+        const next = decideRetry(CONTRACTS[kind], failed, attempts, "there");
+        assertEquals(typeof next === "string" ? next : next.code + (next.retryable ? "!" : ""), wanted[i], kind);
+        if (typeof next === "string" || how === "aborted" && next === reason) continue;
+        assert(next.message.includes(CONTRACTS[kind].name), next.message);
+        if (wanted[i] === "OUTCOME_UNKNOWN") assert(next.message.includes("there"), next.message);
+      }
+    });
+  }
+});

@@ -1,0 +1,64 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { catga } from "../../catga.ts";
+import type { Faults } from "../../memory/faults.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+
+/** Starts an app on a network, and gives how often it has warned some seconds later. */
+async function warnings(
+  options: { tap?: boolean; faults?: Faults; disturb?: (network: MemoryNetwork, clock: VirtualClock) => void },
+) {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({
+    clock,
+    seed: 3,
+    ...(options.faults === undefined ? {} : { faults: options.faults }),
+  });
+  const tap = network.connect({ name: "tap" });
+  if (options.tap) tap.subscribe("catga.>", {}, () => {});
+  let warned = 0;
+  const warn = (line: string) => {
+    if (line.includes("a message to nobody does not come back")) warned++;
+  };
+  const logger = { debug() {}, info() {}, warn, error() {} };
+  const app = await clock.until(catga({ network, id: "app", logger }));
+  options.disturb?.(network, clock);
+  await clock.advance(20_000);
+  network.heal();
+  await clock.until(app.drain());
+  return warned;
+}
+
+describe("messages to nobody", () => {
+  it("are taken by a foreign subscriber to catga.>: the app warns once", async () => {
+    assertEquals(await warnings({ tap: true }), 1);
+  });
+
+  it("come back without one: it never warns", async () => {
+    assertEquals(await warnings({}), 0);
+  });
+
+  it("late: it does not warn (it did, after one second)", async () => {
+    assertEquals(await warnings({ faults: { delay: 4_000 } }), 0);
+  });
+
+  it("get lost with the connection: it does not warn", async () => {
+    const cut = (ms: number) => (network: MemoryNetwork, clock: VirtualClock) => {
+      network.cut("app");
+      clock.after(ms, () => network.restore("app"));
+    };
+    for (const ms of [0, 100, 5_000]) assertEquals(await warnings({ tap: true, disturb: cut(ms) }), 0);
+  });
+
+  it("are not asked about for longer than the app lives", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 3 });
+    const app = await clock.until(catga({ network, id: "app" }));
+    await clock.until(app.drain());
+    await clock.advance(0);
+    const { timers } = clock;
+    await clock.advance(60_000);
+    assertEquals(clock.timers <= timers, true);
+  });
+});

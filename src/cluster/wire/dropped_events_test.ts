@@ -1,0 +1,64 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Observation } from "../../contract/observer.ts";
+import { DroppedEvents } from "./dropped_events.ts";
+
+/** A count, and what it has told: how many ms after the start, of which contract, how many. */
+function counting() {
+  const clock = new VirtualClock();
+  const start = clock.monotonic();
+  const told: [ms: number, contract: string, count: number][] = [];
+  const dropped = new DroppedEvents(clock, (seen: Observation) => {
+    if (seen.type === "event-dropped") told.push([clock.monotonic() - start, seen.contract, seen.count]);
+  });
+  const add = (contract: string, times: number) => {
+    for (let i = 0; i < times; i++) dropped.add(contract);
+  };
+  return { clock, told, dropped, add };
+}
+
+describe("DroppedEvents", () => {
+  it("tells of the first at once, and of the others of that minute at its end (a line for each filled the log)", async () => {
+    const { clock, told, add } = counting();
+    add("Moved", 1_000);
+    assertEquals(told, [[0, "Moved", 1]]);
+    await clock.advance(59_999);
+    add("Moved", 1);
+    assertEquals(told.length, 1);
+    await clock.advance(1);
+    assertEquals(told, [[0, "Moved", 1], [60_000, "Moved", 1_000]]);
+  });
+
+  it("goes on so minute by minute, and after one without any tells of the next at once", async () => {
+    const { clock, told, add } = counting();
+    for (let minute = 0; minute < 3; minute++) {
+      add("Moved", 5);
+      await clock.advance(60_000);
+    }
+    assertEquals(told, [[0, "Moved", 1], [60_000, "Moved", 4], [120_000, "Moved", 5], [180_000, "Moved", 5]]);
+    await clock.advance(90_000);
+    add("Moved", 2);
+    await clock.advance(600_000);
+    assertEquals(told.slice(4), [[270_000, "Moved", 1], [330_000, "Moved", 1]]);
+  });
+
+  it("has a minute of its own for each contract", async () => {
+    const { clock, told, add } = counting();
+    add("Moved", 2);
+    await clock.advance(30_000);
+    add("Seen", 3);
+    await clock.advance(60_000);
+    assertEquals(told, [[0, "Moved", 1], [30_000, "Seen", 1], [60_000, "Moved", 1], [90_000, "Seen", 2]]);
+  });
+
+  it("tells of the rest when it is asked for, once", async () => {
+    const { clock, told, dropped, add } = counting();
+    add("Moved", 3);
+    add("Seen", 1);
+    dropped.report();
+    dropped.report();
+    await clock.advance(120_000);
+    assertEquals(told, [[0, "Moved", 1], [0, "Seen", 1], [0, "Moved", 2]]);
+  });
+});

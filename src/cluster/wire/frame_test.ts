@@ -1,0 +1,198 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { type EventFrame, type Frame, isEndpoint, Malformed, nodeOf, readEventFrame, readFrame } from "./frame.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const frame = (...items: unknown[]): Frame => readFrame(bytes(JSON.stringify([1, 7, 1_000, ...items])));
+const event = (...rest: unknown[]): EventFrame => readEventFrame(bytes(JSON.stringify([1, ...rest])));
+const refused = (read: () => unknown): string => assertThrows(read, Malformed).message;
+
+describe("readFrame", () => {
+  it("takes every kind of item, as it is", () => {
+    const items = [
+      ["q", "Add", 100, 1, { a: 2 }],
+      ["q", "Ping", 100],
+      ["m", "orders.Create", 100, { id: "x", attempt: 2, headers: { a: "b" }, ancestry: ["c"], correlation: "r" }, 1],
+      ["m", "Ping", 100, {}],
+      ["r", 3, 0, null, 1],
+      ["r", 3, 2],
+      ["e", 3, 3, { code: "NO", message: "no" }],
+      ["n", 3, 4, "DRAINING"],
+      ["c", 3, 5],
+      ["p", 9],
+      ["o", 9, 7, [1, 2, 4, 4], [3, 0]],
+      ["v", 1, 2],
+      ["b", "a.1", "SERVER"],
+    ];
+    const read = frame(...items);
+    assertEquals([read.seq, read.sentAt], [7, 1_000]);
+    assertEquals(read.items as unknown[], items);
+  });
+
+  it("skips items of kinds that it does not know, and keeps their neighbours", () => {
+    assertEquals(frame(["zz", { any: "thing" }], ["p", 1], [""], ["Q"]).items, [["p", 1]]);
+  });
+
+  it("takes a frame without items", () => assertEquals(frame().items, []));
+
+  it("refuses what is no frame, and says why", () => {
+    const cases: [string, string][] = [
+      ["", "no JSON"],
+      ["{", "no JSON"],
+      ["null", "no array"],
+      ["7", "no array"],
+      ['{"0":1}', "no array"],
+      ["[]", "no protocol version"],
+      ['["1",1,1]', "no protocol version"],
+      ["[1.5,1,1]", "no protocol version"],
+      ["[-1,1,1]", "no protocol version"],
+      ["[2,1,1]", "protocol version 2, not 1"],
+      ["[1]", "seq is no positive integer"],
+      ["[1,0,1]", "seq is no positive integer"],
+      ["[1,-1,1]", "seq is no positive integer"],
+      ["[1,1.5,1]", "seq is no positive integer"],
+      ["[1,9007199254740992,1]", "seq is no positive integer"],
+      ["[1,1e400,1]", "seq is no positive integer"],
+      ['[1,"1",1]', "seq is no positive integer"],
+      ["[1,1]", "sentAt is no time"],
+      ["[1,1,null]", "sentAt is no time"],
+      ["[1,1,1e400]", "sentAt is no time"],
+    ];
+    for (const [text, why] of cases) assertEquals(refused(() => readFrame(bytes(text))), why, text);
+  });
+
+  it("refuses a whole frame for one item with the wrong shape", () => {
+    const cases: unknown[] = [
+      7,
+      null,
+      "q",
+      {},
+      [],
+      [7],
+      [["q"]],
+      ["q"],
+      ["q", 7, 100],
+      ["q", "", 100],
+      ["q", "a..b", 100],
+      ["q", "a b", 100],
+      ["q", "*", 100],
+      ["q", "x".repeat(257), 100],
+      ["q", "Add", "100", 1],
+      ["q", "Add", null, 1],
+      ["m", "Add", 100],
+      ["m", "Add", 100, null],
+      ["m", "Add", 100, []],
+      ["m", "Add", 100, "meta"],
+      ["m", "Add", 100, { id: 7 }, 1],
+      ["m", "Add", 100, { id: "" }, 1],
+      ["m", "Add", 100, { correlation: {} }, 1],
+      ["m", "Add", 100, { causation: [] }, 1],
+      ["m", "Add", 100, { attempt: -1 }, 1],
+      ["m", "Add", 100, { attempt: 1.5 }, 1],
+      ["m", "Add", 100, { ancestry: "a" }, 1],
+      ["m", "Add", 100, { ancestry: [1] }, 1],
+      ["m", "Add", 100, { headers: [] }, 1],
+      ["m", "Add", 100, { headers: { a: 1 } }, 1],
+      ["m", "Add", 100, {}, 1, 2],
+      ["r"],
+      ["r", 1],
+      ["r", -1, 0, 1],
+      ["r", 1, 0.5, 1],
+      ["e", "1", 0, {}],
+      ["n", 1, 0],
+      ["n", 1, 0, 7],
+      ["n", 1, null, "LATE"],
+      ["c", 1],
+      ["c", 1, -1],
+      ["p"],
+      ["p", "1"],
+      ["o", 1, 1, []],
+      ["o", 1, 1, [1], [0, 0]],
+      ["o", 1, 1, [1, "2"], [0, 0]],
+      ["o", 1, 1, {}, [0, 0]],
+      ["o", 1, 1, [], [0]],
+      ["o", 1, 1, [], [0, -1]],
+      ["o", 1, -1, [], [0, 0]],
+      ["v", "1"],
+      ["b"],
+      ["b", "a", "SERVER"],
+      ["b", "a.1"],
+      ["b", "a.1", 7],
+      ["v", ...new Array(17).fill(1)],
+    ];
+    for (const item of cases) assert(refused(() => frame(["p", 1], item)).length > 0, JSON.stringify(item));
+  });
+
+  it("tells the version of a frame that it cannot read", () => {
+    assertEquals(assertThrows(() => readFrame(bytes('[2,"whatever"]')), Malformed).version, 2);
+    assertEquals(assertThrows(() => readFrame(bytes("[1,0,0]")), Malformed).version, undefined);
+  });
+
+  it("refuses bytes that are no UTF-8", () => {
+    for (const wrong of [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98]]) {
+      const text = bytes('[1,1,1,["q","A",1,"');
+      assertEquals(refused(() => readFrame(new Uint8Array([...text, ...wrong, ...bytes('"]]')]))), "no JSON");
+    }
+  });
+
+  it("keeps __proto__ in payloads and meta what it is in JSON: a key without effect", () => {
+    const text = '[1,1,1,["m","A",1,{"__proto__":{"id":7},"headers":{"__proto__":"x"}},{"__proto__":{"admin":true}}]]';
+    const item = readFrame(bytes(text)).items[0] as unknown as ["m", string, number, Record<string, unknown>, object];
+    assertEquals(Object.getPrototypeOf(item[3]), Object.prototype);
+    assertEquals((item[4] as { admin?: boolean }).admin, undefined);
+    assertEquals(({} as { admin?: boolean }).admin, undefined);
+  });
+
+  it("survives nesting as deep as a message can hold", () => {
+    for (const [open, close] of [["[", "]"], ['{"a":', "}"]]) {
+      const depth = 150_000;
+      const deep = open.repeat(depth) + "1" + close.repeat(depth);
+      for (const text of [deep, `[1,1,1,${deep}]`, `[1,1,1,["q","A",1,${deep}]]`, `[1,1,1,["v",${deep}]]`]) {
+        try {
+          readFrame(bytes(text));
+        } catch (error) {
+          assert(error instanceof Malformed, String(error));
+        }
+      }
+    }
+  });
+});
+
+describe("readEventFrame", () => {
+  it("takes a batch, and one without a payload", () => {
+    assertEquals(event("a.1", 5, { seq: 1, id: "x" }, 1, null), {
+      sender: "a.1",
+      sentAt: 5,
+      meta: { seq: 1, id: "x" },
+      payloads: [1, null],
+    });
+    assertEquals(event("a.1", 5, { seq: 1 }).payloads, []);
+  });
+
+  it("refuses what is no batch", () => {
+    const cases: unknown[][] = [
+      [],
+      ["a", 5, { seq: 1 }],
+      [7, 5, { seq: 1 }],
+      ["a.1.2", 5, { seq: 1 }],
+      ["a.1", "5", { seq: 1 }],
+      ["a.1", 5],
+      ["a.1", 5, null, 1],
+      ["a.1", 5, {}, 1],
+      ["a.1", 5, { seq: -1 }, 1],
+      ["a.1", 5, { seq: 1, headers: { a: {} } }, 1],
+      ["a.1", 5, { seq: 1, id: 1 }, 1],
+    ];
+    for (const rest of cases) assert(refused(() => event(...rest)).length > 0, JSON.stringify(rest));
+  });
+});
+
+describe("isEndpoint and nodeOf", () => {
+  it("know an id and a nonce", () => {
+    assert(isEndpoint("a-b_C.9"));
+    for (const text of ["", "a", "a.", ".a", "a.b.c", "a b.c", "a.*", ">", `${"x".repeat(65)}.1`]) {
+      assertEquals(isEndpoint(text), false, text);
+    }
+    assertEquals(nodeOf("a-b.9"), "a-b");
+  });
+});

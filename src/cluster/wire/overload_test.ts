@@ -1,0 +1,310 @@
+/** More work than a node can do: what waits, what is refused, and who is still heard. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import type { Catga } from "../../contract/running_node.ts";
+import { catga } from "../../catga.ts";
+import { command, event } from "../../contract/definition.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Result } from "../../contract/result.ts";
+import { openStage, type Stage } from "../../../test/support/stage.ts";
+
+const Slow = command<unknown, unknown>("Slow");
+const Quick = command<unknown, unknown>("Quick");
+const Noted = event<number>("Noted");
+
+/** A handler that ends when a test says so. */
+function slow() {
+  const begun: unknown[] = [];
+  const ends: ((value: unknown) => void)[] = [];
+  const signals: AbortSignal[] = [];
+  const handler = Slow.handle((payload, { signal }) => {
+    begun.push(payload);
+    signals.push(signal);
+    return new Promise((resolve) => ends.push(resolve));
+  });
+  return { handler, begun, ends, signals };
+}
+
+const to = (stage: Stage) => stage.app.self.endpoint;
+const answers = ({ other }: Stage) => other.items("r", "e", "n");
+const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
+
+describe("concurrency", () => {
+  it("so many handlers run at once for others, the rest in the order in which they came", async () => {
+    const { handler, begun, ends } = slow();
+    await using stage = await openStage({ handlers: handler, concurrency: 2 });
+    stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
+    stage.other.send(to(stage), ["q", "Slow", 9_000, 4]);
+    await stage.settle();
+    assertEquals([begun, stage.app.self.load], [[1, 2], { inFlight: 2, queued: 2 }]);
+    stage.other.send(to(stage), ["p", 1]);
+    await stage.settle();
+    assertEquals(stage.other.items("o").map(([, , , , load]) => load), [[2, 2]]);
+    ends[1]("second");
+    await stage.settle();
+    assertEquals(begun, [1, 2, 3]);
+    ends[0]("first");
+    await stage.settle();
+    ends[2]("third");
+    ends[3]("fourth");
+    await stage.settle();
+    assertEquals(begun, [1, 2, 3, 4]);
+    assertEquals(answers(stage), [["r", 1, 1, "second"], ["r", 1, 0, "first"], ["r", 1, 2, "third"], [
+      "r",
+      2,
+      0,
+      "fourth",
+    ]]);
+    assertEquals(stage.app.self.load, { inFlight: 0, queued: 0 });
+  });
+
+  it("one that is cancelled while it waits never runs, and nothing is left of it", async () => {
+    const { handler, begun, ends } = slow();
+    await using stage = await openStage({ handlers: handler, concurrency: 1 });
+    const seq = stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
+    stage.other.send(to(stage), ["c", seq, 1]);
+    await stage.settle();
+    assertEquals(stage.app.self.load.queued, 1);
+    ends[0](0);
+    await stage.settle();
+    assertEquals(begun, [1, 3]);
+    ends[1](0);
+    await stage.settle();
+    assertEquals(stage.app.self.load, { inFlight: 0, queued: 0 });
+  });
+
+  it("one whose deadline passes while it waits is refused then, though nobody has ended", async () => {
+    const { handler, begun, ends } = slow();
+    await using stage = await openStage({ handlers: handler, concurrency: 1 });
+    stage.other.send(to(stage), ["q", "Slow", 9_000, 1], ["q", "Slow", 300, 2], ["q", "Slow", 9_000, 3]);
+    await stage.clock.advance(320);
+    assertEquals([answers(stage), stage.app.self.load.queued], [[["n", 1, 1, "LATE"]], 1]);
+    ends[0](0);
+    await stage.settle();
+    assertEquals(begun, [1, 3]);
+    ends[1](0);
+    await stage.settle();
+  });
+
+  it("a command that waited until its deadline has not run, and its sender is told so", async () => {
+    const { handler, begun, ends } = slow();
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const server = await clock.until(catga({ network, id: "server", concurrency: 1, handlers: handler }));
+    const client = await clock.until(catga({ network, id: "client" }));
+    const first = client.send(Slow, 1);
+    await clock.advance(0.5); // so that the time to live is rounded down, as it is on a real clock
+    const second = client.send(Slow, 2, { timeout: 1_999, retries: 0 });
+    await clock.advance(2_100);
+    assertEquals([code(await second), begun], ["UNAVAILABLE", [1]]);
+    ends[0]("done");
+    assertEquals(code(await clock.until(first)), "done");
+    await clock.until(Promise.all([client.drain(), server.drain()]));
+  });
+
+  it("one that cannot have its turn in time is refused at once, and moves to another node", async () => {
+    const { handler, begun, ends } = slow();
+    await using stage = await openStage({ handlers: handler, concurrency: 1 });
+    const { clock, other } = stage;
+    for (let i = 0; i < 30; i++) other.send(to(stage), ["q", "Slow", 60_000, i]);
+    for (let i = 0; i < 10; i++) { // ten a second
+      await clock.advance(100);
+      ends[i](0);
+      await stage.settle();
+    }
+    other.send(to(stage), ["q", "Slow", 500, "too late"], ["q", "Slow", 5_000, "in time"]);
+    await stage.settle();
+    assertEquals(other.items("n").map(([, , index, why]) => [index, why]), [[0, "OVERLOADED"]]);
+    for (let i = 10; i < 31; i++) {
+      ends[i](0);
+      await stage.settle();
+    }
+    assertEquals(begun.at(-1), "in time");
+  });
+
+  it("every node refuses: the caller has OVERLOADED, which is worth another try; one has room: it runs there", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const apps: Catga[] = [];
+    const ran: string[] = [];
+    const busy: (() => void)[] = [];
+    const start = async (id: string) => {
+      const handlers = [
+        Slow.handle(() => new Promise<void>((resolve) => busy.push(resolve))),
+        Quick.handle(() => void ran.push(id)),
+      ];
+      apps.push(await clock.until(catga({ network, id, concurrency: 1, handlers })));
+    };
+    await start("a");
+    await start("b");
+    const client = await clock.until(catga({ network, id: "client" }));
+    for (const node of ["a", "b"]) for (let i = 0; i < 3; i++) client.send(Slow, i, { node, timeout: 3_600_000 });
+    await clock.advance(60_000); // two wait at each, and nobody has ended for a minute
+    const { error } = await clock.until(client.send(Quick, 1, { timeout: 10_000 }));
+    assertEquals([error?.code, error?.retryable, ran], ["OVERLOADED", true, []]);
+    await start("c");
+    const results = await clock.until(client.sendAll(Quick, [1, 2, 3, 4], { timeout: 10_000 }));
+    assertEquals([results.map(({ ok }) => ok), ran], [[true, true, true, true], ["c", "c", "c", "c"]]);
+    for (let i = 0; i < busy.length; i++) {
+      busy[i]();
+      await clock.advance(0);
+    }
+    await clock.until(Promise.all([client, ...apps].map((app) => app.drain())));
+  });
+
+  it(
+    "ten thousand at once to an idle node all succeed, be its handlers sync or not",
+    { timeout: 120_000 },
+    async () => {
+      const network = new MemoryNetwork();
+      const Later = command<number, number>("Later");
+      const handlers = [Quick.handle((n) => n), Later.handle((n) => new Promise((done) => setTimeout(done, 5, n)))];
+      await using _server = await catga({ network, handlers });
+      await using client = await catga({ network });
+      for (const contract of [Quick, Later as typeof Quick]) {
+        // of a node that has ended nothing yet nobody knows how long it takes: with much time left nothing is refused
+        const results = await Promise.all(
+          Array.from({ length: 10_000 }, (_, n) => client.send(contract, n, { timeout: 100_000 })),
+        );
+        assert(results.every(({ value }, n) => value === n), results.find(({ ok }) => !ok)?.error?.message);
+      }
+    },
+  );
+});
+
+describe("a drain with a full queue", () => {
+  it("refuses what waits, finishes what runs", async () => {
+    const { handler, begun, ends } = slow();
+    await using stage = await openStage({ handlers: handler, concurrency: 1 });
+    stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
+    await stage.settle();
+    const drained = stage.app.drain();
+    await stage.settle();
+    assertEquals(answers(stage), [["n", 1, 1, "DRAINING"], ["n", 1, 2, "DRAINING"]]);
+    ends[0]("done");
+    await stage.clock.until(drained, 1_000);
+    assertEquals([answers(stage).at(-1), begun], [["r", 1, 0, "done"], [1]]);
+  });
+
+  it("an event that waits has its turn first (the node stopped, and it was lost without a word)", async () => {
+    const { handler, ends } = slow();
+    const noted: number[] = [];
+    await using stage = await openStage({ handlers: [handler, Noted.on((n) => void noted.push(n))], concurrency: 1 });
+    stage.other.send(to(stage), ["q", "Slow", 9_000, 1]);
+    await stage.settle();
+    for (const n of [1, 2]) {
+      stage.other.transport.publish("catga.default.event.Noted", `[1,"other.1",0,{"seq":${n}},${n}]`);
+    }
+    await stage.settle();
+    assertEquals([noted, stage.app.self.load.queued], [[], 2]);
+    const drained = stage.app.drain();
+    await stage.clock.advance(1_000);
+    ends[0](0);
+    await stage.clock.until(drained, 1_000);
+    assertEquals(noted, [1, 2]);
+  });
+
+  it("that runs into its timeout refuses what waits for its handler's turn: it certainly did not run", async () => {
+    const begun: unknown[] = [];
+    const handlers = Slow.handle((payload) => (begun.push(payload), new Promise(() => {})), { concurrency: 1 });
+    await using stage = await openStage({ handlers });
+    stage.other.send(to(stage), ["q", "Slow", 60_000, 1, 2]);
+    await stage.settle();
+    const drained = stage.app.drain({ timeout: 1_000 });
+    await stage.clock.until(drained, 3_000);
+    assertEquals([answers(stage), begun], [[["n", 1, 1, "DRAINING"]], [1]]);
+  });
+});
+
+describe("events under load", () => {
+  it(
+    "wait for turns too, and those for which there is no room are dropped with a warning a minute",
+    { timeout: 120_000 },
+    async () => {
+      const noted: number[] = [];
+      const ends: (() => void)[] = [];
+      const handlers = Noted.on((n) => {
+        noted.push(n);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      });
+      await using stage = await openStage({ handlers, concurrency: 1 });
+      const { transport } = stage.other;
+      const events = 1 + 65_536 + 5;
+      for (let n = 0; n < events; n += 64) {
+        const batch = Array.from({ length: Math.min(64, events - n) }, (_, i) => n + i);
+        transport.publish("catga.default.event.Noted", `[1,"other.1",0,{"seq":${n + 1}},${batch}]`);
+      }
+      await stage.settle();
+      assertEquals([noted, stage.app.self.load.queued], [[0], 65_536]);
+      const dropped = () => stage.log.filter((line) => line.includes("dropped"));
+      const warning = (count: number) =>
+        `warn catga node: dropped ${count} event(s) Noted: too many wait for their handlers`;
+      assertEquals(dropped(), [warning(1)]);
+      for (let i = 0; i < 10; i++) {
+        ends[i]();
+        await stage.settle();
+      }
+      assertEquals(noted, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+      await stage.clock.advance(60_000);
+      assertEquals(dropped(), [warning(1), warning(4)]);
+      await stage.clock.until(stage.app.drain({ timeout: 0 }), 1_000);
+    },
+  );
+
+  it("a slow event handler of its own concurrency holds up no request (all places were taken by those that wait)", async () => {
+    const handlers = [Noted.on(() => new Promise(() => {}), { concurrency: 1 }), Quick.handle((n) => n)];
+    await using stage = await openStage({ handlers, concurrency: 4 });
+    stage.other.transport.publish("catga.default.event.Noted", `[1,"other.1",0,{"seq":1},1,2,3,4,5,6,7,8]`);
+    await stage.settle();
+    stage.other.send(to(stage), ["q", "Quick", 9_000, "heard"]);
+    await stage.settle();
+    assertEquals([answers(stage), stage.app.self.load.queued], [[["r", 1, 0, "heard"]], 7]);
+    await stage.clock.until(stage.app.drain({ timeout: 0 }), 1_000);
+  });
+});
+
+describe("handlers that compute", () => {
+  let ran = 0;
+  /** The most that ran between two turns of the event loop. */
+  let most = 0;
+  /** Computes for 2 ms, as a handler that hashes passwords does for longer. */
+  const compute = (): void => {
+    most = Math.max(most, ++ran);
+    const end = performance.now() + 2;
+    while (performance.now() < end);
+  };
+  const plain = Slow.handle(() => compute());
+  const schema = {
+    "~standard": { version: 1 as const, vendor: "test", validate: (value: unknown) => ({ value }) },
+  };
+  const Checked = command("Slow", { input: schema });
+  const kinds = {
+    "sync ones": plain,
+    "async ones (they ran one after another in one turn)": Slow.handle(async () => {
+      compute();
+      await null;
+    }),
+    "async ones that take turns": Slow.handle(async () => {
+      compute();
+      await null;
+    }, { concurrency: 1 }),
+    "those of a contract with a schema (they ran in one turn)": Checked.handle(() => compute()),
+    "events": Noted.on(() => compute()),
+  };
+  for (const [name, handler] of Object.entries(kinds)) {
+    it(`give the event loop back every few ms: ${name}`, async () => {
+      const network = new MemoryNetwork();
+      await using server = await catga({ network, handlers: [handler, Quick.handle((n) => n)] });
+      await using client = await catga({ network });
+      most = ran = 0;
+      const turns = setInterval(() => ran = 0, 0);
+      if (name === "events") { for (let n = 0; n < 200; n++) await client.publish(Noted, n); }
+      else await client.sendAll(Slow, Array.from({ length: 200 }, (_, n) => n));
+      await server.drain();
+      clearInterval(turns);
+      // three, and as many as run between two looks at the clock
+      assertLess(most, 30, `${most} of 200 handlers ran in one turn of the event loop`);
+    });
+  }
+});

@@ -1,0 +1,87 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { seededRandom } from "../../memory/seeded_random.ts";
+import { MAX_GAPS, ReceivedFrames } from "./received_frames.ts";
+
+describe("HeardFrames", () => {
+  it("take: each frame once, gaps filled later", () => {
+    const heard = new ReceivedFrames();
+    assertEquals([1, 2, 5, 5, 4, 1, 3, 3].map((seq) => heard.take(seq)), [
+      ...[true, true, true, false],
+      ...[true, false, true, false],
+    ]);
+    assertEquals([heard.upTo, heard.report()], [5, []]);
+  });
+
+  it("report: what was missing then is refused for ever, and reported again", () => {
+    const heard = new ReceivedFrames();
+    heard.take(4);
+    heard.take(6);
+    assertEquals(heard.report(), [1, 3, 5, 5]);
+    assertEquals([1, 2, 3, 5].map((seq) => heard.take(seq)), [false, false, false, false]);
+    heard.take(9);
+    heard.take(8);
+    assertEquals(heard.report(), [1, 3, 5, 5, 7, 7]);
+  });
+
+  it("after it was forgotten: nothing before the first frame is taken, and none of that is reported missing", () => {
+    const heard = new ReceivedFrames({ forgotten: true });
+    assertEquals([9, 8, 1, 10].map((seq) => heard.take(seq)), [true, false, false, true]);
+    assertEquals(heard.report(), []);
+  });
+
+  it("in whatever order frames arrive: none is taken twice, none that was reported is taken, none taken is reported", () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = seededRandom(seed);
+      const heard = new ReceivedFrames();
+      const taken = new Set<number>();
+      const reported = new Set<number>();
+      const spread = [4, 30, 400][seed % 3];
+      for (let step = 0; step < 600; step++) {
+        const seq = Math.max(1, Math.floor(step + (random() - 0.5) * spread * (random() < 0.1 ? 10 : 1)));
+        if (heard.take(seq)) {
+          assert(!taken.has(seq), `seed ${seed}: ${seq} was taken twice`);
+          assert(!reported.has(seq), `seed ${seed}: ${seq} was taken though reported missing`);
+          taken.add(seq);
+        }
+        assertEquals(heard.upTo, Math.max(...taken));
+        if (random() < 0.03) {
+          const gaps = heard.report();
+          assert(gaps.length <= 2 * MAX_GAPS);
+          for (let i = 0; i < gaps.length; i += 2) {
+            for (let missing = gaps[i]; missing <= gaps[i + 1]; missing++) {
+              assert(!taken.has(missing), `seed ${seed}: ${missing} was reported though taken`);
+              assert(missing < heard.upTo);
+              reported.add(missing);
+            }
+          }
+        }
+      }
+    }
+  });
+
+  it("without losses everything is taken, however out of order, while there are few gaps", () => {
+    const heard = new ReceivedFrames();
+    const order = Array.from({ length: 1_000 }, (_, i) => i + 1);
+    for (let i = 0; i + 20 <= order.length; i += 20) order.splice(i, 20, ...order.slice(i, i + 20).reverse());
+    assertEquals(order.filter((seq) => !heard.take(seq)), []);
+    assertEquals(heard.report(), []);
+  });
+
+  it("is bounded: frames that leave a gap each, and frames that split one (they grew it without end)", () => {
+    for (const numbers of [(i: number) => 2 * i, (i: number) => (i === 1 ? 2 ** 50 : 2 * i)]) {
+      const heard = new ReceivedFrames();
+      for (let i = 1; i < 20_000; i++) heard.take(numbers(i));
+      let gaps = 0;
+      for (let seq = 1; seq < 39_999; seq += 2) if (heard.take(seq)) gaps++;
+      assert(gaps <= MAX_GAPS, `${gaps} gaps were kept`);
+      assert(heard.report().length <= 2 * MAX_GAPS);
+    }
+  });
+
+  it("what it could not keep in mind is refused, not taken a second time", () => {
+    const heard = new ReceivedFrames();
+    for (let seq = 2; seq <= 4 * MAX_GAPS; seq += 2) heard.take(seq);
+    assertEquals([heard.take(1), heard.take(2), heard.take(4 * MAX_GAPS - 1)], [false, false, true]);
+  });
+});

@@ -1,0 +1,150 @@
+import { assertEquals, assertLess } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, command, MemoryNetwork, query, VirtualClock } from "../../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+import { openStage } from "../../../test/support/stage.ts";
+import { encode } from "../../data/utf8.ts";
+import { ResendBuffer } from "./resend_buffer.ts";
+import type { Peer } from "./peer.ts";
+
+const Do = command<void, string>("Do");
+const Give = query<string, string>("Give");
+
+describe("an answer whose caller is away for a moment", () => {
+  it("arrives when it is back (it was lost, and the caller waited for its deadline)", async () => {
+    const network = new MemoryNetwork();
+    const done = Promise.withResolvers<string>();
+    const said: string[] = [];
+    let runs = 0;
+    await using caller = await catga({ network, id: "caller" });
+    await using _worker = await catga({
+      network,
+      id: "worker",
+      logger: { debug: (line) => said.push(line), info() {}, warn() {}, error() {} },
+      handlers: Do.handle(() => {
+        runs++;
+        return done.promise;
+      }),
+    });
+    await eventually("the caller to see the worker", () => caller.nodes().length === 2);
+    const sent = caller.send(Do, undefined, { timeout: 30_000 });
+    await eventually("it to run", () => runs === 1);
+    network.cut("caller");
+    done.resolve("done");
+    await eventually("the answer to bounce", () => said.some((line) => line.includes("nobody there at caller.")));
+    network.restore("caller");
+    assertEquals(await sent, { ok: true, value: "done" });
+    assertEquals(runs, 1);
+  });
+
+  it("arrives too when it was the first of another frame (it was taken for something that nobody waits for)", async () => {
+    let away = () => {};
+    const give = Give.handle((letter) => (away(), letter.repeat(40_000)));
+    await using stage = await openStage({ handlers: give });
+    const { other, network, clock, app } = stage;
+    away = () => network.cut("other");
+    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // their answers are a frame each
+    await stage.settle();
+    assertEquals(other.frames, []);
+    network.restore("other");
+    await clock.advance(300);
+    assertEquals(other.items("r").map(([, , index, text]) => [index, (text as string)[0]]), [[0, "a"], [1, "b"]]);
+  });
+
+  it("leaves again when its own node was away (the server took it along, and the caller waited for its deadline)", async () => {
+    const give = Give.handle((letter) => letter);
+    await using stage = await openStage({ handlers: give });
+    const { other, network, clock, app } = stage;
+    const seq = other.send(app.self.endpoint, ["q", "Give", 9_000, "a"]);
+    await stage.settle();
+    network.cut("node");
+    network.restore("node");
+    await clock.advance(300);
+    assertEquals(other.items("r"), [["r", seq, 0, "a"], ["r", seq, 0, "a"]]);
+  });
+
+  it("is kept in mind up to 4 MiB: the last ones", async () => {
+    const clock = new VirtualClock();
+    const again: string[] = [];
+    // all that the log asks of a peer
+    const peer = { again: (items: string) => again.push(items[11]) } as unknown as Peer;
+    const log = new ResendBuffer({ clock, connected: () => true, knows: () => true });
+    const add = (seq: number, letter: string, length: number) =>
+      log.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
+    for (let i = 0; i < 26; i++) add(i + 1, String.fromCharCode(97 + i), 1_000_000);
+    for (let i = 0; i < 26; i++) log.bounced(peer, i + 1);
+    add(99, "z", 5_000_000);
+    log.bounced(peer, 99);
+    log.bounced(peer, 99);
+    await clock.advance(300);
+    assertEquals(again, ["w", "x", "y", "z", "z"]);
+  });
+});
+
+describe("a nats-server that dies with answers on their way", await requireNatsServer(), () => {
+  it("costs no caller its answer (callers waited for their deadlines)", { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-left-answers-"));
+    let server = await startNatsServer({ storeDir: folder });
+    const options = { nats: server.url, logger: { debug() {}, info() {}, warn() {}, error() {} } };
+    const caller = await catga({ ...options, id: "caller" });
+    const go = Promise.withResolvers<string>();
+    let runs = 0;
+    const worker = await catga({ ...options, id: "worker", handlers: Do.handle(() => (runs++, go.promise)) });
+    try {
+      await eventually("the caller to see the worker", () => caller.nodes().length === 2);
+      const sent = Array.from({ length: 20 }, () => caller.send(Do, undefined, { timeout: 60_000 }));
+      await eventually("them to run", () => runs === 20);
+      await server.kill("SIGSTOP"); // it takes the answers no more
+      go.resolve("done");
+      await wait(20);
+      await server.stop();
+      const began = performance.now();
+      server = await startNatsServer({ storeDir: folder, port: server.port });
+      const results = await Promise.all(sent);
+      assertEquals(results.map(({ value, error }) => value ?? error?.code), new Array(20).fill("done"));
+      assertLess(performance.now() - began, 30_000);
+      assertEquals(runs, 20);
+    } finally {
+      await Promise.all([caller, worker].map((app) => app.drain({ timeout: 1_000 })));
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("a node that comes back to the server after its caller", () => {
+  it("is not taken for gone with what it has in hand (commands in hand had unknown outcomes)", async () => {
+    await using stage = await openStage({ handles: ["Do"] });
+    const { other, network, clock, app } = stage;
+    const sent = app.send(Do, undefined, { timeout: 9_000 });
+    await stage.settle();
+    const [{ seq, from }] = other.frames;
+    network.cut("node");
+    network.cut("other");
+    network.restore("node");
+    await clock.advance(1_000); // its pings bounce meanwhile
+    network.restore("other");
+    await clock.advance(100);
+    other.send(from, ["r", seq, 0, "done"]);
+    assertEquals(await clock.until(sent), { ok: true, value: "done" });
+  });
+
+  it("is taken for gone when it is still away 3 s later", async () => {
+    await using stage = await openStage({ handles: ["Do"] });
+    const { network, clock, app } = stage;
+    const sent = app.send(Do, undefined, { timeout: 9_000 });
+    await stage.settle();
+    network.cut("node");
+    network.cut("other");
+    network.restore("node");
+    const began = clock.monotonic();
+    const { error } = await clock.until(sent);
+    assertEquals(error?.code, "OUTCOME_UNKNOWN");
+    assertLess(clock.monotonic() - began, 3_300);
+  });
+});

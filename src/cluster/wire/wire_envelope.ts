@@ -1,0 +1,58 @@
+/** What came with a message over the wire. Most handlers ask for nothing of it: what they ask for is made then. */
+import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
+import type { WireMeta } from "./frame.ts";
+
+/** The envelope of one run of a handler. */
+export abstract class WireEnvelope implements Envelope {
+  readonly #meta: WireMeta | undefined;
+  #call: string | undefined = undefined;
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** `meta`: what was not default about the message. */
+  constructor(meta: WireMeta | undefined) {
+    this.#meta = meta;
+  }
+
+  /** Names this run among all others. */
+  protected abstract name(): string;
+
+  /** The message id, when its sender gave none. */
+  protected defaultId(): string {
+    return this.call;
+  }
+
+  get call(): string {
+    return this.#call ??= this.name();
+  }
+
+  get id(): string {
+    return this.#meta?.id ?? this.defaultId();
+  }
+
+  get attempt(): number {
+    return Math.max(1, this.#meta?.attempt ?? 1);
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.correlation;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.causation;
+  }
+
+  get ancestry(): readonly string[] {
+    return this.#meta?.ancestry ?? [];
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const headers = this.#meta?.headers;
+    if (headers === undefined) return NO_HEADERS;
+    // without a prototype: what stands there came over the wire
+    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
+  }
+
+  get key(): string | undefined {
+    return this.#meta?.key;
+  }
+}

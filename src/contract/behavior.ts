@@ -1,0 +1,110 @@
+/** What stands around a handler, folded like the skins of an onion. */
+import type { Catga } from "./running_node.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { AnyContract } from "./contract.ts";
+import type { Context } from "./context.ts";
+import type { Logger } from "./logger.ts";
+import type { Observation } from "./observer.ts";
+import type { SendOptions } from "./send_options.ts";
+import type { Result } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
+
+/**
+ * Wraps a handler: may change the result, call `next` again, or not call it. The app's behaviors come first, outermost
+ * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so does
+ * what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt there.
+ *
+ * Most are a function and nothing else. It may have members: `send` stands around what the app sends, `attach` hears what
+ * happens outside of handlers.
+ *
+ * @example
+ * ```ts
+ * import { type Behavior, catga, query } from "@catga/catga";
+ *
+ * const timed: Behavior = async ({ contract }, next) => {
+ *   const start = performance.now();
+ *   const result = await next();
+ *   console.log(contract.name, result.ok, `${(performance.now() - start).toFixed(1)} ms`);
+ *   return result;
+ * };
+ * const Answer = query<void, number>("Answer");
+ * await using app = await catga({ handlers: Answer.handle(() => 42), behaviors: [timed] });
+ * console.log((await app.send(Answer)).value); // 42
+ * ```
+ */
+export interface Behavior {
+  (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
+  /** Stands around every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
+  readonly send?: SendBehavior;
+  /**
+   * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
+   * `catga()` waits for it, and rejects with what it throws.
+   */
+  readonly attach?: (app: Catga) => MaybePromise<Attachment | void>;
+}
+
+/** What a {@link Behavior} is told. */
+export interface BehaviorMessage {
+  /** The contract whose handler is called. */
+  readonly contract: AnyContract;
+  /** As the handler will see it: parsed, when the contract has a schema. */
+  readonly payload: unknown;
+  /** The context that the handler will get: the same object. */
+  readonly ctx: Context;
+  /** The app's time, which is virtual in some tests. */
+  readonly clock: Clock;
+  /** The app's random numbers, which come from a seed in some tests. */
+  readonly random: Random;
+  /** The `logger` that the app was given; `undefined` when it was given none. */
+  readonly logger: Logger | undefined;
+}
+
+/**
+ * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers that go with the
+ * message besides those of the sender, or in their place; an idempotent command that is sent again has the same id. It
+ * sends with what is left of the message's time, and nothing when that is over: the send ends then, whatever the behavior
+ * does. It rejects with misuse alone (a key function that throws, a route that needs a key), which is to be handed on; what the
+ * behavior itself throws, the send rejects with.
+ *
+ * @example
+ * ```ts
+ * import { type Behavior, catga, query, type SendBehavior } from "@catga/catga";
+ *
+ * const send: SendBehavior = (_, next) => next({ tenant: "north" });
+ * const tenant: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { send });
+ * const Whose = query<void, string>("Whose");
+ * const whose = Whose.handle((_, ctx) => ctx.headers.tenant);
+ * await using app = await catga({ handlers: whose, behaviors: [tenant] });
+ * console.log((await app.send(Whose)).value); // north
+ * ```
+ */
+export type SendBehavior = (
+  message: OutgoingMessage,
+  next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
+) => MaybePromise<Result<unknown>>;
+
+/** What a {@link SendBehavior} is told. */
+export interface OutgoingMessage {
+  /** How it is sent. `sendAll` sends one by one. The value of a broadcast is the array of its answers. */
+  readonly method: "send" | "publish" | "broadcast";
+  /** The contract that is sent. */
+  readonly contract: AnyContract;
+  /** As the sender gave it. */
+  readonly payload: unknown;
+  /** As the sender gave them; `{}`. */
+  readonly options: Readonly<SendOptions>;
+  /** The context of the handler that sends; `undefined` when none does. */
+  readonly ctx: Context | undefined;
+  /** The id of the node that sends. */
+  readonly node: string;
+  /** The app's time. */
+  readonly clock: Clock;
+}
+
+/** What a behavior has at one app, from {@link Behavior.attach} on. */
+export interface Attachment {
+  /** Told of what happens outside of handlers. What it throws is logged. */
+  readonly observe?: (observation: Observation) => void;
+  /** Called when the app has stopped, or could not start. What it throws is logged. */
+  readonly detach?: () => void;
+}

@@ -1,0 +1,57 @@
+/**
+ * Contracts: what a message is called, what goes in and what comes out. A contract is a plain frozen value, safe to share
+ * between the programs that send it and those that handle it.
+ */
+import type { Route } from "./node_info.ts";
+import type { Schema } from "./schema.ts";
+
+/** What a message is: a command changes something, a query reads something, an event tells of something. */
+export type Kind = "command" | "query" | "event";
+
+/** The options of any contract, as they stand in it: of those that were not given there is none. */
+export interface ContractOptions {
+  /** Checks and parses the payload. */
+  readonly input?: Schema<never, unknown>;
+  /** Checks and parses the answer. */
+  readonly output?: Schema<never, unknown>;
+  /** The routing key of a payload. */
+  readonly key?: (payload: never) => string;
+  /** How a node is picked. */
+  readonly route?: Route;
+  /** The messages of one key run one at a time. */
+  readonly ordered?: boolean;
+  /** How long a send may take, retries included, in ms. */
+  readonly timeout?: number;
+  /** How many further attempts after the first. */
+  readonly retries?: number;
+  /** One recorded result for each message id. */
+  readonly idempotent?: boolean | { readonly ttl?: number };
+}
+
+/** What a sender needs of a contract: its kind, its name, the type that goes in and the one that comes out. */
+export interface Contract<K extends Kind, In, Out> {
+  /** What the message is: only commands and queries can be sent, only events published. */
+  readonly kind: K;
+  /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
+  readonly name: string;
+  /** What it was defined with. */
+  readonly options: ContractOptions;
+  /** Types only; never there. */
+  readonly "~types"?: (payload: In) => Out;
+}
+
+/** Any contract. */
+export type AnyContract = Contract<Kind, never, unknown>;
+
+/** The type that a contract's sender gives. */
+export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, unknown> ? In : never;
+
+/** The type that a contract's sender gets. */
+export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
+
+/** Whether a name may be a contract's. */
+export function isContractName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
+}
+
+export const MAX_NAME_LENGTH = 256;

@@ -1,0 +1,329 @@
+/**
+ * What the compiler knows of contracts: `deno check` and tsc read this file, and an error that does not come is one
+ * (`@ts-expect-error`). Nothing that is wrong here is run.
+ */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import * as v from "valibot";
+import { z } from "zod";
+import {
+  type AnyContract,
+  type Catga,
+  catga,
+  command,
+  type Context,
+  type Contract,
+  event,
+  fail,
+  type Failure,
+  type InputOf,
+  type NodeInfo,
+  type OutputOf,
+  query,
+  type Result,
+  type SendArgs,
+  type Strategy,
+  unwrap,
+} from "../../mod.ts";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+
+/** Compiles only for two types that are the same: `same<Equal<A, B>>()`. */
+function same<_ extends true>(): void {}
+
+/** Takes what the compiler is to read and nobody to run. */
+function compiles(read: (app: Catga, ctx: Context) => unknown): void {
+  assertEquals(typeof read, "function");
+}
+
+interface Order {
+  sku: string;
+  qty: number;
+}
+interface Created {
+  orderId: string;
+}
+
+const CreateOrder = command<Order, Created>("CreateOrder", { idempotent: true, key: (order) => order.sku });
+const Rename = command<{ id: string; name?: string }>("Rename");
+const Ping = query<void, "pong">("Ping");
+const Reset = command("Reset");
+const Find = query<string | undefined, Order | null>("Find");
+const OrderCreated = event<Created>("OrderCreated");
+const Tick = event("Tick");
+
+const ZodBook = command("ZodBook", {
+  input: z.object({ at: z.iso.datetime().transform((text) => new Date(text)), seats: z.number().default(1) }),
+  output: z.object({ price: z.number().transform(String) }),
+});
+const ValibotBook = query("ValibotBook", {
+  input: v.object({ at: v.pipe(v.string(), v.transform((text) => new Date(text))), seats: v.optional(v.number(), 1) }),
+  output: v.object({ price: v.pipe(v.number(), v.transform(String)) }),
+});
+const ZodHappened = event("ZodHappened", { input: z.object({ at: z.coerce.date<string>() }) });
+const HalfSchema = command<{ n: number }, string>("HalfSchema", { input: z.object({ n: z.number() }) });
+
+describe("types of contracts", () => {
+  it("type arguments: a payload must fit", () => {
+    compiles((app) => [
+      app.send(CreateOrder, { sku: "tea", qty: 2 }),
+      // @ts-expect-error wrong type of a property
+      app.send(CreateOrder, { sku: "tea", qty: "2" }),
+      // @ts-expect-error missing property
+      app.send(CreateOrder, { sku: "tea" }),
+      // @ts-expect-error excess property
+      app.send(CreateOrder, { sku: "tea", qty: 2, color: "green" }),
+      // @ts-expect-error excess property beside an optional one
+      app.send(Rename, { id: "1", nmae: "tea" }),
+      // @ts-expect-error no payload
+      app.send(CreateOrder),
+      // @ts-expect-error undefined is no payload
+      app.send(CreateOrder, undefined),
+      // @ts-expect-error excess property
+      app.publish(OrderCreated, { orderId: "1", at: 3 }),
+      // @ts-expect-error wrong type of a property
+      app.broadcast(OrderCreated, { orderId: 1 }),
+    ]);
+  });
+
+  it("type arguments: the result is that of the contract", () => {
+    compiles(async (app) => {
+      const created = await app.send(CreateOrder, { sku: "tea", qty: 2 });
+      same<Equal<typeof created, Result<Created>>>();
+      const found = await app.send(Find);
+      same<Equal<typeof found, Result<Order | null>>>();
+      const all = await app.broadcast(Ping);
+      same<Equal<(typeof all)[number]["result"], Result<"pong">>>();
+      const renamed = await app.send(Rename, { id: "1" });
+      same<Equal<typeof renamed, Result<void>>>();
+      const published = await app.publish(Tick);
+      same<Equal<typeof published, Result<void>>>();
+      // @ts-expect-error the value is there only when the result is ok
+      created.value.orderId;
+      // @ts-expect-error no such property in the answer
+      unwrap(created).id;
+    });
+  });
+
+  it("a result is told apart by ok, destructured or not", () => {
+    compiles(async (app) => {
+      const result = await app.send(CreateOrder, { sku: "tea", qty: 2 });
+      if (result.ok) same<Equal<typeof result.value, Created>>();
+      else same<Equal<typeof result, Failure>>();
+      const { ok, value, error } = result;
+      if (ok) value.orderId;
+      else error.code;
+      same<Equal<typeof value, Created | undefined>>();
+    });
+  });
+
+  it("a payload that may be undefined may be left out", () => {
+    compiles((app, ctx) => [
+      app.send(Ping),
+      app.send(Reset),
+      app.send(Find),
+      app.send(Find, "tea"),
+      app.publish(Tick),
+      app.broadcast(Tick),
+      app.send(Ping, undefined, { timeout: 100 }),
+      ctx.send(Ping),
+      ctx.publish(Tick),
+      // @ts-expect-error the second argument is the payload, not the options
+      app.send(Ping, { timeout: 100 }),
+      // @ts-expect-error a void contract takes no payload
+      app.send(Reset, 3),
+      // @ts-expect-error a string or nothing
+      app.send(Find, 3),
+    ]);
+  });
+
+  it("kinds: commands and queries are sent, events published, both broadcast", () => {
+    compiles((app, ctx) => [
+      // @ts-expect-error an event is not sent
+      app.send(OrderCreated, { orderId: "1" }),
+      // @ts-expect-error a command is not published
+      app.publish(CreateOrder, { sku: "tea", qty: 2 }),
+      // @ts-expect-error a query is not published
+      app.publish(Ping),
+      // @ts-expect-error an event is not sent from a handler either
+      ctx.send(Tick),
+      // @ts-expect-error a command is not published from a handler either
+      ctx.publish(Reset),
+      // @ts-expect-error an event has no handle
+      () => OrderCreated.handle(() => {}),
+      // @ts-expect-error a command has no on
+      () => CreateOrder.on(() => {}),
+    ]);
+  });
+
+  it("handlers: the payload is the contract's, and so is what they return", () => {
+    compiles(() => [
+      CreateOrder.handle((order) => {
+        same<Equal<typeof order, Order>>();
+        return { orderId: order.sku };
+      }),
+      CreateOrder.handle(({ qty }) => qty < 1 ? fail("BAD_QUANTITY", "none") : { orderId: "1" }),
+      CreateOrder.handle(async (_, ctx) => {
+        const published = await ctx.publish(OrderCreated, { orderId: "1" });
+        return published.ok ? { orderId: "1" } : published;
+      }),
+      Rename.handle(() => {}),
+      Tick.on(() => 3),
+      // @ts-expect-error wrong type of the result
+      CreateOrder.handle(() => ({ orderId: 1 })),
+      // @ts-expect-error missing result
+      CreateOrder.handle(() => {}),
+      // @ts-expect-error wrong result of an async handler
+      CreateOrder.handle(() => Promise.resolve("1")),
+      // @ts-expect-error a whole result is handed on only when it is a failure
+      CreateOrder.handle((order, ctx) => ctx.send(CreateOrder, order)),
+      // @ts-expect-error another literal
+      Ping.handle(() => "ping"),
+      // @ts-expect-error no such property in the payload
+      CreateOrder.handle(({ color }) => ({ orderId: color })),
+      // @ts-expect-error no such property in the event
+      OrderCreated.on(({ id }) => id),
+      // @ts-expect-error a handler of another payload
+      CreateOrder.handle((order: { sku: number }) => ({ orderId: `${order.sku}` })),
+    ]);
+  });
+
+  it("ctx: sends with the same types as the app, and has what a message comes with", () => {
+    compiles(async (_, ctx) => {
+      const created = await ctx.send(CreateOrder, { sku: "tea", qty: 2 });
+      same<Equal<typeof created, Result<Created>>>();
+      same<Equal<typeof ctx.signal, AbortSignal>>();
+      same<Equal<typeof ctx.causationId, string | undefined>>();
+      // @ts-expect-error missing property
+      ctx.send(CreateOrder, { sku: "tea" });
+      // @ts-expect-error missing payload
+      ctx.publish(OrderCreated);
+      // @ts-expect-error read only
+      ctx.id = "mine";
+    });
+  });
+
+  it("options: routes by name or function, and nothing that is not known", () => {
+    const first: Strategy = (candidates: readonly NodeInfo[]) => candidates[0];
+    compiles((app) => [
+      app.send(Ping, undefined, { route: "hash", key: "tea" }),
+      app.send(Ping, undefined, { route: first }),
+      // @ts-expect-error no such route
+      app.send(Ping, undefined, { route: "roundrobin" }),
+      // @ts-expect-error no such option
+      app.send(Ping, undefined, { timeuot: 100 }),
+      // @ts-expect-error a number of ms
+      app.send(Ping, undefined, { timeout: "1s" }),
+      // @ts-expect-error headers are strings
+      app.send(Ping, undefined, { headers: { attempt: 1 } }),
+      // @ts-expect-error no such route
+      () => command("X", { route: "sticky" }),
+      // @ts-expect-error a query has nothing to deduplicate
+      () => query("X", { idempotent: true }),
+      // @ts-expect-error an event has no timeout
+      () => event("X", { timeout: 5 }),
+      // @ts-expect-error the key is a string
+      () => command<Order>("X", { key: (order) => order.qty }),
+      // @ts-expect-error no such property in the payload
+      () => command<Order>("X", { key: (order) => order.color }),
+      // @ts-expect-error no such option
+      () => CreateOrder.handle(() => ({ orderId: "1" }), { behaviour: [] }),
+      // @ts-expect-error no such route
+      () => catga({ route: "nearest" }),
+      // @ts-expect-error a contract is a handler no more than any other value
+      () => catga({ handlers: 3 }),
+    ]);
+  });
+
+  it("schemas of zod: the sender gives the input, the handler sees the output, and back", () => {
+    same<Equal<InputOf<typeof ZodBook>, { at: string; seats?: number | undefined }>>();
+    same<Equal<OutputOf<typeof ZodBook>, { price: string }>>();
+    compiles((app) => [
+      ZodBook.handle(({ at, seats }) => {
+        same<Equal<typeof at, Date>>();
+        same<Equal<typeof seats, number>>();
+        return { price: at.getTime() * seats };
+      }),
+      ZodHappened.on(({ at }) => at.getTime()),
+      app.send(ZodBook, { at: "2026-01-01T00:00:00Z" }),
+      app.publish(ZodHappened, { at: "2026-01-01" }),
+      // @ts-expect-error the handler's side of the input
+      app.send(ZodBook, { at: new Date() }),
+      // @ts-expect-error excess property
+      app.send(ZodBook, { at: "2026-01-01T00:00:00Z", places: 2 }),
+      // @ts-expect-error the sender's side of the output
+      ZodBook.handle(() => ({ price: "3" })),
+      // @ts-expect-error the handler's side of the input
+      app.publish(ZodHappened, { at: new Date() }),
+    ]);
+  });
+
+  it("schemas of valibot: the sender gives the input, the handler sees the output, and back", () => {
+    same<Equal<InputOf<typeof ValibotBook>, { at: string; seats?: number | undefined }>>();
+    same<Equal<OutputOf<typeof ValibotBook>, { price: string }>>();
+    compiles((app) => [
+      ValibotBook.handle(({ at, seats }) => {
+        same<Equal<typeof at, Date>>();
+        same<Equal<typeof seats, number>>();
+        return { price: at.getTime() * seats };
+      }),
+      app.send(ValibotBook, { at: "2026-01-01T00:00:00Z" }),
+      // @ts-expect-error the handler's side of the input
+      app.send(ValibotBook, { at: new Date() }),
+      // @ts-expect-error the sender's side of the output
+      ValibotBook.handle(() => ({ price: "3" })),
+    ]);
+  });
+
+  it("schemas beside type arguments: must agree with them", () => {
+    compiles((app) => [
+      app.send(HalfSchema, { n: 1 }),
+      HalfSchema.handle(({ n }) => `${n}`),
+      // @ts-expect-error the schema takes something else
+      () => command<{ n: number }, string>("X", { input: z.object({ n: z.string() }) }),
+      // @ts-expect-error no validator
+      () => command("X", { input: (value: unknown) => value }),
+    ]);
+  });
+
+  it("code for any contract: AnyContract takes each, SendArgs carries what send takes", () => {
+    const contracts: AnyContract[] = [CreateOrder, Ping, Reset, OrderCreated, Tick, ZodBook, ValibotBook];
+    assertEquals(new Set(contracts.map(({ kind }) => kind)).size, 3);
+    compiles((app) => {
+      const relay = <In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>) =>
+        app.send(contract, ...args);
+      const created = relay(CreateOrder, { sku: "tea", qty: 1 });
+      same<Equal<typeof created, Promise<Result<Created>>>>();
+      // @ts-expect-error wrong type of a property
+      relay(CreateOrder, { sku: "tea", qty: "1" });
+      // @ts-expect-error missing payload
+      return relay(CreateOrder);
+    });
+  });
+
+  it("InputOf and OutputOf: what a sender gives and gets", () => {
+    same<Equal<InputOf<typeof CreateOrder>, Order>>();
+    same<Equal<OutputOf<typeof CreateOrder>, Created>>();
+    same<Equal<InputOf<typeof Ping>, void>>();
+    same<Equal<OutputOf<typeof Ping>, "pong">>();
+    same<Equal<InputOf<typeof OrderCreated>, Created>>();
+    same<Equal<OutputOf<typeof OrderCreated>, void>>();
+    same<Equal<OutputOf<typeof Find>, Order | null>>();
+  });
+
+  it("what compiles runs: transforms of zod and valibot, on both sides", async () => {
+    await using app = await catga({
+      handlers: [
+        ZodBook.handle(({ at, seats }) => ({ price: at.getUTCFullYear() * seats })),
+        ValibotBook.handle(({ at, seats }) => ({ price: at.getUTCFullYear() * seats })),
+      ],
+    });
+    const at = "2026-01-01T00:00:00Z";
+    assertEquals(unwrap(await app.send(ZodBook, { at })), { price: "2026" });
+    assertEquals(unwrap(await app.send(ValibotBook, { at, seats: 2 })), { price: "4052" });
+    // what does not compile comes back as a result, when it comes from outside of TypeScript
+    const refused = await app.send(ZodBook, { at: "tomorrow" });
+    assert(!refused.ok);
+    assertEquals(refused.error.code, "INVALID_MESSAGE");
+  });
+});

@@ -1,0 +1,254 @@
+import type { Context } from "./context.ts";
+import type { Route } from "./node_info.ts";
+import { checkBehaviors } from "./behavior_check.ts";
+import {
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  checkRoute,
+  checkTimes,
+  MAX_CONCURRENCY,
+  MAX_TIMEOUT,
+  show,
+} from "./checks.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
+import { type AnyContract, type Contract, type ContractOptions, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
+import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
+
+/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler sees. */
+export interface EventOptions<In, Payload = In> {
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
+  input?: Schema<In, Payload>;
+}
+
+/** Options of {@link query}. `Returned` is what the handler gives, `Out` what the sender gets. */
+export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends EventOptions<In, Payload> {
+  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
+  output?: Schema<Returned, Out>;
+  /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
+  key?: (payload: NoInfer<In>) => string;
+  /** How a node is picked; the app's, or `"hash"` when `ordered`. */
+  route?: Route;
+  /**
+   * The messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. The route is
+   * `"hash"`, so a `key` is needed, here or in each send.
+   */
+  ordered?: boolean;
+  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
+  timeout?: number;
+  /** How many further attempts after the first: 0 to 1,000; the app's. */
+  retries?: number;
+}
+
+/** Options of {@link command}. */
+export interface CommandOptions<In, Out, Payload = In, Returned = Out>
+  extends QueryOptions<In, Out, Payload, Returned> {
+  /**
+   * One recorded result for each message id, which every sender with that id gets, on whichever node; `false`. It is sent
+   * again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
+   * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
+   * result is kept, in ms, 1,000 at least; a day.
+   */
+  idempotent?: boolean | { ttl?: number };
+}
+
+/** A command or a query. */
+export interface RequestContract<K extends "command" | "query", In, Out, Payload = In, Returned = Out>
+  extends Contract<K, In, Out> {
+  /**
+   * Writes the handler: it returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`; there it is the
+   * one handler of this contract.
+   */
+  handle(fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure>, options?: HandlerOptions): Handler;
+}
+
+/** A command: {@link command} makes it. */
+export interface Command<In = void, Out = void, Payload = In, Returned = Out>
+  extends RequestContract<"command", In, Out, Payload, Returned> {}
+
+/** A query: {@link query} makes it. */
+export interface Query<In = void, Out = void, Payload = In, Returned = Out>
+  extends RequestContract<"query", In, Out, Payload, Returned> {}
+
+/** An event: {@link event} makes it. */
+export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
+  /** Writes a handler; there may be any number. What it returns is dropped; what it throws is logged. */
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
+}
+
+/**
+ * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
+ * `OUTCOME_UNKNOWN`.
+ *
+ * Types come from the type arguments, or from the schemas in `options`. The name is one or more tokens of letters, digits,
+ * `-` and `_`, joined by dots, 256 characters at most. Throws `TypeError` for another one, and `TypeError` or `RangeError`
+ * for a bad option.
+ *
+ * @example
+ * ```ts
+ * import { catga, command } from "@catga/catga";
+ *
+ * const CreateOrder = command<{ sku: string }, { orderId: string }>("CreateOrder");
+ * await using app = await catga({ handlers: CreateOrder.handle(({ sku }) => ({ orderId: `${sku}-1` })) });
+ * const result = await app.send(CreateOrder, { sku: "tea" });
+ * console.log(result.ok && result.value.orderId); // tea-1
+ * ```
+ */
+export function command<In = void, Out = void, Payload = In, Returned = Out>(
+  name: string,
+  options?: CommandOptions<In, Out, Payload, Returned>,
+): Command<In, Out, Payload, Returned> {
+  const contract: Command<In, Out, Payload, Returned> = Object.freeze({
+    kind: "command",
+    name: checkName(name),
+    options: checkOptions(name, options, COMMAND_OPTIONS),
+    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+  });
+  return contract;
+}
+
+/**
+ * Defines a query: a message that reads something. It may run more than once, when a node is lost or silent.
+ *
+ * Types and errors as for {@link command}.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ *
+ * const CountOrders = query<void, number>("CountOrders");
+ * await using app = await catga({ handlers: CountOrders.handle(() => 3) });
+ * const { value } = await app.send(CountOrders);
+ * console.log(value); // 3
+ * ```
+ */
+export function query<In = void, Out = void, Payload = In, Returned = Out>(
+  name: string,
+  options?: QueryOptions<In, Out, Payload, Returned>,
+): Query<In, Out, Payload, Returned> {
+  const contract: Query<In, Out, Payload, Returned> = Object.freeze({
+    kind: "query",
+    name: checkName(name),
+    options: checkOptions(name, options, QUERY_OPTIONS),
+    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+  });
+  return contract;
+}
+
+/**
+ * Defines an event: a message that tells of something. Each service that has handlers for it gets it at most once, and so
+ * does each node that has handlers with `each: "node"`.
+ *
+ * Types and errors as for {@link command}.
+ *
+ * @example
+ * ```ts
+ * import { catga, event } from "@catga/catga";
+ *
+ * const OrderCreated = event<{ orderId: string }>("OrderCreated");
+ * await using app = await catga({ handlers: OrderCreated.on(({ orderId }) => console.log("created", orderId)) });
+ * await app.publish(OrderCreated, { orderId: "tea-1" });
+ * ```
+ */
+export function event<In = void, Payload = In>(
+  name: string,
+  options?: EventOptions<In, Payload>,
+): EventContract<In, Payload> {
+  const contract: EventContract<In, Payload> = Object.freeze({
+    kind: "event",
+    name: checkName(name),
+    options: checkOptions(name, options, EVENT_OPTIONS),
+    on: (fn: HandlerFn, options?: EventHandlerOptions) => handler(contract, "on", fn, options),
+  });
+  return contract;
+}
+
+const EVENT_OPTIONS = new Set(["input"]);
+
+const QUERY_OPTIONS = new Set(["input", "output", "key", "route", "ordered", "timeout", "retries"]);
+
+const COMMAND_OPTIONS = new Set([...QUERY_OPTIONS, "idempotent"]);
+
+const HANDLER_OPTIONS = {
+  handle: new Set(["behaviors", "concurrency"]),
+  on: new Set(["behaviors", "concurrency", "each"]),
+};
+
+function checkName(name: string): string {
+  if (typeof name === "string" && isContractName(name)) return name;
+  throw new TypeError(
+    `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
+      `characters at most, like "orders.Create"; got ${show(name)}`,
+  );
+}
+
+function checkOptions(name: string, options: object | undefined, known: ReadonlySet<string>): ContractOptions {
+  if (options === undefined) return NO_OPTIONS;
+  const at = `contract ${name}`;
+  checkKnown(at, options, known);
+  const { input, output, key, route, ordered, timeout, retries, idempotent } = options as ContractOptions;
+  for (const [option, schema] of [["input", input], ["output", output]] as const) {
+    if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
+      throw new TypeError(
+        `${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
+      );
+    }
+  }
+  if (key !== undefined && typeof key !== "function") {
+    throw new TypeError(`${at}: key must be a function of the payload that gives a string; got ${show(key)}`);
+  }
+  if (route !== undefined) checkRoute(`${at}: route`, route);
+  checkTimes(`${at}: `, { timeout, retries });
+  if (ordered !== undefined && typeof ordered !== "boolean") {
+    throw new TypeError(`${at}: ordered must be true or false; got ${show(ordered)}`);
+  }
+  if (ordered && route !== undefined && route !== "hash") {
+    throw new TypeError(`${at}: ordered needs the route "hash", which it has by itself; got ${show(route)}`);
+  }
+  if (idempotent !== undefined) checkIdempotent(at, idempotent);
+  return Object.freeze(
+    typeof idempotent === "object" ? { ...options, idempotent: Object.freeze({ ...idempotent }) } : { ...options },
+  );
+}
+
+function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["idempotent"]>): void {
+  if (typeof idempotent === "boolean") return;
+  if (typeof idempotent !== "object" || idempotent === null) {
+    throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
+  }
+  checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
+  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
+}
+
+const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
+
+const NO_OPTIONS: ContractOptions = Object.freeze({});
+
+function handler(
+  contract: AnyContract,
+  method: "handle" | "on",
+  fn: HandlerFn,
+  options: EventHandlerOptions = {},
+): Handler {
+  const at = `${contract.name}.${method}`;
+  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
+  checkKnown(at, options, HANDLER_OPTIONS[method]);
+  const { behaviors = [], concurrency, each = "service" } = options;
+  checkBehaviors(`${at}: behaviors`, behaviors);
+  if (concurrency !== undefined) checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
+  if (each !== "service" && each !== "node") {
+    throw new TypeError(`${at}: each must be "service" or "node"; got ${show(each)}`);
+  }
+  const body: HandlerBody = {
+    // the payload that arrives has the type of this contract: its schema or its type arguments say so
+    fn: fn as HandlerBody["fn"],
+    behaviors: Object.freeze([...behaviors]),
+    concurrency,
+    each,
+  };
+  return Object.freeze({ contract, "~handler": Object.freeze(body) });
+}
+
+/** A handler of whatever contract. */
+type HandlerFn = (payload: never, ctx: Context) => unknown;

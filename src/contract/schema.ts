@@ -1,0 +1,108 @@
+/**
+ * [Standard Schema](https://standardschema.dev), the interface that zod, valibot, arktype and effect agree on, written
+ * out here as its authors advise, and the one place that runs a validator.
+ */
+import { CatgaError, type ErrorCode } from "../error.ts";
+import type { Failure, Result } from "./result.ts";
+
+/** A value, or a promise of one. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * A validator: `In` is what it takes, `Out` what it makes of it. Those of zod, valibot, arktype and effect are ones.
+ *
+ * @example
+ * ```ts
+ * import { catga, query, type Schema } from "@catga/catga";
+ *
+ * const even: Schema<number> = {
+ *   "~standard": {
+ *     version: 1,
+ *     vendor: "mine",
+ *     validate: (value) => typeof value === "number" && value % 2 === 0 ? { value } : { issues: [{ message: "not even" }] },
+ *   },
+ * };
+ * const Half = query("Half", { input: even, output: even });
+ * await using app = await catga({ handlers: Half.handle((n) => n / 2) });
+ * console.log((await app.send(Half, 8)).value, (await app.send(Half, 3)).error?.code); // 4 INVALID_MESSAGE
+ * ```
+ */
+export interface Schema<In, Out = In> {
+  /** The interface that validators agree on. */
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => MaybePromise<SchemaResult<Out>>;
+    readonly types?: { readonly input: In; readonly output: Out } | undefined;
+  };
+}
+
+/** What a {@link Schema} answers. */
+export type SchemaResult<T> =
+  | { readonly value: T; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] };
+
+/** One thing that a {@link Schema} found wrong. */
+export interface SchemaIssue {
+  /** What is wrong, for people. */
+  readonly message: string;
+  /** Where, from the outermost key to the innermost; nowhere in particular when left out. */
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/**
+ * Runs a validator over the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. The error's
+ * `details` hold the issues: `{ message, path }[]`, the path as an array of keys.
+ */
+export function validate(
+  schema: Schema<never, unknown>,
+  value: unknown,
+  code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
+  contract: string,
+): MaybePromise<Result<unknown>> {
+  const threw = (error: unknown) => refused(code, contract, [{ message: "the schema threw" }], error);
+  try {
+    const checked = schema["~standard"].validate(value);
+    if (!isThenable(checked)) return toResult(checked, code, contract);
+    return Promise.resolve(checked).then((result) => toResult(result, code, contract)).catch(threw);
+  } catch (error) {
+    return threw(error);
+  }
+}
+
+/** Whether a value is a promise, of whatever making: what libraries give as one is not always a `Promise`. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Takes the rejection of a promise that is given where none may be: what is thrown for that says enough. */
+export function disown(value: unknown): void {
+  if (isThenable(value)) Promise.resolve(value).catch(() => {});
+}
+
+function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {
+  return result.issues === undefined
+    ? { ok: true, value: result.value }
+    : refused(code, contract, result.issues, undefined);
+}
+
+function refused(code: ErrorCode, contract: string, found: readonly SchemaIssue[], cause: unknown): Failure {
+  const details = found.map(({ message, path }) => ({
+    message,
+    path: (path ?? []).map((part) => {
+      const key = typeof part === "object" ? part.key : part;
+      return typeof key === "number" ? key : String(key);
+    }),
+  }));
+  const what = code === "INVALID_MESSAGE" ? "payload" : "answer";
+  const first = details[0] ?? { message: "no reason given", path: [] };
+  const at = first.path.length > 0 ? ` at ${first.path.join(".")}` : "";
+  const more = details.length > 1 ? ` (and ${details.length - 1} more, see details)` : "";
+  return {
+    ok: false,
+    error: new CatgaError(code, `the ${what} of ${contract} does not fit its schema${at}: ${first.message}${more}`, {
+      details,
+      ...(cause === undefined ? {} : { cause }),
+    }),
+  };
+}

@@ -1,0 +1,59 @@
+import type { Route } from "./node_info.ts";
+import { checkKnown, checkRoute, checkSignal, checkStrings, checkTimes, checkToken, show } from "./checks.ts";
+
+/** Options of one `send`. */
+export interface SendOptions {
+  /**
+   * The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. Of an idempotent command: all sends with
+   * this id get one result.
+   */
+  id?: string;
+  /** The routing key; what the contract's `key` makes of the payload. */
+  key?: string;
+  /** The id of the node that is to handle it: this one and no other, in every attempt; any. */
+  node?: string;
+  /** How a node is picked; the contract's, else the app's. */
+  route?: Route;
+  /** How long it may take, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
+  timeout?: number;
+  /** How many further attempts after the first: 0 to 1,000; the contract's, else the app's. */
+  retries?: number;
+  /** Gives up when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. */
+  signal?: AbortSignal;
+  /** Go along with the message to the handler's `ctx.headers`; none. */
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** Options of one `publish`. */
+export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
+
+/** Options of one `broadcast`: every node has one attempt, so that there is nothing to route, and nothing to retry. */
+export type BroadcastOptions = Omit<SendOptions, "route" | "retries">;
+
+/** Throws for options of a send, a publish or a broadcast that are none. */
+export function checkSendOptions(method: string, name: string, options: SendOptions): void {
+  const at = `${method} ${name}`;
+  checkKnown(at, options, OPTIONS_OF[method] ?? SEND_OPTIONS);
+  const { id, key, node, route, signal, headers } = options;
+  if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
+    throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
+  }
+  if (key !== undefined && typeof key !== "string") {
+    throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
+  }
+  if (node !== undefined) checkToken(`${at}: node`, node);
+  if (route !== undefined) checkRoute(`${at}: route`, route);
+  checkTimes(`${at}: `, options);
+  checkSignal(at, signal);
+  if (headers !== undefined) checkStrings(`${at}: headers`, headers);
+}
+
+/** Longest message id, in characters. */
+export const MAX_ID = 256;
+
+const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
+
+const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
+  publish: new Set(["id", "headers", "signal"]),
+  broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
+};

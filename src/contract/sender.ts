@@ -1,0 +1,149 @@
+/** What an app and a handler's context have in common: ways to send. */
+import type { Contract, Kind } from "./contract.ts";
+import type { BroadcastOptions, PublishOptions, SendOptions } from "./send_options.ts";
+import type { Result } from "./result.ts";
+import type { Cache, Lock, LockOptions } from "./shared_state.ts";
+
+/** What follows the contract: a payload and options; a payload that may be `undefined` (or `void`) may be left out. */
+export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
+  : [payload: NoInfer<In>, options?: Options];
+
+/** Options of `sendAll`: those of each send, and how many are under way at once. */
+export interface SendAllOptions extends Omit<SendOptions, "id"> {
+  /** How many are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  concurrency?: number;
+}
+
+/** One node's answer to a broadcast: what `broadcast` gives for each. */
+export interface BroadcastResult<T> {
+  /** The node's id. */
+  readonly node: string;
+  /** What it answered, or why there is no answer. */
+  readonly result: Result<T>;
+}
+
+/**
+ * What an app and a handler's context share with the other nodes: locks and a cache, kept in JetStream KV, or in memory without
+ * NATS.
+ */
+export interface Sharing {
+  /**
+   * JSON values that all nodes share.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * const rate = await app.cache.getOrSet("rate:eur", () => 1.1, { ttl: 60_000 });
+   * console.log(rate); // 1.1
+   * ```
+   */
+  readonly cache: Cache;
+  /**
+   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first served; a
+   * lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends with the
+   * message's deadline.
+   *
+   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it without
+   * knowing: only the resource itself can refuse it then, by `lock.token`, which grows with each acquisition.
+   *
+   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (whoever holds it waits, in the end, for this very
+   * handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an option out of range, and
+   * for a key that is no well-formed string of at most 4,032 characters.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * {
+   *   await using lock = await app.lock("order:42", { timeout: 1_000 });
+   *   console.log(lock.token > 0, lock.signal.aborted); // true false
+   * }
+   * ```
+   */
+  lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
+}
+
+/**
+ * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
+ * throws `TypeError` or `RangeError`.
+ */
+export interface Sender extends Sharing {
+  /**
+   * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the latest
+   * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that had left) or `UNAVAILABLE` (what had not).
+   *
+   * @example
+   * ```ts
+   * import { catga, query } from "@catga/catga";
+   *
+   * const Greet = query<{ name: string }, string>("Greet");
+   * await using app = await catga({ handlers: Greet.handle(({ name }) => `hello ${name}`) });
+   * const result = await app.send(Greet, { name: "tea" }, { timeout: 1_000 });
+   * if (result.ok) console.log(result.value);
+   * else console.error(result.error.code, result.error.message);
+   * ```
+   */
+  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>>;
+  /**
+   * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
+   * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
+   * ahead, and what is no array is read no further once a send has failed because it was given up, or the app has stopped.
+   * Misuse rejects as a whole.
+   *
+   * @example
+   * ```ts
+   * import { catga, query } from "@catga/catga";
+   *
+   * const Square = query<number, number>("Square");
+   * await using app = await catga({ handlers: Square.handle((n) => n * n) });
+   * const results = await app.sendAll(Square, [1, 2, 3]);
+   * console.log(results.map((result) => result.value)); // [ 1, 4, 9 ]
+   * ```
+   */
+  sendAll<In, Out>(
+    contract: Contract<"command" | "query", In, Out>,
+    payloads: Iterable<NoInfer<In>>,
+    options?: SendAllOptions,
+  ): Promise<Result<Out>[]>;
+  /**
+   * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
+   * `each: "node"`, at most once. Ok when this process is connected and has taken it, also when nobody listens: it leaves at the
+   * end of the turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it; `process.exit`
+   * right after the ok may lose it.
+   *
+   * @example
+   * ```ts
+   * import { catga, event } from "@catga/catga";
+   *
+   * const Brewed = event<{ tea: string }>("Brewed");
+   * const heard = Promise.withResolvers<string>();
+   * await using app = await catga({ handlers: Brewed.on(({ tea }) => heard.resolve(tea)) });
+   * const published = await app.publish(Brewed, { tea: "assam" });
+   * console.log(published.ok, await heard.promise); // true assam
+   * ```
+   */
+  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, PublishOptions>): Promise<Result<void>>;
+  /**
+   * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
+   * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
+   * `ctx.id` is `<id>@<node>`.
+   *
+   * @example
+   * ```ts
+   * import { catga, MemoryNetwork, query } from "@catga/catga";
+   *
+   * const Uptime = query<void, number>("Uptime");
+   * const network = new MemoryNetwork();
+   * await using _a = await catga({ network, id: "a", handlers: Uptime.handle(() => 7) });
+   * await using b = await catga({ network, id: "b", handlers: Uptime.handle(() => 9) });
+   * for (const { node, result } of await b.broadcast(Uptime)) console.log(node, result.value); // a 7, then b 9
+   * ```
+   */
+  broadcast<In, Out>(
+    contract: Contract<Kind, In, Out>,
+    ...args: SendArgs<In, BroadcastOptions>
+  ): Promise<BroadcastResult<Out>[]>;
+}

@@ -1,0 +1,49 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { printable, printableJson } from "./printable.ts";
+import { HIDDEN_CODES } from "../../test/support/hidden_characters.ts";
+
+describe("printable", () => {
+  it("writes what is not seen as its number", () => {
+    for (const code of HIDDEN_CODES) {
+      assertEquals(printable(`a${String.fromCodePoint(code)}b`), `a\\u{${code.toString(16)}}b`);
+    }
+  });
+
+  it("leaves what is read as it is: letters of any script, marks, emoji, spaces", () => {
+    for (
+      const text of ["orders-1", "größer", "हिन्दी", "ภาษาไทย", "日本語　東京", "🍵👋🏽", "e\u0301 1\u00a0000", "\\u{1b}"]
+    ) {
+      assertEquals(printable(text), text);
+    }
+  });
+
+  it("does not stack marks without an end", () => {
+    assertEquals(printable(`a${"\u0301".repeat(6)}b`), `a${"\u0301".repeat(4)}\\u{301}\\u{301}b`);
+  });
+});
+
+describe("printableJson", () => {
+  it("is JSON of the same value, with nothing in it that printable would change", () => {
+    for (const code of HIDDEN_CODES) {
+      const value = { [`k${String.fromCodePoint(code)}`]: [`v${String.fromCodePoint(code)}`] };
+      const text = printableJson(value)!;
+      assertEquals(JSON.parse(text), value);
+      assertEquals(printable(text), text);
+      assertEquals(JSON.parse(printableJson(value, 2)!), value);
+    }
+    assertEquals(printableJson({ a: "grün 🍵" }), '{"a":"grün 🍵"}');
+    assertEquals(printableJson(undefined), undefined);
+  });
+
+  it("with an indent has lines of its own", () => {
+    assertEquals(printableJson({ a: "x\ny\u202e" }, 2), '{\n  "a": "x\\ny\\u202e"\n}');
+  });
+
+  it("of what is nested too deeply for lines is on one", () => {
+    const deep = JSON.parse("[".repeat(10_000) + "]".repeat(10_000));
+    const text = printableJson(deep, 2)!;
+    assertEquals(text, "[".repeat(10_000) + "]".repeat(10_000));
+    assertStringIncludes(printableJson([[]], 2)!, "\n");
+  });
+});

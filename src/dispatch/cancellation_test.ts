@@ -1,0 +1,299 @@
+/** The deadline of a message and its cancellation, for the sender, for the handler and for what the handler sends. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
+import type { Context } from "../contract/context.ts";
+import { command, event, query } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
+import type { Schema } from "../contract/schema.ts";
+import { errorOf } from "../../test/support/error_of.ts";
+import { type LocalApp, localApp } from "../../test/support/local_app.ts";
+
+const Slow = query<void, string>("Slow");
+const Work = command<void, string>("Work");
+const Inner = query<void, string>("Inner");
+const Quick = query<void, string>("Quick");
+const Tick = event("Tick");
+
+const never = () => new Promise<string>(() => {});
+
+/** Ends when its signal aborts, with the reason that it was given. */
+const untilAborted = (_: void, { signal }: Context) =>
+  new Promise<string>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+
+/** A promise and what it has settled with, so far. */
+function watched<T>(promise: Promise<T>): { now: T | "pending" } {
+  const state: { now: T | "pending" } = { now: "pending" };
+  promise.then((value) => state.now = value);
+  return state;
+}
+
+/** A gate that holds handlers until it is opened. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: resolve };
+}
+
+describe("deadline", () => {
+  it("a query whose handler takes too long: TIMEOUT, and ctx.signal aborts with the same error", async () => {
+    let signal: AbortSignal | undefined;
+    const { app, clock } = localApp({ handlers: Slow.handle((_, ctx) => (signal = ctx.signal, never())) });
+    const result = watched(app.send(Slow, undefined, { timeout: 100 }));
+    await clock.advance(90);
+    assertEquals([result.now, signal!.aborted], ["pending", false]);
+    await clock.advance(20);
+    assert(result.now !== "pending");
+    assertEquals(errorOf(result.now).code, "TIMEOUT");
+    assertStrictEquals(signal!.reason, result.now.error);
+    assertEquals(result.now.error!.message, "the deadline of query Slow has passed");
+  });
+
+  it("a command whose handler takes too long: OUTCOME_UNKNOWN, for it may have run", async () => {
+    const { app, clock } = localApp({ handlers: Work.handle(never) });
+    const result = app.send(Work, undefined, { timeout: 100 });
+    await clock.advance(110);
+    const { error } = await result;
+    assertEquals(
+      [error?.code, error?.message],
+      ["OUTCOME_UNKNOWN", "command Work was running when its sender gave up (TIMEOUT): it may have run"],
+    );
+    assertInstanceOf(error?.cause, CatgaError);
+  });
+
+  it("counts without options, by the app's timeout or the contract's", async () => {
+    const Hasty = query<void, string>("Hasty", { timeout: 50 });
+    const { app, clock } = localApp({ handlers: [Slow.handle(never), Hasty.handle(never)], timeout: 200 });
+    const [slow, hasty] = [watched(app.send(Slow)), watched(app.send(Hasty))];
+    await clock.advance(60);
+    assert(hasty.now !== "pending" && slow.now === "pending");
+    await clock.advance(150);
+    assert(slow.now as unknown !== "pending");
+  });
+
+  it("an answer in time is the answer; one that comes too late changes nothing", async () => {
+    const late = gate();
+    const { app, clock, inside } = localApp({
+      handlers: Slow.handle(async () => (await late.opened, "late")),
+    });
+    const inTime = app.send(Slow, undefined, { timeout: 100 });
+    await clock.advance(90);
+    late.open();
+    assertEquals(await inTime, { ok: true, value: "late" });
+    const other = gate();
+    const again = localApp({ handlers: Slow.handle(async () => (await other.opened, "late")) });
+    const tooLate = again.app.send(Slow, undefined, { timeout: 100 });
+    await again.clock.advance(200);
+    other.open();
+    assertEquals(errorOf(await tooLate).code, "TIMEOUT");
+    await again.clock.advance(0);
+    assertEquals([inside.pending, again.inside.pending], [0, 0]);
+    assertEquals([inside.wheel.size, again.inside.wheel.size], [0, 0]);
+  });
+
+  it("ctx.deadline: when the sender gives up, by the wall clock", async () => {
+    const seen: number[] = [];
+    const { app, clock } = localApp({
+      handlers: Slow.handle(async (_, ctx) => {
+        seen.push(ctx.deadline);
+        await Promise.resolve();
+        seen.push(ctx.deadline);
+        return "done";
+      }),
+    });
+    const now = clock.now();
+    await app.send(Slow, undefined, { timeout: 100 });
+    await app.send(Slow);
+    assertEquals(seen, [now + 100, now + 100, now + 30_000, now + 30_000]);
+  });
+
+  it("ctx.send carries it: what is left of it is all that an inner send has", async () => {
+    const { app, clock } = localApp({
+      handlers: [
+        Slow.handle(async (_, ctx) => {
+          await new Promise<void>((resolve) => clock.after(60, resolve));
+          const inner = await ctx.send(Inner, undefined, { timeout: 10_000 });
+          return inner.ok ? inner.value : inner;
+        }),
+        Inner.handle((_, ctx) => `${ctx.deadline - clock.now()}`),
+      ],
+    });
+    const result = app.send(Slow, undefined, { timeout: 100 });
+    await clock.advance(80);
+    assertEquals(await result, { ok: true, value: "40" });
+  });
+
+  it("ctx.send after it: the message certainly does not run", async () => {
+    let ran = 0;
+    const codes: string[] = [];
+    const { app, clock } = localApp({
+      handlers: [
+        Slow.handle(async (_, ctx) => {
+          await new Promise<void>((resolve) => clock.after(200, resolve));
+          codes.push(
+            errorOf(await ctx.send(Work)).code,
+            errorOf(await ctx.send(Inner)).code,
+            errorOf(await ctx.publish(Tick)).code,
+          );
+          return "late";
+        }),
+        Work.handle(() => `${ran++}`),
+        Inner.handle(() => `${ran++}`),
+        Tick.on(() => ran++),
+      ],
+    });
+    app.send(Slow, undefined, { timeout: 100 });
+    await clock.advance(300);
+    assertEquals([codes, ran], [["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"], 0]);
+  });
+
+  it("an async schema counts, too: what it leaves is all that the handler has", async () => {
+    const input = (clock: () => LocalApp["clock"], ms: number): Schema<void> => ({
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => new Promise((resolve) => clock().after(ms, () => resolve({ value: undefined }))),
+      },
+    });
+    let ran = 0;
+    const Checked = query<void, number>("Checked", { input: input(() => local.clock, 60) });
+    const TooLate = query<void, number>("TooLate", { input: input(() => local.clock, 200) });
+    const local = localApp({
+      handlers: [Checked.handle((_, ctx) => ctx.deadline - local.clock.now()), TooLate.handle(() => ran++)],
+    });
+    const checked = local.app.send(Checked, undefined, { timeout: 100 });
+    const tooLate = local.app.send(TooLate, undefined, { timeout: 100 });
+    await local.clock.advance(300);
+    assertEquals(await checked, { ok: true, value: 40 });
+    assertEquals([errorOf(await tooLate).code, ran], ["UNAVAILABLE", 0]);
+  });
+});
+
+describe("cancellation", () => {
+  it("a signal that has aborted: CANCELLED, and nothing runs", async () => {
+    let ran = 0;
+    const { app, clock } = localApp({ handlers: [Quick.handle(() => `${ran++}`), Tick.on(() => ran++)] });
+    const signal = AbortSignal.abort();
+    assertEquals(errorOf(await app.send(Quick, undefined, { signal })).code, "CANCELLED");
+    assertEquals(errorOf(await app.publish(Tick, undefined, { signal })).code, "CANCELLED");
+    assertEquals((await app.broadcast(Tick, undefined, { signal })).map(({ result }) => errorOf(result).code), [
+      "CANCELLED",
+    ]);
+    await clock.advance(0);
+    assertEquals(ran, 0);
+  });
+
+  it("a signal that aborts while an async schema runs: nothing runs", async () => {
+    const asked = gate();
+    let ran = 0;
+    const Checked = command<void, number>("Checked", {
+      input: {
+        "~standard": { version: 1, vendor: "test", validate: () => asked.opened.then(() => ({ value: undefined })) },
+      },
+    });
+    const { app } = localApp({ handlers: Checked.handle(() => ran++) });
+    const controller = new AbortController();
+    const result = app.send(Checked, undefined, { signal: controller.signal });
+    controller.abort();
+    asked.open();
+    assertEquals([errorOf(await result).code, ran], ["CANCELLED", 0]);
+  });
+
+  it("a signal that aborts while the handler runs: CANCELLED at once, and ctx.signal aborts", async () => {
+    let signal: AbortSignal | undefined;
+    const { app } = localApp({ handlers: Work.handle((_, ctx) => (signal = ctx.signal, never())) });
+    const controller = new AbortController();
+    const result = app.send(Work, undefined, { signal: controller.signal });
+    controller.abort(new Error("the user left"));
+    const { error } = await result;
+    assertEquals([error?.code, error?.message], ["CANCELLED", "the sender of command Work gave up"]);
+    assertStrictEquals(signal!.reason, error);
+  });
+
+  it("ctx.signal is as good when it is asked for late", async () => {
+    const asked = gate();
+    let aborted: unknown;
+    const { app } = localApp({
+      handlers: Slow.handle(async (_, ctx) => {
+        await asked.opened;
+        aborted = ctx.signal.reason;
+        return "";
+      }),
+    });
+    const controller = new AbortController();
+    const result = app.send(Slow, undefined, { signal: controller.signal });
+    controller.abort();
+    const { error } = await result;
+    asked.open();
+    await asked.opened;
+    assertStrictEquals(aborted, error);
+  });
+
+  it("ctx.send carries it: a whole chain of handlers is cancelled, the innermost too", async () => {
+    const reasons: string[] = [];
+    const note = (name: string, ctx: Context) =>
+      ctx.signal.addEventListener("abort", () => reasons.push(`${name} ${ctx.signal.reason.code}`));
+    const { app } = localApp({
+      handlers: [
+        Slow.handle(async (_, ctx) => {
+          note("outer", ctx);
+          const result = await ctx.send(Work);
+          reasons.push(`outer got ${errorOf(result).code}`);
+          return "";
+        }),
+        Work.handle(async (_, ctx) => {
+          note("middle", ctx);
+          const result = await ctx.send(Inner);
+          return result.ok ? result.value : result;
+        }),
+        Inner.handle((payload, ctx) => (note("inner", ctx), untilAborted(payload, ctx))),
+      ],
+    });
+    const controller = new AbortController();
+    const result = app.send(Slow, undefined, { signal: controller.signal });
+    controller.abort();
+    assertEquals(errorOf(await result).code, "CANCELLED");
+    await Promise.resolve();
+    assertEquals(reasons.slice(0, 3).sort(), ["inner CANCELLED", "middle CANCELLED", "outer CANCELLED"]);
+    assertEquals(reasons[3], "outer got CANCELLED");
+  });
+
+  it("a handler that was given up on starts nothing more; but may tell of what it did", async () => {
+    const asked = gate();
+    const done = gate();
+    let ran = 0;
+    let told = 0;
+    let code = "";
+    const { app, clock } = localApp({
+      handlers: [
+        Slow.handle(async (_, ctx) => {
+          await asked.opened;
+          code = errorOf(await ctx.send(Work)).code;
+          assertEquals((await ctx.publish(Tick)).ok, true);
+          done.open();
+          return "";
+        }),
+        Work.handle(() => `${ran++}`),
+        Tick.on(() => told++),
+      ],
+    });
+    const controller = new AbortController();
+    app.send(Slow, undefined, { signal: controller.signal });
+    controller.abort();
+    asked.open();
+    await done.opened;
+    await clock.advance(0);
+    assertEquals([code, ran, told], ["CANCELLED", 0, 1]);
+  });
+
+  it("signals that outlive their sends keep nothing of them", async () => {
+    const { app } = localApp({ handlers: Quick.handle(() => Promise.resolve("")) });
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: unknown[]) => (listeners++, Reflect.apply(addEventListener, signal, args));
+    signal.removeEventListener = (
+      ...args: unknown[]
+    ) => (listeners--, Reflect.apply(removeEventListener, signal, args));
+    await app.send(Quick, undefined, { signal });
+    assertEquals(listeners, 0);
+  });
+});

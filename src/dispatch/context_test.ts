@@ -1,0 +1,94 @@
+/** What a handler is told of its message, and what goes along from one message to the next. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import type { Context } from "../contract/context.ts";
+import { command, event, query } from "../contract/definition.ts";
+import { type LocalApp, localApp } from "../../test/support/local_app.ts";
+
+const Slow = query<void, string>("Slow");
+const Work = command<void, string>("Work");
+const Tick = event("Tick");
+
+describe("context", () => {
+  /** Three handlers in a row, each of which notes its context. */
+  function chain(): LocalApp & { contexts: Record<string, Context> } {
+    const contexts: Record<string, Context> = {};
+    const handlers = [
+      Slow.handle(async (_, ctx) => {
+        contexts.first = ctx;
+        await ctx.send(Work, undefined, { headers: { own: "2" } });
+        return "";
+      }),
+      Work.handle(async (_, ctx) => {
+        contexts.second = ctx;
+        await ctx.publish(Tick);
+        return "";
+      }),
+      Tick.on((_, ctx) => void (contexts.third = ctx)),
+    ];
+    return { ...localApp({ handlers }), contexts };
+  }
+
+  it("each message has its id, that of the first as correlation, that of the one before as causation", async () => {
+    const { app, clock, contexts } = chain();
+    await app.send(Slow, undefined, { id: "order-1" });
+    await clock.advance(0);
+    const { first, second, third } = contexts;
+    assertEquals([first.id, first.correlationId, first.causationId], ["order-1", "order-1", undefined]);
+    assertEquals([second.correlationId, second.causationId], ["order-1", "order-1"]);
+    assertEquals([third.correlationId, third.causationId], ["order-1", second.id]);
+    assertEquals(new Set([first.id, second.id, third.id]).size, 3);
+    assertEquals([first.node, first.attempt], ["here", 1]);
+  });
+
+  it("without an id of the sender's one is made, the same whenever it is asked for", async () => {
+    const { app, clock, contexts } = chain();
+    await app.send(Slow);
+    await clock.advance(0);
+    const { first, second } = contexts;
+    const { id } = first;
+    await app.send(Slow);
+    assertEquals([first.id, second.causationId, second.correlationId], [id, id, id]);
+    assertNotEquals(contexts.first.id, id);
+  });
+
+  it("trace headers go along the chain, others do not", async () => {
+    const { app, clock, contexts } = chain();
+    const trace = { traceparent: "00-1-2-01", tracestate: "a=1", baggage: "b=2" };
+    await app.send(Slow, undefined, { headers: { ...trace, tenant: "t" } });
+    await clock.advance(0);
+    assertEquals({ ...contexts.first.headers }, { ...trace, tenant: "t" });
+    assertEquals({ ...contexts.second.headers }, { ...trace, own: "2" });
+    assertEquals<Record<string, string>>({ ...contexts.third.headers }, trace);
+    assert(Object.isFrozen(contexts.third.headers));
+  });
+
+  it("headers are a copy that cannot be changed, whose names may be any", async () => {
+    const { app, contexts } = chain();
+    const headers = { traceparent: "1" };
+    await app.send(Slow, undefined, { headers });
+    headers.traceparent = "2";
+    assertEquals(contexts.first.headers.traceparent, "1");
+    assert(Object.isFrozen(contexts.first.headers) && Object.isFrozen(contexts.second.headers));
+    assertEquals(contexts.first.headers["constructor"], undefined);
+    await app.send(Slow);
+    assertEquals({ ...contexts.first.headers }, {});
+  });
+
+  it("each handler of an event has a context of its own", async () => {
+    const contexts: Context[] = [];
+    const { app, clock } = localApp({ handlers: [1, 2].map(() => Tick.on((_, ctx) => contexts.push(ctx))) });
+    await app.publish(Tick, undefined, { id: "t1" });
+    await clock.advance(0);
+    assertEquals([contexts.length, contexts[0] !== contexts[1]], [2, true]);
+    assertEquals(contexts.map(({ id }) => id), ["t1", "t1"]);
+  });
+
+  it("after the end of its handler a context still tells and sends", async () => {
+    const { app, contexts } = chain();
+    await app.send(Slow, undefined, { id: "order-1" });
+    assertEquals([contexts.first.id, contexts.first.signal.aborted], ["order-1", false]);
+    assertEquals((await contexts.first.send(Work)).ok, true);
+    assertEquals(contexts.second.causationId, "order-1");
+  });
+});

@@ -1,0 +1,145 @@
+/**
+ * Deadlines of everything that is under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
+ * lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (measured).
+ *
+ * A process that is paused settles nothing meanwhile. What is promised to it when it wakes: whatever came due is settled in
+ * one turn of the wheel, its first; before that turn or after it, as the runtime has it, the process reads what has arrived
+ * (Deno runs timers first, Bun reads first; measured). So a send whose deadline passed in the pause ends at once, with the
+ * answer that had arrived or with the deadline's error, and both are true.
+ */
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { CatgaError } from "../error.ts";
+
+/** Something with a deadline; the wheel links it into its lists. */
+export abstract class Deadlined {
+  /** When, in ms of the monotonic clock. */
+  due: number;
+  /** @internal The bucket's list; `undefined` outside of one. */
+  wheelNext: Deadlined | undefined = undefined;
+  /** @internal */
+  wheelPrevious: Deadlined | undefined = undefined;
+  /** @internal The bucket that it stands in, or -1. */
+  wheelBucket = -1;
+
+  constructor(due: number) {
+    this.due = due;
+  }
+
+  /**
+   * Called once when the deadline has passed; it is out of the wheel then. Must not throw, and must bear that another
+   * entry of the same tick has just settled it.
+   */
+  abstract expire(): void;
+
+  /** Ends it before its time, for `reason`. Must not throw. */
+  abstract abort(reason: CatgaError): void;
+}
+
+/** The wheel. It ticks only while there is something in it. */
+export class DeadlineWheel {
+  readonly #clock: Clock;
+  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
+  #size = 0;
+  /** The first tick that has not been gone through. */
+  #tick = 0;
+  #timer: Timer | undefined;
+  /** The clocks when they were last looked at. */
+  #wall = -1;
+  #monotonic = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * The monotonic clock, in whole ms, as it was when the ms of the wall clock began: enough for deadlines. Deno asks its
+   * runtime for the monotonic clock (80 ns), and V8 for the wall clock (40 ns; measured); a whole number needs no memory.
+   */
+  now(): number {
+    const wall = this.#clock.now();
+    if (wall !== this.#wall || this.#timer === undefined) {
+      this.#wall = wall;
+      this.#monotonic = Math.ceil(this.#clock.monotonic());
+    }
+    return this.#monotonic;
+  }
+
+  /** Puts one in; it must not be in already. */
+  add(entry: Deadlined): void {
+    if (this.#timer === undefined) this.#start();
+    // a deadline that has passed is met in the next tick
+    const bucket = Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
+    const first = this.#buckets[bucket];
+    entry.wheelBucket = bucket;
+    entry.wheelNext = first;
+    if (first !== undefined) first.wheelPrevious = entry;
+    this.#buckets[bucket] = entry;
+    this.#size++;
+  }
+
+  /** Takes one out; nothing happens when it is not in. */
+  delete(entry: Deadlined): void {
+    if (entry.wheelBucket < 0) return;
+    const { wheelNext: next, wheelPrevious: previous } = entry;
+    if (next !== undefined) next.wheelPrevious = previous;
+    if (previous !== undefined) previous.wheelNext = next;
+    else this.#buckets[entry.wheelBucket] = next;
+    entry.wheelNext = entry.wheelPrevious = undefined;
+    entry.wheelBucket = -1;
+    this.#size--;
+  }
+
+  /** Takes everything out and ends it for `reason`. */
+  abort(reason: CatgaError): void {
+    const all: Deadlined[] = [];
+    for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
+      for (let entry = this.#buckets[bucket]; entry !== undefined; entry = this.#buckets[bucket]) {
+        this.delete(entry);
+        all.push(entry);
+      }
+    }
+    for (const entry of all) entry.abort(reason);
+  }
+
+  #start(): void {
+    this.#tick = Math.floor(this.#clock.monotonic() / TICK);
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#timer = this.#clock.after(TICK, () => {
+      this.#turn();
+      if (this.#size > 0) this.#arm();
+      else this.#timer = undefined;
+    });
+  }
+
+  #turn(): void {
+    this.#wall = -1; // a wall clock that stands still must not stop this one
+    const now = this.#clock.monotonic();
+    const end = Math.floor(now / TICK);
+    const due: Deadlined[] = [];
+    // after a pause longer than a whole turn one pass over every bucket is enough
+    for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
+      let entry = this.#buckets[tick % BUCKETS];
+      while (entry !== undefined) {
+        const next: Deadlined | undefined = entry.wheelNext;
+        if (entry.due <= now) {
+          this.delete(entry);
+          due.push(entry);
+        }
+        entry = next;
+      }
+    }
+    this.#tick = end + 1;
+    for (const entry of due) entry.expire();
+  }
+}
+
+const TICK = 10; // ms
+const BUCKETS = 4_096; // 41 s a turn; a later deadline stays in its bucket until its turn comes

@@ -1,0 +1,149 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
+import { CatgaError } from "../error.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+
+const TURN = 40_960; // ms: 4,096 buckets of 10 ms
+
+class Entry extends Deadlined {
+  expired: number[] = [];
+  aborted: string[] = [];
+  #onEnd: () => void;
+
+  constructor(due: number, readonly clock: VirtualClock, onEnd = () => {}) {
+    super(due);
+    this.#onEnd = onEnd;
+  }
+
+  override expire(): void {
+    this.expired.push(this.clock.monotonic());
+    this.#onEnd();
+  }
+
+  override abort(reason: CatgaError): void {
+    this.aborted.push(reason.code);
+    this.#onEnd();
+  }
+}
+
+function wheelOf(...dues: number[]): { clock: VirtualClock; wheel: DeadlineWheel; entries: Entry[] } {
+  const clock = new VirtualClock();
+  const wheel = new DeadlineWheel(clock);
+  const entries = dues.map((due) => new Entry(due, clock));
+  for (const entry of entries) wheel.add(entry);
+  return { clock, wheel, entries };
+}
+
+describe("DeadlineWheel", () => {
+  it("each entry expires once, never early, at most a tick of 10 ms late", async () => {
+    const dues = [0, 1, 9.5, 10, 10.1, 25, 999, 1_000, TURN - 1, TURN, TURN + 5, 3 * TURN + 77];
+    const { clock, wheel, entries } = wheelOf(...dues);
+    assertEquals(wheel.size, dues.length);
+    await clock.advance(4 * TURN);
+    for (const { due, expired } of entries) {
+      const [at, ...more] = expired;
+      assertEquals([due, at >= due && at <= due + 10, more], [due, true, []]);
+    }
+    assertEquals(wheel.size, 0);
+  });
+
+  it("a deadline that has passed already is met in the next tick", async () => {
+    const { clock, wheel } = wheelOf();
+    await clock.advance(1_005);
+    const late = new Entry(3, clock);
+    wheel.add(late);
+    await clock.advance(10);
+    assertEquals(late.expired, [1_015]);
+  });
+
+  it("entries that are taken out do not expire, wherever they stand among others of the same moment", async () => {
+    for (const gone of [0, 1, 2]) {
+      const { clock, wheel, entries } = wheelOf(50, 50, 50);
+      wheel.delete(entries[gone]);
+      wheel.delete(entries[gone]);
+      assertEquals(wheel.size, 2);
+      await clock.advance(100);
+      assertEquals(entries.map(({ expired }) => expired.length), [0, 1, 2].map((n) => n === gone ? 0 : 1));
+    }
+  });
+
+  it("an entry may be put in again, with another deadline", async () => {
+    const { clock, wheel, entries: [entry] } = wheelOf(50);
+    wheel.delete(entry);
+    entry.due = 200;
+    wheel.add(entry);
+    await clock.advance(100);
+    assertEquals(entry.expired, []);
+    await clock.advance(100);
+    assertEquals(entry.expired, [200]);
+  });
+
+  it("later turns of the wheel leave those of earlier ones alone", async () => {
+    const { clock, entries } = wheelOf(50, 50 + TURN, 50 + 2 * TURN);
+    await clock.advance(60);
+    assertEquals(entries.map(({ expired }) => expired.length), [1, 0, 0]);
+    await clock.advance(TURN);
+    assertEquals(entries.map(({ expired }) => expired.length), [1, 1, 0]);
+  });
+
+  it("an entry that is added while others expire is not lost", async () => {
+    const { clock, wheel } = wheelOf();
+    const second = new Entry(0, clock);
+    wheel.add(new Entry(20, clock, () => wheel.add(second)));
+    await clock.advance(100);
+    assertEquals([second.expired.length, wheel.size], [1, 0]);
+  });
+
+  it("entries of one tick may take each other out: all that had come due end", async () => {
+    const { clock, wheel } = wheelOf();
+    const other: Entry = new Entry(20, clock);
+    const first = new Entry(20, clock, () => wheel.delete(other));
+    wheel.add(other);
+    wheel.add(first);
+    await clock.advance(50);
+    assertEquals([first.expired.length, other.expired.length, wheel.size], [1, 1, 0]);
+  });
+
+  it("stands still while it is empty, and starts again", async () => {
+    const { clock, wheel, entries: [first] } = wheelOf(10);
+    let timers = 0;
+    const after = clock.after.bind(clock);
+    clock.after = (ms, callback) => (timers++, after(ms, callback));
+    await clock.advance(10 * TURN);
+    assertEquals([first.expired, timers], [[10], 0]);
+    const next = new Entry(clock.monotonic() + 30, clock);
+    wheel.add(next);
+    await clock.advance(100);
+    assertEquals([next.expired.length, timers], [1, 3]);
+  });
+
+  it("after a pause longer than a turn everything that is due ends in the first tick", () => {
+    // a clock whose timers are late, as after the process was stopped
+    let now = 0;
+    const due: (() => void)[] = [];
+    const paused = Object.assign(new VirtualClock(), {
+      monotonic: () => now,
+      after: (_: number, callback: () => void) => (due.push(callback), { cancel: () => {} }),
+    });
+    const wheel = new DeadlineWheel(paused);
+    const entries = [10, 500, TURN - 10, TURN + 500, 9 * TURN].map((at) => new Entry(at, paused));
+    for (const entry of entries) wheel.add(entry);
+    now = 5 * TURN + 3;
+    due.shift()!();
+    assertEquals(entries.map(({ expired }) => expired.length), [1, 1, 1, 1, 0]);
+    now = 9 * TURN + 10;
+    due.shift()!();
+    assertEquals([entries[4].expired.length, wheel.size, due.length], [1, 0, 0]);
+  });
+
+  it("abort: takes out and ends everything, and serves what comes after", async () => {
+    const { clock, wheel, entries } = wheelOf(10, 500, TURN + 500);
+    wheel.abort(new CatgaError("CLOSED", "the end"));
+    assertEquals([entries.map(({ aborted }) => aborted), wheel.size], [[["CLOSED"], ["CLOSED"], ["CLOSED"]], 0]);
+    const next = new Entry(600, clock);
+    wheel.add(next);
+    await clock.advance(2 * TURN);
+    assertEquals([entries.map(({ expired }) => expired.length), next.expired.length], [[0, 0, 0], 1]);
+  });
+});

@@ -1,0 +1,73 @@
+/** Payloads, answers, failures and cached values that are nested more deeply than a stack is. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+
+/** More than `JSON.stringify` takes with a `Date` inside: 5,000 in Deno, 40,000 in Bun. */
+const DEPTH = 50_000;
+
+const Once = command<unknown, unknown>("Once", { idempotent: true });
+const Look = query<void, unknown>("Look");
+const Refuse = command<void, void>("Refuse");
+const Passed = event<unknown>("Passed");
+
+describe("JSON of 50,000 levels", await requireNatsServer(), () => {
+  it("goes to an idempotent handler, and is what a repeat is told by", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const handlers = Once.handle((payload) => innermost(payload));
+    await using _node = await catga({ nats: server.url, id: "node", service: "node", handlers });
+    await using app = await catga({ nats: server.url, id: "app", service: "app" });
+    assertEquals(unwrap(await app.send(Once, nested(DEPTH), { id: "deep" })), INNERMOST);
+    assertEquals((await app.send(Once, nested(10), { id: "deep" })).error?.code, "ID_REUSED");
+  });
+
+  it("comes back as an answer", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const deep = nested(DEPTH);
+    await using _node = await catga({
+      nats: server.url,
+      id: "node",
+      service: "node",
+      handlers: Look.handle(() => deep),
+    });
+    await using app = await catga({ nats: server.url, id: "app", service: "app" });
+    assertEquals(innermost(unwrap(await app.send(Look))), INNERMOST);
+  });
+
+  it("goes with a failure, with an event and into the cache", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const deep = nested(DEPTH);
+    const passed = Promise.withResolvers<unknown>();
+    const handlers = [Refuse.handle(() => fail("NO", "no", { details: deep })), Passed.on(passed.resolve)];
+    await using _node = await catga({ nats: server.url, id: "node", service: "node", handlers });
+    await using app = await catga({ nats: server.url, id: "app", service: "app" });
+    assertEquals(innermost((await app.send(Refuse)).error?.details), INNERMOST);
+    unwrap(await app.publish(Passed, deep));
+    assertEquals(innermost(await passed.promise), INNERMOST);
+    await app.cache.set("deep", deep);
+    assertEquals(innermost(await app.cache.get("deep")), INNERMOST);
+  });
+
+  it("is the payload of an idempotent command in one process", async () => {
+    await using app = await catga({ handlers: Once.handle(() => 1) });
+    assertEquals(await app.send(Once, nested(DEPTH), { id: "deep" }), { ok: true, value: 1 });
+    assertEquals((await app.send(Once, nested(DEPTH + 1), { id: "deep" })).error?.code, "ID_REUSED");
+  });
+});
+
+function nested(levels: number): unknown {
+  let value: unknown = new Date(0);
+  for (let i = 0; i < levels; i++) value = i % 2 === 0 ? [value] : { a: value };
+  return value;
+}
+
+/** What is innermost, and how many levels lie around it. */
+function innermost(value: unknown): unknown[] {
+  let inner = value;
+  let levels = 0;
+  for (; typeof inner === "object" && inner !== null; levels++) inner = Object.values(inner)[0];
+  return [levels, inner];
+}
+
+const INNERMOST = [DEPTH, new Date(0).toJSON()];

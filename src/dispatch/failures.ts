@@ -1,0 +1,36 @@
+import type { AnyContract } from "../contract/contract.ts";
+import { CatgaError, type ErrorCode } from "../error.ts";
+import type { Failure } from "../contract/result.ts";
+
+/** The failure of a request that no live node handles, or not the node that was asked for. */
+export function noHandler(contract: AnyContract, node?: string): Failure {
+  return failure(
+    "NO_HANDLER",
+    node === undefined
+      ? `no live node handles ${contract.kind} ${contract.name}; start one with a handler for it, in the same namespace`
+      : `node ${node} is not live, or does not handle ${contract.kind} ${contract.name}`,
+  );
+}
+
+/** The failure of a request that an app without others has no handler for. */
+export function noHandlerHere({ kind, name }: AnyContract): Failure {
+  return failure(
+    "NO_HANDLER",
+    `no handler for ${kind} ${name}: pass one to catga() in \`handlers\`, or give \`nats\` to reach a node that has one`,
+  );
+}
+
+/** The failure of a message that was given up before it was sent. */
+export function notSent(contract: AnyContract, reason: CatgaError): Failure {
+  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
+  const message = `${unsent(contract)}: its schema, or a behavior around sends, had not ended at its deadline`;
+  return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
+}
+
+export function unsent({ kind, name }: AnyContract): string {
+  return `${kind} ${name} was not sent`;
+}
+
+export function failure(code: ErrorCode, message: string): Failure {
+  return { ok: false, error: new CatgaError(code, message) };
+}

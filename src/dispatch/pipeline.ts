@@ -1,0 +1,43 @@
+import type { Clock, Random } from "../ports/clock.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Context } from "../contract/context.ts";
+import type { Logger } from "../contract/logger.ts";
+import { show } from "../contract/checks.ts";
+import type { Result } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Behavior } from "../contract/behavior.ts";
+
+/** What an app has for its behaviors. */
+export interface BehaviorTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger | undefined;
+}
+
+/** A handler as the mediator calls it: never throws, never rejects. */
+export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
+
+/**
+ * Folds behaviors around a handler. `caught` makes a result of what a behavior throws. With no behaviors the handler
+ * itself comes back, so that none cost nothing.
+ */
+export function fold<Ctx extends Context>(
+  contract: AnyContract,
+  behaviors: readonly Behavior[],
+  run: Run<Ctx>,
+  caught: (error: unknown, ctx: Ctx) => Result<unknown>,
+  { clock, random, logger }: BehaviorTools,
+): Run<Ctx> {
+  return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
+    try {
+      const message = { contract, payload, ctx, clock, random, logger };
+      const result = await behavior(message, async () => await inner(payload, ctx));
+      if (typeof result?.ok === "boolean") return result;
+      throw new TypeError(
+        `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+      );
+    } catch (error) {
+      return caught(error, ctx);
+    }
+  }, run);
+}

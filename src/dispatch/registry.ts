@@ -1,0 +1,72 @@
+/** From what a user passes as `handlers` to the handlers in it, each with the name that errors call it by. */
+import type { AnyContract } from "../contract/contract.ts";
+import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
+import { show } from "../contract/checks.ts";
+
+/** A handler and where it was found. */
+export interface Registration {
+  readonly handler: Handler;
+  /** Like `handlers.createOrder` in a module, or `handlers[2]` in an array. */
+  readonly name: string;
+}
+
+/**
+ * Finds every handler in modules, values and arrays of these, in order. Throws `TypeError` for a module without any, for
+ * something that is none of these, and for a second handler of one command or query, naming both. The same handler found
+ * twice counts once.
+ */
+export function collect(handlers: Handlers | undefined): Registration[] {
+  const found = new Map<Handler, Registration>();
+  if (handlers !== undefined) visit(handlers, "handlers", found);
+  const owners = new Map<string, Registration>();
+  for (const registration of found.values()) {
+    const { contract } = registration.handler;
+    const owner = owners.get(contract.name);
+    if (owner === undefined) {
+      owners.set(contract.name, registration);
+    } else if (contract.kind !== "event" || owner.handler.contract.kind !== "event") {
+      throw new TypeError(
+        `two handlers for ${contract.kind} ${contract.name}: ${owner.name} and ${registration.name}; ` +
+          `a command or query has exactly one handler in a node, and its name belongs to no other contract`,
+      );
+    }
+  }
+  return [...found.values()];
+}
+
+function visit(value: Handlers, name: string, found: Map<Handler, Registration>): void {
+  if (isHandler(value)) {
+    if (!found.has(value)) found.set(value, { handler: value, name });
+    return;
+  }
+  if (Array.isArray(value)) {
+    value.forEach((item, index) => visit(item, `${name}[${index}]`, found));
+    return;
+  }
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(
+      `${name} must be a module namespace (import * as orders), a handler, or an array of these; got ${show(value)}` +
+        (typeof value === "function" ? ": call it, and pass the handlers that it gives" : ""),
+    );
+  }
+  const exported = Object.entries(value).filter((entry): entry is [string, Handler] => isHandler(entry[1]));
+  if (exported.length === 0) {
+    if (isContract(value)) {
+      throw new TypeError(
+        `${name} is a contract, ${value.name}: pass what its ${value.kind === "event" ? "on" : "handle"}(…) gives`,
+      );
+    }
+    if (value instanceof Promise) throw new TypeError(`${name} is a promise: await it, and pass what it gives`);
+    throw new TypeError(
+      `${name} has no handlers: it exports ${Object.keys(value).join(", ") || "nothing"}; ` +
+        `export what Contract.handle(…) and Contract.on(…) give`,
+    );
+  }
+  for (const [key, handler] of exported) visit(handler, `${name}.${key}`, found);
+}
+
+function isContract(value: object): value is AnyContract {
+  const { kind, name, options } = value as Partial<AnyContract>;
+  return (kind === "command" || kind === "query" || kind === "event") && typeof name === "string" &&
+    typeof options === "object";
+}

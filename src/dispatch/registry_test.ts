@@ -1,0 +1,108 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { command, event, query } from "../contract/definition.ts";
+import type { Handler, Handlers } from "../contract/handler.ts";
+import { collect } from "./registry.ts";
+import * as orders from "../../test/support/orders.ts";
+import * as prices from "../../test/support/prices.ts";
+
+const names = (handlers: Handlers | undefined) =>
+  Object.fromEntries(collect(handlers).map(({ handler, name }) => [name, handler.contract.name]));
+
+const refusal = (handlers: unknown) => assertThrows(() => collect(handlers as Handlers), TypeError).message;
+
+describe("collect", () => {
+  it("a module: its handlers, not its other exports; one that is exported twice counts once", () => {
+    const found = collect(orders);
+    assertEquals(found.map(({ handler }) => handler.contract.name).sort(), [
+      "CountOrders",
+      "CreateOrder",
+      "OrderCreated",
+    ]);
+  });
+
+  it("values, modules, arrays and arrays in arrays, each named after its place", () => {
+    const Price = query<void, number>("Price");
+    const Tick = event("Tick");
+    const shipped = [Tick.on(() => {}), [Tick.on(() => {})]];
+    assertEquals(names([Price.handle(() => 1), [orders, shipped]]), {
+      "handlers[0]": "Price",
+      "handlers[1][0].alias": "CreateOrder",
+      "handlers[1][0].announce": "OrderCreated",
+      "handlers[1][0].default": "CountOrders",
+      "handlers[1][1][0]": "Tick",
+      "handlers[1][1][1][0]": "Tick",
+    });
+    assertEquals(names(Price.handle(() => 1)), { handlers: "Price" });
+  });
+
+  it("what a function that takes a database gives", () => {
+    const Price = query<string, number>("Price");
+    const withDatabase = (db: Map<string, number>) => ({ price: Price.handle((sku) => db.get(sku) ?? 0), db });
+    assertEquals(names(withDatabase(new Map())), { "handlers.price": "Price" });
+  });
+
+  it("nothing: no handlers", () => {
+    assertEquals(collect(undefined), []);
+    assertEquals(collect([]), []);
+    assertEquals(collect([[], []]), []);
+  });
+
+  it("the same handler in two places counts once, under its first name", () => {
+    const [first, ...rest] = collect([orders.createOrder, orders.alias, orders.createOrder]);
+    assertEquals([first.name, rest.length], ["handlers[0]", 0]);
+    assertStrictEquals(first.handler, orders.createOrder);
+  });
+
+  it("an event has any number of handlers, in their order", () => {
+    const Tick = event("Tick");
+    const three = [1, 2, 3].map((n) => Tick.on(() => n));
+    assertEquals(collect(three).map(({ handler }): Handler => handler), three);
+  });
+
+  it("two handlers of one command or query: an error that names both", () => {
+    const Create = command("Create");
+    const module = { first: Create.handle(() => {}), second: Create.handle(() => {}) };
+    assertEquals(
+      refusal([module]),
+      "two handlers for command Create: handlers[0].first and handlers[0].second; a command or query has exactly one " +
+        "handler in a node, and its name belongs to no other contract",
+    );
+  });
+
+  it("two contracts of one name and different kinds: the same error", () => {
+    const handlers = [event("Create").on(() => {}), command("Create").handle(() => {})];
+    assertEquals(
+      refusal(handlers),
+      "two handlers for command Create: handlers[0] and handlers[1]; a command or query has exactly one handler in a " +
+        "node, and its name belongs to no other contract",
+    );
+  });
+
+  it("a module without handlers: an error that says what it exports instead", () => {
+    assertEquals(
+      refusal(prices),
+      "handlers has no handlers: it exports CURRENCY, Price; export what Contract.handle(…) and Contract.on(…) give",
+    );
+    assertEquals(
+      refusal([orders, {}]),
+      "handlers[1] has no handlers: it exports nothing; export what Contract.handle(…) and Contract.on(…) give",
+    );
+  });
+
+  it("what a user may take for handlers: the error says what to pass", () => {
+    assertEquals(refusal(orders.CreateOrder), "handlers is a contract, CreateOrder: pass what its handle(…) gives");
+    assertEquals(refusal([orders.OrderCreated]), "handlers[0] is a contract, OrderCreated: pass what its on(…) gives");
+    assertEquals(
+      refusal(import("../../test/support/orders.ts")),
+      "handlers is a promise: await it, and pass what it gives",
+    );
+    const shape = "must be a module namespace (import * as orders), a handler, or an array of these";
+    assertEquals(
+      refusal((db: unknown) => db),
+      `handlers ${shape}; got a function: call it, and pass the handlers that it gives`,
+    );
+    assertEquals(refusal("./orders.ts"), `handlers ${shape}; got "./orders.ts"`);
+    assertEquals(refusal([orders, null]), `handlers[1] ${shape}; got null`);
+  });
+});

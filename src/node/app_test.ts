@@ -1,0 +1,341 @@
+/** Requests of an app without a cluster. */
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import type { Catga } from "../contract/running_node.ts";
+import { command, event, query } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
+import { fail, unwrap } from "../contract/result.ts";
+import type { Schema } from "../contract/schema.ts";
+import { errorOf } from "../../test/support/error_of.ts";
+import { localApp } from "../../test/support/local_app.ts";
+import { counting, refusing } from "../../test/support/schemas.ts";
+import { asResult as toldOf } from "../dispatch/outcome.ts";
+
+const Double = query<number, number>("Double");
+
+describe("send", () => {
+  it("a sync handler's value, and an async one's", async () => {
+    const Later = query<number, number>("Later");
+    const handlers = [Double.handle((n) => n * 2), Later.handle((n) => Promise.resolve(n * 3))];
+    const { app } = localApp({ handlers });
+    assertEquals(await app.send(Double, 2), { ok: true, value: 4 });
+    assertEquals(await app.send(Later, 2), { ok: true, value: 6 });
+    assertEquals(await app.send(Double, 2, {}), { ok: true, value: 4 });
+    assertEquals(await app.send(Later, 2, { id: "x" }), { ok: true, value: 6 });
+  });
+
+  it("a thenable that is no promise is awaited: what database clients give", async () => {
+    const thenable = (settle: (done: (n: number) => void, failed: (e: unknown) => void) => void) =>
+      ({ then: settle }) as unknown as Promise<number>;
+    const Bad = query<void, number>("Bad");
+    const { app } = localApp({
+      handlers: [
+        Double.handle((n) => thenable((done) => done(n * 2))),
+        Bad.handle(() => thenable((_, failed) => failed(new CatgaError("NO_ROW", "not there")))),
+      ],
+    });
+    assertEquals(await app.send(Double, 2), { ok: true, value: 4 });
+    assertEquals(errorOf(await app.send(Bad)).code, "NO_ROW");
+  });
+
+  it("fail(): its error, the same object, with its details", async () => {
+    const failure = fail("BAD_QUANTITY", "cannot order 0", { details: { qty: 0 }, retryable: true });
+    const { app } = localApp({ handlers: Double.handle(() => failure) });
+    const error = errorOf(await app.send(Double, 0));
+    assertStrictEquals(error, failure.error);
+    assertEquals([error.code, error.retryable, error.details], ["BAD_QUANTITY", true, { qty: 0 }]);
+  });
+
+  it("a throw: HANDLER_FAILED with node and id; what was thrown is its cause, and is observed", async () => {
+    const thrown = new Error("secret");
+    const Later = query("Later");
+    const { app, seen } = localApp({
+      handlers: [
+        Double.handle(() => {
+          throw thrown;
+        }),
+        Later.handle(() => Promise.reject(thrown)),
+      ],
+    });
+    const error = errorOf(await app.send(Double, 1, { id: "m1" }));
+    assertEquals([error.code, error.node, error.retryable], ["HANDLER_FAILED", "here", false]);
+    assertEquals(
+      error.message,
+      "the handler of Double threw on node here (message m1); the log of that node says what",
+    );
+    assertStrictEquals(error.cause, thrown);
+    assertEquals(errorOf(await app.send(Later)).code, "HANDLER_FAILED");
+    assertEquals(seen[0], { type: "handler-failed", contract: "Double", id: "m1", error: thrown });
+    assertEquals(seen.length, 2);
+  });
+
+  it("a thrown CatgaError keeps its code, from unwrap as well", async () => {
+    const Outer = query<number, number>("Outer");
+    const { app, seen } = localApp({
+      handlers: [
+        Double.handle(() => {
+          throw new CatgaError("OUT_OF_TEA", "none left");
+        }),
+        Outer.handle(async (n, ctx) => unwrap(await ctx.send(Double, n)) + 1),
+      ],
+    });
+    assertEquals(errorOf(await app.send(Double, 1)).code, "OUT_OF_TEA");
+    assertEquals(errorOf(await app.send(Outer, 1)).code, "OUT_OF_TEA");
+    assertEquals(seen, []);
+  });
+
+  it("throwing undefined is a failure like any other", async () => {
+    const { app } = localApp({
+      handlers: Double.handle(() => {
+        throw undefined;
+      }),
+    });
+    assertEquals(errorOf(await app.send(Double, 1)).code, "HANDLER_FAILED");
+  });
+
+  it("the payload is handed over as it is, and so is the answer", async () => {
+    const Echo = query<object, object>("Echo");
+    const { app } = localApp({ handlers: Echo.handle((payload) => payload) });
+    const payload = { at: new Date(), self: undefined as unknown, big: 1n };
+    payload.self = payload;
+    assertStrictEquals(unwrap(await app.send(Echo, payload)), payload);
+    assertStrictEquals(unwrap(await app.send(Echo, payload, { id: "x" })), payload);
+  });
+
+  it("no handler: NO_HANDLER, which says what to do", async () => {
+    const { app } = localApp();
+    const error = errorOf(await app.send(Double, 1));
+    assertEquals([error.code, error.message], [
+      "NO_HANDLER",
+      "no handler for query Double: pass one to catga() in `handlers`, or give `nats` to reach a node that has one",
+    ]);
+  });
+
+  it("node: this node by its id, and no other", async () => {
+    const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
+    assertEquals(await app.send(Double, 1, { node: "here" }), { ok: true, value: 2 });
+    const error = errorOf(await app.send(Double, 1, { node: "there" }));
+    assertEquals([error.code, error.message], [
+      "NO_HANDLER",
+      "node there is not live, or does not handle query Double",
+    ]);
+  });
+
+  it("schemas: run exactly once, sync and async", async () => {
+    for (const wrap of [<T>(value: T) => value, <T>(value: T) => Promise.resolve(value)]) {
+      const input = counting((text: string) => wrap(Number(text)));
+      const output = counting((n: number) => wrap(`${n}!`));
+      const Parse = query("Parse", { input, output });
+      const { app } = localApp({ handlers: Parse.handle((n) => n + 1) });
+      assertEquals(await app.send(Parse, "41"), { ok: true, value: "42!" });
+      assertEquals([input.runs, output.runs], [1, 1]);
+    }
+  });
+
+  it("schemas: one that gives a thenable is awaited, not taken for a verdict without issues", async () => {
+    const input: Schema<number> = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () =>
+          ({ then: (done: (verdict: unknown) => void) => done({ issues: [{ message: "no" }] }) }) as never,
+      },
+    };
+    const Create = query("Create", { input });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    assertEquals(errorOf(await app.send(Create, 1)).code, "INVALID_MESSAGE");
+  });
+
+  it("input schema: INVALID_MESSAGE with every issue and its path; the handler does not run", async () => {
+    const input = refusing(
+      { message: "too small", path: ["items", 0, { key: "qty" }] },
+      { message: "unknown", path: [Symbol("s")] },
+      { message: "no path" },
+    );
+    const Create = command("Create", { input });
+    let ran = 0;
+    const { app } = localApp({ handlers: Create.handle(() => void ran++) });
+    const error = errorOf(await app.send(Create, {}));
+    assertEquals([error.code, ran], ["INVALID_MESSAGE", 0]);
+    assertEquals(error.details, [
+      { message: "too small", path: ["items", 0, "qty"] },
+      { message: "unknown", path: ["Symbol(s)"] },
+      { message: "no path", path: [] },
+    ]);
+    assertEquals(
+      error.message,
+      "the payload of Create does not fit its schema at items.0.qty: too small (and 2 more, see details)",
+    );
+  });
+
+  it("output schema: INVALID_RESPONSE; a failure is not checked", async () => {
+    const Create = query<number, never, number, number>("Create", {
+      output: refusing({ message: "not a price", path: [] }) as Schema<number, never>,
+    });
+    const { app } = localApp({ handlers: Create.handle((n) => n > 0 ? n : fail("NONE", "none")) });
+    const error = errorOf(await app.send(Create, 1));
+    assertEquals([error.code, error.message], [
+      "INVALID_RESPONSE",
+      "the answer of Create does not fit its schema: not a price",
+    ]);
+    assertEquals(errorOf(await app.send(Create, 0)).code, "NONE");
+  });
+
+  it("a schema that throws or rejects: a result, what it threw is the cause", async () => {
+    const thrown = new Error("bug");
+    const throwing = counting<number, number>(() => {
+      throw thrown;
+    });
+    const rejecting = counting<number, number>(() => Promise.reject(thrown));
+    for (const schema of [throwing, rejecting]) {
+      const In = query<number, number>("In", { input: schema });
+      const Out = query<number, number>("Out", { output: schema });
+      const { app } = localApp({ handlers: [In.handle((n) => n), Out.handle((n) => n)] });
+      const [input, output] = [errorOf(await app.send(In, 1)), errorOf(await app.send(Out, 1))];
+      assertEquals([input.code, output.code], ["INVALID_MESSAGE", "INVALID_RESPONSE"]);
+      assertStrictEquals(input.cause, thrown);
+      assertEquals(input.details, [{ message: "the schema threw", path: [] }]);
+    }
+  });
+
+  it("key: of a payload that does not fit its schema it is not asked", async () => {
+    const asked: unknown[] = [];
+    const Create = command<{ sku: string }, void>("Create", {
+      input: refusing({ message: "no object" }) as Schema<{ sku: string }>,
+      key: (order) => (asked.push(order), order.sku),
+    });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    const outside: { sku: string } = JSON.parse("null");
+    assertEquals(errorOf(await app.send(Create, outside)).code, "INVALID_MESSAGE");
+    assertEquals(asked, []);
+  });
+
+  it("key: one that gives no string is a TypeError", () => {
+    const Create = command<number>("Create", { key: (n) => n as unknown as string });
+    const { app } = localApp({ handlers: Create.handle(() => {}) });
+    assertEquals(
+      assertThrows(() => app.send(Create, 7, { retries: 0 }), TypeError).message,
+      "Create: the contract's key function must give a string; got 7",
+    );
+  });
+
+  it('route "hash" without a key is a TypeError, with one candidate or none as with many', async () => {
+    const Find = query<string, string>("Find", { route: "hash" });
+    const { app } = localApp({ handlers: Find.handle((name) => name) });
+    assertThrows(
+      () => app.send(Find, "tea"),
+      TypeError,
+      'send Find: route "hash" needs a key: give the contract a key function, or the send a key',
+    );
+    assertEquals((await app.send(Find, "tea", { key: "t" })).value, "tea");
+  });
+
+  it("misuse throws, and says what was wrong", () => {
+    const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
+    // deno-lint-ignore no-explicit-any -- wrong types are what this test passes
+    const untyped = app as unknown as Record<keyof Catga, (...args: any[]) => unknown>;
+    const Tick = event("Tick");
+    const takes = "id, key, node, route, timeout, retries, signal, headers";
+    const token = 'must be 1 to 64 letters, digits, "-" and "_"';
+    const bad: [() => unknown, string][] = [
+      [() => untyped.send(), "send: the first argument must be what command(…) or query(…) gives; got undefined"],
+      [
+        () => untyped.send("Double", 1),
+        'send: the first argument must be what command(…) or query(…) gives; got "Double"',
+      ],
+      [
+        () => untyped.send(Tick),
+        "send: the first argument must be what command(…) or query(…) gives; got event Tick: publish it",
+      ],
+      [
+        () => untyped.publish(Double, 1),
+        "publish: the first argument must be what event(…) gives; got query Double: send it",
+      ],
+      [
+        () => untyped.send(Double.handle((n) => n), 1),
+        "send: the first argument must be what command(…) or query(…) gives; got a handler: give its contract, Double",
+      ],
+      [
+        () => untyped.broadcast({}),
+        "broadcast: the first argument must be what command(…) or query(…) or event(…) gives; got an object",
+      ],
+      [() => untyped.send(Double, 1, { timeuot: 5 }), `send Double: unknown option timeuot; it takes ${takes}`],
+      [() => untyped.send(Double, 1, null), "send Double takes an object of options; got null"],
+      [() => untyped.publish(Tick, undefined, 5), "publish Tick takes an object of options; got 5"],
+      [() => app.send(Double, 1, { id: "" }), 'send Double: id must be a string of 1 to 256 characters; got ""'],
+      [() => untyped.send(Double, 1, { key: 5 }), "send Double: key must be a string; got 5"],
+      [() => app.send(Double, 1, { node: "a.b" }), `send Double: node ${token}; got "a.b"`],
+      [
+        () => untyped.send(Double, 1, { route: "nearest" }),
+        "send Double: route must be one of round-robin, local-first, hash, least-loaded, random, or a function; " +
+        'got "nearest"',
+      ],
+      [() => app.send(Double, 1, { timeout: -1 }), "send Double: timeout must be from 1 to 2147483647 ms; got -1"],
+      [() => app.send(Double, 1, { retries: 0.5 }), "send Double: retries must be a whole number; got 0.5"],
+      [
+        () => untyped.send(Double, 1, { signal: new AbortController() }),
+        "send Double: signal must be an AbortSignal; got an object",
+      ],
+      [
+        () => untyped.broadcast(Double, 1, { headers: { n: 1 } }),
+        "broadcast Double: headers.n must be a string; got 1",
+      ],
+    ];
+    for (const [misuse, message] of bad) assertEquals(assertThrows(misuse, Error).message, message);
+  });
+});
+
+describe("receive", () => {
+  const envelope = {
+    call: "there.1.1",
+    id: "m1",
+    attempt: 2,
+    correlation: "m0",
+    causation: "m0",
+    ancestry: ["there.1.0"],
+    headers: { tenant: "t" },
+  };
+
+  it("runs a request with what came along, and gives no receipt for one without a handler", async () => {
+    let told: unknown;
+    const { inside } = localApp({
+      handlers: Double.handle((n, ctx) => {
+        const { id, correlationId, causationId, attempt, headers, node } = ctx;
+        told = { id, correlationId, causationId, attempt, headers, node };
+        return n * 2;
+      }),
+    });
+    assertEquals(await inside.runner.receive("Double", 2, 100, envelope)?.result, { ok: true, value: 4 });
+    const { id, attempt, headers } = envelope;
+    assertEquals(told, { id, correlationId: "m0", causationId: "m0", attempt, headers, node: "here" });
+    assertEquals(inside.runner.receive("Unknown", 2, 100, envelope), undefined);
+  });
+
+  it("parses the payload and checks the answer, but answers with the original: the sender parses it", async () => {
+    const input = counting((text: string) => Number(text));
+    const output = counting((n: number) => `${n}!`);
+    const Parse = query("Parse", { input, output });
+    const { inside } = localApp({ handlers: Parse.handle((n) => n + 1) });
+    assertEquals(await inside.runner.receive("Parse", "41", 100, envelope)?.result, { ok: true, value: 42 });
+    assertEquals([input.runs, output.runs], [1, 1]);
+  });
+
+  it("refuses what does not fit, on either side", async () => {
+    const In = query("In", { input: refusing({ message: "no" }) });
+    const Out = query("Out", { output: refusing({ message: "no" }) });
+    let ran = 0;
+    const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
+    const codes = await Promise.all(["In", "Out"].map(async (name) => {
+      const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
+      return errorOf(toldOf(result)).code;
+    }));
+    assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
+  });
+
+  it("an event's single handler gives no value to a broadcast, as several do not", async () => {
+    // it once did when the message came over the network, and only then
+    const Tick = event("Tick");
+    const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
+    assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
+  });
+});

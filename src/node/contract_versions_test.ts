@@ -1,0 +1,119 @@
+/** An older and a newer contract of one name, at both ends of the wire: what docs/upgrading.md says. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import {
+  type Catga,
+  catga,
+  type Command,
+  command,
+  event,
+  fail,
+  type Handlers,
+  MemoryNetwork,
+  query,
+} from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+
+/** A program with the old contract and one with the new, which handles. */
+async function pair(handlers: Handlers): Promise<{ sender: Catga; close: () => Promise<void> }> {
+  const network = new MemoryNetwork();
+  const handler = await catga({ network, id: "handler", handlers });
+  const sender = await catga({ network, id: "sender" });
+  return {
+    sender,
+    close: async () => {
+      await sender.drain();
+      await handler.drain();
+    },
+  };
+}
+
+/** What a payload comes to, sent by one contract and handled by another, which gives back what it sees. */
+async function sent(by: Command<never, unknown>, payload: unknown, to: Command<never, unknown>): Promise<unknown> {
+  const echo = to.handle((seen: unknown) => seen);
+  const { sender, close } = await pair(echo);
+  const { value, error } = await sender.send(by, payload as never);
+  await close();
+  return error === undefined ? value : error.code;
+}
+
+const make = (input?: z.ZodType, output?: z.ZodType) => {
+  const options = { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) };
+  return command("Order", options) as unknown as Command<never, unknown>;
+};
+
+describe("an older and a newer contract of one name", () => {
+  const old = make(z.object({ sku: z.string() }));
+  const optional = make(z.object({ sku: z.string(), qty: z.number().default(1) }));
+  const required = make(z.object({ sku: z.string(), qty: z.number() }));
+
+  it("without schemas a field more or less goes through, as it was sent", async () => {
+    assertEquals(await sent(make(), { sku: "tea" }, make()), { sku: "tea" });
+    assertEquals(await sent(make(), { sku: "tea", qty: 2 }, make()), { sku: "tea", qty: 2 });
+  });
+
+  it("a field that is added with a default: both ways", async () => {
+    assertEquals(await sent(old, { sku: "tea" }, optional), { sku: "tea", qty: 1 });
+    // the sender's schema fills in nothing on the wire; the older one drops what it does not know
+    assertEquals(await sent(optional, { sku: "tea", qty: 2 }, old), { sku: "tea" });
+  });
+
+  it("a field that is added and required: older senders get INVALID_MESSAGE, with its path, and nothing runs", async () => {
+    assertEquals(await sent(required, { sku: "tea", qty: 2 }, old), { sku: "tea" });
+    const { sender, close } = await pair(required.handle(() => fail("RAN", "it ran")));
+    const { error } = await sender.send(old, { sku: "tea" } as never);
+    assertEquals([error?.code, (error?.details as { path: string[] }[])[0].path], ["INVALID_MESSAGE", ["qty"]]);
+    assertStringIncludes(error!.message, "the payload of Order does not fit its schema at qty");
+    await close();
+  });
+
+  it("a schema that refuses what it does not know refuses newer senders", async () => {
+    const strict = make(z.strictObject({ sku: z.string() }));
+    assertEquals(await sent(optional, { sku: "tea", qty: 2 }, strict), "INVALID_MESSAGE");
+    assertEquals(await sent(optional, { sku: "tea" }, strict), { sku: "tea" });
+  });
+
+  it("an answer: a field more is no matter, a field less is INVALID_RESPONSE where it arrives", async () => {
+    const less = make(undefined, z.object({ id: z.string() }));
+    const more = make(undefined, z.object({ id: z.string(), at: z.number() }));
+    assertEquals(await sent(less, { id: "1", at: 2 }, more), { id: "1" });
+    assertEquals(await sent(more, { id: "1" }, less), "INVALID_RESPONSE");
+  });
+
+  it("a node that does not have the contract yet is not asked: NO_HANDLER only when there is no other", async () => {
+    const network = new MemoryNetwork();
+    const New = query<void, string>("New");
+    await using _older = await catga({ network, id: "older", handlers: old.handle(() => 1) });
+    await using sender = await catga({ network, id: "sender" });
+    assertEquals((await sender.send(New)).error?.code, "NO_HANDLER");
+    await using _newer = await catga({ network, id: "newer", handlers: New.handle((_, ctx) => ctx.node) });
+    const answers = await sender.sendAll(New, [undefined, undefined, undefined]);
+    assertEquals(answers.map(({ value }) => value), ["newer", "newer", "newer"]);
+  });
+
+  it("an event with a field more reaches older handlers; one that does not fit is logged, and dropped there", async () => {
+    const network = new MemoryNetwork();
+    const Sold = (input: z.ZodType) => event("Sold", { input });
+    const seen: unknown[] = [];
+    const logged: string[] = [];
+    const logger = { debug() {}, info() {}, warn() {}, error: (text: string) => void logged.push(text) };
+    const on = (service: string, schema: z.ZodType) =>
+      catga({
+        network,
+        id: service,
+        service,
+        logger,
+        handlers: Sold(schema).on((sale) => void seen.push([service, sale])),
+      });
+    await using _a = await on("older", z.object({ sku: z.string() }));
+    await using _b = await on("newer", z.object({ sku: z.string(), qty: z.number() }));
+    await using sender = await catga({ network, id: "sender" });
+    await sender.publish(Sold(z.looseObject({})), { sku: "tea", qty: 2 });
+    await eventually("both", () => seen.length === 2);
+    assertEquals(seen.sort(), [["newer", { sku: "tea", qty: 2 }], ["older", { sku: "tea" }]]);
+    await sender.publish(Sold(z.looseObject({})), { sku: "cup" });
+    await eventually("the older one, and the other's log", () => seen.length === 3 && logged.length === 1);
+    assertEquals([seen[2], logged[0].includes("event Sold")], [["older", { sku: "cup" }], true]);
+  });
+});

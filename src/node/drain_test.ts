@@ -1,0 +1,228 @@
+/** The end of an app: what it waits for, what it ends, and what comes after it. */
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { catga, MemoryNetwork } from "../catga.ts";
+import { command, event, query } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
+import { errorOf } from "../../test/support/error_of.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { localApp } from "../../test/support/local_app.ts";
+
+const Slow = query<void, string>("Slow");
+const Work = command<void, string>("Work");
+const Quick = query<void, string>("Quick");
+const Tick = event("Tick");
+
+function watched<T>(promise: Promise<T>): { settled: boolean } {
+  const state = { settled: false };
+  promise.finally(() => state.settled = true).catch(() => {});
+  return state;
+}
+
+describe("drain", () => {
+  it("waits for the handlers that run, and for what they still send", async () => {
+    const { app, clock } = localApp({
+      handlers: [
+        Slow.handle(async (_, ctx) => {
+          await new Promise<void>((resolve) => clock.after(1_000, resolve));
+          const inner = await ctx.send(Work);
+          return inner.ok ? inner.value : inner;
+        }),
+        Work.handle(async () => {
+          await new Promise<void>((resolve) => clock.after(1_000, resolve));
+          return "done";
+        }),
+      ],
+    });
+    const result = app.send(Slow);
+    const drained = app.drain();
+    const state = watched(drained);
+    await clock.advance(1_990);
+    assertEquals(state.settled, false);
+    await clock.advance(10);
+    await drained;
+    assertEquals(await result, { ok: true, value: "done" });
+  });
+
+  it("waits for events that were published", async () => {
+    let got = 0;
+    const { app, clock } = localApp({
+      handlers: Tick.on(async () => {
+        await new Promise<void>((resolve) => clock.after(100, resolve));
+        got++;
+      }),
+    });
+    await app.publish(Tick);
+    const drained = app.drain();
+    const state = watched(drained);
+    await clock.advance(50);
+    assertEquals([state.settled, got], [false, 0]);
+    await clock.advance(50);
+    await drained;
+    assertEquals(got, 1);
+  });
+
+  it("goes on waiting while a caller sends the next when the last has ended", async () => {
+    // it once took the moment between the two for the end, and aborted the second with 30 s left
+    const { app, clock } = localApp({
+      handlers: Slow.handle(async () => {
+        await new Promise<void>((resolve) => clock.after(100, resolve));
+        return "done";
+      }),
+    });
+    const both = (async () => [await app.send(Slow), await app.send(Slow)])();
+    const drained = app.drain();
+    await clock.advance(200);
+    assertEquals(await both, [{ ok: true, value: "done" }, { ok: true, value: "done" }]);
+    await drained;
+  });
+
+  it("its timeout: signals abort with CLOSED; a query is CLOSED, a command OUTCOME_UNKNOWN", async () => {
+    const reasons: CatgaError[] = [];
+    const untilAborted = (signal: AbortSignal) =>
+      new Promise<string>((_, reject) =>
+        signal.addEventListener("abort", () => {
+          reasons.push(signal.reason);
+          reject(signal.reason);
+        })
+      );
+    const { app, clock } = localApp({
+      handlers: [
+        Slow.handle((_, { signal }) => untilAborted(signal)),
+        Work.handle((_, { signal }) => untilAborted(signal)),
+      ],
+    });
+    const results = [app.send(Slow), app.send(Work)];
+    const drained = app.drain({ timeout: 100 });
+    await clock.advance(90);
+    assertEquals(reasons, []);
+    await clock.advance(10);
+    await drained;
+    assertEquals(reasons.map(({ code, message }) => [code, message]), [
+      ["CLOSED", "node here is stopping"],
+      ["CLOSED", "node here is stopping"],
+    ]);
+    assertEquals((await Promise.all(results)).map((result) => errorOf(result).code), ["CLOSED", "OUTCOME_UNKNOWN"]);
+  });
+
+  it("its timeout: events whose handlers have not begun are not begun any more, which is observed", async () => {
+    let began = 0;
+    const { app, clock, seen } = localApp({ handlers: Tick.on(() => began++) });
+    await app.publish(Tick, undefined, { id: "t1" });
+    const drained = app.drain({ timeout: 0 });
+    await clock.advance(500);
+    await drained;
+    assertEquals([began, seen.map((one) => one.type === "fault" ? one.during : one.type)], [0, ["event Tick (t1)"]]);
+  });
+
+  it("handlers that do not heed their signal hold it up for half a second more, and no longer", async () => {
+    const { app, clock } = localApp({ handlers: Slow.handle(() => new Promise(() => {})) });
+    const result = app.send(Slow);
+    const drained = app.drain({ timeout: 0 });
+    const state = watched(drained);
+    await clock.advance(490);
+    assertEquals([errorOf(await result).code, state.settled], ["CLOSED", false]);
+    await clock.advance(10);
+    await drained;
+  });
+
+  it("is idempotent: later calls wait for the first, whatever they ask", async () => {
+    let released = 0;
+    const { app, clock } = localApp({
+      handlers: Quick.handle(() => ""),
+      release: () => Promise.resolve(void released++),
+    });
+    const first = app.drain();
+    assertStrictEquals(app.drain({ timeout: 0 }), first);
+    assertStrictEquals(app[Symbol.asyncDispose](), first);
+    await Promise.all([first, clock.advance(0)]);
+    await app.drain();
+    assertEquals(released, 1);
+  });
+
+  it("a timeout that is none is refused, before anything ends", async () => {
+    const { app } = localApp({ handlers: Quick.handle(() => "yes") });
+    for (
+      const [timeout, message] of [
+        [-1, "drain: timeout must be from 0 to 2147483647 ms; got -1"],
+        ["1s", 'drain: timeout must be a number of ms; got "1s"'],
+      ] as const
+    ) {
+      assertEquals(assertThrows(() => app.drain({ timeout: timeout as number }), Error).message, message);
+    }
+    assertEquals(await app.send(Quick), { ok: true, value: "yes" });
+  });
+
+  it("after it: CLOSED for whatever is sent, published or broadcast, and nothing runs", async () => {
+    let ran = 0;
+    const { app, clock } = localApp({ handlers: [Quick.handle(() => `${ran++}`), Tick.on(() => ran++)] });
+    await app.drain();
+    const { error } = await app.send(Quick);
+    assertEquals([error?.code, error?.message], ["CLOSED", "query Quick was not sent: node here has stopped"]);
+    assertEquals(errorOf(await app.send(Quick, undefined, { id: "x" })).code, "CLOSED");
+    assertEquals(errorOf(await app.publish(Tick)).code, "CLOSED");
+    assertEquals((await app.broadcast(Quick)).map(({ node, result }) => [node, errorOf(result).code]), [[
+      "here",
+      "CLOSED",
+    ]]);
+    await clock.advance(0);
+    assertEquals([ran, app.nodes()], [0, []]);
+  });
+
+  it("in a cluster, too, what runs may send to handlers of this node that no other has", async () => {
+    // they once got NO_HANDLER: the node had taken itself out of its own view
+    const leaving = Promise.withResolvers<void>();
+    const handlers = [
+      Slow.handle(async (_, ctx) => {
+        await leaving.promise;
+        const results = [await ctx.send(Quick), await ctx.send(Quick, undefined, { node: "leaving" })];
+        return results.map(({ value }) => value).join();
+      }),
+      Quick.handle((_, { node }) => `at ${node}`),
+    ];
+    const network = new MemoryNetwork();
+    await using other = await catga({ network, id: "other" });
+    const app = await catga({ network, id: "leaving", handlers });
+    const result = app.send(Slow);
+    const drained = app.drain();
+    await eventually("the leave", () => other.nodes().length === 1);
+    leaving.resolve();
+    assertEquals(await result, { ok: true, value: "at leaving,at leaving" });
+    await drained;
+  });
+
+  it("await using drains", async () => {
+    let released = false;
+    {
+      await using app = localApp({ release: () => Promise.resolve(void (released = true)) }).app;
+      assertEquals(app.self.id, "here");
+    }
+    assertEquals(released, true);
+  });
+
+  it("closed resolves when the app has stopped", async () => {
+    const { app } = localApp();
+    const state = watched(app.closed);
+    await Promise.resolve();
+    assertEquals(state.settled, false);
+    await app.drain();
+    assertEquals(await app.closed, undefined);
+  });
+
+  it("closed rejects with the error when the app had to stop, which is observed", async () => {
+    const { app, inside, seen } = localApp();
+    const error = new CatgaError("CLOSED", "the network connection was closed");
+    inside.fail(error);
+    assertStrictEquals(await assertRejects(() => app.closed), error);
+    await app.drain();
+    assertEquals(seen, [{ type: "fault", during: "running this node", error }]);
+  });
+
+  it("what cannot be closed: drain rejects, and so does closed", async () => {
+    // closed once never settled then
+    const error = new Error("the socket is stuck");
+    const { app } = localApp({ release: () => Promise.reject(error) });
+    assertStrictEquals(await assertRejects(() => app.drain()), error);
+    assertStrictEquals(await assertRejects(() => app.closed), error);
+  });
+});

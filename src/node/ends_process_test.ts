@@ -1,0 +1,38 @@
+/** Code of the user's that never ends, in processes on NATS: their sends end, their apps drain, and then they end by themselves. */
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { HungLine } from "../../test/processes/hung_code.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { startProgram } from "../../test/processes/node_process.ts";
+
+describe("a process whose schemas, behaviors, handlers and loads never end", await requireNatsServer(), () => {
+  for (const runtime of ["deno", "bun"] as const) {
+    it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 60_000 }, async () => {
+      await using server = await startNatsServer();
+      await using program = await startProgram<HungLine>(runtime, "hung_code", [server.url]);
+      await program.line(({ event }) => event === "drained", 40_000);
+      const ended = await program.end(5_000);
+      assertEquals(ended.by, 0, program.output);
+      const codes: Record<string, string | undefined> = {};
+      for (const line of program.lines) {
+        if (line.event !== "sent") continue;
+        codes[line.where] = line.code;
+        assert(line.took >= 490, `${line.where} ended after ${line.took} ms`);
+      }
+      // of what had left for the shop the client cannot know that it did not run, unless it is told in time
+      const unsure = (where: string) => codes[where] === "UNAVAILABLE" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+      assertEquals(codes, {
+        CheckedBySender: "UNAVAILABLE",
+        ParsedBySender: "OUTCOME_UNKNOWN",
+        CheckedByHandler: unsure("CheckedByHandler"),
+        ParsedByHandler: "OUTCOME_UNKNOWN",
+        Before: unsure("Before"),
+        Around: "UNAVAILABLE",
+        Load: "OUTCOME_UNKNOWN",
+        Hangs: "OUTCOME_UNKNOWN",
+      });
+      const drained = program.lines.find((line) => line.event === "drained");
+      assertEquals(drained?.event === "drained" && drained.ran, ["ParsedBySender", "ParsedByHandler", "Load", "Hangs"]);
+    });
+  }
+});

@@ -1,0 +1,284 @@
+/**
+ * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what a
+ * code says of whether the handler ran is asserted here too.
+ */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import {
+  type Catga,
+  catga,
+  CatgaError,
+  command,
+  fail,
+  type Logger,
+  MemoryNetwork,
+  query,
+  type Result,
+  type Schema,
+  unwrap,
+  VirtualClock,
+} from "../../mod.ts";
+import { delay } from "../ports/clock.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+
+const Order = command<{ sku: string }, string>("Order");
+const Price = query<{ sku: string }, number>("Price");
+const tea = { sku: "tea" };
+
+describe("error code", () => {
+  it("NO_HANDLER: no live node handles the contract, nor did one join within half a second", async () => {
+    await using app = await catga({ handlers: Price.handle(() => 3) });
+    code(await app.send(Order, tea), "NO_HANDLER");
+  });
+
+  it("NO_HANDLER: the node that the message is for is not there", async () => {
+    await using app = await catga({ id: "a", handlers: Order.handle(() => "done") });
+    code(await app.send(Order, tea, { node: "b" }), "NO_HANDLER");
+  });
+
+  it("UNAVAILABLE: the network was away until the deadline, so that it certainly did not run", async () => {
+    const { network, client, ran } = await shop();
+    network.cut("client");
+    const error = code(await client.send(Order, tea, { timeout: 100 }), "UNAVAILABLE");
+    assertEquals([error.retryable, ran], [true, []]);
+    network.restore("client");
+  });
+
+  it("TIMEOUT: a query was not answered before its deadline", async () => {
+    await using app = await catga({ handlers: Price.handle(() => new Promise<number>(() => {})) });
+    const error = code(await app.send(Price, tea, { timeout: 50 }), "TIMEOUT");
+    assertEquals(error.retryable, false);
+    await app.drain({ timeout: 0 });
+  });
+
+  it("OUTCOME_UNKNOWN: a command's node died with it in hand; it may have run", async () => {
+    const { network, client, ran } = await shop({ slow: true });
+    const sent = client.send(Order, tea);
+    await eventually("it to run", () => ran.length === 1);
+    network.kill("shop");
+    const error = code(await sent, "OUTCOME_UNKNOWN");
+    assertEquals([error.node, error.retryable, ran], ["shop", false, ["tea"]]);
+  });
+
+  it("OUTCOME_UNKNOWN: a command was not answered before its deadline", async () => {
+    const { client, ran } = await shop({ slow: true });
+    code(await client.send(Order, tea, { timeout: 1_000 }), "OUTCOME_UNKNOWN");
+    assertEquals(ran, ["tea"]);
+  });
+
+  it("OUTCOME_UNKNOWN: also when the handler ends with its signal's reason at that moment (that was TIMEOUT)", async () => {
+    await using cluster = new MemoryCluster();
+    const handlers = Order.handle((_, { signal }) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+    );
+    await cluster.start("shop", { handlers });
+    const client = await cluster.start("client", { handlers: [] });
+    for (let i = 0; i < 10; i++) {
+      code(await cluster.clock.until(client.send(Order, tea, { timeout: 40 + i })), "OUTCOME_UNKNOWN");
+    }
+  });
+
+  it("CANCELLED: the sender's signal aborted", async () => {
+    const { client } = await shop({ slow: true });
+    code(await client.send(Order, tea, { signal: AbortSignal.timeout(20) }), "CANCELLED");
+  });
+
+  it("OVERLOADED: it could not have had its turn before its deadline, so that it did not run", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const Bake = command<number, number>("Bake");
+    const ran: number[] = [];
+    const handlers = Bake.handle(async (n) => {
+      ran.push(n);
+      await delay(clock, 20);
+      return n;
+    });
+    await cluster.start("oven", { handlers, concurrency: 1 });
+    const client = await cluster.start("client", { handlers: [], retries: 0 });
+    // 50 a second can be baked; for 400 ms there is no more than that to do
+    const first = Array.from({ length: 20 }, (_, n) => client.send(Bake, n));
+    await clock.advance(210);
+    const hasty = await clock.until(Promise.all(
+      Array.from({ length: 100 }, (_, n) => client.send(Bake, 100 + n, { timeout: 100 })),
+    ));
+    const refused = hasty.findIndex(({ error }) => error?.code === "OVERLOADED");
+    const error = code(hasty[refused], "OVERLOADED");
+    assertEquals([error.node, error.retryable, ran.includes(100 + refused)], ["oven", true, false]);
+    assert((await clock.until(Promise.all(first))).every(({ ok }) => ok));
+  });
+
+  it("DRAINING: it waited for its turn when its node had to stop, so that it did not run", async () => {
+    const { shop: leaving, client, ran } = await shop({ slow: true, concurrency: 1 });
+    client.send(Order, { sku: "milk" });
+    await eventually("it to run", () => ran.length === 1);
+    const waiting = client.send(Order, tea, { retries: 0 });
+    await eventually("it to wait", () => leaving.self.load.queued === 1);
+    await leaving.drain({ timeout: 0 });
+    const error = code(await waiting, "DRAINING");
+    assertEquals([error.node, error.retryable, ran], ["shop", true, ["milk"]]);
+  });
+
+  it("INVALID_MESSAGE: the payload does not fit the contract's schema; details say where", async () => {
+    const Sell = command<{ qty: number }, string>("Sell", { input: positive });
+    await using app = await catga({ handlers: Sell.handle(() => "sold") });
+    const error = code(await app.send(Sell, { qty: -1 }), "INVALID_MESSAGE");
+    assertEquals(error.details, [{ message: "must be positive", path: ["qty"] }]);
+  });
+
+  it("INVALID_MESSAGE: the payload cannot be encoded as JSON", async () => {
+    const { client, ran } = await shop();
+    code(await client.send(Order, { sku: 1n as unknown as string }), "INVALID_MESSAGE");
+    assertEquals(ran, []);
+  });
+
+  it("INVALID_RESPONSE: the answer does not fit the contract's schema; the handler did run", async () => {
+    let ran = 0;
+    const Stock = query<void, { qty: number }>("Stock", { output: positive });
+    await using app = await catga({ handlers: Stock.handle(() => ({ qty: -++ran })) });
+    const error = code(await app.send(Stock), "INVALID_RESPONSE");
+    assertEquals([error.details, ran], [[{ message: "must be positive", path: ["qty"] }], 1]);
+  });
+
+  it("TOO_LARGE: the payload is larger than the server takes", async () => {
+    const { client, ran } = await shop();
+    const error = code(await client.send(Order, { sku: "x".repeat(2_000_000) }), "TOO_LARGE");
+    assertEquals([error.retryable, ran], [false, []]);
+  });
+
+  it("HANDLER_FAILED: the handler threw; what, is in the log of its node and crosses no wire", async () => {
+    const network = new MemoryNetwork();
+    const logged: unknown[] = [];
+    await using _shop = await catga({
+      network,
+      id: "shop",
+      logger: { ...quiet, error: (message, { error }) => logged.push(message, error) },
+      handlers: Order.handle(() => {
+        throw new Error("the till is on fire");
+      }),
+    });
+    await using client = await catga({ network, id: "client" });
+    const error = code(await client.send(Order, tea), "HANDLER_FAILED");
+    assertEquals([error.node, error.message.includes("fire")], ["shop", false]);
+    assertEquals((logged[1] as Error).message, "the till is on fire");
+  });
+
+  it("ID_REUSED: the id of an idempotent command came before with another payload; it does not run", async () => {
+    const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
+    const paid: number[] = [];
+    await using app = await catga({ handlers: Pay.handle(({ amount }) => `payment ${paid.push(amount)}`) });
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+    const error = code(await app.send(Pay, { amount: 6 }, { id: "order-1" }), "ID_REUSED");
+    assertEquals([error.retryable, paid], [false, [5]]);
+  });
+
+  it("OUTCOME_UNKNOWN: an idempotent command is safe to send again with its id, and gives the one result", async () => {
+    const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
+    const till = Promise.withResolvers<void>();
+    let paid = 0;
+    const handlers = Pay.handle(() => till.promise.then(() => `payment ${++paid}`));
+    await using app = await catga({ handlers });
+    code(await app.send(Pay, { amount: 5 }, { id: "order-1", timeout: 100 }), "OUTCOME_UNKNOWN");
+    till.resolve();
+    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+  });
+
+  it("DEADLOCK: a handler waits for a lock of the one that waits for it; details say who waits for whom", async () => {
+    const Outer = command<void, string>("Outer");
+    const Inner = command<void, string>("Inner");
+    const handlers = [
+      Outer.handle(async (_, ctx) => {
+        await ctx.lock("till");
+        return unwrap(await ctx.send(Inner));
+      }),
+      Inner.handle((_, ctx) => ctx.lock("till").then(() => "never")),
+    ];
+    await using app = await catga({ id: "shop", handlers });
+    const error = code(await app.send(Outer), "DEADLOCK");
+    const { key, cycle } = error.details as { key: string; cycle: { waitsFor: string; heldBy: { node: string } }[] };
+    assertEquals([key, cycle.map(({ waitsFor, heldBy }) => [waitsFor, heldBy.node])], ["till", [["till", "shop"]]]);
+  });
+
+  it("DEADLOCK: a handler awaits a message that needs the turn which it has itself; that one did not run", async () => {
+    const Nested = command<number, string>("Nested");
+    const ran: number[] = [];
+    const handlers = Nested.handle(async (depth, ctx) => {
+      ran.push(depth);
+      return depth === 0 ? "done" : unwrap(await ctx.send(Nested, depth - 1));
+    }, { concurrency: 1 });
+    await using app = await catga({ handlers });
+    const error = code(await app.send(Nested, 1), "DEADLOCK");
+    assertEquals([error.retryable, ran], [false, [1]]);
+  });
+
+  it("LOCK_TIMEOUT: it did not come free in time; details say who holds it", async () => {
+    await using app = await catga({ id: "shop" });
+    await using _held = await app.lock("till");
+    const error = await assertRejects(() => app.lock("till", { timeout: 500 }), CatgaError);
+    const { key, holder } = error.details as { key: string; holder: { node: string } };
+    assertEquals([error.code, error.retryable, key, holder.node], ["LOCK_TIMEOUT", true, "till", "shop"]);
+  });
+
+  it("LOCK_LOST: its holder was cut off from the others until the lock could be somebody else's", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    const [holder, next] = await clock.until(Promise.all([
+      catga({ network, id: "holder", logger: quiet }),
+      catga({ network, id: "next", logger: quiet }),
+    ]));
+    const lock = await clock.until(holder.lock("till", { ttl: 3_000 }));
+    network.cut("holder");
+    const later = await clock.until(next.lock("till"));
+    assertEquals([lock.signal.reason.code, later.token > lock.token], ["LOCK_LOST", true]);
+    network.restore("holder");
+    await clock.until(Promise.all([holder.drain(), next.drain()]));
+  });
+
+  it("CLOSED: the app has stopped", async () => {
+    const app = await catga({ handlers: Order.handle(() => "done") });
+    await app.drain();
+    code(await app.send(Order, tea), "CLOSED");
+  });
+
+  it("any other: what the handler gave to fail()", async () => {
+    const handlers = Order.handle(() => fail("OUT_OF_TEA", "no tea left", { retryable: true, details: { left: 0 } }));
+    await using app = await catga({ handlers });
+    const error = code(await app.send(Order, tea), "OUT_OF_TEA");
+    assertEquals([error.message, error.retryable, error.details], ["no tea left", true, { left: 0 }]);
+  });
+});
+
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A schema whose messages fit when `qty` is positive: here none is. */
+const positive: Schema<{ qty: number }> = {
+  "~standard": {
+    version: 1,
+    vendor: "test",
+    validate: () => ({ issues: [{ message: "must be positive", path: ["qty"] }] }),
+  },
+};
+
+/** A node that takes orders (a `slow` one never ends them) and a client that sees it; `ran`: what was ordered. */
+async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
+  { network: MemoryNetwork; shop: Catga; client: Catga; ran: string[] }
+> {
+  const network = new MemoryNetwork();
+  const ran: string[] = [];
+  const handlers = Order.handle(({ sku }) => {
+    ran.push(sku);
+    return slow ? new Promise<string>(() => {}) : "done";
+  });
+  const shop = await catga({ network, id: "shop", handlers, concurrency, logger: quiet });
+  const client = await catga({ network, id: "client", logger: quiet });
+  await eventually("the client to see the shop", () => client.nodes().length === 2);
+  return { network, shop, client, ran };
+}
+
+/** The error of a result that must have this code. */
+function code(result: Result<unknown>, wanted: string): CatgaError {
+  assertEquals(result.error?.code, wanted, result.error?.message);
+  assert(result.error instanceof CatgaError);
+  return result.error;
+}

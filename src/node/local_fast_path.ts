@@ -1,0 +1,65 @@
+/** The short way of a send: nothing is to be settled before it, nobody to be asked, and it has no options. */
+import type { ContextHost } from "../dispatch/context_host.ts";
+import { MessageContext } from "../dispatch/message_context.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Call, Dispatch, HandlerRun } from "../dispatch/mediator.ts";
+import type { Result } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import { asResult, type Outcome } from "../dispatch/outcome.ts";
+
+/**
+ * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of it
+ * into the loop that sends: then the promise of a plain value is made and awaited in half of the time (31 ns instead of 61
+ * in Deno), which an async function, or a result that another function made, takes from it (measured, DESIGN 9).
+ */
+export class LocalFastPath {
+  readonly #host: ContextHost;
+  readonly #contract: AnyContract;
+  readonly #timeout: number;
+  readonly #run: HandlerRun;
+  readonly #call: Call | undefined;
+
+  /** `timeout` in ms. */
+  constructor(host: ContextHost, { contract, runs: [run], call }: Dispatch, timeout: number) {
+    this.#host = host;
+    this.#contract = contract;
+    this.#timeout = timeout;
+    this.#run = run;
+    this.#call = call;
+  }
+
+  send(payload: unknown): Promise<Result<unknown>> {
+    const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
+    const call = this.#call;
+    if (call === undefined) return settled(this.#run(payload, ctx), ctx);
+    try {
+      const value = call.fn(payload, ctx);
+      if (isPlain(value)) return Promise.resolve({ ok: true, value });
+      // of a class derived from it the `then` may call back twice, or throw
+      if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
+      return settled(call.result(value, ctx), ctx);
+    } catch (error) {
+      return Promise.resolve(call.failure(error, ctx));
+    }
+  }
+
+  /** One `then` and one promise: each further one costs 60 ns. */
+  #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
+    return new Promise((resolve) => {
+      const { course } = ctx;
+      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
+      value.then((value) => course.end(call.success(value, ctx)), (error) => course.end(call.failure(error, ctx)));
+    });
+  }
+}
+
+function settled(outcome: MaybePromise<Outcome>, ctx: MessageContext): Promise<Result<unknown>> {
+  return outcome instanceof Promise ? ctx.course.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
+}
+
+/** Whether what a handler returned is certainly neither a promise nor a failure. */
+function isPlain(returned: unknown): boolean {
+  if (typeof returned !== "object" || returned === null) return true;
+  const { then, ok } = returned as { then?: unknown; ok?: unknown };
+  return then === undefined && ok !== false;
+}

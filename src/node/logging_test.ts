@@ -1,0 +1,168 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { pino } from "pino";
+import { catga } from "../catga.ts";
+import { query } from "../contract/definition.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import type { LogFields, Logger } from "../contract/logger.ts";
+import { logTo } from "./logging.ts";
+import type { Observation } from "../contract/observer.ts";
+import { consoleErrors } from "../../test/support/console_errors.ts";
+
+/** A logger that keeps `[level, message, fields]`. */
+function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
+  const lines: [string, string, LogFields][] = [];
+  const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);
+  return { logger: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, lines };
+}
+
+describe("logTo", () => {
+  it("writes a line for each observation, at the level that it deserves", () => {
+    const { logger, lines } = keeping();
+    const observer = logTo(logger, "n1");
+    const error = new Error("bug");
+    const seen: Observation[] = [
+      { type: "handler-failed", contract: "Create", id: "m1", error },
+      { type: "fault", during: "event Tick (m2)", error },
+      { type: "malformed", subject: "catga.x", reason: "no JSON", count: 3 },
+      { type: "event-dropped", contract: "Moved", count: 7 },
+      { type: "connection", state: "connected", generation: 1 },
+      { type: "connection", state: "disconnected", generation: 1 },
+      { type: "connection", state: "closed", generation: 1 },
+      { type: "gone", endpoint: "n2.a", inHand: 4 },
+      { type: "node", change: "suspect", node: "n2" },
+      { type: "retry", contract: "Create", node: "n2", reason: "BOUNCED", attempt: 2 },
+      { type: "bounce", endpoint: "n2.a" },
+      { type: "notice", text: "older" },
+      { type: "lock-wait", key: "k", ms: 12.3, code: undefined },
+      { type: "lock-wait", key: "k", ms: 30, code: "LOCK_TIMEOUT" },
+    ];
+    for (const observation of seen) observer(observation);
+    assertEquals(lines.map(([level, message]) => [level, message]), [
+      ["error", "catga n1: the handler of Create threw (message m1)"],
+      ["error", "catga n1: event Tick (m2) failed"],
+      ["warn", "catga n1: dropped 3 malformed message(s), the last on catga.x: no JSON"],
+      ["warn", "catga n1: dropped 7 event(s) Moved: too many wait for their handlers"],
+      ["warn", "catga n1: connected to the network again"],
+      ["warn", "catga n1: lost the network, reconnecting"],
+      ["warn", "catga n1: the network connection is closed"],
+      ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
+      ["info", "catga n1: node n2: suspect"],
+      ["debug", "catga n1: Create goes on from n2 (BOUNCED), attempt 2"],
+      ["debug", "catga n1: nobody there at n2.a"],
+      ["info", "catga n1: older"],
+      ["debug", "catga n1: waited 12 ms for lock k"],
+      ["debug", "catga n1: waited in vain (LOCK_TIMEOUT) 30 ms for lock k"],
+    ]);
+  });
+
+  it("writes one line, whatever the ids and subjects of other processes hold", () => {
+    const { logger, lines } = keeping();
+    const observer = logTo(logger, "n1");
+    observer({ type: "handler-failed", contract: "Create", id: "m1)\ncatga n1: all is well\x1b[2J", error: "bug" });
+    observer({ type: "malformed", subject: "catga.\x1b]0;x\x07", reason: "no JSON", count: 1 });
+    assertEquals(lines.map(([, message]) => message), [
+      "catga n1: the handler of Create threw (message m1)\\u{a}catga n1: all is well\\u{1b}[2J)",
+      "catga n1: dropped 1 malformed message(s), the last on catga.\\u{1b}]0;x\\u{7}: no JSON",
+    ]);
+  });
+
+  it("gives the same to programs: who logs, what it is, and the node that it is about as peer", () => {
+    const { logger, lines } = keeping();
+    const error = new Error("bug");
+    const observer = logTo(logger, "n1");
+    observer({ type: "handler-failed", contract: "Create", id: "m1", error });
+    observer({ type: "breaker", node: "n2", state: "open" });
+    // headers may hold secrets
+    const headers = { authorization: "Bearer of a secret" };
+    observer({ type: "retry", contract: "Create", node: "n2", reason: "LOST", attempt: 2, headers });
+    assertEquals(lines.map(([, , fields]) => fields), [
+      { node: "n1", type: "handler-failed", contract: "Create", id: "m1", error },
+      { node: "n1", peer: "n2", type: "breaker", state: "open" },
+      { node: "n1", peer: "n2", type: "retry", contract: "Create", reason: "LOST", attempt: 2 },
+    ]);
+  });
+
+  it("an app logs what a handler threw, with contract and message id, to the logger that it was given", async () => {
+    const { logger, lines } = keeping();
+    const thrown = new Error("secret");
+    const Ask = query("Ask");
+    await using app = await catga({
+      id: "n1",
+      logger,
+      handlers: Ask.handle(() => {
+        throw thrown;
+      }),
+    });
+    await app.send(Ask, undefined, { id: "m1" });
+    assertEquals(lines.length, 1);
+    assertEquals(lines[0].slice(0, 2), ["error", "catga n1: the handler of Ask threw (message m1)"]);
+    assertStrictEquals(lines[0][2].error, thrown);
+  });
+});
+
+describe("a logger of the world", () => {
+  it("pino: a line of JSON with level, message, fields and the error, by an adapter of four lines", async () => {
+    const lines: string[] = [];
+    const log = pino({ base: null, timestamp: false, serializers: { error: pino.stdSerializers.err } }, {
+      write: (line: string) => void lines.push(line),
+    });
+    const logger: Logger = {
+      debug: (message, fields) => log.debug(fields, message),
+      info: (message, fields) => log.info(fields, message),
+      warn: (message, fields) => log.warn(fields, message),
+      error: (message, fields) => log.error(fields, message),
+    };
+    const Ask = query("Ask");
+    const handlers = Ask.handle(() => {
+      throw new Error("bug");
+    });
+    await using app = await catga({ id: "n1", network: new MemoryNetwork(), logger, handlers });
+    await app.send(Ask, undefined, { id: "m1" });
+    const [joined, { error: { stack: _, ...error }, ...failed }] = lines.map((line) => JSON.parse(line));
+    assertEquals(joined, {
+      level: 30,
+      node: "n1",
+      peer: "n1",
+      type: "node",
+      change: "join",
+      msg: "catga n1: node n1: join",
+    });
+    assertEquals([failed, error], [{
+      level: 50,
+      node: "n1",
+      type: "handler-failed",
+      contract: "Ask",
+      id: "m1",
+      msg: "catga n1: the handler of Ask threw (message m1)",
+    }, { type: "Error", message: "bug" }]);
+  });
+});
+
+describe("a logger that throws", () => {
+  it("breaks nothing: handlers answer, failures are told, the node drains (a place was lost with each)", async () => {
+    const told = await consoleErrors(async () => {
+      const wrong = () => {
+        throw new Error("disk full");
+      };
+      const logger = { debug: wrong, info: wrong, warn: wrong, error: wrong };
+      const Break = query<number, number>("Break");
+      const network = new MemoryNetwork();
+      const handlers = Break.handle((n) => {
+        if (n % 2 === 1) throw new Error("bug");
+        return n;
+      });
+      await using _server = await catga({ network, handlers, logger, concurrency: 1 });
+      await using client = await catga({ network, logger });
+      const results = await client.sendAll(Break, [0, 1, 2, 3, 4]);
+      assertEquals(results.map(({ value, error }) => error?.code ?? value), [
+        0,
+        "HANDLER_FAILED",
+        2,
+        "HANDLER_FAILED",
+        4,
+      ]);
+    });
+    assertStrictEquals(String(told[0][1]), "Error: disk full");
+  });
+});

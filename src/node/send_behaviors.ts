@@ -1,0 +1,192 @@
+/**
+ * An app with behaviors around its sends. A class of its own, so that a send through an app that has none does not even ask
+ * for them.
+ */
+import { App, type AppParts, checkContract } from "./app.ts";
+import type { OutgoingMessage } from "../contract/behavior.ts";
+import type { Sending } from "./send_pipeline.ts";
+import type { ContextHost } from "../dispatch/context_host.ts";
+import type { MessageContext } from "../dispatch/message_context.ts";
+import { abandoned } from "../dispatch/execution.ts";
+import { CatgaError } from "../error.ts";
+import { notSent } from "../dispatch/failures.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
+import type { Result } from "../contract/result.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import { untilDeadline } from "../dispatch/wait.ts";
+
+/** An {@link App} whose sends go through `sending`. */
+export class AppWithSendBehaviors extends App {
+  readonly #sending: Sending;
+  readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+
+  /** As for {@link App}; `sending` is what behaviors have around sends. */
+  constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
+    super(parts, release);
+    this.#sending = sending;
+    this.#host = hostOf(this);
+  }
+
+  override send(
+    contract: AnyContract,
+    payload: unknown,
+    options?: SendOptions,
+    parent?: MessageContext,
+  ): Promise<Result<unknown>> {
+    checkContract("send", contract, "command", "query");
+    const message = this.#message("send", contract, payload, options, parent);
+    return this.#through(
+      message,
+      parent,
+      this.#named(contract, options),
+      (ready) => super.send(contract, payload, ready, parent),
+    );
+  }
+
+  override publish(
+    contract: AnyContract,
+    payload: unknown,
+    options?: SendOptions,
+    parent?: MessageContext,
+  ): Promise<Result<void>> {
+    checkContract("publish", contract, "event");
+    const published = this.#through(
+      this.#message("publish", contract, payload, options, parent),
+      parent,
+      options,
+      (ready) => super.publish(contract, payload, ready, parent),
+    );
+    return published.then((result) => result.ok ? { ok: true, value: undefined } : result);
+  }
+
+  override async broadcast(
+    contract: AnyContract,
+    payload: unknown,
+    options?: SendOptions,
+    parent?: MessageContext,
+  ): Promise<BroadcastResult<unknown>[]> {
+    checkContract("broadcast", contract, "command", "query", "event");
+    const message = this.#message("broadcast", contract, payload, options, parent);
+    const result = await this.#through(message, parent, this.#named(contract, options), async (ready) => {
+      const value = await super.broadcast(contract, payload, ready, parent);
+      return { ok: true, value };
+    });
+    // a behavior may have given something else: it is as much of a broadcast as its author makes it
+    return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
+  }
+
+  /** Has it sent by the behaviors, which have no longer for it than the message has. */
+  #through(
+    message: OutgoingMessage,
+    parent: MessageContext | undefined,
+    options: SendOptions | undefined,
+    send: (options: SendOptions | undefined) => Promise<Result<unknown>>,
+  ): Promise<Result<unknown>> {
+    const { contract, method } = message;
+    const timeout = this.timeLeft(contract, options, parent);
+    const due = this.wheel.now() + timeout;
+    const sends = new Sends(message);
+    const result = this.#sending(message, (headers) => {
+      const left = due - this.wheel.now();
+      // what was over before it began is refused as it is without behaviors
+      if (sends.over === undefined && (left > 0 || timeout <= 0)) {
+        const timed = left < timeout && left > 0 && method !== "publish"
+          ? { ...options, timeout: Math.max(1, left) }
+          : options;
+        return sends.add(send(withHeaders(timed, headers)));
+      }
+      const reason = sends.over ?? new CatgaError("TIMEOUT", "the deadline has passed");
+      return Promise.resolve(notSent(contract, reason));
+    });
+    const sent = { contract, timeout, signal: options?.signal, parent };
+    return untilDeadline(this.#host, sent, result, (reason) => {
+      sends.over = reason;
+      if (!sends.begun) return notSent(contract, reason);
+      // what they sent ends now as well, and the behaviors may say what comes of it
+      const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
+      return Promise.race([result, known.then(() => sends.verdict(reason))]);
+    });
+  }
+
+  /** The options with an id where one is needed: a behavior that sends an idempotent command again sends the same one again. */
+  #named(contract: AnyContract, options: SendOptions | undefined): SendOptions | undefined {
+    if (!contract.options.idempotent || options?.id !== undefined) return options;
+    return { ...options, id: this.nextCall() };
+  }
+
+  #message(
+    method: OutgoingMessage["method"],
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    ctx: MessageContext | undefined,
+  ): OutgoingMessage {
+    if (options !== undefined) checkSendOptions(method, contract.name, options);
+    return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };
+  }
+}
+
+/** The app as a host of behaviors: a drain waits for them, and they are not in flight. */
+function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
+  return {
+    wheel: app.wheel,
+    get pending() {
+      return app.pending;
+    },
+    set pending(count) {
+      app.around += count - app.pending;
+      app.pending = count;
+    },
+    idle: () => app.idle(),
+  };
+}
+
+/** What behaviors have sent of one message. */
+class Sends {
+  /** Why the message was given up, when it was. */
+  over: CatgaError | undefined = undefined;
+  begun = false;
+  readonly #contract: AnyContract;
+  readonly #method: OutgoingMessage["method"];
+  readonly #under: Set<Promise<unknown>> = new Set();
+  readonly #results: Result<unknown>[] = [];
+
+  constructor({ contract, method }: OutgoingMessage) {
+    this.#contract = contract;
+    this.#method = method;
+  }
+
+  add(send: Promise<Result<unknown>>): Promise<Result<unknown>> {
+    this.begun = true;
+    const noted: Promise<unknown> = send.then(
+      (result) => this.#results.push(result),
+      () => {}, // what it rejects with, the behavior has
+    ).then(() => this.#under.delete(noted));
+    this.#under.add(noted);
+    return send;
+  }
+
+  /** Resolves when each of them has ended. */
+  async ended(): Promise<void> {
+    // whether an event is published nobody has to wait for
+    if (this.#contract.kind !== "event") await Promise.all(this.#under);
+  }
+
+  /** What its sender is told when the behaviors say nothing: what was sent failed, or had a result that they may change. */
+  verdict(reason: CatgaError): Result<unknown> {
+    const last = this.#results.at(-1);
+    // each answer says what came of it at its node
+    if (this.#method === "broadcast" && last?.ok) return last;
+    if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
+    if (this.#contract.kind === "event") return { ok: false, error: reason };
+    return abandoned(this.#contract, reason, "was sent, and a behavior around sends had not ended when");
+  }
+}
+
+function withHeaders(
+  options: SendOptions | undefined,
+  headers: Readonly<Record<string, string>> | undefined,
+): SendOptions | undefined {
+  return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } };
+}

@@ -1,0 +1,101 @@
+/** What SIGTERM and SIGINT do to a process whose apps listen to them, in the runtime that runs this test. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import process from "node:process";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { eventually } from "../../test/support/eventually.ts";
+
+const PROGRAM = fileURLToPath(new URL("../../test/support/signals_program.ts", import.meta.url));
+const LIMIT = { timeout: 120_000 };
+
+/** A running program; killed when the test is done with it. */
+class Program implements Disposable {
+  output = "";
+  /** The exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+  #gone = false;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+
+  constructor(mode: string) {
+    const words = "Deno" in globalThis ? ["run", "-A", "--no-check", PROGRAM] : ["run", PROGRAM];
+    this.#child = spawn(process.execPath, [...words, mode], { stdio: ["pipe", "pipe", "inherit"] });
+    this.#child.stdout.setEncoding("utf8").on("data", (text: string) => this.output += text);
+    this.#child.on("exit", () => this.#gone = true);
+    this.ended = new Promise((resolve) => this.#child.on("close", (code, signal) => resolve(signal ?? code)));
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  async printed(line: string): Promise<void> {
+    await eventually(`"${line}" in ${JSON.stringify(this.output)}`, () => this.output.includes(`${line}\n`));
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    // not child.kill: in Deno that sends one signal only, and closes the pipes
+    try {
+      process.kill(this.#child.pid!, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has just ended
+    }
+  }
+
+  finish(): void {
+    this.#child.stdin.write("finish\n");
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.gone) this.kill("SIGKILL");
+  }
+}
+
+describe("signals", { skip: process.platform === "win32" ? "there are no signals on Windows" : false }, () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`${signal}: what runs is finished, then the process ends by that signal`, LIMIT, async () => {
+      using program = new Program("one");
+      await program.printed("working");
+      program.kill(signal);
+      program.finish();
+      assertEquals(await program.ended, signal);
+      assertEquals(program.output, "working\ndone\nclosed\n");
+    });
+  }
+
+  it("a second one ends the process at once", LIMIT, async () => {
+    using program = new Program("one");
+    await program.printed("working");
+    // two that come at the same time are one to the process
+    await eventually("the end", () => program.gone || program.kill("SIGTERM"));
+    assertEquals([await program.ended, program.output], ["SIGTERM", "working\n"]);
+  });
+
+  it("one app that has drained does not end the process while another has not", LIMIT, async () => {
+    using program = new Program("two");
+    await program.printed("working");
+    program.kill("SIGTERM");
+    program.finish();
+    assertEquals([await program.ended, program.output], ["SIGTERM", "working\ndone\nclosed\n"]);
+  });
+
+  it("beside a listener of the program's own: the app drains, the program hears the signal once", LIMIT, async () => {
+    using program = new Program("own");
+    await program.printed("working");
+    program.kill("SIGTERM");
+    await program.printed("own listener");
+    program.finish();
+    await program.printed("closed");
+    program.kill("SIGKILL");
+    await program.ended;
+    assertEquals(program.output, "working\nown listener\ndone\nclosed\n");
+  });
+
+  it("after the app has drained the signal does what it always does", LIMIT, async () => {
+    using program = new Program("drained");
+    await program.printed("drained");
+    program.kill("SIGTERM");
+    assertEquals(await program.ended, "SIGTERM");
+  });
+});

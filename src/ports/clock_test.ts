@@ -1,0 +1,93 @@
+import { describe, it } from "node:test";
+import {
+  assert,
+  assertEquals,
+  assertGreaterOrEqual,
+  assertLess,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { delay, systemClock, systemRandom, token } from "./clock.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+
+describe("delay", () => {
+  it("resolves when the time has passed", async () => {
+    const clock = new VirtualClock();
+    let passed = false;
+    const waiting = delay(clock, 100).then(() => passed = true);
+    await clock.advance(99);
+    assertEquals(passed, false);
+    await clock.advance(1);
+    await waiting;
+  });
+
+  it("rejects with the signal's reason, at once when it has aborted", async () => {
+    const clock = new VirtualClock();
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const waiting = delay(clock, 100, controller.signal);
+    controller.abort(reason);
+    assertStrictEquals(await assertRejects(() => waiting), reason);
+    assertStrictEquals(await assertRejects(() => delay(clock, 100, controller.signal)), reason);
+  });
+});
+
+describe("systemClock", () => {
+  it("after: calls back once and never early; not after it was taken back", async () => {
+    const start = systemClock.monotonic();
+    const calls: string[] = [];
+    const cancelled = systemClock.after(0, () => calls.push("cancelled"));
+    cancelled.cancel();
+    await new Promise<void>((resolve) => systemClock.after(5, () => (calls.push("after"), resolve())));
+    cancelled.cancel();
+    assertEquals(calls, ["after"]);
+    // timers of both runtimes count whole ms
+    assertGreaterOrEqual(systemClock.monotonic() - start, 4);
+  });
+
+  it("after: a delay longer than 2^31 ms does not fire at once", async () => {
+    let fired = false;
+    const timer = systemClock.after(2 ** 31 + 5, () => fired = true);
+    await new Promise<void>((resolve) => systemClock.after(2, resolve));
+    timer.cancel();
+    assertEquals(fired, false);
+  });
+
+  it("soon: in a later turn, in order, before a timer of 1 ms", async () => {
+    const calls: number[] = [];
+    const done = new Promise<void>((resolve) => {
+      systemClock.soon(() => calls.push(1));
+      systemClock.soon(() => (calls.push(2), resolve()));
+    });
+    await Promise.resolve();
+    assertEquals(calls, []);
+    await done;
+    assertEquals(calls, [1, 2]);
+  });
+
+  it("now is the wall clock", () => {
+    assertLess(Math.abs(systemClock.now() - Date.now()), 1_000);
+  });
+});
+
+describe("systemRandom and token", () => {
+  it("numbers from 0 to 1, all over the range", () => {
+    const random = systemRandom();
+    const tenths = new Set<number>();
+    for (let i = 0; i < 1_000; i++) {
+      const drawn = random();
+      assert(drawn >= 0 && drawn < 1);
+      tenths.add(Math.floor(drawn * 10));
+    }
+    assertEquals(tenths.size, 10);
+  });
+
+  it("a token: letters and digits, as many as asked for, another each time", () => {
+    const random = systemRandom();
+    const tokens = new Set(Array.from({ length: 1_000 }, () => token(random, 10)));
+    assertEquals(tokens.size, 1_000);
+    for (const one of tokens) assertMatch(one, /^[0-9A-Za-z]{10}$/);
+    assertEquals(token(() => 0, 3) + token(() => 1 - Number.EPSILON, 3), "000zzz");
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * The first of the two ports: messages on subjects, as NATS core has them. Everything above speaks to this interface;
+ * `memory/` and `nats/` implement it, under one conformance suite.
+ */
+import type { Clock, Random } from "./clock.ts";
+import { CatgaError } from "../error.ts";
+
+/**
+ * A connection to a network of processes.
+ *
+ * @internal
+ */
+export interface Transport {
+  /** The time of this network. */
+  readonly clock: Clock;
+  /** The random numbers of this network. */
+  readonly random: Random;
+  /** The largest message that may be published, headers included, in bytes; may change at a reconnect. */
+  readonly maxPayload: number;
+  /** How the connection stands. */
+  readonly status: TransportStatus;
+  /** The server that this connection is on now; it may be another one after a reconnect. */
+  readonly server: ServerInfo;
+  /**
+   * Calls back at every change of {@link Transport.status}, after the change. The answer takes the listener away.
+   * A listener must not throw.
+   */
+  onStatus(listener: (status: TransportStatus) => void): () => void;
+  /**
+   * Hands a message to the network, at most once, in the order of the calls. A message with a `reply` subject that
+   * reaches no subscription comes back: this connection's own subscription to that reply subject gets one with
+   * `noResponders` and no data.
+   *
+   * Throws a `TypeError` for a subject, reply or header that NATS does not carry, a `CatgaError` `TOO_LARGE` when data
+   * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
+   * `disconnected` the message may be thrown away without a word: do not publish then.
+   */
+  publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void;
+  /**
+   * Delivers the messages on `subject` (`*` stands for one token, `>` at the end for one or more) to `onMessage`, in a
+   * later turn of the event loop than their publication; those of one publisher in the order that they were published
+   * in. Of the subscriptions in one `queue` just one gets each message. Subscriptions outlive reconnects.
+   * Throws a `TypeError` for a subject or queue that NATS does not know, and `CLOSED` after {@link Transport.close}.
+   *
+   * `onMessage` may throw: the error is handed to `onError` of the transport's options and the subscription lives on.
+   */
+  subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription;
+  /**
+   * Resolves when the server has taken everything published and subscribed so far. Rejects with `UNAVAILABLE` when the
+   * connection is lost before, with `CLOSED` after {@link Transport.close}.
+   */
+  flush(): Promise<void>;
+  /** Hands over what was published, then ends the connection, unless it was opened by somebody else. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How a connection stands. */
+export interface TransportStatus {
+  /** `closed` is final. */
+  readonly state: "connected" | "disconnected" | "closed";
+  /** Grows by one at each connection: 1 for the first. */
+  readonly generation: number;
+  /** Why the connection closed, when it was not asked to. */
+  readonly error?: Error;
+}
+
+/** What a transport knows of the server that it is connected to. */
+export interface ServerInfo {
+  /** The server's id: the same for all connections to one server. */
+  readonly id: string;
+  /** Whether it is one of several servers. */
+  readonly clustered: boolean;
+  /** The address that this process has towards the server, when that is known. */
+  readonly clientAddress?: string;
+}
+
+/** Options of {@link Transport.publish}. */
+export interface PublishOptions {
+  /** The subject for answers, and for the news that nobody was there. */
+  reply?: string;
+  /** Names are case-sensitive; values must not hold line breaks, and lose spaces at their ends. */
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** Options of {@link Transport.subscribe}. */
+export interface SubscribeOptions {
+  /** The queue group: one of its members gets each message. */
+  queue?: string;
+}
+
+/** A message as it arrives. Its data belongs to the receiver until the callback returns; keep a copy, not a view. */
+export interface TransportMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly reply?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The network's own answer that a message of ours with this reply subject reached nobody. */
+  readonly noResponders: boolean;
+}
+
+/** A subscription that is open. */
+export interface Subscription {
+  /** No more messages are taken from the network; resolves when those already taken have been delivered. */
+  drain(): Promise<void>;
+  /** Ends it at once. Idempotent. */
+  close(): void;
+}
+
+/** Something that a server does not let its client do. */
+export interface Violation {
+  readonly operation: "publish" | "subscribe";
+  readonly subject: string;
+}
+
+/** The error of a violation that ends what was to be done: `UNAVAILABLE`, with the violation as its `details`. */
+export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
+  return new CatgaError(
+    "UNAVAILABLE",
+    `the NATS user may not ${operation} to ${subject}: allow it in the server's permissions (docs/security.md has them)`,
+    { details: { operation, subject }, ...(cause === undefined ? {} : { cause }) },
+  );
+}
+
+/** Whether an error is one of {@link mayNot}: nothing was done, and trying again does not help. */
+export function isForbidden({ code, details }: CatgaError): boolean {
+  return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
+}
+
+const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
+
+/** Throws a `TypeError` for a subject that nothing can be published to. */
+export function checkSubject(subject: string): void {
+  if (TOKENS.test(subject) && !/(?:^|\.)[*>](?:\.|$)/.test(subject)) return;
+  throw new TypeError(
+    `a subject is tokens without spaces or wildcards, joined by dots, as "orders.created"; got ${
+      JSON.stringify(subject)
+    }`,
+  );
+}
+
+/** Throws a `TypeError` for a subject (as {@link checkSubject}, with wildcards) or queue that cannot be subscribed. */
+export function checkPattern(subject: string, queue?: string): void {
+  if (queue !== undefined && !/^\S+$/.test(queue)) {
+    throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);
+  }
+  if (TOKENS.test(subject) && !/(?:^|\.)>\./.test(subject)) return;
+  throw new TypeError(
+    `a subscription's subject is tokens without spaces, joined by dots, ">" only at the end; got ${
+      JSON.stringify(subject)
+    }`,
+  );
+}
+
+/** Throws a `TypeError` for a header that NATS does not carry. */
+export function checkHeader(name: string, value: string): void {
+  if (!/^[!-9;-~]+$/.test(name)) {
+    throw new TypeError(`a header's name is printable ASCII without spaces and ":"; got ${JSON.stringify(name)}`);
+  }
+  if (/[\r\n]/.test(value)) {
+    throw new TypeError(
+      `a header's value has no line breaks; got ${JSON.stringify(value)} for ${JSON.stringify(name)}`,
+    );
+  }
+}

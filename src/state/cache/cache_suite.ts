@@ -1,0 +1,187 @@
+/** What {@link SharedCache} promises, as tests, on whichever store. */
+import { after, before, describe, it } from "node:test";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CatgaError } from "../../error.ts";
+import type { Lock } from "../../contract/shared_state.ts";
+import type { Locks } from "../../dispatch/shared_state.ts";
+import { SharedCache } from "./cache.ts";
+import type { StateHarness, StateNode } from "../harness_suite.ts";
+
+/** Declares the tests; they share one store, and each has a bucket of its own. */
+export function cacheSuite(name: string, start: () => Promise<StateHarness>, skip: string | false = false): void {
+  describe(`SharedCache on ${name}`, { skip }, () => {
+    let harness: StateHarness;
+    let nodes: StateNode[];
+    let buckets = 0;
+
+    before(async () => {
+      harness = await start();
+      nodes = await Promise.all([harness.node(), harness.node()]);
+    });
+    after(() => harness[Symbol.asyncDispose]());
+
+    /** The caches of two nodes, around one bucket. */
+    function caches(): SharedCache[] {
+      const bucket = `cache_${++buckets}`;
+      const locks = oneLock();
+      return nodes.map(({ clock, random, open }) =>
+        new SharedCache({ bucket: () => open(bucket, { direct: true }), locks, clock, random })
+      );
+    }
+
+    it("get: gives what another node has set, and undefined where there is nothing", async () => {
+      const [mine, yours] = caches();
+      assertEquals(await harness.until(yours.get("tea")), undefined);
+      assertEquals(await harness.until(mine.set("tea", { price: 5 })), true);
+      assertEquals(await harness.until(yours.get("tea")), { price: 5 });
+    });
+
+    it("set: JSON values come back as they were, null, false and empty ones too; a Date is its text", async () => {
+      const [mine, yours] = caches();
+      const date = new Date(0);
+      const values = [null, false, 0, "", [], {}, "a\nb 👋", { a: [1, { b: null }] }];
+      for (const [i, value] of values.entries()) {
+        await harness.until(mine.set(`key ${i}`, value));
+        assertEquals(await harness.until(yours.get(`key ${i}`)), value);
+      }
+      await harness.until(mine.set("date", { date }));
+      assertEquals(await harness.until(yours.get("date")), { date: date.toJSON() });
+    });
+
+    it("set: undefined, and what JSON cannot encode, is a TypeError that names the key; nothing is written", async () => {
+      const [mine] = caches();
+      for (const bad of [undefined, () => {}, Symbol("s"), 1n]) {
+        const error = await assertRejects(() => harness.until(mine.set("tea", bad)), TypeError);
+        assertStringIncludes(error.message, '"tea"');
+      }
+      assertEquals(await harness.until(mine.get("tea")), undefined);
+    });
+
+    it("TOO_LARGE: a value over the store's limit, with key, size and limit; what was there stays", async () => {
+      const [mine] = caches();
+      await harness.until(mine.set("tea", 1));
+      const error = await assertRejects(() => harness.until(mine.set("tea", "x".repeat(2_000_000))), CatgaError);
+      assertEquals(error.code, "TOO_LARGE");
+      for (const part of ['"tea"', "2000002 bytes"]) assertStringIncludes(error.message, part);
+      assert(/limit of|at most/.test(error.message), error.message);
+      assertEquals(await harness.until(mine.get("tea")), 1);
+    });
+
+    it("delete: removes a value for every node; one that is not there is no error", async () => {
+      const [mine, yours] = caches();
+      await harness.until(mine.set("tea", 1));
+      await harness.until(yours.delete("tea"));
+      await harness.until(yours.delete("tea"));
+      assertEquals(await harness.until(mine.get("tea")), undefined);
+    });
+
+    it("ttl: a value is there for its time, and not after it; less than 1,000 ms is a RangeError", async () => {
+      const [mine, yours] = caches();
+      await harness.until(mine.set("tea", 1, { ttl: 2_000 }));
+      assertEquals(await harness.until(yours.get("tea")), 1);
+      for (let waits = 0; await harness.until(yours.get("tea")) !== undefined; waits++) {
+        assert(waits < 300, "it is there for ever");
+        await harness.pass(100);
+      }
+      await assertRejects(() => harness.until(mine.set("tea", 1, { ttl: 999 })), RangeError);
+    });
+
+    it("fence: a write with an older token than the last is refused; the same and a greater one are taken", async () => {
+      const [mine, yours] = caches();
+      assertEquals(await harness.until(mine.set("tea", "first", { fence: 7 })), true);
+      assertEquals(await harness.until(yours.set("tea", "old", { fence: 6 })), false);
+      assertEquals(await harness.until(mine.get("tea")), "first");
+      assertEquals(await harness.until(yours.set("tea", "again", { fence: 7 })), true);
+      assertEquals(await harness.until(mine.set("tea", "new", { fence: 8 })), true);
+      assertEquals(await harness.until(yours.get("tea")), "new");
+      await assertRejects(() => harness.until(mine.set("tea", 1, { fence: NaN })), TypeError, "fence");
+    });
+
+    it("misuse rejects before anything is loaded: an option that there is not would have been passed over", async () => {
+      const [mine] = caches();
+      let loads = 0;
+      const load = () => ++loads;
+      // @ts-expect-error: it was kept for good
+      await assertRejects(() => mine.set("tea", 1, { tll: 5_000 }), TypeError, "cache.set: unknown option tll");
+      // @ts-expect-error: as above
+      await assertRejects(() => mine.getOrSet("tea", load, { onec: true }), TypeError, "unknown option onec");
+      await assertRejects(() => mine.getOrSet("tea", load, { ttl: 5 }), RangeError, "at least 1,000");
+      assertEquals(loads, 0);
+    });
+
+    it("fence: of 20 writes at once by two nodes the one with the greatest token stays", async () => {
+      const [mine, yours] = caches();
+      const fences = Array.from({ length: 20 }, (_, i) => (i * 7) % 20);
+      await harness.until(
+        Promise.all(fences.map((fence) => (fence % 2 ? mine : yours).set("tea", fence, { fence }))),
+      );
+      assertEquals(await harness.until(mine.get("tea")), 19);
+    });
+
+    it("fence: is forgotten with its entry, and by a write without one", async () => {
+      const [mine] = caches();
+      await harness.until(mine.set("tea", 1, { fence: 7 }));
+      await harness.until(mine.delete("tea"));
+      assertEquals(await harness.until(mine.set("tea", 2, { fence: 1 })), true);
+      await harness.until(mine.set("tea", 3));
+      assertEquals(await harness.until(mine.set("tea", 4, { fence: 0 })), true);
+    });
+
+    it("getOrSet: loads what is not there, once for all who ask at this node, and keeps it", async () => {
+      const [mine, yours] = caches();
+      let loads = 0;
+      const load = () => Promise.resolve({ price: ++loads });
+      const asked = await harness.until(Promise.all([1, 2, 3].map(() => mine.getOrSet("tea", load))));
+      assertEquals(asked, [{ price: 1 }, { price: 1 }, { price: 1 }]);
+      assert(asked[0] !== asked[1], "each has a copy of its own");
+      assertEquals(await harness.until(yours.getOrSet("tea", load)), { price: 1 });
+      assertEquals(loads, 1);
+    });
+
+    it("getOrSet: a load that fails is told to all who wait for it, keeps nothing, and the next one loads", async () => {
+      const [mine] = caches();
+      const failing = () => Promise.reject(new Error("no tea"));
+      const asked = [1, 2].map(() => assertRejects(() => mine.getOrSet("tea", failing), Error, "no tea"));
+      await harness.until(Promise.all(asked));
+      assertEquals(await harness.until(mine.getOrSet("tea", () => 5)), 5);
+      await assertRejects(() => harness.until(mine.getOrSet("none", () => undefined)), TypeError, '"none"');
+    });
+
+    it("getOrSet: once: of several nodes one loads, and the others get what it has loaded", async () => {
+      const [mine, yours] = caches();
+      let loads = 0;
+      const load = () => ++loads;
+      const asked = [mine, yours, yours, mine].map((cache) => cache.getOrSet("tea", load, { once: true }));
+      assertEquals(await harness.until(Promise.all(asked)), [1, 1, 1, 1]);
+    });
+
+    it("getOrSet: null is a value, and is not loaded again", async () => {
+      const [mine, yours] = caches();
+      await harness.until(mine.getOrSet("tea", () => null));
+      assertEquals(await harness.until(yours.getOrSet("tea", () => 1 as unknown)), null);
+    });
+
+    it("keys: of every sort", async () => {
+      const [mine, yours] = caches();
+      const keys = ["", " ", "/", "a/b", "a.b", "*", "👋", "你好", "k".repeat(1_000)];
+      await harness.until(Promise.all(keys.map((key) => mine.set(key, key))));
+      assertEquals(await harness.until(Promise.all(keys.map((key) => yours.get(key)))), keys);
+      await assertRejects(() => harness.until(mine.set("k".repeat(5_000), 1)), RangeError);
+    });
+  });
+}
+
+/** A lock for one key, which all nodes of a test share. */
+function oneLock(): Pick<Locks, "lock"> {
+  let free: Promise<void> = Promise.resolve();
+  return {
+    async lock(): Promise<Lock> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const turn = free;
+      free = promise;
+      await turn;
+      const release = () => Promise.resolve(resolve());
+      return { token: 1, signal: new AbortController().signal, release, [Symbol.asyncDispose]: release };
+    },
+  };
+}

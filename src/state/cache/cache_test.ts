@@ -1,0 +1,66 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects } from "@std/assert";
+import { requireNatsServer } from "../../../tools/nats_server.ts";
+import { CatgaError } from "../../error.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { SharedCache } from "./cache.ts";
+import { cacheSuite } from "./cache_suite.ts";
+import { memoryHarness, natsHarness } from "../harness_suite.ts";
+
+cacheSuite("memory", memoryHarness);
+cacheSuite("NATS", natsHarness, (await requireNatsServer()).skip);
+
+describe("SharedCache when things go wrong", () => {
+  function start() {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 3 });
+    const connection = network.connect();
+    const cache = new SharedCache({
+      bucket: () => connection.store.open("cache", { direct: true }),
+      locks: { lock: () => Promise.reject(new Error("no locks here")) },
+      clock,
+      random: network.random,
+    });
+    return { clock, network, connection, cache };
+  }
+
+  it("UNAVAILABLE: the store cannot be reached; the next call tries anew", async () => {
+    const { clock, connection, cache } = start();
+    connection.cut();
+    for (const call of [() => cache.get("tea"), () => cache.set("tea", 1), () => cache.delete("tea")]) {
+      assertEquals((await assertRejects(() => clock.until(call()), CatgaError)).code, "UNAVAILABLE");
+    }
+    connection.restore();
+    assertEquals(await clock.until(cache.set("tea", 1)), true);
+  });
+
+  it("set: waits for a store that is away for a moment", async () => {
+    const { clock, connection, cache } = start();
+    await clock.until(cache.set("tea", 1));
+    connection.cut();
+    const written = cache.set("tea", 2);
+    await clock.advance(1_000);
+    connection.restore();
+    assertEquals(await clock.until(written), true);
+    assertEquals(await clock.until(cache.get("tea")), 2);
+  });
+
+  for (const fence of [undefined, 7]) {
+    it(`set: an acknowledgement gets lost: ${fence === undefined ? "a write" : "a fenced one"} does not lose to itself`, async () => {
+      const { clock, network, connection, cache } = start();
+      await clock.until(cache.set("tea", 1));
+      const others = await network.store.open("cache", { direct: true });
+      const { revision } = (await others.get("tea"))!;
+      const written = cache.set("tea", 2, fence === undefined ? {} : { fence });
+      // it has been written when the link breaks
+      let seen = revision;
+      while (seen === revision) seen = (await others.get("tea"))!.revision;
+      connection.cut();
+      await clock.advance(100);
+      connection.restore();
+      assertEquals(await clock.until(written), true);
+      assertEquals((await others.get("tea"))!.revision, seen);
+    });
+  }
+});

@@ -1,0 +1,139 @@
+/** Loads that do not end, or would wait for themselves. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { command } from "../../contract/definition.ts";
+import { CatgaError } from "../../error.ts";
+import { localApp } from "../../../test/support/local_app.ts";
+import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+
+const never = () => new Promise<number>(() => {});
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  return (await assertRejects(() => promise, CatgaError)).code;
+}
+
+describe("cache.getOrSet of a key in its own load", () => {
+  for (const once of [false, true]) {
+    it(`is DEADLOCK, and says so; the key can be loaded afterwards (once: ${once})`, async () => {
+      const { app, clock } = localApp();
+      let inner: unknown;
+      const value = await clock.until(app.cache.getOrSet("tea", async () => {
+        inner = await app.cache.getOrSet("tea", () => 1, { once }).catch((error) => error);
+        return 2;
+      }, { once }));
+      assert(inner instanceof CatgaError);
+      assertEquals([value, inner.code, inner.details], [2, "DEADLOCK", { key: "tea" }]);
+      assertEquals(inner.message, 'cache.getOrSet: waiting for "tea" would never end: its own load waits for it');
+      await clock.until(app.cache.delete("tea"));
+      assertEquals(await clock.until(app.cache.getOrSet("tea", () => 3, { once })), 3);
+    });
+  }
+
+  it("through the load of another key, begun in it or by somebody else", async () => {
+    const { app, clock } = localApp();
+    const { cache } = app;
+    const [a, b] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const both = Promise.allSettled([
+      cache.getOrSet("a", async () => (await b.promise, await cache.getOrSet("b", () => 0))),
+      cache.getOrSet("b", async () => (b.resolve(), await a.promise, await cache.getOrSet("a", () => 0))),
+    ]);
+    await clock.advance(10);
+    a.resolve();
+    const codes = (await clock.until(both)).map((each) => each.status === "rejected" ? each.reason.code : each.value);
+    assertEquals(codes, ["DEADLOCK", "DEADLOCK"]); // what one load rejects with, the other hands on
+  });
+
+  it("through loads of two nodes with once, by the search for deadlocks of locks", async () => {
+    await using cluster = await MemoryCluster.of("a", "b");
+    const [a, b] = [...cluster.apps.values()];
+    const { clock } = cluster;
+    const pause = () => new Promise<void>((resolve) => clock.after(100, resolve));
+    const both = Promise.allSettled([
+      a.cache.getOrSet("x", async () => (await pause(), await a.cache.getOrSet("y", () => 1, { once: true })), {
+        once: true,
+      }),
+      b.cache.getOrSet("y", async () => (await pause(), await b.cache.getOrSet("x", () => 2, { once: true })), {
+        once: true,
+      }),
+    ]);
+    const ended = (await clock.until(both, 3_000)).map((each) =>
+      each.status === "rejected" ? each.reason.code : each.value
+    );
+    assertEquals(ended.filter((value) => value === "DEADLOCK").length, 1, `${ended}`);
+    assert(ended.some((value) => value === 1 || value === 2), `${ended}`);
+  });
+
+  it("another key, and the same key when the load has ended, are no deadlock", async () => {
+    const { app, clock } = localApp();
+    let later: Promise<number> | undefined;
+    const value = app.cache.getOrSet("a", async () => {
+      later = new Promise<void>((resolve) => clock.after(100, resolve)).then(async () => {
+        await app.cache.delete("a");
+        return await app.cache.getOrSet("a", () => 7);
+      });
+      return await app.cache.getOrSet("b", () => 5);
+    });
+    assertEquals(await clock.until(value), 5);
+    assertEquals(await clock.until(later!), 7);
+  });
+});
+
+describe("cache.getOrSet of a load that never ends", () => {
+  it("waits no longer than its timeout and its signal; others wait on", async () => {
+    const { app, clock } = localApp();
+    let loads = 0;
+    const load = () => (loads++, never());
+    const patient = app.cache.getOrSet("tea", load, { timeout: 10_000 });
+    const stop = new AbortController();
+    const late = codeOf(app.cache.getOrSet("tea", load, { timeout: 100 }));
+    const cancelled = codeOf(app.cache.getOrSet("tea", load, { signal: stop.signal }));
+    await clock.advance(10);
+    stop.abort();
+    assertEquals(await clock.until(Promise.all([late, cancelled]), 150), ["TIMEOUT", "CANCELLED"]);
+    assertEquals(loads, 1);
+    assertEquals(await clock.until(codeOf(patient), 11_000), "TIMEOUT");
+    assertEquals(clock.timers, 0);
+  });
+
+  it("is begun anew when nobody waits for it any more, also with once; what the first gives late is kept", async () => {
+    for (const once of [false, true]) {
+      const { app, clock } = localApp();
+      const first = Promise.withResolvers<number>();
+      const given = codeOf(app.cache.getOrSet("tea", () => first.promise, { once, timeout: 100 }));
+      assertEquals(await clock.until(given, 200), "TIMEOUT");
+      assertEquals(await clock.until(app.cache.getOrSet("tea", () => 2, { once }), 200), 2);
+      first.resolve(1);
+      await clock.advance(10);
+      assertEquals(await clock.until(app.cache.get("tea")), 1);
+      await clock.until(app.drain());
+    }
+  });
+
+  it("in a handler ends with its message: at the deadline, and when the sender gives up", async () => {
+    const Load = command<string, string>("Load");
+    const codes: string[] = [];
+    const handle = Load.handle(async (key, ctx) => {
+      codes.push(await codeOf(ctx.cache.getOrSet(key, never)));
+      return "";
+    });
+    const { app, clock, inside } = localApp({ handlers: handle });
+    const stop = new AbortController();
+    const late = app.send(Load, "tea", { timeout: 500 });
+    const cancelled = app.send(Load, "tea", { signal: stop.signal });
+    await clock.advance(100);
+    stop.abort();
+    assertEquals((await cancelled).error?.code, "CANCELLED");
+    assertEquals((await clock.until(late, 500)).error?.code, "OUTCOME_UNKNOWN");
+    await clock.advance(10);
+    assertEquals([codes, inside.pending, inside.wheel.size], [["CANCELLED", "TIMEOUT"], 0, 0]);
+  });
+
+  it("with once on another node: its lock comes free when nobody waits for the load", async () => {
+    await using cluster = await MemoryCluster.of("a", "b");
+    const [a, b] = [...cluster.apps.values()];
+    const hung = codeOf(a.cache.getOrSet("tea", never, { once: true, timeout: 500 }));
+    await cluster.clock.advance(100);
+    assertEquals(await cluster.clock.until(b.cache.getOrSet("tea", () => 4, { once: true }), 3_000), 4);
+    assertEquals(await hung, "TIMEOUT");
+  });
+});

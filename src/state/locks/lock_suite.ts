@@ -1,0 +1,358 @@
+/** What locks promise, as tests: on every store. */
+import { after, before, describe, it } from "node:test";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { systemClock } from "../../ports/clock.ts";
+import { CatgaError } from "../../error.ts";
+import type { Lock, LockOptions } from "../../contract/shared_state.ts";
+import { asker, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
+import { MAX_LOCK_KEY } from "./lock_record.ts";
+
+/** Declares the tests; they share nodes. */
+export function lockSuite(name: string, start: () => Promise<LockHarness>): void {
+  // Bun ends a test after 5 s
+  const slow = { timeout: 120_000 };
+
+  describe(`locks on ${name}`, () => {
+    let h: LockHarness;
+    let [red, blue, green]: LockNode[] = [];
+    before(async () => {
+      h = await start();
+      [red, blue, green] = await Promise.all(["red", "blue", "green"].map((each) => h.node(each)));
+    });
+    after(() => h[Symbol.asyncDispose]());
+
+    const take = (node: LockNode, key: string | string[], options: LockOptions = {}, who = someone()): Promise<Lock> =>
+      h.run(node.locks.lock(key, options, who));
+    const fails = async (code: string, locking: Promise<Lock>): Promise<CatgaError> => {
+      const error = await h.run(locking.then(() => undefined, (thrown) => thrown));
+      assertInstanceOf(error, CatgaError);
+      assertEquals(error.code, code);
+      return error;
+    };
+    const empty = () => h.until("no record to be left", async () => (await records(h)).length === 0);
+    /** Begins to wait, and resolves when it has its place. */
+    const queue = async (node: LockNode, key: string, options: LockOptions = {}, who = someone()) => {
+      const places = async () => (await records(h)).filter((entry) => entry.key.startsWith(`w/${key}/`)).length;
+      const before = await places();
+      const waiting = node.locks.lock(key, options, who);
+      waiting.catch(() => {});
+      await h.until("a place in the queue", async () => await places() > before);
+      return { lock: waiting };
+    };
+
+    it("lock: gives a token and a signal, and leaves nothing behind", async () => {
+      const lock = await take(red, "one");
+      assert(Number.isSafeInteger(lock.token));
+      assertEquals(lock.signal.aborted, false);
+      await h.run(lock.release());
+      assertEquals(await records(h), []);
+    });
+
+    it("lock: what is no record of any version, in the place of a holder, is in nobody's way", async () => {
+      const bucket = await h.bucket();
+      const junk = '{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404}}';
+      await h.run(bucket.put("h/junk", junk));
+      const lock = await take(red, "junk", { timeout: 0 });
+      const waits = await queue(blue, "junk");
+      await h.run(bucket.put("h/junk", "no JSON"));
+      await h.run((await h.run(waits.lock)).release());
+      await h.run(lock.release());
+      await h.run((await take(green, "junk")).release());
+      await empty();
+    });
+
+    it("lock: costs two writes when nobody else wants it", async () => {
+      await h.run((await take(red, "warm")).release());
+      red.writes.log.length = 0;
+      await h.run((await take(red, "cheap")).release());
+      assertEquals(red.writes.log, ["create h/cheap", "delete h/cheap"]);
+    });
+
+    it("lock: `await using` releases it", async () => {
+      const released = async () => {
+        await using lock = await red.locks.lock("using", {}, someone());
+        return lock.token;
+      };
+      const token = await h.run(released());
+      const next = await take(blue, "using", { timeout: 0 });
+      assertGreater(next.token, token);
+      await h.run(next.release());
+    });
+
+    it("lock: one node at a time has a key, and every next one a greater token", async () => {
+      let holders = 0;
+      const tokens: number[] = [];
+      const work = async (node: LockNode) => {
+        for (let i = 0; i < 5; i++) {
+          await using lock = await node.locks.lock("shared", {}, someone());
+          assertEquals(++holders, 1);
+          tokens.push(lock.token);
+          await Promise.resolve();
+          holders--;
+        }
+      };
+      await h.run(Promise.all([red, blue, green].flatMap((node) => [work(node), work(node)])));
+      assertEquals(tokens.length, 30);
+      assertEquals(tokens, tokens.toSorted((a, b) => a - b));
+      await empty();
+    });
+
+    it("release: is idempotent, and gives the key to who waits", async () => {
+      const first = await take(red, "next");
+      const waiting = await queue(blue, "next");
+      await h.run(Promise.all([first.release(), first.release(), first[Symbol.asyncDispose]()]));
+      const second = await h.run(waiting.lock);
+      assertGreater(second.token, first.token);
+      await h.run(first.release());
+      const error = await fails("LOCK_TIMEOUT", green.locks.lock("next", { timeout: 0 }, someone()));
+      assertStringIncludes(error.message, "node blue");
+      await h.run(second.release());
+      await empty();
+    });
+
+    it("LOCK_TIMEOUT: `timeout: 0` does not wait, and says who has the lock and for how long", async () => {
+      const lock = await take(red, "taken");
+      const begin = h.clock.monotonic();
+      const error = await fails("LOCK_TIMEOUT", blue.locks.lock("taken", { timeout: 0 }, someone()));
+      assert(h.clock.monotonic() - begin < 500);
+      assert(/"taken" is taken: node red has held it for [\d,]+ ms/.test(error.message), error.message);
+      await h.run(lock.release());
+      await h.run((await take(blue, "taken", { timeout: 0 })).release());
+      await empty();
+    });
+
+    it("LOCK_TIMEOUT: comes after `timeout`, and the place in the queue is gone", async () => {
+      const lock = await take(red, "slow");
+      const begin = h.clock.monotonic();
+      const error = await fails("LOCK_TIMEOUT", blue.locks.lock("slow", { timeout: 300 }, someone()));
+      const waited = h.clock.monotonic() - begin;
+      assert(waited >= 299 && waited < 800, `${waited}`);
+      assertEquals((error.details as { key: string }).key, "slow");
+      await h.run(lock.release());
+      await empty();
+    });
+
+    it("CANCELLED: the caller's signal ends the waiting, and is the cause", async () => {
+      const lock = await take(red, "given up");
+      const stop = new AbortController();
+      const waiting = await queue(blue, "given up", { signal: stop.signal });
+      stop.abort("bored");
+      assertEquals((await fails("CANCELLED", waiting.lock)).cause, "bored");
+      await fails("CANCELLED", blue.locks.lock("given up", { signal: stop.signal }, someone()));
+      await h.run(lock.release());
+      await empty();
+    });
+
+    it("a waiter that gives up as it is handed the lock hands it on", async () => {
+      for (let turns = 0; turns < 12; turns++) {
+        const lock = await take(red, "hot");
+        const stop = new AbortController();
+        const leaving = await queue(blue, "hot", { signal: stop.signal });
+        const staying = await queue(green, "hot");
+        const releasing = lock.release();
+        for (let i = 0; i < turns; i++) await new Promise((resolve) => setTimeout(resolve));
+        stop.abort();
+        const left = await h.run(leaving.lock.then((lock) => lock.release(), () => {}));
+        assertEquals(left, undefined);
+        await h.run(Promise.all([releasing, staying.lock.then((lock) => lock.release())]));
+      }
+      await empty();
+    });
+
+    it("several keys: taken sorted and once each, all or none", async () => {
+      const both = await take(red, ["b", "a", "b"]);
+      assertEquals((await records(h)).map((entry) => entry.key), ["h/a", "h/b"]);
+      await fails("LOCK_TIMEOUT", blue.locks.lock(["0", "b"], { timeout: 0 }, someone()));
+      await h.until("0 to be free", async () => !(await records(h)).some((entry) => entry.key === "h/0"));
+      const waiting = blue.locks.lock(["c", "b", "0"], {}, someone());
+      await h.run(both.release());
+      const three = await h.run(waiting);
+      assertGreater(three.token, both.token);
+      await h.run(three.release());
+      const one = await take(green, "0", { timeout: 0 });
+      assertGreater(one.token, three.token);
+      await h.run(one.release());
+      await empty();
+    });
+
+    it("keys: every sort is a lock of its own", slow, async () => {
+      const parts = ["", "a", "/", ".", "*", ">", " ", "é", "👩‍👧", "\n", "h/", "w/", "%", "=", "你"];
+      const keys = parts.flatMap((left) => parts.map((right) => left + right));
+      const distinct = [...new Set([...keys, "k".repeat(1_000), "a/b/c", "x".repeat(MAX_LOCK_KEY)])];
+      const locks = await h.run(
+        Promise.all(distinct.map((key) => red.locks.lock(key, { timeout: 0 }, someone()))),
+      );
+      assertEquals((await records(h)).length, distinct.length);
+      await h.run(Promise.all(locks.map((lock) => lock.release())));
+      assertEquals(await records(h), []);
+    });
+
+    it("keys: waiting for a key is not waiting for one that begins with it", async () => {
+      const [short, long] = [await take(red, "a"), await take(red, "a/b")];
+      const waiting = await queue(blue, "a/b");
+      await h.run(short.release());
+      assertEquals((await records(h)).map((entry) => entry.key.slice(0, 6)), ["h/a/b", "w/a/b/"]);
+      await h.run(long.release());
+      await h.run((await h.run(waiting.lock)).release());
+      await empty();
+    });
+
+    it("misuse throws, and shows the value", async () => {
+      const locking = (key: string | string[], options?: LockOptions) => () =>
+        red.locks.lock(key, options ?? {}, someone());
+      const nothing = undefined as unknown as string;
+      assertStringIncludes((await assertRejects(locking(nothing), TypeError)).message, "got undefined");
+      assertStringIncludes((await assertRejects(locking("k", { ttl: 999 }), RangeError)).message, "999");
+      assertStringIncludes((await assertRejects(locking("k", { timeout: -1 }), RangeError)).message, "-1");
+      assertStringIncludes((await assertRejects(locking("k".repeat(5_000)), RangeError)).message, "5000");
+      await assertRejects(locking("half \ud83d"), TypeError);
+      await assertRejects(locking([]), TypeError);
+    });
+
+    it("ttl: a lock that is held longer is renewed, and stays its holder's", slow, async () => {
+      const ttl = 2_000;
+      const lock = await take(red, "long", { ttl });
+      const waiting = await queue(blue, "long", { ttl });
+      const [made, began] = [red.writes.made, h.clock.monotonic()];
+      await h.until("renewals", () => red.writes.made > made && h.clock.monotonic() > began + 1.5 * ttl);
+      assertEquals(lock.signal.aborted, false);
+      assertEquals((await records(h)).map((entry) => entry.key.slice(0, 7)).sort(), ["h/long", "w/long/"]);
+      await h.run(lock.release());
+      await h.run((await h.run(waiting.lock)).release());
+      await empty();
+    });
+
+    it(
+      "LOCK_LOST: a holder whose record is another's stops at once, and cannot release that one's lock",
+      slow,
+      async () => {
+        const bucket = await h.bucket();
+        const late = await take(red, "lost", { ttl: 1_000 });
+        await h.run(bucket.delete("h/lost"));
+        const other = await take(blue, "lost");
+        await h.until("the signal", () => late.signal.aborted);
+        assertInstanceOf(late.signal.reason, CatgaError);
+        assertEquals(late.signal.reason.code, "LOCK_LOST");
+        assertStringIncludes(late.signal.reason.message, '"lost"');
+        await h.run(late.release());
+        await fails("LOCK_TIMEOUT", green.locks.lock("lost", { timeout: 0 }, someone()));
+        await h.run(other.release());
+        await empty();
+      },
+    );
+
+    it("a late release: of a lock that has gone to another leaves it alone", async () => {
+      const bucket = await h.bucket();
+      const late = await take(red, "late");
+      await h.run(bucket.delete("h/late"));
+      const other = await take(blue, "late");
+      await h.run(late.release());
+      await fails("LOCK_TIMEOUT", green.locks.lock("late", { timeout: 0 }, someone()));
+      await h.run(other.release());
+      await empty();
+    });
+
+    it("100 waiters: nobody is overtaken, at three writes for each", slow, async () => {
+      const nodes = [red, blue, green];
+      const first = await take(red, "popular");
+      const before = nodes.map(({ writes }) => ({ ...writes, lines: writes.log.length }));
+      const began = h.clock.monotonic();
+      const order: number[] = [];
+      const tokens: number[] = [];
+      const waiting: Promise<void>[] = [];
+      for (let i = 0; i < 100; i++) {
+        const { lock: locking } = await queue(nodes[i % 3], "popular", { timeout: 120_000 });
+        waiting.push((async () => {
+          const lock = await locking;
+          order.push(i);
+          tokens.push(lock.token);
+          await lock.release();
+        })());
+      }
+      await h.run(first.release());
+      await h.run(Promise.all(waiting));
+      assertEquals(order, Array.from({ length: 100 }, (_, i) => i));
+      assertEquals(tokens, tokens.toSorted((a, b) => a - b));
+      await empty();
+      const made = nodes.map(({ writes }, i) => writes.made - before[i].made).reduce((a, b) => a + b);
+      const lines = nodes.flatMap(({ writes }, i) => writes.log.slice(before[i].lines));
+      // of places in the queue, and of the one lock while it took its time
+      const renewals = lines.filter((line) => line.startsWith("update w/")).length +
+        Math.floor((h.clock.monotonic() - began) / 3_000);
+      assert(made - renewals <= 3 * 101, `${made} writes, ${renewals} of them renewals`);
+      const lost = nodes.map(({ writes }, i) => writes.lost - before[i].lost).reduce((a, b) => a + b);
+      // a node that does not know yet that others wait tries to take the lock itself: some on virtual time, not all in turn
+      assert(lost <= (h.clock === systemClock ? 100 : 10), `${lost} writes came too late`);
+    });
+
+    it("close: who waits gets CLOSED, what is held goes to others, its signal has aborted", async () => {
+      const leaving = await h.node("leaving");
+      const lock = await take(leaving, "left");
+      const [elsewhere, here] = [await queue(red, "left"), await queue(leaving, "left")];
+      const gone = assertRejects(() => here.lock, CatgaError);
+      await h.run(leaving.locks.close());
+      assertEquals((await h.run(gone)).code, "CLOSED");
+      assertEquals(lock.signal.reason.code, "LOCK_LOST");
+      await h.run((await h.run(elsewhere.lock)).release());
+      await fails("CLOSED", leaving.locks.lock("left", {}, someone()));
+      await empty();
+      assertEquals(leaving.observed.filter(({ type }) => type !== "lock-wait"), []);
+    });
+
+    it("DEADLOCK: a lock is not reentrant, and waiting for what an ancestor holds would never end", async () => {
+      const lock = await take(red, "mine", {}, asker("parent"));
+      const begin = h.clock.monotonic();
+      const again = await fails("DEADLOCK", red.locks.lock("mine", {}, asker("parent")));
+      assertStringIncludes(again.message, "cannot be taken twice");
+      const child = await fails("DEADLOCK", blue.locks.lock("mine", {}, asker("child", "grandparent", "parent")));
+      assertStringIncludes(child.message, "parent on node red holds it, and waits for child to end");
+      assert(h.clock.monotonic() - begin < 500);
+      await h.run(lock.release());
+      await empty();
+    });
+
+    it("DEADLOCK: of two that wait for each other the younger fails within a second, with the cycle", async () => {
+      const [tea, milk] = [
+        await take(red, "tea", {}, asker("brew")),
+        await take(blue, "milk", {}, asker("pour")),
+      ];
+      const older = await queue(red, "milk", {}, asker("brew"));
+      const begin = h.clock.monotonic();
+      const error = await fails("DEADLOCK", blue.locks.lock("tea", {}, asker("pour")));
+      assert(h.clock.monotonic() - begin < 1_000);
+      assertEquals(error.details, {
+        key: "tea",
+        cycle: [
+          { call: "pour", node: "blue", waitsFor: "tea", heldBy: { call: "brew", node: "red" } },
+          { call: "brew", node: "red", waitsFor: "milk", heldBy: { call: "pour", node: "blue" } },
+        ],
+      });
+      await h.run(milk.release());
+      await h.run((await h.run(older.lock)).release());
+      await h.run(tea.release());
+      await empty();
+    });
+
+    it("DEADLOCK: a cycle over three nodes and calls that wait for others has one victim", async () => {
+      const nodes = [red, blue, green];
+      const held: Lock[] = [];
+      for (const [i, node] of nodes.entries()) held.push(await take(node, `ring${i}`, {}, asker(`top${i}`)));
+      // each waits in a handler further down for what the next one's top holds
+      const who = (i: number) => asker(`bottom${i}`, `top${i}`, `middle${i}`);
+      const first = await queue(red, "ring1", {}, who(0));
+      const second = await queue(blue, "ring2", {}, who(1));
+      const error = await fails("DEADLOCK", green.locks.lock("ring0", {}, who(2)));
+      assertEquals((error.details as { cycle: unknown[] }).cycle.length, 3);
+      for (const lock of held.toReversed()) await h.run(lock.release());
+      for (const { lock } of [first, second]) await h.run((await h.run(lock)).release());
+      await empty();
+    });
+  });
+}

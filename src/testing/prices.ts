@@ -1,5 +1,0 @@
-/** A module without handlers: its author forgot to export one. */
-import { query } from "../contract.ts";
-
-export const Price = query<{ sku: string }, number>("Price");
-export const CURRENCY = "EUR";

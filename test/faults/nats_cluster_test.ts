@@ -1,0 +1,114 @@
+/** Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected to. */
+import { connect } from "@nats-io/transport-node";
+import { assert, assertEquals } from "@std/assert";
+import { after, afterEach, before, describe, it } from "node:test";
+import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
+import { Read, Record, Slow } from "../processes/node_messages.ts";
+import { eventually } from "../support/eventually.ts";
+import { FaultCluster } from "../support/fault_cluster.ts";
+import { Load } from "../support/witness.ts";
+
+const IN_HAND = 100;
+
+describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
+  let nats: NatsCluster;
+  /** The server that does not run. */
+  let killed: number | undefined;
+  before(async () => {
+    nats = await startNatsCluster(3);
+  });
+  after(() => nats?.stop());
+  afterEach(restart);
+
+  it("losing the leader of the records: the cluster goes on, and nodes join again", { timeout: 90_000 }, async () => {
+    // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
+    await using cluster = await open("leader", ["d1", "b1"]);
+    const { caller, witness } = cluster;
+    const leader = await leaderOf("KV_catga_leader_nodes");
+    const load = new Load(32, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 20));
+    await eventually("some load", () => load.done > 500);
+    killed = leader;
+    await nats.servers[leader].kill("SIGKILL");
+    const at = Date.now();
+    const done = load.done;
+    await eventually("the load to go on", () => load.done > done + 1_000);
+    console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
+    await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
+    await cluster.complete(20_000);
+    console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
+    await load.stop();
+    console.log(`leader: ${witness.tally()}`);
+    assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
+    await restart();
+    await cluster.finish();
+  });
+
+  for (const [n, id] of ["d1", "b1"].entries()) {
+    it(`losing a node's own: it loses none of its answers: ${id}`, { timeout: 90_000 }, async () => {
+      // Promise: a live node that moves to another server loses none of its answers: commands in hand are not given up
+      // before it had 3 s to be heard from there.
+      const own = n;
+      await using cluster = await open(`own${n}`, [], (own + 1) % 3);
+      const { caller, witness, log } = cluster;
+      await cluster.start(id, {}, urlsFrom(own));
+      await cluster.start("d2", {}, urlsFrom((own + 1) % 3));
+      await cluster.complete();
+      const commands = witness.many(IN_HAND, caller, Slow, 1_000, { node: id });
+      const queries = witness.many(IN_HAND, caller, Read, 1_000);
+      const runs = async () => (await log.runs("Slow", "Read")).length;
+      await eventually("all of it to run", async () => await runs() === 2 * IN_HAND);
+      killed = own;
+      await nats.servers[own].kill("SIGKILL");
+      const at = Date.now();
+      // some of them arrive while it moves
+      const load = new Load(16, (i) => witness.send(caller, i % 2 === 0 ? Record : Read));
+      const answered = await commands;
+      console.log(
+        `${id} moved: its ${IN_HAND} commands in hand: ${witness.tally(answered)}, ${Date.now() - at} ms later`,
+      );
+      assertEquals(answered.filter(({ result }) => result.value !== id), []);
+      assertEquals((await queries).filter(({ result }) => !result.ok), []);
+      await eventually(
+        "it to be asked again",
+        async () => (await witness.send(caller, Record, 0)).result.value === id,
+        10_000,
+      );
+      await load.stop();
+      assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
+      await restart();
+      await cluster.finish();
+    });
+  }
+
+  async function restart(): Promise<void> {
+    if (killed !== undefined) await nats.restart(killed);
+    killed = undefined;
+  }
+
+  function open(namespace: string, nodes: readonly string[], first = 0): Promise<FaultCluster> {
+    return FaultCluster.open({
+      url: urlsFrom(first),
+      nodes,
+      node: { namespace, replicas: 3 },
+      caller: { namespace, replicas: 3 },
+    });
+  }
+
+  /** All URLs, that server's first. */
+  function urlsFrom(first: number): string {
+    return [0, 1, 2].map((i) => nats.urls[(first + i) % 3]).join(",");
+  }
+
+  /** Which server leads a stream. */
+  async function leaderOf(stream: string): Promise<number> {
+    const connection = await connect({ servers: [...nats.urls] });
+    try {
+      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`);
+      const { cluster } = info.json<{ cluster?: { leader?: string } }>();
+      assert(cluster?.leader !== undefined, info.string());
+      return Number(cluster.leader.slice(1));
+    } finally {
+      await connection.close();
+    }
+  }
+});

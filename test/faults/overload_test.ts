@@ -1,0 +1,88 @@
+/** Fault: ten times as much as a node can do, with handlers that wait and with handlers that compute. */
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import { unwrap } from "../../mod.ts";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import { Burn, Inspect, Record, Slow } from "../processes/node_messages.ts";
+import { FaultCluster } from "../support/fault_cluster.ts";
+import { atRate, Load, type Sent } from "../support/witness.ts";
+
+const CONCURRENCY = 8;
+const TIMEOUT = 1_000; // ms
+const SECONDS = 2;
+
+describe("overload", await requireNatsServer(), () => {
+  for (const node of ["d1", "b1"]) {
+    for (const [what, contract, ms] of [["async", Slow, 20], ["CPU-bound", Burn, 8]] as const) {
+      it(`ten times the capacity of ${what} handlers: ${node}`, { timeout: 60_000 }, async () => {
+        // Promise: a node that has too much to do stays at its full pace, says OVERLOADED at once to what it cannot do in
+        // time, keeps no more in memory than that, and goes on to answer pings.
+        await using cluster = await FaultCluster.open({ nodes: [node], node: { concurrency: CONCURRENCY } });
+        const { caller, witness } = cluster;
+        const options = { timeout: TIMEOUT, retries: 0 };
+        const send = () => witness.send(caller, contract, ms, options);
+        const peak = async () => unwrap(await caller.send(Inspect)).peak;
+        let result = await overload(send, peak);
+        // a busy machine gets a second chance
+        if (result.goodput < 0.8 * result.capacity) result = await overload(send, peak);
+        const { sent, goodput, capacity, offered, grown } = result;
+        const refused = sent.filter(({ result }) => result.error?.code === "OVERLOADED");
+        const silence = sent.filter(({ result }) => result.error?.code === "OUTCOME_UNKNOWN");
+        const waits = refused.map(({ began, ended }) => ended - began).sort((a, b) => a - b);
+        console.log(
+          `${node}, ${what}: capacity ${Math.round(capacity)}/s, offered ${Math.round(offered)}/s, goodput ` +
+            `${Math.round(goodput)}/s (${Math.round(100 * goodput / capacity)} %); ${
+              witness.tally(sent)
+            }; refused after ` +
+            `${waits[waits.length >> 1]} ms in the median; ${grown.toFixed(1)} MB more at the peak`,
+        );
+        assertGreater(goodput, 0.8 * capacity);
+        assertGreater(refused.length, 0.8 * sent.filter(({ result }) => !result.ok).length);
+        // their deadline, and the word that they had no turn, came in the same moment
+        assertLess(silence.length, 0.05 * sent.length);
+        assertLess(waits[waits.length >> 1], TIMEOUT / 2);
+        assertLess(grown, 64);
+        assert(!cluster.wasSuspect(node), cluster.said.join("\n"));
+        assertEquals((await witness.send(caller, Record)).result.value, node);
+        await cluster.finish();
+      });
+    }
+
+    it(`ten thousand sends at once to an idle node all succeed: ${node}`, { timeout: 60_000 }, async () => {
+      // Promise: a queue is no overload while everything in it can be done in time.
+      await using cluster = await FaultCluster.open({ nodes: [node] });
+      const { caller, witness } = cluster;
+      await witness.many(10_000, caller, Record);
+      await witness.many(10_000, caller, Slow, 20);
+      console.log(`${node}: ${witness.tally()}`);
+      assertEquals(witness.failures(), []);
+      assert(!cluster.wasSuspect(node));
+      await cluster.finish();
+    });
+  }
+});
+
+/**
+ * Ten times what the node can do, for some seconds: what came of it, how many a second were done meanwhile, and by how many
+ * MB the most memory that it had has grown.
+ */
+async function overload(send: () => Promise<Required<Sent>>, peak: () => Promise<number>) {
+  const pace = await paceOf(send);
+  const before = await peak();
+  const began = Date.now();
+  const sent = await atRate(10 * pace, SECONDS, send);
+  const done = sent.filter(({ result, ended }) => result.ok && ended <= began + 1_000 * SECONDS);
+  const grown = (await peak() - before) / 1e6;
+  const capacity = Math.min(pace, await paceOf(send)); // which others of the machine's have their part in
+  return { sent, goodput: done.length / SECONDS, capacity, offered: sent.length / SECONDS, grown };
+}
+
+/** How many a second the node does when it has just enough to do. */
+async function paceOf(send: () => Promise<unknown>): Promise<number> {
+  const load = new Load(2 * CONCURRENCY, send);
+  const began = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const pace = load.done / (performance.now() - began) * 1_000;
+  await load.stop();
+  return pace;
+}

@@ -1,0 +1,106 @@
+/**
+ * Fault: of three NATS servers, which keep shared state with `replicas: 3`, the one dies that leads its stream. With
+ * `CATGA_FAULT_SECONDS` set it dies three times.
+ */
+import { connect } from "@nats-io/transport-node";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
+import { eventually } from "../support/eventually.ts";
+import { LockCluster, TTL } from "../support/lock_cluster.ts";
+import { handovers, lockDoubts } from "../support/lock_history.ts";
+import { OnceCluster } from "../support/once_cluster.ts";
+import { onceDoubts, tally } from "../support/once_history.ts";
+
+const ROUNDS = process.env.CATGA_FAULT_SECONDS === undefined ? 1 : 3;
+const LIMIT = 20_000; // ms beyond the ttl: an election takes up to 10 s, a busy machine the rest
+
+describe("shared state on three NATS servers whose leader dies", await requireNatsServer(), () => {
+  it(
+    "no lock is held twice, and it is with the next one soon when its holder dies too",
+    { timeout: 120_000 },
+    async () => {
+      await using nats = await startNatsCluster(3);
+      const [key] = ["a"];
+      const end = Date.now() + 60_000;
+      const kept = { namespace: "three", replicas: 3 };
+      await using cluster = await LockCluster.open({
+        ...kept,
+        ids: ["d1", "b1", "d2", "b2"],
+        keys: [key],
+        urls: nats.urls,
+      });
+      for (let round = 0; round < ROUNDS; round++) {
+        const leader = await leaderOf(nats, "KV_catga_three_locks");
+        let dying: Promise<void> | undefined;
+        const struck = await cluster.strike(key, end, (id) => {
+          cluster.signal(id, "SIGKILL");
+          dying = nats.servers[leader].kill("SIGKILL");
+        });
+        assert(struck !== undefined, "nobody could be struck");
+        await dying;
+        cluster.faults.push({ kind: "killed", ...struck, key, to: Infinity });
+        await cluster.moved(key, struck, 40_000);
+        await nats.restart(leader);
+        await cluster.start(struck.id);
+        cluster.faults.push({ ...cluster.faults.pop()!, to: Date.now() });
+        cluster.spare(struck.id);
+        await wait(2_000);
+      }
+      const history = await cluster.finish(LIMIT);
+      const took = handovers(history).map(({ took }) => took);
+      console.log(
+        `holder and leader died together: the next one had the lock ${took.join(" and ")} ms later (ttl ${TTL} ms)`,
+      );
+      assertEquals(lockDoubts(history), []);
+      assertEquals(took.length, ROUNDS);
+    },
+  );
+
+  it(
+    "no result is stored twice, and every send has its result or a clear error in time",
+    { timeout: 120_000 },
+    async () => {
+      await using nats = await startNatsCluster(3);
+      await using cluster = await OnceCluster.open({
+        handlers: ["d1", "b1", "d2"],
+        senders: ["d8", "b8"],
+        urls: nats.urls,
+        namespace: "three",
+        replicas: 3,
+      });
+      const entries = Array.from({ length: 200 }, (_, i) => `id-${i}`);
+      const sending = cluster.send(entries, 4);
+      await cluster.begun(30);
+      const leader = await leaderOf(nats, "KV_catga_three_idempotency");
+      await nats.servers[leader].kill("SIGKILL");
+      const killed = Date.now();
+      const reports = await sending;
+      const took = Date.now() - killed;
+      await nats.restart(leader);
+      const history = await cluster.history(entries);
+      const again = JSON.stringify(reports.map((report) => report.again));
+      console.log(`leader killed: all done ${took} ms later; ${JSON.stringify(tally(history))}, sent again: ${again}`);
+      assertEquals(onceDoubts(history), []);
+      assertEquals(reports.flatMap(({ failures }) => failures), []);
+      assertEquals(reports.reduce((sum, { late }) => sum + late, 0), 0);
+      assertLess(took, 60_000);
+    },
+  );
+});
+
+/** Which server leads a stream. */
+async function leaderOf(nats: NatsCluster, stream: string): Promise<number> {
+  const connection = await connect({ servers: [...nats.urls] });
+  try {
+    const leader = await eventually("a leader", async () => {
+      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`);
+      return info.json<{ cluster?: { leader?: string } }>().cluster?.leader;
+    }, 10_000);
+    return Number(leader!.slice(1));
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,198 @@
+/** A node with the permissions of docs/security.md that means harm: what it cannot do to others, and what it can. */
+import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { catga, type CatgaOptions, command, event } from "../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import { bucketSettings } from "../src/nats/bucket_settings.ts";
+import { eventually } from "./support/eventually.ts";
+import { runSetup } from "./support/run_setup.ts";
+
+const Pay = command<number, string>("Pay");
+const Paid = event<number>("Paid");
+const BUCKETS = ["nodes", "locks", "idempotency", "cache"];
+
+const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
+const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
+const BLOCK = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(CONFIG)![1];
+
+/** The page's users, `mallory` with the permissions of `orders-1` (and no event), and one who may everything. */
+async function stage(): Promise<NatsServer> {
+  const mallory = BLOCK.replaceAll("orders-1", "mallory")
+    .replace(/"catga\.default\.event\.>" {20,}# publish\n/, '"catga.default.event.Other"\n');
+  assert(mallory.includes("event.Other"));
+  const config = CONFIG.replace(BLOCK, () => `${BLOCK}${mallory}    { user: admin, password: admin }\n`);
+  const server = await startNatsServer({ config });
+  await runSetup(server.url, CONFIG);
+  return server;
+}
+
+const address = (server: NatsServer, user: string) => ({
+  servers: server.url,
+  user,
+  pass: user === "admin" ? "admin" : `a secret of ${user}`,
+  ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
+});
+
+/** A connection, and what it was refused. */
+async function client(server: NatsServer, user: string) {
+  const connection = await connect(address(server, user));
+  const refused: string[] = [];
+  (async () => {
+    for await (const status of connection.status()) if (status.type === "error") refused.push(status.error.message);
+  })();
+  return { connection, refused, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+const start = (server: NatsServer, id: string, options: CatgaOptions = {}) =>
+  catga({ nats: address(server, id), id, service: id, logger: SILENT, ...options });
+
+const api = async (connection: NatsConnection, name: string, body: unknown) =>
+  (await connection.request(`$JS.API.${name}`, JSON.stringify(body))).json<
+    { error?: { description: string }; config?: unknown; state: { messages: number } }
+  >();
+
+describe("a node with the permissions of docs/security.md", await requireNatsServer(), () => {
+  it("cannot have JetStream send a frame or an event in another's name", { timeout: 60_000 }, async () => {
+    await using server = await stage();
+    const ran: number[] = [];
+    const heard: number[] = [];
+    const handlers = [Pay.handle((n) => String(ran.push(n))), Paid.on((n) => void heard.push(n))];
+    await using victim = await start(server, "orders-1", { handlers });
+    await using other = await start(server, "gateway-1");
+    await using mallory = await client(server, "mallory");
+    const { connection } = mallory;
+    const frames = `catga.default.node.${victim.self.endpoint}.${other.self.endpoint}`;
+    const forged = `[1,5000,${Date.now()},["q","Pay",60000,666]]`;
+    const event = `[1,"${other.self.endpoint}",${Date.now()},{"seq":1},666]`;
+    await connection.request("$KV.catga_default_cache.frame", forged);
+    await connection.request("$KV.catga_default_cache.event", event);
+    // a direct get answers with the bytes that are stored, on whatever subject it is asked to
+    const get = "$JS.API.DIRECT.GET.KV_catga_default_cache.$KV.catga_default_cache";
+    connection.publish(`${get}.frame`, "", { reply: frames });
+    connection.publish(`${get}.event`, "", { reply: "catga.default.event.Paid" });
+    // and a consumer delivers to whatever subject its maker names
+    for (const [name, record, deliver_subject] of [["c1", forged, frames], ["c2", event, "catga.default.event.Paid"]]) {
+      const filter_subject = `$KV.catga_default_nodes.${name}`;
+      await connection.request(filter_subject, record);
+      const config = { name, filter_subject, deliver_subject, deliver_policy: "all", ack_policy: "none" };
+      const stream_name = "KV_catga_default_nodes";
+      const body = { stream_name, config, action: "create" };
+      assertEquals(
+        (await api(connection, `CONSUMER.CREATE.${stream_name}.${name}.${filter_subject}`, body)).error,
+        undefined,
+      );
+    }
+    // what is honest arrives behind it
+    for (let n = 0; n < 100; n++) {
+      await other.publish(Paid, n);
+      assertEquals((await other.send(Pay, n)).ok, true);
+    }
+    await eventually("the events", () => heard.length >= 100);
+    assertEquals([ran.includes(666), heard.includes(666)], [false, false]);
+  });
+
+  it(
+    "cannot make, change or delete a stream, nor see or end others' consumers",
+    { timeout: 60_000 },
+    async () => {
+      await using server = await stage();
+      await using mallory = await client(server, "mallory");
+      const { connection, refused } = mallory;
+      const operations = BUCKETS.flatMap((kind) => {
+        const stream = `KV_catga_default_${kind}`;
+        return [
+          ...["STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE", "STREAM.SNAPSHOT", "STREAM.RESTORE"],
+          ...["STREAM.MSG.DELETE", "CONSUMER.NAMES", "CONSUMER.LIST", "CONSUMER.DURABLE.CREATE", "CONSUMER.PAUSE"],
+          ...["STREAM.LEADER.STEPDOWN", "STREAM.PEER.REMOVE", "CONSUMER.MSG.NEXT", "CONSUMER.LEADER.STEPDOWN"],
+        ].map((operation) => `$JS.API.${operation}.${stream}${/^CONSUMER.(?!NAMES|LIST)/.test(operation) ? ".x" : ""}`);
+      });
+      const granted = (subject: string) => BLOCK.includes(`"${subject}"`);
+      // it erases what `$KV` erases as well
+      const erasing = BUCKETS.map((kind) => `$JS.API.STREAM.MSG.DELETE.KV_catga_default_${kind}`);
+      assertEquals(operations.filter(granted).filter((subject) => !erasing.includes(subject)), []);
+      for (
+        const subject of [
+          ...operations.filter((subject) => !granted(subject)),
+          "$JS.API.STREAM.CREATE.evil",
+          "$JS.API.INFO",
+        ]
+      ) {
+        const error = await connection.request(subject, "{}").then(() => undefined, (error) => error);
+        assertMatch(String(error?.message), /Permissions Violation/i, subject);
+      }
+      assertGreater(refused.length, 0);
+    },
+  );
+
+  it("can put nothing into a bucket that is not a plain write to one key", { timeout: 60_000 }, async () => {
+    await using server = await stage();
+    await using mallory = await client(server, "mallory");
+    for (
+      const [name, value] of [
+        ["Nats-Schedule", "@at 2030-01-01T00:00:00Z"],
+        ["Nats-Batch-Id", "b"],
+        ["Nats-Incr", "+1"],
+      ]
+    ) {
+      const made = headers();
+      made.set(name, value);
+      if (name === "Nats-Schedule") made.set("Nats-Schedule-Target", "$KV.catga_default_nodes.x");
+      if (name === "Nats-Batch-Id") made.set("Nats-Batch-Sequence", "1");
+      const answer = await mallory.connection.request("$KV.catga_default_nodes.k", "v", {
+        timeout: 5_000,
+        headers: made,
+      });
+      assert(answer.json<{ error?: unknown }>().error !== undefined, `${name} was taken`);
+    }
+    // an id of its own makes no write of another vanish: nodes write without one
+    const made = headers();
+    made.set("Nats-Msg-Id", "1");
+    await mallory.connection.request("$KV.catga_default_cache.mine", "v", { timeout: 5_000, headers: made });
+    await using app = await start(server, "orders-1");
+    await app.cache.set("mine", 1);
+    assertEquals(await app.cache.get("mine"), 1);
+  });
+
+  it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens grow on", {
+    timeout: 60_000,
+  }, async () => {
+    await using server = await stage();
+    await using app = await start(server, "orders-1");
+    await using other = await start(server, "gateway-1");
+    await eventually("both", () => app.nodes().length === 2 && other.nodes().length === 2);
+    const lock = await app.lock("k", { ttl: 3_000 });
+    await using mallory = await client(server, "mallory");
+    for (const kind of ["nodes", "locks"]) {
+      const made = headers();
+      made.set("Nats-Rollup", "all");
+      await mallory.connection.request(`$KV.catga_default_${kind}.x`, "", { timeout: 5_000, headers: made });
+    }
+    await eventually("the lock to be lost", () => lock.signal.aborted, 20_000);
+    await using next = await app.lock("k");
+    assertGreater(next.token, lock.token);
+    await eventually("both again", () => app.nodes().length === 2 && other.nodes().length === 2, 20_000);
+  });
+
+  it("can have JetStream's answers sent to any subject of the account, so also written into another bucket", {
+    timeout: 60_000,
+  }, async () => {
+    await using server = await stage();
+    await using admin = await client(server, "admin");
+    const settings = bucketSettings("foreign", { direct: false, replicas: 1 });
+    const made = await api(admin.connection, "STREAM.CREATE.KV_foreign", { name: "KV_foreign", ...settings });
+    assertEquals(made.error, undefined);
+    await using mallory = await client(server, "mallory");
+    mallory.connection.publish("$JS.API.STREAM.INFO.KV_catga_default_nodes", "", { reply: "$KV.foreign.a" });
+    mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: "$KV.foreign.b" });
+    const written = async () => (await api(admin.connection, "STREAM.INFO.KV_foreign", {})).state.messages;
+    await eventually("both answers", async () => await written() === 2);
+    // but no request of the API is made in this way
+    mallory.connection.publish("$KV.catga_default_cache.y", "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
+    await mallory.connection.flush();
+    assertEquals(await written(), 2);
+  });
+});
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,0 +1,485 @@
+/**
+ * The permissions of docs/security.md are enough, and each of them is needed: a server runs with the text of that page, and
+ * then with one line of it missing.
+ */
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assertEquals, assertMatch } from "@std/assert";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import { CatgaError, isCatgaError } from "../src/error.ts";
+import { eventually } from "./support/eventually.ts";
+import { runSetup } from "./support/run_setup.ts";
+
+const Pay = command<number, string>("Pay", { idempotent: true });
+const Paid = event<number>("Paid");
+
+const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
+const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
+const USERS = ["operator", "orders-1", "gateway-1", "shell"] as const;
+type User = typeof USERS[number];
+
+/** The part of the configuration that is one user's. */
+function blockOf(user: User): string {
+  const [, block] = new RegExp(`( {4}\\{\\n {6}user: ${user},[\\s\\S]*?\\n {4}\\}\\n)`).exec(CONFIG)!;
+  return block;
+}
+
+/** The lines of a user's block, each with the permission that it gives: `publish catga.>`, for instance. */
+function linesOf(user: User): { line: string; permission: string | undefined }[] {
+  let operation = "";
+  return blockOf(user).split("\n").map((line) => {
+    operation = /^\s+(publish|subscribe): \{/.exec(line)?.[1] ?? operation;
+    const [, quoted, responses] = /^\s+(?:"([^"]+)"|(allow_responses): true)/.exec(line) ?? [];
+    return { line, permission: responses ?? (quoted && `${operation} ${quoted}`) };
+  });
+}
+
+/** The page's configuration without a permission, with a second node, and with one who may everything. */
+function configWithout(user: User, missing: string | undefined): string {
+  // an empty list would allow everything
+  const less = linesOf(user).map(({ line, permission }) =>
+    permission === undefined || permission !== missing ? line : permission === "allow_responses" ? "" : '"nothing"'
+  );
+  const second = blockOf("orders-1").replaceAll("orders-1", "orders-2");
+  const block = less.join("\n");
+  // small, so that it is soon full
+  const config = CONFIG.replace("jetstream {}", "jetstream { max_file_store: 20000000 }");
+  return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
+}
+
+/** A server with such a configuration, and what is on it. */
+class Stage implements AsyncDisposable {
+  readonly #server: NatsServer;
+  readonly #open: AsyncDisposable[] = [];
+  /** What the nodes have logged. */
+  readonly log: string[] = [];
+  /** What was paid: called for each command, and decides when it ends. */
+  pay: () => Promise<void> | void = () => {};
+  readonly heard: number[] = [];
+  #closed = false;
+
+  private constructor(server: NatsServer) {
+    this.#server = server;
+  }
+
+  static async open(user: User, permission?: string): Promise<Stage> {
+    const stage = new Stage(await startNatsServer({ config: configWithout(user, permission) }));
+    // nodes may make no bucket; what the operator may not do is told by its own tests
+    if (user !== "operator") await stage.setUp();
+    return stage;
+  }
+
+  #address(user: string) {
+    const pass = new RegExp(`user: ${user.replace("-2", "-1")}, password: "(.*)"`).exec(CONFIG)?.[1] ?? user;
+    return {
+      servers: this.#server.url,
+      user,
+      pass: pass.replace("-1", user.endsWith("-2") ? "-2" : "-1"),
+      ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
+    };
+  }
+
+  /** Has the operator make the buckets. */
+  setUp(): Promise<void> {
+    return runSetup(this.#server.url, CONFIG);
+  }
+
+  /** Starts a node of that user's. */
+  async start(user: string, options: CatgaOptions = {}): Promise<Catga> {
+    const write = (text: string) => void this.log.push(text);
+    const logger: Logger = { debug() {}, info() {}, warn: write, error: write };
+    const handlers = user.startsWith("orders") ? { handlers: this.#handlers() } : {};
+    const service = user.split("-")[0];
+    const app = await catga({ nats: this.#address(user), id: user, service, logger, ...handlers, ...options });
+    this.#open.push(app);
+    return app;
+  }
+
+  #handlers() {
+    return [
+      Pay.handle(async (_, ctx) => {
+        await this.pay();
+        return ctx.node;
+      }),
+      Paid.on((amount) => void this.heard.push(amount)),
+    ];
+  }
+
+  /** A connection of nats.js. */
+  async client(user: string): Promise<NatsConnection> {
+    const client = await connect(this.#address(user));
+    this.#open.push({ [Symbol.asyncDispose]: () => client.close() });
+    return client;
+  }
+
+  /** Resolves with that warning when there is one. */
+  async warned(what: RegExp): Promise<string> {
+    const warning = () => this.log.find((line) => what.test(line)) ?? (this.#closed ? "the test is over" : undefined);
+    return await eventually(`a warning ${what}`, warning, 20_000) as string; // it gives what is truthy
+  }
+
+  /** "ok" when the bucket has no consumer any more, and what is wrong otherwise. */
+  async consumersOf(bucket: string): Promise<string> {
+    const admin = await this.client("admin");
+    const left = async () =>
+      (await admin.request(`$JS.API.CONSUMER.NAMES.KV_${bucket}`, "{}")).json<{ consumers: string[] | null }>()
+        .consumers;
+    // those that nobody takes away end by themselves after 5 s
+    return await eventually("no consumers", async () => (await left() ?? []).length === 0, 1_500)
+      .then(() => "ok", () => "a consumer was left behind");
+  }
+
+  /** Takes all room away that the server has left. */
+  async fill(): Promise<void> {
+    const admin = await this.client("admin");
+    await admin.request("$JS.API.STREAM.CREATE.junk", JSON.stringify({ name: "junk", subjects: ["junk"] }));
+    for (let size = 900_000; size > 0;) {
+      const { error } = (await admin.request("junk", "x".repeat(size))).json<{ error?: unknown }>();
+      if (error !== undefined) size = Math.floor(size / 2);
+    }
+  }
+
+  /** "ok" when nothing is left in a bucket, or why not. */
+  async emptied(name: string): Promise<string> {
+    const admin = await this.client("admin");
+    const gone = eventually("the entry to go", async () => {
+      const answer = await admin.request(`$JS.API.STREAM.INFO.KV_catga_default_${name}`);
+      return answer.json<{ state: { messages: number } }>().state.messages === 0;
+    }, 10_000).then(() => "ok");
+    return await Promise.race([gone, this.warned(new RegExp(`publish to .*KV_catga_default_${name}`))]);
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.#closed = true;
+    for (const opened of this.#open.reverse()) await opened[Symbol.asyncDispose]();
+    await this.#server.stop();
+  }
+}
+
+/** What a user does, one thing at a time: "ok", or what went wrong. */
+type Feature = (stage: Stage, user: string) => Promise<string>;
+
+/** Gives "ok" when it resolves with what is wanted. */
+async function outcome(work: Promise<unknown>, wanted?: unknown): Promise<string> {
+  try {
+    const value = await work;
+    return wanted === undefined || JSON.stringify(value) === JSON.stringify(wanted) ? "ok" : JSON.stringify(value);
+  } catch (error) {
+    return isCatgaError(error) ? `${error.code} ${error.message}` : String(error);
+  }
+}
+
+/** What comes of a feature. */
+async function attempt(feature: string, stage: Stage, user: User): Promise<string> {
+  let what = "";
+  const failed = await outcome(FEATURES[feature](stage, user).then((said) => what = said));
+  return failed === "ok" ? what : failed;
+}
+
+const FEATURES: Record<string, Feature> = {
+  "make the buckets": (stage) => outcome(stage.setUp()),
+  start: (stage, user) => outcome(stage.start(user)),
+  "take over the id of a dead process": async (stage, user) => {
+    await (await stage.start(user)).drain();
+    const admin = await stage.client("admin");
+    const record = { ...(await stage.start("orders-2")).self, id: user, endpoint: `${user}.dead` };
+    await admin.request(`$KV.catga_default_nodes.${user}`, JSON.stringify(record));
+    return await outcome(stage.start(user));
+  },
+  "leave nothing behind": async (stage, user) => {
+    await (await stage.start(user)).drain();
+    return await stage.consumersOf("catga_default_nodes");
+  },
+  "join a large cluster": async (stage, user) => {
+    await (await stage.start(user)).drain();
+    const admin = await stage.client("admin");
+    // 4 MB: so much that the server asks whether it has arrived
+    for (let n = 0; n < 8; n++) await admin.request(`$KV.catga_default_nodes.x${n}`, "x".repeat(500_000));
+    await (await stage.start(user)).drain();
+    return stage.log.find((line) => line.includes("$JS.FC")) ?? "ok";
+  },
+  send: async (stage, user) => {
+    await stage.start("orders-2");
+    const app = await stage.start(user);
+    return await outcome(app.send(Pay, 1, { node: "orders-2" }), { ok: true, value: "orders-2" });
+  },
+  broadcast: async (stage, user) => {
+    await stage.start("orders-2");
+    const app = await stage.start(user);
+    const answers = await app.broadcast(Pay, 1, { id: "all" });
+    const nodes = app.nodes().filter(({ handles }) => handles.includes("Pay")).map(({ id }) => id);
+    return await outcome(Promise.resolve(answers.map(({ result }) => result.value)), nodes);
+  },
+  watchNodes: async (stage, user) => {
+    const app = await stage.start(user);
+    const changes = app.watchNodes();
+    await stage.start("orders-2");
+    const { value } = await changes.next();
+    return await outcome(Promise.resolve([value.type, value.node.id]), ["join", "orders-2"]);
+  },
+  publish: async (stage, user) => {
+    await stage.start("orders-2", { service: "others" });
+    const app = await stage.start(user);
+    await app.publish(Paid, 7);
+    const heard = eventually("the event", () => stage.heard.includes(7), 20_000).then(() => "ok");
+    return await Promise.race([heard, stage.warned(/not let this node publish to catga\.default\.event\.Paid/)]);
+  },
+  "answer a plain request": async (stage, user) => {
+    await stage.start(user);
+    const shell = await stage.client("shell");
+    const asked = outcome(shell.request("catga.default.call.Pay", "1").then((answer) => answer.json()), user);
+    return await Promise.race([asked, stage.warned(/not let this node publish to _INBOX_shell/)]);
+  },
+  "be listed": async (stage, user) => {
+    await stage.start(user);
+    const shell = await stage.client("shell");
+    return await outcome(shell.request("$SRV.PING").then((answer) => answer.json<{ id: string }>().id), user);
+  },
+  lock: async (stage, user) => {
+    const app = await stage.start(user);
+    return await outcome(app.lock("a").then((lock) => lock.release()));
+  },
+  "wait for a lock": async (stage, user) => {
+    const app = await stage.start(user);
+    await (await app.lock("a")).release();
+    const other = await stage.start("orders-2");
+    const held = await other.lock("a");
+    const waiting = outcome(app.lock("a", { timeout: 10_000 }).then((lock) => lock.release()));
+    const refused = stage.warned(/not let this node publish to .*KV_catga_default_locks/);
+    await eventually("a waiter, or a refusal", async () => {
+      const admin = await stage.client("admin");
+      const { state } = (await admin.request("$JS.API.STREAM.INFO.KV_catga_default_locks", "")).json<
+        { state: { num_subjects: number } }
+      >();
+      return state.num_subjects > 1 || stage.log.length > 0;
+    });
+    await held.release();
+    return await Promise.race([waiting, refused]);
+  },
+  "leave no watch of locks behind": async (stage, user) => {
+    const app = await stage.start(user);
+    const other = await stage.start("orders-2");
+    const held = await other.lock("a");
+    const { code } = await app.lock("a", { timeout: 300 }).then(() => ({ code: "" }), (error) => error);
+    assertEquals(code, "LOCK_TIMEOUT");
+    await held.release();
+    await app.drain();
+    await other.drain();
+    return await stage.consumersOf("catga_default_locks");
+  },
+  lead: async (stage, user) => {
+    const app = await stage.start(user);
+    const leading = Promise.withResolvers<void>();
+    await using _ = app.lead("billing", () => leading.resolve());
+    return await outcome(leading.promise);
+  },
+  "idempotent commands": async (stage, user) => {
+    const app = await stage.start(user);
+    const result = await app.send(Pay, 1, { id: "once" });
+    return await outcome(Promise.resolve(result.error === undefined ? "ok" : Promise.reject(result.error)));
+  },
+  "wait for the result of another node": async (stage, user) => {
+    const app = await stage.start(user);
+    const other = await stage.start("orders-2");
+    const began = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    stage.pay = () => (began.resolve(), end.promise);
+    const first = other.send(Pay, 1, { id: "once", node: "orders-2" });
+    await began.promise;
+    const second = app.send(Pay, 1, { id: "once", node: user });
+    const refused = stage.warned(/not let this node publish to .*KV_catga_default_idempotency/);
+    const waits = async () => {
+      const admin = await stage.client("admin");
+      const names = await admin.request("$JS.API.CONSUMER.NAMES.KV_catga_default_idempotency", "{}");
+      return (names.json<{ total: number }>().total > 0) || stage.log.length > 0;
+    };
+    await eventually("it to wait, or a refusal", waits);
+    end.resolve();
+    await first;
+    return await Promise.race([second.then(({ value, error }) => value === "orders-2" ? "ok" : `${error}`), refused]);
+  },
+  "leave no watch of claims behind": async (stage, user) => {
+    const waited = await FEATURES["wait for the result of another node"](stage, user);
+    assertMatch(waited, /^ok$|CONSUMER\.DELETE/);
+    return await stage.consumersOf("catga_default_idempotency");
+  },
+  cache: async (stage, user) => {
+    const app = await stage.start(user);
+    await app.cache.set("k", 1);
+    return await outcome(app.cache.get("k"), 1);
+  },
+  "delete from the cache": async (stage, user) => {
+    const app = await stage.start(user);
+    await app.cache.set("k", 1);
+    return await outcome(app.cache.delete("k"));
+  },
+  "leave when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await stage.fill();
+    await app.drain();
+    return await stage.emptied("nodes");
+  },
+  "release a lock when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    const lock = await app.lock("a");
+    await stage.fill();
+    await lock.release();
+    return await stage.emptied("locks");
+  },
+  "free a claim when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    stage.pay = async () => {
+      await stage.fill();
+      throw new CatgaError("BUSY", "not now", { retryable: true });
+    };
+    await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 2_000 });
+    return await stage.emptied("idempotency");
+  },
+  "delete from the cache when the store is full": async (stage, user) => {
+    const app = await stage.start(user);
+    await app.cache.set("k", 1);
+    await stage.fill();
+    return await outcome(app.cache.delete("k"));
+  },
+  "call with its own hands": async (stage, user) => {
+    await stage.start("orders-2");
+    const client = await stage.client(user);
+    return await outcome(client.request("catga.default.call.Pay", "1").then((answer) => answer.json()), "orders-2");
+  },
+  "list services": async (stage, user) => {
+    await stage.start("orders-2");
+    const client = await stage.client(user);
+    return await outcome(client.request("$SRV.PING").then((answer) => answer.json<{ id: string }>().id), "orders-2");
+  },
+};
+
+/** What fails without a permission. */
+type Need = readonly [permission: string, feature: string, how: RegExp];
+
+const bucket = (name: string, needs: Record<string, [feature: string, how?: RegExp]>): Need[] =>
+  Object.entries(needs).map(([subject, [feature, how]]) => {
+    const permission = subject.replace("*", `catga_default_${name}`);
+    return [`publish ${permission}`, feature, how ?? new RegExp(`publish to .*catga_default_${name}`)];
+  });
+
+const NODES = bucket("nodes", {
+  "$KV.*.>": ["start"],
+  "$JS.API.STREAM.INFO.KV_*": ["start"],
+  "$JS.API.STREAM.MSG.DELETE.KV_*": ["leave when the store is full"],
+  "$JS.API.STREAM.MSG.GET.KV_*": ["take over the id of a dead process"],
+  "$JS.API.CONSUMER.CREATE.KV_*.>": ["start"],
+  "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave nothing behind", /left behind/],
+});
+const FRAMES = (user: User): Need[] => [
+  [`publish catga.default.node.*.*.${user}.*`, "start", /may not publish to catga\.default\.node\./],
+  [`subscribe catga.default.node.${user}.>`, "start", /may not subscribe to catga\.default\.node\./],
+  [`subscribe catga.default.bounce.${user}.>`, "start", /may not subscribe to catga\.default\.bounce\./],
+  [`subscribe _INBOX_${user}.>`, "start", /may not subscribe to _INBOX_/],
+];
+
+const NEEDS: Record<User, readonly Need[]> = {
+  operator: [
+    ...["nodes", "locks", "idempotency", "cache"].flatMap((name) =>
+      bucket(name, {
+        "$JS.API.STREAM.INFO.KV_*": ["make the buckets"],
+        "$JS.API.STREAM.CREATE.KV_*": ["make the buckets"],
+      })
+    ),
+    ["publish $SYS.REQ.USER.INFO", "make the buckets", /USER\.INFO/],
+    ["subscribe _INBOX.>", "make the buckets", /subscribe to _INBOX/],
+  ],
+  "orders-1": [
+    ...FRAMES("orders-1"),
+    ...NODES,
+    ["publish catga.default.event.>", "publish", /publish to catga\.default\.event\.Paid/],
+    ["subscribe catga.default.event.>", "start", /may not subscribe to catga\.default\.event\.Paid/],
+    ["subscribe catga.default.call.>", "answer a plain request", /no responders/],
+    ["subscribe $SRV.>", "be listed", /no responders/],
+    ["allow_responses", "answer a plain request", /publish to _INBOX_shell/],
+    ...bucket("locks", {
+      "$KV.*.>": ["lock"],
+      "$JS.API.STREAM.INFO.KV_*": ["lock"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["release a lock when the store is full"],
+      "$JS.API.STREAM.MSG.GET.KV_*": ["wait for a lock"],
+      "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for a lock"],
+      "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of locks behind", /left behind/],
+    }),
+    ...bucket("idempotency", {
+      "$KV.*.>": ["idempotent commands"],
+      "$JS.API.STREAM.INFO.KV_*": ["idempotent commands"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["free a claim when the store is full"],
+      "$JS.API.STREAM.MSG.GET.KV_*": ["wait for the result of another node"],
+      "$JS.API.CONSUMER.CREATE.KV_*.>": ["wait for the result of another node"],
+      "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of claims behind", /left behind/],
+    }),
+    ...bucket("cache", {
+      "$KV.*.>": ["cache"],
+      "$JS.API.STREAM.INFO.KV_*": ["cache"],
+      "$JS.API.STREAM.MSG.DELETE.KV_*": ["delete from the cache when the store is full"],
+      "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
+      "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
+    }),
+  ],
+  "gateway-1": [
+    ...FRAMES("gateway-1"),
+    ...NODES,
+    ["publish catga.default.event.>", "publish", /publish to catga\.default\.event\.Paid/],
+    // with allow_responses it is an answer like others
+    ["publish $JS.FC.>", "join a large cluster", /publish to \$JS\.FC/],
+  ],
+  shell: [
+    ["publish catga.default.call.Pay", "call with its own hands", /Permissions Violation for Publish/i],
+    ["publish $SRV.>", "list services", /Permissions Violation for Publish/i],
+    ["subscribe _INBOX_shell.>", "call with its own hands", /Permissions Violation for Subscription/i],
+  ],
+};
+
+const DOES: Record<User, readonly string[]> = {
+  operator: ["make the buckets"],
+  "orders-1": Object.keys(FEATURES).filter((name) =>
+    !["make the buckets", "call with its own hands", "list services"].includes(name)
+  ),
+  "gateway-1": [
+    ...["start", "take over the id of a dead process", "leave nothing behind", "join a large cluster"],
+    ...["leave when the store is full"],
+    ...["send", "broadcast", "watchNodes", "publish"],
+  ],
+  shell: ["call with its own hands", "list services"],
+};
+
+describe("the permissions of docs/security.md", await requireNatsServer(), () => {
+  it("a node that plain clients are kept from starts, and says so in one line for each kind", async () => {
+    await using stage = await Stage.open("orders-1", "subscribe catga.default.call.>");
+    await stage.start("orders-1", {
+      handlers: [...Array(20).keys()].map((n) => query<void>(`Q${n}`).handle(() => {})),
+    });
+    await stage.warned(/subscribe to catga\.default\.call\.>/);
+    const shell = await stage.client("shell");
+    assertEquals((await shell.request("$SRV.PING")).json<{ id: string }>().id, "orders-1");
+    assertEquals(stage.log.length, 1);
+  });
+
+  for (const user of USERS) {
+    it(`${user}: each line of the page is tried below`, () => {
+      const given = linesOf(user).flatMap(({ permission }) => permission ?? []);
+      assertEquals(given.sort(), NEEDS[user].map(([permission]) => permission).sort());
+    });
+
+    it(`${user}: with all of them everything works, and nothing is refused`, { timeout: 60_000 }, async () => {
+      for (const feature of DOES[user]) {
+        await using stage = await Stage.open(user);
+        assertEquals([feature, await attempt(feature, stage, user)], [feature, "ok"]);
+        assertEquals(stage.log.filter((line) => !line.includes("malformed")), []);
+      }
+    });
+
+    for (const [permission, feature, how] of NEEDS[user]) {
+      it(`${user} may not ${permission}: ${feature} fails, and says why`, { timeout: 30_000 }, async () => {
+        await using stage = await Stage.open(user, permission);
+        assertMatch(await attempt(feature, stage, user), how);
+      });
+    }
+  }
+});

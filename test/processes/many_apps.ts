@@ -1,0 +1,55 @@
+/**
+ * Apps of one process that find each other, talk and leave; then nothing keeps the process.
+ *
+ *   … test/processes/many_apps.ts alone|network|<nats url> <how many> [stay]
+ *
+ * `alone`: each in memory by itself; `network`: on one MemoryNetwork. With `stay` they are not drained. Prints a line of
+ * JSON at each step.
+ *
+ * @module
+ */
+import process from "node:process";
+import { type Catga, catga, MemoryNetwork } from "@catga/catga";
+import { eventually } from "../support/eventually.ts";
+import { Who } from "./node_messages.ts";
+
+/** A line that the program prints; `at` is in ms since 1970, `took` in ms. */
+export interface AppsLine {
+  /** All see all others; all have answered the first; all have drained, or the program has come to its end. */
+  readonly event: "together" | "answered" | "drained" | "end";
+  readonly at: number;
+  readonly took: number;
+}
+
+const [where, text = "1", stay] = process.argv.slice(2);
+const count = Number(text);
+const place = where === "alone" ? {} : where === "network" ? { network: new MemoryNetwork() } : { nats: where };
+let began = Date.now();
+
+const apps = await Promise.all(Array.from({ length: count }, (_, i) => {
+  const id = `app-${i}`;
+  return catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });
+}));
+const seen = where === "alone" ? 1 : count;
+await eventually("all to see all", () => apps.every((app) => app.nodes().length === seen));
+tell("together");
+
+for (const to of where === "alone" ? [apps[0].self.id] : apps.map(({ self }) => self.id)) await ask(apps[0], to);
+tell("answered");
+
+if (stay === undefined) {
+  await Promise.all(apps.map((app) => app.drain()));
+  tell("drained");
+} else tell("end");
+
+async function ask(app: Catga, node: string): Promise<void> {
+  const answer = await app.send(Who, undefined, { node });
+  if (!answer.ok || answer.value.id !== node) throw new Error(`${node} answered ${JSON.stringify(answer)}`);
+}
+
+function tell(event: AppsLine["event"]): void {
+  const at = Date.now();
+  const line: AppsLine = { event, at, took: at - began };
+  began = at;
+  console.log(JSON.stringify(line));
+}

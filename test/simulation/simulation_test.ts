@@ -1,0 +1,64 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { simulate } from "./simulation.ts";
+
+const SEEDS = 1_000;
+const GROUP = 100;
+
+describe("simulation", () => {
+  for (let first = 0; first < SEEDS; first += GROUP) {
+    const last = first + GROUP - 1;
+    it(`seeds ${first} to ${last}: a cluster in a storm keeps its promises`, { timeout: 120_000 }, async () => {
+      for (let seed = first; seed <= last; seed++) {
+        const { violations } = await simulate(seed);
+        assertEquals(violations, [], `to see it again: deno run -A test/simulation/simulate.ts ${seed}`);
+      }
+    });
+  }
+
+  it(
+    "the same seed takes the same course, down to the last line of every node's log",
+    { timeout: 120_000 },
+    async () => {
+      for (const seed of [1, 2, 3, 4, 5]) {
+        const [first, again] = [await traceOf(seed), await traceOf(seed)];
+        assert(first.length > 50, String(first.length));
+        assertEquals(again, first, `seed ${seed}`);
+      }
+    },
+  );
+
+  it("another seed takes another course", async () => {
+    assertNotEquals(await traceOf(1), await traceOf(2));
+  });
+
+  it(
+    "the storms are worth their name: among them everything happens that may happen",
+    { timeout: 120_000 },
+    async () => {
+      const seen = new Set<string>();
+      for (let seed = 0; seed < 100; seed++) {
+        for (const it of (await simulate(seed)).history) {
+          seen.add(it.type === "result" ? it.result.error?.code.split("_").slice(0, 2).join("_") ?? "ok" : it.type);
+        }
+      }
+      const wanted = [
+        "send",
+        "run",
+        "event",
+        "kill",
+        "resume",
+        "ok",
+        "OUTCOME_UNKNOWN",
+        "UNAVAILABLE",
+        "TIMEOUT",
+        "CANCELLED",
+      ];
+      for (const what of wanted) assert(seen.has(what), what);
+    },
+  );
+});
+
+async function traceOf(seed: number): Promise<readonly string[]> {
+  return (await simulate(seed, { trace: true })).trace;
+}

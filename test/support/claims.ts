@@ -1,0 +1,51 @@
+/** Idempotent commands for tests: what a runner would make of them. */
+import type { Clock } from "../../src/ports/clock.ts";
+import { fail, type Result } from "../../src/contract/result.ts";
+import type { Claimant } from "../../src/dispatch/shared_state.ts";
+
+/** A claimant that waits for 30 s by this clock, with whatever is to be different. */
+export function claimant(clock: Clock, id: string, differs: Partial<Claimant> = {}): Claimant {
+  return {
+    contract: "CreateOrder",
+    id,
+    payload: { sku: "tea", qty: 2 },
+    ttl: 86_400_000,
+    due: clock.monotonic() + 30_000,
+    signal: new AbortController().signal,
+    lost: () => {},
+    ...differs,
+  };
+}
+
+/** A handler that gives its results in turn, then fails; it counts its runs. */
+export function handler(...results: unknown[]): { (fence: number): Result<unknown>; fences: number[] } {
+  const fences: number[] = [];
+  const run = (fence: number): Result<unknown> => {
+    if (fences.push(fence) > results.length) return fail("RAN_TOO_OFTEN", `run ${fences.length}`);
+    const result = results[fences.length - 1];
+    return result instanceof Failing
+      ? fail(result.code, "as the handler says", result.options)
+      : { ok: true, value: result };
+  };
+  return Object.assign(run, { fences });
+}
+
+/** A handler that runs until it is told what comes of it. */
+export function slowHandler(): {
+  (fence: number): Promise<Result<unknown>>;
+  fences: number[];
+  end(result: unknown): void;
+} {
+  const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+  const fences: number[] = [];
+  const run = (fence: number) => {
+    fences.push(fence);
+    return promise;
+  };
+  return Object.assign(run, { fences, end: (value: unknown) => resolve({ ok: true, value }) });
+}
+
+/** A failure that a {@link handler} answers. */
+export class Failing {
+  constructor(readonly code: string, readonly options: { final?: boolean; details?: unknown } = {}) {}
+}

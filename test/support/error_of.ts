@@ -1,0 +1,11 @@
+/** What a test takes a failure apart with. */
+import { assert, assertInstanceOf } from "@std/assert";
+import { CatgaError } from "../../src/error.ts";
+import type { Result } from "../../src/contract/result.ts";
+
+/** The error of a result, which must be a failure. */
+export function errorOf(result: Result<unknown>): CatgaError {
+  assert(!result.ok);
+  assertInstanceOf(result.error, CatgaError);
+  return result.error;
+}

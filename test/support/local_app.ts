@@ -1,0 +1,74 @@
+/** An app without a cluster, on time that moves when a test says so. */
+import { App, type AppParts } from "../../src/node/app.ts";
+import type { Catga } from "../../src/contract/running_node.ts";
+import type { Behavior } from "../../src/contract/behavior.ts";
+import { foldSends } from "../../src/node/send_pipeline.ts";
+import type { Handlers } from "../../src/contract/handler.ts";
+import { Mediator } from "../../src/dispatch/mediator.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { MemoryKeyValueStore } from "../../src/memory/kv_store.ts";
+import { VirtualClock } from "../../src/memory/virtual_clock.ts";
+import type { Observation } from "../../src/contract/observer.ts";
+import { collect } from "../../src/dispatch/registry.ts";
+import { sharedState } from "../../src/state/state.ts";
+import { AppWithSendBehaviors } from "../../src/node/send_behaviors.ts";
+
+/** Options of {@link localApp}. */
+export interface LocalAppOptions {
+  readonly handlers?: Handlers;
+  readonly behaviors?: readonly Behavior[];
+  /** Of every send, in ms; 30,000. */
+  readonly timeout?: number;
+  /** Called when the app has drained. */
+  readonly release?: () => Promise<void>;
+}
+
+/** What {@link localApp} gives. */
+export interface LocalApp {
+  readonly app: Catga;
+  /** The same app, from inside. */
+  readonly inside: App;
+  readonly clock: VirtualClock;
+  /** What the app's observer was told. */
+  readonly seen: Observation[];
+}
+
+/** Makes the app as `catga()` does, its id `"here"`. */
+export function localApp(options: LocalAppOptions = {}): LocalApp {
+  const { handlers, behaviors = [], timeout = 30_000, release = () => Promise.resolve() } = options;
+  const clock = new VirtualClock();
+  const seen: Observation[] = [];
+  const observer = (observation: Observation) => void seen.push(observation);
+  const random = seededRandom(1);
+  const mediator = new Mediator(collect(handlers), behaviors, observer, { clock, random });
+  const self = {
+    id: "here",
+    endpoint: "here.1",
+    service: "app",
+    handles: mediator.names,
+    startedAt: 0,
+    lastSeen: 0,
+    metadata: {},
+    load: { inFlight: 0, queued: 0 },
+    server: "",
+    protocol: 1,
+    version: "0.0.0",
+  };
+  const state = (app: App) =>
+    sharedState({
+      store: new MemoryKeyValueStore(clock),
+      namespace: "default",
+      replicas: 1,
+      clock,
+      random,
+      node: "here",
+      endpoint: "here.1",
+      liveness: { gone: (endpoint) => app.gone(endpoint) },
+      observer,
+    });
+  const parts: AppParts = { self, clock, mediator, observer, timeout, retries: 3, route: "round-robin", state };
+  const sends = foldSends(behaviors);
+  const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
+  // App is typed for any contract
+  return { app: inside as unknown as Catga, inside, clock, seen };
+}

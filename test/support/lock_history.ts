@@ -1,0 +1,162 @@
+/** Judges what processes did with locks, by what they wrote down, what the resource saw, and what was done to them. */
+import { type LockLine, STALL } from "../processes/lock_node.ts";
+import type { FencedWrite } from "./fenced_resource.ts";
+
+/** What was done to a holder; from and to when, in ms since 1970. */
+export interface LockFault {
+  readonly kind: "frozen" | "killed" | "cut off" | "cable dead";
+  readonly id: string;
+  readonly key: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** All that is known. */
+export interface LockHistory {
+  /** Of each process, by its id, in the order of writing. */
+  readonly lines: ReadonlyMap<string, readonly LockLine[]>;
+  readonly writes: readonly FencedWrite[];
+  readonly faults: readonly LockFault[];
+  /** Of every lock, in ms. */
+  readonly ttl: number;
+  /** How long after a holder's death the next one has the lock, in ms. */
+  readonly limit: number;
+  /** How long anybody waits for a lock, in ms. */
+  readonly timeout: number;
+  /** What did not work again after the last fault, or outlived its ttl; unknown when the processes were not ended. */
+  readonly aftermath?: readonly string[];
+}
+
+/** What came of one fault. */
+export interface Handover {
+  readonly fault: LockFault;
+  /** From the fault to the next holder's `enter`, in ms; `undefined` when there was none. */
+  readonly took: number | undefined;
+  /** Of it, how long the next holder's process was not allowed to run, in ms. */
+  readonly stalled: number;
+}
+
+/** What must not be; empty when all is well. */
+export function lockDoubts(history: LockHistory): string[] {
+  const { aftermath = [] } = history;
+  return [
+    ...tokenDoubts(history),
+    ...overlaps(history),
+    ...resourceDoubts(history),
+    ...delays(history),
+    ...aftermath,
+  ];
+}
+
+/** How long after each fault the lock was with the next one; only of faults after which somebody alive waited for it. */
+export function handovers({ lines, faults, ttl, limit }: LockHistory): Handover[] {
+  const entries = enters(lines);
+  return faults.flatMap((fault) => {
+    const next = entries.find(({ key, at, id }) => key === fault.key && at > fault.from && id !== fault.id);
+    const end = Math.min(next?.at ?? Infinity, fault.from + ttl + limit);
+    const sound = (id: string) => !faults.some((other) => other.id === id && other.from < end && other.to > fault.from);
+    const waits = [...lines].some(([id, own]) => id !== fault.id && sound(id) && awaited(own, fault, end));
+    if (!waits) return [];
+    const stalled = next === undefined ? 0 : stalls(lines.get(next.id)!, fault.from, next.at);
+    return [{ fault, took: next && next.at - fault.from, stalled }];
+  });
+}
+
+/** How many times a lock was taken. */
+export function acquisitions({ lines }: LockHistory): number {
+  return enters(lines).length;
+}
+
+function enters(lines: LockHistory["lines"]) {
+  const all = [...lines].flatMap(([id, own]) =>
+    own.flatMap((line) => line.event === "enter" ? [{ id, key: line.key, token: line.token, at: line.at }] : [])
+  );
+  return all.sort((a, b) => a.at - b.at || a.token - b.token);
+}
+
+/** Whether a process asked for the lock before it was lost, and still waited at that time. */
+function awaited(own: readonly LockLine[], { key, from }: LockFault, until: number): boolean {
+  const asked = own.findLastIndex((line) => line.event !== "stall" && line.at <= from);
+  const line = own[asked];
+  if (line?.event !== "want" || line.key !== key) return false;
+  const after = own.slice(asked + 1).find(({ event }) => event !== "stall");
+  return after === undefined || after.at >= until;
+}
+
+function stalls(own: readonly LockLine[], from: number, to: number): number {
+  let sum = 0;
+  for (const line of own) {
+    if (line.event === "stall") sum += Math.max(0, Math.min(line.at, to) - Math.max(line.from, from));
+  }
+  return sum;
+}
+
+function tokenDoubts({ lines }: LockHistory): string[] {
+  const last = new Map<string, { id: string; token: number }>();
+  return enters(lines).flatMap(({ id, key, token }) => {
+    const before = last.get(key);
+    last.set(key, { id, token });
+    if (before === undefined || before.token < token) return [];
+    return [`${key}: ${id} was given the token ${token}, after ${before.id} had ${before.token}`];
+  });
+}
+
+/** Stretches of time through which a process ran and held a lock. */
+function held(lines: LockHistory["lines"]) {
+  const spans: { id: string; key: string; token: number; from: number; to: number }[] = [];
+  for (const [id, own] of lines) {
+    for (const line of own) {
+      if (line.event !== "enter" && line.event !== "hold" && line.event !== "leave") continue;
+      const { key, token, at } = line;
+      const last = spans.at(-1);
+      const goesOn = line.event !== "enter" && last?.id === id && last.token === token && at - last.to <= STALL;
+      if (goesOn) last.to = at;
+      else spans.push({ id, key, token, from: at, to: at });
+    }
+  }
+  return spans.sort((a, b) => a.from - b.from);
+}
+
+function overlaps({ lines }: LockHistory): string[] {
+  const spans = held(lines);
+  return spans.flatMap((span, i) =>
+    spans.slice(i + 1).filter((other) => other.key === span.key && other.token !== span.token && other.from < span.to)
+      .map((other) => `${span.key}: ${span.id} held it until ${span.to}, and ${other.id} from ${other.from} on`)
+  );
+}
+
+function resourceDoubts({ lines, writes }: LockHistory): string[] {
+  const given = new Set(enters(lines).map(({ id, key, token }) => `${id} ${key} ${token}`));
+  const spans = held(lines);
+  const last = new Map<string, FencedWrite>();
+  return writes.flatMap((write) => {
+    const { id, key, token, accepted, at } = write;
+    if (!given.has(`${id} ${key} ${token}`)) return [`${key}: ${id} wrote with ${token}, which it was never given`];
+    const newest = last.get(key);
+    if (accepted) {
+      last.set(key, write);
+      if (newest === undefined || newest.token <= token) return [];
+      return [`${key}: a write of ${id} with ${token} was accepted after one of ${newest.id} with ${newest.token}`];
+    }
+    const holds = spans.some((span) => span.id === id && span.token === token && span.from < at && at < span.to);
+    return holds ? [`${key}: a write of ${id} with ${token} was refused, and it held the lock`] : [];
+  });
+}
+
+function delays(history: LockHistory): string[] {
+  const { lines, ttl, limit, timeout } = history;
+  const slow = handovers(history).filter(({ took, stalled }) => took === undefined || took - stalled > ttl + limit)
+    .map(({ fault: { key, id, kind }, took }) =>
+      `${key}: ${id} was ${kind}, and the next had it ${took === undefined ? "never" : `${took} ms later`}`
+    );
+  const late = [...lines].flatMap(([id, own]) =>
+    own.flatMap((line) => {
+      if (line.event !== "failed") return [];
+      const { key, code, took, at } = line;
+      const clear = ["LOCK_TIMEOUT", "UNAVAILABLE", "CLOSED", "LOCK_LOST"].includes(code);
+      const stalled = stalls(own, at - took, at);
+      return clear && took - stalled <= timeout + 1_500 ? [] : [`${key}: ${id} got ${code} after ${took} ms`];
+    })
+  );
+  return [...slow, ...late];
+}

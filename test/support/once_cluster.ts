@@ -1,0 +1,160 @@
+/** Processes that handle an idempotent command, and processes that send it, each with a link of its own to NATS. */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Catga, unwrap } from "../../mod.ts";
+import { type Program, startProgram } from "../processes/node_process.ts";
+import { Once, type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../processes/once_node.ts";
+import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { catga } from "../../src/catga.ts";
+import { connectNats } from "../../src/nats/connection.ts";
+import { NatsKeyValueStore } from "../../src/nats/kv_store.ts";
+import { NatsTransport } from "../../src/nats/transport.ts";
+import { readClaim } from "../../src/state/claims/claim_record.ts";
+import { aftermath } from "./aftermath.ts";
+import { begun } from "./begun.ts";
+import { eventually } from "./eventually.ts";
+import { sendProbe } from "./liveness.ts";
+import type { OnceHistory } from "./once_history.ts";
+
+/** Options of {@link OnceCluster.open}; ids `d…` are processes of Deno, `b…` of Bun. */
+export interface OnceClusterOptions {
+  readonly handlers: readonly string[];
+  readonly senders: readonly string[];
+  /**
+   * The URLs of NATS servers on this machine. Of one, each process has a link of its own to it; of several it takes the
+   * first that is there, beginning with another one than the process before it.
+   */
+  readonly urls: readonly string[];
+  readonly namespace: string;
+  readonly replicas?: number;
+  /** How long each run takes, in ms; a short random time. */
+  readonly takes?: number;
+}
+
+/** Such processes, a caller, and somebody who watches the store. */
+export class OnceCluster implements AsyncDisposable {
+  readonly #options: OnceClusterOptions;
+  readonly #folder: string;
+  readonly #programs = new Map<string, Program<{ event: string }>>();
+  readonly #links = new Map<string, TcpProxy>();
+  readonly #ways = new Map<string, string>();
+  readonly #stored: { entry: string; value: string; revision: number }[] = [];
+  readonly #end = new AbortController();
+  readonly #stack = new AsyncDisposableStack();
+  #caller: Catga | undefined;
+
+  private constructor(options: OnceClusterOptions, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  /** Starts it; resolves when the caller sees all of them. */
+  static async open(options: OnceClusterOptions): Promise<OnceCluster> {
+    const cluster = new OnceCluster(options, await mkdtemp(join(tmpdir(), "catga-once-")));
+    return await begun(cluster, () => cluster.#begin());
+  }
+
+  async #begin(): Promise<void> {
+    const { handlers, senders, urls, namespace, replicas = 1 } = this.#options;
+    const ids = [...handlers, ...senders];
+    this.#caller = await catga({ nats: { servers: [...urls] }, id: "caller", namespace, replicas });
+    await Promise.all(ids.map(async (id, i) => {
+      if (urls.length === 1) this.#links.set(id, await startTcpProxy(Number(new URL(urls[0]).port)));
+      const turned = urls.map((_, n) => urls[(i + n) % urls.length]).join(",");
+      this.#ways.set(id, this.#links.get(id)?.url ?? turned);
+      await this.start(id);
+    }));
+    await eventually("the caller to see all", () => this.#caller!.nodes().length === ids.length + 1);
+    const transport = new NatsTransport(await connectNats({ servers: [...urls] }, { name: "watch" }), {
+      onError: () => {},
+    });
+    this.#stack.defer(() => transport.close());
+    const bucket = await new NatsKeyValueStore(transport).open(`catga_${namespace}_idempotency`, { replicas });
+    await bucket.watch("", (change) => {
+      const record = change.type === "put" ? readClaim(change.value) : undefined;
+      if (record?.state !== "done") return;
+      const entry = change.key.slice(change.key.indexOf("/") + 1);
+      this.#stored.push({ entry, value: String(record.value), revision: change.revision });
+    }, { signal: this.#end.signal });
+  }
+
+  /** Starts a process, anew if need be. */
+  async start(id: string): Promise<void> {
+    const { handlers, namespace, replicas, takes } = this.#options;
+    const options: OnceNodeOptions = {
+      folder: this.#folder,
+      namespace,
+      role: handlers.includes(id) ? "handles" : "sends",
+      ...(replicas === undefined ? {} : { replicas }),
+      ...(takes === undefined ? {} : { takes }),
+    };
+    const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
+    const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "once_node", args);
+    this.#programs.set(id, program);
+    await program.line(({ event }) => event === "ready");
+  }
+
+  link(id: string): TcpProxy {
+    return this.#links.get(id)!;
+  }
+
+  /** Has all senders send these, `times` in all each, at once. */
+  async send(entries: readonly string[], times: number): Promise<OnceReport[]> {
+    const { senders } = this.#options;
+    return await Promise.all(senders.map(async (node, i) => {
+      const share = Math.floor((times + i) / senders.length);
+      return unwrap(await this.#caller!.send(SendOnce, { entries: [...entries], times: share }, { node }));
+    }));
+  }
+
+  signal(id: string, signal: NodeJS.Signals): void {
+    this.#programs.get(id)!.kill(signal);
+  }
+
+  /** Resolves when so many handlers have begun, of a process or of all. */
+  async begun(count: number, id = ""): Promise<void> {
+    const begun = async () => (await this.#lines(`${id}.once`)).filter(({ event }) => event === "begun").length;
+    await eventually("some runs", async () => await begun() >= count, 60_000);
+  }
+
+  /** What is known, when the store has told of every result. */
+  async history(entries: readonly string[]): Promise<OnceHistory> {
+    const seen = () => new Set(this.#stored.map(({ entry }) => entry)).size;
+    await eventually("the store to tell of all results", () => seen() >= entries.length).catch(() => {});
+    // a watch that was opened anew may tell of something again
+    const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
+    const lines = await this.#lines(".once");
+    return { entries, lines, stored, aftermath: await this.#aftermath(entries) };
+  }
+
+  /** What of the ids has no result when it is asked for once more, and what outlived its ttl. */
+  async #aftermath(entries: readonly string[]): Promise<string[]> {
+    const some = entries.filter((_, i) => i % Math.ceil(entries.length / ASKED) === 0);
+    return await aftermath(
+      this.#options,
+      (app) =>
+        some.map((entry) =>
+          sendProbe(`id ${entry}`, LEASE, (options) => app.send(Once, { entry }, { id: entry, ...options }))
+        ),
+    );
+  }
+
+  async #lines(suffix: string): Promise<OnceLine[]> {
+    const files = (await readdir(this.#folder)).filter((file) => file.endsWith(suffix));
+    const texts = await Promise.all(files.map((file) => readFile(join(this.#folder, file), "utf8")));
+    return texts.flatMap((text) => text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as OnceLine));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await Promise.all([...this.#programs.values()].map((program) => program.stop()));
+    await this.#caller?.drain({ timeout: 0 });
+    await this.#stack.disposeAsync();
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+const ASKED = 50; // ids
+const LEASE = 20_000; // ms: of a claim

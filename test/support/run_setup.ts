@@ -1,0 +1,18 @@
+/** The buckets of docs/security.md, made by its operator. */
+import { assertEquals } from "@std/assert";
+import { cli } from "../../src/cli/main.ts";
+
+/** Runs `catga setup` as the operator of a configuration. */
+export async function runSetup(url: string, config: string): Promise<void> {
+  const [, password] = /user: operator, password: "(.*)"/.exec(config)!;
+  let said = "";
+  const code = await cli(["setup", "--nats", url, "--user", "operator", "--password", password], {
+    write: () => {},
+    say: (line) => void (said += line),
+    read: () => Promise.resolve(""),
+    colors: false,
+    environment: {},
+    signal: new AbortController().signal,
+  });
+  assertEquals([code, said], [0, ""]);
+}

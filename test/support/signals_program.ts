@@ -1,0 +1,33 @@
+/**
+ * A program whose apps listen to signals, for `signals_test.ts`. Its argument: `one` app, `two` apps of which only the
+ * second has something to do, `own` for one app beside a listener of the program's own, or `drained` for one that has
+ * drained. The handler that is under way ends when something comes in on stdin.
+ */
+import process from "node:process";
+import { catga } from "../../src/catga.ts";
+import { query } from "../../src/contract/definition.ts";
+
+const Work = query<void, string>("Work");
+const mode = process.argv[2];
+
+if (mode === "own") process.on("SIGTERM", () => console.log("own listener"));
+if (mode === "two") await catga({ signals: true });
+const app = await catga({
+  signals: true,
+  handlers: Work.handle(async () => {
+    console.log("working");
+    await new Promise<void>((resolve) => process.stdin.once("data", () => resolve()));
+    return "done";
+  }),
+});
+app.closed.then(() => {
+  console.log("closed");
+  process.stdin.destroy();
+});
+if (mode === "drained") {
+  await app.drain();
+  console.log("drained");
+  setTimeout(() => {}, 60_000);
+} else {
+  console.log((await app.send(Work)).value);
+}

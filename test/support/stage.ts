@@ -1,0 +1,186 @@
+/** A live node in memory and, on the other side of the wire, connections played by hand, so that a test sees the bytes. */
+import type { Catga } from "../../src/contract/running_node.ts";
+import { catga, type CatgaOptions } from "../../src/catga.ts";
+import type { LogFields } from "../../src/contract/logger.ts";
+import { type MemoryConnection, MemoryNetwork } from "../../src/memory/network.ts";
+import { VirtualClock } from "../../src/memory/virtual_clock.ts";
+
+/** Options of {@link openStage}. */
+export interface StageOptions extends Omit<CatgaOptions, "network"> {
+  /** The largest message, in bytes; 1 MiB. */
+  readonly maxPayload?: number;
+  /** How many servers there are; 1. */
+  readonly servers?: number;
+  /** What the player `other` handles; nothing. */
+  readonly handles?: readonly string[];
+}
+
+/** A node, `node`, and a player, `other`, on one network and virtual time. */
+export interface Stage extends AsyncDisposable {
+  readonly clock: VirtualClock;
+  readonly network: MemoryNetwork;
+  readonly app: Catga;
+  readonly other: Player;
+  /** What the node has logged: level and text. */
+  readonly log: string[];
+  /** The subjects that the node has published to, whatever became of it. */
+  readonly published: string[];
+  /** Lets everything that is under way arrive; no time passes. */
+  settle(): Promise<void>;
+}
+
+/** A frame as it arrived. */
+export interface PlayedFrame {
+  readonly from: string;
+  readonly seq: number;
+  readonly items: readonly unknown[][];
+  readonly text: string;
+}
+
+/** A member of the cluster that is only a connection: it says what the test has it say. */
+export class Player {
+  readonly id: string;
+  readonly endpoint: string;
+  readonly network: MemoryNetwork;
+  readonly transport: MemoryConnection;
+  /** What has arrived, but for frames that hold nothing but pings. */
+  readonly frames: PlayedFrame[] = [];
+  /** The numbers of the pings that have arrived. */
+  readonly pings: number[] = [];
+  /** Called for every frame. */
+  onFrame: (frame: PlayedFrame) => void = () => {};
+  /** Whether it answers pings: that it has heard everything. */
+  pongs = true;
+  #seq = 0;
+
+  constructor(network: MemoryNetwork, id: string, nonce = "1") {
+    this.id = id;
+    this.endpoint = `${id}.${nonce}`;
+    this.network = network;
+    this.transport = network.connect({ name: id });
+    const inbox = `catga.default.node.${this.endpoint}.`;
+    this.transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
+      const text = new TextDecoder().decode(data);
+      const [, seq, , ...items] = JSON.parse(text) as [number, number, number, ...unknown[][]];
+      const frame: PlayedFrame = { from: subject.slice(inbox.length), seq, items, text };
+      // nobody else sees what a node asks of those that it does not know yet
+      if (frame.from.endsWith("-ping")) {
+        if (this.pongs) {
+          this.sendText(frame.from, JSON.stringify([1, seq, this.network.clock.now(), ["o", seq, seq, [], [0, 0]]]));
+        }
+        return;
+      }
+      const pings = frame.items.filter(([kind]) => kind === "p").map(([, n]) => n as number);
+      this.pings.push(...pings);
+      if (pings.length < frame.items.length) this.frames.push(frame);
+      if (this.pongs) { for (const n of pings) this.send(frame.from, ["o", n, seq, [], [0, 0]]); }
+      this.onFrame(frame);
+    });
+  }
+
+  /** The items of a kind that have arrived. */
+  items(...kinds: string[]): unknown[][] {
+    return this.frames.flatMap(({ items }) => items).filter(([kind]) => kinds.includes(kind as string));
+  }
+
+  /** Writes its record. */
+  async register(handles: readonly string[] = [], more: Record<string, unknown> = {}): Promise<void> {
+    const bucket = await this.network.store.open("catga_default_nodes");
+    await bucket.put(this.id, this.record(handles, more), { ttl: 3_600_000 });
+  }
+
+  /** Its record as text. */
+  record(handles: readonly string[] = [], more: Record<string, unknown> = {}): string {
+    return JSON.stringify({
+      id: this.id,
+      endpoint: this.endpoint,
+      service: "app",
+      handles,
+      startedAt: 1,
+      lastSeen: 1,
+      metadata: {},
+      load: { inFlight: 0, queued: 0 },
+      server: "",
+      protocol: 1,
+      version: "0.0.0",
+      ...more,
+    });
+  }
+
+  /** Sends a frame with these items, and gives its number. */
+  send(to: string, ...items: unknown[][]): number {
+    const seq = ++this.#seq;
+    this.sendText(to, JSON.stringify([1, seq, this.network.clock.now(), ...items]));
+    return seq;
+  }
+
+  /** Sends this as if it were a frame. */
+  sendText(to: string, text: string | Uint8Array): void {
+    this.transport.publish(`catga.default.node.${to}.${this.endpoint}`, text);
+  }
+
+  /** A number is used up by a frame that never arrives. */
+  lose(): number {
+    return ++this.#seq;
+  }
+
+  /** Answers every request, in the order in which they come, at once. */
+  answerWith(answer: (name: string, payload: unknown) => unknown): void {
+    this.onFrame = ({ from, seq, items }) => {
+      let index = 0;
+      const answers: unknown[] = [];
+      for (const [kind, name, , ...payloads] of items) {
+        if (kind === "m") payloads.shift();
+        else if (kind !== "q") continue;
+        for (const payload of payloads.length === 0 ? [undefined] : payloads) {
+          answers.push(answer(name as string, payload));
+        }
+        index = answers.length;
+      }
+      if (index > 0) this.send(from, ["r", seq, 0, ...answers]);
+    };
+  }
+}
+
+/** Opens a stage; the player has joined, and the node knows it. */
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const { maxPayload, servers = 1, handles, ...rest } = options;
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 1, servers, ...(maxPayload === undefined ? {} : { maxPayload }) });
+  const log: string[] = [];
+  const write = (level: string) => (message: string, { error }: LogFields) =>
+    void log.push(`${level} ${message}${error === undefined ? "" : ` ${error}`}`);
+  const logger = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+  const other = new Player(network, "other");
+  await other.register(handles);
+  const published: string[] = [];
+  const connect = network.connect.bind(network);
+  network.connect = (options) => {
+    const transport = connect(options);
+    if (options?.name !== "node") return transport;
+    const publish = transport.publish.bind(transport);
+    transport.publish = (subject, ...more) => (published.push(subject), publish(subject, ...more));
+    return transport;
+  };
+  const app = await catga({ network, id: "node", logger, ...rest });
+  return {
+    clock,
+    network,
+    app,
+    other,
+    log,
+    published,
+    settle: () => clock.advance(0),
+    [Symbol.asyncDispose]: () => clock.until(app.drain()),
+  };
+}
+
+/** A stage with two players that handle `Ask` and `Do`; `node` asks. */
+export async function openTrio(options: StageOptions = {}): Promise<Stage & { second: Player }> {
+  const handles = ["Ask", "Do"];
+  const stage = await openStage({ handles, ...options });
+  const second = new Player(stage.network, "second");
+  await second.register(handles);
+  await stage.settle();
+  return Object.assign(stage, { second });
+}

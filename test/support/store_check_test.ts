@@ -1,0 +1,61 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertLess } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { connectNats } from "../../src/nats/connection.ts";
+import { NatsKeyValueStore } from "../../src/nats/kv_store.ts";
+import { NatsTransport } from "../../src/nats/transport.ts";
+import { OVERDUE, readStore, type StoredEntry, storeDoubts } from "./store_check.ts";
+
+describe("the check of the store", () => {
+  const entry = (differs: Partial<StoredEntry> = {}): StoredEntry => ({
+    stream: "KV_catga_x_locks",
+    key: "h=2Fa",
+    seq: 7,
+    written: 100_000,
+    ttl: 3_000,
+    marker: false,
+    ...differs,
+  });
+
+  it("accepts what has not outlived its ttl by much, and what has none", () => {
+    const entries = [entry(), entry({ ttl: undefined, written: 0 })];
+    assertEquals(storeDoubts({ now: 103_000 + OVERDUE, entries }), []);
+  });
+
+  it("finds an entry that lives on, and a marker", () => {
+    assertEquals(storeDoubts({ now: 108_001, entries: [entry(), entry({ marker: true })] }), [
+      "KV_catga_x_locks h=2Fa: 8001 ms old, its ttl 3000 ms",
+      "KV_catga_x_locks marker of h=2Fa: 8001 ms old, its ttl 3000 ms",
+    ]);
+  });
+});
+
+describe("reading the store", await requireNatsServer(), () => {
+  it("gives every entry with its ttl and age, and markers as such, of one namespace", async () => {
+    await using server = await startNatsServer();
+    const transport = new NatsTransport(await connectNats(server.url, { name: "test" }), { onError: () => {} });
+    try {
+      const store = new NatsKeyValueStore(transport);
+      const [bucket, others] = [await store.open("catga_x_locks"), await store.open("catga_y_locks")];
+      await bucket.put("short", "1", { ttl: 20_000 });
+      await bucket.put("day", "2", { ttl: 86_400_000 });
+      await bucket.put("forever", "3");
+      await bucket.put("deleted", "4");
+      await bucket.delete("deleted");
+      await others.put("other", "5");
+      const { now, entries } = await readStore(server.url, "x");
+      const seen = entries.map(({ key, ttl, marker }) => ({ key, ttl, marker }));
+      assertEquals(seen, [
+        { key: "short", ttl: 20_000, marker: false },
+        { key: "day", ttl: 86_400_000, marker: false },
+        { key: "forever", ttl: undefined, marker: false },
+        { key: "deleted", ttl: 1_000, marker: true },
+      ]);
+      for (const { written } of entries) assertLess(Math.abs(now - written), 10_000);
+      assertEquals((await readStore(server.url, "nobody")).entries, []);
+      assertLess(Math.abs(now - Date.now()), 10_000);
+    } finally {
+      await transport.close();
+    }
+  });
+});

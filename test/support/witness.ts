@@ -1,0 +1,155 @@
+/** Sends messages to nodes in processes of their own, and holds what it was told against what they wrote down. */
+import { setTimeout as wait } from "node:timers/promises";
+import type { Catga } from "../../src/contract/running_node.ts";
+import type { Contract, Kind } from "../../src/contract/contract.ts";
+import type { SendOptions } from "../../src/contract/send_options.ts";
+import type { Result } from "../../src/contract/result.ts";
+import type { RunLog } from "../processes/run_log.ts";
+import { type Happening, violations } from "./history.ts";
+
+/** A contract whose handlers write an entry down, and then answer with the id of their node. */
+export type Noting = Contract<"command" | "query", { entry: string; ms: number }, string>;
+
+/** A message that was sent; what came of it, once it is known. */
+export interface Sent {
+  readonly kind: Kind;
+  readonly name: string;
+  /** What its handlers write down. */
+  readonly entry: string;
+  /** The app's id. */
+  readonly sender: string;
+  /** In ms since 1970, as all times here. */
+  readonly began: number;
+  readonly due: number;
+  ended?: number;
+  result?: Result<string>;
+}
+
+/** Remembers all that was sent through it. */
+export class Witness {
+  readonly sent: Sent[] = [];
+  readonly #run: string = crypto.randomUUID().slice(0, 8);
+  readonly #ids: Map<Catga, string> = new Map();
+  readonly #pending: Set<Promise<unknown>> = new Set();
+
+  /** Sends a message, and gives what came of it. */
+  async send(app: Catga, contract: Noting, ms = 0, options: SendOptions = {}): Promise<Required<Sent>> {
+    const began = Date.now();
+    const { kind, name, options: { timeout = 30_000 } } = contract;
+    const sent: Sent = {
+      kind,
+      name,
+      entry: `${this.#run}-${this.sent.length}`,
+      sender: this.#idOf(app),
+      began,
+      due: began + (options.timeout ?? timeout),
+    };
+    this.sent.push(sent);
+    const sending = app.send(contract, { entry: sent.entry, ms }, options);
+    this.#pending.add(sending);
+    sent.result = await sending;
+    sent.ended = Date.now();
+    this.#pending.delete(sending);
+    return sent as Required<Sent>;
+  }
+
+  #idOf(app: Catga): string {
+    let id = this.#ids.get(app);
+    if (id === undefined) this.#ids.set(app, id = app.self.id);
+    return id;
+  }
+
+  /** As many messages at once. */
+  many(count: number, ...message: Parameters<Witness["send"]>): Promise<Required<Sent>[]> {
+    return Promise.all(Array.from({ length: count }, () => this.send(...message)));
+  }
+
+  /** How many have no result yet. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Messages that failed, and not with one of these codes: a line each. */
+  failures(...but: string[]): string[] {
+    return this.sent.flatMap(({ kind, name, entry, result }) =>
+      result?.ok === false && !but.includes(result.error.code)
+        ? [`${kind} ${name} ${entry}: ${result.error.code}: ${result.error.message}`]
+        : []
+    );
+  }
+
+  /** How many of each code, `ok` among them, from most to least. */
+  tally(sent: readonly Sent[] = this.sent): string {
+    const counts = new Map<string, number>();
+    for (const { result } of sent) {
+      const what = result === undefined ? "pending" : result.ok ? "ok" : result.error.code;
+      counts.set(what, (counts.get(what) ?? 0) + 1);
+    }
+    return [...counts].sort(([, a], [, b]) => b - a).map(([what, count]) => `${count} ${what}`).join(", ");
+  }
+
+  /**
+   * What must not be: a command that ran twice, an acknowledgement without a run, a run of what certainly did not run, an
+   * answer of another run, a caller that waits for longer than it wanted to. `margin`: by how much at most, in ms.
+   */
+  async doubts(log: RunLog, margin = 1_000): Promise<string[]> {
+    const history: Happening[] = [];
+    const numbers = new Map<string, number>();
+    this.sent.forEach(({ entry, kind, sender, began, due, ended, result }, n) => {
+      numbers.set(entry, n);
+      history.push({ type: "send", at: began, n, kind: kind as "command" | "query", sender, due });
+      if (result !== undefined) history.push({ type: "result", at: ended!, n, result });
+    });
+    const names = new Set(this.sent.map(({ name }) => name));
+    for (const { entry, node } of await log.runs(...names)) {
+      const n = numbers.get(entry);
+      if (n === undefined) continue;
+      const { kind } = this.sent[n];
+      history.push({
+        type: "run",
+        at: 0,
+        n,
+        kind: kind as "command" | "query",
+        node,
+        id: kind === "query" ? `${n}` : entry,
+        outcome: node,
+      });
+    }
+    return violations(history, undefined, margin);
+  }
+}
+
+/** Calls `send` again and again, `outstanding` times at once, until it is stopped. */
+export class Load {
+  readonly #senders: Promise<void>[];
+  #stopped = false;
+  /** How many have ended. */
+  done = 0;
+
+  constructor(outstanding: number, send: (i: number) => Promise<unknown>) {
+    let i = 0;
+    this.#senders = Array.from({ length: outstanding }, async () => {
+      while (!this.#stopped) {
+        await send(i++);
+        this.done++;
+      }
+    });
+  }
+
+  /** Resolves when everything that was sent has its result. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#senders);
+  }
+}
+
+/** Calls `send` so often a second, for so many seconds, whatever becomes of it; gives what came of it all. */
+export async function atRate<T>(perSecond: number, seconds: number, send: () => Promise<T>): Promise<T[]> {
+  const all: Promise<T>[] = [];
+  const began = performance.now();
+  for (let passed = 0; passed < seconds; passed = (performance.now() - began) / 1_000) {
+    while (all.length < passed * perSecond) all.push(send());
+    await wait(1);
+  }
+  return Promise.all(all);
+}

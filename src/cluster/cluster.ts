@@ -1,5 +1,5 @@
 /** A node of a cluster: endpoint, membership, ring, router and events, wired. */
-import type { App } from "../node/app.ts";
+import type { NodeHost } from "../dispatch/node_host.ts";
 import { within } from "../ports/clock.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { CatgaError } from "../error.ts";
@@ -29,7 +29,7 @@ import { Router } from "./routing/router.ts";
 
 /** What a node is made of. */
 export interface ClusterOptions {
-  readonly app: App;
+  readonly app: NodeHost;
   readonly transport: Transport;
   readonly namespace: string;
   /** This node, but for what changes while it runs. */

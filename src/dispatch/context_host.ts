@@ -1,11 +1,12 @@
 import type { Clock } from "../ports/clock.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { DeadlineWheel } from "./deadline_wheel.ts";
+import type { Context } from "../contract/context.ts";
+import type { CatgaError } from "../error.ts";
+import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { SharedState } from "./shared_state.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import { MessageContext } from "./message_context.ts";
 
 /** What travels with a message besides its payload; made by the context, carried by the endpoint. */
 export interface Envelope {
@@ -19,6 +20,20 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** The routing key that the sender gave, when the contract is ordered. */
   readonly key?: string | undefined;
+}
+
+/** The message whose handler sends: what its sends take over from it. */
+export interface ParentMessage extends Context {
+  readonly envelope: Envelope;
+  /** Why it was given up, when it was. */
+  readonly aborted: CatgaError | undefined;
+  /** Sends end with the handler that sent them. */
+  readonly course: {
+    adopt(child: Deadlined): void;
+    release(child: Deadlined): void;
+  };
+  /** What is left until its deadline, in ms, at this moment of the monotonic clock. */
+  remaining(now: number): number;
 }
 
 /** What contexts need of the app that they belong to. */
@@ -36,19 +51,19 @@ export interface ContextHost {
   fault(during: string, error: unknown): void;
   /** A new name for a run, or for a message, of this process. */
   nextCall(): string;
-  send(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<unknown>>;
+  send(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<unknown>>;
   sendAll(
     contract: AnyContract,
     payloads: Iterable<unknown>,
     options: SendAllOptions,
-    parent: MessageContext,
+    parent: ParentMessage,
   ): Promise<Result<unknown>[]>;
-  publish(contract: AnyContract, payload: unknown, options: SendOptions, parent: MessageContext): Promise<Result<void>>;
+  publish(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<void>>;
   broadcast(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    parent: MessageContext,
+    parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
 }
 

@@ -1,4 +1,4 @@
-import type { MessageContext } from "./message_context.ts";
+import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
 import type { Failure, Result } from "../contract/result.ts";
@@ -6,15 +6,21 @@ import type { Failure, Result } from "../contract/result.ts";
 /** Why a message had no turn: it certainly did not run. */
 export type NoTurn = "OVERLOADED" | Dropped;
 
+/** What is said of a message that had no turn. */
+interface Refused {
+  readonly contract: AnyContract;
+  readonly node: string;
+}
+
 /**
  * That a message had no turn. No {@link Result}, so that none can be mistaken for it: a handler that hands on what its own
  * send came to has run.
  */
 export class Refusal {
   readonly code: NoTurn;
-  readonly #ctx: MessageContext;
+  readonly #ctx: Refused;
 
-  constructor(code: NoTurn, ctx: MessageContext) {
+  constructor(code: NoTurn, ctx: Refused) {
     this.code = code;
     this.#ctx = ctx;
   }

@@ -1,5 +1,5 @@
 /** What the rest of Catga needs of a cluster; `cluster/` implements it, `catga.ts` wires it. */
-import type { MessageContext } from "./message_context.ts";
+import type { ParentMessage } from "./context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { ClusterHealth } from "./cluster_health.ts";
 import type { NodeEvent, NodeInfo, Route } from "../contract/node_info.ts";
@@ -23,7 +23,7 @@ export interface RemoteRequest {
   readonly node: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
-  readonly parent: MessageContext | undefined;
+  readonly parent: ParentMessage | undefined;
   /**
    * Of a client that is no node, and whom this one was picked for: how it has its turn at the handlers of this process; left
    * out: at once.

@@ -1,6 +1,5 @@
 /** A wait for the user's code that ends with the message it is for, so that nothing that never settles is waited for for ever. */
-import type { ContextHost } from "./context_host.ts";
-import type { MessageContext } from "./message_context.ts";
+import type { ContextHost, ParentMessage } from "./context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { Deadlined } from "./deadline_wheel.ts";
 import { CatgaError } from "../error.ts";
@@ -46,7 +45,7 @@ export interface Sent {
   /** What is left of its time, in ms. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
-  readonly parent: MessageContext | undefined;
+  readonly parent: ParentMessage | undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** A running node from within: sends to its own handlers by itself, and to others through the cluster. */
 import { type Clock, within } from "../ports/clock.ts";
-import type { ContextHost } from "../dispatch/context_host.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { NodeHost } from "../dispatch/node_host.ts";
+import type { ParentMessage } from "../dispatch/context_host.ts";
 import type { AnyContract, Kind } from "../contract/contract.ts";
 import { isHandler } from "../contract/handler.ts";
 import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
@@ -40,7 +40,7 @@ export interface AppParts extends SendDefaults {
 }
 
 /** The app. {@link Catga} is its face; the types of contracts are checked there. */
-export class App implements ContextHost {
+export class App implements NodeHost {
   readonly node: string;
   /** `<id>.<nonce>`: this process among all others. */
   readonly endpoint: string;
@@ -141,7 +141,7 @@ export class App implements ContextHost {
   }
 
   /** How long a message may take that is sent now, in ms. */
-  timeLeft(contract: AnyContract, options?: SendOptions, parent?: MessageContext): number {
+  timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {
     return this.#outgoing.timeLeft(contract, options, parent);
   }
 
@@ -179,7 +179,7 @@ export class App implements ContextHost {
     contract: AnyContract,
     payload: unknown,
     // declared one by one, those that a call leaves out cost it 6 ns (Deno 2.9)
-    ...more: [options?: SendOptions, parent?: MessageContext]
+    ...more: [options?: SendOptions, parent?: ParentMessage]
   ): Promise<Result<unknown>> {
     if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {
       const direct = this.#direct.get(contract?.name);
@@ -193,7 +193,7 @@ export class App implements ContextHost {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions | undefined,
-    parent: MessageContext | undefined,
+    parent: ParentMessage | undefined,
   ): Promise<Result<unknown>> {
     const kind = contract?.kind;
     if ((kind !== "command" && kind !== "query") || typeof contract.name !== "string") {
@@ -235,7 +235,7 @@ export class App implements ContextHost {
     contract: AnyContract,
     payloads: Iterable<unknown>,
     options: SendAllOptions = {},
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<Result<unknown>[]> {
     checkContract("sendAll", contract, "command", "query");
     return await sendAll(contract, payloads, options, {
@@ -249,7 +249,7 @@ export class App implements ContextHost {
     contract: AnyContract,
     payload: unknown,
     options?: SendOptions,
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<Result<void>> {
     if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
     if (options === undefined && parent === undefined && contract.options.input === undefined) {
@@ -277,7 +277,7 @@ export class App implements ContextHost {
     contract: AnyContract,
     payload: unknown,
     options?: SendOptions,
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
     const request = this.#outgoing.prepare("broadcast", contract, payload, options, parent);

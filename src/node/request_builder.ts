@@ -1,6 +1,5 @@
 /** Messages on their way out: everything that is settled before a node is sought. */
-import type { ContextHost } from "../dispatch/context_host.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/mediator.ts";
@@ -65,7 +64,7 @@ export class RequestBuilder {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions | undefined,
-    parent: MessageContext | undefined,
+    parent: ParentMessage | undefined,
   ): RemoteRequest | Failure {
     if (options !== undefined) checkSendOptions(method, contract.name, options);
     const route = options?.route ?? this.#routeOf(contract);
@@ -97,7 +96,7 @@ export class RequestBuilder {
   }
 
   /** How long a message may take that is sent now, in ms: no longer than the one whose handler sends it. */
-  timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: MessageContext | undefined): number {
+  timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
   }
@@ -121,7 +120,7 @@ export class RequestBuilder {
     contract: AnyContract,
     timeout: number,
     signal: AbortSignal | undefined,
-    parent: MessageContext | undefined,
+    parent: ParentMessage | undefined,
   ): Failure | undefined {
     const closed = this.closed(contract);
     if (closed !== undefined) return closed;
@@ -173,7 +172,7 @@ function metaOf(
   contract: AnyContract,
   id: string | undefined,
   options: SendOptions | undefined,
-  { parent, awaited }: { parent: MessageContext | undefined; awaited: boolean },
+  { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
 ): Meta | undefined {
   const headers = options?.headers;
   const key = contract.options.ordered ? options?.key : undefined;

@@ -5,8 +5,7 @@
 import { App, type AppParts, checkContract } from "./app.ts";
 import type { OutgoingMessage } from "../contract/behavior.ts";
 import type { Sending } from "./send_pipeline.ts";
-import type { ContextHost } from "../dispatch/context_host.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
 import { notSent } from "../dispatch/failures.ts";
@@ -32,7 +31,7 @@ export class AppWithSendBehaviors extends App {
     contract: AnyContract,
     payload: unknown,
     options?: SendOptions,
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<Result<unknown>> {
     checkContract("send", contract, "command", "query");
     const message = this.#message("send", contract, payload, options, parent);
@@ -48,7 +47,7 @@ export class AppWithSendBehaviors extends App {
     contract: AnyContract,
     payload: unknown,
     options?: SendOptions,
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
     const published = this.#through(
@@ -64,7 +63,7 @@ export class AppWithSendBehaviors extends App {
     contract: AnyContract,
     payload: unknown,
     options?: SendOptions,
-    parent?: MessageContext,
+    parent?: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
     const message = this.#message("broadcast", contract, payload, options, parent);
@@ -79,7 +78,7 @@ export class AppWithSendBehaviors extends App {
   /** Has it sent by the behaviors, which have no longer for it than the message has. */
   #through(
     message: OutgoingMessage,
-    parent: MessageContext | undefined,
+    parent: ParentMessage | undefined,
     options: SendOptions | undefined,
     send: (options: SendOptions | undefined) => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
@@ -120,7 +119,7 @@ export class AppWithSendBehaviors extends App {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions | undefined,
-    ctx: MessageContext | undefined,
+    ctx: ParentMessage | undefined,
   ): OutgoingMessage {
     if (options !== undefined) checkSendOptions(method, contract.name, options);
     return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };

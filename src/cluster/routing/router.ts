@@ -3,7 +3,7 @@
  * decided in `outcome.ts` alone.
  */
 import { nextTick } from "node:process";
-import type { App } from "../../node/app.ts";
+import type { NodeHost } from "../../dispatch/node_host.ts";
 import type { Clock, Random, Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import { toJson } from "../../data/json.ts";
@@ -39,7 +39,7 @@ export interface Candidate {
 
 /** What a router is made of. */
 export interface RouterOptions {
-  readonly app: App;
+  readonly app: NodeHost;
   readonly endpoint: Endpoint;
   readonly clock: Clock;
   readonly random: Random;

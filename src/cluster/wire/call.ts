@@ -3,7 +3,6 @@ import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { CatgaError } from "../../error.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
-import type { Peer, SentFrame } from "./peer.ts";
 
 /** What becomes of a call besides an answer; the router decides what follows. */
 export interface CallOwner {
@@ -21,6 +20,30 @@ export interface CallOwner {
   expired(call: Call): void;
   /** The caller gave up, or the app stops. */
   aborted(call: Call, reason: CatgaError): void;
+}
+
+/** The process that a call waits for. */
+export interface Answerer {
+  /** The caller has given up: tells the process. */
+  cancel(call: Call): void;
+  /** The process owes this call no answer any more. */
+  settle(call: Call): void;
+}
+
+/** A frame with requests that has left. */
+export class SentFrame {
+  readonly seq: number;
+  readonly calls: readonly Call[];
+  /** When, by the monotonic clock. */
+  readonly at: number;
+  /** Calls of it that wait for an answer. */
+  open = 0;
+
+  constructor(seq: number, calls: readonly Call[], at: number) {
+    this.seq = seq;
+    this.calls = calls;
+    this.at = at;
+  }
 }
 
 /** Why a request certainly did not run on a node. */
@@ -48,7 +71,7 @@ export class Call extends Deadlined {
   /** What it is called in every attempt, once it has been called something. */
   id: string | undefined;
   /** The process that owes it an answer. */
-  peer: Peer | undefined = undefined;
+  peer: Answerer | undefined = undefined;
   /** The frame that it left with; `undefined` before. */
   frame: SentFrame | undefined = undefined;
   /** The id of the node where it may be running, or have run; `undefined` while it certainly runs nowhere. */

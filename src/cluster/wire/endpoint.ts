@@ -9,7 +9,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import { encode } from "../../data/utf8.ts";
 import { BounceProbe } from "./bounce_probe.ts";
-import type { Call, RefusalCode } from "./call.ts";
+import type { Call, RefusalCode, SentFrame } from "./call.ts";
 import {
   type Frame,
   isEndpoint,
@@ -21,10 +21,11 @@ import {
   readFrame,
   type VersionsItem,
 } from "./frame.ts";
+import { frameText } from "./frame_writer.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { ResendBuffer } from "./resend_buffer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
-import { Peer, type PeerHost, type SentFrame } from "./peer.ts";
+import { Peer, type PeerHost } from "./peer.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
@@ -182,7 +183,7 @@ export class Endpoint implements PeerHost {
   }
 
   publish(peer: Peer, { seq, at }: SentFrame, items: string, kept: boolean): string | Uint8Array {
-    const text = "[1," + seq + "," + Math.round(this.#epoch + at) + items + "]";
+    const text = frameText(seq, Math.round(this.#epoch + at), items);
     const frame = kept && text.length > KEPT_AS_TEXT ? encode(text) : text;
     this.#transport.publish(peer.subject, frame, { reply: peer.bounces + seq });
     return frame;

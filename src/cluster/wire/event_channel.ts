@@ -13,6 +13,7 @@ import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
+import { eventFrameText } from "./frame_writer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
@@ -156,9 +157,8 @@ export class EventChannel {
     const { transport, endpoint, observer } = this.#options;
     const seq = ++this.#seq;
     const now = this.#leftAt = transport.clock.now();
-    const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
     try {
-      transport.publish(this.#subject(name), `[1,"${endpoint}",${now},${wire}${text}]`);
+      transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text));
     } catch (error) {
       observer({ type: "fault", during: `publishing ${name}`, error });
     }

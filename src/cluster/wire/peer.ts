@@ -1,13 +1,21 @@
-/**
- * One other process: what is on its way to it, what has left and is unanswered, and what has been heard of it. Requests of
- * one contract that leave in one turn are grouped in one item; so are answers to consecutive requests.
- */
+/** One other process: the ledger of what is on its way to it, of what has left and is unanswered, and of what came from it. */
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import type { Breaker } from "../routing/breaker.ts";
-import type { Call, RefusalCode } from "./call.ts";
-import { type AnswersItem, nodeOf, type PongItem } from "./frame.ts";
+import { type Call, type RefusalCode, SentFrame } from "./call.ts";
+import { type AnswersItem, nodeOf } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
+import {
+  bouncesItem,
+  cancelItem,
+  failureItem,
+  FrameWriter,
+  movedItem,
+  pingItem,
+  pongItem,
+  refusalItem,
+  versionsItem,
+} from "./frame_writer.ts";
 import { ReceivedFrames } from "./received_frames.ts";
 import { Lateness } from "./lateness.ts";
 
@@ -29,22 +37,6 @@ export interface PeerHost {
   now(): number;
   /** Something went wrong that nobody waits for. */
   fault(during: string, error: unknown): void;
-}
-
-/** A frame with requests that has left. */
-export class SentFrame {
-  readonly seq: number;
-  readonly calls: readonly Call[];
-  /** When, by the monotonic clock. */
-  readonly at: number;
-  /** Calls of it that wait for an answer. */
-  open = 0;
-
-  constructor(seq: number, calls: readonly Call[], at: number) {
-    this.seq = seq;
-    this.calls = calls;
-    this.at = at;
-  }
 }
 
 /** The requests of one frame of the peer's that run or wait for their turn, by their place in it. */
@@ -96,16 +88,7 @@ export class Peer {
   #toldVersions = false;
   #pings = 0;
   #calls: Call[] = [];
-  #requests = "";
-  /** The contract and ttl of the item that is open at the end of `#requests`. */
-  #openName = "";
-  #openTtl = 0;
-  #answers = "";
-  /** There is an answer in `#answers`, beside pings and the like. */
-  #answering = false;
-  /** The frame, and the place after the last answer, of the item that is open at the end of `#answers`. */
-  #openSeq = 0;
-  #openIndex = 0;
+  readonly #writer = new FrameWriter();
   /** Answers that wait for the connection, a frame's worth each. */
   readonly #held: { readonly answers: string; readonly answering: boolean }[] = [];
   #waiting = false;
@@ -141,24 +124,10 @@ export class Peer {
   /** Puts a request into the next frame. `ttl`: what is left of its time, in ms. */
   request(call: Call, ttl: number): void {
     const { text, request: { contract: { name } } } = call;
-    const rounded = roundTtl(ttl);
     const meta = metaText(call);
     const length = (text === undefined ? 0 : text.length) + (meta === undefined ? 0 : meta.length);
-    if (this.#calls.length >= MAX_REQUESTS || this.#length() + length > this.#host.frameLimit) this.flush();
-    if (meta !== undefined) {
-      this.#closeRequests();
-      this.#requests += `,["m","${name}",${rounded},${meta}${text === undefined ? "" : `,${text}`}]`;
-    } else if (text === undefined) {
-      this.#closeRequests();
-      this.#requests += `,["q","${name}",${rounded}]`;
-    } else if (this.#openName === name && this.#openTtl === rounded) {
-      this.#requests += "," + text;
-    } else {
-      this.#closeRequests();
-      this.#requests += ',["q","' + name + '",' + rounded + "," + text;
-      this.#openName = name;
-      this.#openTtl = rounded;
-    }
+    if (this.#calls.length >= MAX_REQUESTS || this.#writer.length + length > this.#host.frameLimit) this.flush();
+    this.#writer.request(name, ttl, text, meta);
     call.peer = this;
     call.at = this.node;
     call.index = this.#calls.length;
@@ -192,41 +161,31 @@ export class Peer {
 
   /** Tells it that the caller has given up. A call that has not left yet is followed by this when it has. */
   cancel({ frame, index }: Call): void {
-    if (frame !== undefined) this.#item(`["c",${frame.seq},${index}]`);
+    if (frame !== undefined) this.#item(cancelItem(frame.seq, index));
   }
 
   /** Tells it that another node is asked: of an idempotent command the run that has the claim goes on. */
   #moved(call: Call): void {
     const { frame, index, request: { contract } } = call;
     if (!contract.options.idempotent) this.cancel(call);
-    else if (frame !== undefined) this.#item(`["c",${frame.seq},${index},1]`);
+    else if (frame !== undefined) this.#item(movedItem(frame.seq, index));
   }
 
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
-    if (text === undefined) return this.#item(`["r",${seq},${index}]`, true);
-    if (this.#length() + text.length > this.#host.frameLimit) this.flush();
-    this.#answering = true;
-    if (this.#openSeq === seq && this.#openIndex === index) {
-      this.#answers += "," + text;
-      this.#openIndex++;
-    } else {
-      this.#closeAnswers();
-      this.#answers += ',["r",' + seq + "," + index + "," + text;
-      this.#openSeq = seq;
-      this.#openIndex = index + 1;
-    }
+    if (text !== undefined && this.#writer.length + text.length > this.#host.frameLimit) this.flush();
+    this.#writer.answer(seq, index, text);
     this.#dirty();
   }
 
   /** Answers the request at this place with an error as JSON. */
   failure(seq: number, index: number, text: string): void {
-    this.#item(`["e",${seq},${index},${text}]`, true);
+    this.#item(failureItem(seq, index, text), true);
   }
 
   /** Refuses the request at this place: it will not run here. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
-    this.#item(`["n",${seq},${index},"${code}"]`, true);
+    this.#item(refusalItem(seq, index, code), true);
   }
 
   /** Asks whether it is alive and what it has heard. */
@@ -234,34 +193,32 @@ export class Peer {
     const now = this.#host.now();
     if (this.pingedAt < 0) this.pingedAt = now;
     this.lastPingAt = now;
-    this.#item(`["p",${++this.#pings}]`);
+    this.#item(pingItem(++this.#pings));
   }
 
   /** Answers a ping. */
   pong(n: number, load: readonly [number, number]): void {
-    const item: PongItem = ["o", n, this.heard.upTo, this.heard.report(), [load[0], load[1]]];
-    this.#item(JSON.stringify(item));
+    this.#item(pongItem(n, this.heard, load));
   }
 
   /** Has it look whether frames to another process bounce on its server, too. */
   accuse(endpoint: string, server: string): void {
-    this.#item(JSON.stringify(["b", endpoint, server]));
+    this.#item(bouncesItem(endpoint, server));
   }
 
   /** Tells which versions of the protocol are spoken here; once, or two versions would tell each other for ever. */
   versions(versions: readonly number[]): void {
     if (this.#toldVersions) return;
     this.#toldVersions = true;
-    this.#item(JSON.stringify(["v", ...versions]));
+    this.#item(versionsItem(versions));
   }
 
   /** Lets go what has gathered, as one frame. While disconnected requests go back to their owner and answers wait. */
   flush(): void {
     this.#waiting = false;
     const calls = this.#calls;
-    const requests = this.#takeRequests();
-    const answering = this.#answering;
-    const answers = this.#takeAnswers();
+    this.#calls = [];
+    const { requests, others: answers, answering } = this.#writer.take();
     if (!this.#host.connected) {
       if (answers !== "") this.#held.push({ answers, answering });
       for (const call of calls) {
@@ -305,7 +262,7 @@ export class Peer {
       return;
     }
     // the callers of those have given up meanwhile
-    for (const { done, index } of calls) if (done) this.#item(`["c",${seq},${index}]`);
+    for (const { done, index } of calls) if (done) this.#item(cancelItem(seq, index));
   }
 
   /** Everything unanswered in frames before `seq` is lost with the process: it was delivered, or perhaps. */
@@ -366,10 +323,8 @@ export class Peer {
   }
 
   #item(text: string, answering = false): void {
-    if (this.#length() + text.length > this.#host.frameLimit) this.flush();
-    if (answering) this.#answering = true;
-    this.#closeAnswers();
-    this.#answers += "," + text;
+    if (this.#writer.length + text.length > this.#host.frameLimit) this.flush();
+    this.#writer.item(text, answering);
     this.#dirty();
   }
 
@@ -377,36 +332,6 @@ export class Peer {
     if (this.#waiting) return;
     this.#waiting = true;
     this.#host.dirty(this);
-  }
-
-  #length(): number {
-    return this.#requests.length + this.#answers.length;
-  }
-
-  #closeRequests(): void {
-    if (this.#openName !== "") this.#requests += "]";
-    this.#openName = "";
-  }
-
-  #closeAnswers(): void {
-    if (this.#openSeq !== 0) this.#answers += "]";
-    this.#openSeq = 0;
-  }
-
-  #takeRequests(): string {
-    this.#closeRequests();
-    const requests = this.#requests;
-    this.#requests = "";
-    this.#calls = [];
-    return requests;
-  }
-
-  #takeAnswers(): string {
-    this.#closeAnswers();
-    const answers = this.#answers;
-    this.#answering = false;
-    this.#answers = "";
-    return answers;
   }
 }
 
@@ -417,12 +342,6 @@ function callPrefix(sender: string, receiver: string): string {
 
 /** Requests in a frame; 4,096 was slower by a third to a half, 128 cost (measured, FACTS 9). */
 const MAX_REQUESTS = 512;
-
-/** Ttls are rounded down, so that requests of one turn stand in one group. */
-function roundTtl(ttl: number): number {
-  if (ttl > 1_000) return ttl - ttl % 100;
-  return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);
-}
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {

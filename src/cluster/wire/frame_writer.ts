@@ -1,0 +1,166 @@
+/**
+ * Writes what `frame.ts` reads. Requests of one contract that leave in one frame are grouped in one item, and so are answers
+ * to consecutive requests.
+ */
+import type { Dropped } from "../../dispatch/admission_queue.ts";
+import type { Meta } from "../../dispatch/remote.ts";
+import { type PongItem, PROTOCOL } from "./frame.ts";
+
+/** What leaves in one frame: requests first, then answers and everything else. */
+export interface WrittenItems {
+  readonly requests: string;
+  readonly others: string;
+  /** Whether an answer or a refusal is among them, beside pings and the like. */
+  readonly answering: boolean;
+}
+
+/** Gathers the items of the next frame to one process. */
+export class FrameWriter {
+  #requests = "";
+  /** The contract and ttl of the item that is open at the end of `#requests`. */
+  #openName = "";
+  #openTtl = 0;
+  #others = "";
+  #answering = false;
+  /** The frame, and the place after the last answer, of the item that is open at the end of `#others`. */
+  #openSeq = 0;
+  #openIndex = 0;
+
+  /** Its length, in UTF-16 code units. */
+  get length(): number {
+    return this.#requests.length + this.#others.length;
+  }
+
+  /** A request. `ttl`: what is left of its time, in ms; payload and meta as JSON, `undefined` where there is none. */
+  request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
+    const rounded = roundTtl(ttl);
+    if (meta !== undefined) {
+      this.#closeRequests();
+      this.#requests += `,["m","${name}",${rounded},${meta}${payload === undefined ? "" : `,${payload}`}]`;
+    } else if (payload === undefined) {
+      this.#closeRequests();
+      this.#requests += `,["q","${name}",${rounded}]`;
+    } else if (this.#openName === name && this.#openTtl === rounded) {
+      this.#requests += "," + payload;
+    } else {
+      this.#closeRequests();
+      this.#requests += ',["q","' + name + '",' + rounded + "," + payload;
+      this.#openName = name;
+      this.#openTtl = rounded;
+    }
+  }
+
+  /** The answer to the request at this place: a value as JSON, `undefined` for `undefined`. */
+  answer(seq: number, index: number, value: string | undefined): void {
+    if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
+    this.#answering = true;
+    if (this.#openSeq === seq && this.#openIndex === index) {
+      this.#others += "," + value;
+      this.#openIndex++;
+    } else {
+      this.#closeAnswers();
+      this.#others += ',["r",' + seq + "," + index + "," + value;
+      this.#openSeq = seq;
+      this.#openIndex = index + 1;
+    }
+  }
+
+  /** An item as text. */
+  item(text: string, answering = false): void {
+    if (answering) this.#answering = true;
+    this.#closeAnswers();
+    this.#others += "," + text;
+  }
+
+  /** Gives what has been gathered, and begins anew. */
+  take(): WrittenItems {
+    this.#closeRequests();
+    this.#closeAnswers();
+    const items = { requests: this.#requests, others: this.#others, answering: this.#answering };
+    this.#requests = this.#others = "";
+    this.#answering = false;
+    return items;
+  }
+
+  #closeRequests(): void {
+    if (this.#openName !== "") this.#requests += "]";
+    this.#openName = "";
+  }
+
+  #closeAnswers(): void {
+    if (this.#openSeq !== 0) this.#others += "]";
+    this.#openSeq = 0;
+  }
+}
+
+/** A frame; `items` as {@link FrameWriter.take} gives them. */
+export function frameText(seq: number, sentAt: number, items: string): string {
+  return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
+}
+
+/** A batch of events; `payloads` are JSON texts, each behind a comma. */
+export function eventFrameText(
+  sender: string,
+  sentAt: number,
+  meta: Meta | undefined,
+  seq: number,
+  payloads: string,
+): string {
+  const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
+  return `[${PROTOCOL},"${sender}",${sentAt},${wire}${payloads}]`;
+}
+
+/** The item of an error as JSON. */
+export function failureItem(seq: number, index: number, error: string): string {
+  return `["e",${seq},${index},${error}]`;
+}
+
+/** The item of a request that will not run. */
+export function refusalItem(
+  seq: number,
+  index: number,
+  code: Dropped | "NO_HANDLER",
+): string {
+  return `["n",${seq},${index},"${code}"]`;
+}
+
+/** The item of a request whose caller has given up. */
+export function cancelItem(seq: number, index: number): string {
+  return `["c",${seq},${index}]`;
+}
+
+/** The item of a request that its caller has sent to another node: an idempotent command that runs may go on. */
+export function movedItem(seq: number, index: number): string {
+  return `["c",${seq},${index},1]`;
+}
+
+/** The item of a ping. */
+export function pingItem(n: number): string {
+  return `["p",${n}]`;
+}
+
+/** The item that answers a ping: which frames have been received, and the load. */
+export function pongItem(
+  n: number,
+  received: { readonly upTo: number; report(): number[] },
+  load: readonly [number, number],
+): string {
+  const item: PongItem = ["o", n, received.upTo, received.report(), [load[0], load[1]]];
+  return JSON.stringify(item);
+}
+
+/** The item that says that frames to a process bounce on a server. */
+export function bouncesItem(endpoint: string, server: string): string {
+  return JSON.stringify(["b", endpoint, server]);
+}
+
+/** The item with the versions of the protocol that are spoken here. */
+export function versionsItem(versions: readonly number[]): string {
+  return JSON.stringify(["v", ...versions]);
+}
+
+/** Rounds a ttl down, so that requests of one turn stand in one group. */
+function roundTtl(ttl: number): number {
+  if (ttl > 1_000) return ttl - ttl % 100;
+  return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);
+}

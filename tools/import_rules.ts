@@ -1,56 +1,11 @@
 /**
- * Who may import whom: `mod.ts` on top, then `catga.ts`, then folders that do not know each other, then the core (the
- * single files of `src/`), so that either backend can be read, tested and replaced alone.
+ * Who may import whom, as `rooms.ts` says it, and that no file is reached from itself.
  *
  * @module
  */
 import type { Arrow } from "./import_graph.ts";
+import { roomOf } from "./rooms.ts";
 import { isTestCode } from "./sources.ts";
-
-/** What the parts of the house may import besides their own folder. */
-const MAY: Readonly<Record<string, { readonly rule: string; readonly allows: (arrow: Arrow) => boolean }>> = {
-  "mod.ts": {
-    rule: "mod.ts may import catga.ts and the core",
-    allows: ({ to }) => ["catga.ts", "core"].includes(partOf(to)),
-  },
-  "catga.ts": {
-    rule: "catga.ts may import everything below it, but nats/ lazily: by import(), or types alone",
-    allows: ({ to, kind }) =>
-      ["core", "memory", "cluster", "state"].includes(partOf(to)) || (partOf(to) === "nats" && kind !== "static"),
-  },
-  core: { rule: "the core may import the core", allows: ({ to }) => partOf(to) === "core" },
-  cluster: {
-    rule: "cluster/ may import the core, and never state/: what they need of each other stands in the core",
-    allows: ({ to }) => partOf(to) === "core",
-  },
-  state: {
-    rule: "state/ may import the core, and never cluster/: what they need of each other stands in the core",
-    allows: ({ to }) => partOf(to) === "core",
-  },
-  memory: { rule: "memory/ may import the ports, error.ts and clock.ts", allows: ({ to }) => PORTS.includes(to) },
-  nats: {
-    rule: "nats/ may import the ports, error.ts, clock.ts and @nats-io/*",
-    allows: ({ to }) => PORTS.includes(to) || to.startsWith("@nats-io/"),
-  },
-  behaviors: {
-    rule: "behaviors/ may import the core and @opentelemetry/api",
-    allows: ({ to }) => partOf(to) === "core" || to === "@opentelemetry/api",
-  },
-  lint: { rule: "lint/ may import the core", allows: ({ to }) => partOf(to) === "core" },
-  testkit: { rule: "testkit/ may import mod.ts", allows: ({ to }) => to === "mod.ts" },
-  // it looks at a cluster without being a node of it, so it reads what stands in the store and passes on the wire
-  cli: {
-    rule: "cli/ may import mod.ts, the core, nats/, and those who read frames and records",
-    allows: ({ to }) => to === "mod.ts" || ["core", "nats"].includes(partOf(to)) || READERS.includes(to),
-  },
-};
-
-const READERS = [
-  "src/cluster/wire/frame.ts",
-  "src/cluster/membership/node_record.ts",
-  "src/state/locks/lock_record.ts",
-];
-const PORTS = ["src/ports/transport.ts", "src/ports/key_value_store.ts", "src/error.ts", "src/ports/clock.ts"];
 
 /** What is wrong with the imports: file, import and rule, one line each. */
 export function importViolations(arrows: readonly Arrow[]): string[] {
@@ -60,22 +15,42 @@ export function importViolations(arrows: readonly Arrow[]): string[] {
   });
 }
 
-function broken(arrow: Arrow): string | undefined {
-  const { from, to } = arrow;
-  const part = partOf(from);
-  if (part === "tests") return undefined;
+function broken({ from, to, kind }: Arrow): string | undefined {
+  if (isTestCode(from)) return undefined;
   if (to === "(computed)") return "an import must name its module, or nothing can be said about it";
-  if (to.startsWith("node:") || (partOf(to) === part && part !== "outside")) return undefined;
-  if (!(part in MAY)) return `no rule for ${part}/: say in tools/import_rules.ts what it may import`;
-  return MAY[part].allows(arrow) ? undefined : MAY[part].rule;
+  const room = roomOf(from);
+  if (room === undefined) return "it stands in no room: say in tools/rooms.ts what it is";
+  if (isTestCode(to)) return "only tests may import what tests need";
+  const other = roomOf(to);
+  if (to.startsWith("node:") || other === room) return undefined;
+  const { path, may, lazily = [] } = room;
+  if (other !== undefined && lazily.includes(other.path)) {
+    return kind === "static" ? `${path} may import ${other.path} lazily alone: by import(), or its types` : undefined;
+  }
+  const allowed = other === undefined
+    ? may.some((name) => name.endsWith("/") && to.startsWith(name)) || may.includes(to)
+    : may.includes(other.path);
+  return allowed ? undefined : `${path} may import ${may.join(", ") || "nothing"}`;
 }
 
-/** `mod.ts`, `catga.ts`, `core`, a folder of `src/`, `tests` (which may import everything), or `outside`. */
-function partOf(path: string): string {
-  if (path === "mod.ts") return "mod.ts";
-  if (!path.startsWith("src/")) return "outside";
-  if (isTestCode(path)) return "tests";
-  const [first, ...rest] = path.slice("src/".length).split("/");
-  if (rest.length > 0) return first;
-  return first === "catga.ts" ? "catga.ts" : "core";
+/** Files that import each other in a circle, types included; each circle as a path that ends where it began. */
+export function importCircles(arrows: readonly Arrow[]): string[] {
+  const imports = new Map<string, Set<string>>();
+  for (const { from, to } of arrows) {
+    if (isTestCode(from)) continue;
+    const known = imports.get(from);
+    if (known === undefined) imports.set(from, new Set([to]));
+    else known.add(to);
+  }
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file);
+    if (at >= 0) circles.push([...path.slice(at), file].join(" → "));
+    if (at >= 0 || done.has(file)) return;
+    for (const next of imports.get(file) ?? []) visit(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file, []);
+  return circles;
 }

@@ -1,9 +1,11 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Arrow, blank, importsOf, readImports } from "./import_graph.ts";
-import { importViolations } from "./import_rules.ts";
-import { sourceFiles } from "./sources.ts";
+import { importCircles, importViolations } from "./import_rules.ts";
+import { roomOf, ROOMS, roomTable } from "./rooms.ts";
+import { isTestCode, sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -12,49 +14,81 @@ function said(file: string, source: string): string[] {
   return importViolations(importsOf(file, source));
 }
 
+const files = (await sourceFiles(root, ["mod.ts", "src"])).filter((file) => file.endsWith(".ts") && !isTestCode(file));
+const arrows = await readImports(root, files);
+
 describe("imports", () => {
-  it("of mod.ts and src/ are those that the house allows", async () => {
-    const files = await sourceFiles(root, ["mod.ts", "src"]);
-    const arrows = await readImports(root, files.filter((file) => file.endsWith(".ts")));
+  it("of mod.ts and src/ are those that the rooms allow", () => {
     assertGreater(arrows.length, 20);
     assertEquals(importViolations(arrows), []);
+  });
+
+  it("of mod.ts and src/ have no circle, types included", () => {
+    assertEquals(importCircles(arrows), []);
+  });
+});
+
+describe("rooms", () => {
+  it("every file stands in one, and every room has files", () => {
+    const rooms = files.map((file) => roomOf(file));
+    assertEquals(files.filter((_, at) => rooms[at] === undefined), []);
+    assertEquals(ROOMS.filter((room) => !rooms.includes(room)), []);
+  });
+
+  it("may import rooms that there are, and none that may import them", () => {
+    const paths = ROOMS.map(({ path }) => path);
+    const named = ROOMS.flatMap(({ may, lazily = [] }) => [...may, ...lazily]).filter((name) => !name.startsWith("@"));
+    assertEquals(named.filter((name) => !paths.includes(name)), []);
+    const both = ROOMS.flatMap((room) =>
+      room.may.filter((name) => ROOMS.find(({ path }) => path === name)?.may.includes(room.path))
+    );
+    assertEquals(both, []);
+  });
+
+  it("stand at the top of src/ as three files at most", () => {
+    const loose = files.filter((file) => /^src\/[^/]+\.ts$/.test(file));
+    assertEquals(loose, ["src/catga.ts", "src/error.ts", "src/version.ts"]);
+  });
+
+  it("are shown by docs/internals/architecture.md as they are", async () => {
+    const cells = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
+    const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
+    assertEquals(cells(page).includes(cells(roomTable())), true, `the table is to be\n${roomTable()}`);
   });
 });
 
 describe("import rules", () => {
   const forbidden: [file: string, source: string, rule: RegExp][] = [
-    ["src/contract/result.ts", 'import { x } from "./cluster/router.ts";', /the core may import the core/],
-    ["src/contract/result.ts", 'import { x } from "./catga.ts";', /the core may import the core/],
-    [
-      "src/contract/result.ts",
-      'import type { NatsConnection } from "@nats-io/nats-core";',
-      /the core may import the core/,
-    ],
-    ["src/contract/result.ts", 'import { z } from "zod";', /the core may import the core/],
-    ["src/contract/result.ts", 'import { x } from "../tools/junit.ts";', /the core may import the core/],
-    ["src/contract/result.ts", 'import { x } from "./result_test.ts";', /the core may import the core/],
-    ["src/contract/result.ts", 'import { x } from "../mod.ts";', /the core may import the core/],
-    ["src/cluster/routing/router.ts", 'import type { Lock } from "../state/lock.ts";', /never state/],
-    ["src/cluster/routing/router.ts", 'export * from "../memory/transport.ts";', /cluster\/ may import the core/],
-    ["src/state/locks/lock_manager.ts", 'const x = await import("../cluster/endpoint.ts");', /never cluster/],
-    [
-      "src/state/locks/lock_manager.ts",
-      'import { connect } from "@nats-io/transport-deno";',
-      /state\/ may import the core/,
-    ],
-    ["src/memory/transport.ts", 'import { x } from "../mediator.ts";', /memory\/ may import the ports/],
-    ["src/memory/transport.ts", 'import { x } from "../nats/transport.ts";', /memory\/ may import the ports/],
-    ["src/nats/transport.ts", 'type X = import("../contract.ts").Command;', /nats\/ may import the ports/],
-    ["src/catga.ts", 'import { x } from "./nats/connect.ts";', /lazily/],
-    ["src/catga.ts", 'import "./behaviors/retry.ts";', /everything below/],
+    ["src/contract/result.ts", 'import { x } from "../cluster/routing/router.ts";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import { x } from "../dispatch/runner.ts";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import { x } from "../catga.ts";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import type { X } from "@nats-io/nats-core";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import { z } from "zod";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import { x } from "../../tools/junit.ts";', /src\/contract may import/],
+    ["src/contract/result.ts", 'import { x } from "./result_test.ts";', /only tests/],
+    ["src/contract/result.ts", 'import { x } from "../../test/support/begun.ts";', /only tests/],
+    ["src/contract/result.ts", 'import { x } from "../../mod.ts";', /src\/contract may import/],
+    ["src/dispatch/runner.ts", 'import type { X } from "../node/app.ts";', /src\/dispatch may import/],
+    ["src/node/app.ts", 'import type { X } from "../cluster/cluster.ts";', /src\/node may import/],
+    ["src/cluster/cluster.ts", 'import type { App } from "../node/app.ts";', /src\/cluster may import/],
+    ["src/cluster/wire/peer.ts", 'import type { X } from "../routing/router.ts";', /src\/cluster\/wire may import/],
+    ["src/cluster/routing/router.ts", 'import type { X } from "../../state/cache.ts";', /cluster\/routing may import/],
+    ["src/cluster/routing/router.ts", 'export * from "../../memory/transport.ts";', /cluster\/routing may import/],
+    ["src/state/locks/waiter.ts", 'const x = await import("../../cluster/cluster.ts");', /state\/locks may import/],
+    ["src/state/locks/waiter.ts", 'import { x } from "../claims/held_claim.ts";', /state\/locks may import/],
+    ["src/state/cache.ts", 'import { connect } from "@nats-io/transport-deno";', /src\/state may import/],
+    ["src/memory/transport.ts", 'import { x } from "../dispatch/mediator.ts";', /src\/memory may import/],
+    ["src/memory/transport.ts", 'import { x } from "../nats/transport.ts";', /src\/memory may import/],
+    ["src/nats/transport.ts", 'type X = import("../contract/definition.ts").Command;', /src\/nats may import/],
+    ["src/catga.ts", 'import { x } from "./nats/open.ts";', /lazily/],
+    ["src/catga.ts", 'import "./behaviors/retry.ts";', /src\/catga\.ts may import/],
     ["src/catga.ts", "await import(name);", /must name its module/],
-    ["src/behaviors/retry.ts", 'import { x } from "../cluster/router.ts";', /behaviors\/ may import the core/],
-    ["src/cli/main.ts", 'import { x } from "../catga.ts";', /cli\/ may import mod/],
-    ["src/cli/main.ts", 'import { x } from "../cluster/router.ts";', /cli\/ may import mod/],
-    ["src/cli/main.ts", 'import { connect } from "@nats-io/transport-deno";', /cli\/ may import mod/],
-    ["src/testing/pace.ts", 'import { x } from "../memory/network.ts";', /testkit\/ may import mod/],
-    ["src/cellar/x.ts", 'import { x } from "../result.ts";', /no rule for cellar/],
-    ["mod.ts", 'export { x } from "./src/nats/connect.ts";', /mod\.ts may import/],
+    ["src/behaviors/retry.ts", 'import { x } from "../dispatch/runner.ts";', /src\/behaviors may import/],
+    ["src/cli/main.ts", 'import { x } from "../catga.ts";', /src\/cli may import/],
+    ["src/cli/main.ts", 'import { x } from "../cluster/routing/router.ts";', /src\/cli may import/],
+    ["src/testing/pace.ts", 'import { x } from "../memory/network.ts";', /src\/testing may import/],
+    ["src/cellar/x.ts", 'import { x } from "../error.ts";', /no room/],
+    ["mod.ts", 'export { x } from "./src/nats/open.ts";', /mod\.ts may import/],
   ];
   for (const [file, source, rule] of forbidden) {
     it(`forbid ${file}: ${source}`, () => {
@@ -66,17 +100,32 @@ describe("import rules", () => {
 
   const allowed: [file: string, source: string][] = [
     ["mod.ts", 'export { catga } from "./src/catga.ts"; export type { X } from "./src/contract/result.ts";'],
-    ["src/catga.ts", 'import { x } from "./memory/network.ts"; import { y } from "./cluster/endpoint.ts";'],
-    ["src/catga.ts", 'const { x } = await import("./nats/connect.ts"); import type { T } from "./nats/connect.ts";'],
-    ["src/cluster/routing/router.ts", 'import { x } from "../transport.ts"; import { y } from "./strategies.ts";'],
-    ["src/nats/transport.ts", 'import { x } from "@nats-io/nats-core"; import type { T } from "../transport.ts";'],
-    ["src/behaviors/tracing.ts", 'import { trace } from "@opentelemetry/api"; import { x } from "../behavior.ts";'],
-    ["src/cli/main.ts", 'import { x } from "../../mod.ts"; import { y } from "../cluster/frame.ts";'],
+    ["src/catga.ts", 'import { x } from "./memory/network.ts"; import { y } from "./cluster/cluster.ts";'],
+    ["src/catga.ts", 'const { x } = await import("./nats/open.ts"); import type { T } from "./nats/open.ts";'],
+    [
+      "src/cluster/routing/router.ts",
+      'import { x } from "../../ports/transport.ts"; import { y } from "./breaker.ts";',
+    ],
+    [
+      "src/nats/transport.ts",
+      'import { x } from "@nats-io/nats-core"; import type { T } from "../ports/transport.ts";',
+    ],
+    ["src/behaviors/tracing.ts", 'import { trace } from "@opentelemetry/api"; import "../contract/behavior.ts";'],
+    ["src/cli/main.ts", 'import { x } from "../../mod.ts"; import { y } from "../cluster/wire/frame.ts";'],
     ["src/node/signals.ts", 'import process from "node:process";'],
-    ["src/nats/kv_test.ts", 'import { x } from "../cluster/endpoint.ts"; import "../../tools/nats_server.ts";'],
-    ["src/testing/clock.ts", 'import { x } from "../../mod.ts"; import { y } from "../memory/network.ts";'],
+    ["src/nats/kv_test.ts", 'import { x } from "../cluster/cluster.ts"; import "../../tools/nats_server.ts";'],
   ];
   for (const [file, source] of allowed) it(`allow ${file}: ${source}`, () => assertEquals(said(file, source), []));
+
+  it("find a circle over types", () => {
+    const circle = [
+      ...importsOf("src/data/a.ts", 'import type { B } from "./b.ts";'),
+      ...importsOf("src/data/b.ts", 'import { c } from "./c.ts";'),
+      ...importsOf("src/data/c.ts", 'import type { A } from "./a.ts";'),
+    ];
+    assertEquals(importCircles(circle), ["src/data/a.ts → src/data/b.ts → src/data/c.ts → src/data/a.ts"]);
+    assertEquals(importCircles(circle.slice(0, 2)), []);
+  });
 });
 
 describe("importsOf", () => {

@@ -23,5 +23,5 @@ export async function sourceFiles(root: string, paths: readonly string[]): Promi
 
 /** Whether a file is there for tests alone: it may import everything, and is not published. */
 export function isTestCode(path: string): boolean {
-  return /_(test|suite)\.ts$/.test(path) || path.startsWith("src/testing/");
+  return /_(test|suite)\.ts$/.test(path) || path.startsWith("test/");
 }

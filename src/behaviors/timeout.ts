@@ -1,6 +1,6 @@
 /** Less time for a handler than its senders give it. */
 import type { Behavior } from "../contract/behavior.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { Abortable } from "../contract/context.ts";
 import { CatgaError } from "../error.ts";
 import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 
@@ -31,10 +31,10 @@ import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 export function timeout(ms: number): Behavior {
   checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
   return async ({ contract: { kind, name }, ctx, clock }, next) => {
-    // there is no other context
-    const { course } = ctx as MessageContext;
+    // every context is one
+    const message = ctx as typeof ctx & Abortable;
     const timer = clock.after(ms, () => {
-      course.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));
+      message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));
     });
     try {
       return await next();

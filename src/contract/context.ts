@@ -1,4 +1,5 @@
 /** What a handler is told about its message, and what it sends with. */
+import type { CatgaError } from "../error.ts";
 import type { Sender } from "./sender.ts";
 
 /**
@@ -56,4 +57,10 @@ export interface Context extends Sender {
    * ```
    */
   readonly fence: number | undefined;
+}
+
+/** What a behavior of Catga's own can do to every context, and no handler. */
+export interface Abortable {
+  /** Gives the message up, as its deadline would. */
+  abort(reason: CatgaError): void;
 }

@@ -10,7 +10,7 @@ import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import type { Claims } from "./shared_state.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Context } from "../contract/context.ts";
+import type { Abortable, Context } from "../contract/context.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
@@ -21,7 +21,7 @@ const NO_OPTIONS: SendOptions = Object.freeze({});
  * The one context there is. Small, for there is one for each message: what a handler may never ask for is made when it asks,
  * and what only handlers need that take their time is in a {@link Execution} (80 bytes instead of 260, measured in Deno).
  */
-export class MessageContext implements Context {
+export class MessageContext implements Context, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;

@@ -15,6 +15,10 @@ export interface BreakersOptions extends BreakerOptions {
 /** All of them. */
 export class Breakers {
   readonly #options: BreakersOptions;
+  /** Of processes that a delivery has failed to; they are forgotten with their processes. */
+  readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
+  /** Whether there has been one: most nodes never need any. */
+  #any = false;
   /** The ends of cooldowns. */
   readonly #timers: Set<Timer> = new Set();
   #closed = false;
@@ -25,11 +29,12 @@ export class Breakers {
 
   /** Whether a request may be sent there now. */
   allows(peer: Peer | undefined): boolean {
-    return peer?.breaker?.allows ?? true;
+    return this.#of(peer)?.allows ?? true;
   }
 
   /** A request is about to leave; `false`: it must not. The trial shuts the way again for the others. */
-  passes({ breaker }: Peer): boolean {
+  passes(peer: Peer): boolean {
+    const breaker = this.#of(peer);
     if (breaker === undefined) return true;
     if (!breaker.allows) return false;
     if (breaker.state === "half-open") {
@@ -41,13 +46,26 @@ export class Breakers {
 
   /** The process has answered, or shown that it is there. */
   heard(peer: Peer | undefined): void {
-    peer?.breaker?.succeeded();
+    this.#of(peer)?.succeeded();
   }
 
   /** A delivery has failed. */
   failed(peer: Peer): void {
+    let breaker = this.#of(peer);
+    if (breaker === undefined) {
+      this.#breakers.set(peer, breaker = this.#make(peer));
+      this.#any = true;
+    }
+    breaker.failed();
+  }
+
+  #of(peer: Peer | undefined): Breaker | undefined {
+    return this.#any && peer !== undefined ? this.#breakers.get(peer) : undefined;
+  }
+
+  #make(peer: Peer): Breaker {
     const { clock, observer, changed, cooldown } = this.#options;
-    peer.breaker ??= new Breaker(this.#options, clock, (state) => {
+    return new Breaker(this.#options, clock, (state) => {
       observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
@@ -59,7 +77,6 @@ export class Breakers {
       }
       changed();
     });
-    peer.breaker.failed();
   }
 
   close(): void {

@@ -1,7 +1,6 @@
 /** One other process: the ledger of what is on its way to it, of what has left and is unanswered, and of what came from it. */
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
-import type { Breaker } from "../routing/breaker.ts";
 import { type Call, type RefusalCode, SentFrame } from "./call.ts";
 import { type AnswersItem, nodeOf } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
@@ -64,8 +63,6 @@ export class Peer {
   readonly bounces: string;
   readonly heard: ReceivedFrames;
   readonly lateness: Lateness = new Lateness();
-  /** Made at the first failed delivery; the router's. */
-  breaker: Breaker | undefined = undefined;
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   readonly running: FrameRing<RunningFrame> = new FrameRing();
   /** When anything of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */

@@ -1,0 +1,164 @@
+/**
+ * The rooms of the house: what each is for, and whom its files may import. `docs/internals/architecture.md` shows them.
+ *
+ * @module
+ */
+
+/** A folder of the library, or one of the few files that stand alone. */
+export interface Room {
+  /** From the root of the repository. A folder has the files in it, and those of its folders that are no rooms themselves. */
+  readonly path: string;
+  /** One sentence without its full stop. */
+  readonly what: string;
+  /** Rooms that its files may import besides their own, and packages. */
+  readonly may: readonly string[];
+  /** Rooms that are loaded when they are needed: by `import()`, or for their types. */
+  readonly lazily?: readonly string[];
+}
+
+const GROUND = ["src/error.ts", "src/version.ts", "src/data"];
+const CONTRACT = [...GROUND, "src/ports", "src/contract"];
+const DISPATCH = [...CONTRACT, "src/dispatch"];
+
+/** From the top of the house to its ground. */
+export const ROOMS: readonly Room[] = [
+  { path: "mod.ts", what: "the public surface", may: ["src/catga.ts", "src/error.ts", "src/ports", "src/contract"] },
+  {
+    path: "src/catga.ts",
+    what: "the composition root: from options to a running node",
+    may: [
+      ...DISPATCH,
+      "src/node",
+      "src/cluster",
+      "src/cluster/wire",
+      "src/cluster/membership",
+      "src/state",
+      "src/memory",
+    ],
+    lazily: ["src/nats"],
+  },
+  {
+    path: "src/node",
+    what: "a running node in one process: how a send is prepared and where it goes, drain, options, logging",
+    may: DISPATCH,
+  },
+  {
+    path: "src/cluster",
+    what: "the other nodes: the parts below, wired",
+    may: [
+      ...DISPATCH,
+      "src/cluster/wire",
+      "src/cluster/membership",
+      "src/cluster/routing",
+      "src/cluster/interop",
+    ],
+  },
+  {
+    path: "src/cluster/routing",
+    what: "which node a request goes to, and what follows a failure",
+    may: [...DISPATCH, "src/cluster/wire"],
+  },
+  {
+    path: "src/cluster/membership",
+    what: "which nodes there are: their records, and who is gone",
+    may: [...DISPATCH, "src/cluster/wire"],
+  },
+  {
+    path: "src/cluster/interop",
+    what: "NATS clients without Catga: plain calls, and the services protocol of NATS",
+    may: [...DISPATCH, "src/cluster/wire"],
+  },
+  {
+    path: "src/cluster/wire",
+    what: "frames: written, sent, read, received once, answered, and sent again",
+    may: DISPATCH,
+  },
+  {
+    path: "src/state",
+    what: "what nodes share: leadership, and the parts below, wired",
+    may: [...DISPATCH, "src/state/locks", "src/state/claims", "src/state/cache", "src/state/store"],
+  },
+  {
+    path: "src/state/locks",
+    what: "locks with fencing tokens, fair waiting, deadlocks",
+    may: [...DISPATCH, "src/state/store"],
+  },
+  {
+    path: "src/state/claims",
+    what: "idempotency: one recorded result for each id",
+    may: [...DISPATCH, "src/state/store"],
+  },
+  {
+    path: "src/state/cache",
+    what: "the cache, with one load for all who miss",
+    may: [...DISPATCH, "src/state/store"],
+  },
+  {
+    path: "src/state/store",
+    what: "what locks, claims and the cache have in common: leases, and writes whose acknowledgement was lost",
+    may: DISPATCH,
+  },
+  {
+    path: "src/dispatch",
+    what: "from a message to its handler's result in this process: registry, pipeline, admission, execution",
+    may: CONTRACT,
+  },
+  {
+    path: "src/contract",
+    what: "what a program declares and sees: contracts, handlers, schemas, results, contexts, the running node",
+    may: [...GROUND, "src/ports"],
+  },
+  {
+    path: "src/memory",
+    what: "both ports within one process, with faults from a seed and virtual time",
+    may: [...GROUND, "src/ports"],
+  },
+  { path: "src/nats", what: "both ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
+  {
+    path: "src/ports",
+    what:
+      "what Catga needs of the world: Clock, Transport, KeyValueStore, and the suites that every implementation passes",
+    may: GROUND,
+  },
+  { path: "src/data", what: "functions of values: no time, no state, no messages", may: ["src/error.ts"] },
+  { path: "src/error.ts", what: "CatgaError and its codes", may: [] },
+  { path: "src/version.ts", what: "the version of this package", may: [] },
+  {
+    path: "src/behaviors",
+    what: "an entrypoint: logging, retry, timeout, rate limit, tracing, metrics",
+    may: [...CONTRACT, "@opentelemetry/api"],
+  },
+  { path: "src/lint", what: "an entrypoint: rules for deno lint", may: ["src/contract"] },
+  {
+    path: "src/cli",
+    what: "an entrypoint: the command line tool, which reads records and frames without being a node",
+    may: [
+      ...CONTRACT,
+      "mod.ts",
+      "src/nats",
+      "src/cluster/wire",
+      "src/cluster/membership",
+      "src/state/locks",
+    ],
+  },
+  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts"] },
+];
+
+/** The room of a file, the innermost one; `undefined` for a file in none. */
+export function roomOf(path: string): Room | undefined {
+  let found: Room | undefined;
+  for (const room of ROOMS) {
+    const within = path === room.path || path.startsWith(`${room.path}/`);
+    if (within && room.path.length > (found?.path.length ?? -1)) found = room;
+  }
+  return found;
+}
+
+/** The table of the rooms, as it stands in the docs. */
+export function roomTable(): string {
+  const lines = ROOMS.map(({ path, what, may, lazily = [] }) => {
+    const names = [...may, ...lazily.map((name) => `${name} (lazily)`)].map((name) => `\`${name}\``);
+    return `| \`${path}\` | ${what} | ${names.join(", ") || "nothing"} |`;
+  });
+  return ["| room | what it is | may import |", "| --- | --- | --- |", ...lines].join("\n");
+}

@@ -38,6 +38,9 @@ const PATTERNS: readonly Pattern[] = [
   },
 ];
 
+/** Pages that are not in the repository; written so that this file does not point to them. */
+const OUTSIDE = new RegExp(`\\b(?:FA${"CTS"}|DE${"SIGN"})\\b`, "g");
+
 /** What is wrong with a file. */
 export function styleFindings(path: string, source: string): Finding[] {
   const findings: Finding[] = [];
@@ -46,6 +49,11 @@ export function styleFindings(path: string, source: string): Finding[] {
   }
   const lines = source.split("\n").length - 1;
   if (lines > 300) findings.push({ text: `${path}: ${lines} lines: look for the second concept`, warning: true });
+  for (const { index } of source.matchAll(OUTSIDE)) {
+    const line = source.slice(0, index).split("\n").length;
+    const text = `${path}:${line}: points to a page that is not here: say it in docs/internals/measurements.md`;
+    findings.push({ text, warning: false });
+  }
   const code = blank(source);
   for (const { where, what, says } of PATTERNS) {
     if (!where(path)) continue;

@@ -98,7 +98,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     const manager = await jetstreamManager(transport.connection);
     const { cluster: state } = await manager.streams.info("KV_test");
     await cluster.servers[Number(state?.leader?.slice(1))].kill("SIGKILL");
-    // FACTS: no acknowledgements for 4 to 7 s
+    // three servers: no acknowledgements for 4 to 7 s after the leader's death
     const later = await eventually("a write", () => bucket.put("after", "2").catch(() => 0));
     assertGreater(later, revision);
     await eventually("both changes", () => told.some((change) => change.key === "after"));

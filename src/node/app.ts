@@ -174,7 +174,7 @@ export class App implements NodeHost {
     this.#idle?.();
   }
 
-  /** Not async, and short for what needs nothing: an async wrapper alone costs as much as all of it (FACTS 10). */
+  /** Not async, and short for what needs nothing: an async wrapper alone costs as much as all of it (measured). */
   send(
     contract: AnyContract,
     payload: unknown,

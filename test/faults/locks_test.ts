@@ -19,7 +19,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
     "tokens grow, no two hold a lock, the resource is safe, the next one has it soon",
     { timeout: 180_000 },
     async () => {
-      // Promise: DESIGN.md 7, Lock; after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
+      // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
       await using nats = await startNatsServer();
       const ids = ["d1", "d2", "d3", "d4", "b1", "b2", "b3", "b4"];
       await using cluster = await LockCluster.open({ ids, keys: KEYS, urls: [nats.url], namespace: "locks" });

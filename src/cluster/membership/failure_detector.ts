@@ -180,5 +180,5 @@ const PERIOD = 1_000; // ms
 const SILENT = 500; // ms without an answer
 const LATE = 250; // ms that a timer may be late before its process is said to have stood still
 const AGAIN = 900; // ms between the first bounce and the one that counts: a period, less a timer's inaccuracy
-const MOVE = 2_900; // the same with several servers: a live node needs up to 1.7 s to move (measured, FACTS 11)
+const MOVE = 2_900; // the same with several servers: a live node needs up to 1.7 s to move (measured)
 const RETURN = 3_000; // ms after a reconnect in which bounces and silence decide nothing

@@ -169,7 +169,7 @@ export class OwnRecord {
   }
 }
 
-const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured, FACTS 11)
+const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured)
 const RETRY = 1_000; // ms after a write that failed
 
 function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {

@@ -458,7 +458,7 @@ const FIRST_BACKOFF = 10; // ms
 const MAX_BACKOFF = 1_000; // ms
 /**
  * After an outage of the server the others are on their way back as well, and bounce until they are there: 1.7 s
- * (measured, FACTS 11). Bounces of this time, in ms, use up no attempts.
+ * (measured). Bounces of this time, in ms, use up no attempts.
  */
 const RETURN = 3_000;
 const RETURN_PAUSE = 100; // ms at most between their attempts

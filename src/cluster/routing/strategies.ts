@@ -29,7 +29,7 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 
 /**
  * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full frames
- * are worth 1.5 to 2 times the rate (measured, FACTS 9). While more than 32 for each candidate are under way, runs begin with
+ * are worth 1.5 to 2 times the rate (measured). While more than 32 for each candidate are under way, runs begin with
  * the turn, for what comes back from a node in one turn then leaves in one frame again.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {

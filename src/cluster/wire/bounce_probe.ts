@@ -65,6 +65,6 @@ export class BounceProbe {
   }
 }
 
-const WAIT = 1_000; // ms: a bounce takes one at most (measured, FACTS 11)
+const WAIT = 1_000; // ms: a bounce takes one at most (measured)
 const SETTLE = 10; // ms from the arrival of a message to its subscriber
 const TIMES = 2;

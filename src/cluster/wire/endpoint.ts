@@ -387,12 +387,12 @@ const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an
 /** What a node refuses with, as it travels; whatever else it says, it did not run there. */
 const REFUSALS: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
-const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (FACTS 9)
+const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (measured)
 const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
 /** Code units; a large text that lives on is copied at each collection of garbage, and bytes are not. */
 const KEPT_AS_TEXT = 1_024;
 const MAX_PEERS = 4_096;
 const PROBE = "probe"; // in the place of a slot and a number
-const RETURN = 3_000; // ms; reconnects took 1.7 s (measured, FACTS 11)
+const RETURN = 3_000; // ms; reconnects took 1.7 s (measured)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms

@@ -1,6 +1,6 @@
 /**
  * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. What churns in a Map cost 37 %
- * of a client's time in garbage collection, because the Map's old tables keep young objects alive (measured, FACTS 9).
+ * of a client's time in garbage collection, because the Map's old tables keep young objects alive (measured).
  */
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;

@@ -1,6 +1,6 @@
 /**
  * How late messages of one sender are. Messages reach a paused process seconds late, with their time to live unchanged
- * (measured, FACTS 14). The smallest difference between two clocks that was seen is the clocks' own difference plus the
+ * (see docs/internals/measurements.md). The smallest difference between two clocks that was seen is the clocks' own difference plus the
  * shortest way; what a message exceeds it by is how late it is.
  */
 

@@ -337,7 +337,7 @@ function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }
 
-/** Requests in a frame; 4,096 was slower by a third to a half, 128 cost (measured, FACTS 9). */
+/** Requests in a frame; 4,096 was slower by a third to a half, 128 cost (measured). */
 const MAX_REQUESTS = 512;
 
 /** What is not default about a call; `undefined` when all of it is. */

@@ -90,4 +90,4 @@ const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, when that is more
 const LATE = 250; // ms that a look may be late
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
-const GRACE = 3_000; // ms; reconnects to another server took 1.7 s (measured, FACTS 11)
+const GRACE = 3_000; // ms; reconnects to another server took 1.7 s (measured)

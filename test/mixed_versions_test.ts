@@ -70,7 +70,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
           Told.on(({ entry }) => heard.push(entry)),
         ],
       });
-      const old = await startNode(runtime, server.url, "old", { namespace, folder: log.folder }, tree.root);
+      const old = await startNode(runtime, server.url, "old", { namespace, folder: log.folder }, tree);
       await using program = old.program;
       await sees(now, "now", "old");
       await eventually("the old one to see the new one", () => old.view().length === 2);
@@ -104,7 +104,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       const options: OnceNodeOptions = { folder: log.folder, namespace: "locks", role: "handles" };
       await using once = await startProgram<{ event: string }>(
         runtime,
-        "once_node",
+        "scripts/once_node.ts",
         [server.url, "once", JSON.stringify(options)],
         tree.root,
       );
@@ -121,7 +121,12 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       const both = await Promise.all([send("c", "once"), send("c", `now-${runtime}`)]);
       assertEquals(both[0].value, both[1].value);
 
-      await using holder = await startProgram<HolderLine>(runtime, "holder", [server.url, "holder"], tree.root);
+      await using holder = await startProgram<HolderLine>(
+        runtime,
+        "scripts/holder.ts",
+        [server.url, "holder"],
+        tree.root,
+      );
       const first = await holder.line((line) => line.event === "holds") as { token: number };
       const refused = await now.lock("k", { timeout: 0 }).then(() => "taken", ({ code }) => code);
       assertEquals(refused, "LOCK_TIMEOUT");
@@ -130,7 +135,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       const own = await waiting;
       assert(own.token > first.token);
 
-      await using next = await startProgram<HolderLine>(runtime, "holder", [server.url, "next"], tree.root);
+      await using next = await startProgram<HolderLine>(runtime, "scripts/holder.ts", [server.url, "next"], tree.root);
       await next.line((line) => line.event === "asks");
       // some renewals of this Catga's, which the earlier one reads
       const writes = async () => {
@@ -149,8 +154,8 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
   it("a rolling upgrade loses nothing: each node is replaced under traffic", { timeout: 120_000 }, async () => {
     const options = { namespace: "rolling", signals: true };
     const olds = await Promise.all([
-      startNode("deno", server.url, "n1", options, tree.root),
-      startNode("bun", server.url, "n2", options, tree.root),
+      startNode("deno", server.url, "n1", options, tree),
+      startNode("bun", server.url, "n2", options, tree),
     ]);
     await using client = await catga({ nats: server.url, namespace: "rolling", id: "client" });
     await sees(client, "client", "n1", "n2");
@@ -199,7 +204,7 @@ describe("an earlier Catga beside this one", nats.skip ? nats : history, () => {
       handlers: Add.handle(({ a, b }) => a + b),
       ...options,
     });
-    const later = await startNode("deno", server.url, "later", options, other.root);
+    const later = await startNode("deno", server.url, "later", options, other);
     await using _ = later.program;
     assertEquals([now.nodes().length, later.view().length], [1, 1]);
     assertEquals((await now.send(Who, undefined)).error?.code, "NO_HANDLER");

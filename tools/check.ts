@@ -25,7 +25,7 @@ const { path: registry, exists: published } = registryAt(root);
 const deno = Deno.execPath();
 const jsr: Record<"exports" | "imports", Record<string, string>> = JSON.parse(await Deno.readTextFile("jsr.json"));
 const entrypoints = Object.values(jsr.exports);
-const code = ["mod.ts", "src", "examples", "bench/*.ts", "bench/programs", "bench/sections", "scripts"];
+const code = ["mod.ts", "src", "examples", "bench/*.ts", "bench/programs", "bench/sections", "test", "tools"];
 
 using processes = new Processes();
 const rows = [

@@ -1,5 +1,5 @@
 /** The pages: README names them all, what they link to is there, and each has an example that `deno test --doc` runs. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
@@ -37,7 +37,10 @@ async function deadLinks(path: string): Promise<string[]> {
   return dead;
 }
 
-const pages = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
+const all = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
+/** Those for people who change Catga. */
+const internals = all.filter((file) => file.startsWith("docs/internals/"));
+const pages = all.filter((file) => !internals.includes(file));
 
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
@@ -46,6 +49,16 @@ describe("docs", () => {
       assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
     });
   }
+
+  it("for those who change Catga are named in CONTRIBUTING.md, and name files that are there", async () => {
+    const contributing = await read("CONTRIBUTING.md");
+    assertEquals(internals.filter((page) => !contributing.includes(`](${page})`)), []);
+    const named = (await Promise.all(internals.map(read))).flatMap((text) =>
+      [...text.matchAll(/`((?:src|test|tools|docs)\/[\w./-]+\.\w+)`/g)].map(([, file]) => file)
+    );
+    assertGreater(named.length, 20);
+    assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
+  });
 
   it("say the same in both languages: each has the other's headings, tables and code", async () => {
     const shape = async (name: string) => {
@@ -77,6 +90,6 @@ describe("docs", () => {
       "bench",
     ]))
       .filter((file) => file.endsWith(".md"));
-    assertEquals((await Promise.all([...pages, ...more].map(deadLinks))).flat(), []);
+    assertEquals((await Promise.all([...all, ...more].map(deadLinks))).flat(), []);
   });
 });

@@ -20,10 +20,12 @@ const MINUTES = 60_000;
  */
 export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
   const files: string[] = [];
-  for (const file of await testFiles(root, ["src", "examples", "scripts/offline"])) {
+  for (const file of await testFiles(root, ["src", "examples", "tools/offline"])) {
     if (file.startsWith(FAULTS)) continue;
     const text = await readFile(join(root, file), "utf8");
-    if (!/scripts\/(?!nats_server|tcp_proxy|offline)\w+\.ts"|simulat/.test(text)) files.push(file);
+    if (
+      !/test\/(?!processes\/tcp_proxy|support)\w+\/\w+\.ts"|tools\/(?!nats_server|offline)\w+\.ts"|simulat/.test(text)
+    ) files.push(file);
   }
   const command = [
     Deno.execPath(),
@@ -46,7 +48,7 @@ export async function testPublished(processes: Processes, root: string, registry
   });
 }
 
-/** Publishes, and runs the programs of `scripts/consumer/` in empty folders, as users of Deno and of Bun would. */
+/** Publishes, and runs the programs of `tools/consumer/` in empty folders, as users of Deno and of Bun would. */
 export async function consumePublished(processes: Processes, root: string, registry: string): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), "catga-consumer-"));
   try {
@@ -97,7 +99,7 @@ export async function consumePublished(processes: Processes, root: string, regis
 async function layOut(root: string, folder: string): Promise<void> {
   for (const runtime of ["Deno", "Bun"]) await mkdir(join(folder, runtime));
   for (const program of ["memory.ts", "nats.ts", "testing.ts"]) {
-    const source = join(root, "scripts", "consumer", program);
+    const source = join(root, "tools", "consumer", program);
     await copyFile(source, join(folder, "Bun", program));
     const text = await readFile(source, "utf8");
     await writeFile(join(folder, "Deno", program), text.replaceAll('"@catga/catga', '"jsr:@catga/catga'));

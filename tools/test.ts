@@ -37,7 +37,7 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
 const mistreats = paths.some((path) => `${path}/`.startsWith(FAULTS));
-const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "scripts"]))
+const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter((file) => mistreats || !file.startsWith(FAULTS));
 // the longest first, lest one of them is what is left at the end
 const files = found.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));

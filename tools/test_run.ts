@@ -11,7 +11,7 @@ import type { Processes } from "./processes.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
 /** Where the long tests are that mistreat processes: a suite of their own. */
-export const FAULTS = "src/faults/";
+export const FAULTS = "test/faults/";
 
 /** How many files a runtime runs at once: one more than there are cores, for most tests wait most of the time. */
 export const JOBS = Math.min(availableParallelism() + 1, 8);

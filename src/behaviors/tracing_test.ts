@@ -272,7 +272,10 @@ describe("tracing over NATS", await requireNatsServer(), () => {
 
   for (const runtime of ["deno", "bun"] as const) {
     it(`one trace through another process and back, ${runtime}`, { timeout: 120_000 }, async () => {
-      await using program = await startProgram<SpanLine>(runtime, "traced_node", [server.url, `far-${runtime}`]);
+      await using program = await startProgram<SpanLine>(runtime, "test/processes/traced_node.ts", [
+        server.url,
+        `far-${runtime}`,
+      ]);
       await program.line(({ event }) => event === "ready");
       await using app = await catga({
         nats: server.url,

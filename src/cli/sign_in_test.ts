@@ -89,7 +89,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
   });
 
   it("takes an authority and a certificate for TLS", async () => {
-    const certificates = new URL("../../scripts/test_certificates/", import.meta.url);
+    const certificates = new URL("../../test/certificates/", import.meta.url);
     const path = (name: string) => fileURLToPath(new URL(name, certificates));
     const files = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}", ca_file: "${
       path("ca.pem")

@@ -30,18 +30,22 @@ for (const runtime of RUNTIMES) {
   describe(`a process without NATS, ${runtime}`, () => {
     for (const where of ["alone", "network"]) {
       it(`ends by itself within a second after its app drained: ${where}`, { timeout: 120_000 }, async () => {
-        await using program = await startProgram<AppsLine>(runtime, "many_apps", [where, "1"]);
+        await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [where, "1"]);
         await ends(program, "drained");
       });
 
       it(`ends by itself although its app was never drained: ${where}`, { timeout: 120_000 }, async () => {
-        await using program = await startProgram<AppsLine>(runtime, "many_apps", [where, "1", "stay"]);
+        await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [
+          where,
+          "1",
+          "stay",
+        ]);
         await ends(program, "end");
       });
     }
 
     it("has 50 apps in memory that all see each other, leave, and keep nothing", { timeout: 120_000 }, async () => {
-      await using program = await startProgram<AppsLine>(runtime, "many_apps", ["network", "50"]);
+      await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", ["network", "50"]);
       await ends(program, "drained");
     });
   });
@@ -60,7 +64,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
 
   for (const runtime of RUNTIMES) {
     it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 120_000 }, async () => {
-      await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "1"]);
+      await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "1"]);
       await ends(program, "drained");
     });
 
@@ -91,7 +95,11 @@ describe("a process with NATS", await requireNatsServer(), () => {
     });
 
     it(`lives on when its main has come to its end, and answers: ${runtime}`, { timeout: 120_000 }, async () => {
-      await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "1", "stay"]);
+      await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [
+        server.url,
+        "1",
+        "stay",
+      ]);
       await program.line(({ event }) => event === "end");
       await using app = await catga({ nats: server.url, service: "asks" });
       // longer than a process that has nothing to wait for would live
@@ -104,7 +112,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
       `has 50 apps that all see each other, leave, and keep nothing, here or on the server: ${runtime}`,
       { timeout: 120_000 },
       async () => {
-        await using program = await startProgram<AppsLine>(runtime, "many_apps", [server.url, "50"]);
+        await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "50"]);
         await ends(program, "drained");
         await eventually("the server to have no connection and no consumer", async () => {
           const [varz, jsz] = await Promise.all([ask(`${monitor}/varz`), ask(`${monitor}/jsz`)]);
@@ -128,7 +136,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
   }
 
   async function joinTimes(runtime: Runtime): Promise<JoinTimes> {
-    await using program = await startProgram<JoinTimes>(runtime, "join_times", [server.url]);
+    await using program = await startProgram<JoinTimes>(runtime, "tools/join_times.ts", [server.url]);
     const times = await program.line(() => true);
     const ended = await program.end();
     assertEquals(ended.by, 0, program.output);

@@ -41,7 +41,11 @@ describe("events that were ok when their process ends", await requireNatsServer(
   /** What had reached the server of 500 events, all of them ok, when the process was gone. */
   async function published(runtime: Runtime, how: string, driver: string): Promise<unknown[]> {
     arrived = [];
-    await using program = await startProgram<PublisherLine>(runtime, "publisher", [server.url, how, driver]);
+    await using program = await startProgram<PublisherLine>(runtime, "test/processes/publisher.ts", [
+      server.url,
+      how,
+      driver,
+    ]);
     const { by } = await program.end(30_000);
     assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
     // what the server had read of that connection stands before the answer to this
@@ -77,7 +81,7 @@ describe("events while NATS is away", await requireNatsServer(), () => {
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
     const handlers = Ticked.on((text) => void heard.push(text));
     await using _listener = await catga({ nats: server.url, id: "listener", service: "listener", handlers, logger });
-    await using app = await catga({ nats: server.url, id: "publisher", logger });
+    await using app = await catga({ nats: server.url, id: "test/processes/publisher.ts", logger });
     await server.kill("SIGKILL");
     await eventually("it to be known", () => app.health().connection === "disconnected");
     const results = await Promise.all(Array.from({ length: 500 }, () => app.publish(Ticked, "away")));

@@ -11,7 +11,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 const Whoami = query<void, string>("Whoami");
 const Once = command<void, string>("Once", { idempotent: true });
 
-const folder = new URL("../../scripts/test_certificates/", import.meta.url);
+const folder = new URL("../../test/certificates/", import.meta.url);
 const path = (name: string) => fileURLToPath(new URL(name, folder));
 const pem = (name: string) => readFile(path(name), "utf8");
 const TLS = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}"`;

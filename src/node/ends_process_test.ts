@@ -9,7 +9,7 @@ describe("a process whose schemas, behaviors, handlers and loads never end", awa
   for (const runtime of ["deno", "bun"] as const) {
     it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 60_000 }, async () => {
       await using server = await startNatsServer();
-      await using program = await startProgram<HungLine>(runtime, "hung_code", [server.url]);
+      await using program = await startProgram<HungLine>(runtime, "test/processes/hung_code.ts", [server.url]);
       await program.line(({ event }) => event === "drained", 40_000);
       const ended = await program.end(5_000);
       assertEquals(ended.by, 0, program.output);

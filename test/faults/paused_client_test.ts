@@ -21,7 +21,7 @@ describe("a client that is paused past its deadlines", await requireNatsServer()
       // answer if that is there. What its own clock and its own log show is one gap, and no send is late beyond it.
       await using cluster = await FaultCluster.open({ nodes: ["d1"] });
       const args = [cluster.url, "d1", `${COUNT}`];
-      await using client = await startProgram<PausedLine>(runtime, "paused_client", args);
+      await using client = await startProgram<PausedLine>(runtime, "test/processes/paused_client.ts", args);
       await client.line(({ event }) => event === "sent", 20_000);
       client.kill("SIGSTOP");
       await wait(PAUSE);

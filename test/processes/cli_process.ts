@@ -9,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { runtimeBinary } from "./node_process.ts";
 
-const MAIN = join(dirname(dirname(fileURLToPath(import.meta.url))), "src", "cli", "main.ts");
+const MAIN = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "src", "cli", "main.ts");
 /** A command that has not ended after this time will not, in ms. */
 const LIMIT = 20_000;
 

@@ -12,7 +12,7 @@ import { BUN_VERSION } from "../../tools/bun.ts";
 import type { Runtime } from "./node_messages.ts";
 import type { NodeLine, NodeOptions } from "./test_node.ts";
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const DENO_VERSION = "2.9.6";
 /** Whoever has not done what was waited for after this time will not, on a busy machine either; in ms. */
 const LIMIT = 60_000;
@@ -25,7 +25,7 @@ export interface Ending {
   readonly at: number;
 }
 
-/** A program of `scripts/` in a process of its own. Its lines of JSON are taken in; everything it prints is kept. */
+/** A program of a tree in a process of its own. Its lines of JSON are taken in; everything it prints is kept. */
 export class Program<Line> implements AsyncDisposable {
   readonly runtime: Runtime;
   /** When it was started, in ms since 1970. */
@@ -153,22 +153,31 @@ export class Program<Line> implements AsyncDisposable {
   }
 }
 
-/** Starts a program of `scripts/`, named without its `.ts`; of this tree, or of the one in another folder. */
+/** Starts a program, whose path begins at the root of its tree: of this one, or of the one in another folder. */
 export async function startProgram<Line>(
   runtime: Runtime,
-  name: string,
+  path: string,
   args: readonly string[],
   root: string = ROOT,
 ): Promise<Program<Line>> {
   const binary = await runtimeBinary(runtime);
   const words = runtime === "deno" ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"] : ["run"];
-  const child = spawn(binary, [...words, join(root, "scripts", `${name}.ts`), ...args], {
+  const child = spawn(binary, [...words, join(root, path), ...args], {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   return new Program<Line>(runtime, child);
 }
+
+/** A tree that has test nodes. */
+export interface NodeTree {
+  readonly root: string;
+  /** The path of their program in it. */
+  readonly node: string;
+}
+
+const OWN_TREE: NodeTree = { root: ROOT, node: "test/processes/test_node.ts" };
 
 /** A test node in a process of its own, see `test_node.ts`. */
 export interface NodeProcess {
@@ -190,9 +199,9 @@ export async function startNode(
   url: string,
   id: string,
   options: NodeOptions = {},
-  root: string = ROOT,
+  { root, node }: NodeTree = OWN_TREE,
 ): Promise<NodeProcess> {
-  const program = await startProgram<NodeLine>(runtime, "test_node", [url, id, JSON.stringify(options)], root);
+  const program = await startProgram<NodeLine>(runtime, node, [url, id, JSON.stringify(options)], root);
   const isReady = (line: NodeLine): line is NodeLine & { event: "ready" } => line.event === "ready";
   try {
     const ready = await program.line(isReady);

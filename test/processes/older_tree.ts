@@ -12,12 +12,14 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Requirement } from "../../tools/nats_server.ts";
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PARTS = ["mod.ts", "src", "scripts", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
 
 /** A folder with an earlier tree; it goes with the disposal. */
 export interface OlderTree extends AsyncDisposable {
   readonly root: string;
+  /** The program of its test nodes. */
+  readonly node: string;
 }
 
 /**
@@ -49,7 +51,7 @@ export async function olderTree(commit: string): Promise<OlderTree> {
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }
-    return { root, [Symbol.asyncDispose]: dispose };
+    return { root, node: "scripts/test_node.ts", [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -40,8 +40,8 @@ export type SourcePlant = keyof typeof PLANTS;
 /** All of them. */
 export const sourcePlants: readonly SourcePlant[] = Object.keys(PLANTS) as SourcePlant[]; // its keys
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const PARTS = ["mod.ts", "src", "scripts", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const PARTS = ["mod.ts", "src", "test", "tools", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
 
 /** A folder with a tree; it goes with the disposal. */
 export interface PlantedTree extends AsyncDisposable {

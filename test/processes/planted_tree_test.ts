@@ -8,8 +8,8 @@ describe("a tree with a planted bug", () => {
   for (const plant of sourcePlants) {
     it(`fits the sources, and has its programs: ${plant}`, async () => {
       await using tree = await plantedTree(plant);
-      const program = await readFile(join(tree.root, "scripts", "soak", "node.ts"), "utf8");
-      assertEquals(program, await readFile(join(import.meta.dirname!, "soak", "node.ts"), "utf8"));
+      const program = await readFile(join(tree.root, "test", "soak", "node.ts"), "utf8");
+      assertEquals(program, await readFile(join(import.meta.dirname!, "..", "soak", "node.ts"), "utf8"));
     });
   }
 });

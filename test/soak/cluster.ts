@@ -334,7 +334,7 @@ export class SoakCluster implements AsyncDisposable {
       const outages = this.#outages;
       const url = servers instanceof ServerTrio ? servers.urlsFrom(this.#started++ % 3) : (link ?? servers).url;
       const args = [url, id, JSON.stringify(options)];
-      const program = await startProgram<SoakLine>(runtime, `soak/${role}`, args, this.#options.root);
+      const program = await startProgram<SoakLine>(runtime, `test/soak/${role}.ts`, args, this.#options.root);
       this.#remember(program);
       try {
         const isReady = (line: SoakLine): line is SoakLine & { event: "ready" } => line.event === "ready";

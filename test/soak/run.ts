@@ -172,7 +172,7 @@ async function stateAfter(cluster: SoakCluster, since: number, root: string | un
   };
   await using program = await startProgram<LastLookLine>(
     "deno",
-    "soak/last_look",
+    "test/soak/last_look.ts",
     [url, JSON.stringify(options)],
     root,
   );

@@ -92,7 +92,11 @@ export class LockCluster implements AsyncDisposable {
     const before = this.#programs.get(id);
     if (before !== undefined) this.#retired.push(before);
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
-    const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "lock_node", args);
+    const program = await startProgram<{ event: string }>(
+      id.startsWith("d") ? "deno" : "bun",
+      "test/processes/lock_node.ts",
+      args,
+    );
     this.#programs.set(id, program);
     await program.line(({ event }) => event === "ready");
   }

@@ -90,7 +90,11 @@ export class OnceCluster implements AsyncDisposable {
       ...(takes === undefined ? {} : { takes }),
     };
     const args = [this.#ways.get(id)!, id, JSON.stringify(options)];
-    const program = await startProgram<{ event: string }>(id.startsWith("d") ? "deno" : "bun", "once_node", args);
+    const program = await startProgram<{ event: string }>(
+      id.startsWith("d") ? "deno" : "bun",
+      "test/processes/once_node.ts",
+      args,
+    );
     this.#programs.set(id, program);
     await program.line(({ event }) => event === "ready");
   }

@@ -1,7 +1,7 @@
 /** Handlers that take turns: so many at once for a handler of its own `concurrency`, one at a time for a key that is `ordered`. */
 import type { Clock } from "../ports/clock.ts";
 import type { MessageContext } from "./message_context.ts";
-import { CatgaError } from "../error.ts";
+import type { CatgaError } from "../error.ts";
 import { AdmissionQueue, type Dropped, QueueEntry } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { TurnBudget } from "./turn_budget.ts";

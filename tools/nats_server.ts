@@ -133,8 +133,21 @@ export interface NatsCluster extends AsyncDisposable {
 
 /** Starts `size` servers with routes to each other; resolves when JetStream has a leader. */
 export async function startNatsCluster(size: number): Promise<NatsCluster> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await tryToStartCluster(size);
+    } catch (error) {
+      // another process was given one of its ports since they were found to be free
+      if (tries === 5 || !`${error}`.includes("address already in use")) throw error;
+    }
+  }
+}
+
+async function tryToStartCluster(size: number): Promise<NatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), "catga-nats-cluster-"));
-  const [clients, routes, monitors] = [await freePorts(size), await freePorts(size), await freePorts(size)];
+  // all at once: one that is free again may be given a second time
+  const ports = await freePorts(3 * size);
+  const [clients, routes, monitors] = [0, 1, 2].map((part) => ports.slice(part * size, (part + 1) * size));
   const start = (index: number) =>
     startNatsServer({
       port: clients[index],
@@ -154,11 +167,18 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
       const states = await Promise.all(monitors.map((port) => jetStreamReady(port, size - 1)));
       return states.every((state) => state !== "away") && states.includes("leads");
     }, START_LIMIT);
-  const servers = await Promise.all(Array.from({ length: size }, (_, index) => start(index)));
+  const servers: NatsServer[] = [];
   const stop = async () => {
     await Promise.all(servers.map((server) => server.stop()));
     await rm(folder, { recursive: true, force: true });
   };
+  const started = await Promise.allSettled(Array.from({ length: size }, (_, index) => start(index)));
+  for (const each of started) if (each.status === "fulfilled") servers.push(each.value);
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed !== undefined) {
+    await stop();
+    throw failed.reason;
+  }
   try {
     await ready();
   } catch (error) {

@@ -56,12 +56,15 @@ export class JumpWatch {
   }
 
   #look(last: Stamp): void {
+    const due = this.#clock.monotonic() + LOOK;
     this.#timer = this.#clock.after(LOOK, () => {
       this.#timer = undefined;
       if (this.#leased.size === 0) return;
       const now = stamp(this.#clock);
       const apart = now.wall - last.wall - (now.monotonic - last.monotonic);
-      if (apart > JUMP) { for (const leased of [...this.#leased]) leased.check(); }
+      // after a pause this timer is one of the first to run: renewals are due later
+      const stoodStill = now.monotonic - due > LATE;
+      if (apart > JUMP || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
       // a slow drift adds up
       this.#look(Math.abs(apart) > JUMP ? now : last);
     }, { background: true });
@@ -70,3 +73,4 @@ export class JumpWatch {
 
 const LOOK = 250; // ms
 const JUMP = 50; // ms that the wall clock may gain unnoticed
+const LATE = 250; // ms that a look may be late before the process is said to have stood still

@@ -8,7 +8,7 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/shared_state.ts";
 import { byteLength } from "../../data/utf8.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { type Load, Loads } from "./loads.ts";
 import { openOnce } from "../store/open_once.ts";
 
@@ -135,7 +135,7 @@ export class SharedCache implements Cache {
       try {
         return await work();
       } catch (error) {
-        if (!mayHaveHappened(error) || clock.monotonic() + pause > end) throw error;
+        if (!isAmbiguous(error) || clock.monotonic() + pause > end) throw error;
         await delay(clock, pause);
       }
     }

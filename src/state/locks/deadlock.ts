@@ -5,9 +5,9 @@
  * stood at both times stood in between, and so all of them stood together.
  */
 import type { Timer } from "../../ports/clock.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import type { DeadlockEdge } from "./lock_error.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { readLockRecord } from "./lock_record.ts";
 import type { Seen, SeenWaiter } from "./lock_view.ts";
 
@@ -133,7 +133,7 @@ export class DeadlockDetector {
       const stands = await Promise.all(cycle.map((wait) => this.#stands(wait)));
       if (stands.every((each) => each)) this.#options.fail(nonce, describeCycle(cycle));
     } catch (error) {
-      if (!mayHaveHappened(error)) throw error;
+      if (!isAmbiguous(error)) throw error;
     } finally {
       this.#confirming.delete(nonce);
       // there may be another cycle, or the store did not answer
@@ -144,8 +144,8 @@ export class DeadlockDetector {
   async #stands({ waiter, holder }: Wait): Promise<boolean> {
     const { keys } = this.#host;
     const bucket = await this.#host.bucket();
-    const [waits, holds] = await this.#host.answers.of(
-      ANSWER,
+    const [waits, holds] = await this.#host.answers.within(
+      ANSWER_LIMIT,
       Promise.all([
         bucket.get(keys.waiter(waiter.key, waiter.record.nonce)),
         bucket.get(keys.holder(waiter.key)),

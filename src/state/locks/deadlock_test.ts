@@ -6,7 +6,7 @@ import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import type { Asker } from "../../dispatch/shared_state.ts";
 import type { Lock } from "../../contract/shared_state.ts";
-import { Answers } from "../store/ambiguous_writes.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge } from "./lock_error.ts";
@@ -110,7 +110,7 @@ describe("DeadlockDetector", () => {
     const host = {
       clock: h.clock,
       keys,
-      answers: new Answers(h.clock),
+      answers: new AnswerTimeouts(h.clock),
       bucket: () => Promise.resolve(bucket),
       background: (_: string, work: Promise<unknown>) => void work.catch((error) => failed.push(String(error))),
       // of a host it needs no more

@@ -4,7 +4,7 @@ import { CatgaError } from "../../error.ts";
 import { releaseOrHandOver } from "./release.ts";
 import { elapsed, type Leased, left, type Stamp, stamp } from "../store/lease.ts";
 import { lockLost } from "./lock_error.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
 /** From its acquisition to its release or loss. */
@@ -143,14 +143,14 @@ export class HeldKey implements Leased {
   async #write(): Promise<boolean> {
     const { clock, keys } = this.#host;
     const { nonce, ttl } = this.record;
-    const limit = Math.min(ANSWER, ttl / 6);
+    const limit = Math.min(ANSWER_LIMIT, ttl / 6);
     const renewed = writeLockRecord({ ...this.record, token: this.token });
     const bucket = await this.#host.bucket();
     const name = keys.holder(this.key);
     while (true) {
       const sent = stamp(clock);
       const writing = bucket.update(name, renewed, this.#revision, { ttl });
-      const revision = await this.#host.answers.of(limit, writing);
+      const revision = await this.#host.answers.within(limit, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#sent = sent;
@@ -158,7 +158,7 @@ export class HeldKey implements Leased {
         this.check();
         return true;
       }
-      const entry = await this.#host.answers.of(limit, bucket.get(name));
+      const entry = await this.#host.answers.within(limit, bucket.get(name));
       if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
       if (entry.revision === this.#revision) {
         throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });

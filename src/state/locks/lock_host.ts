@@ -2,7 +2,7 @@
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Answers } from "../store/ambiguous_writes.ts";
+import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch, Stamp } from "../store/lease.ts";
 import type { LockKeys } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";
@@ -16,7 +16,7 @@ export interface LockHost {
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
-  readonly answers: Answers;
+  readonly answers: AnswerTimeouts;
   /** Whether it stops: nothing is tried a second time then. */
   readonly closed: boolean;
   /** The bucket of the records, opened at the first call. */
@@ -32,4 +32,4 @@ export interface LockHost {
 }
 
 /** How long an answer of the store is waited for, in ms, before it is asked what became of the write. */
-export const ANSWER = 1_500;
+export const ANSWER_LIMIT = 1_500;

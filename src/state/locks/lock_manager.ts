@@ -10,12 +10,13 @@ import type { Observer } from "../../contract/observer.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../contract/checks.ts";
 import type { Asker, Locks } from "../../dispatch/shared_state.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { Answers, mayHaveHappened } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { HeldKey } from "./held_key.ts";
 import { HeldKeys } from "./held_keys.ts";
 import { JumpWatch, type Stamp, stamp } from "../store/lease.ts";
 import { deadlock, lockCancelled, locksClosed, lockTimeout, lockUnavailable } from "./lock_error.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import { openOnce } from "../store/open_once.ts";
 import { WaitingRoom } from "./waiting_room.ts";
@@ -79,7 +80,7 @@ export class LockManager implements Locks {
       observer,
       keys: new LockKeys(options.space),
       jumps: new JumpWatch(clock),
-      answers: new Answers(clock),
+      answers: new AnswerTimeouts(clock),
       get closed() {
         return manager.#closed !== undefined;
       },
@@ -228,12 +229,12 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: wish.ttl });
-          const revision = await this.#host.answers.of(ANSWER, creating);
+          const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) return this.#hold(key, record, revision, sent);
         }
-        const entry = await this.#host.answers.of(ANSWER, bucket.get(name));
+        const entry = await this.#host.answers.within(ANSWER_LIMIT, bucket.get(name));
         if (entry !== undefined && isJunk(entry.value)) {
-          await this.#host.answers.of(ANSWER, bucket.delete(name, { revision: entry.revision }));
+          await this.#host.answers.within(ANSWER_LIMIT, bucket.delete(name, { revision: entry.revision }));
           continue;
         }
         if (entry === undefined && !contended) continue;
@@ -245,7 +246,7 @@ export class LockManager implements Locks {
         if (held === undefined) this.#checkAncestry(key, wish);
         return held;
       } catch (error) {
-        if (!mayHaveHappened(error)) throw error;
+        if (!isAmbiguous(error)) throw error;
         wish.failure = error;
         await delay(clock, 100 + 100 * random(), wish.stop.signal).catch(() => {});
       }

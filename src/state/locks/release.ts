@@ -1,9 +1,9 @@
 /** The end of holding a lock: it goes to the oldest who waits, or away. */
 import { delay } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { stamp } from "../store/lease.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";
 
@@ -21,7 +21,7 @@ export async function releaseOrHandOver(
   try {
     await tryGiveBack(host, key, record, revision);
   } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
+    if (!isAmbiguous(error)) throw error;
     if (!host.closed) host.background("giving back a lock", goOn(host, key, record, revision));
   }
 }
@@ -34,7 +34,7 @@ async function goOn(host: LockHost, key: string, record: LockRecord, revision: n
     try {
       return await tryGiveBack(host, key, record, revision);
     } catch (error) {
-      if (!mayHaveHappened(error)) throw error;
+      if (!isAmbiguous(error)) throw error;
     }
   }
 }
@@ -46,9 +46,9 @@ async function tryGiveBack(host: LockHost, key: string, record: LockRecord, revi
     const next = host.next(key, record.nonce);
     if (next !== undefined) {
       if (await handOver(host, next, revision)) return;
-    } else if (await host.answers.of(ANSWER, bucket.delete(keys.holder(key), { revision }))) return;
+    } else if (await host.answers.within(ANSWER_LIMIT, bucket.delete(keys.holder(key), { revision }))) return;
     // it may be gone by a write of ours whose acknowledgement was lost, or stand at the revision of such a one
-    const entry = await host.answers.of(ANSWER, bucket.get(keys.holder(key)));
+    const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(keys.holder(key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== record.nonce) return;
     if (entry.revision === revision) {
       throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });
@@ -64,7 +64,7 @@ async function handOver(host: LockHost, to: SeenWaiter, revision: number): Promi
   const bucket = await host.bucket();
   const sent = stamp(clock);
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
-  const handed = await host.answers.of(ANSWER, writing);
+  const handed = await host.answers.within(ANSWER_LIMIT, writing);
   if (handed !== undefined) host.handed(to, handed, sent);
   return handed !== undefined;
 }

@@ -1,11 +1,11 @@
 /** One who waits for a lock: the record that is its place in the queue, and how it becomes the holder. */
 import { delay, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { releaseOrHandOver } from "./release.ts";
 import { type Stamp, stamp } from "../store/lease.ts";
 import type { HeldKey } from "./held_key.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
 /** What a waiter needs of the room that it waits in. */
@@ -90,11 +90,11 @@ export class Waiter {
       const record: LockRecord = { ...this.record, since: clock.now() };
       const sent = stamp(clock);
       const creating = bucket.create(keys.holder(this.key), writeLockRecord(record), { ttl: this.record.ttl });
-      const revision = await host.answers.of(ANSWER, creating);
+      const revision = await host.answers.within(ANSWER_LIMIT, creating);
       if (revision !== undefined) return await this.#become(hold(revision, sent));
     } catch (error) {
       // whether it is ours the watch tells
-      if (!mayHaveHappened(error)) return this.giveUp(error);
+      if (!isAmbiguous(error)) return this.giveUp(error);
       await delay(clock, 100 + 100 * host.random());
     }
     if (this.#over) return;
@@ -149,11 +149,13 @@ export class Waiter {
         // a renewal whose acknowledgement was lost has changed the revision
         const revision = this.#revision === 0 ? undefined : this.#revision;
         const removed = bucket.delete(name, revision === undefined ? {} : { revision });
-        if (!await host.answers.of(ANSWER, removed)) await host.answers.of(ANSWER, bucket.delete(name));
+        if (!await host.answers.within(ANSWER_LIMIT, removed)) {
+          await host.answers.within(ANSWER_LIMIT, bucket.delete(name));
+        }
         if (empty) await this.#handOn(bucket);
         return;
       } catch (error) {
-        if (!mayHaveHappened(error)) throw error;
+        if (!isAmbiguous(error)) throw error;
         if (host.closed) return;
         await delay(host.clock, 200 * (failures + host.random()));
       }
@@ -162,7 +164,7 @@ export class Waiter {
 
   async #handOn(bucket: Bucket): Promise<void> {
     const { host } = this.#options;
-    const entry = await host.answers.of(ANSWER, bucket.get(host.keys.holder(this.key)));
+    const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(host.keys.holder(this.key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== this.record.nonce) return;
     await releaseOrHandOver(host, this.key, this.record, entry.revision);
   }
@@ -174,7 +176,7 @@ export class Waiter {
       try {
         return await this.#write();
       } catch (error) {
-        if (!mayHaveHappened(error)) return this.giveUp(error);
+        if (!isAmbiguous(error)) return this.giveUp(error);
         await delay(clock, 100 + 100 * random());
       }
     }
@@ -191,7 +193,7 @@ export class Waiter {
       const writing = this.#revision === 0
         ? bucket.create(name, text, ttl)
         : bucket.update(name, text, this.#revision, ttl);
-      const revision = await host.answers.of(ANSWER, writing);
+      const revision = await host.answers.within(ANSWER_LIMIT, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#place ??= revision;
@@ -199,7 +201,7 @@ export class Waiter {
         return;
       }
       // lost to an earlier write of its own, or the record is gone
-      const entry = await host.answers.of(ANSWER, bucket.get(name));
+      const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(name));
       this.#revision = entry?.revision ?? 0;
       this.#place ??= entry?.revision;
     }

@@ -12,12 +12,12 @@ import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts
 import type { DeadlockEdge } from "./lock_error.ts";
 import type { LockHost } from "./lock_host.ts";
 import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
-import type { Seen, SeenWaiter } from "./lock_view.ts";
+import type { SeenRecord, SeenWaiter } from "./lock_view.ts";
 
 describe("findCycle", () => {
   /** `waits`: "run > key", in the order of their places, or "run < ancestor … > key"; `holds`: "run = key". */
   function graph(...lines: string[]): Waits & { readonly all: SeenWaiter[] } {
-    const holders = new Map<string, Seen>();
+    const holders = new Map<string, SeenRecord>();
     const all: SeenWaiter[] = [];
     for (const [i, line] of lines.entries()) {
       const record = (call: string, ...ancestry: string[]): LockRecord => {

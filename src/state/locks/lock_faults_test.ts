@@ -1,4 +1,4 @@
-/** What locks promise when nodes freeze and die, answers get lost and clocks jump: on virtual time. */
+/** Locks when nodes freeze and die, answers get lost and clocks jump, on virtual time. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertInstanceOf } from "@std/assert";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -21,7 +21,7 @@ import {
 const slow = { timeout: 120_000 };
 
 describe("locks of nodes that freeze and die", () => {
-  /** Who waits, as they get the lock. */
+  /** The names of waiters, in the order in which they get the lock. */
   async function queue(h: MemoryLockHarness, node: LockNode, ttl = 5_000): Promise<{ lock: Promise<Lock> }> {
     const lock = node.locks.lock("key", { ttl, timeout: Infinity }, someone());
     lock.catch(() => {});
@@ -29,7 +29,7 @@ describe("locks of nodes that freeze and die", () => {
     return { lock };
   }
 
-  it("a frozen holder: its signal has aborted when it goes on, and it cannot free the next holder's lock", async () => {
+  it("a frozen holder finds its signal aborted when it goes on, and cannot release the next holder's lock", async () => {
     await using h = memoryLockHarness();
     const [frozen, next, third] = [await h.node("frozen"), await h.node("next"), await h.node("third")];
     const late = await h.run(frozen.locks.lock("key", { ttl: 5_000 }, someone()));
@@ -52,7 +52,7 @@ describe("locks of nodes that freeze and die", () => {
     assertEquals(await records(h), []);
   });
 
-  it("a dead holder: the oldest who lives and waits has the lock within ttl + 1.5 s", async () => {
+  it("a dead holder's lock goes to the oldest live waiter within ttl + 1.5 s", async () => {
     for (const dead of [["holder"], ["holder", "first"], ["holder", "first", "second"]]) {
       const h = memoryLockHarness();
       const nodes = new Map<string, LockNode>();
@@ -69,7 +69,7 @@ describe("locks of nodes that freeze and die", () => {
     }
   });
 
-  it("a holder that is cut off: its signal aborts before the next one has the lock", async () => {
+  it("a holder that is cut off has its signal aborted before the next one has the lock", async () => {
     await using h = memoryLockHarness();
     const [away, next] = [await h.node("away"), await h.node("next")];
     const lost = await h.run(away.locks.lock("key", { ttl: 5_000 }, someone()));
@@ -87,7 +87,7 @@ describe("locks of nodes that freeze and die", () => {
     assertEquals(await records(h), []);
   });
 
-  it("a frozen waiter: it is passed over, and has its turn again when it goes on", async () => {
+  it("a frozen waiter is passed over, and has its turn when it goes on", async () => {
     await using h = memoryLockHarness();
     const [holder, frozen, awake] = [await h.node("holder"), await h.node("frozen"), await h.node("awake")];
     const first = await h.run(holder.locks.lock("key", { ttl: 2_000 }, someone()));
@@ -106,7 +106,7 @@ describe("locks of nodes that freeze and die", () => {
     await h.until("no record to be left", async () => (await records(h)).length === 0);
   });
 
-  it("a waiter that was handed the lock while it was frozen does not take it for its own without asking", async () => {
+  it("a waiter that was handed the lock while it was frozen asks the store before its caller gets the lock", async () => {
     await using h = memoryLockHarness();
     const [holder, frozen, awake] = [await h.node("holder"), await h.node("frozen"), await h.node("awake")];
     const first = await h.run(holder.locks.lock("key", { ttl: 2_000 }, someone()));
@@ -124,7 +124,7 @@ describe("locks of nodes that freeze and die", () => {
     await h.run((await h.run(sleeping.lock)).release());
   });
 
-  it("a clock that jumps: the signal aborts when the wall clock has passed the ttl", async () => {
+  it("a signal aborts when the wall clock jumps past the ttl", async () => {
     const clock = new VirtualClock();
     let slept = 0;
     const jumping: Clock = {
@@ -143,7 +143,7 @@ describe("locks of nodes that freeze and die", () => {
     await clock.until(node.locks.close());
   });
 
-  it("10,000 locks that were released leave nothing", slow, async () => {
+  it("10,000 released locks leave nothing behind", slow, async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
     for (let i = 0; i < 100; i++) {
@@ -156,8 +156,8 @@ describe("locks of nodes that freeze and die", () => {
   });
 });
 
-describe("locks of which answers get lost", () => {
-  it("lock, renewal, handover, release: nothing loses to itself", slow, async () => {
+describe("locks when answers of the store get lost", () => {
+  it("no lock, renewal, handover or release loses to itself", slow, async () => {
     for (let seed = 1; seed <= 10; seed++) {
       await using h = memoryLockHarness({ seed });
       const node = await h.node("node");
@@ -180,7 +180,7 @@ describe("locks of which answers get lost", () => {
     }
   });
 
-  it("`timeout: 0`: gets a free lock though the answer was lost", async () => {
+  it("`timeout: 0` takes a free lock although the answer was lost", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
     await h.run((await h.run(node.locks.lock("warm", {}, someone()))).release());
@@ -193,7 +193,7 @@ describe("locks of which answers get lost", () => {
     assertEquals(await records(h), []);
   });
 
-  it("UNAVAILABLE: a store that does not answer is told within the timeout", async () => {
+  it("UNAVAILABLE: within the timeout when the store does not answer", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
     h.network.cut("node");
@@ -211,7 +211,7 @@ describe("locks of which answers get lost", () => {
 });
 
 describe("locks of a node that stops", () => {
-  it("close: ends in time when the store does not answer, and the records expire", async () => {
+  it("close: resolves in time when the store does not answer; the records expire", async () => {
     await using h = memoryLockHarness();
     const [away, next] = [await h.node("away"), await h.node("next")];
     const lock = await h.run(away.locks.lock("key", {}, someone()));
@@ -230,7 +230,7 @@ describe("locks of a node that stops", () => {
   });
 });
 
-describe("locks under all of it", () => {
+describe("locks under all faults at once", () => {
   const kinds: Record<string, Faults> = {
     "delays": { delay: 300 },
     "lost answers": { lostAck: 0.05, delay: 50 },
@@ -247,12 +247,12 @@ describe("locks under all of it", () => {
     },
   };
   for (const [kind, faults] of Object.entries(kinds)) {
-    it(`${kind}: tokens grow, and no two hold a key whose signals have not aborted`, slow, async () => {
+    it(`${kind}: tokens grow, and no two holders of a key have signals that have not aborted`, slow, async () => {
       for (let seed = 1; seed <= 4; seed++) await mistreat(seed, faults);
     });
   }
 
-  /** Four nodes take three keys for a while; rejects with what is wrong. */
+  /** Four nodes take three keys for a while; rejects when a promise is broken. */
   async function mistreat(seed: number, faults: Faults): Promise<void> {
     const h = memoryLockHarness({ seed });
     const random = seededRandom(seed + 1_000);

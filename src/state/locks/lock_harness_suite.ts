@@ -9,11 +9,11 @@ import type { Asker } from "../../dispatch/shared_state.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { LockManager } from "./lock_manager.ts";
 
-/** What a node did to the bucket. */
+/** The writes of a node to the bucket. */
 export interface Writes {
-  /** That changed something. */
+  /** Writes that were made. */
   made: number;
-  /** That came too late to. */
+  /** Writes that lost a race. */
   lost: number;
   readonly log: string[];
 }
@@ -29,11 +29,11 @@ export interface LockNode {
 /** Nodes on a store. */
 export interface LockHarness extends AsyncDisposable {
   readonly clock: Clock;
-  /** Another node. */
+  /** Adds a node. */
   node(name: string, options?: { bucket?: string; space?: string }): Promise<LockNode>;
-  /** What it gives, letting time pass until then. */
+  /** Settles as the work does, letting time pass until then. */
   run<T>(work: PromiseLike<T>): Promise<T>;
-  /** Lets so many ms go by. */
+  /** Lets so many ms pass. */
   pass(ms: number): Promise<void>;
   /** Lets time pass until the answer is truthy. */
   until<T>(what: string, ask: () => T | Promise<T>, limit?: number): Promise<T>;
@@ -41,7 +41,7 @@ export interface LockHarness extends AsyncDisposable {
   bucket(name?: string): Promise<Bucket>;
 }
 
-/** On virtual time; with the network, to do harm to nodes by name. */
+/** On virtual time; with the network, to cut and freeze nodes by name. */
 export interface MemoryLockHarness extends LockHarness {
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;

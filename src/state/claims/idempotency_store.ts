@@ -1,7 +1,7 @@
 /**
  * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its result
  * replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and returns it.
- * A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`.
+ * A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
@@ -58,7 +58,7 @@ type Step = { readonly result: Result<unknown> } | { readonly found: Entry | und
  *   attempt. Every attempt returns the result as it was kept, after JSON, the one that ran the handler too.
  * - A result that JSON cannot encode, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`): the
  *   handler has had its effects, and must not have them again.
- * - A claim outlives its holder for 20 s, or until `liveness` reports the holder gone. So a run is the only one even if its
+ * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is the only one even if its
  *   process stands still for up to 15 s. A run whose claim may be lost is aborted ({@link Claimant.lost}). A run whose claim
  *   is lost cannot record its result: it returns the recorded one, or `OUTCOME_UNKNOWN`.
  * - Without the store nothing runs: `UNAVAILABLE`. The same for a claim whose acknowledgement was lost, because only the

@@ -5,6 +5,7 @@ import { MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.t
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../../nats/harness_suite.ts";
 import type { Observation } from "../../contract/observer.ts";
+import type { Lock } from "../../contract/shared_state.ts";
 import type { Asker } from "../../dispatch/shared_state.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { LockManager } from "./lock_manager.ts";
@@ -122,6 +123,14 @@ export function lockNode(
     ...(space === undefined ? {} : { space }),
   });
   return { name, locks, writes, observed };
+}
+
+/** Starts to wait for the lock "key", and resolves when the place in the queue is written. */
+export async function waitInQueue(h: MemoryLockHarness, node: LockNode, ttl = 5_000): Promise<{ lock: Promise<Lock> }> {
+  const lock = node.locks.lock("key", { ttl, timeout: Infinity }, someone());
+  lock.catch(() => {});
+  await h.pass(50);
+  return { lock };
 }
 
 /** A run of a handler, and the runs that wait for it. */

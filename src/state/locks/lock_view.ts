@@ -57,10 +57,6 @@ export class LockView {
     return this.#holders.get(key);
   }
 
-  waiter(key: string, nonce: string): SeenWaiter | undefined {
-    return this.#waiters.get(key)?.get(nonce);
-  }
-
   /** The waiters of a key, the oldest first. */
   queue(key: string): SeenWaiter[] {
     return [...this.#waiters.get(key)?.values() ?? []].sort((a, b) => a.place - b.place);

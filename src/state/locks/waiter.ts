@@ -4,7 +4,7 @@
  * | state     | its place in the queue       | next                                                                      |
  * | --------- | ---------------------------- | ------------------------------------------------------------------------- |
  * | `waiting` | written, renewed             | `taking`: the key was handed over to it, or is free and its turn has come |
- * |           |                              | `over`: it was given up                                                   |
+ * |           |                              | `over`: it was given up (caller, deadlock, or an error of the store)      |
  * | `taking`  | renewed                      | `over`: it holds the key (`held` resolves), or was given up               |
  * |           |                              | `waiting`: another waiter was faster, or the store did not answer         |
  * | `over`    | removed, in the background   |                                                                           |
@@ -220,5 +220,5 @@ export class Waiter {
   }
 }
 
-const MAX_TTL = 10_000; // ms
-const TRIES = 5;
+const MAX_TTL = 10_000; // ms of a place
+const TRIES = 5; // to remove a place, before it is left to expire

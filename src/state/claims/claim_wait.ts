@@ -25,7 +25,10 @@ export class ClaimWait {
     this.#watch = new KeyWatch(bucket);
   }
 
-  /** Resolves when the entry of a claim changes by more than a renewal, or its holder is gone. Rejects at the deadline. */
+  /**
+   * Resolves when the entry of a claim changes by more than a renewal, or its holder is gone; also for a renewal before the
+   * watch has begun. Rejects at the deadline.
+   */
   async change(
     bucket: Bucket,
     entry: Entry,

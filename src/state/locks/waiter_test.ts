@@ -1,27 +1,10 @@
-/** Waiters that freeze, or wait for a dead holder, on virtual time. */
+/** Waiters that freeze, on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import type { Lock } from "../../contract/shared_state.ts";
-import { type LockNode, memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
+import { memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
 
 describe("waiters of a lock", () => {
-  it("a dead holder's lock goes to the oldest live waiter within ttl + 1.5 s", async () => {
-    for (const dead of [["holder"], ["holder", "first"], ["holder", "first", "second"]]) {
-      const h = memoryLockHarness();
-      const nodes = new Map<string, LockNode>();
-      for (const name of ["holder", "first", "second", "third"]) nodes.set(name, await h.node(name));
-      await h.run(nodes.get("holder")!.locks.lock("key", { ttl: 5_000 }, someone()));
-      const waiting = [];
-      for (const name of ["first", "second", "third"]) waiting.push(await waitInQueue(h, nodes.get(name)!));
-      const died = h.clock.now();
-      for (const name of dead) h.network.kill(name);
-      const lock = await h.run(Promise.race(waiting.map((each) => each.lock)));
-      const took = h.clock.now() - died;
-      assert(took <= 6_500, `${dead}: ${took} ms`);
-      assertEquals(lock, await h.run(waiting[dead.length - 1].lock));
-    }
-  });
-
   it("a frozen waiter is passed over, and has its turn when it goes on", async () => {
     await using h = memoryLockHarness();
     const [holder, frozen, awake] = [await h.node("holder"), await h.node("frozen"), await h.node("awake")];

@@ -5,7 +5,7 @@ import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../nats/harness_suite.ts";
 
-/** A node, as far as shared state goes. */
+/** What a node's shared state is made of. */
 export interface StateNode {
   readonly clock: Clock;
   readonly random: Random;
@@ -16,9 +16,9 @@ export interface StateNode {
 /** Nodes around one store. */
 export interface StateHarness extends AsyncDisposable {
   node(): Promise<StateNode>;
-  /** Lets so many ms go by: in virtual time, or by waiting. */
+  /** Waits for so many ms, in virtual or real time. */
   pass(ms: number): Promise<void>;
-  /** Lets time go by until it has settled. */
+  /** Waits until a promise has settled, in virtual or real time. */
   until<T>(promise: Promise<T>): Promise<T>;
 }
 
@@ -55,7 +55,7 @@ export async function natsHarness(): Promise<StateHarness> {
     async until(promise) {
       const limit = new AbortController();
       const late = delay(systemClock, 60_000, limit.signal).then(() => {
-        throw new Error("nothing came of the promise within a minute");
+        throw new Error("the promise has not settled within a minute");
       });
       return await Promise.race([promise, late]).finally(() => {
         late.catch(() => {});

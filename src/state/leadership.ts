@@ -1,6 +1,6 @@
 /**
- * Leadership: a lock that a node keeps for as long as it lives. One node at a time runs the leader's function; the others
- * wait in the lock's queue.
+ * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the leader's
+ * function; the others wait in the lock's queue.
  */
 import { type Clock, delay } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -14,16 +14,16 @@ import { LockKeys } from "./locks/lock_record.ts";
 
 /** What a {@link Leadership} is made of. */
 export interface LeadershipOptions {
-  /** Locks that are taken for nothing else: names are their keys. */
+  /** Locks in a space of their own; the names of leaderships are their keys. */
   readonly locks: Locks;
   readonly clock: Clock;
-  /** This process: no other may wait under its name. */
+  /** This process; it makes the names of its terms unique among all nodes. */
   readonly endpoint: string;
-  /** Told of what `fn` throws, and of a store that fails. */
+  /** Receives what `fn` throws, and failures of the store. */
   readonly observer: Observer;
 }
 
-/** What one leads for; `signal` aborts when it leads no longer, and it should end soon then. */
+/** The leader's function. `signal` aborts when the node leads no longer; the function should end soon then. */
 export type Lead = (signal: AbortSignal) => MaybePromise<unknown>;
 
 /** The terms of one node. */
@@ -38,9 +38,9 @@ export class Leadership {
   }
 
   /**
-   * Runs `fn` whenever this node leads `name`. When the signal has aborted with `LOCK_LOST` and `fn` has ended it waits
-   * again. A `fn` that returns or throws gives leadership to who waits for it, and stands again a second later, behind
-   * them; what it throws is observed. Throws a `TypeError` or `RangeError` for what are no options.
+   * Runs `fn` whenever this node leads `name`. After `fn` has ended, because it returned, threw, or lost the lock
+   * (`LOCK_LOST`), the next node in the queue leads, and this one stands again a second later, behind them. What `fn` throws
+   * is observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);
@@ -51,32 +51,39 @@ export class Leadership {
     ttlSeconds(ttl);
     if (this.#closed) throw closed(name);
     const call = `${this.#options.endpoint}/lead/${++this.#count}`;
-    const term = new LeaderTerm(this.#options, { name, fn, ttl, call, ended: () => this.#terms.delete(term) });
+    const term = new LeaderTerm(this.#options, { name, fn, ttl, call, ended: () => void this.#terms.delete(term) });
     this.#terms.add(term);
     return term;
   }
 
-  /** Ends all terms: leadership goes to others. Before the locks are closed. */
+  /** Ends all terms; other nodes lead. To be called before the locks are closed. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#terms].map((term) => term.resign()));
   }
 }
 
+/** What a {@link LeaderTerm} runs, and for which name. */
+interface Candidacy {
+  readonly name: string;
+  readonly fn: Lead;
+  readonly ttl: number;
+  /** Identifies it to the locks. */
+  readonly call: string;
+  ended(): void;
+}
+
 class LeaderTerm implements Term {
   readonly #options: LeadershipOptions;
-  readonly #wish: { readonly name: string; readonly fn: Lead; readonly ttl: number; readonly call: string };
+  readonly #candidacy: Candidacy;
   readonly #end = new AbortController();
   readonly #over: Promise<void>;
   #leading: AbortSignal | undefined;
 
-  constructor(
-    options: LeadershipOptions,
-    wish: { name: string; fn: Lead; ttl: number; call: string; ended: () => void },
-  ) {
+  constructor(options: LeadershipOptions, candidacy: Candidacy) {
     this.#options = options;
-    this.#wish = wish;
-    this.#over = this.#stand().finally(wish.ended);
+    this.#candidacy = candidacy;
+    this.#over = this.#stand().finally(() => candidacy.ended());
   }
 
   get leading(): boolean {
@@ -84,7 +91,7 @@ class LeaderTerm implements Term {
   }
 
   resign(): Promise<void> {
-    this.#end.abort(closed(this.#wish.name));
+    this.#end.abort(closed(this.#candidacy.name));
     return this.#over;
   }
 
@@ -92,10 +99,10 @@ class LeaderTerm implements Term {
     return this.resign();
   }
 
-  /** Stands for election until the end. Never rejects. */
+  /** Waits for the lock and leads, again and again, until the term ends. Never rejects. */
   async #stand(): Promise<void> {
     const { clock, locks } = this.#options;
-    const { name, ttl, call } = this.#wish;
+    const { name, ttl, call } = this.#candidacy;
     const { signal } = this.#end;
     while (!signal.aborted) {
       try {
@@ -113,12 +120,12 @@ class LeaderTerm implements Term {
     }
   }
 
-  /** Until `fn` has ended; at the end of the term no longer than the lock would outlive this process. */
+  /** Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. */
   async #run(lock: Lock): Promise<void> {
     const signal = AbortSignal.any([lock.signal, this.#end.signal]);
     if (signal.aborted) return;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-    const end = () => void this.#options.clock.after(this.#wish.ttl, resolve, { background: true });
+    const end = () => void this.#options.clock.after(this.#candidacy.ttl, resolve, { background: true });
     this.#end.signal.addEventListener("abort", end, { once: true });
     this.#leading = signal;
     try {
@@ -131,15 +138,15 @@ class LeaderTerm implements Term {
 
   async #call(signal: AbortSignal): Promise<void> {
     try {
-      await this.#wish.fn(signal);
+      await this.#candidacy.fn(signal);
     } catch (error) {
-      // the usual way to end when the signal aborts
+      // a function that throws its signal's reason ends as it should
       if (!signal.aborted || error !== signal.reason) this.#observe(error);
     }
   }
 
   #observe(error: unknown): void {
-    this.#options.observer({ type: "fault", during: `leading ${JSON.stringify(this.#wish.name)}`, error });
+    this.#options.observer({ type: "fault", during: `leading ${JSON.stringify(this.#candidacy.name)}`, error });
   }
 }
 

@@ -1,4 +1,4 @@
-/** What leadership promises, as tests: on every store. */
+/** The tests of leadership, for every implementation of a store. */
 import { after, before, describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
@@ -14,7 +14,7 @@ export interface LeadNode {
   readonly observed: Observation[];
 }
 
-/** A node of a harness; leadership has locks of its own. */
+/** A node of a harness, with the locks of leaderships. */
 export async function leadNode(h: LockHarness, name: string): Promise<LeadNode> {
   const { locks } = await h.node(name, { space: "leader-" });
   const observed: Observation[] = [];
@@ -47,7 +47,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
     });
     after(() => h[Symbol.asyncDispose]());
 
-    it("lead: one node leads at a time, and another at once when it ends its term", async () => {
+    it("lead: one node leads at a time; when it resigns, another leads at once", async () => {
       const log: string[] = [];
       const lead = (who: string) => async (signal: AbortSignal) => {
         log.push(`${who} leads`);
@@ -68,7 +68,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.until("no record to be left", async () => (await records(h)).length === 0);
     });
 
-    it("lead: one that returns gives others a turn, and stands again behind them", slow, async () => {
+    it("lead: a function that returns lets others lead, and runs again after them", slow, async () => {
       const log: string[] = [];
       const turn = (who: string) => () => void log.push(who);
       const first = red.leadership.lead("turns", turn("red"));
@@ -79,7 +79,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.run(Promise.all([first, second].map((term) => term.resign())));
     });
 
-    it("lead: what it throws is observed, and it stands again", slow, async () => {
+    it("lead: what the function throws is observed, and it runs again", slow, async () => {
       let runs = 0;
       const term = red.leadership.lead("fragile", () => {
         if (++runs === 1) throw new Error("slipped");
@@ -91,7 +91,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       assertEquals((fault.error as Error).message, "slipped");
     });
 
-    it("lead: a lost lock aborts the signal with LOCK_LOST, and it waits again", slow, async () => {
+    it("lead: a lost lock aborts the signal with LOCK_LOST, and the node waits for it again", slow, async () => {
       const reasons: unknown[] = [];
       const term = red.leadership.lead("lost", async (signal) => {
         await untilAborted(signal).finally(() => reasons.push(signal.reason.code));
@@ -104,7 +104,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.run(term.resign());
     });
 
-    it("lead: names are no keys of locks, and misuse throws", async () => {
+    it("lead: a name is not a lock's key; misuse throws", async () => {
       const other = await h.node("other");
       const term = red.leadership.lead("apart", untilAborted);
       await h.until("red to lead", () => term.leading);
@@ -113,15 +113,15 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.run(term.resign());
       const { leadership } = red;
       assertThrows(() => leadership.lead("short", () => {}, { ttl: 10 }), RangeError);
-      // @ts-expect-error: an option that there is not
+      // @ts-expect-error: an unknown option
       assertThrows(() => leadership.lead("typo", () => {}, { tll: 9_000 }), TypeError, "lead: unknown option tll");
-      // @ts-expect-error: no function: it would fail once a second
+      // @ts-expect-error: not a function
       assertThrows(() => leadership.lead("nothing", undefined), TypeError, "lead nothing needs a function");
       assertThrows(() => leadership.lead("half \ud800", () => {}), TypeError, "well-formed");
       assertThrows(() => leadership.lead("n".repeat(5_000), () => {}), RangeError, "characters");
     });
 
-    it("close: ends every term; then `lead` is CLOSED", async () => {
+    it("close: ends every term; `lead` is CLOSED afterwards", async () => {
       const leaving = await leadNode(h, "leaving");
       const terms = ["x", "y"].map((what) => leaving.leadership.lead(what, untilAborted));
       await h.until("it to lead", () => terms.every((term) => term.leading));

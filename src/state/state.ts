@@ -1,4 +1,4 @@
-/** What one node shares with the others, wired: locks, leadership, claims and the cache, on buckets made on first use. */
+/** Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on first use. */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
@@ -9,7 +9,7 @@ import { IdempotencyStore } from "./claims/idempotency_store.ts";
 import { Leadership } from "./leadership.ts";
 import { LockManager } from "./locks/lock_manager.ts";
 
-/** What it is made of. */
+/** What {@link sharedState} is made of. */
 export interface StateOptions {
   readonly store: KeyValueStore;
   readonly namespace: string;
@@ -23,10 +23,10 @@ export interface StateOptions {
   readonly observer: Observer;
 }
 
-/** Makes it; nothing is opened yet. */
+/** The shared state of one node. Opens nothing yet. */
 export function sharedState(options: StateOptions): SharedState {
   const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer } = options;
-  // each of them keeps what it has opened
+  // each part opens its bucket once and keeps it
   const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
   const bucket = opener("locks");
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
@@ -42,7 +42,7 @@ export function sharedState(options: StateOptions): SharedState {
     lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
     abdicate: () => leadership.close(),
     async close() {
-      // what leads and does not end holds up its own lock, and no other
+      // a leader's function that does not end delays only the locks of leaderships
       const led = leadership.close().then(() => leaders.close());
       await Promise.all([led, locks.close(), loads.close(), claims.close()]);
     },

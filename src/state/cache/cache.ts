@@ -1,4 +1,4 @@
-/** Values that the nodes of a cluster share: JSON under keys, for a time, with one load for all who miss. */
+/** Values that the nodes of a cluster share: JSON under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { stringify } from "../../data/json.ts";
@@ -8,18 +8,15 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/shared_state.ts";
 import { byteLength } from "../../data/utf8.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
-import { type Load, Loads } from "./loads.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { openOnce } from "../store/open_once.ts";
-
-/** How long a write is tried, in ms. */
-const WRITE_LIMIT = 5_000;
+import { type Load, Loads } from "./loads.ts";
 
 /** What a {@link SharedCache} is made of. */
 export interface CacheOptions {
-  /** Opens the bucket; called until it succeeds. Reads may be direct: what they miss is loaded again. */
+  /** Opens the bucket; called until it succeeds. Its reads may lag behind. */
   readonly bucket: () => Promise<Bucket>;
-  /** For `once`. */
+  /** For `once`: one load at a time in the cluster. */
   readonly locks: Pick<Locks, "lock">;
   readonly clock: Clock;
   readonly random: Random;
@@ -28,11 +25,11 @@ export interface CacheOptions {
 /**
  * The cache of one node.
  *
- * - Values are JSON: what is read is what JSON makes of what was written, a copy for everybody. `undefined`, and what JSON
- *   cannot encode, is a `TypeError`; a value that the store finds too large is `TOO_LARGE`, with key and size.
- * - A fence is remembered as long as its entry: after that has expired or was deleted, or after a write without a fence, the
- *   next token is taken, whichever it is.
- * - Reads may lag behind writes of other nodes, when the bucket has several replicas; `once` may then load again.
+ * - Values are JSON: every read returns a copy of the value after JSON. `undefined`, and what JSON cannot encode, is a
+ *   `TypeError`; a value that the store finds too large is `TOO_LARGE`, with key and size.
+ * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence, any
+ *   token is accepted.
+ * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
  * - Rejects with `UNAVAILABLE` when the store does not answer; a write may have happened then.
  */
 export class SharedCache implements Cache {
@@ -48,7 +45,7 @@ export class SharedCache implements Cache {
 
   async get<T>(key: string): Promise<T | undefined> {
     const text = await this.#read(key);
-    // what T says is the caller's word
+    // that it is a T is the caller's claim
     return text === undefined ? undefined : JSON.parse(text) as T;
   }
 
@@ -59,7 +56,7 @@ export class SharedCache implements Cache {
 
   async delete(key: string): Promise<void> {
     const bucket = await this.#bucket();
-    await this.#insist(() => bucket.delete(key));
+    await this.#retry(() => bucket.delete(key));
   }
 
   async getOrSet<T>(
@@ -77,16 +74,16 @@ export class SharedCache implements Cache {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
       });
-    // what T says is the caller's word
+    // that it is a T is the caller's claim
     return JSON.parse(text) as T;
   }
 
-  /** Loads it while no other node does. */
-  async #once({ key, asker, forgotten: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
+  /** Loads under a lock, so that no other node loads the same key. */
+  async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
     await using lock = await this.#options.locks.lock(`catga.cache/${key}`, { signal }, asker);
-    // others would wait for a load that nobody waits for here; what cannot be released has its ttl
+    // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
     signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
-    // another node may have loaded it before the lock came to this one
+    // another node may have loaded it before this one got the lock
     return await this.#read(key) ?? await fill();
   }
 
@@ -102,22 +99,22 @@ export class SharedCache implements Cache {
     return entry && readEntry(entry).text;
   }
 
-  /** Writes JSON; `false` when the fence is too old. */
+  /** Writes JSON text; `false` if the fence is smaller than the entry's. */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions): Promise<boolean> {
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
     const bucket = await this.#bucket();
-    const ours = async () => {
+    const isWritten = async () => {
       const entry = await bucket.get(key);
       return entry !== undefined && readEntry(entry).nonce === nonce;
     };
     let tried = false;
     try {
-      return await this.#insist(async () => {
-        if (fence !== undefined) return await fenced(bucket, { key, stored, nonce, fence, options });
-        // a second one might undo what others have written since the first
-        if (tried && await ours()) return true;
+      return await this.#retry(async () => {
+        if (fence !== undefined) return await writeFenced(bucket, { key, stored, nonce, fence, options });
+        // a first try that was made must not be repeated: it would undo later writes of others
+        if (tried && await isWritten()) return true;
         tried = true;
         await bucket.put(key, stored, options);
         return true;
@@ -127,15 +124,15 @@ export class SharedCache implements Cache {
     }
   }
 
-  /** Does it until the store answers, for a while. */
-  async #insist<T>(work: () => Promise<T>): Promise<T> {
+  /** Repeats work until the store answers, for 5 s. */
+  async #retry<T>(work: () => Promise<T>): Promise<T> {
     const { clock } = this.#options;
-    const end = clock.monotonic() + WRITE_LIMIT;
+    const end = clock.monotonic() + RETRY_LIMIT;
     for (let pause = 50;; pause *= 2) {
       try {
         return await work();
       } catch (error) {
-        if (!mayHaveHappened(error) || clock.monotonic() + pause > end) throw error;
+        if (!isAmbiguous(error) || clock.monotonic() + pause > end) throw error;
         await delay(clock, pause);
       }
     }
@@ -150,7 +147,7 @@ interface FencedWrite {
   readonly options: WriteOptions;
 }
 
-/** Before anything is read or loaded. */
+/** Throws for invalid options, before anything is read or loaded. */
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
   const { ttl, fence } = options;
@@ -163,15 +160,14 @@ function check(method: string, options: CacheSetOptions, known: ReadonlySet<stri
 const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", "fence"]);
 const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
-/** Writes over what has a smaller fence, or the same, by compare-and-set. */
-async function fenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {
-  // who loses so many races has been written over more often than a cache is worth
-  for (let races = 0; races < 100; races++) {
+/** Writes by compare-and-set, unless the entry has a greater fence: `false` then. */
+async function writeFenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {
+  for (let races = 0; races < MAX_RACES; races++) {
     const entry = await bucket.get(key);
-    const there = entry && readEntry(entry);
-    // its acknowledgement was lost
-    if (there?.nonce === nonce) return true;
-    if (there?.fence !== undefined && there.fence > fence) return false;
+    const current = entry && readEntry(entry);
+    // written by an earlier try whose acknowledgement was lost
+    if (current?.nonce === nonce) return true;
+    if (current?.fence !== undefined && current.fence > fence) return false;
     const revision = entry === undefined
       ? await bucket.create(key, stored, options)
       : await bucket.update(key, stored, entry.revision, options);
@@ -182,15 +178,15 @@ async function fenced(bucket: Bucket, { key, stored, nonce, fence, options }: Fe
   });
 }
 
-/** An entry's parts: who wrote it stands in the first line, the value below. */
+/** Parses an entry: nonce and fence in the first line, the value's JSON below. */
 function readEntry({ key, value }: Entry): { nonce?: string; fence?: number; text: string } {
   const end = value.indexOf("\n");
   try {
     const head: unknown = JSON.parse(value.slice(0, end));
-    // anything but an object has none of these
+    // other JSON than an object has neither member
     return { ...head as { nonce?: string; fence?: number }, text: value.slice(end + 1) };
   } catch (cause) {
-    const message = `what stands under ${JSON.stringify(key)} was not written by the cache; delete it`;
+    const message = `the entry under ${JSON.stringify(key)} was not written by the cache; delete it`;
     throw new CatgaError("INVALID_RESPONSE", message, { cause });
   }
 }
@@ -211,7 +207,13 @@ function encode(key: string, value: unknown): string {
 function tooLarge(key: string, text: string, cause: CatgaError): CatgaError {
   const size = byteLength(text);
   const message = `cache: the value for ${JSON.stringify(key.slice(0, 80))} has ${size} bytes: ${cause.message}`;
-  // of the store's own details the limit is of interest
+  // the store's own details are about its key and the whole entry; the limit is the same
   const limit = (cause.details as { limit?: number } | undefined)?.limit;
   return new CatgaError("TOO_LARGE", message, { details: { key, size, limit }, cause });
 }
+
+/** How long an operation is retried without an answer of the store, in ms. */
+const RETRY_LIMIT = 5_000;
+
+/** How many races a fenced write may lose before it fails. */
+const MAX_RACES = 100;

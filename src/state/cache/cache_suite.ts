@@ -1,4 +1,4 @@
-/** What {@link SharedCache} promises, as tests, on whichever store. */
+/** The tests of {@link SharedCache}, for every implementation of a store. */
 import { after, before, describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../../error.ts";
@@ -29,14 +29,14 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       );
     }
 
-    it("get: gives what another node has set, and undefined where there is nothing", async () => {
+    it("get: returns what another node has set, and undefined for a key without an entry", async () => {
       const [mine, yours] = caches();
       assertEquals(await harness.until(yours.get("tea")), undefined);
       assertEquals(await harness.until(mine.set("tea", { price: 5 })), true);
       assertEquals(await harness.until(yours.get("tea")), { price: 5 });
     });
 
-    it("set: JSON values come back as they were, null, false and empty ones too; a Date is its text", async () => {
+    it("set: JSON values are read as they were written, null, false and empty ones too; a Date as its text", async () => {
       const [mine, yours] = caches();
       const date = new Date(0);
       const values = [null, false, 0, "", [], {}, "a\nb 👋", { a: [1, { b: null }] }];
@@ -57,7 +57,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.get("tea")), undefined);
     });
 
-    it("TOO_LARGE: a value over the store's limit, with key, size and limit; what was there stays", async () => {
+    it("TOO_LARGE: a value over the store's limit, with key, size and limit; the old value stays", async () => {
       const [mine] = caches();
       await harness.until(mine.set("tea", 1));
       const error = await assertRejects(() => harness.until(mine.set("tea", "x".repeat(2_000_000))), CatgaError);
@@ -67,7 +67,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.get("tea")), 1);
     });
 
-    it("delete: removes a value for every node; one that is not there is no error", async () => {
+    it("delete: removes a value for every node; a key without an entry is no error", async () => {
       const [mine, yours] = caches();
       await harness.until(mine.set("tea", 1));
       await harness.until(yours.delete("tea"));
@@ -75,7 +75,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.get("tea")), undefined);
     });
 
-    it("ttl: a value is there for its time, and not after it; less than 1,000 ms is a RangeError", async () => {
+    it("ttl: a value expires after its ttl, not before; less than 1,000 ms is a RangeError", async () => {
       const [mine, yours] = caches();
       await harness.until(mine.set("tea", 1, { ttl: 2_000 }));
       assertEquals(await harness.until(yours.get("tea")), 1);
@@ -86,7 +86,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => harness.until(mine.set("tea", 1, { ttl: 999 })), RangeError);
     });
 
-    it("fence: a write with an older token than the last is refused; the same and a greater one are taken", async () => {
+    it("fence: a write with a smaller token than the last is refused; the same and a greater one are accepted", async () => {
       const [mine, yours] = caches();
       assertEquals(await harness.until(mine.set("tea", "first", { fence: 7 })), true);
       assertEquals(await harness.until(yours.set("tea", "old", { fence: 6 })), false);
@@ -97,19 +97,19 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => harness.until(mine.set("tea", 1, { fence: NaN })), TypeError, "fence");
     });
 
-    it("misuse rejects before anything is loaded: an option that there is not would have been passed over", async () => {
+    it("misuse rejects before anything is loaded, unknown options too", async () => {
       const [mine] = caches();
       let loads = 0;
       const load = () => ++loads;
-      // @ts-expect-error: it was kept for good
+      // @ts-expect-error: an unknown option
       await assertRejects(() => mine.set("tea", 1, { tll: 5_000 }), TypeError, "cache.set: unknown option tll");
-      // @ts-expect-error: as above
+      // @ts-expect-error: an unknown option
       await assertRejects(() => mine.getOrSet("tea", load, { onec: true }), TypeError, "unknown option onec");
       await assertRejects(() => mine.getOrSet("tea", load, { ttl: 5 }), RangeError, "at least 1,000");
       assertEquals(loads, 0);
     });
 
-    it("fence: of 20 writes at once by two nodes the one with the greatest token stays", async () => {
+    it("fence: of 20 writes at once by two nodes the one with the greatest token wins", async () => {
       const [mine, yours] = caches();
       const fences = Array.from({ length: 20 }, (_, i) => (i * 7) % 20);
       await harness.until(
@@ -118,7 +118,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.get("tea")), 19);
     });
 
-    it("fence: is forgotten with its entry, and by a write without one", async () => {
+    it("fence: lasts until its entry is removed, or written without a fence", async () => {
       const [mine] = caches();
       await harness.until(mine.set("tea", 1, { fence: 7 }));
       await harness.until(mine.delete("tea"));
@@ -127,7 +127,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.set("tea", 4, { fence: 0 })), true);
     });
 
-    it("getOrSet: loads what is not there, once for all who ask at this node, and keeps it", async () => {
+    it("getOrSet: loads a missing value once for all callers of this node, and keeps it", async () => {
       const [mine, yours] = caches();
       let loads = 0;
       const load = () => Promise.resolve({ price: ++loads });
@@ -138,7 +138,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(loads, 1);
     });
 
-    it("getOrSet: a load that fails is told to all who wait for it, keeps nothing, and the next one loads", async () => {
+    it("getOrSet: a load that fails rejects for all its callers and keeps nothing; the next call loads again", async () => {
       const [mine] = caches();
       const failing = () => Promise.reject(new Error("no tea"));
       const asked = [1, 2].map(() => assertRejects(() => mine.getOrSet("tea", failing), Error, "no tea"));
@@ -147,7 +147,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => harness.until(mine.getOrSet("none", () => undefined)), TypeError, '"none"');
     });
 
-    it("getOrSet: once: of several nodes one loads, and the others get what it has loaded", async () => {
+    it("getOrSet with once: of several nodes one loads, and the others get its value", async () => {
       const [mine, yours] = caches();
       let loads = 0;
       const load = () => ++loads;
@@ -161,7 +161,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(yours.getOrSet("tea", () => 1 as unknown)), null);
     });
 
-    it("keys: of every sort", async () => {
+    it("keys: of any characters are different keys", async () => {
       const [mine, yours] = caches();
       const keys = ["", " ", "/", "a/b", "a.b", "*", "👋", "你好", "k".repeat(1_000)];
       await harness.until(Promise.all(keys.map((key) => mine.set(key, key))));

@@ -11,7 +11,7 @@ import { memoryHarness, natsHarness } from "../harness_suite.ts";
 cacheSuite("memory", memoryHarness);
 cacheSuite("NATS", natsHarness, (await requireNatsServer()).skip);
 
-describe("SharedCache when things go wrong", () => {
+describe("SharedCache when the store fails", () => {
   function start() {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 3 });
@@ -25,7 +25,7 @@ describe("SharedCache when things go wrong", () => {
     return { clock, network, connection, cache };
   }
 
-  it("UNAVAILABLE: the store cannot be reached; the next call tries anew", async () => {
+  it("UNAVAILABLE: the store cannot be reached; the next call opens it again", async () => {
     const { clock, connection, cache } = start();
     connection.cut();
     for (const call of [() => cache.get("tea"), () => cache.set("tea", 1), () => cache.delete("tea")]) {
@@ -35,7 +35,7 @@ describe("SharedCache when things go wrong", () => {
     assertEquals(await clock.until(cache.set("tea", 1)), true);
   });
 
-  it("set: waits for a store that is away for a moment", async () => {
+  it("set: is retried while the store is away for a moment", async () => {
     const { clock, connection, cache } = start();
     await clock.until(cache.set("tea", 1));
     connection.cut();
@@ -47,13 +47,13 @@ describe("SharedCache when things go wrong", () => {
   });
 
   for (const fence of [undefined, 7]) {
-    it(`set: an acknowledgement gets lost: ${fence === undefined ? "a write" : "a fenced one"} does not lose to itself`, async () => {
+    it(`set: ${fence === undefined ? "a write" : "a fenced write"} whose acknowledgement is lost does not lose to itself`, async () => {
       const { clock, network, connection, cache } = start();
       await clock.until(cache.set("tea", 1));
       const others = await network.store.open("cache", { direct: true });
       const { revision } = (await others.get("tea"))!;
       const written = cache.set("tea", 2, fence === undefined ? {} : { fence });
-      // it has been written when the link breaks
+      // the connection breaks after the write
       let seen = revision;
       while (seen === revision) seen = (await others.get("tea"))!.revision;
       connection.cut();

@@ -1,11 +1,11 @@
-/** Loads of the cache: one at a time for a key in this node, shared by all who miss, and none that waits for its own end. */
+/** The loads of a node's cache: one at a time for each key, shared by all callers that miss; none can wait for itself. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 
-/** How long somebody waits for a load. */
-export interface LoadPatience {
-  /** In ms; for as long as it takes. */
+/** How long a caller waits for a load. */
+export interface LoadLimits {
+  /** In ms; absent: as long as the load takes. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -13,15 +13,16 @@ export interface LoadPatience {
 /** A load under way. */
 export class Load {
   readonly key: string;
-  /** Names it among all others, and those that wait for it because it was begun in them. */
+  /** Identifies it to the locks, with the loads that it was begun in: those wait for it. */
   readonly asker: { readonly call: string; readonly ancestry: readonly string[] };
-  /** Aborts when nobody waits for it any more: it goes on, and the next who misses begins another. */
-  readonly forgotten: AbortController = new AbortController();
+  /** Aborts when no caller waits for it any more. It goes on; the next caller that misses begins another. */
+  readonly abandoned: AbortController = new AbortController();
   /** The value as JSON. */
   value: Promise<string> | undefined = undefined;
   ended = false;
+  /** How many callers wait for it. */
   waiting = 0;
-  /** The loads that its function waits for. */
+  /** Loads that its function waits for. */
   readonly waitsFor: Set<Load> = new Set();
 
   constructor(key: string, call: string, within: Load | undefined) {
@@ -30,7 +31,7 @@ export class Load {
     this.asker = { call, ancestry };
   }
 
-  /** Whether it waits for another one, itself or through others. */
+  /** Whether it is the other one, or waits for it, directly or through further loads. */
   awaits(other: Load): boolean {
     if (this === other) return true;
     for (const next of this.waitsFor) if (next.awaits(other)) return true;
@@ -42,27 +43,27 @@ export class Load {
 export class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
-  /** In whose function the code runs. */
-  readonly #inside: AsyncLocalStorage<Load> = new AsyncLocalStorage();
+  /** The load whose function is running. */
+  readonly #current: AsyncLocalStorage<Load> = new AsyncLocalStorage();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /**
-   * What the load of a key gives: the one under way, or what `begin` begins under a new `name`. Rejects with `DEADLOCK` in
-   * the function of a load that this one waits for, with `TIMEOUT`, and with the signal's reason (`CANCELLED` when that is no
-   * `CatgaError`).
+   * The result of the load of a key: of the one under way, else of a new one, which `begin` begins under a new `name`. Rejects
+   * with `DEADLOCK` in the function of a load that would wait for itself, with `TIMEOUT`, and with the signal's reason, or
+   * `CANCELLED` if that is not a `CatgaError`.
    */
   async value(
     key: string,
-    patience: LoadPatience,
+    limits: LoadLimits,
     name: () => string,
     begin: (load: Load) => Promise<string>,
   ): Promise<string> {
-    const { signal } = patience;
+    const { signal } = limits;
     if (signal?.aborted) throw cancelled(key, signal);
-    const running = this.#inside.getStore();
+    const running = this.#current.getStore();
     const within = running?.ended === false ? running : undefined;
     let load = this.#byKey.get(key);
     if (load !== undefined && within !== undefined && load.awaits(within)) throw deadlock(key, within);
@@ -70,19 +71,19 @@ export class Loads {
     load.waiting++;
     within?.waitsFor.add(load);
     try {
-      return await this.#wait(key, load.value!, patience);
+      return await this.#wait(key, load.value!, limits);
     } finally {
       within?.waitsFor.delete(load);
       if (--load.waiting === 0 && !load.ended) {
         this.#delete(load);
-        load.forgotten.abort();
+        load.abandoned.abort();
       }
     }
   }
 
-  /** Calls the function of a load, in which its own key cannot be waited for. */
+  /** Calls the function of a load: `value` finds out there that it would wait for itself. */
   call<T>(load: Load, fn: () => T): T {
-    return this.#inside.run(load, fn);
+    return this.#current.run(load, fn);
   }
 
   #begin(load: Load, begin: (load: Load) => Promise<string>): Load {
@@ -90,7 +91,7 @@ export class Loads {
       load.ended = true;
       this.#delete(load);
     });
-    load.value.catch(() => {}); // whoever waits for it has it; there may be nobody any more
+    load.value.catch(() => {}); // callers that wait get the failure; there may be none
     return load;
   }
 
@@ -98,7 +99,7 @@ export class Loads {
     if (this.#byKey.get(load.key) === load) this.#byKey.delete(load.key);
   }
 
-  #wait(key: string, value: Promise<string>, { timeout = Infinity, signal }: LoadPatience): Promise<string> {
+  #wait(key: string, value: Promise<string>, { timeout = Infinity, signal }: LoadLimits): Promise<string> {
     if (timeout === Infinity && signal === undefined) return value;
     return new Promise((resolve, reject) => {
       const onAbort = () => reject(cancelled(key, signal!));
@@ -126,7 +127,7 @@ function timedOut(key: string, waited: number): CatgaError {
   return new CatgaError("TIMEOUT", message, { retryable: true, details: { key, waited } });
 }
 
-/** What a message was given up for says more than that its handler waited here. */
+/** The signal's own `CatgaError`, if it has one: it says why the message was given up. */
 function cancelled(key: string, { reason }: AbortSignal): CatgaError {
   if (isCatgaError(reason)) return reason;
   const message = `cache.getOrSet: the caller gave up waiting for the load of ${quote(key)}`;

@@ -1,16 +1,16 @@
-/** How long somebody waits: until a moment, a signal, or the end of what it waits in, whichever comes first. */
+/** How long the sender of an idempotent command waits: until its deadline, its signal, or the end of the store. */
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 
-/** One caller's patience; to be disposed of. */
+/** One caller's deadline. Whoever makes it disposes of it. */
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   readonly #signal: AbortSignal;
-  readonly #giveUps = new Set<(reason: CatgaError) => void>();
+  readonly #rejects = new Set<(reason: CatgaError) => void>();
   readonly #onAbort = () => this.abort(reasonOf(this.#signal));
   #over: CatgaError | undefined;
 
-  /** `due` is of the monotonic clock; then it is over with `TIMEOUT`, and with the signal's reason when that aborts. */
+  /** Over with `TIMEOUT` at `due` of the monotonic clock, or with the signal's reason, whichever comes first. */
   constructor(wheel: DeadlineWheel, { due, signal }: { due: number; signal: AbortSignal }) {
     super(due);
     this.#wheel = wheel;
@@ -20,7 +20,7 @@ export class CallerDeadline extends Deadlined implements Disposable {
     else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Why it is over, when it is. */
+  /** Why the caller waits no longer; `undefined` while it waits. */
   get over(): CatgaError | undefined {
     return this.#over;
   }
@@ -32,24 +32,23 @@ export class CallerDeadline extends Deadlined implements Disposable {
   override abort(reason: CatgaError): void {
     if (this.#over !== undefined) return;
     this.#over = reason;
-    for (const giveUp of this.#giveUps) giveUp(reason);
+    for (const reject of this.#rejects) reject(reason);
     this[Symbol.dispose]();
   }
 
-  /** What the work gives; rejects with why it is over when that comes first. The work goes on by itself then. */
+  /** Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then. */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const giveUp = reject;
-      if (this.#over !== undefined) giveUp(this.#over);
-      this.#giveUps.add(giveUp);
-      work.then(resolve, reject).finally(() => this.#giveUps.delete(giveUp));
+      if (this.#over !== undefined) reject(this.#over);
+      this.#rejects.add(reject);
+      work.then(resolve, reject).finally(() => this.#rejects.delete(reject));
     });
   }
 
   [Symbol.dispose](): void {
     this.#wheel.delete(this);
     this.#signal.removeEventListener("abort", this.#onAbort);
-    this.#giveUps.clear();
+    this.#rejects.clear();
   }
 }
 

@@ -1,25 +1,25 @@
-/** What stands in the store under the id of an idempotent command: that it runs, or what came of it. */
+/** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_text.ts";
 import { toJson } from "../../data/json.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 
-/** What all records say of the attempt that wrote them. */
+/** What every record says about the attempt that wrote it. */
 interface Attempt {
-  /** Of the payload: another one under the same id is refused. */
+  /** Of the payload: detects reuse of the id with another one. */
   readonly fingerprint: string;
-  /** Tells this attempt from all others, when its acknowledgement got lost. */
+  /** Identifies the attempt, so that it recognizes its claim after a lost acknowledgement. */
   readonly nonce: string;
-  /** The process that made it. */
+  /** The process of the attempt. */
   readonly endpoint: string;
 }
 
-/** An attempt that runs, as long as its entry lives. */
+/** An attempt under way; its entry expires unless it is renewed. */
 export interface RunningClaim extends Attempt {
   readonly state: "running";
 }
 
-/** A recorded result; without a value and an error the value is `undefined`. */
+/** A recorded result; with neither `value` nor `error` it is the value `undefined`. */
 export interface DoneClaim extends Attempt {
   readonly state: "done";
   readonly value?: unknown;
@@ -28,7 +28,7 @@ export interface DoneClaim extends Attempt {
 
 export type ClaimRecord = RunningClaim | DoneClaim;
 
-/** A record that was read; `undefined` for a text that is none. */
+/** Parses a record; `undefined` if the text is not one. */
 export function readClaim(text: string): ClaimRecord | undefined {
   let record: Partial<ClaimRecord> | null;
   try {
@@ -40,11 +40,11 @@ export function readClaim(text: string): ClaimRecord | undefined {
   const { state, fingerprint, nonce, endpoint } = record;
   if (state !== "running" && state !== "done") return undefined;
   if (![fingerprint, nonce, endpoint].every((part) => typeof part === "string")) return undefined;
-  // checked right above
+  // its members were checked above
   return record as ClaimRecord;
 }
 
-/** The recorded result, as everybody gets it who asks. */
+/** The result that a record stands for. */
 export function resultOf(record: DoneClaim): Result<unknown> {
   if (record.error === undefined) return { ok: true, value: record.value };
   const { endpoint, error } = record;
@@ -52,8 +52,8 @@ export function resultOf(record: DoneClaim): Result<unknown> {
 }
 
 /**
- * A record with a result. Throws a `CatgaError` `INVALID_RESPONSE` for a value that JSON cannot encode. What an error's
- * details have above `limit` bytes is left out.
+ * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that JSON cannot encode; leaves out the details of
+ * an error if they exceed `limit` bytes.
  */
 export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
   const { fingerprint, nonce, endpoint } = claim;
@@ -64,7 +64,7 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   return `${head},"value":${toJson(result.value, "INVALID_RESPONSE", "the result")}}`;
 }
 
-/** The failure that is kept in place of a result that cannot be. */
+/** The final failure that is kept in place of a result that cannot be. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
 }

@@ -11,13 +11,13 @@ describe("fingerprint", () => {
     assertMatch(fingerprint({}), /^[\w-]{43}$/);
   });
 
-  it("is that of the value after the wire", () => {
+  it("is that of the value after JSON", () => {
     for (const value of [{ at: new Date(0), gone: undefined, no: NaN }, [undefined], -0, { toJSON: () => 7 }]) {
       assertEquals(fingerprint(value), fingerprint(JSON.parse(JSON.stringify(value))));
     }
   });
 
-  it("tells other values apart", () => {
+  it("differs for other values", () => {
     const values: unknown[] = [
       undefined,
       null,
@@ -45,7 +45,7 @@ describe("fingerprint", () => {
     for (const bad of [1n, cycle]) assertThrows(() => fingerprint(bad), TypeError);
   });
 
-  it("stays as claims in the store have it: they may be of a node of version 0.1", () => {
+  it("stays the same in every version: claims in the store may be of a node of version 0.1", () => {
     const known: [value: unknown, fingerprint: string][] = [
       [undefined, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"],
       [null, "dCNOmK_nSY-12vHzasLXiswzlGT5UHA7jAGYkvmCuQs"],
@@ -79,7 +79,7 @@ describe("fingerprint", () => {
     for (const [value, expected] of known) assertEquals(fingerprint(value), expected);
   });
 
-  it("of a payload of 100,000 levels is made without recursion", () => {
+  it("of a payload of 100,000 levels is computed without recursion", () => {
     for (const [open, close] of [["[", "]"], ['{"a":', "}"]]) {
       const deep = (inner: string) => JSON.parse(open.repeat(100_000) + inner + close.repeat(100_000));
       assertEquals(fingerprint(deep('{"x":1,"y":2}')), fingerprint(deep('{"y":2,"x":1}')));

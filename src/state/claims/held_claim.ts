@@ -1,32 +1,33 @@
 /**
- * A claim in the hands of the process that runs its handler: renewed while it runs, then replaced by the result or freed.
- * Whatever happens to acknowledgements, the nonce in the entry says whether it is still ours, and compare-and-set decides.
+ * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed. The
+ * nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every race.
  */
 import { type Clock, delay, type Random } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Answers } from "../store/ambiguous_writes.ts";
-import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
+import { staleAnswer } from "../store/ambiguous_writes.ts";
+import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { elapsed, type JumpWatch, type Leased, left, type Stamp, stamp } from "../store/lease.ts";
+import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
-/** How long the process that runs a handler may stand still without another run beside it, in ms: what the docs promise. */
+/** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
 const PAUSE = 15_000;
-/** How often a claim is renewed, in ms. A pause may begin right before. */
+/** How often a claim is renewed, in ms. A pause may begin right before a renewal. */
 const RENEWAL = 3_000;
-/** What a renewal after the longest pause may take: until the timers run, and until the store has it. */
-const MARGIN = 2_000; // ms
-/** How long a claim outlives its holder, in ms: the oldest that a live claim can be. */
+/** How long the renewal after the longest pause may take, in ms: until timers run, and until the store has it. */
+const MARGIN = 2_000;
+/** The ttl of a claim, in ms: how long it outlives its holder. */
 export const LEASE = PAUSE + RENEWAL + MARGIN;
-/** How old a claim may be whose handler begins, in ms: it still outlives the longest pause. */
+/** The greatest age of a claim, in ms, at which its handler may begin: it still outlives the longest pause. */
 export const FRESH = LEASE - PAUSE;
-/** How soon a renewal that failed is tried again, in ms, half more or less: soon after a lost connection is back. */
-const AGAIN = 500;
-/** How long a renewal is waited for before it is asked what became of it, in ms. A lost connection ends it at once. */
-const ANSWER = 3_000;
+/** Mean delay after a failed renewal, in ms, spread by half: a renewal follows soon after a lost connection is back. */
+const RETRY_DELAY = 500;
+/** How long an answer to a renewal is awaited, in ms, before the entry is read back. A lost connection fails at once. */
+const ANSWER_LIMIT = 3_000;
 
-/** What became of a claim: as was wished, somebody else's, or nobody can say because the store does not answer. */
+/** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";
 
 /** What a {@link HeldClaim} works with. */
@@ -35,22 +36,22 @@ export interface ClaimStore {
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   readonly jumps: JumpWatch;
-  readonly answers: Answers;
+  readonly answers: AnswerTimeouts;
   readonly random: Random;
   readonly observer: Observer;
-  /** Aborts when nothing is to be renewed or tried again any more. */
+  /** Aborts when the store closes: no renewals and retries from then on. */
   readonly closing: AbortSignal;
 }
 
-/** A claim that was made: `sent` is when its write was. */
+/** An acquired claim: its revision, and when its write was sent. */
 export interface Acquired {
   readonly revision: number;
   readonly sent: Stamp;
 }
 
-/** One claim. It renews itself from the beginning, until the store says that it is lost. */
+/** One claim. It renews itself from its construction until it is kept, freed, or another attempt's in the store. */
 export class HeldClaim extends Deadlined implements Leased {
-  /** The revision of the acquisition: grows with every one of the id. */
+  /** The revision of the acquisition: grows with every acquisition of the id. */
   readonly fence: number;
   readonly #store: ClaimStore;
   readonly #key: string;
@@ -58,13 +59,13 @@ export class HeldClaim extends Deadlined implements Leased {
   readonly #text: string;
   readonly #onLost: (why: string) => void;
   #revision: number;
-  /** When the last write of it that was acknowledged was sent. */
+  /** When its last acknowledged write was sent. */
   #sent: Stamp;
   #lost = false;
   #renewing: Promise<void> | undefined;
   #ended = false;
 
-  /** `onLost` is called at most once, before the claim is kept or freed: somebody else may run from then on. */
+  /** `onLost` is called at most once, and not after `keep` or `free`: another attempt may run from then on. */
   constructor(
     store: ClaimStore,
     key: string,
@@ -81,22 +82,22 @@ export class HeldClaim extends Deadlined implements Leased {
     this.fence = this.#revision = revision;
     this.#sent = sent;
     store.jumps.add(this);
-    this.#rest();
+    this.#scheduleRenewal();
   }
 
-  /** Whether somebody else has it, or may have had it. */
+  /** Whether another attempt has it, or may have had it. */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** Loses it if its lease may have ended, by the clock that is further on. */
+  /** Loses the claim if its lease may have ended, by whichever clock is further on. */
   check(): void {
     if (left(this.#store.clock, this.#sent, LEASE) > 0) return;
     const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
     this.#lose(`it could not be renewed for ${since} ms, of a lease of ${LEASE.toLocaleString("en")} ms`);
   }
 
-  /** Puts the result in its place. Rejects with `TOO_LARGE` when that does not fit, and holds the claim then. */
+  /** Replaces the claim by its result, for `ttl` ms. Rejects with `TOO_LARGE` if that does not fit; the claim stays then. */
   keep(text: string, ttl: number): Promise<Ending> {
     return this.#end(
       async (bucket, revision) => await bucket.update(this.#key, text, revision, { ttl }) !== undefined,
@@ -104,7 +105,7 @@ export class HeldClaim extends Deadlined implements Leased {
     );
   }
 
-  /** Gives it back, so that another attempt can be made. `"lost"`: that one has been made. */
+  /** Removes the claim, so that another attempt can run. `"lost"`: another attempt has it already. */
   free(): Promise<Ending> {
     return this.#end(
       (bucket, revision) => bucket.delete(this.#key, { revision }),
@@ -112,14 +113,14 @@ export class HeldClaim extends Deadlined implements Leased {
     );
   }
 
-  /** The last write, until it is known what came of it, or the lease has ended. */
+  /** Makes the last write, and repeats it until its outcome is known or a lease has passed. */
   async #end(
     write: (bucket: Bucket, revision: number) => Promise<boolean>,
     verdict: (found: ClaimRecord | undefined) => Ending | undefined,
   ): Promise<Ending> {
     const { bucket, clock, random, closing } = this.#store;
     this.#stop();
-    // a renewal under way would move the revision
+    // a renewal under way changes the revision
     await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
@@ -135,7 +136,7 @@ export class HeldClaim extends Deadlined implements Leased {
     }
   }
 
-  /** It is time to renew it, or its lease ends while a renewal is under way. */
+  /** Called when a renewal is due, and when the lease ends while a renewal is under way. */
   override expire(): void {
     this.check();
     if (this.#renewing !== undefined) return;
@@ -167,7 +168,7 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#onLost(why);
   }
 
-  #rest(): void {
+  #scheduleRenewal(): void {
     this.#wakeIn(RENEWAL - elapsed(this.#store.clock, this.#sent));
   }
 
@@ -186,35 +187,35 @@ export class HeldClaim extends Deadlined implements Leased {
       while (!this.#ended) {
         const sent = stamp(clock);
         const writing = bucket.update(this.#key, this.#text, this.#revision, { ttl: LEASE });
-        const revision = await answers.of(ANSWER, writing);
+        const revision = await answers.within(ANSWER_LIMIT, writing);
         if (revision !== undefined) {
           this.#revision = revision;
           this.#sent = sent;
-          // an answer that comes too late is of no use
+          // the answer may have come after the end of the lease
           this.check();
-          return this.#rest();
+          return this.#scheduleRenewal();
         }
         const before = this.#revision;
         if ((await this.#readBack())?.nonce !== this.#claim.nonce) {
-          this.#lose("the store has it as another's, or not at all");
+          this.#lose("the store has another attempt's claim, or none");
           return this.#stop();
         }
         if (this.#revision === before) {
-          throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });
+          throw staleAnswer();
         }
-        // a renewal whose acknowledgement was lost: when it was sent is not known, so it is renewed again
+        // an earlier renewal was made, but its acknowledgement was lost: its age is unknown, so renew again
       }
     } catch (error) {
       if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
       this.check();
-      const again = AGAIN * (0.5 + random());
-      this.#wakeIn(this.#lost ? again : Math.min(again, left(clock, this.#sent, LEASE)));
+      const pause = RETRY_DELAY * (0.5 + random());
+      this.#wakeIn(this.#lost ? pause : Math.min(pause, left(clock, this.#sent, LEASE)));
     }
   }
 
-  /** What stands under the key, as the leader has it. */
+  /** The record under the key now; takes over the revision if it is this claim's. */
   async #readBack(): Promise<ClaimRecord | undefined> {
-    const entry = await this.#store.answers.of(ANSWER, this.#store.bucket.get(this.#key));
+    const entry = await this.#store.answers.within(ANSWER_LIMIT, this.#store.bucket.get(this.#key));
     const record = entry && readClaim(entry.value);
     if (entry !== undefined && record?.nonce === this.#claim.nonce) this.#revision = entry.revision;
     return record;

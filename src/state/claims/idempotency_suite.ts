@@ -1,4 +1,4 @@
-/** What {@link IdempotencyStore} promises, as tests, on whichever store. */
+/** The tests of {@link IdempotencyStore}, for every implementation of a store. */
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -16,7 +16,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     let nodes: StateNode[];
     let buckets = 0;
     let made: IdempotencyStore[] = [];
-    /** The endpoints that are gone. */
+    /** Endpoints that the liveness check reports as gone. */
     let gone: string[] = [];
 
     before(async () => {
@@ -56,7 +56,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       return store.guard(claimant(nodes[0].clock, id, differs), run);
     }
 
-    /** A handler that runs at a node, and has been begun. */
+    /** Starts a handler at a node, and resolves when it runs. */
     async function begin(store: IdempotencyStore, id: string) {
       const run = slowHandler();
       const began = Promise.withResolvers<void>();
@@ -68,7 +68,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       return { run, result };
     }
 
-    it("guard: runs an id once; whoever comes later, on whichever node, gets the result that is kept", async () => {
+    it("guard: runs an id once; later attempts on any node get the recorded result", async () => {
       const [first, second] = stores();
       const run = handler({ orderId: "o1" });
       assertEquals(await harness.until(guard(first, "a", run)), { ok: true, value: { orderId: "o1" } });
@@ -77,7 +77,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(run.fences.length, 1);
     });
 
-    it("guard: a new id costs two writes and no read, a later one a write that is refused and a read", async () => {
+    it("guard: a new id costs two writes and no read; a known one costs a write that is refused and a read", async () => {
       const calls: string[] = [];
       const counted = (bucket: Bucket): Bucket => intercepted(bucket, (method) => calls.push(method));
       const [first, second] = stores(counted);
@@ -88,7 +88,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(calls, ["create", "get"]);
     });
 
-    it("guard: results stay what JSON makes of them, undefined and null too, for those who ran them as well", async () => {
+    it("guard: results are returned as after JSON, undefined and null too, also to the attempt that ran the handler", async () => {
       const [first, second] = stores();
       const date = new Date(0);
       const results: [unknown, unknown][] = [
@@ -112,7 +112,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       }
     });
 
-    it("guard: a duplicate waits for the result of the handler that runs, on this node or another", async () => {
+    it("guard: a duplicate waits for the handler under way, on this node or another", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       const duplicates = [first, second, second].map((store) => guard(store, "a", handler()));
@@ -123,19 +123,19 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(run.fences.length, 1);
     });
 
-    it("guard: all who wait at a node for one id share a watch, which ends with them", async () => {
+    it("guard: all attempts of a node that wait for one id share a watch, which ends with them", async () => {
       const signals: AbortSignal[] = [];
       let reads = 0;
       const [first, second] = stores((bucket) =>
         intercepted(bucket, (method, args) => {
-          // the options are the last of what watch is called with
+          // the last argument of watch
           if (method === "watch") signals.push((args[2] as { signal: AbortSignal }).signal);
           if (method === "get") reads++;
         })
       );
       const { run, result } = await begin(first, "a");
       const duplicates = Array.from({ length: 50 }, () => guard(second, "a", handler()));
-      // one that waits has read twice: who has the id, and whether that has changed since the watch began
+      // a waiting attempt reads twice: the claim, and the claim again once its watch has begun
       await harness.until(eventually("50 who wait", () => reads === 100));
       run.end(1);
       await harness.until(Promise.all([result, ...duplicates]));
@@ -161,7 +161,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(guard(first, "a", handler(1)))).value, 1);
     });
 
-    it("guard: a duplicate that waits for a handler which fails runs itself", async () => {
+    it("guard: a duplicate runs when the handler that it waits for fails", async () => {
       const [first, second] = stores();
       const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
       const failing = guard(first, "a", () => promise);
@@ -173,23 +173,21 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(run.fences.length, 1);
     });
 
-    it("guard: a final failure is the result: code, message, details and the node that it came from", async () => {
+    it("guard: a final failure is recorded: code, message, details and the node that it came from", async () => {
       const [first, second] = stores();
       const run = handler(new Failing("SOLD_OUT", { final: true, details: { left: 0 } }));
       for (const store of [first, first, second]) {
         const { error } = await harness.until(guard(store, "a", run));
-        assertEquals([error?.code, error?.message, error?.details, error?.final, error?.node], [
-          "SOLD_OUT",
-          "as the handler says",
-          { left: 0 },
-          true,
-          "n0",
-        ]);
+        assertEquals(error?.code, "SOLD_OUT");
+        assertEquals(error?.message, "as the handler says");
+        assertEquals(error?.details, { left: 0 });
+        assertEquals(error?.final, true);
+        assertEquals(error?.node, "n0");
       }
       assertEquals(run.fences.length, 1);
     });
 
-    it("ID_REUSED: an id comes with another payload, while its handler runs and when it has a result", async () => {
+    it("ID_REUSED: an id with another payload, while its handler runs and after it", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       const other = { payload: { sku: "tea", qty: 3 } };
@@ -202,7 +200,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertStringIncludes(late.error!.message, '"a"');
     });
 
-    it("guard: the same payload in another order of its keys is the same; another contract's ids are others", async () => {
+    it("guard: the order of a payload's keys does not matter; ids of different contracts are different", async () => {
       const [first, second] = stores();
       await harness.until(guard(first, "a", handler(1)));
       const swapped = { payload: { qty: 2, sku: "tea" } };
@@ -210,7 +208,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(guard(first, "a", handler(2), { contract: "Create" }))).value, 2);
     });
 
-    it("OUTCOME_UNKNOWN: the deadline of one who waits passes; the handler goes on", async () => {
+    it("OUTCOME_UNKNOWN: a waiting attempt's deadline passes; the handler goes on", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       const due = nodes[0].clock.monotonic() + 200;
@@ -221,7 +219,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(guard(second, "a", handler()))).value, "late");
     });
 
-    it("CANCELLED: one who waits gives up", async () => {
+    it("CANCELLED: a waiting attempt's sender gives up", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       const caller = new AbortController();
@@ -232,12 +230,12 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       await harness.until(result);
     });
 
-    it("CLOSED: the store is closed; who waits then gets OUTCOME_UNKNOWN, and a handler that runs its result", async () => {
+    it("CLOSED: after close; an attempt that waited gets OUTCOME_UNKNOWN, a handler under way keeps its result", async () => {
       let reads = 0;
       const [first, second] = stores((bucket) => intercepted(bucket, (method) => method === "get" && reads++));
       const { run, result } = await begin(first, "a");
       const waiting = guard(second, "a", handler());
-      // the second one is of somebody who waits
+      // the second one is of the waiting attempt
       await harness.until(eventually("one who waits", () => reads === 2));
       await harness.until(Promise.all([first.close(), second.close()]));
       assertEquals((await harness.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
@@ -246,7 +244,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(result)).value, 1);
     });
 
-    it("INVALID_RESPONSE: a result that JSON cannot encode is kept as that failure; nothing runs twice", async () => {
+    it("INVALID_RESPONSE: recorded in place of a result that JSON cannot encode; nothing runs twice", async () => {
       const [first, second] = stores();
       const cycle: Record<string, unknown> = {};
       cycle.self = cycle;
@@ -261,7 +259,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       }
     });
 
-    it("TOO_LARGE: a result over the store's limit is kept as that failure, with its size; nothing runs twice", async () => {
+    it("TOO_LARGE: recorded with the size in place of a result over the store's limit; nothing runs twice", async () => {
       const [first, second] = stores();
       const run = handler("x".repeat(2_000_000));
       for (const store of [first, second]) {
@@ -274,10 +272,11 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
         const { error } = await harness.until(guard(store, "b", failing));
         assertEquals([error?.code, error?.details], ["SOLD_OUT", "(the details are too large for the server)"]);
       }
-      assertEquals([run.fences.length, failing.fences.length], [1, 1]);
+      assertEquals(run.fences.length, 1);
+      assertEquals(failing.fences.length, 1);
     });
 
-    it("INVALID_MESSAGE: an id that no bucket takes, a payload that JSON cannot encode; nothing runs", async () => {
+    it("INVALID_MESSAGE: an id that is no valid key, a payload that JSON cannot encode; nothing runs", async () => {
       const [first] = stores();
       const run = handler();
       for (const id of ["x".repeat(5_000), "\ud800"]) {
@@ -288,7 +287,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(run.fences, []);
     });
 
-    it("guard: ids of every sort are each their own", async () => {
+    it("guard: ids of any characters are different ids", async () => {
       const [first, second] = stores();
       const long = "i".repeat(999);
       const ids = [
@@ -314,7 +313,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(again.map((result) => result.value), ids);
     });
 
-    it("guard: a result is kept for its ttl, and then the id is new", async () => {
+    it("guard: a result is kept for its ttl; then the id is new", async () => {
       const [first, second] = stores();
       const run = handler(1, 2);
       await harness.until(guard(first, "a", run, { ttl: 2_000 }));
@@ -326,7 +325,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(guard(second, "a", run))).value, 2);
     });
 
-    it("guard: a holder that is known to be gone frees the id at once, and cannot keep its result", async () => {
+    it("guard: the id of a holder that is gone is free at once, and that holder cannot keep its result", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       gone.push("n0.nonce");
@@ -337,7 +336,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(result)).value, "second");
     });
 
-    it("guard: a holder that dies while somebody waits frees the id", async () => {
+    it("guard: a waiting attempt runs when the holder dies", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
       const waiting = guard(second, "a", handler("second"));
@@ -348,7 +347,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       await harness.until(result);
     });
 
-    it("guard: what is no claim, under the key of an id, is told and not run over", async () => {
+    it("INVALID_RESPONSE: the entry under an id's key is not a claim; it is not overwritten", async () => {
       const [first] = stores();
       await harness.until(guard(first, "a", handler(1)));
       const bucket = await harness.until(nodes[0].open(`claims_${buckets}`));
@@ -361,7 +360,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       }
     });
 
-    it("guard: of 100 ids, ten times each at once, over three nodes: every result of an id is the same, each runs once", async () => {
+    it("guard: 100 ids, ten attempts each at once on three nodes: each runs once, and all its results are the same", async () => {
       const three = stores();
       const ids = Array.from({ length: 100 }, (_, i) => `order ${i}`);
       const runs = new Map<string, number>();
@@ -383,7 +382,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
   });
 }
 
-/** A bucket whose calls are heard of. */
+/** A bucket that reports its calls. */
 function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => unknown): Bucket {
   return new Proxy(bucket, {
     get(target, method: keyof Bucket) {
@@ -391,7 +390,7 @@ function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {
         heard(method, args);
-        // called with what the method was called with
+        // the arguments are the method's own
         return (member as (...args: unknown[]) => unknown).apply(target, args);
       };
     },

@@ -6,18 +6,18 @@ import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import type { Asker } from "../../dispatch/shared_state.ts";
 import type { Lock } from "../../contract/shared_state.ts";
-import { Answers } from "../store/ambiguous_writes.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge } from "./lock_error.ts";
 import type { LockHost } from "./lock_host.ts";
 import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
-import type { Seen, SeenWaiter } from "./lock_view.ts";
+import type { SeenRecord, SeenWaiter } from "./lock_view.ts";
 
 describe("findCycle", () => {
   /** `waits`: "run > key", in the order of their places, or "run < ancestor … > key"; `holds`: "run = key". */
   function graph(...lines: string[]): Waits & { readonly all: SeenWaiter[] } {
-    const holders = new Map<string, Seen>();
+    const holders = new Map<string, SeenRecord>();
     const all: SeenWaiter[] = [];
     for (const [i, line] of lines.entries()) {
       const record = (call: string, ...ancestry: string[]): LockRecord => {
@@ -37,30 +37,30 @@ describe("findCycle", () => {
     return waits.all.filter((waiter) => findCycle(waits, byRun, waiter)).map((waiter) => waiter.record.call);
   }
 
-  it("contention is no cycle, however long the queue", () => {
+  it("finds no cycle in contention, however long the queue", () => {
     assertEquals(victims("a = x", "b > x", "c > x", "d = y", "a > y", "b > y"), []);
     assertEquals(victims("a = x", "b = y", "c = z", "b > x", "c > y", "d > z", "d > x"), []);
     assertEquals(victims("b > x", "a > y"), []);
   });
 
-  it("the youngest of a cycle is its victim", () => {
+  it("makes the youngest waiter of a cycle its victim", () => {
     assertEquals(victims("a = x", "b = y", "a > y", "b > x"), ["b"]);
     assertEquals(victims("a = x", "b = y", "b > x", "a > y"), ["a"]);
     assertEquals(victims("a = x", "b = y", "c = z", "c > x", "a > y", "b > z"), ["b"]);
   });
 
-  it("who waits for a call is in what the call waits for", () => {
+  it("counts a run that waits for a nested run as waiting for what that one waits for", () => {
     assertEquals(victims("a = x", "child < a > x"), ["child"]);
     assertEquals(victims("a = x", "b = y", "child < a < root > y", "deep < leaf < b > x"), ["deep"]);
     assertEquals(victims("a = x", "b = y", "a > y", "b < elsewhere > z"), []);
   });
 
-  it("two cycles through one run have a victim each", () => {
+  it("finds a victim for each of two cycles through one run", () => {
     assertEquals(victims("a = x", "b = y", "c = z", "a > y", "a > z", "b > x", "c > x"), ["b", "c"]);
     assertEquals(victims("a = x", "b = y", "c = z", "b > x", "c > x", "a > y", "a > z"), ["a", "a"]);
   });
 
-  it("agrees with a search of all paths, on 2,000 random graphs", () => {
+  it("agrees with a search of all paths on 2,000 random graphs", () => {
     const random = seededRandom(11);
     const pick = (many: number) => Math.floor(random() * many);
     let cycles = 0;
@@ -94,7 +94,7 @@ describe("findCycle", () => {
 });
 
 describe("DeadlockDetector", () => {
-  it("fails nobody for a cycle that the store does not show a second time", async () => {
+  it("fails no waiter of a cycle that the store does not show a second time", async () => {
     const h = memoryLockHarness();
     const bucket = await h.bucket();
     const keys = new LockKeys();
@@ -110,10 +110,10 @@ describe("DeadlockDetector", () => {
     const host = {
       clock: h.clock,
       keys,
-      answers: new Answers(h.clock),
+      answers: new AnswerTimeouts(h.clock),
       bucket: () => Promise.resolve(bucket),
       background: (_: string, work: Promise<unknown>) => void work.catch((error) => failed.push(String(error))),
-      // of a host it needs no more
+      // the detector uses no other member of a host
     } as unknown as LockHost;
     const detector = new DeadlockDetector(host, {
       view: () => ({ holder: (key) => ({ record: holders.get(key)!, revision: 1 }), waiters: () => waiters }),
@@ -138,7 +138,7 @@ describe("deadlocks of a cluster", () => {
   // Bun ends a test after 5 s
   const slow = { timeout: 120_000 };
 
-  it("contention of 40 runs that take their locks in one order never is one", slow, async () => {
+  it("are never found among 40 runs that take their locks in one order", slow, async () => {
     for (let seed = 1; seed <= 3; seed++) {
       const { deadlocks, done } = await contend(seed, { ordered: true });
       assertEquals(deadlocks, 0);
@@ -146,15 +146,19 @@ describe("deadlocks of a cluster", () => {
     }
   });
 
-  it("runs that take them in any order never wait for good, and every cycle that is told is one", slow, async () => {
-    for (let seed = 1; seed <= 3; seed++) {
-      const { deadlocks, done } = await contend(seed, { ordered: false });
-      assertGreater(deadlocks, 10);
-      assertGreater(done, 100);
-    }
-  });
+  it(
+    "are found among runs that take locks in any order; none waits forever, and every reported cycle is one",
+    slow,
+    async () => {
+      for (let seed = 1; seed <= 3; seed++) {
+        const { deadlocks, done } = await contend(seed, { ordered: false });
+        assertGreater(deadlocks, 10);
+        assertGreater(done, 100);
+      }
+    },
+  );
 
-  it("over slow links: contention never is one, and cycles are found", slow, async () => {
+  it("are found over slow links too, and not among runs that take their locks in one order", slow, async () => {
     assertEquals((await contend(4, { ordered: true, faults: { delay: 100 } })).deadlocks, 0);
     assertGreater((await contend(5, { ordered: false, faults: { delay: 100 } })).deadlocks, 5);
   });
@@ -177,7 +181,7 @@ describe("deadlocks of a cluster", () => {
 
     const check = (edges: readonly DeadlockEdge[]) => {
       for (const { call, waitsFor, heldBy } of edges) {
-        // victims of other cycles that were found in the same moment do not wait any more
+        // the victim of another cycle, found at the same time, waits no longer
         if (h.clock.now() - (failed.get(call) ?? -Infinity) < 500) continue;
         assert(waiting.get(call)?.has(waitsFor), `${call} does not wait for ${waitsFor}`);
         assertEquals(holding.get(waitsFor), heldBy.call);
@@ -215,7 +219,7 @@ describe("deadlocks of a cluster", () => {
           held.push(await lock(nodes[Math.floor(random() * 4)], key, who));
           holds.push(key);
           await delay(h.clock, random() * 200);
-          // the next one is taken by a handler that this run waits for
+          // a nested run takes the next one
           if (random() < 0.3) who = { call: `${who.call}/child`, ancestry: [...who.ancestry, who.call] };
         }
         done++;

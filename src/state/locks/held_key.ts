@@ -1,32 +1,41 @@
-/** A key that this node holds: its renewal, its loss, its end. */
+/**
+ * A key that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost, the signal of its
+ * lock aborts with `LOCK_LOST`. That is:
+ *
+ * - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the clock,
+ *   and every read of the signal check that (`check`);
+ * - when the store shows no record of this acquisition (`#tryToRenew`);
+ * - when the connection is closed, or the app stops (`LockManager.close`).
+ */
 import { delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import { releaseOrHandOver } from "./release.ts";
+import { staleAnswer } from "../store/ambiguous_writes.ts";
 import { elapsed, type Leased, left, type Stamp, stamp } from "../store/lease.ts";
 import { lockLost } from "./lock_error.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { releaseOrHandOver } from "./release.ts";
 
-/** From its acquisition to its release or loss. */
+/** From the acquisition of a key to its release or loss. */
 export class HeldKey implements Leased {
   readonly key: string;
   readonly record: LockRecord;
-  /** The revision of the acquisition. */
+  /** The fencing token: the revision of the acquisition. */
   readonly token: number;
-  /** Called once, when it is lost. */
+  /** Called at most once, when it is lost. */
   onLost: ((error: CatgaError) => void) | undefined;
   readonly #host: LockHost;
   readonly #ended: (held: HeldKey) => void;
   #revision: number;
   #sent: Stamp;
   #lost: CatgaError | undefined;
-  /** The store has it as somebody else's, or not at all. */
+  /** The store has shown another's record, or none: there is nothing to release. */
   #gone = false;
   #released: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
 
-  /** `revision` is that of a record which expires no earlier than its ttl after `sent`. `ended` is called at its end. */
+  /** `revision` is that of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called once. */
   constructor(
     host: LockHost,
     key: string,
@@ -40,31 +49,32 @@ export class HeldKey implements Leased {
     this.#sent = held.sent;
     this.#ended = held.ended;
     host.jumps.add(this);
-    this.#rest();
+    this.#scheduleRenewal();
   }
 
-  /** Why it is not held any more, when it was lost. */
+  /** Why it was lost; `undefined` while it is held, and when it was released before. */
   get lost(): CatgaError | undefined {
     return this.#lost;
   }
 
-  /** The last revision that is known to be this holder's. */
+  /** The last known revision of its record. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** Whether little of its time is left, so that it must be renewed before anybody relies on it. */
+  /** Whether less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
   get stale(): boolean {
     return left(this.#host.clock, this.#sent, this.record.ttl) < this.record.ttl / 3;
   }
 
-  /** Renews it now. `false` when it is lost. */
+  /** Renews it now. `false` if it is lost. */
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
     await this.#renew();
     return this.#lost === undefined;
   }
 
+  /** Loses the key if its lease has ended. */
   check(): void {
     const { clock } = this.#host;
     if (left(clock, this.#sent, this.record.ttl) > 0) return;
@@ -72,7 +82,7 @@ export class HeldKey implements Leased {
     this.lose(`it could not be renewed for ${since} ms, of a ttl of ${this.record.ttl.toLocaleString("en")} ms`);
   }
 
-  /** It is not to be relied on any more. */
+  /** Ends it before its release: the lock's signal aborts. */
   lose(why: string): void {
     if (this.#lost !== undefined || this.#released !== undefined) return;
     this.#lost = lockLost(this.key, why, this.#host.node);
@@ -80,14 +90,14 @@ export class HeldKey implements Leased {
     this.onLost?.(this.#lost);
   }
 
-  /** Gives it to who waits for it. Nothing when it is somebody else's by now. Idempotent. */
+  /** Hands it over to the oldest waiter, or removes its record; does nothing to the record of another. Idempotent. */
   release(): Promise<void> {
     return this.#released ??= this.#release();
   }
 
   async #release(): Promise<void> {
     if (this.#lost === undefined) this.#end();
-    // the revision of a renewal under way is the one to remove
+    // a renewal under way changes the revision
     await this.#renewing;
     if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#revision);
   }
@@ -98,8 +108,7 @@ export class HeldKey implements Leased {
     this.#ended(this);
   }
 
-  /** Until the next renewal. */
-  #rest(): void {
+  #scheduleRenewal(): void {
     const { clock } = this.#host;
     const wait = this.record.ttl / 3 - elapsed(clock, this.#sent);
     this.#timer = clock.after(Math.max(0, wait), () => void this.#renew(), { background: true });
@@ -108,7 +117,7 @@ export class HeldKey implements Leased {
   #renew(): Promise<void> {
     return this.#renewing ??= this.#tryToRenew().finally(() => {
       this.#renewing = undefined;
-      if (this.#holding) this.#rest();
+      if (this.#holding) this.#scheduleRenewal();
     });
   }
 
@@ -116,7 +125,7 @@ export class HeldKey implements Leased {
     return this.#lost === undefined && this.#released === undefined;
   }
 
-  /** Ends when it is renewed, lost or released. Never rejects. */
+  /** Resolves when it is renewed, lost or released. Never rejects. */
   async #tryToRenew(): Promise<void> {
     const { clock, random } = this.#host;
     const { ttl } = this.record;
@@ -129,7 +138,7 @@ export class HeldKey implements Leased {
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
         } catch (error) {
           if (error instanceof CatgaError && error.code === "CLOSED") return this.lose("the connection is closed");
-          // no answer: a lease that ends says so itself
+          // no answer: try again until the lease ends
           await delay(clock, Math.min(500, ttl / 20) * (0.5 + random()));
           this.check();
         }
@@ -139,31 +148,31 @@ export class HeldKey implements Leased {
     }
   }
 
-  /** `false` when the record is another's. Rejects when that is not known. */
+  /** `false` if the record is another's, or gone. Rejects if the store does not answer. */
   async #write(): Promise<boolean> {
     const { clock, keys } = this.#host;
     const { nonce, ttl } = this.record;
-    const limit = Math.min(ANSWER, ttl / 6);
+    const limit = Math.min(ANSWER_LIMIT, ttl / 6);
     const renewed = writeLockRecord({ ...this.record, token: this.token });
     const bucket = await this.#host.bucket();
     const name = keys.holder(this.key);
     while (true) {
       const sent = stamp(clock);
       const writing = bucket.update(name, renewed, this.#revision, { ttl });
-      const revision = await this.#host.answers.of(limit, writing);
+      const revision = await this.#host.answers.within(limit, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#sent = sent;
-        // an answer that comes too late is of no use
+        // the answer may have come after the end of the lease
         this.check();
         return true;
       }
-      const entry = await this.#host.answers.of(limit, bucket.get(name));
+      const entry = await this.#host.answers.within(limit, bucket.get(name));
       if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
       if (entry.revision === this.#revision) {
-        throw new CatgaError("UNAVAILABLE", "a server that lags behind answered", { retryable: true });
+        throw staleAnswer();
       }
-      // a renewal whose acknowledgement was lost: when it was sent is not known, so it is renewed again
+      // an earlier renewal was made, but its acknowledgement was lost: its age is unknown, so renew again
       this.#revision = entry.revision;
     }
   }

@@ -1,9 +1,9 @@
-/** The failures of locks, in words that help. */
+/** The failures of locks. */
 import { CatgaError } from "../../error.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import type { LockRecord } from "./lock_record.ts";
 
-/** Who waits for which lock, and who holds it: what stands in the `details` of a `DEADLOCK`. */
+/** A waiter and the holder that it waits for, in the `details.cycle` of a `DEADLOCK`. */
 export interface DeadlockEdge {
   /** The run that waits, and its node. */
   readonly call: string;
@@ -12,7 +12,7 @@ export interface DeadlockEdge {
   readonly heldBy: { readonly call: string; readonly node: string };
 }
 
-/** It did not come in time. */
+/** `LOCK_TIMEOUT`: the lock was not free in time. */
 export function lockTimeout(key: string, waited: number, now: number, holder: LockRecord | undefined): CatgaError {
   const time = waited === 0 ? "is taken" : `did not come free within ${ms(waited)}`;
   const held = holder === undefined
@@ -28,7 +28,7 @@ export function lockTimeout(key: string, waited: number, now: number, holder: Lo
   );
 }
 
-/** The caller does not want it any more. */
+/** `CANCELLED`: the caller's signal aborted. */
 export function lockCancelled(key: string, waited: number, cause: unknown): CatgaError {
   return new CatgaError("CANCELLED", `the caller gave up waiting for the lock ${quote(key)} after ${ms(waited)}`, {
     details: { key, waited },
@@ -36,7 +36,7 @@ export function lockCancelled(key: string, waited: number, cause: unknown): Catg
   });
 }
 
-/** It is somebody else's, or may be. */
+/** `LOCK_LOST`: another node holds the lock, or may hold it. */
 export function lockLost(key: string, why: string, node: string): CatgaError {
   return new CatgaError(
     "LOCK_LOST",
@@ -45,7 +45,7 @@ export function lockLost(key: string, why: string, node: string): CatgaError {
   );
 }
 
-/** The store does not answer, and so nobody knows whose it is. */
+/** `UNAVAILABLE`: the store did not answer, so the holder is not known. */
 export function lockUnavailable(key: string, waited: number, cause: unknown): CatgaError {
   return new CatgaError("UNAVAILABLE", `the store of locks did not answer within ${ms(waited)} (for ${quote(key)})`, {
     retryable: true,
@@ -54,14 +54,14 @@ export function lockUnavailable(key: string, waited: number, cause: unknown): Ca
   });
 }
 
-/** This node stops. */
+/** `CLOSED`: this node stops. */
 export function locksClosed(key: string): CatgaError {
   return new CatgaError("CLOSED", `the app stops, and waits no longer for the lock ${quote(key)}`, {
     details: { key },
   });
 }
 
-/** Waiting would never end: `cycle` says why, the one that fails first. */
+/** `DEADLOCK`: waiting would never end. `cycle` begins with the waiter that fails. */
 export function deadlock(cycle: readonly DeadlockEdge[]): CatgaError {
   const [{ call, node, waitsFor, heldBy }] = cycle;
   const story = cycle.length > 1
@@ -83,5 +83,5 @@ function ms(duration: number): string {
 }
 
 function quote(key: string): string {
-  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // of a string there is one
+  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // a string has a text
 }

@@ -6,7 +6,7 @@ import { deadlock, lockTimeout } from "./lock_error.ts";
 import type { LockRecord } from "./lock_record.ts";
 
 describe("the failures of locks", () => {
-  it("are told on one line, whatever others have written into their records", () => {
+  it("have messages of one line, whatever other nodes wrote into their records", () => {
     const text = `${HIDDEN_TEXT}\nall is well`;
     const record: LockRecord = {
       nonce: "n",
@@ -23,7 +23,7 @@ describe("the failures of locks", () => {
       assertEquals(message, printable(message));
       assertStringIncludes(message, "u{a}all is well");
     }
-    // for programs what stands there
+    // details keep the record as it is, for programs
     assertEquals((errors[0].details as { holder: unknown }).holder, { node: text, endpoint: text, call: text });
   });
 });

@@ -1,163 +1,17 @@
-/** What locks promise when nodes freeze and die, answers get lost and clocks jump: on virtual time. */
+/** Locks when answers of the store get lost, nodes stop, and all faults come together, on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertInstanceOf } from "@std/assert";
-import { type Clock, delay } from "../../ports/clock.ts";
-import { CatgaError } from "../../error.ts";
-import { MemoryNetwork } from "../../memory/network.ts";
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
-import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Lock } from "../../contract/shared_state.ts";
-import {
-  type LockNode,
-  lockNode,
-  type MemoryLockHarness,
-  memoryLockHarness,
-  records,
-  someone,
-} from "./lock_harness_suite.ts";
+import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
 const slow = { timeout: 120_000 };
 
-describe("locks of nodes that freeze and die", () => {
-  /** Who waits, as they get the lock. */
-  async function queue(h: MemoryLockHarness, node: LockNode, ttl = 5_000): Promise<{ lock: Promise<Lock> }> {
-    const lock = node.locks.lock("key", { ttl, timeout: Infinity }, someone());
-    lock.catch(() => {});
-    await h.pass(50);
-    return { lock };
-  }
-
-  it("a frozen holder: its signal has aborted when it goes on, and it cannot free the next holder's lock", async () => {
-    await using h = memoryLockHarness();
-    const [frozen, next, third] = [await h.node("frozen"), await h.node("next"), await h.node("third")];
-    const late = await h.run(frozen.locks.lock("key", { ttl: 5_000 }, someone()));
-    const told: unknown[] = [];
-    late.signal.addEventListener("abort", () => told.push(late.signal.reason));
-    const waiting = await queue(h, next);
-    h.network.pause("frozen");
-    const lock = await h.run(waiting.lock);
-    assertGreater(lock.token, late.token);
-    assert(late.signal.aborted, "who looks sees it at once");
-    assertInstanceOf(late.signal.reason, CatgaError);
-    assertEquals(late.signal.reason.code, "LOCK_LOST");
-    h.network.resume("frozen");
-    await h.run(late.release());
-    assertEquals(told.length, 1);
-    const taken = await h.run(third.locks.lock("key", { timeout: 0 }, someone()).catch((error) => error.code));
-    assertEquals(taken, "LOCK_TIMEOUT");
-    assertEquals(lock.signal.aborted, false);
-    await h.run(lock.release());
-    assertEquals(await records(h), []);
-  });
-
-  it("a dead holder: the oldest who lives and waits has the lock within ttl + 1.5 s", async () => {
-    for (const dead of [["holder"], ["holder", "first"], ["holder", "first", "second"]]) {
-      const h = memoryLockHarness();
-      const nodes = new Map<string, LockNode>();
-      for (const name of ["holder", "first", "second", "third"]) nodes.set(name, await h.node(name));
-      await h.run(nodes.get("holder")!.locks.lock("key", { ttl: 5_000 }, someone()));
-      const waiting = [];
-      for (const name of ["first", "second", "third"]) waiting.push(await queue(h, nodes.get(name)!));
-      const died = h.clock.now();
-      for (const name of dead) h.network.kill(name);
-      const lock = await h.run(Promise.race(waiting.map((each) => each.lock)));
-      const took = h.clock.now() - died;
-      assert(took <= 6_500, `${dead}: ${took} ms`);
-      assertEquals(lock, await h.run(waiting[dead.length - 1].lock));
-    }
-  });
-
-  it("a holder that is cut off: its signal aborts before the next one has the lock", async () => {
-    await using h = memoryLockHarness();
-    const [away, next] = [await h.node("away"), await h.node("next")];
-    const lost = await h.run(away.locks.lock("key", { ttl: 5_000 }, someone()));
-    let abortedAt = 0;
-    lost.signal.addEventListener("abort", () => abortedAt = h.clock.monotonic());
-    const waiting = await queue(h, next);
-    h.network.cut("away");
-    const cut = h.clock.monotonic();
-    const lock = await h.run(waiting.lock);
-    const between = h.clock.monotonic() - abortedAt;
-    assert(abortedAt > cut && between >= 900, `${between} ms between`);
-    h.network.restore("away");
-    await h.run(lost.release());
-    await h.run(lock.release());
-    assertEquals(await records(h), []);
-  });
-
-  it("a frozen waiter: it is passed over, and has its turn again when it goes on", async () => {
-    await using h = memoryLockHarness();
-    const [holder, frozen, awake] = [await h.node("holder"), await h.node("frozen"), await h.node("awake")];
-    const first = await h.run(holder.locks.lock("key", { ttl: 2_000 }, someone()));
-    const [sleeping, waking] = [await queue(h, frozen, 2_000), await queue(h, awake, 2_000)];
-    h.network.pause("frozen");
-    await h.pass(5_000);
-    await h.run(first.release());
-    const second = await h.run(waking.lock);
-    h.network.resume("frozen");
-    await h.pass(1_000);
-    await h.run(second.release());
-    const third = await h.run(sleeping.lock);
-    assertGreater(third.token, second.token);
-    assertEquals(third.signal.aborted, false);
-    await h.run(third.release());
-    await h.until("no record to be left", async () => (await records(h)).length === 0);
-  });
-
-  it("a waiter that was handed the lock while it was frozen does not take it for its own without asking", async () => {
-    await using h = memoryLockHarness();
-    const [holder, frozen, awake] = [await h.node("holder"), await h.node("frozen"), await h.node("awake")];
-    const first = await h.run(holder.locks.lock("key", { ttl: 2_000 }, someone()));
-    const [sleeping, waking] = [await queue(h, frozen, 2_000), await queue(h, awake, 2_000)];
-    h.network.pause("frozen");
-    await h.run(first.release()); // to who is frozen, whose place has not expired yet
-    const second = await h.run(waking.lock);
-    h.network.resume("frozen");
-    let early: Lock | undefined;
-    sleeping.lock.then((lock) => early = lock, () => {});
-    await h.pass(1_000);
-    assertEquals(early, undefined);
-    assertEquals(second.signal.aborted, false);
-    await h.run(second.release());
-    await h.run((await h.run(sleeping.lock)).release());
-  });
-
-  it("a clock that jumps: the signal aborts when the wall clock has passed the ttl", async () => {
-    const clock = new VirtualClock();
-    let slept = 0;
-    const jumping: Clock = {
-      now: () => clock.now() + slept,
-      monotonic: () => clock.monotonic(),
-      after: (ms, callback) => clock.after(ms, callback),
-      soon: (callback) => clock.soon(callback),
-    };
-    const network = new MemoryNetwork({ clock });
-    const node = lockNode("sleeper", network.connect().store, jumping, seededRandom(1));
-    const lock = await clock.until(node.locks.lock("key", { ttl: 10_000 }, someone()));
-    await clock.advance(1_000);
-    slept = 20_000;
-    await clock.advance(300);
-    assertEquals(lock.signal.reason?.code, "LOCK_LOST");
-    await clock.until(node.locks.close());
-  });
-
-  it("10,000 locks that were released leave nothing", slow, async () => {
-    await using h = memoryLockHarness();
-    const node = await h.node("node");
-    for (let i = 0; i < 100; i++) {
-      const locking = Array.from({ length: 100 }, (_, j) => node.locks.lock(`key ${i * 100 + j}`, {}, someone()));
-      const locks = await h.run(Promise.all(locking));
-      await h.run(Promise.all(locks.map((lock) => lock.release())));
-    }
-    assertEquals(await records(h), []);
-    assertEquals(node.writes.made, 20_000);
-  });
-});
-
-describe("locks of which answers get lost", () => {
-  it("lock, renewal, handover, release: nothing loses to itself", slow, async () => {
+describe("locks when answers of the store get lost", () => {
+  it("no lock, renewal, handover or release loses to itself", slow, async () => {
     for (let seed = 1; seed <= 10; seed++) {
       await using h = memoryLockHarness({ seed });
       const node = await h.node("node");
@@ -180,7 +34,7 @@ describe("locks of which answers get lost", () => {
     }
   });
 
-  it("`timeout: 0`: gets a free lock though the answer was lost", async () => {
+  it("`timeout: 0` takes a free lock although the answer was lost", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
     await h.run((await h.run(node.locks.lock("warm", {}, someone()))).release());
@@ -193,7 +47,7 @@ describe("locks of which answers get lost", () => {
     assertEquals(await records(h), []);
   });
 
-  it("UNAVAILABLE: a store that does not answer is told within the timeout", async () => {
+  it("UNAVAILABLE: within the timeout when the store does not answer", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
     h.network.cut("node");
@@ -211,7 +65,7 @@ describe("locks of which answers get lost", () => {
 });
 
 describe("locks of a node that stops", () => {
-  it("close: ends in time when the store does not answer, and the records expire", async () => {
+  it("close: resolves in time when the store does not answer; the records expire", async () => {
     await using h = memoryLockHarness();
     const [away, next] = [await h.node("away"), await h.node("next")];
     const lock = await h.run(away.locks.lock("key", {}, someone()));
@@ -230,7 +84,7 @@ describe("locks of a node that stops", () => {
   });
 });
 
-describe("locks under all of it", () => {
+describe("locks under all faults at once", () => {
   const kinds: Record<string, Faults> = {
     "delays": { delay: 300 },
     "lost answers": { lostAck: 0.05, delay: 50 },
@@ -247,12 +101,12 @@ describe("locks under all of it", () => {
     },
   };
   for (const [kind, faults] of Object.entries(kinds)) {
-    it(`${kind}: tokens grow, and no two hold a key whose signals have not aborted`, slow, async () => {
+    it(`${kind}: tokens grow, and no two holders of a key have signals that have not aborted`, slow, async () => {
       for (let seed = 1; seed <= 4; seed++) await mistreat(seed, faults);
     });
   }
 
-  /** Four nodes take three keys for a while; rejects with what is wrong. */
+  /** Four nodes take three keys for a while; rejects when a promise is broken. */
   async function mistreat(seed: number, faults: Faults): Promise<void> {
     const h = memoryLockHarness({ seed });
     const random = seededRandom(seed + 1_000);

@@ -5,15 +5,16 @@ import { MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.t
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../../nats/harness_suite.ts";
 import type { Observation } from "../../contract/observer.ts";
+import type { Lock } from "../../contract/shared_state.ts";
 import type { Asker } from "../../dispatch/shared_state.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { LockManager } from "./lock_manager.ts";
 
-/** What a node did to the bucket. */
+/** The writes of a node to the bucket. */
 export interface Writes {
-  /** That changed something. */
+  /** Writes that were made. */
   made: number;
-  /** That came too late to. */
+  /** Writes that lost a race. */
   lost: number;
   readonly log: string[];
 }
@@ -29,11 +30,11 @@ export interface LockNode {
 /** Nodes on a store. */
 export interface LockHarness extends AsyncDisposable {
   readonly clock: Clock;
-  /** Another node. */
+  /** Adds a node. */
   node(name: string, options?: { bucket?: string; space?: string }): Promise<LockNode>;
-  /** What it gives, letting time pass until then. */
+  /** Settles as the work does, letting time pass until then. */
   run<T>(work: PromiseLike<T>): Promise<T>;
-  /** Lets so many ms go by. */
+  /** Lets so many ms pass. */
   pass(ms: number): Promise<void>;
   /** Lets time pass until the answer is truthy. */
   until<T>(what: string, ask: () => T | Promise<T>, limit?: number): Promise<T>;
@@ -41,7 +42,7 @@ export interface LockHarness extends AsyncDisposable {
   bucket(name?: string): Promise<Bucket>;
 }
 
-/** On virtual time; with the network, to do harm to nodes by name. */
+/** On virtual time; with the network, to cut and freeze nodes by name. */
 export interface MemoryLockHarness extends LockHarness {
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;
@@ -122,6 +123,14 @@ export function lockNode(
     ...(space === undefined ? {} : { space }),
   });
   return { name, locks, writes, observed };
+}
+
+/** Starts to wait for the lock "key", and resolves when the place in the queue is written. */
+export async function waitInQueue(h: MemoryLockHarness, node: LockNode, ttl = 5_000): Promise<{ lock: Promise<Lock> }> {
+  const lock = node.locks.lock("key", { ttl, timeout: Infinity }, someone());
+  lock.catch(() => {});
+  await h.pass(50);
+  return { lock };
 }
 
 /** A run of a handler, and the runs that wait for it. */

@@ -1,13 +1,12 @@
-/** What the parts of a lock manager share. */
+/** The lock manager as its parts see it: what they share, and what they ask of each other. */
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Answers } from "../store/ambiguous_writes.ts";
+import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch, Stamp } from "../store/lease.ts";
 import type { LockKeys } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";
 
-/** The manager, as its parts see it. */
 export interface LockHost {
   readonly node: string;
   readonly endpoint: string;
@@ -16,20 +15,20 @@ export interface LockHost {
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
-  readonly answers: Answers;
-  /** Whether it stops: nothing is tried a second time then. */
+  readonly answers: AnswerTimeouts;
+  /** Whether the manager closes: no retries from then on. */
   readonly closed: boolean;
   /** The bucket of the records, opened at the first call. */
   bucket(): Promise<Bucket>;
-  /** Whether this acquisition is held now, in this node. */
+  /** Whether this node holds a key by the acquisition `nonce`. */
   holds(key: string, nonce: string): boolean;
-  /** The oldest who waits for a lock, as far as this node knows, apart from the holder `nonce`. */
+  /** The oldest waiter of a key that this node knows of, except `nonce`. */
   next(key: string, nonce: string): SeenWaiter | undefined;
-  /** A lock has been handed over by a write of this revision, sent then. */
-  handed(waiter: SeenWaiter, revision: number, sent: Stamp): void;
-  /** Sees to work that nobody waits for: it is waited for at the end, and observed when it fails. */
+  /** To be called after a handover: the write that made the waiter the holder has this revision, and was sent then. */
+  handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
+  /** Owns a promise that nobody awaits: `close` waits for it, its failure is observed. */
   background(during: string, work: Promise<unknown>): void;
 }
 
-/** How long an answer of the store is waited for, in ms, before it is asked what became of the write. */
-export const ANSWER = 1_500;
+/** How long an answer of the store is awaited, in ms, before the write is read back. */
+export const ANSWER_LIMIT = 1_500;

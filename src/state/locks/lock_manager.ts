@@ -1,128 +1,98 @@
 /**
- * Locks on a bucket: who holds one has the record `h/<key>`, who waits has a place in the queue, `w/<key>/<nonce>`. A lock
- * that nobody wants costs two writes, one that is waited for three: the place, the handover, the end of the place. Only
- * compare-and-set decides who holds it, and its revision is the token.
+ * Locks on a bucket. A holder has the record `h/<key>`; a waiter has a place in the queue, `w/<key>/<nonce>`. A lock without
+ * waiters costs two writes; one that is waited for costs three: the place, the handover, the end of the place. Only
+ * compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
+ *
+ * To read in this order: `lock_request.ts` (a call of `lock`), this file (taking keys), `waiting_room.ts` (the node's waiters
+ * of all keys), `waiter.ts` (one place in a queue), `held_key.ts` (renewal and loss: when the signal aborts), `held_lock.ts`
+ * (what the caller gets), `release.ts` (handover or removal), `deadlock.ts`. What is in the store: `lock_record.ts`, and
+ * `lock_view.ts` as a watch reports it.
  */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
-import { type CatgaError, isCatgaError } from "../../error.ts";
-import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
+import { isCatgaError } from "../../error.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { checkKnown, checkNumber, checkSignal, show } from "../../contract/checks.ts";
 import type { Asker, Locks } from "../../dispatch/shared_state.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { Answers, mayHaveHappened } from "../store/ambiguous_writes.ts";
-import { HeldKey } from "./held_key.ts";
-import { HeldKeys } from "./held_keys.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { JumpWatch, type Stamp, stamp } from "../store/lease.ts";
-import { deadlock, lockCancelled, locksClosed, lockTimeout, lockUnavailable } from "./lock_error.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
-import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import { openOnce } from "../store/open_once.ts";
+import { HeldKey } from "./held_key.ts";
+import { HeldLock } from "./held_lock.ts";
+import { deadlock, locksClosed } from "./lock_error.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { LockRequest, type LockRequestHost } from "./lock_request.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
 /** What a {@link LockManager} is made of. */
 export interface LockManagerOptions {
-  /** Opens the bucket; called at the first lock, and again only when that failed. */
+  /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
   readonly clock: Clock;
   readonly random: Random;
   /** This node's id, and its process. */
   readonly node: string;
   readonly endpoint: string;
-  /** Told of what goes wrong in the background. */
+  /** Receives the failures of background work. */
   readonly observer: Observer;
   /** Keeps these locks apart from others in the same bucket: letters; none. */
   readonly space?: string;
 }
 
-/** What one call of `lock` wants, for all of its keys. */
-interface Wish {
-  readonly ttl: number;
-  readonly asker: Asker;
-  readonly started: number;
-  /** Whether it may wait. */
-  readonly patient: boolean;
-  /** Aborts with how to say, of a key, that it is not waited for any more. */
-  readonly stop: AbortController;
-  /** Who holds the key that it waits for, and what the store last failed with. */
-  holder?: LockRecord;
-  failure?: unknown;
-}
-
-const OPTIONS: ReadonlySet<string> = new Set(["ttl", "timeout", "signal"]);
-
-type GiveUp = (key: string) => CatgaError;
-
 /** The locks of one node. */
 export class LockManager implements Locks {
   readonly #options: LockManagerOptions;
   readonly #host: LockHost;
+  readonly #requestHost: LockRequestHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
-  readonly #wishes = new Set<Wish>();
-  /** How many calls of this node are at a key and have no place in the queue yet. */
-  readonly #asking = new Map<string, number>();
+  readonly #requests = new Set<LockRequest>();
+  /** How many calls of this node try to take a key and have no place in the queue yet. */
+  readonly #trying = new Map<string, number>();
   readonly #background = new Set<Promise<void>>();
   #closed: Promise<void> | undefined;
 
   constructor(options: LockManagerOptions) {
     this.#options = options;
-    // the parts see of this manager what they need, and the rest stays private
+    // for the getter in #host: it reads a private field
     // deno-lint-ignore no-this-alias
     const manager = this;
     const { clock, random, node, endpoint, observer } = options;
+    const keys = new LockKeys(options.space);
     this.#host = {
       node,
       endpoint,
       clock,
       random,
       observer,
-      keys: new LockKeys(options.space),
+      keys,
       jumps: new JumpWatch(clock),
-      answers: new Answers(clock),
+      answers: new AnswerTimeouts(clock),
       get closed() {
         return manager.#closed !== undefined;
       },
       bucket: openOnce(() => options.bucket()),
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
       next: (key, nonce) => this.#room.next(key, nonce),
-      handed: (waiter, revision, sent) => this.#room.handed(waiter, revision, sent),
-      background: (during, work) => this.#keep(during, work),
+      handedOver: (waiter, revision, sent) => this.#room.handedOver(waiter, revision, sent),
+      background: (during, work) => this.#inBackground(during, work),
     };
     this.#room = new WaitingRoom(this.#host, (...held) => this.#hold(...held));
+    this.#requestHost = { clock, keys, holder: (key) => this.#room.holder(key) };
   }
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    checkKnown("lock", options, OPTIONS);
-    if (typeof keys !== "string" && !Array.isArray(keys)) {
-      throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
-    }
-    const sorted = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
-    const { timeout = 30_000, signal } = options;
-    const ttl = ttlSeconds(options.ttl ?? 10_000) * 1_000;
-    if (sorted.length === 0) throw new TypeError("a lock needs a key; got an empty list");
-    for (const key of sorted) this.#host.keys.check(key);
-    checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
-    checkSignal("lock", signal);
-    if (this.#closed !== undefined) throw locksClosed(sorted[0]);
-    const { clock } = this.#host;
-    const started = clock.monotonic();
-    const cancelled: GiveUp = (key) => lockCancelled(key, clock.monotonic() - started, signal?.reason);
-    if (signal?.aborted) throw cancelled(sorted[0]);
-    const stop = new AbortController();
-    const wish: Wish = { ttl, asker, started, patient: timeout > 0, stop };
-    const cancel = () => stop.abort(cancelled);
-    signal?.addEventListener("abort", cancel, { once: true });
-    const timer = wish.patient && timeout !== Infinity
-      ? clock.after(timeout, () => stop.abort((key: string) => this.#late(key, wish)))
-      : undefined;
-    this.#wishes.add(wish);
+    using request = new LockRequest(this.#requestHost, keys, options, asker);
+    const [first] = request.keys;
+    if (this.#closed !== undefined) throw locksClosed(first);
+    if (request.signal.aborted) throw request.error(first);
+    this.#requests.add(request);
     try {
-      return await this.#takeAll(sorted, wish);
+      return await this.#takeAll(request);
     } finally {
-      this.#wishes.delete(wish);
-      timer?.cancel();
-      signal?.removeEventListener("abort", cancel);
+      this.#requests.delete(request);
     }
   }
 
@@ -131,9 +101,9 @@ export class LockManager implements Locks {
   }
 
   async #close(): Promise<void> {
-    // #closed is set when this goes on
+    // what follows runs after #closed is set
     await undefined;
-    for (const wish of this.#wishes) wish.stop.abort(locksClosed);
+    for (const request of this.#requests) request.giveUp(locksClosed);
     await Promise.allSettled([...this.#held.values()].map((held) => {
       held.lose("the app stops");
       return held.release();
@@ -142,29 +112,30 @@ export class LockManager implements Locks {
     while (this.#background.size > 0) await Promise.all(this.#background);
   }
 
-  async #takeAll(keys: readonly string[], wish: Wish): Promise<Lock> {
+  /** All keys or none. */
+  async #takeAll(request: LockRequest): Promise<Lock> {
     const taken: HeldKey[] = [];
     try {
-      for (const key of keys) taken.push(await this.#take(key, wish));
+      for (const key of request.keys) taken.push(await this.#take(key, request));
       const lost = taken.find((held) => held.lost !== undefined)?.lost;
       if (lost !== undefined) throw lost;
-      return new HeldKeys(taken);
+      return new HeldLock(taken);
     } catch (error) {
       await Promise.all(taken.map((held) => held.release()));
       throw error;
     }
   }
 
-  /** The key, or at once the failure when the wish is given up; what comes after that goes back. */
-  #take(key: string, wish: Wish): Promise<HeldKey> {
-    const { signal } = wish.stop;
+  /** Rejects as soon as the request is given up; a key that is acquired afterwards is released. */
+  #take(key: string, request: LockRequest): Promise<HeldKey> {
+    const { signal } = request;
     return new Promise((resolve, reject) => {
-      const giveUp = () => reject((signal.reason as GiveUp)(key));
+      const giveUp = () => reject(request.error(key));
       if (signal.aborted) return giveUp();
       signal.addEventListener("abort", giveUp, { once: true });
-      this.#keep(
+      this.#inBackground(
         "taking a lock",
-        this.#acquire(key, wish).then(
+        this.#acquire(key, request).then(
           (held) => signal.aborted ? held.release() : resolve(held),
           reject,
         ).finally(() => signal.removeEventListener("abort", giveUp)),
@@ -172,102 +143,106 @@ export class LockManager implements Locks {
     });
   }
 
-  async #acquire(key: string, wish: Wish): Promise<HeldKey> {
+  async #acquire(key: string, request: LockRequest): Promise<HeldKey> {
     const { endpoint, node, clock, random } = this.#host;
     const nonce = token(random, NONCE_LENGTH);
-    const { call, ancestry } = wish.asker;
-    const record: LockRecord = { nonce, node, endpoint, call, ancestry, ttl: wish.ttl, since: clock.now() };
-    this.#room.open();
-    const contended = this.#busy(key);
-    this.#asking.set(key, (this.#asking.get(key) ?? 0) + 1);
+    const { asker: { call, ancestry }, ttl, mayWait, signal } = request;
+    const record: LockRecord = { nonce, node, endpoint, call, ancestry, ttl, since: clock.now() };
+    this.#room.watchQueues();
+    const contended = this.#isContended(key);
+    this.#trying.set(key, (this.#trying.get(key) ?? 0) + 1);
     let waiter;
     try {
-      const held = await this.#tryToTake(key, wish, record, contended);
+      const held = await this.#tryToTake(key, request, record, contended);
       if (held !== undefined) return held;
-      const failed = wish.patient ? undefined : this.#late(key, wish);
+      const failed = mayWait ? undefined : request.timedOut(key);
       if (failed?.code === "LOCK_TIMEOUT") throw failed;
       waiter = this.#room.wait(key, record);
-      // a record that is still on its way is removed when it comes
+      // a holder's record of this call that is still under way to the store is removed when the waiter ends
       if (failed !== undefined) waiter.giveUp(failed);
     } finally {
-      const asking = this.#asking.get(key)! - 1;
-      if (asking === 0) this.#asking.delete(key);
-      else this.#asking.set(key, asking);
+      const trying = this.#trying.get(key)! - 1;
+      if (trying === 0) this.#trying.delete(key);
+      else this.#trying.set(key, trying);
     }
-    const { signal } = wish.stop;
-    const giveUp = () => waiter.giveUp((signal.reason as GiveUp)(key));
+    const giveUp = () => waiter.giveUp(request.error(key));
     signal.addEventListener("abort", giveUp, { once: true });
     if (signal.aborted) giveUp();
     const since = clock.monotonic();
-    const waited = (code: string | undefined) => {
+    const observeWait = (code: string | undefined) => {
       const ms = clock.monotonic() - since;
-      if (wish.patient) this.#options.observer({ type: "lock-wait", key, ms, code });
+      if (mayWait) this.#options.observer({ type: "lock-wait", key, ms, code });
     };
     try {
       const held = await waiter.held;
-      waited(undefined);
+      observeWait(undefined);
       return held;
     } catch (error) {
-      waited(isCatgaError(error) ? error.code : "UNAVAILABLE");
+      observeWait(isCatgaError(error) ? error.code : "UNAVAILABLE");
       throw error;
     } finally {
       signal.removeEventListener("abort", giveUp);
     }
   }
 
-  /** Creates the record, unless others are before this call. `undefined` when it has to wait. */
-  async #tryToTake(key: string, wish: Wish, record: LockRecord, contended: boolean): Promise<HeldKey | undefined> {
+  /** Creates the holder's record, unless the key is `contended` or held. `undefined` when the call has to wait. */
+  async #tryToTake(
+    key: string,
+    request: LockRequest,
+    record: LockRecord,
+    contended: boolean,
+  ): Promise<HeldKey | undefined> {
     const { clock, keys, random } = this.#host;
     const name = keys.holder(key);
     let first: Stamp | undefined;
-    // who does not wait looks a second time what became of a write
-    for (let tries = 0; !wish.stop.signal.aborted && (wish.patient || tries < 2); tries++) {
+    // a call that does not wait has a second try, which finds out what became of the first write
+    for (let tries = 0; !request.signal.aborted && (request.mayWait || tries < 2); tries++) {
       try {
         const bucket = await this.#host.bucket();
         if (!contended) {
           const sent = stamp(clock);
           first ??= sent;
-          const creating = bucket.create(name, writeLockRecord(record), { ttl: wish.ttl });
-          const revision = await this.#host.answers.of(ANSWER, creating);
+          const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
+          const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) return this.#hold(key, record, revision, sent);
         }
-        const entry = await this.#host.answers.of(ANSWER, bucket.get(name));
+        const entry = await this.#host.answers.within(ANSWER_LIMIT, bucket.get(name));
         if (entry !== undefined && isJunk(entry.value)) {
-          await this.#host.answers.of(ANSWER, bucket.delete(name, { revision: entry.revision }));
+          await this.#host.answers.within(ANSWER_LIMIT, bucket.delete(name, { revision: entry.revision }));
           continue;
         }
         if (entry === undefined && !contended) continue;
-        wish.holder = entry && readLockRecord(entry.value);
-        const own = wish.holder?.nonce === record.nonce;
-        // its acknowledgement was lost; else somebody else has it
+        request.holder = entry && readLockRecord(entry.value);
+        // the record may be this call's, its acknowledgement lost
+        const own = request.holder?.nonce === record.nonce;
         const held = own ? this.#hold(key, record, entry!.revision, first!) : undefined;
         if (held?.stale && !await held.confirm()) continue;
-        if (held === undefined) this.#checkAncestry(key, wish);
+        if (held === undefined) this.#checkAncestry(key, request);
         return held;
       } catch (error) {
-        if (!mayHaveHappened(error)) throw error;
-        wish.failure = error;
-        await delay(clock, 100 + 100 * random(), wish.stop.signal).catch(() => {});
+        if (!isAmbiguous(error)) throw error;
+        request.failure = error;
+        await delay(clock, 100 + 100 * random(), request.signal).catch(() => {});
       }
     }
     return undefined;
   }
 
-  /** Throws when the holder waits for this call to end. */
-  #checkAncestry(key: string, { asker, holder }: Wish): void {
+  /** Throws `DEADLOCK` if the holder waits for this call to end. */
+  #checkAncestry(key: string, { asker, holder }: LockRequest): void {
     if (holder === undefined || (holder.call !== asker.call && !asker.ancestry.includes(holder.call))) return;
     const heldBy = { call: holder.call, node: holder.node };
     throw deadlock([{ call: asker.call, node: this.#host.node, waitsFor: key, heldBy }]);
   }
 
-  /** Whether others of this node are before a new call, or are known to wait elsewhere. */
-  #busy(key: string): boolean {
-    return this.#asking.has(key) || this.#held.has(key) || this.#room.awaited(key);
+  /** Whether another call is known to hold or want a key: a new one has no chance without a place in the queue. */
+  #isContended(key: string): boolean {
+    return this.#trying.has(key) || this.#held.has(key) || this.#room.hasWaiters(key);
   }
 
   #hold(key: string, record: LockRecord, revision: number, sent: Stamp): HeldKey {
     const ended = (held: HeldKey) => {
-      this.#room.spent(held);
+      this.#room.holderEnded(held);
       if (this.#held.get(key) === held) this.#held.delete(key);
     };
     const held = new HeldKey(this.#host, key, record, { revision, sent, ended });
@@ -275,18 +250,9 @@ export class LockManager implements Locks {
     return held;
   }
 
-  #late(key: string, wish: Wish): CatgaError {
-    const { clock } = this.#host;
-    const waited = clock.monotonic() - wish.started;
-    const holder = this.#room.holder(key) ?? wish.holder;
-    return wish.failure !== undefined && holder === undefined
-      ? lockUnavailable(key, waited, wish.failure)
-      : lockTimeout(key, wish.patient ? waited : 0, clock.now(), holder);
-  }
-
-  #keep(during: string, work: Promise<unknown>): void {
-    const kept: Promise<void> = work.then(() => {}, (error) => this.#options.observer({ type: "fault", during, error }))
-      .finally(() => this.#background.delete(kept));
-    this.#background.add(kept);
+  #inBackground(during: string, work: Promise<unknown>): void {
+    const observe = (error: unknown) => this.#options.observer({ type: "fault", during, error });
+    const settled: Promise<void> = work.then(() => {}, observe).finally(() => this.#background.delete(settled));
+    this.#background.add(settled);
   }
 }

@@ -1,4 +1,4 @@
-/** What only a real server shows of locks: links that break under a write, buckets that are lost, what is left behind. */
+/** Locks on a real server: connections that break during a write, buckets that are lost, messages that are left behind. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
@@ -45,7 +45,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
     },
   );
 
-  it("a link that breaks while it waits: it has its turn all the same", slow, async () => {
+  it("a waiter whose connection breaks has its turn all the same", slow, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
     await using near = await start(server);
@@ -63,7 +63,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
     await eventually("no record to be left", async () => (await near.bucket.entries("")).length === 0);
   });
 
-  it("a bucket that is lost: holders lose their locks, who waits has them, and tokens grow", slow, async () => {
+  it("a bucket that is lost: holders lose their locks, waiters take them, and tokens grow", slow, async () => {
     await using server = await startNatsServer();
     await using red = await start(server);
     await using blue = await start(server);
@@ -81,7 +81,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
     await third.release();
   });
 
-  it("10,000 locks that were released leave no message in the stream", slow, async () => {
+  it("10,000 released locks leave no message in the stream", slow, async () => {
     await using server = await startNatsServer();
     await using client = await start(server);
     for (let i = 0; i < 50; i++) {

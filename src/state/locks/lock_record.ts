@@ -1,31 +1,31 @@
-/** What stands in the store for who holds a lock and for who waits for one. */
+/** The records of locks in the store: one for the holder of a key, one for each waiter. */
 import { MAX_KEY_LENGTH } from "../../ports/key_value_store.ts";
 
-/** A holder, or one who waits to be it. */
+/** The record of a holder, or of a waiter. */
 export interface LockRecord {
-  /** Names this acquisition among all others. */
+  /** Identifies this acquisition. */
   readonly nonce: string;
   readonly node: string;
   readonly endpoint: string;
-  /** The run of a handler that asks, and those that wait for it. */
+  /** The run of a handler that called `lock`, and the runs that wait for it to end, outermost first. */
   readonly call: string;
   readonly ancestry: readonly string[];
-  /** For how long the lock is to be held after each renewal, in ms. */
+  /** How long the lock outlives its holder, in ms. */
   readonly ttl: number;
-  /** Since when, in ms since 1970 by the clock of who wrote it: for people. */
+  /** When it was taken, or waiting began, in ms since 1970 by the writer's clock. For people. */
   readonly since: number;
-  /** Of one who waits, in a renewal: the revision of the first record. Who has the smallest is next. */
+  /** Of a waiter, in a renewal: the revision of its first record. The waiter with the smallest is next. */
   readonly place?: number;
-  /** Of a holder, in a renewal: the revision of the acquisition, which is its token. For people. */
+  /** Of a holder, in a renewal: its token, the revision of the acquisition. For people. */
   readonly token?: number;
 }
 
-/** A record as text. */
+/** The text of a record. */
 export function writeLockRecord(record: LockRecord): string {
   return JSON.stringify(record);
 }
 
-/** A record from the store; `undefined` for what is none. */
+/** Parses a record; `undefined` if the text is not one. */
 export function readLockRecord(text: string): LockRecord | undefined {
   let parsed: unknown;
   try {
@@ -33,7 +33,7 @@ export function readLockRecord(text: string): LockRecord | undefined {
   } catch {
     return undefined;
   }
-  // every member is looked at below
+  // every member is checked below
   const record = parsed as Partial<LockRecord> | null;
   const strings = [record?.nonce, record?.node, record?.endpoint, record?.call];
   const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
@@ -45,8 +45,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Whether a text that is no record of ours is none of another version either: each of those is an object with a nonce. JetStream
- * writes its answers wherever a request's reply subject points to, under the key of a lock as well.
+ * Whether a text is no record of any version: those are objects with a nonce. Such a text may be an answer of JetStream, which
+ * publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
   try {
@@ -57,9 +57,9 @@ export function isJunk(text: string): boolean {
   }
 }
 
-/** Where the records stand: `h/<key>` for a holder, `w/<key>/<nonce>` for one who waits. No nonce has a `/`. */
+/** The keys of the records: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no `/`. */
 export class LockKeys {
-  /** What every holder's key begins with; and every waiter's, which the server can watch alone. */
+  /** The prefix of every holder's key, and of every waiter's; a server can filter by either. */
   readonly holders: string;
   readonly waiters: string;
 
@@ -69,7 +69,7 @@ export class LockKeys {
     this.waiters = `${space}w/`;
   }
 
-  /** Throws for what cannot be the key of a lock. */
+  /** Throws a `TypeError` or `RangeError` for an invalid key of a lock. */
   check(key: string): void {
     if (typeof key !== "string") throw new TypeError(`a lock's key is a string; got ${typeof key}`);
     if (!key.isWellFormed()) {
@@ -91,7 +91,7 @@ export class LockKeys {
     return `${this.waiters}${key}/${nonce}`;
   }
 
-  /** Which lock a record is about; `undefined` for one of another space. */
+  /** The lock's key and the waiter's nonce in a record's key; `undefined` for one of another space. */
   parse(recordKey: string): { readonly key: string; readonly waiter?: string } | undefined {
     if (recordKey.startsWith(this.holders)) return { key: recordKey.slice(this.holders.length) };
     const slash = recordKey.lastIndexOf("/");
@@ -100,7 +100,7 @@ export class LockKeys {
   }
 }
 
-/** Letters and digits of a nonce. */
+/** How many letters and digits a nonce has. */
 export const NONCE_LENGTH = 20;
 /** The longest key of a lock, in UTF-16 code units. */
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;

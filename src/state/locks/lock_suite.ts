@@ -1,4 +1,4 @@
-/** What locks promise, as tests: on every store. */
+/** The tests of locks, for every implementation of a store. */
 import { after, before, describe, it } from "node:test";
 import {
   assert,
@@ -37,7 +37,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       return error;
     };
     const empty = () => h.until("no record to be left", async () => (await records(h)).length === 0);
-    /** Begins to wait, and resolves when it has its place. */
+    /** Starts to wait, and resolves when the place in the queue is written. */
     const queue = async (node: LockNode, key: string, options: LockOptions = {}, who = someone()) => {
       const places = async () => (await records(h)).filter((entry) => entry.key.startsWith(`w/${key}/`)).length;
       const before = await places();
@@ -47,7 +47,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       return { lock: waiting };
     };
 
-    it("lock: gives a token and a signal, and leaves nothing behind", async () => {
+    it("lock: has a token and a signal; its release leaves no record behind", async () => {
       const lock = await take(red, "one");
       assert(Number.isSafeInteger(lock.token));
       assertEquals(lock.signal.aborted, false);
@@ -55,7 +55,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertEquals(await records(h), []);
     });
 
-    it("lock: what is no record of any version, in the place of a holder, is in nobody's way", async () => {
+    it("lock: a text under the holder's key that is no record of any version is removed", async () => {
       const bucket = await h.bucket();
       const junk = '{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404}}';
       await h.run(bucket.put("h/junk", junk));
@@ -68,7 +68,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("lock: costs two writes when nobody else wants it", async () => {
+    it("lock: costs two writes without contention", async () => {
       await h.run((await take(red, "warm")).release());
       red.writes.log.length = 0;
       await h.run((await take(red, "cheap")).release());
@@ -86,7 +86,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await h.run(next.release());
     });
 
-    it("lock: one node at a time has a key, and every next one a greater token", async () => {
+    it("lock: one node at a time holds a key, and each next holder has a greater token", async () => {
       let holders = 0;
       const tokens: number[] = [];
       const work = async (node: LockNode) => {
@@ -104,7 +104,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("release: is idempotent, and gives the key to who waits", async () => {
+    it("release: is idempotent, and hands the key over to a waiter", async () => {
       const first = await take(red, "next");
       const waiting = await queue(blue, "next");
       await h.run(Promise.all([first.release(), first.release(), first[Symbol.asyncDispose]()]));
@@ -117,7 +117,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("LOCK_TIMEOUT: `timeout: 0` does not wait, and says who has the lock and for how long", async () => {
+    it("LOCK_TIMEOUT: `timeout: 0` does not wait; the error names the holder, and since when it holds the lock", async () => {
       const lock = await take(red, "taken");
       const begin = h.clock.monotonic();
       const error = await fails("LOCK_TIMEOUT", blue.locks.lock("taken", { timeout: 0 }, someone()));
@@ -128,7 +128,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("LOCK_TIMEOUT: comes after `timeout`, and the place in the queue is gone", async () => {
+    it("LOCK_TIMEOUT: after `timeout`; the place in the queue is removed", async () => {
       const lock = await take(red, "slow");
       const begin = h.clock.monotonic();
       const error = await fails("LOCK_TIMEOUT", blue.locks.lock("slow", { timeout: 300 }, someone()));
@@ -139,7 +139,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("CANCELLED: the caller's signal ends the waiting, and is the cause", async () => {
+    it("CANCELLED: the caller's signal aborts; its reason is the cause", async () => {
       const lock = await take(red, "given up");
       const stop = new AbortController();
       const waiting = await queue(blue, "given up", { signal: stop.signal });
@@ -150,7 +150,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("a waiter that gives up as it is handed the lock hands it on", async () => {
+    it("a waiter that gives up while the lock is handed over to it passes it to the next one", async () => {
       for (let turns = 0; turns < 12; turns++) {
         const lock = await take(red, "hot");
         const stop = new AbortController();
@@ -166,7 +166,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("several keys: taken sorted and once each, all or none", async () => {
+    it("several keys: are taken in sorted order, each once, all or none", async () => {
       const both = await take(red, ["b", "a", "b"]);
       assertEquals((await records(h)).map((entry) => entry.key), ["h/a", "h/b"]);
       await fails("LOCK_TIMEOUT", blue.locks.lock(["0", "b"], { timeout: 0 }, someone()));
@@ -182,7 +182,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("keys: every sort is a lock of its own", slow, async () => {
+    it("keys: of any characters are different locks", slow, async () => {
       const parts = ["", "a", "/", ".", "*", ">", " ", "é", "👩‍👧", "\n", "h/", "w/", "%", "=", "你"];
       const keys = parts.flatMap((left) => parts.map((right) => left + right));
       const distinct = [...new Set([...keys, "k".repeat(1_000), "a/b/c", "x".repeat(MAX_LOCK_KEY)])];
@@ -194,7 +194,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertEquals(await records(h), []);
     });
 
-    it("keys: waiting for a key is not waiting for one that begins with it", async () => {
+    it("keys: a waiter of a key does not wait for a key that begins with it", async () => {
       const [short, long] = [await take(red, "a"), await take(red, "a/b")];
       const waiting = await queue(blue, "a/b");
       await h.run(short.release());
@@ -204,7 +204,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("misuse throws, and shows the value", async () => {
+    it("misuse: throws an error that shows the value", async () => {
       const locking = (key: string | string[], options?: LockOptions) => () =>
         red.locks.lock(key, options ?? {}, someone());
       const nothing = undefined as unknown as string;
@@ -216,7 +216,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await assertRejects(locking([]), TypeError);
     });
 
-    it("ttl: a lock that is held longer is renewed, and stays its holder's", slow, async () => {
+    it("ttl: a lock that is held longer is renewed", slow, async () => {
       const ttl = 2_000;
       const lock = await take(red, "long", { ttl });
       const waiting = await queue(blue, "long", { ttl });
@@ -248,7 +248,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       },
     );
 
-    it("a late release: of a lock that has gone to another leaves it alone", async () => {
+    it("release: a late holder cannot release another's lock", async () => {
       const bucket = await h.bucket();
       const late = await take(red, "late");
       await h.run(bucket.delete("h/late"));
@@ -259,7 +259,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("100 waiters: nobody is overtaken, at three writes for each", slow, async () => {
+    it("100 waiters: none is overtaken, and each costs three writes", slow, async () => {
       const nodes = [red, blue, green];
       const first = await take(red, "popular");
       const before = nodes.map(({ writes }) => ({ ...writes, lines: writes.log.length }));
@@ -283,16 +283,16 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
       const made = nodes.map(({ writes }, i) => writes.made - before[i].made).reduce((a, b) => a + b);
       const lines = nodes.flatMap(({ writes }, i) => writes.log.slice(before[i].lines));
-      // of places in the queue, and of the one lock while it took its time
+      // renewals of places in the queue, and of the lock while the test took longer
       const renewals = lines.filter((line) => line.startsWith("update w/")).length +
         Math.floor((h.clock.monotonic() - began) / 3_000);
       assert(made - renewals <= 3 * 101, `${made} writes, ${renewals} of them renewals`);
       const lost = nodes.map(({ writes }, i) => writes.lost - before[i].lost).reduce((a, b) => a + b);
-      // a node that does not know yet that others wait tries to take the lock itself: some on virtual time, not all in turn
+      // a node whose watch has not shown the waiters yet tries to take the lock itself
       assert(lost <= (h.clock === systemClock ? 100 : 10), `${lost} writes came too late`);
     });
 
-    it("close: who waits gets CLOSED, what is held goes to others, its signal has aborted", async () => {
+    it("close: waiting calls get CLOSED; held locks are handed over, their signals aborted", async () => {
       const leaving = await h.node("leaving");
       const lock = await take(leaving, "left");
       const [elsewhere, here] = [await queue(red, "left"), await queue(leaving, "left")];
@@ -306,7 +306,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertEquals(leaving.observed.filter(({ type }) => type !== "lock-wait"), []);
     });
 
-    it("DEADLOCK: a lock is not reentrant, and waiting for what an ancestor holds would never end", async () => {
+    it("DEADLOCK: a run takes a key that it holds itself, or that a run above it holds", async () => {
       const lock = await take(red, "mine", {}, asker("parent"));
       const begin = h.clock.monotonic();
       const again = await fails("DEADLOCK", red.locks.lock("mine", {}, asker("parent")));
@@ -318,7 +318,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("DEADLOCK: of two that wait for each other the younger fails within a second, with the cycle", async () => {
+    it("DEADLOCK: of two runs that wait for each other the younger waiter fails within a second, with the cycle", async () => {
       const [tea, milk] = [
         await take(red, "tea", {}, asker("brew")),
         await take(blue, "milk", {}, asker("pour")),
@@ -340,11 +340,11 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
     });
 
-    it("DEADLOCK: a cycle over three nodes and calls that wait for others has one victim", async () => {
+    it("DEADLOCK: a cycle over three nodes and nested runs has one victim", async () => {
       const nodes = [red, blue, green];
       const held: Lock[] = [];
       for (const [i, node] of nodes.entries()) held.push(await take(node, `ring${i}`, {}, asker(`top${i}`)));
-      // each waits in a handler further down for what the next one's top holds
+      // each waits, in a nested run, for a key that the next one's outermost run holds
       const who = (i: number) => asker(`bottom${i}`, `top${i}`, `middle${i}`);
       const first = await queue(red, "ring1", {}, who(0));
       const second = await queue(blue, "ring2", {}, who(1));

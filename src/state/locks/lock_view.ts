@@ -1,22 +1,22 @@
 /**
- * What a node knows of the records of locks, by one watch. A watch of everything is told in the order of the writes: who
- * sees a holder in it has seen all that came before. A watch of waiters alone is what a node has that only holds locks.
+ * The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a view
+ * that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to release locks.
  */
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import { isJunk, type LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 
-/** A record in the store. */
-export interface Seen {
+/** A record, as the watch last reported it. */
+export interface SeenRecord {
   readonly record: LockRecord;
   readonly revision: number;
 }
 
-/** One who waits, as seen. */
-export interface SeenWaiter extends Seen {
+/** The record of a waiter. */
+export interface SeenWaiter extends SeenRecord {
   readonly key: string;
-  /** The first revision: who came first has the smallest. */
+  /** The revision of its first write: the oldest waiter has the smallest. */
   readonly place: number;
 }
 
@@ -24,22 +24,22 @@ export interface SeenWaiter extends Seen {
 export interface LockViewOptions {
   readonly clock: Clock;
   readonly keys: LockKeys;
-  /** What it watches. */
+  /** The prefix of the keys that it watches. */
   readonly prefix: string;
   bucket(): Promise<Bucket>;
-  /** Something is otherwise with a lock, after the current records are known. `waiter`: with that one's record. */
+  /** Called for every change after the current records are known; `waiter`: the nonce of the waiter whose record it is. */
   changed(key: string, waiter: string | undefined, change: Change): void;
-  /** It could not be watched; it is tried again. */
+  /** Called when the watch cannot be opened; the view tries again. */
   failed(error: unknown): void;
 }
 
-/** A watch, and what it has told. Opened when it is made, until it is closed. */
+/** A watch and its records. Opens the watch on construction; `close` ends it. */
 export class LockView {
   readonly #options: LockViewOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();
-  readonly #holders = new Map<string, Seen>();
+  readonly #holders = new Map<string, SeenRecord>();
   readonly #end = new AbortController();
-  /** Resolves when the current records are known; never rejects. */
+  /** Resolves when the current records are known, or the view is closed; never rejects. */
   readonly ready: Promise<void>;
   #listed = false;
 
@@ -53,20 +53,16 @@ export class LockView {
     return this.#listed;
   }
 
-  holder(key: string): Seen | undefined {
+  holder(key: string): SeenRecord | undefined {
     return this.#holders.get(key);
   }
 
-  waiter(key: string, nonce: string): SeenWaiter | undefined {
-    return this.#waiters.get(key)?.get(nonce);
-  }
-
-  /** Those who wait for a lock, the oldest first. */
+  /** The waiters of a key, the oldest first. */
   queue(key: string): SeenWaiter[] {
     return [...this.#waiters.get(key)?.values() ?? []].sort((a, b) => a.place - b.place);
   }
 
-  /** All who wait. */
+  /** The waiters of all keys. */
   *waiters(): Iterable<SeenWaiter> {
     for (const ofKey of this.#waiters.values()) yield* ofKey.values();
   }
@@ -92,9 +88,9 @@ export class LockView {
   }
 
   #apply(change: Change): void {
-    const about = this.#options.keys.parse(change.key);
-    if (about === undefined) return;
-    const { key, waiter } = about;
+    const parsed = this.#options.keys.parse(change.key);
+    if (parsed === undefined) return;
+    const { key, waiter } = parsed;
     const record = change.type === "put" ? readLockRecord(change.value) : undefined;
     const { revision } = change;
     if (waiter === undefined) {
@@ -111,8 +107,8 @@ export class LockView {
   }
 }
 
-/** Stands for a holder of another version, whose record says nothing to this one. */
+/** Stands for a holder of another version, whose record this version cannot read. */
 const UNREADABLE: LockRecord = { nonce: "", node: "?", endpoint: "?", call: "", ancestry: [], ttl: 1_000, since: 0 };
 
-/** Stands for what is no holder of any version, though it stands in the place of one: whoever waits removes it. */
+/** Stands for a text under a holder's key that is no record of any version: waiters remove it. */
 export const JUNK: LockRecord = { ...UNREADABLE };

@@ -1,38 +1,50 @@
-/** One who waits for a lock: the record that is its place in the queue, and how it becomes the holder. */
+/**
+ * A waiter for one key: its record in the store, which is its place in the queue, and how it becomes the holder.
+ *
+ * | state     | its place in the queue       | next                                                                      |
+ * | --------- | ---------------------------- | ------------------------------------------------------------------------- |
+ * | `waiting` | written, renewed             | `taking`: the key was handed over to it, or is free and its turn has come |
+ * |           |                              | `over`: it was given up (caller, deadlock, or an error of the store)      |
+ * | `taking`  | renewed                      | `over`: it holds the key (`held` resolves), or was given up               |
+ * |           |                              | `waiting`: another waiter was faster, or the store did not answer         |
+ * | `over`    | removed, in the background   |                                                                           |
+ *
+ * A waiter that was given up (`held` rejects) releases the key if it gets it all the same.
+ */
 import { delay, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { mayHaveHappened } from "../store/ambiguous_writes.ts";
-import { releaseOrHandOver } from "./release.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { type Stamp, stamp } from "../store/lease.ts";
 import type { HeldKey } from "./held_key.ts";
-import { ANSWER, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { releaseOrHandOver } from "./release.ts";
 
-/** What a waiter needs of the room that it waits in. */
+/** What a waiter needs of its waiting room. */
 export interface WaiterOptions {
   readonly host: LockHost;
   readonly key: string;
   readonly record: LockRecord;
-  /** Makes it the holder. */
+  /** Makes this node the holder, by the record of this revision, whose write was sent then. */
   hold(revision: number, sent: Stamp): HeldKey;
-  /** It waits no longer. */
+  /** Called when its state becomes `over`. */
   ended(waiter: Waiter): void;
-  /** It could not become the holder, and has to be told again when it may. */
-  again(waiter: Waiter): void;
+  /** Called when it is `waiting` again after it did not get the key. */
+  notTaken(waiter: Waiter): void;
 }
 
-/** From the first write of its record to the removal of that. */
+/** Writes its place on construction; removes it when it is over. */
 export class Waiter {
   readonly key: string;
   readonly record: LockRecord;
-  /** The lock. Rejects with what {@link Waiter.giveUp} was given. */
+  /** The key. Rejects with the error given to {@link Waiter.giveUp}. */
   readonly held: Promise<HeldKey>;
   readonly #options: WaiterOptions;
-  readonly #settle: PromiseWithResolvers<HeldKey> = Promise.withResolvers();
-  /** How long its record lives without renewal: after that it is taken for dead. */
+  readonly #result: PromiseWithResolvers<HeldKey> = Promise.withResolvers();
+  /** How long its place outlives it, in ms: 10 s at most, so that others do not wait longer for a dead waiter. */
   readonly #ttl: number;
   readonly #start: Stamp;
-  /** Its acknowledged writes: each was sent before anything happened that has a greater revision. */
+  /** Its last acknowledged writes: each was sent before any write of a greater revision was made. */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
   #place: number | undefined;
   #revision = 0;
@@ -44,102 +56,91 @@ export class Waiter {
     this.#options = options;
     this.key = options.key;
     this.record = options.record;
-    this.held = this.#settle.promise;
-    this.#ttl = Math.min(options.record.ttl, LONGEST);
+    this.held = this.#result.promise;
+    this.#ttl = Math.min(options.record.ttl, MAX_TTL);
     this.#start = stamp(options.host.clock);
-    this.enrol();
+    this.#writePlace();
   }
 
   get waiting(): boolean {
     return this.#state === "waiting";
   }
 
-  /** Writes its record, anew when that is gone. */
-  enrol(): void {
-    if (this.#state === "over") return;
-    this.#timer?.cancel();
-    this.#writing ??= this.#tryToWrite().finally(() => {
-      this.#writing = undefined;
-      if (this.#state === "over") return;
-      this.#timer = this.#options.host.clock.after(this.#ttl / 3, () => this.enrol(), { background: true });
-    });
-  }
-
-  /** Its record is not in the store any more, as of this revision. */
-  vanished(revision: number): void {
+  /** Its place was removed from the store, by the deletion of this revision: it is written again. */
+  placeRemoved(revision: number): void {
     if (revision <= this.#revision) return;
     this.#revision = 0;
-    this.enrol();
+    this.#writePlace();
   }
 
-  /** The lock is its own since the write of this revision, which was sent then: by itself, or by one who is not known. */
+  /** The holder's record names it, by the write of this revision; `sent`: when that was sent, if this node sent it. */
   async granted(revision: number, sent?: Stamp): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
-    await this.#become(this.#options.hold(revision, sent ?? this.#sentBefore(revision)));
+    await this.#becomeHolder(this.#options.hold(revision, sent ?? this.#sentBefore(revision)));
   }
 
-  /** Nobody holds the lock: tries to be the one. */
-  async take(): Promise<void> {
+  /** Tries to become the holder of a key without one. */
+  async takeFreeKey(): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
-    const { host, hold, again } = this.#options;
+    const { host, hold, notTaken } = this.#options;
     const { clock, keys } = host;
     try {
       const bucket = await host.bucket();
       const record: LockRecord = { ...this.record, since: clock.now() };
       const sent = stamp(clock);
       const creating = bucket.create(keys.holder(this.key), writeLockRecord(record), { ttl: this.record.ttl });
-      const revision = await host.answers.of(ANSWER, creating);
-      if (revision !== undefined) return await this.#become(hold(revision, sent));
+      const revision = await host.answers.within(ANSWER_LIMIT, creating);
+      if (revision !== undefined) return await this.#becomeHolder(hold(revision, sent));
     } catch (error) {
-      // whether it is ours the watch tells
-      if (!mayHaveHappened(error)) return this.giveUp(error);
+      // if the write was made, the watch will show it
+      if (!isAmbiguous(error)) return this.giveUp(error);
       await delay(clock, 100 + 100 * host.random());
     }
     if (this.#over) return;
     this.#state = "waiting";
-    again(this);
+    notTaken(this);
   }
 
-  /** Waits no longer; hands the lock on if it comes all the same. */
+  /** Ends waiting with an error; the key is released if it is handed over all the same. */
   giveUp(error: unknown): void {
     if (this.#state === "over") return;
-    this.#settle.reject(error);
-    this.#leave(true);
+    this.#result.reject(error);
+    this.#end({ withKey: false });
   }
 
-  // a getter, for what is awaited may change it
+  // a getter: the compiler would take the state for unchanged over an `await`
   get #over(): boolean {
     return this.#state === "over";
   }
 
-  async #become(held: HeldKey): Promise<void> {
+  async #becomeHolder(held: HeldKey): Promise<void> {
     if (held.stale && !await held.confirm()) {
       if (this.#over) return;
       this.#state = "waiting";
-      return this.#options.again(this);
+      return this.#options.notTaken(this);
     }
     if (this.#over) return await held.release();
-    this.#settle.resolve(held);
-    this.#leave(false);
+    this.#result.resolve(held);
+    this.#end({ withKey: true });
   }
 
-  /** When the last thing was sent of which it is known that it came before this revision. */
+  /** When its last write was sent that is known to be older than this revision: the key's ttl began no earlier. */
   #sentBefore(revision: number): Stamp {
     return this.#acknowledged.findLast((write) => write.revision < revision)?.sent ?? this.#start;
   }
 
-  #leave(empty: boolean): void {
+  #end({ withKey }: { withKey: boolean }): void {
     this.#state = "over";
     this.#timer?.cancel();
     const { host, ended } = this.#options;
     ended(this);
-    host.background("ending to wait for a lock", this.#remove(empty));
+    host.background("leaving the queue of a lock", this.#removePlace(withKey));
   }
 
-  /** Takes its record away; `empty`: it did not get the lock, and looks whether it was given it meanwhile. */
-  async #remove(empty: boolean): Promise<void> {
+  /** Removes its place. A waiter that ended without the key then reads whether it was handed over meanwhile. */
+  async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;
     await this.#writing;
     const name = host.keys.waiter(this.key, this.record.nonce);
@@ -149,32 +150,45 @@ export class Waiter {
         // a renewal whose acknowledgement was lost has changed the revision
         const revision = this.#revision === 0 ? undefined : this.#revision;
         const removed = bucket.delete(name, revision === undefined ? {} : { revision });
-        if (!await host.answers.of(ANSWER, removed)) await host.answers.of(ANSWER, bucket.delete(name));
-        if (empty) await this.#handOn(bucket);
+        if (!await host.answers.within(ANSWER_LIMIT, removed)) {
+          await host.answers.within(ANSWER_LIMIT, bucket.delete(name));
+        }
+        if (!withKey) await this.#releaseIfHolder(bucket);
         return;
       } catch (error) {
-        if (!mayHaveHappened(error)) throw error;
+        if (!isAmbiguous(error)) throw error;
         if (host.closed) return;
         await delay(host.clock, 200 * (failures + host.random()));
       }
     }
   }
 
-  async #handOn(bucket: Bucket): Promise<void> {
+  async #releaseIfHolder(bucket: Bucket): Promise<void> {
     const { host } = this.#options;
-    const entry = await host.answers.of(ANSWER, bucket.get(host.keys.holder(this.key)));
+    const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(host.keys.holder(this.key)));
     if (entry === undefined || readLockRecord(entry.value)?.nonce !== this.record.nonce) return;
     await releaseOrHandOver(host, this.key, this.record, entry.revision);
   }
 
-  /** Ends when the record stands, or is not wanted any more. Never rejects. */
+  /** Writes its place, or renews it, and does so again after a third of its ttl. */
+  #writePlace(): void {
+    if (this.#state === "over") return;
+    this.#timer?.cancel();
+    this.#writing ??= this.#tryToWrite().finally(() => {
+      this.#writing = undefined;
+      if (this.#state === "over") return;
+      this.#timer = this.#options.host.clock.after(this.#ttl / 3, () => this.#writePlace(), { background: true });
+    });
+  }
+
+  /** Resolves when the place is written, or the waiter is over. Never rejects. */
   async #tryToWrite(): Promise<void> {
     const { host: { clock, random } } = this.#options;
     while (!this.#over) {
       try {
         return await this.#write();
       } catch (error) {
-        if (!mayHaveHappened(error)) return this.giveUp(error);
+        if (!isAmbiguous(error)) return this.giveUp(error);
         await delay(clock, 100 + 100 * random());
       }
     }
@@ -191,20 +205,20 @@ export class Waiter {
       const writing = this.#revision === 0
         ? bucket.create(name, text, ttl)
         : bucket.update(name, text, this.#revision, ttl);
-      const revision = await host.answers.of(ANSWER, writing);
+      const revision = await host.answers.within(ANSWER_LIMIT, writing);
       if (revision !== undefined) {
         this.#revision = revision;
         this.#place ??= revision;
         this.#acknowledged = [...this.#acknowledged.slice(-2), { revision, sent }];
         return;
       }
-      // lost to an earlier write of its own, or the record is gone
-      const entry = await host.answers.of(ANSWER, bucket.get(name));
+      // an earlier write of its own has changed the revision, or the place has expired
+      const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(name));
       this.#revision = entry?.revision ?? 0;
       this.#place ??= entry?.revision;
     }
   }
 }
 
-const LONGEST = 10_000; // ms
-const TRIES = 5;
+const MAX_TTL = 10_000; // ms of a place
+const TRIES = 5; // to remove a place, before it is left to expire

@@ -1,43 +1,48 @@
 /**
- * Those who wait for locks in this node. They share one watch of all records, which stands as long as there are some and a
- * while longer; a node that only holds locks watches those who wait, so that it knows whom to hand a lock to.
+ * The waiters of a node, for all keys. They share one watch of all lock records, which lasts a little longer than they do. A
+ * node that only holds locks watches the queues alone, to know the waiter that a lock is handed over to.
  */
 import type { Timer } from "../../ports/clock.ts";
-import { DeadlockDetector } from "./deadlock.ts";
-import { releaseOrHandOver } from "./release.ts";
-import type { HeldKey } from "./held_key.ts";
 import type { Stamp } from "../store/lease.ts";
+import { DeadlockDetector } from "./deadlock.ts";
+import type { HeldKey } from "./held_key.ts";
 import { deadlock } from "./lock_error.ts";
 import type { LockHost } from "./lock_host.ts";
 import type { LockRecord } from "./lock_record.ts";
 import { JUNK, LockView, type SeenWaiter } from "./lock_view.ts";
+import { releaseOrHandOver } from "./release.ts";
 import { Waiter } from "./waiter.ts";
 
-/** One who waited: it may be handed a lock by a node that does not know yet that it has gone. */
-interface Stray {
+/** A waiter that has ended. Another node, whose watch lags behind, may still hand a lock over to it. */
+interface EndedWaiter {
   readonly record: LockRecord;
+  /** When every watch has seen its end. */
   readonly until: number;
-  /** The last revision at which it was the holder. */
+  /** The last revision at which its acquisition was held here, and has ended. */
   revision: number;
 }
+
+/** Makes this node the holder of a key by the record of this revision, whose write was sent then. */
+type Hold = (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey;
 
 /** The waiting room of a node. */
 export class WaitingRoom {
   readonly #host: LockHost;
-  readonly #hold: (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey;
+  readonly #hold: Hold;
   readonly #detector: DeadlockDetector;
-  /** By nonce, and by key. */
+  /** By nonce. */
   readonly #waiters = new Map<string, Waiter>();
   readonly #byKey = new Map<string, Set<Waiter>>();
-  readonly #strays = new Map<string, Stray>();
-  /** Who is about to take a lock that nobody holds. */
-  readonly #takers = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
+  /** By nonce. */
+  readonly #ended = new Map<string, EndedWaiter>();
+  /** By key without a holder: the waiter of this node that will try to take it, and when. */
+  readonly #scheduledTakes = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
+  /** Of the queues alone, and of all records. */
   #queues: LockView | undefined;
   #all: LockView | undefined;
   #sweep: Timer | undefined;
 
-  /** `hold` makes a holder of a record that stands in the store since then. */
-  constructor(host: LockHost, hold: (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey) {
+  constructor(host: LockHost, hold: Hold) {
     this.#host = host;
     this.#hold = hold;
     this.#detector = new DeadlockDetector(host, {
@@ -47,12 +52,12 @@ export class WaitingRoom {
     });
   }
 
-  /** From now on this node may hold locks. */
-  open(): void {
-    this.#queues ??= this.#watch(this.#host.keys.waiters, "watching who waits for locks");
+  /** To be called before this node holds a lock. */
+  watchQueues(): void {
+    this.#queues ??= this.#watch(this.#host.keys.waiters, "watching the queues of locks");
   }
 
-  /** Waits for a lock, until the answer's `held` settles. */
+  /** A new waiter; it ends when its `held` settles. */
   wait(key: string, record: LockRecord): Waiter {
     this.#all ??= this.#watch("", "watching locks");
     const waiter = new Waiter({
@@ -60,49 +65,49 @@ export class WaitingRoom {
       key,
       record,
       hold: (revision, sent) => this.#hold(key, record, revision, sent),
-      ended: () => this.#forget(waiter),
-      again: () => void this.#host.clock.after(AGAIN, () => this.#look(key)),
+      ended: () => this.#remove(waiter),
+      notTaken: () => void this.#host.clock.after(RETRY_DELAY, () => this.#act(key)),
     });
     this.#waiters.set(record.nonce, waiter);
-    let others = this.#byKey.get(key);
-    if (others === undefined) this.#byKey.set(key, others = new Set());
-    others.add(waiter);
+    let ofKey = this.#byKey.get(key);
+    if (ofKey === undefined) this.#byKey.set(key, ofKey = new Set());
+    ofKey.add(waiter);
     return waiter;
   }
 
-  /** Whether somebody waits for a lock, as far as this node knows. */
-  awaited(key: string): boolean {
+  /** Whether a key has waiters that this node knows of. */
+  hasWaiters(key: string): boolean {
     return this.#byKey.has(key) || this.next(key, "") !== undefined;
   }
 
-  /** Who holds a lock, when that is known. */
+  /** The record of a key's holder, if this node watches all records. */
   holder(key: string): LockRecord | undefined {
     return this.#all?.holder(key)?.record;
   }
 
-  /** Who is next, apart from `nonce`. */
+  /** The oldest waiter of a key, except `nonce` and those that have ended. */
   next(key: string, nonce: string): SeenWaiter | undefined {
     const view = this.#all?.listed ? this.#all : this.#queues;
-    return view?.queue(key).find(({ record }) => record.nonce !== nonce && !this.#strays.has(record.nonce));
+    return view?.queue(key).find(({ record }) => record.nonce !== nonce && !this.#ended.has(record.nonce));
   }
 
-  /** A lock was handed over by this node. */
-  handed(to: SeenWaiter, revision: number, sent: Stamp): void {
+  /** This node has handed a lock over: if to a waiter of its own, that one does not have to wait for the watch. */
+  handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
     if (waiter !== undefined) this.#host.background("taking a lock", waiter.granted(revision, sent));
   }
 
-  /** A holder of this node has ended. */
-  spent({ record, revision }: HeldKey): void {
-    const stray = this.#strays.get(record.nonce);
-    if (stray !== undefined) stray.revision = Math.max(stray.revision, revision);
+  /** A key is not held by this node any more. */
+  holderEnded({ record, revision }: HeldKey): void {
+    const ended = this.#ended.get(record.nonce);
+    if (ended !== undefined) ended.revision = Math.max(ended.revision, revision);
   }
 
-  /** Nobody waits any more. */
+  /** To be called after every waiter has been given up. */
   close(): void {
     this.#detector.close();
     this.#sweep?.cancel();
-    for (const { timer } of this.#takers.values()) timer.cancel();
+    for (const { timer } of this.#scheduledTakes.values()) timer.cancel();
     this.#queues?.close();
     this.#all?.close();
   }
@@ -118,8 +123,8 @@ export class WaitingRoom {
       changed: (key, nonce, change) => {
         if (view !== this.#all) return;
         const waiter = nonce === undefined ? undefined : this.#waiters.get(nonce);
-        if (waiter !== undefined && change.type !== "put") waiter.vanished(change.revision);
-        this.#look(key);
+        if (waiter !== undefined && change.type !== "put") waiter.placeRemoved(change.revision);
+        this.#act(key);
         this.#detector.changed();
       },
     });
@@ -127,69 +132,70 @@ export class WaitingRoom {
       during,
       view.ready.then(() => {
         if (view !== this.#all) return;
-        for (const key of this.#byKey.keys()) this.#look(key);
+        for (const key of this.#byKey.keys()) this.#act(key);
         this.#detector.changed();
       }),
     );
     return view;
   }
 
-  /** Does what the records of a lock ask for. */
-  #look(key: string): void {
+  /** Does what the records of a key, as the watch shows them, require of this node. */
+  #act(key: string): void {
     if (!this.#all?.listed) return;
     const holder = this.#all.holder(key);
-    if (holder === undefined) return this.#fill(key);
-    this.#dismiss(key);
+    if (holder === undefined) return this.#scheduleTake(key);
+    this.#cancelTake(key);
     if (holder.record === JUNK) {
-      return this.#host.background("removing what is no lock", this.#clear(key, holder.revision));
+      return this.#host.background("removing an invalid lock record", this.#removeJunk(key, holder.revision));
     }
     const waiter = this.#waiters.get(holder.record.nonce);
     if (waiter !== undefined) return this.#host.background("taking a lock", waiter.granted(holder.revision));
-    const stray = this.#strays.get(holder.record.nonce);
-    if (stray === undefined || this.#host.holds(key, holder.record.nonce) || holder.revision <= stray.revision) return;
-    stray.revision = holder.revision;
-    this.#host.background("handing on a lock", releaseOrHandOver(this.#host, key, stray.record, holder.revision));
+    const ended = this.#ended.get(holder.record.nonce);
+    if (ended === undefined || this.#host.holds(key, holder.record.nonce) || holder.revision <= ended.revision) return;
+    ended.revision = holder.revision;
+    const releasing = releaseOrHandOver(this.#host, key, ended.record, holder.revision);
+    this.#host.background("releasing a lock that came too late", releasing);
   }
 
-  /** Nobody holds a lock: the oldest who waits takes it, and the next of them after a while, for the oldest may be dead. */
-  #fill(key: string): void {
-    const queue = this.#all!.queue(key).filter(({ record }) => !this.#strays.has(record.nonce));
+  /** A key has no holder: the oldest waiter takes it at once, each later one after a delay, in case older ones are dead. */
+  #scheduleTake(key: string): void {
+    const queue = this.#all!.queue(key).filter(({ record }) => !this.#ended.has(record.nonce));
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
-    // one whose record has not been seen may have others before it
-    if (rank < 0) return this.#dismiss(key);
+    // none of this node's places has been seen: there may be others before them
+    if (rank < 0) return this.#cancelTake(key);
     const waiter = this.#waiters.get(queue[rank].record.nonce)!;
     const { clock } = this.#host;
     const wait = rank === 0 ? 0 : HEAD_START + STEP * (rank - 1);
-    const taker = this.#takers.get(key);
-    if (taker?.waiter === waiter && taker.at <= clock.monotonic() + wait) return;
-    this.#dismiss(key);
+    const scheduled = this.#scheduledTakes.get(key);
+    if (scheduled?.waiter === waiter && scheduled.at <= clock.monotonic() + wait) return;
+    this.#cancelTake(key);
     const take = () => {
-      this.#takers.delete(key);
-      this.#host.background("taking a lock", waiter.take());
+      this.#scheduledTakes.delete(key);
+      this.#host.background("taking a lock", waiter.takeFreeKey());
     };
     if (wait === 0) return take();
-    this.#takers.set(key, { waiter, at: clock.monotonic() + wait, timer: clock.after(wait, take) });
+    this.#scheduledTakes.set(key, { waiter, at: clock.monotonic() + wait, timer: clock.after(wait, take) });
   }
 
-  async #clear(key: string, revision: number): Promise<void> {
+  async #removeJunk(key: string, revision: number): Promise<void> {
     const bucket = await this.#host.bucket();
     await bucket.delete(this.#host.keys.holder(key), { revision });
   }
 
-  #dismiss(key: string): void {
-    this.#takers.get(key)?.timer.cancel();
-    this.#takers.delete(key);
+  #cancelTake(key: string): void {
+    this.#scheduledTakes.get(key)?.timer.cancel();
+    this.#scheduledTakes.delete(key);
   }
 
-  #forget(waiter: Waiter): void {
+  #remove(waiter: Waiter): void {
     const { key, record } = waiter;
     const { clock } = this.#host;
     this.#waiters.delete(record.nonce);
-    const others = this.#byKey.get(key);
-    others?.delete(waiter);
-    if (others?.size === 0) this.#byKey.delete(key);
-    this.#strays.set(record.nonce, { record, until: clock.monotonic() + LINGER, revision: 0 });
-    if (this.#takers.get(key)?.waiter === waiter) this.#look(key);
+    const ofKey = this.#byKey.get(key);
+    ofKey?.delete(waiter);
+    if (ofKey?.size === 0) this.#byKey.delete(key);
+    this.#ended.set(record.nonce, { record, until: clock.monotonic() + LINGER, revision: 0 });
+    if (this.#scheduledTakes.get(key)?.waiter === waiter) this.#act(key);
     this.#sweepLater();
   }
 
@@ -197,15 +203,15 @@ export class WaitingRoom {
     this.#sweep ??= this.#host.clock.after(LINGER, () => {
       this.#sweep = undefined;
       const now = this.#host.clock.monotonic();
-      for (const [nonce, { until }] of this.#strays) if (until <= now) this.#strays.delete(nonce);
-      if (this.#strays.size > 0 || this.#waiters.size > 0) return this.#sweepLater();
+      for (const [nonce, { until }] of this.#ended) if (until <= now) this.#ended.delete(nonce);
+      if (this.#ended.size > 0 || this.#waiters.size > 0) return this.#sweepLater();
       this.#all?.close();
       this.#all = undefined;
     }, { background: true });
   }
 }
 
-const LINGER = 10_000; // ms, by which every node has seen that a record is gone
-const HEAD_START = 500; // ms that the oldest has
-const STEP = 250; // ms for each after it
-const AGAIN = 20; // ms until the watch has told who was faster
+const LINGER = 10_000; // ms after which every node's watch has shown that a record is gone
+const HEAD_START = 500; // ms that the oldest waiter has before the second takes a free key
+const STEP = 250; // ms for each waiter after the second
+const RETRY_DELAY = 20; // ms in which the watch shows who was faster

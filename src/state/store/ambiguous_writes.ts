@@ -1,63 +1,16 @@
-/** Calls to the store whose answers may get lost, and are not waited for for ever. */
-import type { Clock } from "../../ports/clock.ts";
+/**
+ * Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost. Such a
+ * write is read back, or made again by compare-and-set.
+ */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { isForbidden } from "../../ports/transport.ts";
 
-/** Whether a call failed because nothing is known of it: it may have been carried out. */
-export function mayHaveHappened(error: unknown): boolean {
+/** Whether a call failed without an answer of the store: a write may have happened. */
+export function isAmbiguous(error: unknown): boolean {
   return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
 }
 
-interface Awaited {
-  readonly due: number;
-  readonly giveUp: () => void;
+/** The failure of a read that contradicts the write before it: another try may reach the stream's leader. */
+export function staleAnswer(): CatgaError {
+  return new CatgaError("UNAVAILABLE", "the store's answer came from a server that lags behind", { retryable: true });
 }
-
-/** The answers that a node waits for; one timer for all of them, because nearly all come within a millisecond. */
-export class Answers {
-  readonly #clock: Clock;
-  readonly #awaited = new Set<Awaited>();
-  #ticking = false;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** What a call gives, or `UNAVAILABLE` after `limit` ms and a little: an answer that was lost would take much longer. */
-  of<T>(limit: number, call: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const awaited = {
-        due: this.#clock.monotonic() + limit,
-        giveUp: () => {
-          const message = `no answer from the store in ${limit} ms; a write may have happened`;
-          reject(new CatgaError("UNAVAILABLE", message, { retryable: true }));
-        },
-      };
-      this.#awaited.add(awaited);
-      if (!this.#ticking) this.#tick();
-      call.then((value) => {
-        this.#awaited.delete(awaited);
-        resolve(value);
-      }, (error) => {
-        this.#awaited.delete(awaited);
-        reject(error);
-      });
-    });
-  }
-
-  #tick(): void {
-    this.#ticking = true;
-    this.#clock.after(TICK, () => {
-      this.#ticking = false;
-      const now = this.#clock.monotonic();
-      for (const awaited of this.#awaited) {
-        if (awaited.due > now) continue;
-        this.#awaited.delete(awaited);
-        awaited.giveUp();
-      }
-      if (this.#awaited.size > 0) this.#tick();
-    }, { background: true });
-  }
-}
-
-const TICK = 50; // ms

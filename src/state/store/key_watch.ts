@@ -1,71 +1,71 @@
 /**
- * Waiting for changes of single keys of a bucket, any number at once: those whose first parts (up to the first "/", by
- * which a server filters) are the same share one watch, which lives as long as somebody follows one of them.
+ * Watches of single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter) share one
+ * watch of the bucket, which lasts as long as one of them is watched.
  */
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 
-/** Somebody who follows a key. */
-export interface Following {
-  /** Resolves when every later change will be told; rejects when the bucket cannot be watched. */
+/** A key that is watched. */
+export interface WatchedKey {
+  /** Resolves when every later change will be reported; rejects when the bucket cannot be watched. */
   readonly ready: Promise<void>;
-  /** Ends it. */
+  /** Ends the watch of this key. */
   stop(): void;
 }
 
-interface Shared {
+interface SharedWatch {
   readonly ready: Promise<void>;
   readonly end: AbortController;
-  readonly followers: Map<string, Set<(change: Change) => void>>;
+  readonly callbacks: Map<string, Set<(change: Change) => void>>;
 }
 
-/** The watches of one bucket. */
+/** The watched keys of one bucket. */
 export class KeyWatch {
   readonly #bucket: () => Promise<Bucket>;
-  readonly #shared = new Map<string, Shared>();
+  readonly #byPrefix = new Map<string, SharedWatch>();
 
   constructor(bucket: () => Promise<Bucket>) {
     this.#bucket = bucket;
   }
 
-  /** How many watches there are. */
+  /** How many watches of the bucket there are. */
   get watches(): number {
-    return this.#shared.size;
+    return this.#byPrefix.size;
   }
 
-  /** Calls back with the changes of a key, the entry that is there already among them. `onChange` must not throw. */
-  follow(key: string, onChange: (change: Change) => void): Following {
+  /** Calls back with the current entry of a key, if there is one, and with every later change. `onChange` must not throw. */
+  watch(key: string, onChange: (change: Change) => void): WatchedKey {
     const prefix = key.slice(0, key.indexOf("/") + 1);
-    let shared = this.#shared.get(prefix);
-    if (shared === undefined) this.#shared.set(prefix, shared = this.#open(prefix));
-    const { followers, ready } = shared;
-    let those = followers.get(key);
-    if (those === undefined) followers.set(key, those = new Set());
-    those.add(onChange);
+    let shared = this.#byPrefix.get(prefix);
+    if (shared === undefined) this.#byPrefix.set(prefix, shared = this.#open(prefix));
+    const { callbacks, ready } = shared;
+    let ofKey = callbacks.get(key);
+    if (ofKey === undefined) callbacks.set(key, ofKey = new Set());
+    ofKey.add(onChange);
     return {
       ready,
       stop: () => {
-        those.delete(onChange);
-        if (those.size === 0 && followers.get(key) === those) followers.delete(key);
-        if (followers.size === 0) this.#close(prefix, shared);
+        ofKey.delete(onChange);
+        if (ofKey.size === 0 && callbacks.get(key) === ofKey) callbacks.delete(key);
+        if (callbacks.size === 0) this.#close(prefix, shared);
       },
     };
   }
 
-  #open(prefix: string): Shared {
+  #open(prefix: string): SharedWatch {
     const end = new AbortController();
-    const followers: Shared["followers"] = new Map();
-    const tell = (change: Change) => {
-      for (const follower of [...followers.get(change.key) ?? []]) follower(change);
+    const callbacks: SharedWatch["callbacks"] = new Map();
+    const dispatch = (change: Change) => {
+      for (const onChange of [...callbacks.get(change.key) ?? []]) onChange(change);
     };
-    const ready = this.#bucket().then((bucket) => bucket.watch(prefix, tell, { signal: end.signal }));
-    const shared = { ready, end, followers };
-    // the next one tries anew
+    const ready = this.#bucket().then((bucket) => bucket.watch(prefix, dispatch, { signal: end.signal }));
+    const shared = { ready, end, callbacks };
+    // the next call of watch() opens another one
     ready.catch(() => this.#close(prefix, shared));
     return shared;
   }
 
-  #close(prefix: string, shared: Shared): void {
-    if (this.#shared.get(prefix) === shared) this.#shared.delete(prefix);
+  #close(prefix: string, shared: SharedWatch): void {
+    if (this.#byPrefix.get(prefix) === shared) this.#byPrefix.delete(prefix);
     shared.end.abort();
   }
 }

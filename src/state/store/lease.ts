@@ -1,6 +1,6 @@
 /**
- * How long something written with a ttl may be relied on by who wrote it: one margin less than the ttl, counted from before
- * the write was sent, by the clock that is further on. So it ends here before it can end in the store.
+ * How long a process may rely on an entry that it wrote with a ttl: one margin less than the ttl, counted from before the
+ * write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in the store.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 
@@ -15,28 +15,28 @@ export function stamp(clock: Clock): Stamp {
   return { wall: clock.now(), monotonic: clock.monotonic() };
 }
 
-/** How many ms have gone by since: by the wall clock after a machine slept, by the monotonic one when the wall was put back. */
+/** Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back. */
 export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
 }
 
-/** How long before the end of a ttl its holder stops, in ms: 1 s, or a third of a short ttl. */
+/** How long before the end of its ttl a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
 export function margin(ttl: number): number {
   return Math.min(1_000, ttl / 3);
 }
 
-/** How many ms a ttl that was written at `since` may still be relied on; 0 or less when no longer. */
+/** Ms that are left of the lease of an entry whose write was sent at `since`; 0 or less once it has ended. */
 export function left(clock: Clock, since: Stamp, ttl: number): number {
   return ttl - margin(ttl) - elapsed(clock, since);
 }
 
-/** What has to be looked at when a clock jumps: timers do not notice that a machine slept. */
+/** A holder of a lease, which is checked when a clock jumps: timers do not notice that a machine slept. */
 export interface Leased {
-  /** Ends what has come to its end. */
+  /** Loses the lease if it has ended. */
   check(): void;
 }
 
-/** Looks after leases for as long as there are some: one timer for all of them. */
+/** Checks all leases of a node when the wall clock jumps ahead. One timer for all of them, and none without a lease. */
 export class JumpWatch {
   readonly #clock: Clock;
   readonly #leased = new Set<Leased>();
@@ -48,29 +48,29 @@ export class JumpWatch {
 
   add(leased: Leased): void {
     this.#leased.add(leased);
-    if (this.#timer === undefined) this.#look(stamp(this.#clock));
+    if (this.#timer === undefined) this.#compareLater(stamp(this.#clock));
   }
 
   delete(leased: Leased): void {
     this.#leased.delete(leased);
   }
 
-  #look(last: Stamp): void {
-    const due = this.#clock.monotonic() + LOOK;
-    this.#timer = this.#clock.after(LOOK, () => {
+  #compareLater(last: Stamp): void {
+    const due = this.#clock.monotonic() + INTERVAL;
+    this.#timer = this.#clock.after(INTERVAL, () => {
       this.#timer = undefined;
       if (this.#leased.size === 0) return;
       const now = stamp(this.#clock);
-      const apart = now.wall - last.wall - (now.monotonic - last.monotonic);
+      const gained = now.wall - last.wall - (now.monotonic - last.monotonic);
       // after a pause this timer is one of the first to run: renewals are due later
       const stoodStill = now.monotonic - due > LATE;
-      if (apart > JUMP || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
-      // a slow drift adds up
-      this.#look(Math.abs(apart) > JUMP ? now : last);
+      if (gained > JUMP || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
+      // without a jump `last` stays, so that a slow drift adds up to one
+      this.#compareLater(Math.abs(gained) > JUMP ? now : last);
     }, { background: true });
   }
 }
 
-const LOOK = 250; // ms
-const JUMP = 50; // ms that the wall clock may gain unnoticed
-const LATE = 250; // ms that a look may be late before the process is said to have stood still
+const INTERVAL = 250; // ms
+const JUMP = 50; // ms that the wall clock may gain before leases are checked
+const LATE = 250; // ms that the timer may be late before the process is said to have stood still

@@ -1,7 +1,7 @@
-/** A bucket that is opened on first use, and kept. */
+/** Opens a bucket on first use and keeps it; a failure is not kept, so that the next call tries again. */
 import type { Bucket } from "../../ports/key_value_store.ts";
 
-/** Gives the bucket: opens it at the first call, and again only when that failed. */
+/** A function that returns the one bucket, opening it if that has not succeeded yet. */
 export function openOnce(open: () => Promise<Bucket>): () => Promise<Bucket> {
   let opening: Promise<Bucket> | undefined;
   return () =>

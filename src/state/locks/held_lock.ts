@@ -1,14 +1,17 @@
-/** A lock as its holder has it: one key, or several that were taken together. */
+/**
+ * A lock as its caller gets it: one key, or several that were taken together. Its signal aborts when one of its keys is lost;
+ * when that is stands in `held_key.ts`.
+ */
 import type { CatgaError } from "../../error.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import type { HeldKey } from "./held_key.ts";
 
 /** Held as long as all of its keys are. */
-export class HeldKeys implements Lock {
-  /** The greatest of its keys': the next acquisition of any of them has a greater one. */
+export class HeldLock implements Lock {
+  /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
   readonly token: number;
   readonly #keys: readonly HeldKey[];
-  /** Made when it is asked for: most locks are held too briefly for that. */
+  /** Made on first use: most locks are released before anybody asks for the signal. */
   #controller: AbortController | undefined;
   #released: Promise<void> | undefined;
 
@@ -18,8 +21,8 @@ export class HeldKeys implements Lock {
   }
 
   get signal(): AbortSignal {
-    const controller = this.#controller ??= this.#follow();
-    // a process that stood still looks before it is told
+    const controller = this.#controller ??= this.#abortOnLoss();
+    // after a pause of this process the timers have not run yet
     for (const held of this.#keys) held.check();
     return controller.signal;
   }
@@ -32,7 +35,7 @@ export class HeldKeys implements Lock {
     return this.release();
   }
 
-  #follow(): AbortController {
+  #abortOnLoss(): AbortController {
     const controller = new AbortController();
     const abort = (error: CatgaError) => controller.abort(error);
     for (const held of this.#keys) {

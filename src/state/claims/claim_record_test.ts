@@ -1,0 +1,58 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
+import { fail, type Result } from "../../contract/result.ts";
+import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
+
+const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
+
+/** A result, written and read again. */
+function recorded(result: Result<unknown>, limit = Infinity): Result<unknown> {
+  const record = readClaim(writeDone(claim, result, limit));
+  assertEquals(record?.state, "done");
+  assertEquals(record?.nonce, claim.nonce);
+  // its state was checked above
+  return resultOf(record as DoneClaim);
+}
+
+describe("a claim's record", () => {
+  it("is read as it was written while its attempt runs", () => {
+    assertEquals(readClaim(JSON.stringify(claim)), claim);
+  });
+
+  it("is undefined for a text that is not one", () => {
+    for (const text of ["", "{", "7", "null", "[]", '{"state":"done"}']) assertEquals(readClaim(text), undefined, text);
+    for (const [member, value] of Object.entries({ state: "lost", fingerprint: 1, nonce: null, endpoint: [] })) {
+      assertEquals(readClaim(JSON.stringify({ ...claim, [member]: value })), undefined, member);
+    }
+  });
+
+  it("keeps values as JSON, undefined and null too", () => {
+    for (const value of [7, "tea", null, undefined, { a: [1] }]) {
+      assertEquals(recorded({ ok: true, value }), { ok: true, value });
+    }
+  });
+
+  it("keeps a failure with the node that it came from, without details above the limit", () => {
+    const failure = fail("SOLD_OUT", "no tea", { final: true, details: { text: "x".repeat(2_000) } });
+    const whole = recorded(failure);
+    const short = recorded(failure, 1_024);
+    for (const { error } of [whole, short]) {
+      assertEquals(error?.code, "SOLD_OUT");
+      assertEquals(error?.message, "no tea");
+      assertEquals(error?.final, true);
+      assertEquals(error?.node, "red");
+    }
+    assertEquals(whole.error?.details, { text: "x".repeat(2_000) });
+    assertEquals(short.error?.details, "(the details are too large for the server)");
+  });
+
+  it("throws INVALID_RESPONSE for a value that JSON cannot encode; a final failure takes its place", () => {
+    const error = assertThrows(() => writeDone(claim, { ok: true, value: 1n }, Infinity), CatgaError);
+    assertEquals(error.code, "INVALID_RESPONSE");
+    const instead = recorded(unfit(error, "Pay has run"));
+    assertEquals(instead.error?.code, "INVALID_RESPONSE");
+    assertEquals(instead.error?.final, true);
+    assertStringIncludes(instead.error!.message, "Pay has run: ");
+  });
+});

@@ -1,0 +1,94 @@
+/** What the tests of claims under faults share: nodes on one network in memory, on virtual time. */
+import type { Clock } from "../../ports/clock.ts";
+import { CatgaError } from "../../error.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Result } from "../../contract/result.ts";
+import type { Claimant } from "../../dispatch/shared_state.ts";
+import { claimant } from "../../../test/support/claims.ts";
+import { IdempotencyStore } from "./idempotency_store.ts";
+
+/** How long a claim outlives its holder, in ms. */
+export const LEASE = 20_000;
+/** How often it is renewed, in ms. */
+export const RENEWAL = 3_000;
+/** How long its holder may stand still, in ms. */
+export const PAUSE = 15_000;
+
+/** A node with a store of claims. */
+export interface ClaimNode {
+  readonly connection: MemoryConnection;
+  readonly store: IdempotencyStore;
+  /** Why runs of this node were aborted. */
+  readonly lost: CatgaError[];
+  guard(
+    id: string,
+    run: (fence: number, check: () => void) => Result<unknown> | Promise<Result<unknown>>,
+    differs?: Partial<Claimant>,
+  ): Promise<Result<unknown>>;
+}
+
+/** Nodes on one network in memory. `wall.slept`: by how many ms the wall clock of the first one is ahead. */
+export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
+  const clock = new VirtualClock();
+  const wall = { slept: 0 };
+  const gone = { of: (_: string): Promise<boolean> => Promise.resolve(false) };
+  const network = new MemoryNetwork({ clock, seed: 7, ...options });
+  const faults: unknown[] = [];
+  const nodes = Array.from({ length: size }, (_, i): ClaimNode => {
+    const connection = network.connect();
+    const own: Clock = i > 0 ? connection.clock : {
+      now: () => connection.clock.now() + wall.slept,
+      monotonic: () => connection.clock.monotonic(),
+      after: (ms, callback, background) => connection.clock.after(ms, callback, background),
+      soon: (callback) => connection.clock.soon(callback),
+    };
+    const lost: CatgaError[] = [];
+    const store = new IdempotencyStore({
+      bucket: () => connection.store.open("claims"),
+      clock: own,
+      random: network.random,
+      endpoint: `n${i}.nonce`,
+      liveness: { gone: (endpoint) => gone.of(endpoint) },
+      observer: (seen) => faults.push(seen),
+    });
+    const lossRecorder = { lost: (reason: CatgaError) => void lost.push(reason) };
+    const guard: ClaimNode["guard"] = (id, run, differs) =>
+      store.guard(claimant(own, id, { ...lossRecorder, ...differs }), run);
+    return { connection, store, lost, guard };
+  });
+  return { clock, network, nodes, faults, wall, gone };
+}
+
+/** Loses the answer of the next call of a method, after the call was made; or replaces it by `instead`. */
+export function loseNext(
+  method: "create" | "update" | "delete",
+  { connection }: ClaimNode,
+  instead: (answer: unknown) => Promise<unknown> = () =>
+    Promise.reject(new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true })),
+): void {
+  const { store } = connection;
+  const open = store.open.bind(store);
+  Object.assign(connection, {
+    store: {
+      async open(name: string) {
+        const bucket = await open(name);
+        let lost = false;
+        return new Proxy(bucket, {
+          get(target, wanted: keyof Bucket) {
+            const member = target[wanted];
+            if (typeof member !== "function") return member;
+            return async (...args: unknown[]) => {
+              // the arguments are the method's own
+              const answer = await (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
+              if (lost || wanted !== method) return answer;
+              lost = true;
+              return await instead(answer);
+            };
+          },
+        });
+      },
+    },
+  });
+}

@@ -1,0 +1,42 @@
+/** Waiters of a dead holder, and a handover that comes after its waiter has ended, on virtual time. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { type LockNode, memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
+import { readLockRecord, writeLockRecord } from "./lock_record.ts";
+
+describe("the waiting room of a node", () => {
+  it("a dead holder's lock goes to the oldest live waiter within ttl + 1.5 s", async () => {
+    for (const dead of [["holder"], ["holder", "first"], ["holder", "first", "second"]]) {
+      const h = memoryLockHarness();
+      const nodes = new Map<string, LockNode>();
+      for (const name of ["holder", "first", "second", "third"]) nodes.set(name, await h.node(name));
+      await h.run(nodes.get("holder")!.locks.lock("key", { ttl: 5_000 }, someone()));
+      const waiting = [];
+      for (const name of ["first", "second", "third"]) waiting.push(await waitInQueue(h, nodes.get(name)!));
+      const died = h.clock.now();
+      for (const name of dead) h.network.kill(name);
+      const lock = await h.run(Promise.race(waiting.map((each) => each.lock)));
+      const took = h.clock.now() - died;
+      assert(took <= 6_500, `${dead}: ${took} ms`);
+      assertEquals(lock, await h.run(waiting[dead.length - 1].lock));
+    }
+  });
+
+  it("releases a lock that is handed over to a waiter which has ended", async () => {
+    await using h = memoryLockHarness();
+    const [holder, late, third] = [await h.node("holder"), await h.node("late"), await h.node("third")];
+    const lock = await h.run(holder.locks.lock("key", { ttl: 30_000 }, someone()));
+    const waiting = late.locks.lock("key", { timeout: 500 }, someone()).catch((error) => error.code);
+    await h.pass(100);
+    const place = (await records(h)).find(({ key }) => key.startsWith("w/"))!;
+    assertEquals(await h.run(waiting), "LOCK_TIMEOUT");
+    await h.pass(100);
+    const bucket = await h.bucket();
+    await h.run(bucket.put("h/key", writeLockRecord({ ...readLockRecord(place.value)!, ttl: 30_000 })));
+    await h.pass(500);
+    const next = await h.run(third.locks.lock("key", { timeout: 0 }, someone()));
+    await h.run(next.release());
+    await h.run(lock.release());
+    assertEquals(await records(h), []);
+  });
+});

@@ -1,0 +1,74 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../error.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { KeyValueStore } from "../ports/key_value_store.ts";
+import { claimant, handler } from "../../test/support/claims.ts";
+import { sharedState } from "./state.ts";
+
+function setUp() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock });
+  const connection = network.connect();
+  const opened: string[] = [];
+  const store: KeyValueStore = {
+    open(bucket, options) {
+      opened.push(bucket);
+      return connection.store.open(bucket, options);
+    },
+  };
+  const state = sharedState({
+    store,
+    namespace: "shop",
+    replicas: 1,
+    clock,
+    random: network.random,
+    node: "red",
+    endpoint: "red.0",
+    liveness: { gone: () => Promise.resolve(false) },
+    observer: () => {},
+  });
+  return { clock, state, opened };
+}
+
+const asker = { call: "run", ancestry: [] };
+
+describe("sharedState", () => {
+  it("opens a bucket when it is first used, and keeps it", async () => {
+    const { clock, state, opened } = setUp();
+    assertEquals(opened, []);
+    await clock.until(state.cache.set("tea", 1));
+    await clock.until(state.cache.set("tea", 2));
+    const cache = opened.slice();
+    assertEquals(cache.length, 1);
+    await clock.until(state.claims.guard(claimant(clock, "a"), handler(1)));
+    assertEquals(opened.length, 2);
+    await clock.until(state.locks.lock("key", {}, asker));
+    assertEquals(new Set(opened).size, 3);
+    await clock.until(state.close());
+  });
+
+  it("has locks, leaderships and loads of the same name apart", async () => {
+    const { clock, state } = setUp();
+    const lock = await clock.until(state.locks.lock("tea", {}, asker));
+    const term = state.lead("tea", (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve)));
+    await clock.advance(1_000);
+    assertEquals(term.leading, true);
+    assertEquals(await clock.until(state.cache.getOrSet("tea", () => 7, { once: true })), 7);
+    assertEquals(lock.signal.aborted, false);
+    await clock.until(state.close());
+  });
+
+  it("close: releases what the node holds; locks, leaderships and claims are CLOSED afterwards", async () => {
+    const { clock, state } = setUp();
+    const lock = await clock.until(state.locks.lock("key", {}, asker));
+    await clock.until(state.close());
+    assertEquals(lock.signal.aborted, true);
+    const refused = await assertRejects(() => state.locks.lock("key", {}, asker), CatgaError);
+    assertEquals(refused.code, "CLOSED");
+    assertEquals(assertThrows(() => state.lead("tea", () => {}), CatgaError).code, "CLOSED");
+    const { error } = await clock.until(state.claims.guard(claimant(clock, "a"), handler(1)));
+    assertEquals(error?.code, "CLOSED");
+  });
+});

@@ -1,0 +1,27 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import { openOnce } from "./open_once.ts";
+
+// openOnce passes it on, and calls none of its methods
+const opened = { name: "bucket" } as Bucket;
+
+describe("openOnce", () => {
+  it("opens the bucket at the first call, once for all callers", async () => {
+    let opens = 0;
+    const bucket = openOnce(() => Promise.resolve((opens++, opened)));
+    assertEquals(opens, 0);
+    assertEquals(await Promise.all([bucket(), bucket()]), [opened, opened]);
+    assertEquals(await bucket(), opened);
+    assertEquals(opens, 1);
+  });
+
+  it("rejects for all who wait for an opening that fails, and opens again at the next call", async () => {
+    let opens = 0;
+    const bucket = openOnce(() => opens++ === 0 ? Promise.reject(new Error("no server")) : Promise.resolve(opened));
+    const first = [bucket(), bucket()];
+    for (const each of first) await assertRejects(() => each, Error, "no server");
+    assertEquals(await bucket(), opened);
+    assertEquals(opens, 2);
+  });
+});

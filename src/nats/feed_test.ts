@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 
 describe("Feed", await requireNatsServer(), () => {
   it(

@@ -6,7 +6,7 @@ import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { ForgetfulServer, messagesOf, SEQUENCES } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./kv_store.ts";
+import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };

@@ -7,7 +7,7 @@ import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };

@@ -7,7 +7,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { TransportHarness } from "../ports/transport_suite.ts";
 import { connectNats } from "./connection.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 /** Opens a transport; errors of callbacks are dropped unless they are asked for. */

@@ -10,7 +10,7 @@ import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };

@@ -3,7 +3,7 @@ import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } f
 import type { Violation } from "../ports/transport.ts";
 import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
-import type { NatsKeyValueStore } from "./kv_store.ts";
+import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Options of a NATS connection, as nats.js has them: what may be given to `catga` as `nats`. */
@@ -38,7 +38,7 @@ export async function openNats(
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
     import("./transport.ts"),
-    import("./kv_store.ts"),
+    import("./key_value_store.ts"),
   ]);
   const link = await connectNats(nats, {
     name,

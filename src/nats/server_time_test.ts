@@ -5,7 +5,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport, reached } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const HOUR = 3_600_000;

@@ -6,7 +6,7 @@ import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { ForgetfulServer } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const HOUR = 3_600_000;

@@ -16,7 +16,7 @@ import { keyValueSuite } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
 import { openTransport, reached, startKeyValueHarness } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();

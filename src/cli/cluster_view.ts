@@ -7,7 +7,8 @@ import { token } from "../ports/clock.ts";
 import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
-import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
+import { JetStream } from "../nats/jetstream.ts";
+import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { openNats } from "../nats/open.ts";
 import { printable } from "../data/printable.ts";
 import { mayNot } from "../ports/transport.ts";
@@ -82,7 +83,7 @@ export class ClusterView implements AsyncDisposable {
         refused.abort();
       },
       onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
-      looksOn: true,
+      passive: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
   }

@@ -69,9 +69,9 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     await eventually("nothing but the bystander to be stored", async () => await info() === 1, 20_000);
   });
 
-  it("one who looks on is told the same, and removes nothing", slow, async () => {
+  it("a passive client reports the same, and removes nothing", slow, async () => {
     await using servers = await ForgetfulServer.start();
-    await using client = await start(servers, { looksOn: true });
+    await using client = await start(servers, { passive: true });
     const there = new Set<string>();
     await client.bucket.watch("", ({ type, key }) => type === "put" ? there.add(key) : there.delete(key), {
       signal: client.signal,

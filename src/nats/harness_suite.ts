@@ -1,4 +1,4 @@
-/** What the tests of this folder share: transports behind a link that can be broken. */
+/** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
 import { delay, systemClock } from "../ports/clock.ts";
 import { startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
@@ -10,12 +10,12 @@ import { connectNats } from "./connection.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
-/** Opens a transport; errors of callbacks are dropped unless they are asked for. */
+/** Opens a transport; without `onError` errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
   return new NatsTransport(await connectNats(url), { onError });
 }
 
-/** A server, and a proxy of its own for each transport. */
+/** A server, and one proxy for each transport. */
 export async function startTransportHarness(): Promise<TransportHarness> {
   const server = await startNatsServer({ jetstream: false });
   const links = new Map<Transport, TcpProxy>();
@@ -41,7 +41,7 @@ export async function startTransportHarness(): Promise<TransportHarness> {
   };
 }
 
-/** A server, and a connection of its own for each client. */
+/** A server, and one connection for each client. */
 export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   const server = await startNatsServer();
   const transports: NatsTransport[] = [];
@@ -60,7 +60,7 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   };
 }
 
-/** Waits for a state. */
+/** Waits until the transport is in a state. */
 export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
   return eventually(`the transport to be ${state}`, () => transport.status.state === state);
 }

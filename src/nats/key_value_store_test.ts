@@ -19,7 +19,7 @@ const slow = { timeout: 120_000 };
 
 if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
 
-describe("NatsKeyValueStore: servers that come and go", required, () => {
+describe("NatsKeyValueStore: servers that fail and return", required, () => {
   it("writes: work again after the server was killed and came back with its data, and revisions grow", async () => {
     await using client = await startClient();
     const { bucket } = client;
@@ -39,7 +39,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     assertGreater(await bucket.create("lost", "3") ?? 0, revision);
   });
 
-  it("writes: a bucket that was deleted is made anew by whichever operation meets it", async () => {
+  it("writes: a bucket that was deleted is made anew by any operation", async () => {
     await using client = await startClient();
     const { bucket, transport } = client;
     const operations: ((key: string) => Promise<unknown>)[] = [
@@ -81,7 +81,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     assertEquals((await assertRejects(watching, CatgaError)).code, "CLOSED");
   });
 
-  it("cluster: goes on after the leader of a bucket was killed", slow, async () => {
+  it("cluster: operations work after the leader of a bucket was killed", slow, async () => {
     await using cluster = await startNatsCluster(3);
     const transport = new NatsTransport(await connectNats(cluster.urls, { name: "test" }), { onError: () => {} });
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
@@ -105,7 +105,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
 });
 
 describe("NatsKeyValueStore.open", required, () => {
-  it("open: a server without JetStream is UNAVAILABLE, and the error says how to turn it on", async () => {
+  it("open: a server without JetStream is UNAVAILABLE, and the error says how to enable it", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);
     const started = performance.now();
@@ -137,7 +137,7 @@ describe("NatsKeyValueStore.open", required, () => {
     await transport.close();
   });
 
-  it("open: a bucket made by others is BUCKET_MISMATCH, with what is and what should be, and what to do", async () => {
+  it("open: a bucket with other settings is BUCKET_MISMATCH, with the setting, both values, and what to do", async () => {
     await using client = await startClient();
     await new Kvm(client.transport.connection).create("theirs", { history: 5, markerTTL: 1_000, allow_direct: false });
     const error = await assertRejects(() => client.store.open("theirs"), CatgaError);
@@ -175,8 +175,8 @@ describe("NatsKeyValueStore.open", required, () => {
   });
 });
 
-describe("NatsKeyValueStore: what stays on the server", required, () => {
-  it("delete: leaves no marker after two seconds, whether it named a revision or not", slow, async () => {
+describe("NatsKeyValueStore: what is left on the server", required, () => {
+  it("delete: leaves no marker after two seconds, with and without a revision", slow, async () => {
     await using client = await startClient();
     const { bucket } = client;
     await Promise.all(Array.from({ length: 100 }, async (_, i) => {
@@ -188,7 +188,7 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     await eventually("the last marker to go", async () => await messages() === 0);
   });
 
-  it("create: takes a key that was just released in one write", async () => {
+  it("create: writes a key that was just deleted in one request", async () => {
     await using client = await startClient();
     const { bucket, transport } = client;
     const sent = async () => {
@@ -205,7 +205,7 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     assertEquals(await sent() - before, 20);
   });
 
-  it("watch: its consumer is gone when it ends, as that of a listing is", async () => {
+  it("watch: its consumer ends with it, and that of a listing with the listing", async () => {
     await using client = await startClient();
     const end = new AbortController();
     const consumers = async () => (await streamState(client.transport)).state.consumer_count;
@@ -216,7 +216,7 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     await eventually("no consumer", async () => await consumers() === 0);
   });
 
-  it("values: one beyond the bucket's own limit is TOO_LARGE", async () => {
+  it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
     await using client = await startClient();
     const manager = await jetstreamManager(client.transport.connection);
     await manager.streams.update("KV_test", { max_msg_size: 1_000 });

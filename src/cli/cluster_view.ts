@@ -1,6 +1,6 @@
 /**
- * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup` asks for
- * it, changes no entry unless `locks --release` does, and takes no message away from a node.
+ * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup`
+ * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
@@ -123,7 +123,9 @@ export class ClusterView implements AsyncDisposable {
     return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
   }
 
-  /** The settings of a bucket; `undefined` if it does not exist. With other settings it would not open, or be created. */
+  /**
+   * The settings of a bucket; `undefined` if it does not exist. With other settings it would not open, or be created.
+   */
   async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
     const bucket = bucketName(this.namespace, kind);
     try {

@@ -17,7 +17,10 @@ const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
   tlskey: "NATS_KEY",
 };
 
-/** The options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error` for an unreadable file. */
+/**
+ * The options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error` for an
+ * unreadable file.
+ */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: FlagName) => flags.text(name) ?? (terminal.environment[VARIABLES[name] ?? ""] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);

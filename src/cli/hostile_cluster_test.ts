@@ -1,4 +1,6 @@
-/** What the tool prints of a cluster in which somebody has put whatever can deceive a reader, or a program, everywhere. */
+/**
+ * What the tool prints of a cluster in which somebody has put whatever can deceive a reader, or a program, everywhere.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";

@@ -41,8 +41,8 @@ const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, setup, be
 const MISUSED = 2;
 
 /**
- * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects. `args` defaults to the
- * arguments of the process, `terminal` to its standard input and output, environment and Ctrl-C.
+ * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects. `args` defaults
+ * to the arguments of the process, `terminal` to its standard input and output, environment and Ctrl-C.
  *
  * @example
  * ```ts

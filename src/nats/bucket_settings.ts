@@ -1,6 +1,6 @@
 /**
- * The settings of the stream under a bucket: those that Catga needs, and those that an operator may choose. Every other setting
- * must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ * The settings of the stream under a bucket: those that Catga needs, and those that an operator may choose. Every other
+ * setting must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
  */
 import { CatgaError } from "../error.ts";
 import type { BucketOptions } from "../ports/key_value_store.ts";
@@ -51,7 +51,10 @@ export function checkSettings(
   }
 }
 
-/** Settings that an operator may choose: they can make a bucket slow, full or unreachable, but cannot change its entries. */
+/**
+ * Settings that an operator may choose: they can make a bucket slow, full or unreachable, but cannot change its
+ * entries.
+ */
 const OPERATORS: ReadonlySet<string> = new Set([
   "name",
   "description",
@@ -67,7 +70,10 @@ const OPERATORS: ReadonlySet<string> = new Set([
   "duplicate_window",
 ]);
 
-/** The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since 1970: 1.8e15 in 2026. */
+/**
+ * The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since
+ * 1970: 1.8e15 in 2026.
+ */
 const HIGHEST = 2 ** 52;
 
 /** What a setting does, for the error, unless its name explains it. */

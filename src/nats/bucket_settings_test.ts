@@ -199,7 +199,9 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
   });
 });
 
-/** Resolves when the operation is refused: the first ones may be done before the check of the settings has come back. */
+/**
+ * Resolves when the operation is refused: the first ones may be done before the check of the settings has come back.
+ */
 function refused(operation: () => Promise<unknown>): Promise<boolean> {
   const refusal = () => operation().then(() => false, (error) => error.code === "BUCKET_MISMATCH");
   return eventually("the refusal", refusal, 20_000);

@@ -1,6 +1,7 @@
 /**
- * The stream under a bucket: created when it does not exist, refused when its settings are wrong, and created anew when it was
- * lost, with revisions that go on growing. An operation is repeated until it is done, or has certainly not been done in time.
+ * The stream under a bucket: created when it does not exist, refused when its settings are wrong, and created anew when
+ * it was lost, with revisions that go on growing. An operation is repeated, within limits, as long as it has certainly
+ * not been done.
  */
 import { CatgaError } from "../error.ts";
 import { delay, within } from "../ports/clock.ts";
@@ -22,7 +23,10 @@ const TRY_LIMIT = 2_000;
 const TIME_LIMIT = 1_000;
 /** How old the last check of the stream's settings may be when the stream is used, in ms. */
 const CHECK = 30_000;
-/** How long an operation waits for that check, in ms: a stream without a leader is better explained by the operation's error. */
+/**
+ * How long an operation waits for that check, in ms: a stream without a leader is better explained by the operation's
+ * error.
+ */
 const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
@@ -51,7 +55,10 @@ export class BucketStream {
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<void> | undefined;
-  /** The highest revision that was seen: a stream that is created anew starts above it, whatever the server's clock says. */
+  /**
+   * The highest revision that was seen: a stream that is created anew starts above it, whatever the server's clock
+   * says.
+   */
   #highest = 0;
   /** When its settings were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
@@ -75,9 +82,10 @@ export class BucketStream {
   }
 
   /**
-   * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did nothing and
-   * may pass: the stream is lost (it is created anew), has no leader, or is full. Rejects with a `CatgaError`, or with a
-   * {@link JetStreamRefusal} that is for the caller to interpret: `lost race`, `too large`, and `full` with `whenFull`.
+   * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, or is full. Rejects with a
+   * `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`, `too large`, and
+   * `full` with `whenFull`.
    */
   async attempt<T>(work: (limit: number) => Promise<T>, { idempotent, whenFull }: AttemptOptions): Promise<T> {
     const { clock } = this.transport;
@@ -105,7 +113,10 @@ export class BucketStream {
     }
   }
 
-  /** Writes below the bucket's prefix, once. Resolves with the revision; `undefined` if the subject is not at `expected`. */
+  /**
+   * Writes below the bucket's prefix, once. Resolves with the revision; `undefined` if the subject is not at
+   * `expected`.
+   */
   async write(
     subject: string,
     data: string,
@@ -133,8 +144,8 @@ export class BucketStream {
   }
 
   /**
-   * The records whose ttl was not over at `asked`, the moment of the monotonic clock at which they were requested. The server's
-   * clock is read before a record is left out.
+   * The records whose ttl was not over at `asked`, the moment of the monotonic clock at which they were requested. The
+   * server's clock is read before a record is left out.
    */
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
     const expired = (record: StreamRecord) => this.serverClock.endOf(record) <= asked;
@@ -168,9 +179,9 @@ export class BucketStream {
   }
 
   /**
-   * Checks the stream's settings again if the last check is 30 s old, or older than the connection: another client may have
-   * changed the stream, or created it anew. Rejects with `BUCKET_MISMATCH` as long as they are wrong; without an answer it
-   * resolves.
+   * Checks the stream's settings again if the last check is 30 s old, or older than the connection: another client may
+   * have changed the stream, or created it anew. Rejects with `BUCKET_MISMATCH` as long as they are wrong; without an
+   * answer it resolves.
    */
   check(): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
@@ -228,7 +239,8 @@ export class BucketStream {
   #throwUnlessPassing(error: JetStreamRefusal, end: number): void {
     const { refusal } = error;
     const { connection, server } = this.transport;
-    // other servers of a cluster may have JetStream, and the INFO of a server that is starting says that it will have it
+    // other servers of a cluster may have JetStream, and the INFO of a server that is starting says that it will have
+    // it
     const never = refusal === "nobody" && !server.clustered && connection.info?.jetstream !== true;
     const late = this.transport.clock.monotonic() >= end;
     if (refusal === "disabled" || never || (late && refusal === "nobody")) throw noJetStream(this.#server, error);
@@ -240,8 +252,8 @@ export class BucketStream {
 
   async #create(limit: number): Promise<void> {
     const lost = this.#highest > 0;
-    // revisions are fencing tokens, and have to grow over the loss of a bucket, whichever node creates it anew: so they start at
-    // the server's time, because the clocks of nodes may differ by hours (Kvm of nats.js cannot set first_seq)
+    // revisions are fencing tokens, and have to grow over the loss of a bucket, whichever node creates it anew: so they
+    // start at the server's time, because the clocks of nodes may differ by hours (Kvm of nats.js cannot set first_seq)
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * 1_000), this.#highest + 1_000);
     try {

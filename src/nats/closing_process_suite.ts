@@ -1,4 +1,7 @@
-/** A process for `transport_test.ts`: opens a bucket, a watch and a subscription, closes the transport, and should then exit by itself. */
+/**
+ * A process for `transport_test.ts`: opens a bucket, a watch and a subscription, closes the transport, and should then
+ * exit by itself.
+ */
 import process from "node:process";
 import { connectNats } from "./connection.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";

@@ -28,8 +28,8 @@ export interface NatsLink {
 const OLDEST = [2, 11] as const;
 
 /**
- * A dead link is noticed within 15 s (default of nats.js: 6 min), dialled again every 250 ms (2 s), for ever (20 s), also after
- * refused credentials, which may be rotated.
+ * A dead link is noticed within 15 s (default of nats.js: 6 min), dialled again every 250 ms (2 s), for ever (20 s),
+ * also after refused credentials, which may be rotated.
  */
 const DEFAULTS = {
   maxReconnectAttempts: -1,
@@ -40,18 +40,18 @@ const DEFAULTS = {
   timeout: 5_000,
   // capturing a stack for every request halves their rate (measured)
   noAsyncTraces: true,
-  // bytes at which nats.js writes within a turn of the event loop: the server works on the first requests of a large turn
-  // while the next are prepared (10 to 25 % more with 1,024 under way, measured; the default is 32,768)
+  // bytes at which nats.js writes within a turn of the event loop: the server works on the first requests of a large
+  // turn while the next are prepared (10 to 25 % more with 1,024 under way, measured; the default is 32,768)
   pendingLimit: 4_096,
 } satisfies ConnectionOptions & { pendingLimit: number };
 
 /**
- * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults make a
- * connection reconnect for ever.
+ * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults
+ * make a connection reconnect for ever.
  *
- * Rejects with a `TypeError` for an invalid address, and with a `CatgaError` `UNAVAILABLE` when no server answers within
- * the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older than 2.11;
- * `CLOSED` when the given connection is closed.
+ * Rejects with a `TypeError` for an invalid address, and with a `CatgaError` `UNAVAILABLE` when no server answers
+ * within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older
+ * than 2.11; `CLOSED` when the given connection is closed.
  */
 export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions = {}): Promise<NatsLink> {
   if (isConnection(nats)) {

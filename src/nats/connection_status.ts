@@ -1,6 +1,7 @@
 /**
- * The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds it dead, each
- * reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed after 1 s.
+ * The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
+ * it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
+ * after 1 s.
  */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
 import type { Clock, Timer } from "../ports/clock.ts";

@@ -1,4 +1,6 @@
-/** Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways. */
+/**
+ * Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways.
+ */
 import { credsAuthenticator, nkeyAuthenticator, nkeys } from "@nats-io/nats-core";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";

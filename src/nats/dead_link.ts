@@ -3,9 +3,9 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { systemClock } from "../ports/clock.ts";
 
 /**
- * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written, which never
- * happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node 3.4.0 with 20 MB
- * published into a dead link; transport-deno waits likewise).
+ * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
+ * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
+ * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
  */
 export function destroySocket(connection: NatsConnection): void {
   // nats.js has no public access to it
@@ -21,8 +21,8 @@ export function destroySocket(connection: NatsConnection): void {
 }
 
 /**
- * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two dials by
- * that clock, and does not dial for an hour after it was set back by an hour (observed).
+ * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
+ * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
  */
 export function dialWhenClockWasPutBack(connection: NatsConnection): void {
   // nats.js has no public access to it

@@ -1,7 +1,7 @@
 /**
- * The TCP or TLS connection under nats.js in Deno. It replaces that of `@nats-io/transport-deno` 3.4.0, which allocates 256 KiB
- * for every read, of any size, and leaves Nagle's algorithm on: here a read continues in the memory of the last one, and a
- * write does not wait for the acknowledgement of the one before.
+ * The TCP or TLS connection under nats.js in Deno. It replaces that of `@nats-io/transport-deno` 3.4.0, which allocates
+ * 256 KiB for every read, of any size, and leaves Nagle's algorithm on: here a read continues in the memory of the last
+ * one, and a write does not wait for the acknowledgement of the one before.
  */
 import {
   checkOptions,
@@ -23,9 +23,10 @@ import {
 /**
  * Makes nats.js use this transport for dials from now on.
  *
- * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read. So a
- * connection of the user's that dials again after one of Catga's was opened gets this transport, which works for it just as
- * well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a connection meanwhile.
+ * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read.
+ * So a connection of the user's that dials again after one of Catga's was opened gets this transport, which works for
+ * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a connection
+ * meanwhile.
  */
 export function useDenoTransport(): void {
   setTransportFactory(FACTORY);
@@ -33,10 +34,15 @@ export function useDenoTransport(): void {
 
 const FACTORY: TransportFactory = { factory: () => new DenoTransport(), dnsResolveFn: resolveHost };
 
-/** The size of a piece of memory, in bytes, into which several reads go. A message that is kept keeps the whole piece. */
+/**
+ * The size of a piece of memory, in bytes, into which several reads go. A message that is kept keeps the whole piece.
+ */
 const CHUNK = 65_536;
 
-/** The size of the next piece after a read that filled one: large payloads come in fewer parts (a quarter less CPU for 1 MB, measured). */
+/**
+ * The size of the next piece after a read that filled one: large payloads come in fewer parts (a quarter less CPU for 1
+ * MB, measured).
+ */
 const LARGE_CHUNK = 262_144;
 
 /** With fewer bytes left, the next read gets a new piece. */
@@ -46,8 +52,8 @@ const SMALLEST_READ = 8_192;
 const LARGEST_JOIN = 65_536;
 
 /**
- * A connection to one server, until it ends; nats.js makes another one for the next dial. Memory that has been read into is never
- * overwritten: the data of messages is a view of it.
+ * A connection to one server, until it ends; nats.js makes another one for the next dial. Memory that has been read
+ * into is never overwritten: the data of messages is a view of it.
  */
 export class DenoTransport implements Transport {
   readonly lang = "nats.deno";
@@ -220,7 +226,9 @@ export class DenoTransport implements Transport {
     this.#writing = undefined;
   }
 
-  /** Ends the connection, once. `flush` waits until waiting frames are written, `dialAgain` makes nats.js dial again. */
+  /**
+   * Ends the connection, once. `flush` waits until waiting frames are written, `dialAgain` makes nats.js dial again.
+   */
   async #end(reason: Error | undefined, { flush, dialAgain }: { flush: boolean; dialAgain: boolean }): Promise<void> {
     // a second call does not wait, and cuts short a first one that does
     if (this.#ended) return this.#release();
@@ -257,7 +265,10 @@ function takeJoined(waiting: Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** The name that the server's certificate must have: the one that the user wrote, not the address to which it was resolved. */
+/**
+ * The name that the server's certificate must have: the one that the user wrote, not the address to which it was
+ * resolved.
+ */
 function nameOf({ tlsName, hostname }: Server): string {
   return tlsName || hostname;
 }
@@ -277,8 +288,8 @@ async function textOf(text: string | undefined, file: string | undefined): Promi
 }
 
 /**
- * All addresses of a name, so that each is tried. `localhost` is left to the system (40 ms faster, measured); so is every name
- * if Deno may not connect to any address, because then the permission is for the name.
+ * All addresses of a name, so that each is tried. `localhost` is left to the system (40 ms faster, measured); so is
+ * every name if Deno may not connect to any address, because then the permission is for the name.
  */
 async function resolveHost(name: string): Promise<string[]> {
   if (name === "localhost" || (await Deno.permissions.query({ name: "net" })).state !== "granted") return [name];

@@ -19,8 +19,9 @@ export interface Driver {
 export type DriverName = "deno" | "node";
 
 /**
- * Loads a driver: the one that is named, else the runtime's own. With a CA or a client certificate the default is `node`: Deno
- * cannot present a certificate after the server's INFO, and trusts its built-in CAs as well as the given one.
+ * Loads a driver: the one that is named, else the runtime's own. With a CA or a client certificate the default is
+ * `node`: Deno cannot present a certificate after the server's INFO, and trusts its built-in CAs as well as the given
+ * one.
  */
 export async function loadDriver(name: DriverName | undefined, tls?: ConnectionOptions["tls"]): Promise<Driver> {
   if (name !== undefined && name !== "deno" && name !== "node") {

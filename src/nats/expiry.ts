@@ -1,8 +1,8 @@
 /**
- * The expiry rule: an entry is over when its ttl and a margin of 500 ms have passed since it was stored, by the server's clock,
- * even if the server still has it. nats-server 2.15 forgets the ttl of entries at some restarts (SIGTERM, start, SIGKILL,
- * start), restores entries that had expired, and cannot expire an entry while its store is full. So every reader applies
- * the rule itself, by the time of storing and the ttl that come with each message.
+ * The expiry rule: an entry is over when its ttl and a margin of 500 ms have passed since it was stored, by the
+ * server's clock, even if the server still has it. nats-server 2.15 forgets the ttl of entries at some restarts
+ * (SIGTERM, start, SIGKILL, start), restores entries that had expired, and cannot expire an entry while its store is
+ * full. So every reader applies the rule itself, by the time of storing and the ttl that come with each message.
  */
 import type { Clock } from "../ports/clock.ts";
 
@@ -45,8 +45,8 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * A server's wall clock: its last reading, carried forward by this process's monotonic clock. The wall clock of this machine,
- * which may be wrong, has no part in it.
+ * A server's wall clock: its last reading, carried forward by this process's monotonic clock. The wall clock of this
+ * machine, which may be wrong, has no part in it.
  */
 export class ServerClock {
   readonly #clock: Clock;

@@ -1,7 +1,7 @@
 /**
- * The messages of a stream that match a filter: the last one of each subject, then every new one, in order and without gaps. It
- * is one consumer on the server: when a message is missing, the server is silent or the connection is lost the feed breaks,
- * for its owner to open another.
+ * The messages of a stream that match a filter: the last one of each subject, then every new one, in order and without
+ * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
+ * feed breaks, for its owner to open another.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { type Timer, token } from "../ports/clock.ts";
@@ -198,8 +198,9 @@ export class Feed {
 }
 
 /**
- * The position of a message in the stream: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer
- * sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the end.
+ * The position of a message in the stream: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream
+ * sequence>.<consumer sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the
+ * end.
  */
 function parsePosition(
   reply: string,

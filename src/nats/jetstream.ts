@@ -1,8 +1,8 @@
 /**
- * The part of JetStream that buckets need: requests to `$JS.API`, and writes to a stream. What it does not do is thrown as a
- * `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream`, which recognises errors by
- * `instanceof` (wrong with a connection from another copy of nats.js), drops the ttl at an update, and whose consumers may be
- * silent for a minute.
+ * The part of JetStream that buckets need: requests to `$JS.API`, and writes to a stream. What it does not do is thrown
+ * as a `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream`, which recognises
+ * errors by `instanceof` (wrong with a connection from another copy of nats.js), drops the ttl at an update, and whose
+ * consumers may be silent for a minute.
  */
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
@@ -60,8 +60,8 @@ export class JetStream {
   }
 
   /**
-   * A server's wall clock, in ms since 1970: read now, or else as of an earlier answer about any stream; `undefined` when no
-   * server has ever answered.
+   * A server's wall clock, in ms since 1970: read now, or else as of an earlier answer about any stream; `undefined`
+   * when no server has ever answered.
    */
   async time(limit: number): Promise<number | undefined> {
     const asked = this.#transport.clock.monotonic();
@@ -125,7 +125,10 @@ export class JetStream {
     };
   }
 
-  /** Erases the message of a revision; `false` when there is none. Unlike a marker it needs no room, and no watch receives it. */
+  /**
+   * Erases the message of a revision; `false` when there is none. Unlike a marker it needs no room, and no watch
+   * receives it.
+   */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
       await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
@@ -181,8 +184,8 @@ export class JetStream {
   }
 
   /**
-   * A request that ends with its limit, or at once when the connection is lost. Rejects with a {@link JetStreamRefusal}, or a
-   * `CatgaError` when there is no connection.
+   * A request that ends with its limit, or at once when the connection is lost. Rejects with a {@link
+   * JetStreamRefusal}, or a `CatgaError` when there is no connection.
    */
   request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;

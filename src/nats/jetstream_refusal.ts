@@ -1,6 +1,7 @@
 /**
- * Why JetStream did not do what was asked. A refusal says whether the operation was certainly not done; callers decide by it
- * whether to try again (`bucket_stream.ts`), so that an operation that may have been done is never repeated unasked.
+ * Why JetStream did not do what was asked. A refusal says whether the operation was certainly not done; callers decide
+ * by it whether to try again (`bucket_stream.ts`), so that an operation that may have been done is never repeated
+ * unasked.
  */
 import type { Msg } from "@nats-io/nats-core";
 
@@ -70,7 +71,10 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10163: "busy",
 };
 
-/** Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error; `undefined` for one whose code is in `none`. */
+/**
+ * Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error; `undefined` for one whose code is in
+ * `none`.
+ */
 export function parseAnswer(answer: Msg, none: readonly number[] = []): unknown {
   const parsed = answer.json<{ error?: ApiError }>();
   const error = parsed.error;

@@ -1,8 +1,8 @@
 /**
- * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first "/" into
- * two tokens, so that the server can filter a watch of `locks/`; in each, a byte outside of `[A-Za-z0-9_-]` is written as
- * `=XX`, and an empty part as `=`. A part of more than 200 characters is hashed: `==` and its SHA-256, because a line of the
- * protocol has at most 4,096 bytes; then the key is stored in front of the value.
+ * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
+ * "/" into two tokens, so that the server can filter a watch of `locks/`; in each, a byte outside of `[A-Za-z0-9_-]` is
+ * written as `=XX`, and an empty part as `=`. A part of more than 200 characters is hashed: `==` and its SHA-256,
+ * because a line of the protocol has at most 4,096 bytes; then the key is stored in front of the value.
  */
 import { Buffer } from "node:buffer";
 import process from "node:process";

@@ -1,6 +1,6 @@
 /**
- * Errors of nats.js, recognised by `name` and `message`: `instanceof` fails for a connection that comes from another copy of
- * the library.
+ * Errors of nats.js, recognised by `name` and `message`: `instanceof` fails for a connection that comes from another
+ * copy of the library.
  */
 import { CatgaError } from "../error.ts";
 import type { Violation } from "../ports/transport.ts";

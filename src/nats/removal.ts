@@ -1,6 +1,6 @@
 /**
- * The removal rule: an entry is replaced by a marker, which watches receive and which expires after 1 s. A full store has no
- * room for a marker: there the entry is erased, which makes room, and watches find out by their audits.
+ * The removal rule: an entry is replaced by a marker, which watches receive and which expires after 1 s. A full store
+ * has no room for a marker: there the entry is erased, which makes room, and watches find out by their audits.
  */
 import { MARKER_TTL } from "./bucket_settings.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -19,7 +19,10 @@ export interface Removal {
   readonly expired?: boolean;
 }
 
-/** Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another revision. */
+/**
+ * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another
+ * revision.
+ */
 export async function remove(
   stream: BucketStream,
   { subject, key, revision, expired }: Removal,

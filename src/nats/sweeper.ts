@@ -1,8 +1,8 @@
 /**
- * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the cache), where
- * they would fill the store for good; reads treat them as expired anyway (`expiry.ts`). Servers forget ttls at restarts only, so
- * a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and less often until no entry with a
- * ttl is left from before the reconnect.
+ * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
+ * cache), where they would fill the store for good; reads treat them as expired anyway (`expiry.ts`). Servers forget
+ * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
+ * less often until no entry with a ttl is left from before the reconnect.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
@@ -67,8 +67,8 @@ export class Sweeper {
   }
 
   /**
-   * Removes the entries that are over. Resolves with the ms until the next entry from before the reconnect is over; `Infinity`
-   * if there is none.
+   * Removes the entries that are over. Resolves with the ms until the next entry from before the reconnect is over;
+   * `Infinity` if there is none.
    */
   async #sweep(): Promise<number> {
     const { transport: { clock }, js, name, prefix, serverClock } = this.#stream;

@@ -37,8 +37,8 @@ export interface NatsTransportOptions {
 /**
  * Messages over NATS core.
  *
- * While the status is not `connected`, published messages are dropped: nats.js would buffer them without a limit, and send some
- * of them seconds later (measured). What was published just before may be lost.
+ * While the status is not `connected`, published messages are dropped: nats.js would buffer them without a limit, and
+ * send some of them seconds later (measured). What was published just before may be lost.
  */
 export class NatsTransport implements Transport {
   readonly clock: Clock = systemClock;
@@ -83,8 +83,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * `clustered` by the server's INFO: it names a cluster or super-cluster, or other servers to connect to. A server with leaf
-   * nodes, or one that is itself a leaf node, looks like a lone one.
+   * `clustered` by the server's INFO: it names a cluster or super-cluster, or other servers to connect to. A server
+   * with leaf nodes, or one that is itself a leaf node, looks like a lone one.
    */
   get server(): ServerInfo {
     this.#readInfo();

@@ -1,10 +1,10 @@
 /**
- * A watch of a bucket that does not fall silent: changes are reported after a reconnect, after the consumer was lost and after
- * the bucket was made anew, all of which silence the KV watches of nats.js (docs/internals/measurements.md).
+ * A watch of a bucket that does not fall silent: changes are reported after a reconnect, after the consumer was lost
+ * and after the bucket was made anew, all of which silence the KV watches of nats.js (docs/internals/measurements.md).
  *
- * It opens a feed; when that breaks it opens another, and compares its listing with what was reported (`watched_entries.ts`).
- * Every 5 s it compares what has come with the last message that the stream's leader has. Entries whose ttl is over are removed
- * (`watch_expiry.ts`).
+ * It opens a feed; when that breaks it opens another, and compares its listing with what was reported
+ * (`watched_entries.ts`). Every 5 s it compares what has come with the last message that the stream's leader has.
+ * Entries whose ttl is over are removed (`watch_expiry.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { delay } from "../ports/clock.ts";
@@ -38,7 +38,9 @@ export interface WatchRequest {
   readonly passive: boolean;
 }
 
-/** Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came. */
+/**
+ * Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came.
+ */
 export async function watchBucket(stream: BucketStream, request: WatchRequest): Promise<void> {
   request.signal.throwIfAborted();
   await new Watch(stream, request).start();
@@ -86,7 +88,9 @@ class Watch {
     return first.promise;
   }
 
-  /** Opens one feed after the other. Rejects at the end of the watch, or when the first feed cannot be opened in time. */
+  /**
+   * Opens one feed after the other. Rejects at the end of the watch, or when the first feed cannot be opened in time.
+   */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
     const end = clock.monotonic() + OPEN_LIMIT;
@@ -192,7 +196,10 @@ class Watch {
     }
   }
 
-  /** Rejects when the leader has a message that did not come, or no longer has an entry that did, or the bucket was changed. */
+  /**
+   * Rejects when the leader has a message that did not come, or no longer has an entry that did, or the bucket was
+   * changed.
+   */
   async #audit(signal: AbortSignal): Promise<void> {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();

@@ -1,10 +1,10 @@
 /**
- * Ends the entries of a watch whose ttl is over although the server still has them (`expiry.ts`): within about 100 ms of its
- * end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message can end an entry
- * that was written again. The receiver is told of that removal by the feed, as of any other.
+ * Ends the entries of a watch whose ttl is over although the server still has them (`expiry.ts`): within about 100 ms
+ * of its end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message can
+ * end an entry that was written again. The receiver is told of that removal by the feed, as of any other.
  *
- * An entry is over a ttl after it was stored, by the server's clock, which is read before that is believed; or a ttl after this
- * process received it, if it has not changed since.
+ * An entry is over a ttl after it was stored, by the server's clock, which is read before that is believed; or a ttl
+ * after this process received it, if it has not changed since.
  */
 import type { Timer } from "../ports/clock.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -66,8 +66,8 @@ export class WatchExpiry {
   }
 
   /**
-   * Starts to remove the entries that are over, and reports those that were withheld and prove to be alive. Rejects when the
-   * server's clock cannot be read.
+   * Starts to remove the entries that are over, and reports those that were withheld and prove to be alive. Rejects
+   * when the server's clock cannot be read.
    */
   async sweep(): Promise<void> {
     const { transport: { clock, status }, serverClock } = this.#stream;

@@ -112,8 +112,8 @@ export class WatchedEntries {
   }
 
   /**
-   * Asks the stream's leader for keys that a listing did not contain, because the server that listed may lag behind, and
-   * reports those that it does not have either. Rejects when the leader does not answer.
+   * Asks the stream's leader for keys that a listing did not contain, because the server that listed may lag behind,
+   * and reports those that it does not have either. Rejects when the leader does not answer.
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
@@ -170,7 +170,9 @@ export class WatchedEntries {
     for (const [subject, { at }] of this.#removed) if (now - at > REMEMBERED) this.#removed.delete(subject);
   }
 
-  /** `resurrected`: the entry was removed, and a server has restored it. It is expected to be removed again, silently. */
+  /**
+   * `resurrected`: the entry was removed, and a server has restored it. It is expected to be removed again, silently.
+   */
   #put(
     record: StreamRecord,
     key: string,
@@ -211,7 +213,10 @@ export class WatchedEntries {
   }
 }
 
-/** The end by the server's clock, unless that is unknown (`NaN`) or after `latestEnd`, because the message is from the future. */
+/**
+ * The end by the server's clock, unless that is unknown (`NaN`) or after `latestEnd`, because the message is from the
+ * future.
+ */
 export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;
 }

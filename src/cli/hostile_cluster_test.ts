@@ -1,5 +1,5 @@
 /**
- * What the tool prints of a cluster in which somebody has put whatever can deceive a reader, or a program, everywhere.
+ * The output of the tool for a cluster full of text that could deceive a reader or a program.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -32,7 +32,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   let hostile: Awaited<ReturnType<typeof openNats>>;
   const run = (...args: string[]) => runCli(args, { env: { NATS_URL: server.url } });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  /** A lock that somebody holds, and somebody waits for. */
+  /** Writes the record of a lock that is held, and of a caller that waits for it. */
   async function forgeLock(): Promise<void> {
     const locks = await hostile.store.open("catga_default_locks");
     const held = { nonce: TEXT, node: TEXT, endpoint: TEXT, call: TEXT, ancestry: [TEXT], ttl: 3_600_000, since: 1 };
@@ -168,7 +168,7 @@ function rows(text: string): string[] {
   return text.trimEnd().split("\n");
 }
 
-/** A record that is believed. */
+/** A valid record of a node. */
 function record(id: string): string {
   return JSON.stringify({
     id,

@@ -1,4 +1,6 @@
-/** Pings processes as nodes do, from an endpoint that is not a node's: a bounce is told from silence. */
+/**
+ * Pings processes as nodes do, without being a node. A process that has ended is distinguished from one that is silent.
+ */
 import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";

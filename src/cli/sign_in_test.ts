@@ -1,4 +1,4 @@
-/** Every way to sign in, on servers that let nobody else in. */
+/** Every way to sign in, on servers that refuse other users. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { Buffer } from "node:buffer";

@@ -41,7 +41,7 @@ export function checkSettings(
     throw mismatch(bucket, { setting, is: found, wanted: null });
   }
   for (const [setting, value] of Object.entries(wanted)) {
-    // the API leaves out what is false or zero
+    // the API omits settings that are false or zero
     const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
     if (JSON.stringify(found) === JSON.stringify(value)) continue;
     throw mismatch(bucket, { setting, is: found, wanted: value });

@@ -1,4 +1,4 @@
-/** Buckets that somebody else has made or changed. */
+/** Buckets that another client has made or changed. */
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../mod.ts";
@@ -20,7 +20,7 @@ const wanted = (bucket: string) => ({
 });
 const nodes = wanted("catga_default_nodes");
 
-/** A connection of somebody else's, and what it does to a stream. */
+/** A connection of another client, with requests to the API of JetStream. */
 async function stranger(url: string): Promise<AsyncDisposable & { api(name: string, body: object): Promise<void> }> {
   const transport = await openTransport(url);
   const js = new JetStream(transport);
@@ -33,7 +33,7 @@ async function stranger(url: string): Promise<AsyncDisposable & { api(name: stri
   };
 }
 
-/** What somebody may have put into a stream that is else as wanted, and what the error names. */
+/** Harmful settings of a stream that is otherwise as wanted, and the setting that the error names. */
 const HARMFUL: readonly (readonly [setting: string, config: Record<string, unknown>])[] = [
   ["republish", { republish: { src: "$KV.catga_default_nodes.>", dest: "catga.default.node.>" } }],
   ["sources", { sources: [{ name: "KV_evil" }] }],

@@ -30,11 +30,11 @@ const CHECK = 30_000;
 const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
-const PASSING: readonly Refusal[] = ["no stream", "nobody", "busy", "full"];
+const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full"];
 
 /** How {@link BucketStream.attempt} repeats an operation. */
 export interface AttemptOptions {
-  /** Whether the operation may be done twice: then it is repeated after silence, too. */
+  /** Whether the operation may be done twice: then it is repeated without an answer, too. */
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
@@ -102,12 +102,12 @@ export class BucketStream {
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "full") full = error;
-        const passing = PASSING.includes(refusal) || (idempotent && refusal === "silence");
+        const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
           // the last try may have been too short for an answer: then a full store is the reason
-          throw this.#failed(refusal === "silence" ? full ?? error : error);
+          throw this.#failed(refusal === "no answer" ? full ?? error : error);
         }
-        if (refusal === "no stream" || refusal === "nobody") await this.#ensure(end);
+        if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);
         if (failures > 0 || refusal === "busy" || refusal === "full") await this.#pause(failures, end);
       }
     }
@@ -144,7 +144,7 @@ export class BucketStream {
   }
 
   /**
-   * The records whose ttl was not over at `asked`, the moment of the monotonic clock at which they were requested. The
+   * The records that had not expired at `asked`, the moment of the monotonic clock at which they were requested. The
    * server's clock is read before a record is left out.
    */
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
@@ -154,7 +154,7 @@ export class BucketStream {
     return records.filter((record) => !expired(record));
   }
 
-  /** The records whose ttl is over now. */
+  /** The records that have expired by now. */
   async expired(records: readonly StreamRecord[]): Promise<readonly StreamRecord[]> {
     const alive = new Set(await this.alive(records, this.transport.clock.monotonic()));
     return records.filter((record) => !alive.has(record));
@@ -241,10 +241,12 @@ export class BucketStream {
     const { connection, server } = this.transport;
     // other servers of a cluster may have JetStream, and the INFO of a server that is starting says that it will have
     // it
-    const never = refusal === "nobody" && !server.clustered && connection.info?.jetstream !== true;
+    const never = refusal === "no responders" && !server.clustered && connection.info?.jetstream !== true;
     const late = this.transport.clock.monotonic() >= end;
-    if (refusal === "disabled" || never || (late && refusal === "nobody")) throw noJetStream(this.#server, error);
-    const passing = PASSING.includes(refusal) || refusal === "silence";
+    if (refusal === "disabled" || never || (late && refusal === "no responders")) {
+      throw noJetStream(this.#server, error);
+    }
+    const passing = PASSING.includes(refusal) || refusal === "no answer";
     if (passing && !late) return;
     if (refusal === "full") throw storeFull(this.#bucket, error);
     throw cannotOpen(this.#bucket, this.#server, passing, error);

@@ -87,7 +87,7 @@ describe("credentials", await requireNatsServer(), () => {
     await using server = await startNatsServer({ config: `tls { ${TLS} }` });
     const ca = await pem("ca.pem");
     const servers = server.url;
-    // without that CA nobody vouches for the server
+    // without that CA the server's certificate is refused
     await works(server, () => ({ servers, tls: { ca } }), [{ servers, tls: {} }]);
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
   });

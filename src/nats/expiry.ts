@@ -1,5 +1,5 @@
 /**
- * The expiry rule: an entry is over when its ttl and a margin of 500 ms have passed since it was stored, by the
+ * The expiry rule: an entry has expired when its ttl and a margin of 500 ms have passed since it was stored, by the
  * server's clock, even if the server still has it. nats-server 2.15 forgets the ttl of entries at some restarts
  * (SIGTERM, start, SIGKILL, start), restores entries that had expired, and cannot expire an entry while its store is
  * full. So every reader applies the rule itself, by the time of storing and the ttl that come with each message.
@@ -8,7 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 
 /** How long a server may still have an entry after its ttl, in ms: a healthy one expires it up to 320 ms late. */
 export const MARGIN = 500;
-/** How old a reading of the server's clock may be when an entry is declared over by it, in ms. */
+/** How old a reading of the server's clock may be when an entry is declared expired by it, in ms. */
 const FRESH = 500;
 
 /** What the expiry of a message depends on. */
@@ -85,7 +85,7 @@ export class ServerClock {
     return monotonic + this.#ahead;
   }
 
-  /** When a message is over, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
+  /** When a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
   endOf({ stored, ttl }: Stored): number {
     return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#ahead;
   }

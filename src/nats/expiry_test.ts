@@ -26,7 +26,7 @@ describe("readTtl", () => {
 describe("ServerClock", () => {
   const at = (ms: number) => new Date(ms).toISOString();
 
-  it("has no time, and declares no entry over, before its first reading", () => {
+  it("has no time, and lets no entry expire, before its first reading", () => {
     const time = new ServerClock(new VirtualClock());
     assertEquals([time.known, time.freshSince(0)], [false, false]);
     assertEquals(time.endOf({ stored: 0, ttl: 1_000 }) <= Infinity, false);

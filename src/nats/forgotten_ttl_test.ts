@@ -18,7 +18,7 @@ const LATE = 1_500;
 
 describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await requireNatsServer(), () => {
   for (const sequence of SEQUENCES) {
-    it(`after ${sequence} none of 1,000 is read, listed or watched, and create works over each`, slow, async () => {
+    it(`after ${sequence} none of 1,000 is read, listed or reported, and create overwrites each`, slow, async () => {
       await using servers = await ForgetfulServer.start();
       await using client = await start(servers);
       await using other = await start(servers);

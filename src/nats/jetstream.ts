@@ -212,9 +212,9 @@ export class JetStream {
   #refusal(subject: string, error: unknown): Error {
     switch (failure(error)) {
       case "no responders":
-        return new JetStreamRefusal("nobody", `no responders on ${subject}`, error);
+        return new JetStreamRefusal("no responders", `no responders on ${subject}`, error);
       case "timeout":
-        return new JetStreamRefusal("silence", `the request to ${subject} timed out`, error);
+        return new JetStreamRefusal("no answer", `the request to ${subject} timed out`, error);
       case "too large":
         return new JetStreamRefusal("too large", (error as Error).message, error);
       case "closed":

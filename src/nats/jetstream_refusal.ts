@@ -10,7 +10,7 @@ export type Refusal =
   /** The stream does not exist; certainly not done. */
   | "no stream"
   /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
-  | "nobody"
+  | "no responders"
   /** The server cannot do it at the moment; certainly not done. */
   | "busy"
   /** The subject is at another revision than expected; certainly not done. */
@@ -24,7 +24,7 @@ export type Refusal =
   /** JetStream is not enabled for this account; certainly not done. */
   | "disabled"
   /** No answer: it may have been done. */
-  | "silence"
+  | "no answer"
   | "other";
 
 /** JetStream's answer, or its absence, when it did not do what was asked. */

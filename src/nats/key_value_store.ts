@@ -89,7 +89,7 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker, or an entry that is over, is overwritten at its revision; meanwhile it may go, or another may come
+    // a marker, or an expired entry, is overwritten at its revision; meanwhile it may go, or another may come
     for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
@@ -201,7 +201,7 @@ class NatsBucket implements Bucket {
         latest.set(record.subject, record);
       },
       onListed: () => listed.resolve(),
-      onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
     });
     await listed.promise.finally(() => feed.close());
     const records = [...latest.values()];

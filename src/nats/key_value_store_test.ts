@@ -85,9 +85,9 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     await using cluster = await startNatsCluster(3);
     const transport = new NatsTransport(await connectNats(cluster.urls, { name: "test" }), { onError: () => {} });
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
-    const told: Change[] = [];
+    const changes: Change[] = [];
     const end = new AbortController();
-    await bucket.watch("", (change) => told.push(change), { signal: end.signal });
+    await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
     const revision = await bucket.put("before", "1");
     const manager = await jetstreamManager(transport.connection);
     const { cluster: state } = await manager.streams.info("KV_test");
@@ -95,7 +95,7 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     // three servers: no acknowledgements for 4 to 7 s after the leader's death
     const later = await eventually("a write", () => bucket.put("after", "2").catch(() => 0));
     assertGreater(later, revision);
-    await eventually("both changes", () => told.some((change) => change.key === "after"));
+    await eventually("both changes", () => changes.some((change) => change.key === "after"));
     // the leader of all streams may have died with it, and a listing needs one: another election
     const entries = await eventually("a listing", () => bucket.entries("").catch(() => undefined));
     assertEquals(entries?.map((entry) => entry.key), ["before", "after"]);

@@ -1,6 +1,7 @@
 /**
- * The removal rule: an entry is replaced by a marker, which watches receive and which expires after 1 s. A full store
- * has no room for a marker: there the entry is erased, which makes room, and watches find out by their audits.
+ * The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
+ * has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
+ * is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing.
  */
 import { MARKER_TTL } from "./bucket_settings.ts";
 import type { BucketStream } from "./bucket_stream.ts";

@@ -1,6 +1,6 @@
 /**
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
- * cache), where they would fill the store for good; reads treat them as expired anyway (`expiry.ts`). Servers forget
+ * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
  * less often until no entry with a ttl is left from before the reconnect.
  */
@@ -38,11 +38,11 @@ export class Sweeper {
       this.#timer?.cancel();
       if (state !== "connected") return;
       this.#reconnected = clock.monotonic();
-      this.#after(LEAST);
+      this.#schedule(LEAST);
     });
   }
 
-  #after(ms: number): void {
+  #schedule(ms: number): void {
     const { clock, random } = this.#stream.transport;
     const { generation } = this.#stream.transport.status;
     this.#timer?.cancel();
@@ -50,13 +50,13 @@ export class Sweeper {
       const current = () => this.#stream.transport.status.generation === generation;
       this.#sweep().then(
         (left) => {
-          if (left !== Infinity && current()) this.#after(Math.max(left, this.#pause()));
+          if (left !== Infinity && current()) this.#schedule(Math.max(left, this.#pause()));
         },
         (error) => {
           // a missing permission has been reported by the connection
           if (!current() || isForbidden(error)) return;
           this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);
-          this.#after(Math.max(LEAST, this.#pause()));
+          this.#schedule(Math.max(LEAST, this.#pause()));
         },
       );
     }, { background: true });
@@ -67,7 +67,7 @@ export class Sweeper {
   }
 
   /**
-   * Removes the entries that are over. Resolves with the ms until the next entry from before the reconnect is over;
+   * Removes the expired entries. Resolves with the ms until the next entry from before the reconnect expires;
    * `Infinity` if there is none.
    */
   async #sweep(): Promise<number> {
@@ -117,7 +117,7 @@ export class Sweeper {
     }
   }
 
-  /** The entries whose ttl is over, and those from before the reconnect whose ttl is not. */
+  /** The expired entries, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, js, name, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
@@ -134,7 +134,7 @@ export class Sweeper {
           else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
         },
         onListed: () => listed.resolve(),
-        onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+        onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
       }, { headersOnly: true });
       await listed.promise.finally(() => feed.close());
     }, { idempotent: true });

@@ -4,7 +4,7 @@
  *
  * It opens a feed; when that breaks it opens another, and compares its listing with what was reported
  * (`watched_entries.ts`). Every 5 s it compares what has come with the last message that the stream's leader has.
- * Entries whose ttl is over are removed (`watch_expiry.ts`).
+ * Entries that have expired by `expiry.ts` are removed (`watch_expiry.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { delay } from "../ports/clock.ts";

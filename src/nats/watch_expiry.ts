@@ -1,10 +1,10 @@
 /**
- * Ends the entries of a watch whose ttl is over although the server still has them (`expiry.ts`): within about 100 ms
- * of its end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message can
- * end an entry that was written again. The receiver is told of that removal by the feed, as of any other.
+ * Removes the entries of a watch that have expired although the server still has them (`expiry.ts`): 100 to 200 ms
+ * after its end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message
+ * can remove an entry that was written again. The feed delivers that removal, and the watch reports it, as any other.
  *
- * An entry is over a ttl after it was stored, by the server's clock, which is read before that is believed; or a ttl
- * after this process received it, if it has not changed since.
+ * An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic clock,
+ * a ttl after this process received it, if it has not changed since.
  */
 import type { Timer } from "../ports/clock.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -19,7 +19,7 @@ const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
 export interface WatchExpiryOptions {
-  /** Reports that an entry is over, and leaves it in the store. */
+  /** Reports that an entry has vanished, and leaves it in the store. */
   readonly passive: boolean;
   /** Gets the removals that failed. */
   readonly onNotice: (notice: string) => void;
@@ -66,7 +66,7 @@ export class WatchExpiry {
   }
 
   /**
-   * Starts to remove the entries that are over, and reports those that were withheld and prove to be alive. Rejects
+   * Starts to remove the entries that have expired, and reports those that were withheld and prove to be alive. Rejects
    * when the server's clock cannot be read.
    */
   async sweep(): Promise<void> {
@@ -77,7 +77,7 @@ export class WatchExpiry {
     if (status.state !== "connected") return;
     const now = clock.monotonic();
     const due = this.#entries.due(now);
-    // those that are over by the server's clock alone are judged by a reading of it that is younger than they are
+    // the server's clock must have been read after the entries that have expired by it alone were received
     let since = -Infinity;
     for (const { latestEnd, receivedAt } of due) if (latestEnd > now) since = Math.max(since, receivedAt);
     if (since > -Infinity) await this.#stream.readServerClock(since);

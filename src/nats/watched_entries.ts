@@ -1,6 +1,6 @@
 /**
- * The entries of a watch, and what its receiver was told of them: each change is reported once, for one key only with
- * revisions that grow, whichever server delivers it and however late. When an entry's ttl is over is decided in
+ * The entries of a watch as they were reported to its receiver: each change is reported once, for one key only with
+ * revisions that grow, whichever server delivers it and however late. When an entry expires is decided in
  * `watch_expiry.ts`.
  */
 import type { Change } from "../ports/key_value_store.ts";
@@ -27,11 +27,11 @@ export interface WatchedEntry {
   readonly receivedAt: number;
   /** A ttl and the margin after `receivedAt`: the latest end, whatever the time of storing says. */
   readonly latestEnd: number;
-  /** When its ttl is over, by the monotonic clock: at `latestEnd`, or before, by the server's clock. */
+  /** When it expires, by the monotonic clock: at `latestEnd`, or before that, by the server's clock. */
   end: number;
-  /** Whether the receiver was told of an entry under this key. */
+  /** Whether an entry of this key was reported to the receiver. */
   reported: boolean;
-  /** The value, if it seemed over when it was received: reported should the server's clock show that it is alive. */
+  /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
   withheld: string | undefined;
   /** How many attempts to remove it have failed. */
   failures: number;
@@ -147,7 +147,7 @@ export class WatchedEntries {
     return next;
   }
 
-  /** Takes an entry for alive until `end`, and reports it if it was withheld. */
+  /** Moves the end of an entry, and reports it if it was withheld. */
   prolong(entry: WatchedEntry, end: number): void {
     const { subject, key, revision, withheld } = entry;
     entry.end = end;

@@ -38,7 +38,7 @@ describe("WatchedEntries", () => {
     assertEquals([changes, entries.lastRevision, entries.highestPresent], [[], 1, 0]);
   });
 
-  it("an entry that seems over is withheld until it is prolonged", async () => {
+  it("an entry that seems expired is withheld until it is prolonged", async () => {
     const { entries, changes, clock, serverClock } = watched();
     serverClock.read(new Date(1_000_000).toISOString(), clock.monotonic());
     entries.apply(message({ revision: 1, stored: 990_000, ttl: 5_000 }), true);
@@ -50,7 +50,7 @@ describe("WatchedEntries", () => {
     assertEquals(entries.due(clock.monotonic()).length, 1);
   });
 
-  it("confirmMissing: what the leader has not either has vanished; what it has is reported", async () => {
+  it("confirmMissing: an entry that the leader lacks, too, has vanished; one that it has is reported", async () => {
     const { entries, changes, leader } = watched();
     entries.apply(message({ revision: 1 }), true);
     entries.apply(message({ subject: "$KV.test.b", revision: 2 }), true);

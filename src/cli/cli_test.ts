@@ -55,11 +55,11 @@ describe("cli", await requireNatsServer(), () => {
   it("what other processes write does not reach the terminal as commands to it", async () => {
     const key = "a\x1b]0;owned\x07\nb\x9b2J";
     await using _lock = await app.lock(key);
-    const told = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
-    assertEquals(told.map(({ code }) => code), [0, 0, 1]);
-    assertStringIncludes(told[0].out, "a\\u{1b}]0;owned\\u{7}\\u{a}b\\u{9b}2J");
-    assertEquals(lines(told[1].out).map((lock) => lock.key), [key]);
-    assertEquals(told[2].err, "RUDE: first\\u{a}second \\u{1b}[2J (from bank)\n");
+    const printed = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
+    assertEquals(printed.map(({ code }) => code), [0, 0, 1]);
+    assertStringIncludes(printed[0].out, "a\\u{1b}]0;owned\\u{7}\\u{a}b\\u{9b}2J");
+    assertEquals(lines(printed[1].out).map((lock) => lock.key), [key]);
+    assertEquals(printed[2].err, "RUDE: first\\u{a}second \\u{1b}[2J (from bank)\n");
   });
 
   it("nodes: shows who is there and not itself, as a table", async () => {

@@ -137,7 +137,9 @@ export class WatchedEntries {
 
   /** The entries whose `end` has come. */
   due(now: number): WatchedEntry[] {
-    return [...this.#present.values()].filter(({ end }) => end <= now);
+    const due: WatchedEntry[] = [];
+    for (const entry of this.#present.values()) if (entry.end <= now) due.push(entry);
+    return due;
   }
 
   /** The first `end` that is still to come; `Infinity` without any. */

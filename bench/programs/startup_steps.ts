@@ -32,7 +32,7 @@ if (what === "whole") {
   await Promise.all([
     import("../../src/nats/connection.ts"),
     import("../../src/nats/transport.ts"),
-    import("../../src/nats/kv_store.ts"),
+    import("../../src/nats/key_value_store.ts"),
   ]);
   done("ours");
   const silent = () => {};

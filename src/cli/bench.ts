@@ -1,4 +1,4 @@
-/** `bench`: how fast messages go to and fro here, quickly. */
+/** `bench`: a quick measurement of echoes over the server. */
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
@@ -13,13 +13,13 @@ export const bench: Command = {
   name: "bench",
   least: 0,
   most: 0,
-  says: "how fast an echo goes to and fro over this server",
+  summary: "measures how fast this server carries an echo",
   flags: ["seconds", "payload"],
   more: `
 Two nodes of the service cli join, both in this process: one sends, one echoes.
-Each row takes a second (--seconds), with so many sends under way at once. Both
-ends and their JSON share one thread, so this is a figure for the way there,
-not for a cluster: two processes on two cores do about twice as much.`,
+Each row takes a second (--seconds), with AT ONCE sends under way. Sender,
+receiver and their JSON share one thread, so the figures are for the server and
+the network, not for a cluster: two processes on two cores do about twice that.`,
   async run(_, flags, terminal) {
     const seconds = flags.number("seconds", 1, 60) ?? 1;
     const text = "x".repeat(flags.number("payload", 0, 500_000) ?? 26);
@@ -27,11 +27,11 @@ not for a cluster: two processes on two cores do about twice as much.`,
     const Echo = query<string, string>(`cli.Echo-${token(view.transport.random, 8)}`);
     await using client = await joinCluster(view, flags, terminal);
     await using _echo = await joinCluster(view, flags, terminal, { handlers: Echo.handle((payload) => payload) });
-    unwrap(await client.send(Echo, text)); // waits for the other to be seen
+    unwrap(await client.send(Echo, text)); // waits until the echoing node is known
     const rows: Row[] = [];
     for (const atOnce of [1, 64, 1_024]) {
       if (terminal.signal.aborted) break;
-      await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled what it needs
+      await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
       const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
       rows.push(row);
       if (flags.has("json")) terminal.write(`${JSON.stringify(row)}\n`);

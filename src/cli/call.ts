@@ -1,4 +1,4 @@
-/** `call`: a message from the shell. */
+/** `call`: sends a command or a query, or broadcasts it, and prints the answers. */
 import {
   type BroadcastResult,
   type CatgaError,
@@ -13,7 +13,7 @@ import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { checkedToken, type Flags, UsageError } from "./flags.ts";
-import { nobody } from "./nodes.ts";
+import { noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
@@ -26,16 +26,16 @@ export const call: Command = {
   words: "<Name> [json]",
   least: 1,
   most: 2,
-  says: "sends a command or a query, and prints the answer",
+  summary: "sends a command or a query, and prints the answer",
   flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
   more: `
-The payload is JSON; \`-\` reads it from standard input, and without one the
-message has none. It is checked by the handler's schema, for this program does
-not know the contract: the name and the kind are all it needs. An \`ordered\`
-contract needs --route hash and a --key.
+The payload is JSON; \`-\` reads it from standard input; without one the message
+has no payload. The name and the kind of the contract are all that a sender
+needs: the schema is checked by the node that handles the message. An
+\`ordered\` contract needs --route hash and a --key.
 
-A node of the service cli joins for as long as it takes (30 s; --timeout), and
-handles nothing.
+A node of the service cli, without handlers, joins the cluster until the answer
+has come (30 s at most; --timeout).
 
 The answer goes to standard output, as JSON, and the exit code is 0. A failure
 goes to standard error, with its code first, and the exit code is 1:
@@ -43,9 +43,9 @@ goes to standard error, with its code first, and the exit code is 1:
   $ catga call CreateOrder '{"sku":"tea","qty":0}'
   BAD_QUANTITY: cannot order 0 of tea (from orders-1)
 
-Without --query a node that dies with the message in hand makes it
-OUTCOME_UNKNOWN. With --all each node that handles it answers, and the exit code
-is 1 when one of them failed.`,
+A command whose node dies before it answers fails with OUTCOME_UNKNOWN; a query
+(--query) is sent to another node. With --all every node that handles the
+contract answers, and the exit code is 1 if one of them failed.`,
   async run([name, text], flags, terminal) {
     const payload = await readPayload(text, terminal);
     const contract = contractOf(name, flags);
@@ -53,7 +53,7 @@ is 1 when one of them failed.`,
     await using view = await ClusterView.open(flags, terminal);
     const present = await view.nodes();
     if (present.length === 0) {
-      terminal.say(`NO_HANDLER: ${nobody(view)}`);
+      terminal.say(`NO_HANDLER: ${noNodes(view)}`);
       return FAILED;
     }
     await using app = await joinCluster(view, flags, terminal);
@@ -72,7 +72,7 @@ is 1 when one of them failed.`,
   },
 };
 
-/** The contract as far as a sender needs it. */
+/** A contract without a schema: the receiver checks the payload. */
 function contractOf(name: string, flags: Flags): Request {
   try {
     return flags.has("query") ? query<unknown, unknown>(name) : command<unknown, unknown>(name);
@@ -88,7 +88,7 @@ async function readPayload(text: string | undefined, terminal: Terminal): Promis
     return JSON.parse(json);
   } catch (error) {
     const shown = JSON.stringify(json.length > 60 ? `${json.slice(0, 60)}…` : json);
-    throw new UsageError(`the payload is no JSON: ${shown} (${(error as Error).message})`);
+    throw new UsageError(`the payload is not JSON: ${shown} (${(error as Error).message})`);
   }
 }
 
@@ -119,13 +119,13 @@ function sendOptions(flags: Flags): SendOptions {
   };
 }
 
-/** A value as people read it, or on one line; nothing for a handler that returns nothing. */
+/** A value as indented JSON, or on one line with `--json`; empty for `undefined`, but `null` with `--json`. */
 function answer(value: unknown, flags: Flags): string {
   if (value === undefined) return flags.has("json") ? "null\n" : "";
   return `${printableJson(value, flags.has("json") ? undefined : 2)}\n`;
 }
 
-/** For programs. */
+/** An error as `--json` prints it. */
 function plain({ code, message, retryable, node, details }: CatgaError): Record<string, unknown> {
   return { code, message, retryable, node, details };
 }
@@ -152,8 +152,8 @@ function showAll(
 }
 
 function line(node: string, result: Result<unknown>, flags: Flags, terminal: Terminal): string {
-  const told = result.ok ? { value: result.value } : { error: plain(result.error) };
-  if (flags.has("json")) return `${printableJson({ node, ok: result.ok, ...told })}\n`;
+  const outcome = result.ok ? { value: result.value } : { error: plain(result.error) };
+  if (flags.has("json")) return `${printableJson({ node, ok: result.ok, ...outcome })}\n`;
   const text = result.ok
     ? printableJson(result.value) ?? ""
     : printable(`${result.error.code}: ${result.error.message}`);

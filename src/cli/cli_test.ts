@@ -55,11 +55,11 @@ describe("cli", await requireNatsServer(), () => {
   it("what other processes write does not reach the terminal as commands to it", async () => {
     const key = "a\x1b]0;owned\x07\nb\x9b2J";
     await using _lock = await app.lock(key);
-    const told = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
-    assertEquals(told.map(({ code }) => code), [0, 0, 1]);
-    assertStringIncludes(told[0].out, "a\\u{1b}]0;owned\\u{7}\\u{a}b\\u{9b}2J");
-    assertEquals(lines(told[1].out).map((lock) => lock.key), [key]);
-    assertEquals(told[2].err, "RUDE: first\\u{a}second \\u{1b}[2J (from bank)\n");
+    const printed = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
+    assertEquals(printed.map(({ code }) => code), [0, 0, 1]);
+    assertStringIncludes(printed[0].out, "a\\u{1b}]0;owned\\u{7}\\u{a}b\\u{9b}2J");
+    assertEquals(lines(printed[1].out).map((lock) => lock.key), [key]);
+    assertEquals(printed[2].err, "RUDE: first\\u{a}second \\u{1b}[2J (from bank)\n");
   });
 
   it("nodes: shows who is there and not itself, as a table", async () => {
@@ -80,7 +80,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(bank.metadata, { ...metadata });
   });
 
-  it("nodes: says so where nobody is, and makes no bucket for having looked", async () => {
+  it("nodes: an empty namespace is reported, and no bucket is created", async () => {
     for (let i = 0; i < 2; i++) {
       const { code, out, err } = await run("nodes", "--namespace", "empty");
       assertEquals([code, out], [0, ""]);
@@ -91,7 +91,7 @@ describe("cli", await requireNatsServer(), () => {
     assertStringIncludes(err, "and there has been none");
   });
 
-  it("nodes --watch: tells of who joins and leaves, until Ctrl-C", async () => {
+  it("nodes --watch: prints a line for each join and leave, until Ctrl-C", async () => {
     const tool = await startCli(["nodes", "--watch"], { env: env() });
     await tool.wrote(/join {3}bank/);
     const guest = await catga({ nats: server.url, id: "guest" });
@@ -102,7 +102,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals((await tool.ended).code, 0);
   });
 
-  it("nodes --watch: in a terminal the table stays, fits, and is drawn anew", async () => {
+  it("nodes --watch: in a terminal the table is redrawn in place, cut to its width", async () => {
     const stop = new AbortController();
     let screen = "";
     const drawn = Promise.withResolvers<void>();
@@ -130,7 +130,7 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch(lines.at(-2)!, /^4 nodes in default at .*; Ctrl-C ends this$/);
   });
 
-  it("call: prints what a command answers, on whichever node", async () => {
+  it("call: prints the answer of a command", async () => {
     const { code, out, err } = await run("call", "Withdraw", '{"amount":30}');
     assertEquals([code, out, err], [0, '{\n  "left": 70\n}\n', ""]);
     assertEquals((await run("call", "Add", '{"a":1,"b":2}', "--query", "--json")).out, "3\n");
@@ -138,12 +138,12 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(JSON.parse(who), { id: "b1", runtime: "bun" });
   });
 
-  it("call: prints nothing for a handler that returns nothing, and null for programs", async () => {
+  it("call: a handler that returns nothing prints nothing, and null with --json", async () => {
     assertEquals(await run("call", "Touch"), { code: 0, out: "", err: "" });
     assertEquals(await run("call", "Touch", "--json"), { code: 0, out: "null\n", err: "" });
   });
 
-  it("call: reads the payload from standard input, and takes headers and an id along", async () => {
+  it("call: the payload can come from standard input; headers and id reach the handler", async () => {
     const { out } = await runCli(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
     assertEquals(out, '{"left":99}\n');
     const headers = await run("call", "Headers", "--query", "-H", "a=1", "--header", "b=c=d", "--json");
@@ -167,7 +167,7 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch((await run("call", "Spoil", '{"entry":"x","how":"throw"}')).err, /^HANDLER_FAILED: .* on node \w1 /);
   });
 
-  it("call: no handler, no node, no answer in time", async () => {
+  it("call: without a handler, a node, or an answer in time it fails with the code for that", async () => {
     const none = await run("call", "Withdrew");
     assertEquals(none.code, 1);
     assertMatch(
@@ -182,7 +182,7 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch((await run("call", "Wait", "--query", "-t", "0.9s")).err, /^TIMEOUT: /);
   });
 
-  it("call --all: each node's answer, and 1 when one failed", async () => {
+  it("call --all: prints each node's answer; the exit code is 1 if one failed", async () => {
     const { code, out } = await run("call", "Who", "--query", "--all", "--json");
     assertEquals(code, 0);
     assertEquals(lines(out).map(({ node, value }) => [node, value.runtime]).sort(), [["b1", "bun"], ["d1", "deno"]]);
@@ -192,7 +192,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals((await run("call", "Nothing", "--all")).err, "NO_HANDLER: no live node handles Nothing\n");
   });
 
-  it("call: is a node that handles nothing while it runs, and gone afterwards", async () => {
+  it("call: joins as a node without handlers, and leaves afterwards", async () => {
     const seen: NodeEvent[] = [];
     const stop = new AbortController();
     const watching = (async () => {
@@ -209,7 +209,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(seen[0].node.handles, []);
   });
 
-  it("watch: hears events beside the services that handle them", async () => {
+  it("watch: prints events that the services receive as well", async () => {
     const heard: string[] = [];
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
     await using _kitchen = await catga({ nats: server.url, service: "kitchen", handlers: kitchen });
@@ -228,7 +228,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(heard, ["assam", "sencha", "oolong"]);
   });
 
-  it("watch: takes a name, wildcards too, shows lines, and ends at Ctrl-C", async () => {
+  it("watch: accepts a name with wildcards, prints a line for each event, and ends at Ctrl-C", async () => {
     const tool = await startCli(["watch", "*.Brewed"], { env: env() });
     await tool.wrote("listening for *.Brewed");
     unwrap(await app.publish(Emptied));
@@ -240,7 +240,7 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch(out, /^\d\d:\d\d:\d\d\.\d{3} {2}kitchen\.Brewed {2}bank {2}\{"tea":"assam"\}\n$/);
   });
 
-  it("locks: shows holders, the token after renewals too, leaders, and who waits", async () => {
+  it("locks: lists holders with the token that they have, leaders, and the number of callers that wait", async () => {
     await using lock = await app.lock("order:42", { ttl: 1_000 });
     const waiting = app.lock("order:42");
     const began = Promise.withResolvers<void>();
@@ -263,13 +263,13 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(lines((await run("locks", "--json")).out)[0].key.length, 62);
   });
 
-  it("locks: says so when none is held", async () => {
+  it("locks: a namespace without locks is reported", async () => {
     const { code, out, err } = await run("locks", "-n", "empty");
     assertEquals([code, out], [0, ""]);
     assertStringIncludes(err, "no locks are held in the namespace empty");
   });
 
-  it("locks --release: hands a lock to who waits, and its holder loses it", async () => {
+  it("locks --release: the next caller acquires the lock, and the holder loses it", async () => {
     const lock = await app.lock("stuck", { ttl: 3_000 });
     await using other = await catga({ nats: server.url, id: "other" });
     const waiting = other.lock("stuck");
@@ -281,7 +281,7 @@ describe("cli", await requireNatsServer(), () => {
     const { code, out, err } = await run("locks", "--release", "stuck");
     assertEquals(code, 0);
     assertMatch(out, new RegExp(`^released stuck: bank had it for \\d+ m?s, with token ${lock.token}\n$`));
-    assertMatch(err, /^bank hears of it within 1 s \(LOCK_LOST\)/);
+    assertMatch(err, /^bank notices it within 1 s \(LOCK_LOST\)/);
     await using next = await waiting;
     assert(next.token > lock.token);
     await eventually("the first to lose it", () => lock.signal.aborted);
@@ -294,7 +294,7 @@ describe("cli", await requireNatsServer(), () => {
     assertStringIncludes(err, 'nobody holds the lock "order:43" in the namespace default');
   });
 
-  it("ping: round trips and load of each node, and 1 when one does not answer", async () => {
+  it("ping: prints round trips and load of each node; the exit code is 1 if one does not answer", async () => {
     const { code, out } = await run("ping", "--count", "2", "--timeout", "10s", "--json");
     assertEquals(code, 0);
     const rows = lines(out);
@@ -320,7 +320,7 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch(nobody.err, /^no node b2 in the namespace default; there are b1, bank, d1\n$/);
   });
 
-  it("ping: tells a process that is gone from one that is silent", async () => {
+  it('ping: a process that has ended is "nobody there", not "no answer"', async () => {
     const lost = await startNode("deno", server.url, "lost", { namespace: "graves" });
     await lost.program.stop();
     const { code, out } = await run("ping", "-n", "graves", "-c", "1");
@@ -336,7 +336,7 @@ describe("cli", await requireNatsServer(), () => {
     for (const { perSecond, p50, p99 } of rows) assert(perSecond > 0 && p50 > 0 && p99 >= p50);
   });
 
-  it("takes the server from --nats before NATS_URL, several with commas, and says when none answers", async () => {
+  it("--nats has precedence over NATS_URL, accepts several servers, and the error names a server that does not answer", async () => {
     const gone = "nats://127.0.0.1:1";
     assertEquals((await runCli(["nodes", "--nats", server.url], { env: { NATS_URL: gone } })).code, 0);
     assertEquals((await runCli(["nodes", "-s", `${gone},${server.url}`])).code, 0);
@@ -348,7 +348,7 @@ describe("cli", await requireNatsServer(), () => {
     );
   });
 
-  it("opens buckets as they are, whatever their settings", async () => {
+  it("a bucket with other settings than its node wants is opened as it is", async () => {
     const bucket = "KV_catga_three_nodes";
     await using node = await catga({ nats: server.url, namespace: "three", id: "n", handlers: Touch.handle(() => {}) });
     const { connect } = await import("@nats-io/transport-node");
@@ -360,7 +360,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(lines((await run("nodes", "-n", "three", "--json")).out)[0].id, node.self.id);
   });
 
-  it("no JetStream: says how to turn it on", async () => {
+  it("without JetStream the error says how to enable it", async () => {
     await using bare = await startNatsServer({ jetstream: false });
     for (const command of ["nodes", "locks", "ping"]) {
       const { code, err } = await runCli([command, "-s", bare.url]);
@@ -369,18 +369,18 @@ describe("cli", await requireNatsServer(), () => {
     }
   });
 
-  it("asked in the wrong way: says what is wrong, and ends with 2", async () => {
-    const wrong: [args: string[], says: RegExp][] = [
+  it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
+    const wrong: [args: string[], message: RegExp][] = [
       [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, setup, bench/],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
       [["nodes", "extra"], /usage: catga nodes\n`catga nodes --help` says more\n/],
       [["call"], /usage: catga call <Name> \[json\]/],
-      [["nodes", "--query"], /--query is no option of nodes/],
+      [["nodes", "--query"], /nodes has no option --query/],
       [["nodes", "--namespace"], /--namespace needs a value: NAME/],
       [["nodes", "--json=yes"], /--json takes no value/],
       [["nodes", "--namespace", "a b"], /--namespace must be 1 to 64 letters, .*; got "a b"/],
       [["nodes", "--nats", "http://x"], /nats must be an address such as "nats:\/\/localhost:4222"/],
-      [["call", "Touch", "{bad"], /the payload is no JSON: "\{bad" \(/],
+      [["call", "Touch", "{bad"], /the payload is not JSON: "\{bad" \(/],
       [["call", "a b"], /a contract's name is .*; got "a b"/],
       [["call", "Touch", "--node", "a.b"], /--node must be 1 to 64/],
       [["call", "Touch", "--header", "x"], /--header takes K=V; got "x"/],
@@ -389,7 +389,7 @@ describe("cli", await requireNatsServer(), () => {
       [["call", "Touch", "--timeout", "soon"], /--timeout takes a time such as 500ms, 5s or 2m; got "soon"/],
       [["call", "Touch", "--node", "a", "--all"], /--node and --all exclude each other/],
       [["call", "Touch", "--route", "random", "--all"], /--route and --all exclude each other/],
-      [["watch", "a b"], /"a b" is no event's name/],
+      [["watch", "a b"], /"a b" is not the name of an event/],
       [["watch", "--count", "0"], /--count takes a whole number from 1 to/],
       [["locks", "--kind", "key"], /--kind takes lock, lead, load; got "key"/],
       [["locks", "--release", ""], /--release needs the key of a lock/],
@@ -397,14 +397,14 @@ describe("cli", await requireNatsServer(), () => {
       [["nodes", "--token", "t", "--creds", "f"], /--token and --creds exclude each other/],
       [["nodes", "--tlscert", "f"], /--tlscert and --tlskey go together/],
     ];
-    for (const [args, says] of wrong) {
+    for (const [args, message] of wrong) {
       const { code, out, err } = await run(...args);
-      assertMatch(err, says, args.join(" "));
+      assertMatch(err, message, args.join(" "));
       assertEquals([args, code, out], [args, 2, ""]);
     }
   });
 
-  it("helps: the whole, each command, and the version, in 80 columns", async () => {
+  it("--help: of the tool and of each command fits 80 columns", async () => {
     const helps = [
       ["--help"],
       ["help"],

@@ -1,4 +1,4 @@
-/** A node for the length of one command: it handles nothing of the cluster's, and is gone when the command has ended. */
+/** A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts. */
 import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
 import { printable } from "../data/printable.ts";
@@ -7,7 +7,7 @@ import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Joins the cluster that is seen. What it has to warn of goes to standard error. */
+/** Joins the cluster of a view. Warnings go to standard error. */
 export async function joinCluster(
   view: ClusterView,
   flags: Flags,
@@ -22,7 +22,7 @@ export async function joinCluster(
     service: "cli",
     id: `cli-${token(view.transport.random, 8)}`,
     logger: { debug() {}, info() {}, warn, error: warn },
-    // with others than the bucket has it would not open
+    // with another number than it was made with the bucket would not open
     ...(replicas === undefined ? {} : { replicas }),
     ...options,
   });

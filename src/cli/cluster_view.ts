@@ -1,13 +1,12 @@
 /**
- * A look at a cluster from outside: what stands in its store and passes on its subjects, without being a node of it. It
- * makes no bucket unless it is told to, writes no record, and takes no message from anybody.
+ * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup`
+ * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
-import { token } from "../ports/clock.ts";
-import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
-import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
+import { JetStream } from "../nats/jetstream.ts";
+import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { openNats } from "../nats/open.ts";
 import { printable } from "../data/printable.ts";
 import { mayNot } from "../ports/transport.ts";
@@ -15,14 +14,15 @@ import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_r
 import type { NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
+import { Pinger } from "./pinger.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
-/** What a record in the bucket of the locks is about: a lock, who leads, or who loads something into the cache. */
+/** The kinds of records in the bucket `locks`: a lock, a leadership, or a load of a cached value. */
 export type LockKind = "lock" | "lead" | "load";
 
-/** Where the records of each kind stand. */
+/** The keys of each kind. */
 const SPACES: Readonly<Record<LockKind, LockKeys>> = {
   lock: new LockKeys(),
   lead: new LockKeys("lead"),
@@ -32,31 +32,25 @@ const SPACES: Readonly<Record<LockKind, LockKeys>> = {
 /** The kinds, in the order of the table. */
 export const LOCK_KINDS = Object.keys(SPACES) as readonly LockKind[];
 
-/** A lock that somebody holds. */
+/** A lock that is held. */
 export interface HeldLock {
   readonly kind: LockKind;
   readonly key: string;
   readonly record: LockRecord;
   readonly token: number;
-  /** Of its record in the store. */
+  /** The revision of its record. */
   readonly revision: number;
-  /** How many wait for it. */
+  /** How many callers wait for it. */
   readonly waiting: number;
 }
 
-/** What came back to a ping. */
-export type Echo =
-  | { readonly type: "pong"; readonly ms: number; readonly load: readonly [number, number] }
-  | { readonly type: "bounce" }
-  | { readonly type: "silence" };
-
-/** A connection that looks on. */
+/** A passive connection to one namespace. */
 export class ClusterView implements AsyncDisposable {
   readonly namespace: string;
-  /** Where NATS is, for people. */
+  /** The address of the NATS server, to print. */
   readonly address: string;
   readonly transport: Opened["transport"];
-  /** Aborts when the server does not let this user do something, which has been said. */
+  /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
 
@@ -68,7 +62,7 @@ export class ClusterView implements AsyncDisposable {
     this.address = printable(opened.transport.connection.getServer());
   }
 
-  /** Connects. Rejects as `catga` does. */
+  /** Connects. Rejects as `catga` does if that fails. */
   static async open(flags: Flags, terminal: Terminal): Promise<ClusterView> {
     const { namespace } = flags;
     const refused = new AbortController();
@@ -82,12 +76,12 @@ export class ClusterView implements AsyncDisposable {
         refused.abort();
       },
       onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
-      looksOn: true,
+      passive: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
   }
 
-  /** On how many servers the records of nodes are kept; `undefined` while there has been no node. */
+  /** The `replicas` of the bucket `nodes`; `undefined` before the first node. */
   async replicas(): Promise<number | undefined> {
     return (await this.#settings("nodes"))?.replicas;
   }
@@ -118,18 +112,20 @@ export class ClusterView implements AsyncDisposable {
     return held.sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.key < b.key ? -1 : 1));
   }
 
-  /** Takes a lock away from who was seen to hold it. `false` when its record has changed since. */
+  /** Removes the record of a lock; `false` if the record has changed since it was read. */
   async release({ kind, key, revision }: HeldLock): Promise<boolean> {
     return await (await this.bucket("locks"))?.delete(SPACES[kind].holder(key), { revision }) ?? false;
   }
 
-  /** A bucket as it is; `undefined` when nothing has been put there. Rejects as `KeyValueStore.open` does. */
+  /** Opens a bucket with its own settings; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
   async bucket(kind: BucketKind): Promise<Bucket | undefined> {
     const settings = await this.#settings(kind);
     return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
   }
 
-  /** What a bucket was made with. To open it with anything else would be an error, or make one. */
+  /**
+   * The settings of a bucket; `undefined` if it does not exist. With other settings it would not open, or be created.
+   */
   async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
     const bucket = bucketName(this.namespace, kind);
     try {
@@ -138,19 +134,20 @@ export class ClusterView implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof JetStreamRefusal)) throw error;
       if (error.refusal === "no stream") return undefined;
-      await this.#store.open(bucket); // which says what is wrong, or waits until it is not
+      // rejects with what is wrong, or waits until the bucket can be opened
+      await this.#store.open(bucket);
       return { replicas: 1, direct: false };
     }
   }
 
-  /** Makes a bucket: `true`; or checks the one that is there. Rejects as `KeyValueStore.open` does. */
+  /** Creates a bucket: `true`; or checks the existing one. Rejects as `KeyValueStore.open` does. */
   async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
-    const there = await this.#settings(kind) !== undefined;
+    const exists = await this.#settings(kind) !== undefined;
     await this.#store.open(bucketName(this.namespace, kind), { ...BUCKETS[kind], replicas });
-    return !there;
+    return !exists;
   }
 
-  /** Somebody who pings, until it is closed. */
+  /** A pinger on this connection; the caller disposes of it. */
   pinger(): Pinger {
     return new Pinger(this.transport, this.namespace);
   }
@@ -160,64 +157,5 @@ export class ClusterView implements AsyncDisposable {
   }
 }
 
-/** Pings processes as nodes do, and is none. */
-export class Pinger implements Disposable {
-  readonly #transport: Opened["transport"];
-  readonly #namespace: string;
-  readonly #endpoint: string;
-  readonly #waiting = new Map<string, (echo: Echo) => void>();
-  readonly #subscriptions: { close(): void }[];
-  #pings = 0;
-
-  constructor(transport: Opened["transport"], namespace: string) {
-    this.#transport = transport;
-    this.#namespace = namespace;
-    this.#endpoint = `cli-${token(transport.random, 8)}.${token(transport.random, 12)}`;
-    const inbox = `catga.${namespace}.node.${this.#endpoint}.`;
-    const bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
-    this.#subscriptions = [
-      transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
-        if (!subject.startsWith(inbox)) return;
-        const from = subject.slice(inbox.length);
-        for (const item of readFrame(data).items) {
-          if (item[0] === "o") this.#waiting.get(`${from} ${item[1]}`)?.({ type: "pong", ms: 0, load: item[4] });
-        }
-      }),
-      transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
-        if (!subject.startsWith(bounces)) return;
-        // <target id>.<target nonce>.<n>: of our own making
-        const place = subject.slice(bounces.length).replace(/\.(\d+)$/, " $1");
-        if (noResponders) this.#waiting.get(place)?.({ type: "bounce" });
-      }),
-    ];
-  }
-
-  /** What comes back within `limit` ms. */
-  async ping(endpoint: string, limit: number): Promise<Echo> {
-    const { clock } = this.#transport;
-    const n = ++this.#pings;
-    const place = `${endpoint} ${n}`;
-    const heard = Promise.withResolvers<Echo>();
-    this.#waiting.set(place, heard.resolve);
-    const timer = clock.after(limit, () => heard.resolve({ type: "silence" }));
-    const sent = clock.monotonic();
-    try {
-      // each target counts the frames of this sender by itself, and all numbers grow
-      const frame = [PROTOCOL, n, Math.round(clock.now()), ["p", n]];
-      this.#transport.publish(`catga.${this.#namespace}.node.${endpoint}.${this.#endpoint}`, JSON.stringify(frame), {
-        reply: `catga.${this.#namespace}.bounce.${this.#endpoint}.${endpoint}.${n}`,
-      });
-      const echo = await heard.promise;
-      return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
-    } finally {
-      timer.cancel();
-      this.#waiting.delete(place);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    for (const subscription of this.#subscriptions) subscription.close();
-  }
-}
-
-const ANSWER = 2_000; // ms
+/** How long the server may take to answer whether a bucket exists, in ms. */
+const ANSWER = 2_000;

@@ -1,26 +1,26 @@
-/** What a command of the tool is. */
+/** The shape of a command of the tool. */
 import type { FlagName, Flags } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** A command, and what its help says. */
+/** A command and its help. */
 export interface Command {
   readonly name: string;
-  /** What stands behind its name; none. */
+  /** Its arguments as the usage shows them; absent: none. */
   readonly words?: string;
-  /** How many words may stand behind it. */
+  /** The least and the greatest number of arguments. */
   readonly least: number;
   readonly most: number;
-  /** One line. */
-  readonly says: string;
-  /** Whether it needs the flags for a connection. */
+  /** The first line of its help, without a capital and a full stop. */
+  readonly summary: string;
+  /** The flags that it accepts, besides those for the connection. */
   readonly flags: readonly FlagName[];
-  /** What else there is to know, in lines of 80 characters at most. */
+  /** The rest of its help, in lines of 80 characters at most. */
   readonly more: string;
-  /** Does it; gives the exit code. What it throws is said, and ends with 1. */
+  /** Runs it; resolves with the exit code. An error is printed, and the exit code is 1. */
   run(words: readonly string[], flags: Flags, terminal: Terminal): Promise<number>;
 }
 
-/** It was not done; why has been said. */
+/** Exit code of a failure, which has been printed. */
 export const FAILED = 1;
-/** It was done. */
+/** Exit code of success. */
 export const DONE = 0;

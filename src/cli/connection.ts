@@ -1,11 +1,11 @@
-/** From flags and environment to what nats.js wants to know. */
+/** From flags and environment variables to the connection options of nats.js. */
 import { readFile } from "node:fs/promises";
 import type { ConnectionOptions } from "../../mod.ts";
 import { loadDriver } from "../nats/driver.ts";
 import { type FlagName, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The variables are those that the `nats` command reads. */
+/** The same variables that the `nats` command reads. */
 const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
   user: "NATS_USER",
   password: "NATS_PASSWORD",
@@ -17,7 +17,10 @@ const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
   tlskey: "NATS_KEY",
 };
 
-/** How to connect. Throws a {@link UsageError} for flags that do not go together, and an `Error` for an unreadable file. */
+/**
+ * The options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error` for an
+ * unreadable file.
+ */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: FlagName) => flags.text(name) ?? (terminal.environment[VARIABLES[name] ?? ""] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
@@ -43,7 +46,7 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
   };
 }
 
-/** Where NATS is. Several addresses may stand in one value, with commas. */
+/** The addresses of NATS; one value may contain several, separated by commas. */
 export function addresses(flags: Flags, terminal: Terminal): string[] {
   const given = flags.has("nats") ? flags.texts("nats") : [terminal.environment.NATS_URL || "nats://localhost:4222"];
   return given.flatMap((text) => text.split(",")).map((text) => text.trim());
@@ -57,7 +60,7 @@ async function contents(flag: string, file: string): Promise<string> {
   }
 }
 
-/** Signs in with what a file holds. */
+/** Signs in with the contents of a file. */
 async function authenticator(
   kind: "creds" | "nkey",
   file: string,
@@ -65,13 +68,13 @@ async function authenticator(
   const text = (await contents(`--${kind}`, file)).trim();
   const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
   const encode = (text: string) => new TextEncoder().encode(text);
-  // its parser wants the last line to have an end
+  // its parser expects a line break at the end
   const made = kind === "creds" ? credsAuthenticator(encode(`${text}\n`)) : nkeyAuthenticator(encode(text));
   try {
-    made("a nonce"); // reads the text, which otherwise is the server's fault
+    made("a nonce"); // parses the text, so that an invalid file is not reported as refused by the server
   } catch (error) {
     const wanted = kind === "creds" ? "credentials (a user's JWT and its seed)" : "seed of an nkey (SU…)";
-    throw new Error(`--${kind}: ${file} holds no ${wanted}`, { cause: error });
+    throw new Error(`--${kind}: ${file} contains no ${wanted}`, { cause: error });
   }
   return made;
 }

@@ -1,11 +1,11 @@
-/** Durations as people write and read them. */
+/** Durations: parsed from flags, and formatted for tables. */
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
 /** `500ms`, `5s`, `2m`, `1h`, or a number of ms; `undefined` for anything else. */
 export function readDuration(text: string): number | undefined {
   const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  // the pattern knows no other unit
+  // the pattern matches no other unit
   return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
 }
 
@@ -20,7 +20,7 @@ export function showDuration(ms: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A round trip, in ms: three figures. */
+/** A round trip in ms, with two or three significant figures. */
 export function showMillis(ms: number): string {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }

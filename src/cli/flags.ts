@@ -1,54 +1,59 @@
-/** What may stand on the command line: read and checked once, here. */
+/** The flags of the command line: declared, parsed and checked here. */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { checkToken } from "../contract/checks.ts";
 import { readDuration } from "./duration.ts";
 
-/** What was asked for makes no sense; exit code 2. */
+/** The command line is invalid; exit code 2. */
 export class UsageError extends Error {}
 
-/** A flag as it is written and explained. */
+/** A flag and its help. */
 export interface FlagSpec {
-  /** Its value in the help; none for one that is only there or not. */
+  /** The name of its value in the help; absent: it takes none. */
   readonly value?: string;
   readonly short?: string;
-  readonly many?: boolean;
-  readonly says: string;
+  readonly repeatable?: boolean;
+  readonly summary: string;
 }
 
 /** Flags of every command that speaks to a cluster. */
 export const CONNECTION_FLAGS = {
-  nats: { value: "URL", short: "s", many: true, says: "NATS server; again for more; $NATS_URL; localhost:4222" },
-  namespace: { value: "NAME", short: "n", says: 'the namespace of the cluster; "default"' },
-  json: { says: "one JSON value a line, for programs" },
-  user: { value: "NAME", says: "the user, with --password; $NATS_USER" },
-  password: { value: "WORD", says: "$NATS_PASSWORD" },
-  token: { value: "TOKEN", says: "instead of a user; $NATS_TOKEN" },
-  creds: { value: "FILE", says: "a user's JWT and key; $NATS_CREDS" },
-  nkey: { value: "FILE", says: "a user's nkey seed; $NATS_NKEY" },
-  tlsca: { value: "FILE", says: "an authority to trust, not the system's; $NATS_CA" },
-  tlscert: { value: "FILE", says: "a certificate of ours, with --tlskey; $NATS_CERT" },
-  tlskey: { value: "FILE", says: "$NATS_KEY" },
+  nats: {
+    value: "URL",
+    short: "s",
+    repeatable: true,
+    summary: "NATS server; repeat for more; $NATS_URL; localhost:4222",
+  },
+  namespace: { value: "NAME", short: "n", summary: 'the namespace of the cluster; "default"' },
+  json: { summary: "one JSON value a line, for programs" },
+  user: { value: "NAME", summary: "the user, with --password; $NATS_USER" },
+  password: { value: "WORD", summary: "$NATS_PASSWORD" },
+  token: { value: "TOKEN", summary: "instead of a user; $NATS_TOKEN" },
+  creds: { value: "FILE", summary: "a user's JWT and key; $NATS_CREDS" },
+  nkey: { value: "FILE", summary: "a user's nkey seed; $NATS_NKEY" },
+  tlsca: { value: "FILE", summary: "a CA to trust instead of the system's; $NATS_CA" },
+  tlscert: { value: "FILE", summary: "the client's certificate, with --tlskey; $NATS_CERT" },
+  tlskey: { value: "FILE", summary: "$NATS_KEY" },
 } as const satisfies Record<string, FlagSpec>;
 
 /** Flags of single commands. */
 export const COMMAND_FLAGS = {
-  watch: { short: "w", says: "go on, and show what changes, until Ctrl-C" },
-  query: { says: "send a query, which may run more than once" },
-  node: { value: "ID", says: "this node and no other" },
-  all: { says: "every node that handles it, and each answer" },
-  id: { value: "ID", says: "of the message: of an idempotent command, one result" },
-  key: { value: "KEY", says: "the routing key" },
-  route: { value: "NAME", says: "round-robin, hash, least-loaded, random" },
-  header: { value: "K=V", short: "H", many: true, says: "goes along to the handler; again for more" },
-  timeout: { value: "TIME", short: "t", says: "how long to wait: 500ms, 5s, 2m" },
-  count: { value: "N", short: "c", says: "end after so many" },
-  release: { value: "KEY", says: "take a lock away from its holder, see below" },
-  kind: { value: "KIND", says: "lock, lead or load: only these" },
-  replicas: { value: "N", says: "on how many NATS servers a bucket is kept, 1 to 5; 1" },
-  print: { says: "print `nats` commands instead" },
-  seconds: { value: "N", says: "how long each row takes; 1" },
-  payload: { value: "BYTES", says: "the size of a message's text; 26" },
+  watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
+  query: { summary: "send a query, which may run more than once" },
+  node: { value: "ID", summary: "send to this node only" },
+  all: { summary: "send to every node that handles it" },
+  id: { value: "ID", summary: "the message id: one result of an idempotent command" },
+  key: { value: "KEY", summary: "the routing key" },
+  route: { value: "NAME", summary: "round-robin, hash, least-loaded, random" },
+  header: { value: "K=V", short: "H", repeatable: true, summary: "a header of the message; repeat for more" },
+  timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m" },
+  count: { value: "N", short: "c", summary: "stop after this many" },
+  release: { value: "KEY", summary: "take this lock away from its holder" },
+  kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
+  replicas: { value: "N", summary: "how many NATS servers keep a bucket, 1 to 5; 1" },
+  print: { summary: "print `nats` commands instead" },
+  seconds: { value: "N", summary: "how long each row takes, in s; 1" },
+  payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 
 /** The name of a flag. */
@@ -69,12 +74,12 @@ export class Flags {
   }
 
   text(name: FlagName): string | undefined {
-    // parseArgs gives a string for what has a value
+    // parseArgs returns a string for a flag with a value
     return this.#given[name] as string | undefined;
   }
 
   texts(name: FlagName): readonly string[] {
-    // and an array of them for what may be given again
+    // and an array of strings for a repeatable one
     return (this.#given[name] as string[] | undefined) ?? [];
   }
 
@@ -114,7 +119,7 @@ export class Flags {
 
 const LONGEST = 2_147_483_647; // ms: the longest timeout of a send
 
-/** Throws for what is no id, namespace or service. */
+/** Throws {@link UsageError} unless the value is valid as an id, namespace or service. */
 export function checkedToken(name: string, value: string): void {
   try {
     checkToken(name, value);
@@ -123,28 +128,28 @@ export function checkedToken(name: string, value: string): void {
   }
 }
 
-/** A command line in its parts. */
+/** A parsed command line. */
 export interface Words {
   readonly flags: Flags;
-  /** What is no flag: the command, and what it is about. */
+  /** The words that are not flags: the command and its arguments. */
   readonly words: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
-  /** The flags that are there. */
+  /** The names of the flags that were given. */
   readonly given: readonly string[];
 }
 
-/** Reads a command line. Flags may stand anywhere. Throws {@link UsageError}. */
+/** Parses a command line; flags may stand anywhere. Throws {@link UsageError}. */
 export function readWords(args: readonly string[] = process.argv.slice(2)): Words {
   const options: NonNullable<Parameters<typeof parseArgs>[0]>["options"] = {
     help: { type: "boolean", short: "h" },
     version: { type: "boolean" },
   };
-  for (const [name, { value, short, many }] of Object.entries(ALL)) {
+  for (const [name, { value, short, repeatable }] of Object.entries(ALL)) {
     options[name] = {
       type: value === undefined ? "boolean" : "string",
       ...(short === undefined ? {} : { short }),
-      ...(many ? { multiple: true } : {}),
+      ...(repeatable ? { multiple: true } : {}),
     };
   }
   let parsed: ReturnType<typeof parseArgs>;
@@ -164,7 +169,7 @@ export function readWords(args: readonly string[] = process.argv.slice(2)): Word
   };
 }
 
-/** What parseArgs complains of, in our words: its own differ between the runtimes, and end with advice on quoting. */
+/** An error of parseArgs in our words: its own differ between the runtimes, and contain advice on quoting. */
 function complaint({ message }: Error): string {
   // 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];

@@ -1,37 +1,37 @@
-/** What `--help` says. */
+/** The texts of `--help`. */
 import type { Command } from "./command.ts";
 import { COMMAND_FLAGS, CONNECTION_FLAGS, type FlagName, type FlagSpec } from "./flags.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
-/** The help of the whole. */
+/** The help of the tool. */
 export function helpOfAll(commands: readonly Command[], terminal: Terminal): string {
   const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
   const width = Math.max(...usage.map((text) => text.length));
   return [
-    "Looks at a cluster of Catga, and sends to it.",
+    "Shows a cluster of Catga, and sends to it.",
     "",
     bold(terminal, "Usage"),
     "  catga COMMAND [options]",
     "",
     bold(terminal, "Commands"),
-    ...commands.map(({ says }, i) => `  ${usage[i].padEnd(width)}  ${says}`),
+    ...commands.map(({ summary }, i) => `  ${usage[i].padEnd(width)}  ${summary}`),
     "",
     bold(terminal, "Options of all commands"),
     ...flagLines(CONNECTION),
-    ...column([["-h, --help", "this, or with a command what it does"], ["    --version", "the version of Catga"]]),
+    ...column([["-h, --help", "this help, or that of a command"], ["    --version", "the version of Catga"]]),
     "",
-    "NO_COLOR is respected. Exit codes: 0 done, 1 failed, 2 asked in the wrong way.",
-    "`catga COMMAND --help` says more.",
+    "NO_COLOR is respected. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    "`catga COMMAND --help` explains a command.",
     "",
   ].join("\n");
 }
 
 /** The help of a command. */
-export function helpOf({ name, words, says, flags, more }: Command, terminal: Terminal): string {
+export function helpOf({ name, words, summary, flags, more }: Command, terminal: Terminal): string {
   return [
-    `${says[0].toUpperCase()}${says.slice(1)}.`,
+    `${summary[0].toUpperCase()}${summary.slice(1)}.`,
     "",
     bold(terminal, "Usage"),
     `  catga ${name}${words === undefined ? "" : ` ${words}`} [options]`,
@@ -48,16 +48,19 @@ const CONNECTION = Object.keys(CONNECTION_FLAGS) as (keyof typeof CONNECTION_FLA
 
 function flagLines(names: readonly FlagName[]): string[] {
   return column(names.map((name) => {
-    const { short, value, says } = FLAGS[name];
-    return [`${short === undefined ? "   " : `-${short},`} --${name}${value === undefined ? "" : ` ${value}`}`, says];
+    const { short, value, summary } = FLAGS[name];
+    return [
+      `${short === undefined ? "   " : `-${short},`} --${name}${value === undefined ? "" : ` ${value}`}`,
+      summary,
+    ];
   }));
 }
 
 function column(rows: readonly (readonly [string, string])[]): string[] {
-  return rows.map(([flag, says]) => `  ${flag.padEnd(WIDTH)}  ${says}`);
+  return rows.map(([flag, summary]) => `  ${flag.padEnd(WIDTH)}  ${summary}`);
 }
 
-/** As wide as the widest of them. */
+/** The width of the widest flag. */
 const WIDTH = Math.max(
   ...Object.entries(FLAGS).map(([name, { value }]) => `    --${name}${value === undefined ? "" : ` ${value}`}`.length),
 );

@@ -1,4 +1,6 @@
-/** What the tool prints of a cluster in which somebody has put whatever can deceive a reader, or a program, everywhere. */
+/**
+ * The output of the tool for a cluster full of text that could deceive a reader or a program.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
@@ -30,7 +32,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   let hostile: Awaited<ReturnType<typeof openNats>>;
   const run = (...args: string[]) => runCli(args, { env: { NATS_URL: server.url } });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  /** A lock that somebody holds, and somebody waits for. */
+  /** Writes the record of a lock that is held, and of a caller that waits for it. */
   async function forgeLock(): Promise<void> {
     const locks = await hostile.store.open("catga_default_locks");
     const held = { nonce: TEXT, node: TEXT, endpoint: TEXT, call: TEXT, ancestry: [TEXT], ttl: 3_600_000, since: 1 };
@@ -59,15 +61,15 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     await server?.stop();
   });
 
-  it("nodes: a line for each node; as JSON what stands in the record", async () => {
+  it("nodes: prints one line for each node; with --json the values of the record", async () => {
     const shown = safe(await run("nodes"));
     assertEquals(rows(shown.out).map((line) => line.split(" ")[0]), ["NODE", "bank", "forged"]);
-    const told = json(safe(await run("nodes", "--json")).out);
-    assertEquals(told.map(({ id }) => id), ["bank", "forged"]);
-    assertEquals([told[1].service, told[1].metadata], [TEXT, { [TEXT]: TEXT }]);
+    const shownJson = json(safe(await run("nodes", "--json")).out);
+    assertEquals(shownJson.map(({ id }) => id), ["bank", "forged"]);
+    assertEquals([shownJson[1].service, shownJson[1].metadata], [TEXT, { [TEXT]: TEXT }]);
   });
 
-  it("nodes --watch: a line for each change", async () => {
+  it("nodes --watch: prints one line for each change", async () => {
     for (const flags of [[], ["--json"]]) {
       const tool = await startCli(["nodes", "--watch", ...flags], { env: { NATS_URL: server.url } });
       await tool.wrote("forged");
@@ -78,24 +80,24 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     }
   });
 
-  it("locks: a line for each lock; as JSON its key", async () => {
+  it("locks: prints one line for each lock; with --json its key", async () => {
     assertEquals(rows(safe(await run("locks")).out).length, 2);
     const [lock, ...others] = json(safe(await run("locks", "--json")).out);
     assertEquals([lock.key, lock.node, lock.waiting, others], [KEY, TEXT, 1, []]);
   });
 
-  it("locks --release: what was released, or was not, on one line", async () => {
+  it("locks --release: prints the lock that was released, or was not found, on one line", async () => {
     const missed = safe(await run("locks", "--release", `${KEY}?`));
     assertEquals([missed.code, rows(missed.err).length], [1, 1], missed.err);
     const shown = safe(await run("locks", "--release", KEY));
     assertEquals([shown.code, rows(shown.out).length, rows(shown.err).length], [0, 1, 1], shown.out + shown.err);
     assertStringIncludes(shown.out, "\\u{a}released others: bank had it: x\\u{0}x");
     await forgeLock();
-    const told = safe(await run("locks", "--release", KEY, "--json"));
-    assertEquals(json(told.out).map(({ released }) => [released.key, released.node]), [[KEY, TEXT]]);
+    const shownJson = safe(await run("locks", "--release", KEY, "--json"));
+    assertEquals(json(shownJson.out).map(({ released }) => [released.key, released.node]), [[KEY, TEXT]]);
   });
 
-  it("watch: a line for each event; as JSON what was published", async () => {
+  it("watch: prints one line for each event; with --json the published values", async () => {
     const subject = `catga.default.event.${SUBJECT_PART}`;
     const meta = { seq: 1, id: TEXT, headers: { [TEXT]: TEXT } };
     for (const flags of [[], ["--json"]]) {
@@ -111,7 +113,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     }
   });
 
-  it("call: an answer is JSON, a failure begins with its code, on one line", async () => {
+  it("call: an answer is valid JSON; a failure is one line that begins with its code", async () => {
     for (const flags of [[], ["--json"]]) {
       assertEquals(JSON.parse(safe(await run("call", "Answer", "--query", ...flags)).out), HOSTILE);
     }
@@ -122,25 +124,25 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     assertStringIncludes(safe(await run("call", "None")).err, "there are handlers for Answer, Answer.forged, Deep");
   });
 
-  it("call --all: a line for each node", async () => {
+  it("call --all: prints one line for each node", async () => {
     for (const name of ["Answer", "Refuse"]) assertEquals(rows(safe(await run("call", name, "--all")).out).length, 1);
     assertEquals(json(safe(await run("call", "Answer", "--all", "--json")).out)[0].value, HOSTILE);
     assertEquals(json(safe(await run("call", "Refuse", "--all", "--json")).out)[0].error.message, TEXT);
   });
 
-  it("call: an answer of 5,000 levels is on one line", async () => {
+  it("call: an answer of 5,000 levels is printed on one line", async () => {
     const { code, out } = safe(await run("call", "Deep", "--query"));
     assertEquals([code, out], [0, `${"[".repeat(5_000)}${"]".repeat(5_000)}\n`]);
   });
 
-  it("ping: a line for each node", async () => {
+  it("ping: prints one line for each node", async () => {
     assertEquals(rows(safe(await run("ping", "--count", "1", "--timeout", "200ms")).out).length, 3);
-    const told = json(safe(await run("ping", "forged", "--count", "1", "--timeout", "200ms", "--json")).out);
-    assertEquals(told.map(({ node, service }) => [node, service]), [["forged", TEXT]]);
+    const shownJson = json(safe(await run("ping", "forged", "--count", "1", "--timeout", "200ms", "--json")).out);
+    assertEquals(shownJson.map(({ node, service }) => [node, service]), [["forged", TEXT]]);
     assertEquals(rows(safe(await run("ping", KEY)).err).length, 1);
   });
 
-  it("a node that hears of it logs it on one line", async () => {
+  it("a node logs a malformed frame on one line", async () => {
     const lines: string[] = [];
     const line = (message: string) => void lines.push(message);
     await using node = await catga({
@@ -166,7 +168,7 @@ function rows(text: string): string[] {
   return text.trimEnd().split("\n");
 }
 
-/** A record that is believed. */
+/** A valid record of a node. */
 function record(id: string): string {
   return JSON.stringify({
     id,

@@ -1,4 +1,4 @@
-/** `locks`: who holds what. */
+/** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
@@ -12,20 +12,20 @@ export const locks: Command = {
   name: "locks",
   least: 0,
   most: 0,
-  says: "locks and leaders: key, holder, token, age, who waits",
+  summary: "lists locks and leaders; releases a lock by force",
   flags: ["kind", "release"],
   more: `
-KIND is lock for those of app.lock and ctx.lock, lead for who leads what, and
-load for values that are loaded into the cache by one node. HELD is for how
-long, by the holder's clock; TTL is when it falls free if the holder dies.
+KIND is lock for app.lock and ctx.lock, lead for app.lead, and load for a value
+that one node loads into the cache. HELD is the time since it was acquired, by
+the holder's clock; TTL is how long it stays taken after the holder died.
 
---release KEY takes a lock away, at once and without a question, whoever holds
-it: the one that has waited longest has it some ms later, with a greater token.
-The holder is not asked. It hears of it when it next renews, within a third of
-the TTL: its lock.signal aborts with LOCK_LOST, and an app.lead stands again.
-Until then it goes on as if it held the lock, beside the next holder: only what
-checks tokens is safe. A holder that is dead needs none of this: its lock falls
-free by itself. With --kind lead or load, KEY is one of these.`,
+--release KEY takes a lock away from its holder, at once and without asking. The
+caller that has waited longest acquires it some ms later, with a greater token.
+The holder notices at its next renewal, within a third of the TTL: lock.signal
+aborts with LOCK_LOST, and app.lead becomes a candidate again. Until then both
+holders work side by side: only what checks fencing tokens is safe. A lock whose
+holder died needs no release: it expires. With --kind lead or load, KEY is the
+key of one of these.`,
   async run(_, flags, terminal) {
     const kind = flags.choice("kind", LOCK_KINDS);
     const released = flags.text("release");
@@ -45,7 +45,7 @@ free by itself. With --kind lead or load, KEY is one of these.`,
   },
 };
 
-/** A lock for programs. */
+/** A lock as `--json` prints it. */
 function plain({ kind, key, record, token, waiting }: HeldLock) {
   const { node, endpoint, since, ttl } = record;
   return { kind, key, node, endpoint, token, since, ttl, waiting };
@@ -84,7 +84,7 @@ async function release(
   terminal: Terminal,
 ): Promise<number> {
   let lock = held.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
-  // a renewal may come in between, which is the same holding
+  // a renewal changes the revision, and is still the same holder: tried again
   while (lock !== undefined && !await view.release(lock)) {
     const { token } = lock;
     const now = (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
@@ -102,9 +102,9 @@ async function release(
       }, with token ${token}\n`,
     );}
   terminal.say(
-    `${printable(node)} hears of it within ${
+    `${printable(node)} notices it within ${
       showDuration(ttl / 3)
-    } (LOCK_LOST); until then it may go on beside the next holder`,
+    } (LOCK_LOST); until then it may work beside the next holder`,
   );
   return DONE;
 }

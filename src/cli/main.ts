@@ -1,5 +1,5 @@
 /**
- * The command line tool: looks at a cluster of Catga on NATS, and sends to it.
+ * The command line tool: shows a cluster of Catga on NATS, and sends to it.
  *
  * ```sh
  * deno run -A jsr:@catga/catga/cli nodes
@@ -7,7 +7,7 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga
  * ```
  *
- * `nodes`, `call`, `watch`, `locks`, `ping`, `setup`, `bench`; each says with `--help` what it does.
+ * The commands are `nodes`, `call`, `watch`, `locks`, `ping`, `setup` and `bench`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -37,12 +37,12 @@ import { watch } from "./watch.ts";
 export type { Terminal };
 
 const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, setup, bench];
-/** What was asked for makes no sense. */
+/** Exit code for an invalid command line. */
 const MISUSED = 2;
 
 /**
- * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 asked in the wrong way. Never rejects. Without
- * `args` those of the process are taken, without `terminal` its standard input and output, environment and Ctrl-C.
+ * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects. `args` defaults
+ * to the arguments of the process, `terminal` to its standard input and output, environment and Ctrl-C.
  *
  * @example
  * ```ts
@@ -57,18 +57,18 @@ const MISUSED = 2;
  *   environment: {},
  *   signal: new AbortController().signal,
  * });
- * console.log(code, printed.split("\n")[0]); // 0 Who is there, what they handle, how loaded they are.
+ * console.log(code, printed.split("\n")[0]); // 0 Lists the nodes, what they handle, and their load.
  * ```
  */
 export async function cli(args?: readonly string[], terminal: Terminal = ownTerminal()): Promise<number> {
-  let asked: Command | undefined;
+  let running: Command | undefined;
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
     if (version) {
       terminal.write(`catga ${VERSION}\n`);
       return DONE;
     }
-    const command = asked = COMMANDS.find((each) => each.name === name);
+    const command = running = COMMANDS.find((each) => each.name === name);
     if (name !== undefined && name !== "help" && command === undefined) {
       const names = COMMANDS.map((each) => each.name).join(", ");
       throw new UsageError(`there is no command ${JSON.stringify(name)}; there are ${names}`);
@@ -88,25 +88,27 @@ export async function cli(args?: readonly string[], terminal: Terminal = ownTerm
       return DONE;
     }
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
-    if (foreign !== undefined) throw new UsageError(`--${foreign} is no option of ${command.name}`);
+    if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
     if (words.length < command.least || words.length > command.most) {
       throw new UsageError(`usage: catga ${command.name}${command.words === undefined ? "" : ` ${command.words}`}`);
     }
     return await command.run(words, flags, terminal);
   } catch (error) {
-    return ended(error, asked, terminal);
+    return ended(error, running, terminal);
   }
 }
 
-/** Says what went wrong, and gives the exit code for it. */
-function ended(error: unknown, asked: Command | undefined, terminal: Terminal): number {
+/** Prints an error, and returns its exit code. */
+function ended(error: unknown, command: Command | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
     terminal.say(
-      `catga: ${printable(error.message)}\n\`catga ${asked === undefined ? "" : `${asked.name} `}--help\` says more`,
+      `catga: ${printable(error.message)}\n\`catga ${
+        command === undefined ? "" : `${command.name} `
+      }--help\` says more`,
     );
     return MISUSED;
   }
-  // an address that is none is a TypeError of `catga`, and was asked for
+  // an invalid address, from the command line, is a TypeError of `catga`
   const { message, code } = error as Error & { code?: unknown };
   terminal.say(
     printable(
@@ -121,7 +123,7 @@ function ended(error: unknown, asked: Command | undefined, terminal: Terminal): 
 function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
-  // `catga watch | head`: whoever read has gone
+  // `catga watch | head`: the reader has closed the pipe
   stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? DONE : FAILED));
   return {
     write: (text) => void stdout.write(text),
@@ -134,11 +136,11 @@ function ownTerminal(): Terminal {
     columns: stdout.isTTY ? stdout.columns : undefined,
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,
-    // not before a command asks for it: the others, and the second Ctrl-C, end the process at once
+    // on demand: Ctrl-C ends the process at once in commands that do not read this, and when it is pressed again
     get signal() {
       if (stop === undefined) {
-        const asked = stop = new AbortController();
-        process.once("SIGINT", () => asked.abort());
+        const controller = stop = new AbortController();
+        process.once("SIGINT", () => controller.abort());
       }
       return stop.signal;
     },

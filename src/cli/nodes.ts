@@ -1,4 +1,4 @@
-/** `nodes`: who is there. */
+/** `nodes`: the nodes of a namespace, once or as they change. */
 import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
@@ -7,38 +7,38 @@ import { type Command, DONE } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import type { Flags } from "./flags.ts";
 import { table } from "./table.ts";
-import { dim, type Terminal } from "./terminal.ts";
+import { aborted, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const nodes: Command = {
   name: "nodes",
   least: 0,
   most: 0,
-  says: "who is there, what they handle, how loaded they are",
+  summary: "lists the nodes, what they handle, and their load",
   flags: ["watch"],
   more: `
-Reads the records of the nodes, and joins nothing: this program is no node.
+Reads the records of the nodes, without joining the cluster.
 
-BUSY are handlers that run and sends that wait, QUEUED are requests that wait
-for their turn; both, and SEEN, are from the record, which a node writes again
-every 10 s. A node that was killed is listed until the others have noticed: 1
-to 3 s. One that is frozen stays for 30 s; \`ping\` tells at once.
+BUSY counts running handlers and waiting sends, QUEUED requests that wait for
+admission. Both, and SEEN, are from the record, which each node writes every
+10 s. A node that was killed is listed until the other nodes have noticed, 1 to
+3 s later; a frozen one for 30 s: \`ping\` shows at once that it is frozen.
 
-With --watch the table stays and follows; where standard output is no terminal,
-and with --json, each change is a line instead: join, update or leave.`,
+With --watch the table is updated until Ctrl-C. With --json, or if standard
+output is not a terminal, each change is a line instead: join, update or leave.`,
   async run(_, flags, terminal) {
     await using view = await ClusterView.open(flags, terminal);
     if (flags.has("watch")) return await follow(view, flags, terminal);
     const found = await view.nodes();
     if (flags.has("json")) { for (const info of found) terminal.write(`${printableJson(info)}\n`); }
-    else if (found.length === 0) terminal.say(nobody(view));
+    else if (found.length === 0) terminal.say(noNodes(view));
     else terminal.write(`${lines(found, terminal).join("\n")}\n`);
     return DONE;
   },
 };
 
-/** What to say where no node is. */
-export function nobody({ namespace, address }: ClusterView): string {
+/** The message for a namespace without nodes. */
+export function noNodes({ namespace, address }: ClusterView): string {
   return `no nodes in the namespace ${namespace} at ${address}`;
 }
 
@@ -68,12 +68,12 @@ function lines(nodes: readonly NodeInfo[], terminal: Terminal): string[] {
   );
 }
 
-/** Shows the nodes until the user has had enough. */
+/** Shows the nodes and their changes until Ctrl-C. */
 async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
   const { signal } = terminal;
   const bucket = await view.bucket("nodes");
   if (bucket === undefined) {
-    terminal.say(`${nobody(view)}, and there has been none`);
+    terminal.say(`${noNodes(view)}, and there has been none`);
     return DONE;
   }
   const found = new Map<string, NodeInfo>();
@@ -84,7 +84,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     const rest = dim(terminal, `${title}, ${new Date().toLocaleTimeString("en-GB")}; Ctrl-C ends this`);
     terminal.write(`\x1b[H\x1b[2J${[...lines(sorted, terminal), "", rest].join("\n")}\n`);
   };
-  const tell = (type: "join" | "update" | "leave", node: NodeInfo) => {
+  const show = (type: "join" | "update" | "leave", node: NodeInfo) => {
     if (type === "leave") found.delete(node.id);
     else found.set(node.id, node);
     if (live) return;
@@ -97,9 +97,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   };
   const listed = bucket.watch("", (change) => {
     const before = found.get(change.key);
-    if (change.type !== "put") return before && tell("leave", before);
+    if (change.type !== "put") return before && show("leave", before);
     const info = readRecord(change.key, change.value);
-    if (typeof info !== "string") tell(before?.endpoint === info.endpoint ? "update" : "join", info);
+    if (typeof info !== "string") show(before?.endpoint === info.endpoint ? "update" : "join", info);
   }, { signal });
   try {
     await listed;
@@ -107,17 +107,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (!signal.aborted) throw error;
   }
   if (live) draw();
-  // ages grow, and a change is shown within a second
+  // redrawn every second: for the ages, and for changes
   const timer = live ? setInterval(draw, 1_000) : undefined;
-  await until(signal);
+  await aborted(signal);
   clearInterval(timer);
   return DONE;
-}
-
-/** Resolves when the signal aborts. */
-export function until(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,11 +1,12 @@
-/** `ping`: how far away the nodes are, and whether they answer. */
+/** `ping`: the round trip time to each node, and whether it answers. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { ClusterView, type Echo, type Pinger } from "./cluster_view.ts";
+import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showMillis } from "./duration.ts";
-import { nobody } from "./nodes.ts";
+import { noNodes } from "./nodes.ts";
+import type { Echo, Pinger } from "./pinger.ts";
 import { table } from "./table.ts";
 
 /** The command. */
@@ -14,16 +15,16 @@ export const ping: Command = {
   words: "[node]",
   least: 0,
   most: 1,
-  says: "whether nodes answer, and how fast",
+  summary: "pings each node: whether it answers, and how fast",
   flags: ["count", "timeout"],
   more: `
 Pings each node as nodes ping each other: --count times (5), 100 ms apart, and
-waits for each answer up to --timeout (1s). Its event loop answers: a node that
-computes is late, one that is frozen does not answer. BUSY and QUEUED are its
-load now. NOTE says "nobody there" when NATS knows no such process: it is gone,
-and its record will be soon.
+waits for each answer up to --timeout (1s). The node's event loop answers: while
+a handler computes the answer is late, a frozen process does not answer. BUSY
+and QUEUED are the load now. NOTE is "nobody there" if no process subscribes to
+the node's subject: it has ended, and its record will be removed soon.
 
-Ends with 1 when a node left a ping unanswered.`,
+The exit code is 1 if a ping was not answered.`,
   async run([id], flags, terminal) {
     const count = flags.number("count", 1, 1_000) ?? 5;
     const limit = flags.duration("timeout") ?? 1_000;
@@ -34,7 +35,7 @@ Ends with 1 when a node left a ping unanswered.`,
       const others = all.map((info) => info.id).join(", ");
       terminal.say(
         all.length === 0
-          ? nobody(view)
+          ? noNodes(view)
           : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
       );
       return FAILED;
@@ -48,7 +49,7 @@ Ends with 1 when a node left a ping unanswered.`,
   },
 };
 
-/** What came of the pings to a node. */
+/** The results of the pings to one node. */
 interface Row {
   readonly node: string;
   readonly service: string;
@@ -68,7 +69,7 @@ async function pings(
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<Row> {
   const echoes: Echo[] = [];
-  // the first warms the way there
+  // a first ping, not counted, so that the route is warm
   if (count > 1) await pinger.ping(endpoint, limit);
   while (echoes.length < count && !signal.aborted) {
     if (echoes.length > 0) await wait(100);

@@ -1,4 +1,4 @@
-/** `setup`: an operator makes the buckets, so that no node needs to. */
+/** `setup`: creates the buckets of a namespace, so that no node needs the permission to. */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { isCatgaError } from "../error.ts";
 import { bucketSettings } from "../nats/bucket_settings.ts";
@@ -16,20 +16,20 @@ export const setup: Command = {
   words: "[bucket…]",
   least: 0,
   most: KINDS.length,
-  says: "makes the buckets of a namespace, or checks them",
+  summary: "makes the buckets of a namespace, or checks them",
   flags: ["replicas", "print"],
   more: `
 The buckets are ${KINDS.join(", ")}: all of them, or those that
 are named. A node whose NATS user may not make buckets needs them before it
-starts. --replicas N is what the nodes have as their option \`replicas\`.
+starts. --replicas N must equal the option \`replicas\` of the nodes.
 
-A bucket that is there is checked and left as it is. One that nodes would refuse
-(it copies what is written to other subjects, for instance) is named with what
-is wrong, and the exit code is 1.
+An existing bucket is checked, and never changed. For one that nodes would
+refuse (because it republishes writes on other subjects, for instance) the
+reason is printed, and the exit code is 1.
 
---print prints \`nats\` commands that do the same, and connects to no server. They
-contain the time at which they are printed, where the numbers of a bucket begin:
-print them anew for a bucket that was lost, or its fencing tokens would go down.`,
+--print prints \`nats\` commands that do the same, and connects to no server. The
+revisions of a bucket start at the time of printing: print the commands anew for
+a bucket that was lost, or its fencing tokens would go down.`,
   async run(words, flags, terminal) {
     const unknown = words.find((word) => !KINDS.some((kind) => kind === word));
     if (unknown !== undefined) {

@@ -33,7 +33,7 @@ const CONFIG = `
   ] }`;
 
 describe("catga setup", await requireNatsServer(), () => {
-  it("makes the buckets, and then finds nothing to do; nodes that may make none use all of them", async () => {
+  it("makes all buckets, checks them the second time; nodes that may not make buckets use them", async () => {
     await using server = await startNatsServer({ config: CONFIG });
     const setup = ["setup", "--nats", server.url, "--user", "operator", "--password", "operator"];
     const made = (word: string) => ALL.map((kind) => `${word} catga_default_${kind}\n`).join("");
@@ -46,7 +46,7 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(await app.cache.set("k", lock.token, { fence: lock.token }), true);
   });
 
-  it("makes those that are named, for programs too", async () => {
+  it("makes only the buckets that are named; with --json one value for each", async () => {
     await using server = await startNatsServer();
     const setup = ["setup", "locks", "nodes", "--nats", server.url, "--namespace", "shop", "--json"];
     const { code, out } = await run(...setup);
@@ -56,7 +56,7 @@ describe("catga setup", await requireNatsServer(), () => {
     ]]);
   });
 
-  it("says of each bucket that nodes would refuse what is wrong with it, and ends with 1", async () => {
+  it("a bucket that nodes would refuse is reported with the reason, and the exit code is 1", async () => {
     await using server = await startNatsServer();
     const client = await connect({ servers: server.url });
     const [config] = (await run("setup", "nodes", "--print", "--json")).out.split("\n");
@@ -73,7 +73,7 @@ describe("catga setup", await requireNatsServer(), () => {
     assertStringIncludes((await run("setup", "--nats", server.url, "--replicas", "3")).err, "num_replicas");
   });
 
-  it("--print: what it prints makes the same buckets", async () => {
+  it("--print: the printed commands make the same buckets", async () => {
     const { code, out } = await run("setup", "--print", "--namespace", "shop");
     assertEquals(code, 0);
     await using server = await startNatsServer();
@@ -93,13 +93,13 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(checked, { code: 0, out: ALL.map((kind) => `checked catga_shop_${kind}\n`).join(""), err: "" });
   });
 
-  it("a bucket that there is not is a mistake of the caller's", async () => {
+  it("the name of an unknown bucket is wrong usage", async () => {
     const { code, err } = await run("setup", "lock");
     assertEquals(code, 2);
     assertStringIncludes(err, 'there is no bucket "lock"; there are nodes, locks, idempotency, cache');
   });
 
-  it("a node whose bucket is missing, and that may not make it, says so and who can", async () => {
+  it("a node that may not make its missing bucket fails, and the error names `catga setup`", async () => {
     await using server = await startNatsServer({ config: CONFIG });
     const nats = { servers: server.url, user: "node", pass: "node" };
     const logger = { debug() {}, info() {}, warn() {}, error() {} };

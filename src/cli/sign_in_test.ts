@@ -1,4 +1,4 @@
-/** Every way to sign in, on servers that let nobody else in. */
+/** Every way to sign in, on servers that refuse other users. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { Buffer } from "node:buffer";
@@ -34,7 +34,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     }
   }
 
-  it("takes a user and password, and a token", async () => {
+  it("with user and password, and with a token", async () => {
     const user = { NATS_USER: "ada", NATS_PASSWORD: "secret" };
     await letsIn(
       'authorization { user: "ada", password: "secret" }',
@@ -44,7 +44,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await letsIn('authorization { token: "t0ken" }', ["--token", "t0ken"], { NATS_TOKEN: "t0ken" });
   });
 
-  it("takes a file with an nkey", async () => {
+  it("with an nkey from a file", async () => {
     const key = nkeys.createUser();
     const file = join(folder, "user.nk");
     await writeFile(file, `${text(key.getSeed())}\n`);
@@ -52,7 +52,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await letsIn(config, ["--nkey", file], { NATS_NKEY: file });
   });
 
-  it("takes a file of credentials", async () => {
+  it("with credentials from a file", async () => {
     const [operator, account, system, user] = [
       nkeys.createOperator(),
       nkeys.createAccount(),
@@ -88,7 +88,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await letsIn(config, ["--creds", file], { NATS_CREDS: file });
   });
 
-  it("takes an authority and a certificate for TLS", async () => {
+  it("over TLS, with a CA and a client certificate", async () => {
     const certificates = new URL("../../test/certificates/", import.meta.url);
     const path = (name: string) => fileURLToPath(new URL(name, certificates));
     const files = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}", ca_file: "${
@@ -104,7 +104,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     assertEquals((await runCli(nodes, { env })).code, 0);
   });
 
-  it("says what the user may not do, and ends with 1", async () => {
+  it("a missing permission is named, and the exit code is 1", async () => {
     const config = `authorization { users: [
       { user: ada, password: secret, permissions: { publish: ">", subscribe: { deny: "catga.default.event.>" } } }
       { user: bob, password: secret, permissions: { publish: { deny: "$JS.API.>" }, subscribe: ">" } }
@@ -122,7 +122,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     );
   });
 
-  it("reads with the permissions that docs/cli.md names, and no more", async () => {
+  it("nodes, ping, watch and locks need no more permissions than docs/cli.md names", async () => {
     const buckets = ["nodes", "locks"].flatMap((name) =>
       ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => {
         const rest = call.startsWith("CONSUMER") ? ".>" : "";
@@ -160,7 +160,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     assertMatch(release.err, /UNAVAILABLE: the NATS user may not publish to \$KV\.catga_default_locks\./);
   });
 
-  it("says which file it cannot read, or make anything of", async () => {
+  it("a file that is missing or invalid is named", async () => {
     for (const flag of ["--creds", "--nkey", "--tlsca"]) {
       const { code, err } = await runCli(["nodes", flag, join(folder, "nothing")]);
       assertEquals([code, err], [1, `catga: ${flag}: cannot read ${join(folder, "nothing")}: ENOENT\n`]);
@@ -170,7 +170,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     for (const flag of ["--creds", "--nkey"]) {
       const { code, err } = await runCli(["nodes", flag, file]);
       assertEquals(code, 1);
-      assertMatch(err, /^catga: --\w+: .*nonsense holds no (credentials|seed)/);
+      assertMatch(err, /^catga: --\w+: .*nonsense contains no (credentials|seed)/);
     }
   });
 });

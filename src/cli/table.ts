@@ -1,11 +1,11 @@
-/** Tables for people: columns that are as wide as they have to be, and the last one cut where the line ends. */
+/** Tables for people: columns as wide as their contents, lines cut at the width of the terminal. */
 import { printable } from "../data/printable.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 /** A column of a table. */
 export interface Column {
   readonly title: string;
-  /** Figures stand at the right; `"left"`. */
+  /** `"right"` for figures; `"left"`. */
   readonly align?: "left" | "right";
 }
 
@@ -27,7 +27,7 @@ export function table(terminal: Terminal, columns: readonly Column[], cells: rea
   return [bold(terminal, line(columns.map(({ title }) => title))), ...rows.map(line)];
 }
 
-/** A line that fits; what does not is cut off with `…`. */
+/** The line, cut off with `…` if it is too long. */
 function cut(text: string, columns: number | undefined): string {
   if (columns === undefined || width(text) <= columns) return text;
   let [kept, taken] = ["", 0];
@@ -39,7 +39,7 @@ function cut(text: string, columns: number | undefined): string {
   return `${kept}…`;
 }
 
-/** How many places a text takes on the screen: wide characters take two, marks on a letter none. */
+/** The width of a text on the screen: wide characters take two places, combining marks none. */
 function width(text: string): number {
   let places = 0;
   for (const character of text) places += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;

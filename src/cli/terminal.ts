@@ -1,29 +1,37 @@
-/** What a command line tool has of the world: where it writes, what it is told, and when it is to stop. */
+/** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
 
-/** A terminal, or what stands in for one: `cli` takes that of the process when it is given none. */
+/** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
 export interface Terminal {
-  /** Writes to standard output, as it is: what a program reads. */
+  /** Writes to standard output, unchanged: the results. */
   write(text: string): void;
-  /** Writes a line to standard error: for people. */
+  /** Writes a line to standard error: everything else. */
   say(line: string): void;
   /** All of standard input. */
   read(): Promise<string>;
-  /** How many characters fit on a line; none when standard output is no terminal: then nothing is cut. */
+  /** How many characters fit on a line; absent if standard output is not a terminal: then nothing is cut. */
   readonly columns?: number | undefined;
   /** Whether standard output is a terminal that shows colors. */
   readonly colors: boolean;
   /** The environment: `NATS_URL` and the like. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts when the user has had enough (Ctrl-C). */
+  /** Aborts at Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
-/** Text that stands out, where the terminal can show it. */
+/** Bold text, if the terminal has colors. */
 export function bold(terminal: Terminal, text: string): string {
   return terminal.colors ? `\x1b[1m${text}\x1b[22m` : text;
 }
 
-/** Text that steps back, where the terminal can show it. */
+/** Dim text, if the terminal has colors. */
 export function dim(terminal: Terminal, text: string): string {
   return terminal.colors ? `\x1b[2m${text}\x1b[22m` : text;
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -1,11 +1,10 @@
-/** `watch`: events as they pass. */
+/** `watch`: prints events as they are published. */
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
-import { until } from "./nodes.ts";
-import { bold, dim } from "./terminal.ts";
+import { aborted, bold, dim } from "./terminal.ts";
 
 /** The command. */
 export const watch: Command = {
@@ -13,17 +12,19 @@ export const watch: Command = {
   words: "[Name]",
   least: 0,
   most: 1,
-  says: "events as they pass",
+  summary: "prints events as they are published",
   flags: ["count"],
   more: `
-Listens beside the services: nobody gets an event less for it. A name may have
-the wildcards of NATS: \`watch 'orders.*'\`, \`watch 'orders.>'\`. Ends at Ctrl-C,
-or after --count events. Events that are broadcast go to each node alone, and
-are not seen here. Each line has the time at which it came, the event, the node
-that published it, and the payload.`,
+Subscribes outside of the services' queue groups, so no service misses an event.
+A name may have the wildcards of NATS: \`watch 'orders.*'\`, \`watch 'orders.>'\`.
+Ends at Ctrl-C, or after --count events. A broadcast event goes to each node
+directly, and is not shown. Each line is the time of arrival, the event, the
+node that published it, and the payload.`,
   async run([name = ">"], flags, terminal) {
     if (!/^[\w-]+(\.[\w-]+)*$/.test(name.replaceAll(/(?<=^|\.)(\*|>$)(?=\.|$)/g, "x"))) {
-      throw new UsageError(`${JSON.stringify(name)} is no event's name, such as OrderCreated, orders.* or orders.>`);
+      throw new UsageError(
+        `${JSON.stringify(name)} is not the name of an event, such as OrderCreated, orders.* or orders.>`,
+      );
     }
     let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
     const enough = new AbortController();
@@ -37,7 +38,7 @@ that published it, and the payload.`,
       try {
         frame = readEventFrame(data);
       } catch (error) {
-        return terminal.say(printable(`${event}: what came is no event: ${(error as Error).message}`));
+        return terminal.say(printable(`${event}: a message that is not an event: ${(error as Error).message}`));
       }
       const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
       for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
@@ -55,12 +56,12 @@ that published it, and the payload.`,
     });
     await view.transport.flush();
     terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
-    await until(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
+    await aborted(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
     return view.refused.aborted ? FAILED : DONE;
   },
 };
 
-/** `14:03:22.417`, as the clock on the wall says. */
+/** The local time, as `14:03:22.417`. */
 function clock(date: Date): string {
   return `${date.toLocaleTimeString("en-GB")}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }

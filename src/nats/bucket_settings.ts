@@ -1,17 +1,14 @@
 /**
- * What the stream under a bucket has to be, and what it must not be. The rule is closed: a setting that stands in neither of
- * the two lists has to be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ * The settings of the stream under a bucket: those that Catga needs, and those that an operator may choose. Every other
+ * setting must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
  */
 import { CatgaError } from "../error.ts";
 import type { BucketOptions } from "../ports/key_value_store.ts";
 
-/** How long a marker of a deleted or expired key stays, in seconds: the least that nats-server takes. */
+/** How long the marker of a deleted or expired key is kept, in seconds: the least that nats-server accepts. */
 export const MARKER_TTL = 1;
 
-/**
- * What makes a stream a bucket of ours. Limits (`max_bytes`, `max_msg_size`), placement, compression, description and
- * the like are the operator's.
- */
+/** The settings that Catga needs. */
 export function bucketSettings(bucket: string, options: Required<BucketOptions>): Readonly<Record<string, unknown>> {
   return {
     subjects: [`$KV.${bucket}.>`],
@@ -19,12 +16,12 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     storage: "file",
     discard: "new",
     num_replicas: options.replicas,
-    // with a longer history the server raises short ttls to the marker's
+    // with a longer history the server raises short ttls to that of markers
     max_msgs_per_subject: 1,
     max_age: 0,
     allow_rollup_hdrs: true,
     deny_purge: false,
-    // where a full store has no room for a marker, an entry is erased
+    // a full store has no room for a marker: there entries are erased
     deny_delete: false,
     allow_msg_ttl: true,
     subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
@@ -33,7 +30,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
   };
 }
 
-/** Throws `BUCKET_MISMATCH` for a stream that is not as wanted, naming the first setting that is wrong. */
+/** Throws `BUCKET_MISMATCH` for a stream with other settings, naming the first one that is wrong. */
 export function checkSettings(
   bucket: string,
   config: Readonly<Record<string, unknown>>,
@@ -44,7 +41,7 @@ export function checkSettings(
     throw mismatch(bucket, { setting, is: found, wanted: null });
   }
   for (const [setting, value] of Object.entries(wanted)) {
-    // the API leaves out what is false or zero
+    // the API omits settings that are false or zero
     const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
     if (JSON.stringify(found) === JSON.stringify(value)) continue;
     throw mismatch(bucket, { setting, is: found, wanted: value });
@@ -54,7 +51,10 @@ export function checkSettings(
   }
 }
 
-/** What an operator may choose: it can make a bucket slow, full or unreachable, and nothing else than what was written. */
+/**
+ * Settings that an operator may choose: they can make a bucket slow, full or unreachable, but cannot change its
+ * entries.
+ */
 const OPERATORS: ReadonlySet<string> = new Set([
   "name",
   "description",
@@ -66,26 +66,29 @@ const OPERATORS: ReadonlySet<string> = new Set([
   "max_msg_size",
   "max_msgs",
   "max_consumers",
-  // no message has an id
+  // without effect: no message has an id
   "duplicate_window",
 ]);
 
-/** Revisions are fencing tokens, and have to stay safe integers. Those of new buckets are µs since 1970: 1.8e15 in 2026. */
+/**
+ * The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since
+ * 1970: 1.8e15 in 2026.
+ */
 const HIGHEST = 2 ** 52;
 
-/** What some settings do, for the error; of the others the name says it. */
+/** What a setting does, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {
-  republish: "what is written to it is published on other subjects, in anybody's name",
+  republish: "it publishes the entries on other subjects, in anybody's name",
   sources: "another stream writes into it",
   mirror: "another stream writes into it",
   subject_transform: "it renames the keys that are written",
   sealed: "nothing can be written to it",
-  no_ack: "it does not say what was written",
-  discard_new_per_subject: "an entry can be written once only",
-  persist_mode: "it loses what it has acknowledged",
+  no_ack: "it does not acknowledge writes",
+  discard_new_per_subject: "a key can be written only once",
+  persist_mode: "it may lose acknowledged writes",
 };
 
-/** Whether a setting is as the API gives one that nobody has set; -1 is no limit. */
+/** Whether a setting has the value that the API returns for an unset one; -1 is no limit. */
 function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||
@@ -97,8 +100,8 @@ function mismatch(bucket: string, details: { setting: string; is: unknown; wante
   const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
   const advice = wanted === null
     ? `Catga needs it to be off${
-      setting in HARM ? `, for ${HARM[setting]}` : ""
-    }: find out who made it so, delete it ` +
+      setting in HARM ? `, because ${HARM[setting]}` : ""
+    }: find out who set it, delete the bucket ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`)`
     : `Catga needs ${JSON.stringify(wanted)}: open it with the options that it was made with, or delete it ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`, or let Catga do it)`;

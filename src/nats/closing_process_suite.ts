@@ -1,7 +1,10 @@
-/** A process for `transport_test.ts`: opens all that there is, closes it when the time has come, and should end by itself. */
+/**
+ * A process for `transport_test.ts`: opens a bucket, a watch and a subscription, closes the transport, and should then
+ * exit by itself.
+ */
 import process from "node:process";
 import { connectNats } from "./connection.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const [url, situation] = process.argv.slice(2);

@@ -1,35 +1,35 @@
-/** From what a user gives as `nats` to an open connection that never gives up. */
+/** From the option `nats` to an open connection that reconnects for ever. */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { systemClock, type Timer } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 
-/** Where NATS is: a URL, URLs, nats.js options, or a connection that is open already. */
+/** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
 export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
 
 /** Options of {@link connectNats}. */
 export interface ConnectNatsOptions {
   /** The name that the server shows for this connection. */
   name?: string;
-  /** Which client of nats.js; that of the runtime. */
+  /** The client of nats.js to use; that of the runtime. */
   transport?: DriverName;
 }
 
-/** An open connection, and whether it is ours to close. */
+/** An open connection, and whether Catga has to close it. */
 export interface NatsLink {
   readonly connection: NatsConnection;
   readonly driver: Driver;
-  /** `false` for a connection that the user had opened. */
+  /** `false` for a connection that the user opened. */
   readonly owned: boolean;
 }
 
-/** The oldest nats-server with a ttl for single keys (and for markers of their expiry). */
+/** The oldest nats-server with a ttl for single keys, and with markers of their expiry. */
 const OLDEST = [2, 11] as const;
 
 /**
- * A link that dies is noticed within 15 s (nats.js's own: 6 min), tried again every 250 ms (2 s), for ever (20 s), and
- * after refused credentials as well, which may be rotated.
+ * A dead link is noticed within 15 s (default of nats.js: 6 min), dialled again every 250 ms (2 s), for ever (20 s),
+ * also after refused credentials, which may be rotated.
  */
 const DEFAULTS = {
   maxReconnectAttempts: -1,
@@ -38,20 +38,20 @@ const DEFAULTS = {
   maxPingOut: 2,
   ignoreAuthErrorAbort: true,
   timeout: 5_000,
-  // a stack for every request halves their rate (measured)
+  // capturing a stack for every request halves their rate (measured)
   noAsyncTraces: true,
-  // bytes at which a second message of a turn lets both go at once: while the server has the first requests of a large
-  // turn, the next are made (10 to 25 % more of them with 1,024 under way, measured; 32,768 is nats.js's own)
+  // bytes at which nats.js writes within a turn of the event loop: the server works on the first requests of a large
+  // turn while the next are prepared (10 to 25 % more with 1,024 under way, measured; the default is 32,768)
   pendingLimit: 4_096,
 } satisfies ConnectionOptions & { pendingLimit: number };
 
 /**
- * Opens a connection, or takes the one that is given. Every {@link ConnectionOptions} of the user's stands; what is left
- * out is set so that a connection reconnects for ever.
+ * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults
+ * make a connection reconnect for ever.
  *
- * Rejects with a `TypeError` for what is no address, and with a `CatgaError` `UNAVAILABLE` when no server answers within
- * the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older than 2.11;
- * `CLOSED` when the given connection is closed.
+ * Rejects with a `TypeError` for an invalid address, and with a `CatgaError` `UNAVAILABLE` when no server answers
+ * within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older
+ * than 2.11; `CLOSED` when the given connection is closed.
  */
 export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions = {}): Promise<NatsLink> {
   if (isConnection(nats)) {
@@ -85,7 +85,7 @@ async function firstConnect(driver: Driver, options: ConnectionOptions): Promise
   try {
     return await Promise.race([connecting, late]);
   } catch (error) {
-    // one that comes after all is nobody's
+    // a connection that opens after the limit is closed
     connecting.then((connection) => connection.close(), () => {});
     throw unreachable(error as Error, options);
   } finally {
@@ -105,7 +105,7 @@ function unreachable(error: Error, options: ConnectionOptions): Error {
       { cause: error },
     );
   }
-  // as Deno's own sockets say it, and its lookups for Node's client
+  // the messages of Deno's own sockets, and of its lookups for Node's client
   if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
     return new CatgaError(
       "UNAVAILABLE",
@@ -115,7 +115,7 @@ function unreachable(error: Error, options: ConnectionOptions): Error {
   }
   const reason = error.name === "TimeoutError"
     ? `no answer within ${options.timeout} ms`
-    : error.message.replace(/ \(os error \d+\)/, ""); // Deno's own addition
+    : error.message.replace(/ \(os error \d+\)/, ""); // added by Deno
   return new CatgaError(
     "UNAVAILABLE",
     `cannot connect to NATS at ${where}: ${reason || error.name}. Is a server running there (\`nats-server -js\`)? ` +
@@ -126,7 +126,7 @@ function unreachable(error: Error, options: ConnectionOptions): Error {
 
 function checkVersion(connection: NatsConnection): void {
   const version = connection.info?.version;
-  // a given connection that is just reconnecting does not know
+  // unknown while a given connection is reconnecting
   if (version === undefined) return;
   const [major, minor] = version.split(".").map(Number);
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return;
@@ -138,7 +138,7 @@ function checkVersion(connection: NatsConnection): void {
   );
 }
 
-/** Told by what it can do: it may come from another copy of nats.js. */
+/** By its methods, because it may come from another copy of nats.js. */
 function isConnection(nats: unknown): nats is NatsConnection {
   const methods = ["publish", "subscribe", "request", "flush", "status", "isClosed", "close"];
   return typeof nats === "object" && nats !== null &&
@@ -148,14 +148,14 @@ function isConnection(nats: unknown): nats is NatsConnection {
 function connectionOptions(nats: string | readonly string[] | ConnectionOptions): ConnectionOptions {
   if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
   if (typeof nats !== "object" || nats === null) throw malformed(nats);
-  // the array was answered above; TypeScript does not narrow readonly arrays
+  // arrays returned above; TypeScript does not narrow readonly arrays
   const options = nats as ConnectionOptions;
   if (options.servers === undefined) return options;
   if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
   return withServers([options.servers].flat(), options);
 }
 
-/** Addresses as nats.js takes them; the credentials and the `tls:` in them, which it would drop, as options. */
+/** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {
   if (servers.length === 0) throw malformed(servers);
   const found: ConnectionOptions = {};
@@ -174,7 +174,7 @@ function parse(server: unknown): URL {
   if (typeof server !== "string" || server.trim() !== server || server === "") throw malformed(server);
   const [, scheme, rest] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(server) ?? [];
   if (scheme !== undefined && !/^(nats|tls)$/i.test(scheme)) throw malformed(server);
-  // `URL` knows neither scheme's default port, so that a port in the text is never dropped
+  // `URL` has no default port for these schemes, so it keeps any port
   const text = `${(scheme ?? "nats").toLowerCase()}://${rest}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.hostname === "" || !["", "/"].includes(url.pathname) || url.search || url.hash) {
@@ -190,13 +190,15 @@ function malformed(value: unknown): TypeError {
   );
 }
 
-/** An address without its password. */
+/** An address with its credentials hidden. */
 function hidden(address: string): string {
   return address.replace(/\/\/[^@/]*@/, "//…@");
 }
 
 function describe(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array with something else";
+  if (Array.isArray(value)) {
+    return value.length === 0 ? "an empty array" : "an array with a value that is not an address";
+  }
   if (typeof value === "object" && value !== null) return "an object";
   return typeof value === "function" ? "a function" : String(value);
 }

@@ -7,7 +7,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 
 describe("connectNats: without a server", () => {
-  it("connectNats: nobody there is UNAVAILABLE, with the address and what to do", async () => {
+  it("connectNats: without a server it is UNAVAILABLE, with the address and what to do", async () => {
     const { port } = await fakeServer(() => {}, (server) => server.close());
     const error = await assertRejects(() => connectNats(`nats://127.0.0.1:${port}`), CatgaError);
     assertEquals(error.code, "UNAVAILABLE");
@@ -15,7 +15,7 @@ describe("connectNats: without a server", () => {
     assertStringIncludes(error.message, "nats-server -js");
   });
 
-  it("connectNats: a server that says nothing is UNAVAILABLE after the connection's timeout", async () => {
+  it("connectNats: a silent server is UNAVAILABLE after the connection's timeout", async () => {
     await using server = await fakeServer(() => {});
     const options = { servers: `127.0.0.1:${server.port}`, timeout: 100 };
     const error = await assertRejects(() => connectNats(options), CatgaError);
@@ -31,7 +31,7 @@ describe("connectNats: without a server", () => {
     assertStringIncludes(error.message, "2.11");
   });
 
-  it("connectNats: what is no address is a TypeError that shows it, without its password", async () => {
+  it("connectNats: an invalid address is a TypeError that shows it without its password", async () => {
     for (
       const nats of [
         "",
@@ -66,7 +66,7 @@ describe("connectNats: without a server", () => {
     assert(!error.message.includes("secret"));
   });
 
-  it("connectNats: a transport that there is not is a TypeError", async () => {
+  it("connectNats: an unknown transport is a TypeError", async () => {
     // what a program without types may pass
     await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');
     if (!("Deno" in globalThis)) await assertRejects(() => connectNats("localhost", { transport: "deno" }), TypeError);
@@ -74,7 +74,7 @@ describe("connectNats: without a server", () => {
 });
 
 describe("connectNats", await requireNatsServer(), () => {
-  it("connectNats: takes an address with and without scheme, several, and options, which win over the defaults", async () => {
+  it("connectNats: accepts addresses with and without scheme, several, and options, which override the defaults", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const options = { servers: server.url, name: "mine", pingInterval: 60_000 };
     for (const nats of [server.url, `127.0.0.1:${server.port}`, ["127.0.0.1:1", server.url], options]) {
@@ -87,7 +87,7 @@ describe("connectNats", await requireNatsServer(), () => {
     }
   });
 
-  it("connectNats: takes credentials from the address; refused ones are UNAVAILABLE and say so", async () => {
+  it("connectNats: takes credentials from the address; refused ones are UNAVAILABLE, and named", async () => {
     await using server = await startNatsServer({ jetstream: false, args: ["--user", "me", "--pass", "p/ss"] });
     const { connection } = await connectNats(`nats://me:p%2Fss@127.0.0.1:${server.port}`);
     await connection.close();
@@ -99,7 +99,7 @@ describe("connectNats", await requireNatsServer(), () => {
     }
   });
 
-  it("connectNats: takes an open connection, of whichever copy of nats.js, and not a closed one", async () => {
+  it("connectNats: accepts an open connection of any copy of nats.js, and no closed one", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const { connect } = await import("./driver_node.ts");
     const connection = await connect({ servers: server.url });
@@ -118,7 +118,7 @@ describe("connectNats", await requireNatsServer(), () => {
     await connection.close();
   });
 
-  it("connectNats: takes either driver", async () => {
+  it("connectNats: connects with either driver", async () => {
     await using server = await startNatsServer({ jetstream: false });
     for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {
       const { connection } = await connectNats(server.url, { transport });
@@ -127,7 +127,7 @@ describe("connectNats", await requireNatsServer(), () => {
     }
   });
 
-  it("connectNats: reconnects with credentials that are refused for a while", async () => {
+  it("connectNats: reconnects although its credentials are refused for a while", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const { connection } = await connectNats({ servers: server.url, user: "me", pass: "old", reconnectTimeWait: 20 });
     await server.kill("SIGKILL");

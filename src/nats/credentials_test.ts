@@ -1,4 +1,6 @@
-/** Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways. */
+/**
+ * Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways.
+ */
 import { credsAuthenticator, nkeyAuthenticator, nkeys } from "@nats-io/nats-core";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -81,16 +83,16 @@ describe("credentials", await requireNatsServer(), () => {
     await works(server, () => by(account), [by(nkeys.createAccount()), server.url]);
   });
 
-  it("TLS: the server shows a certificate of one's own CA", async () => {
+  it("TLS: a server certificate of the given CA", async () => {
     await using server = await startNatsServer({ config: `tls { ${TLS} }` });
     const ca = await pem("ca.pem");
     const servers = server.url;
-    // without that CA nobody vouches for the server
+    // without that CA the server's certificate is refused
     await works(server, () => ({ servers, tls: { ca } }), [{ servers, tls: {} }]);
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
   });
 
-  it("TLS: a CA from a file, on a connection that is TLS from its first byte and on one that becomes it", async () => {
+  it("TLS: a CA from a file, with the TLS handshake first and after the INFO", async () => {
     const caFile = path("ca.pem");
     for (const handshakeFirst of [false, true]) {
       await using server = await startNatsServer({
@@ -105,7 +107,7 @@ describe("credentials", await requireNatsServer(), () => {
     }
   });
 
-  it("TLS: a certificate of the client's on a connection that is TLS from its first byte, over either transport", async () => {
+  it("TLS: a client certificate with the handshake first, over either transport", async () => {
     const users = '{ user: "orders-1@catga.test", permissions: { publish: ">", subscribe: ">" } }';
     const config = `tls { ${TLS}, ca_file: "${path("ca.pem")}", verify_and_map: true, handshake_first: auto }
       authorization { users: [${users}] }`;
@@ -118,7 +120,7 @@ describe("credentials", await requireNatsServer(), () => {
     }
   });
 
-  it("TLS: the server asks for a certificate, and the certificate is the user", async () => {
+  it("TLS: the client certificate identifies the user", async () => {
     const users = '{ user: "orders-1@catga.test", permissions: { publish: ">", subscribe: ">" } }';
     const config = `tls { ${TLS}, ca_file: "${path("ca.pem")}", verify_and_map: true }
       authorization { users: [${users}] }`;

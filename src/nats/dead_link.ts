@@ -1,14 +1,14 @@
-/** What nats.js leaves undone about a link that is dead. */
+/** Two cases in which nats.js does not get away from a dead link by itself. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { systemClock } from "../ports/clock.ts";
 
 /**
- * Ends the socket under a connection. When nats.js finds a link dead it first waits until its buffers are written, which
- * they never are once the system's are full: it then hangs for a quarter of an hour (measured: transport-node 3.4.0 with
- * 20 MB published into a dead link; transport-deno waits alike).
+ * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
+ * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
+ * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
  */
 export function destroySocket(connection: NatsConnection): void {
-  // there is no public way to it
+  // nats.js has no public access to it
   const { protocol } = connection as {
     protocol?: { transport?: { socket?: { destroy(): void }; conn?: { close(): void } } };
   };
@@ -16,16 +16,16 @@ export function destroySocket(connection: NatsConnection): void {
     protocol?.transport?.socket?.destroy();
     protocol?.transport?.conn?.close();
   } catch {
-    // closed in between
+    // closed meanwhile
   }
 }
 
 /**
- * Has a connection dial although the wall clock was put back. By that clock nats.js (3.4.0) waits between two dials of a
- * server: put back by an hour, it does not dial for an hour (seen).
+ * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
+ * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
  */
 export function dialWhenClockWasPutBack(connection: NatsConnection): void {
-  // there is no public way to it
+  // nats.js has no public access to it
   const { protocol } = connection as {
     protocol?: {
       options?: { reconnectDelayHandler?: () => number };
@@ -35,7 +35,7 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
   const { options, servers } = protocol ?? {};
   const delay = options?.reconnectDelayHandler;
   if (options === undefined || delay === undefined) return;
-  // it is asked each time before the last dials are looked at
+  // nats.js calls it before it reads `lastConnect`
   options.reconnectDelayHandler = () => {
     const now = systemClock.now();
     for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;

@@ -1,7 +1,7 @@
 /**
- * What carries nats.js in Deno: a TCP or TLS connection. It stands in for the one of `@nats-io/transport-deno` 3.4.0, which
- * takes 256 KiB of fresh memory for every read, whatever comes, and leaves Nagle's algorithm on: a read here goes on in
- * the memory of the last one, and a write does not wait for the answer to the one before.
+ * The TCP or TLS connection under nats.js in Deno. It replaces that of `@nats-io/transport-deno` 3.4.0, which allocates
+ * 256 KiB for every read, of any size, and leaves Nagle's algorithm on: here a read continues in the memory of the last
+ * one, and a write does not wait for the acknowledgement of the one before.
  */
 import {
   checkOptions,
@@ -21,11 +21,12 @@ import {
 } from "@nats-io/nats-core/internal";
 
 /**
- * Makes nats.js take this transport for what is dialled from now on.
+ * Makes nats.js use this transport for dials from now on.
  *
- * nats-core has one factory for all connections of a process, which cannot be read, and asks it at every dial. So a
- * connection of the user's that dials again after one of Catga's was opened gets this transport, which serves it as that
- * of transport-deno did. Ours get this one again by {@link DenoTransport.discard}, whoever opened a connection meanwhile.
+ * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read.
+ * So a connection of the user's that dials again after one of Catga's was opened gets this transport, which works for
+ * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a connection
+ * meanwhile.
  */
 export function useDenoTransport(): void {
   setTransportFactory(FACTORY);
@@ -33,25 +34,30 @@ export function useDenoTransport(): void {
 
 const FACTORY: TransportFactory = { factory: () => new DenoTransport(), dnsResolveFn: resolveHost };
 
-/** Bytes read into one piece of memory, one read after the other. A message that lives on keeps it. */
+/**
+ * The size of a piece of memory, in bytes, into which several reads go. A message that is kept keeps the whole piece.
+ */
 const CHUNK = 65_536;
 
-/** After a read that filled what there was: large payloads come in fewer parts (a quarter less CPU for 1 MB, measured). */
+/**
+ * The size of the next piece after a read that filled one: large payloads come in fewer parts (a quarter less CPU for 1
+ * MB, measured).
+ */
 const LARGE_CHUNK = 262_144;
 
-/** With less than this left, the next read gets new memory. */
+/** With fewer bytes left, the next read gets a new piece. */
 const SMALLEST_READ = 8_192;
 
-/** What waits for a write leaves together, up to so many bytes. */
+/** Waiting frames are joined to writes of up to this many bytes. */
 const LARGEST_JOIN = 65_536;
 
 /**
- * A connection to one server, until it ends; nats.js makes another for the next dial. What has been read is never written
- * over: the data of messages is a view of it.
+ * A connection to one server, until it ends; nats.js makes another one for the next dial. Memory that has been read
+ * into is never overwritten: the data of messages is a view of it.
  */
 export class DenoTransport implements Transport {
   readonly lang = "nats.deno";
-  /** Of nats.js, whose transport this stands in for. */
+  /** The version of nats.js whose transport this replaces. */
   readonly version = "3.4.0";
   closeError?: Error;
   /** Public for `destroySocket`. */
@@ -75,7 +81,7 @@ export class DenoTransport implements Transport {
       checkOptions(info, options);
       const wanted = info.tls_required || (info.tls_available === true && options.tls !== null);
       if (wanted && !this.#encrypted) await this.#startTls(server, options.tls);
-      // closed meanwhile, by the timeout of the dial
+      // closed meanwhile by the dial's timeout
       if (this.#ended) this.#release();
     } catch (error) {
       this.#release();
@@ -91,7 +97,7 @@ export class DenoTransport implements Transport {
     return this.#encrypted;
   }
 
-  /** What comes, beginning with the server's INFO. Who stops reading ends the connection. */
+  /** The data that arrives, from the server's INFO on. Leaving the loop ends the connection. */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     let reason: Error | undefined;
     try {
@@ -104,7 +110,7 @@ export class DenoTransport implements Transport {
     } catch (error) {
       reason = error as Error;
     } finally {
-      // not when `disconnect` is about to end it, once everything is written
+      // `disconnect` ends it by itself, once everything is written
       if (!this.#ended) await this.#end(reason, { flush: false, dialAgain: true });
     }
   }
@@ -120,7 +126,7 @@ export class DenoTransport implements Transport {
   }
 
   disconnect(): void {
-    // it rejects for nothing
+    // never rejects
     this.#end(undefined, { flush: true, dialAgain: true });
   }
 
@@ -128,7 +134,7 @@ export class DenoTransport implements Transport {
     return this.#closed;
   }
 
-  /** Called on the connection that was, right before nats.js makes the next one. */
+  /** Called on the old connection right before nats.js makes the next one. */
   discard(): void {
     useDenoTransport();
   }
@@ -144,36 +150,36 @@ export class DenoTransport implements Transport {
       this.#encrypted = true;
     } else {
       const { signal } = this.#dial;
-      // a name that was not resolved may have addresses of both families
+      // an unresolved name may have addresses of both families
       this.#take(await Deno.connect({ hostname, port, signal, autoSelectFamily: true })).setNoDelay(true);
       if (tls?.handshakeFirst === true) await this.#startTls(server, tls);
     }
   }
 
   async #startTls(server: Server, tls: ConnectionOptions["tls"]): Promise<void> {
-    // anybody on the way may have put it there
+    // an attacker on the way could have inserted it
     if (this.#filled > protoLen(this.#chunk.subarray(0, this.#filled))) {
       throw new Error("the server's INFO is followed by data that is not encrypted");
     }
     const options = { hostname: nameOf(server), caCerts: await authorities(tls) };
-    // it has been opened by `Deno.connect`, or it would be encrypted
+    // not encrypted yet, so it was opened by `Deno.connect`
     const conn = this.#take(await Deno.startTls(this.conn as Deno.TcpConn, options));
-    // before it nothing refuses the server's certificate
+    // only the handshake verifies the server's certificate
     await conn.handshake();
     this.#encrypted = true;
   }
 
-  /** A connection that opened after the timeout of the dial is closed at once. */
+  /** Keeps the connection; throws if it opened after the dial's timeout, and is then closed by `connect`. */
   #take<Conn extends Deno.TcpConn | Deno.TlsConn>(conn: Conn): Conn {
     this.conn = conn;
     if (this.#ended) throw new Error("closed while connecting");
     return conn;
   }
 
-  /** The server's first line. It stays in the chunk, for nats.js reads it as well. */
+  /** The server's first line. It stays in the chunk, because nats.js reads it, too. */
   async #readInfo(): Promise<ServerInfo> {
     while (true) {
-      // a server that never ends its line is ended by the timeout of the dial, or here
+      // a line without end fails here, or at the dial's timeout
       if (this.#filled === CHUNK) throw new Error("the server's INFO is too long");
       const size = await this.conn!.read(this.#chunk.subarray(this.#filled));
       if (size === null) throw new Error("socket closed while expecting INFO");
@@ -186,7 +192,7 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** What comes next; `undefined` when the server has ended the connection. */
+  /** The next data; `undefined` if the server has ended the connection. */
   async #read(): Promise<Uint8Array | undefined> {
     const start = this.#filled;
     const size = await this.conn!.read(start === 0 ? this.#chunk : this.#chunk.subarray(start));
@@ -203,7 +209,7 @@ export class DenoTransport implements Transport {
     return bytes;
   }
 
-  /** Writes until nothing waits. What went wrong is told by the reader, which first reads what the server says of it. */
+  /** Writes until no frame waits. An error is left to the reader, which first reads the server's own explanation. */
   async #write(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
@@ -220,9 +226,11 @@ export class DenoTransport implements Transport {
     this.#writing = undefined;
   }
 
-  /** Ends the connection, once; `flush` waits for what has been sent, `dialAgain` has nats.js make the next one. */
+  /**
+   * Ends the connection, once. `flush` waits until waiting frames are written, `dialAgain` makes nats.js dial again.
+   */
   async #end(reason: Error | undefined, { flush, dialAgain }: { flush: boolean; dialAgain: boolean }): Promise<void> {
-    // a second call does not wait, and so ends a first one that does
+    // a second call does not wait, and cuts short a first one that does
     if (this.#ended) return this.#release();
     this.#ended = true;
     this.closeError = reason;
@@ -236,12 +244,12 @@ export class DenoTransport implements Transport {
     try {
       this.conn?.close();
     } catch {
-      // closed before
+      // already closed
     }
   }
 }
 
-/** Takes the first of these, and what fits beside it. */
+/** Removes the first frame and those after it that fit into one write. */
 function takeJoined(waiting: Uint8Array[]): Uint8Array {
   let count = 1;
   let size = waiting[0].length;
@@ -257,7 +265,10 @@ function takeJoined(waiting: Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** What the server's certificate must name: what the user wrote, not the address that was found for it. */
+/**
+ * The name that the server's certificate must have: the one that the user wrote, not the address to which it was
+ * resolved.
+ */
 function nameOf({ tlsName, hostname }: Server): string {
   return tlsName || hostname;
 }
@@ -277,8 +288,8 @@ async function textOf(text: string | undefined, file: string | undefined): Promi
 }
 
 /**
- * Every address of a name, so that each is tried. Not of `localhost`, which the system has at hand (40 ms faster, measured),
- * and not where Deno may not connect to any address: then it may to the name.
+ * All addresses of a name, so that each is tried. `localhost` is left to the system (40 ms faster, measured); so is
+ * every name if Deno may not connect to any address, because then the permission is for the name.
  */
 async function resolveHost(name: string): Promise<string[]> {
   if (name === "localhost" || (await Deno.permissions.query({ name: "net" })).state !== "granted") return [name];

@@ -1,4 +1,4 @@
-/** The transport of Deno, against servers that send and read as a test has it, and beside other clients of nats.js. */
+/** The transport for Deno, against servers controlled by the test, and beside other clients of nats.js. */
 import { connect } from "@nats-io/transport-deno";
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -9,11 +9,11 @@ import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 import { DenoTransport } from "./deno_transport.ts";
 
-const inDeno = { skip: "Deno" in globalThis ? false : "it is a transport of Deno's" };
+const inDeno = { skip: "Deno" in globalThis ? false : "the transport runs in Deno only" };
 const INFO = `INFO {"server_id":"s","version":"2.15.0","proto":1,"max_payload":1048576,"headers":true}\r\n`;
 
 describe("DenoTransport", inDeno, () => {
-  it("what was read stays as it was, and small reads share their memory", async () => {
+  it("data is never overwritten by later reads, and small reads share memory", async () => {
     await using server = await startServer((socket) => socket.write(INFO));
     const transport = await server.dial();
     const socket = await server.socket;
@@ -34,7 +34,7 @@ describe("DenoTransport", inDeno, () => {
     assert(pieces <= 7, `${views.length} reads took ${pieces} pieces of memory`);
   });
 
-  it("a large stream arrives whole, however it is cut", async () => {
+  it("a large stream arrives whole, in whichever pieces", async () => {
     const sent = bytesFrom(7, 3_000_000);
     await using server = await startServer((socket) => socket.write(INFO));
     const transport = await server.dial();
@@ -48,7 +48,7 @@ describe("DenoTransport", inDeno, () => {
     assertSame(joined(views).subarray(INFO.length), sent);
   });
 
-  it("connect: takes an INFO that comes in parts, and what follows it", async () => {
+  it("connect: accepts an INFO in several parts, followed by other data", async () => {
     await using server = await startServer((socket) => {
       socket.write(INFO.slice(0, 9));
       setTimeout(() => socket.write(`${INFO.slice(9)}PING\r\n`), 20);
@@ -60,7 +60,7 @@ describe("DenoTransport", inDeno, () => {
     await reader.return!();
   });
 
-  it("connect: rejects for a server that is none of NATS, one without an end of its INFO, and one that hangs up", async () => {
+  it("connect: rejects for a server of another protocol, one whose INFO does not end, and one that hangs up", async () => {
     for (const greeting of ["HTTP/1.1 400 Bad Request\r\n", `INFO {${"x".repeat(100_000)}`, undefined]) {
       await using server = await startServer((socket) =>
         greeting === undefined ? socket.end() : socket.write(greeting)
@@ -70,13 +70,13 @@ describe("DenoTransport", inDeno, () => {
     }
   });
 
-  it("connect: takes nothing in clear text beside the INFO of a server that speaks TLS", async () => {
+  it("connect: rejects unencrypted data after the INFO of a TLS server", async () => {
     const info = INFO.replace("{", '{"tls_required":true,');
     await using server = await startServer((socket) => socket.write(`${info}MSG orders 1 2\r\nno\r\n`));
     await assertRejects(() => server.dial(), Error, "not encrypted");
   });
 
-  it("connect: closed while the server says nothing, it leaves no connection behind", async () => {
+  it("connect: closed while the server is silent it leaves no connection open", async () => {
     await using server = await startServer(() => {});
     const transport = new DenoTransport();
     const connecting = transport.connect(server.address, {});
@@ -91,7 +91,7 @@ describe("DenoTransport", inDeno, () => {
     await assertRejects(() => never.connect(server.address, {}), Error, "abort");
   });
 
-  it("send: a server that does not read gets everything in order, once it does", async () => {
+  it("send: a server that reads late receives everything in order", async () => {
     await using server = await startServer((socket) => {
       socket.pause();
       socket.write(INFO);
@@ -112,7 +112,7 @@ describe("DenoTransport", inDeno, () => {
     assertSame(joined(arrived), sent);
   });
 
-  it("closed: resolves when the server hangs up or breaks off, and not after close()", async () => {
+  it("closed: resolves when the server ends or resets the connection, and not after close()", async () => {
     await using server = await startServer((socket) => socket.write(INFO));
     const ended = await server.dial();
     (await server.socket).end();
@@ -136,7 +136,7 @@ describe("DenoTransport", inDeno, () => {
     assertEquals([told, closed.isClosed], [false, true]);
   });
 
-  it("a server that breaks the protocol is dialled again", async () => {
+  it("a server that violates the protocol is dialled again", async () => {
     let dials = 0;
     await using server = await startServer((socket) => {
       dials++;
@@ -155,7 +155,7 @@ describe("DenoTransport", inDeno, () => {
 const required = await requireNatsServer();
 
 describe("DenoTransport beside other clients", { skip: inDeno.skip || required.skip }, () => {
-  it("connections of both serve, and ours stay ours, whoever was opened last", async () => {
+  it("connections of both clients work, and those of Catga keep this transport, whichever was opened last", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const theirs = () => connect({ servers: server.url, reconnectTimeWait: 10 });
     const ours = async () => (await connectNats({ servers: server.url, reconnectTimeWait: 10 })).connection;
@@ -177,7 +177,7 @@ describe("DenoTransport beside other clients", { skip: inDeno.skip || required.s
     for (const connection of all) await connection.close();
   });
 
-  it("a connection that was given keeps its transport", async () => {
+  it("a connection of the user keeps its transport", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const given = await connect({ servers: server.url });
     const before = transportOf(given);

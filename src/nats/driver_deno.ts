@@ -1,4 +1,4 @@
-/** NATS by nats-core over a transport of our own, the driver for Deno. The same names as `driver_node.ts`. */
+/** The driver for Deno: nats-core over `deno_transport.ts`. The same exports as `driver_node.ts`. */
 import { type ConnectionOptions, type NatsConnection, NatsConnectionImpl } from "@nats-io/nats-core/internal";
 import { useDenoTransport } from "./deno_transport.ts";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/nats-core/internal";

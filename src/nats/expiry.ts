@@ -1,25 +1,27 @@
 /**
- * When an entry's time is over, though the server still has it. nats-server 2.15 forgets the ttl of entries at some
- * restarts (SIGTERM, start, SIGKILL, start), brings back what it had expired, and cannot expire anything when its store is
- * full. So whoever reads an entry looks at its time: stored when, by the server's clock, and for how long.
+ * The expiry rule: an entry has expired when its ttl and a margin of 500 ms have passed since it was stored, by the
+ * server's clock, even if the server still has it. nats-server 2.15 forgets the ttl of entries at some restarts
+ * (SIGTERM, start, SIGKILL, start), restores entries that had expired, and cannot expire an entry while its store is
+ * full. So every reader applies the rule itself, by the time of storing and the ttl that come with each message.
  */
 import type { Clock } from "../ports/clock.ts";
 
-/** How long after its end the server may still have an entry before it is taken for forgotten, in ms; it is late by up to 320. */
+/** How long a server may still have an entry after its ttl, in ms: a healthy one expires it up to 320 ms late. */
 export const MARGIN = 500;
-/** How old a reading of the server's clock may be when an entry is judged by it, in ms. */
+/** How old a reading of the server's clock may be when an entry is declared expired by it, in ms. */
 const FRESH = 500;
 
-/** When a record was stored, by the server's clock in ms since 1970, and for how long, in ms. */
+/** What the expiry of a message depends on. */
 export interface Stored {
+  /** When it was stored, by the server's clock, in ms since 1970. */
   readonly stored: number;
-  /** Absent: for good. */
+  /** In ms; absent: it does not expire. */
   readonly ttl?: number | undefined;
 }
 
 /**
- * The ttl of a `Nats-TTL` header, in ms; `undefined` for good. The server takes whole seconds, durations of Go, and
- * `never`. Everything in here rests on this function: an entry without a ttl is believed for ever.
+ * The ttl in a `Nats-TTL` header, in ms; `undefined` if the message does not expire. The server accepts whole seconds,
+ * durations of Go, and `never`. A ttl that is not recognised here would keep its entry alive for ever.
  */
 export function readTtl(header: string | undefined): number | undefined {
   if (header === undefined || header === "") return undefined;
@@ -28,7 +30,7 @@ export function readTtl(header: string | undefined): number | undefined {
   if (!/^(?:[\d.]+(?:h|m|s|ms|us|µs|ns))+$/.test(header)) return undefined;
   let ms = 0;
   for (const [, amount, unit] of header.matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)) ms += Number(amount) * UNITS[unit];
-  // as the server does
+  // the server, too, rounds down
   return Math.floor(ms / 1_000) * 1_000;
 }
 
@@ -43,8 +45,8 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * What a server's clock says now: its last reading, carried forward by this process's monotonic clock. Never by the wall
- * clock of this machine, which may be wrong.
+ * A server's wall clock: its last reading, carried forward by this process's monotonic clock. The wall clock of this
+ * machine, which may be wrong, has no part in it.
  */
 export class ServerClock {
   readonly #clock: Clock;
@@ -57,33 +59,33 @@ export class ServerClock {
     this.#clock = clock;
   }
 
-  /** Whether it was read at all. */
+  /** Whether it has been read. */
   get known(): boolean {
     return !Number.isNaN(this.#ahead);
   }
 
-  /** Whether an entry may be judged by it that came at that moment of the monotonic clock: it was read since, and just now. */
+  /** Whether its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }
 
-  /** Notes the time in an answer that has come just now, to what was asked at that moment of the monotonic clock. */
+  /** Takes the time in an answer that has just arrived; `asked` is when it was requested, by the monotonic clock. */
   read(time: string | undefined, asked: number): void {
     const ms = Date.parse(time ?? "");
     if (Number.isNaN(ms)) return;
     this.#read = this.#clock.monotonic();
     this.#asked = asked;
-    // an answer that took long says no more than this, and what was known may be more exact
+    // the server read its clock between request and answer; an earlier, quicker reading may be more exact
     const [least, most] = [ms - this.#read, ms + 1 - asked];
     if (!(this.#ahead >= least && this.#ahead <= most)) this.#ahead = least;
   }
 
-  /** The server's time at a moment of the monotonic clock, in ms since 1970; `NaN` when it is not known. */
+  /** The server's time at a moment of the monotonic clock, in ms since 1970; `NaN` before the first reading. */
   at(monotonic: number): number {
     return monotonic + this.#ahead;
   }
 
-  /** Until when a record may be believed, by the monotonic clock: `NaN` when it is not known, `Infinity` for good. */
+  /** When a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
   endOf({ stored, ttl }: Stored): number {
     return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#ahead;
   }

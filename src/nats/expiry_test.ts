@@ -26,7 +26,7 @@ describe("readTtl", () => {
 describe("ServerClock", () => {
   const at = (ms: number) => new Date(ms).toISOString();
 
-  it("tells no time and ends nothing before it was read", () => {
+  it("has no time, and lets no entry expire, before its first reading", () => {
     const time = new ServerClock(new VirtualClock());
     assertEquals([time.known, time.freshSince(0)], [false, false]);
     assertEquals(time.endOf({ stored: 0, ttl: 1_000 }) <= Infinity, false);
@@ -46,7 +46,7 @@ describe("ServerClock", () => {
     assertEquals(time.endOf({ stored }), Infinity);
   });
 
-  it("an answer that took long does not put it back; one that contradicts it does", async () => {
+  it("a slow answer does not set it back, one that contradicts it does", async () => {
     const clock = new VirtualClock();
     const time = new ServerClock(clock);
     time.read(at(1_000_000), clock.monotonic());

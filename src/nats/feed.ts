@@ -1,6 +1,7 @@
 /**
- * The messages of a stream on some subjects: the last of each, and then every one that comes, in order. One consumer on
- * the server, kept honest: a gap, silence and the loss of the link are told, and its owner opens another.
+ * The messages of a stream that match a filter: the last one of each subject, then every new one, in order and without
+ * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
+ * feed breaks, for its owner to open another.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { type Timer, token } from "../ports/clock.ts";
@@ -9,32 +10,32 @@ import { readTtl } from "./expiry.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** How often the server says that there is nothing to say, in ms. nats.js asks for 30 s: as long are its silences. */
+/** How often the server sends a heartbeat when there is no message, in ms (nats.js requests 30 s). */
 const HEARTBEAT = 1_500;
-/** After this time without a word the consumer is lost, in ms. */
+/** After this time without a message or heartbeat the consumer is considered lost, in ms. */
 const SILENCE = 4_000;
-/** How late a timer may be before its process is said to have stood still, in ms. */
+/** A timer that is later than this, in ms, shows that this process was paused. */
 const LATE = 250;
-/** After this time without a listener the server drops the consumer, in ms. */
+/** After this time without a subscriber the server deletes the consumer, in ms. */
 const INACTIVE = 5_000;
 
-/** Whom a {@link Feed} tells. */
+/** The callbacks of a {@link Feed}. */
 export interface FeedListener {
   /** A message of the stream. */
   onRecord(record: StreamRecord): void;
-  /** All messages that were there at the start have been told. Once. */
+  /** All messages that existed at the start have been passed to `onRecord`. Called once. */
   onListed(): void;
-  /** Nothing more will come. Once. */
+  /** The feed has ended by itself. Called once, and last. */
   onBroken(why: string): void;
 }
 
 /** Options of {@link Feed.open}. */
 export interface FeedOptions {
-  /** Leaves the values out. */
+  /** Omits the values. */
   headersOnly?: boolean;
 }
 
-/** A consumer, and the subscription that it delivers to. */
+/** A consumer, and the subscription to which it delivers. */
 export class Feed {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
@@ -45,9 +46,10 @@ export class Feed {
   readonly #subscription: Subscription;
   readonly #stopStatus: () => void;
   #timer: Timer | undefined;
-  #heard: number;
+  /** When the last message or heartbeat came, by the monotonic clock. */
+  #lastSign: number;
   #received = 0;
-  /** How many messages were there at the start; unknown until the server has answered. */
+  /** How many messages existed at the start; `Infinity` until the server has answered. */
   #expected = Infinity;
   #listed = false;
   #created = false;
@@ -80,16 +82,16 @@ export class Feed {
     this.#stream = stream;
     this.#listener = listener;
     this.#name = `catga_${token(transport.random, 16)}`;
-    // replies and deliveries are allowed to users under their own prefix; the type of a connection does not tell it
+    // a user's permissions may allow subjects below this prefix only; the type of a connection does not have it
     const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
     this.#inbox = transport.driver.createInbox(prefix);
-    this.#heard = transport.clock.monotonic();
+    this.#lastSign = transport.clock.monotonic();
     this.#subscription = transport.connection.subscribe(this.#inbox, {
-      // whatever is thrown in here would end the reader of the connection for good
+      // an error that is thrown here would end the connection's reader for good
       callback: (error, message) => {
         if (error) return this.#break(error.message);
         try {
-          this.#hear(message);
+          this.#receive(message);
         } catch (thrown) {
           this.#break((thrown as Error).message);
         }
@@ -98,7 +100,7 @@ export class Feed {
     this.#stopStatus = transport.onStatus(() => this.#break("the connection was lost"));
   }
 
-  /** Ends it, on the server too. Idempotent. */
+  /** Ends the feed, and its consumer on the server. Idempotent; `onBroken` is not called. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -109,7 +111,7 @@ export class Feed {
   }
 
   async #create(filter: string, limit: number, { headersOnly = false }: FeedOptions): Promise<void> {
-    // even when no answer comes there may be one
+    // without an answer the consumer may exist nevertheless
     this.#created = true;
     this.#expected = await this.#js.createConsumer(this.#stream, {
       name: this.#name,
@@ -126,13 +128,13 @@ export class Feed {
       idle_heartbeat: HEARTBEAT * 1_000_000,
       inactive_threshold: INACTIVE * 1_000_000,
     } as { name: string; filter_subject: string }, limit);
-    this.#watchSilence();
+    this.#checkSilence();
     this.#checkListed();
   }
 
-  #hear(message: Msg): void {
+  #receive(message: Msg): void {
     if (this.#ended) return;
-    this.#heard = this.#transport.clock.monotonic();
+    this.#lastSign = this.#transport.clock.monotonic();
     const headers = message.headers;
     const code = headers?.code ?? 0;
     if (headers !== undefined && code !== 0) return this.#control(message, headers, code);
@@ -152,7 +154,7 @@ export class Feed {
     this.#checkListed();
   }
 
-  /** A message of the server's own: 100 for heartbeats and flow control, else the end. */
+  /** A status message of the server: 100 for heartbeats and flow control, any other code ends the feed. */
   #control(message: Msg, headers: MsgHdrs, code: number): void {
     if (code !== 100) return this.#break(headers.status);
     if (message.reply) {
@@ -163,7 +165,7 @@ export class Feed {
     if (stalled) this.#transport.connection.publish(stalled);
     const delivered = Number(headers.get("Nats-Last-Consumer") || this.#received);
     if (delivered !== this.#received) return this.#break("a message was lost on the way");
-    // heartbeats come when there is nothing to deliver; what was counted may have expired since
+    // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
     if (this.#expected !== Infinity) this.#expected = Math.min(this.#expected, this.#received);
     this.#checkListed();
   }
@@ -174,17 +176,17 @@ export class Feed {
     this.#listener.onListed();
   }
 
-  #watchSilence(): void {
+  #checkSilence(): void {
     if (this.#ended) return;
     const { clock } = this.#transport;
-    const left = this.#heard + SILENCE - clock.monotonic();
-    if (left <= 0) return this.#break(`nothing was heard for ${SILENCE} ms`);
+    const left = this.#lastSign + SILENCE - clock.monotonic();
+    if (left <= 0) return this.#break(`no message or heartbeat for ${SILENCE} ms`);
     const due = clock.monotonic() + left;
     this.#timer = clock.after(left, () => {
-      // late: it is this process that stood still, and what was delivered may lie in its socket
+      // this process was paused, and messages may wait in its socket: it gets the time to read them
       const now = clock.monotonic();
-      if (now - due >= LATE) this.#heard = Math.max(this.#heard, now - SILENCE + HEARTBEAT);
-      this.#watchSilence();
+      if (now - due >= LATE) this.#lastSign = Math.max(this.#lastSign, now - SILENCE + HEARTBEAT);
+      this.#checkSilence();
     }, { background: true });
   }
 
@@ -196,8 +198,9 @@ export class Feed {
 }
 
 /**
- * Where a message stands: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer
- * sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the end.
+ * The position of a message in the stream: its reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream
+ * sequence>.<consumer sequence>.<time>.<pending>`, or the same with domain and account after `ACK` and a token at the
+ * end.
  */
 function parsePosition(
   reply: string,

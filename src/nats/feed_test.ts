@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 
 describe("Feed", await requireNatsServer(), () => {
   it(
-    "is not given up when its own process stood still: what was delivered lies in the socket",
+    "does not break after a pause of its own process, whose socket contains the messages",
     { timeout: 60_000 },
     async () => {
       await using server = await startNatsServer();
@@ -19,7 +19,7 @@ describe("Feed", await requireNatsServer(), () => {
       const stop = new AbortController();
       await bucket.watch("", ({ key }) => void seen.push(key), { signal: stop.signal });
       const end = performance.now() + 4_600;
-      while (performance.now() < end); // as a handler that computes does
+      while (performance.now() < end); // blocks the event loop, as a handler that computes does
       await bucket.put("after", "");
       await eventually("the change", () => seen.includes("after"), 20_000);
       assertEquals(notices, []);

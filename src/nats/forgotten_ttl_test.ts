@@ -1,4 +1,4 @@
-/** Entries whose ttl the server has forgotten: nobody believes them, and nobody keeps them. */
+/** Entries whose ttl the server has forgotten: no read or watch returns them, and they are removed from the store. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { requireNatsServer } from "../../tools/nats_server.ts";
@@ -6,28 +6,29 @@ import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { ForgetfulServer, messagesOf, SEQUENCES } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./kv_store.ts";
+import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };
-const ENTRIES = 500; // of each sort
+/** How many entries of each sort. */
+const ENTRIES = 500;
 const TTL = 3_000;
 /** How long an entry may be seen after its ttl, in ms. */
 const LATE = 1_500;
 
 describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await requireNatsServer(), () => {
   for (const sequence of SEQUENCES) {
-    it(`after ${sequence} none of 1,000 is read, listed or watched, and create works over each`, slow, async () => {
+    it(`after ${sequence} none of 1,000 is read, listed or reported, and create overwrites each`, slow, async () => {
       await using servers = await ForgetfulServer.start();
       await using client = await start(servers);
       await using other = await start(servers);
       const { bucket } = client;
-      const told: Change[] = [];
-      await bucket.watch("", (change) => told.push(change), { signal: client.signal });
+      const changes: Change[] = [];
+      await bucket.watch("", (change) => changes.push(change), { signal: client.signal });
       await fill(bucket);
       const back = await servers.forget(sequence, ["test"]);
       const faultOver = performance.now();
-      assertGreater(back.length, 0, "nothing came back, so this shows nothing");
+      assertGreater(back.length, 0, "the server has restored no entry, so this test shows nothing");
       for (const each of [client, other]) await each.connected();
 
       await eventually("a listing of nothing", async () => (await names(other.bucket)).length === 0, 20_000);
@@ -40,12 +41,12 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
       await other.bucket.watch("", (change) => late.push(change), { signal: other.signal });
       assertEquals(late.map(({ key }) => key), ["bystander"]);
       const there = new Set<string>();
-      for (const { type, key } of told) type === "put" ? there.add(key) : there.delete(key);
+      for (const { type, key } of changes) type === "put" ? there.add(key) : there.delete(key);
       assertEquals([...there], ["bystander"]);
       const keys = ["deleted", "expired"].flatMap((sort) => Array.from({ length: ENTRIES }, (_, i) => `${sort}/${i}`));
       const created = await Promise.all(keys.map((key) => other.bucket.create(key, "new", { ttl: 60_000 })));
       assertEquals(created.filter((revision) => revision === undefined), []);
-      await eventually("the watch to tell all", () => late.filter(({ type }) => type === "put").length > keys.length);
+      await eventually("the watch to report all", () => late.filter(({ type }) => type === "put").length > keys.length);
     });
   }
 
@@ -69,9 +70,9 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     await eventually("nothing but the bystander to be stored", async () => await info() === 1, 20_000);
   });
 
-  it("one who looks on is told the same, and removes nothing", slow, async () => {
+  it("a passive client reports the same, and removes nothing", slow, async () => {
     await using servers = await ForgetfulServer.start();
-    await using client = await start(servers, { looksOn: true });
+    await using client = await start(servers, { passive: true });
     const there = new Set<string>();
     await client.bucket.watch("", ({ type, key }) => type === "put" ? there.add(key) : there.delete(key), {
       signal: client.signal,
@@ -87,7 +88,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
     assertEquals(back.filter((subject) => !stored.has(subject)), []);
   });
 
-  it("a client that watches nothing removes them from the store, within ttl + 5 s", slow, async () => {
+  it("a client without a watch removes them from the store, within ttl + 5 s", slow, async () => {
     await using servers = await ForgetfulServer.start();
     await using client = await start(servers);
     await using other = await start(servers);
@@ -109,7 +110,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
   });
 });
 
-/** Half of the entries have expired when this resolves, half have been deleted; their markers are still there. */
+/** Resolves when half of the entries have expired and half were deleted; their markers are still in the store. */
 async function fill(bucket: Bucket): Promise<void> {
   const all = Array.from({ length: ENTRIES }, (_, i) => i);
   await Promise.all(all.map((i) => bucket.create(`deleted/${i}`, "old", { ttl: TTL + 2_000 })));

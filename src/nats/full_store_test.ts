@@ -1,4 +1,4 @@
-/** A store without room: what is over ends all the same, what is deleted goes, and errors say what is the matter. */
+/** A full store: entries expire and are deleted nevertheless, and errors say that the store is full. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga } from "../../mod.ts";
@@ -7,7 +7,7 @@ import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };
@@ -34,7 +34,7 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     assert(await bucket.create("named", "there is room again") !== undefined);
   });
 
-  it("writes: one that does not fit is UNAVAILABLE, and says that the store is full", slow, async () => {
+  it("writes: a value that does not fit is UNAVAILABLE, and the error says that the store is full", slow, async () => {
     await using client = await start();
     await client.fill();
     const error = await assertRejects(() => client.bucket.put("key", "x".repeat(2_000)), CatgaError);
@@ -42,7 +42,7 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     assertStringIncludes(error.message, "the store is full");
   });
 
-  it("writes: beyond the stream's own max_bytes they say so as well, and deletions work", slow, async () => {
+  it("writes: beyond the stream's max_bytes the error is the same, and deletions work", slow, async () => {
     await using client = await start({ config: "" });
     const { config } = (await client.ask("STREAM.INFO.KV_test")) as { config: Record<string, unknown> };
     await client.ask("STREAM.UPDATE.KV_test", { ...config, max_bytes: 20_000 });
@@ -53,7 +53,7 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     assertEquals(await client.bucket.get("fill/0"), undefined);
   });
 
-  it("delete: on three servers it removes the entry of its revision and no other", slow, async () => {
+  it("delete: on three servers it removes the entry at its revision only", slow, async () => {
     await using cluster = await startNatsCluster(3);
     const transport = await openTransport(cluster.urls[0]);
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
@@ -75,27 +75,31 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     await transport.close();
   });
 
-  it("ttl: an entry ends, is told and makes room, though the server cannot write its marker", slow, async () => {
-    await using client = await start();
-    const { bucket } = client;
-    const told: Change[] = [];
-    await bucket.watch("over", (change) => told.push(change), { signal: client.signal });
-    const ttl = 3_000;
-    const begun = performance.now();
-    const revision = await bucket.put("over", "", { ttl });
-    await client.fill();
-    await eventually("the end to be told", () => told.length === 2, 10_000);
-    assertLess(performance.now() - begun, ttl + LATE);
-    assertEquals(told.map(({ type }) => type)[0], "put");
-    assert(told[1].type !== "put" && told[1].revision > revision);
-    const { state } = (await client.ask("STREAM.INFO.KV_test", { subjects_filter: "$KV.test.over" })) as {
-      state: { subjects?: Record<string, number> };
-    };
-    assertEquals(state.subjects ?? {}, {});
-  });
+  it(
+    "ttl: an entry expires, is reported and makes room, although the server cannot write its marker",
+    slow,
+    async () => {
+      await using client = await start();
+      const { bucket } = client;
+      const changes: Change[] = [];
+      await bucket.watch("over", (change) => changes.push(change), { signal: client.signal });
+      const ttl = 3_000;
+      const begun = performance.now();
+      const revision = await bucket.put("over", "", { ttl });
+      await client.fill();
+      await eventually("the end to be reported", () => changes.length === 2, 10_000);
+      assertLess(performance.now() - begun, ttl + LATE);
+      assertEquals(changes.map(({ type }) => type)[0], "put");
+      assert(changes[1].type !== "put" && changes[1].revision > revision);
+      const { state } = (await client.ask("STREAM.INFO.KV_test", { subjects_filter: "$KV.test.over" })) as {
+        state: { subjects?: Record<string, number> };
+      };
+      assertEquals(state.subjects ?? {}, {});
+    },
+  );
 
   it(
-    "locks: one whose holder died falls free in its time, and is the next one's when there is room",
+    "locks: a lock whose holder died expires, and is acquired by the next caller when there is room",
     slow,
     async () => {
       await using client = await start({ bucket: "catga_default_cache", direct: true });

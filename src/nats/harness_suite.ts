@@ -1,21 +1,22 @@
-/** What the tests of this folder share: transports behind a link that can be broken. */
+/** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
 import { delay, systemClock } from "../ports/clock.ts";
-import { startNatsServer } from "../../tools/nats_server.ts";
+import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
 import type { KeyValueHarness } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { TransportHarness } from "../ports/transport_suite.ts";
-import { connectNats } from "./connection.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { connectNats, type NatsAddress } from "./connection.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
-/** Opens a transport; errors of callbacks are dropped unless they are asked for. */
+/** Opens a transport; without `onError` errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
   return new NatsTransport(await connectNats(url), { onError });
 }
 
-/** A server, and a proxy of its own for each transport. */
+/** A server, and one proxy for each transport. */
 export async function startTransportHarness(): Promise<TransportHarness> {
   const server = await startNatsServer({ jetstream: false });
   const links = new Map<Transport, TcpProxy>();
@@ -41,7 +42,7 @@ export async function startTransportHarness(): Promise<TransportHarness> {
   };
 }
 
-/** A server, and a connection of its own for each client. */
+/** A server, and one connection for each client. */
 export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   const server = await startNatsServer();
   const transports: NatsTransport[] = [];
@@ -60,7 +61,52 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   };
 }
 
-/** Waits for a state. */
+/** Waits until the transport is in a state. */
 export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
   return eventually(`the transport to be ${state}`, () => transport.status.state === state);
+}
+
+/** A client with the bucket `test`, on a server that the test may restart. */
+export interface StoreClient extends AsyncDisposable {
+  /** The server that is running now. */
+  readonly server: NatsServer;
+  readonly transport: NatsTransport;
+  readonly store: NatsKeyValueStore;
+  readonly bucket: Bucket;
+  /** Aborts when the client is disposed of. */
+  readonly signal: AbortSignal;
+  /** Kills the server, starts another on its port, and waits until this client is connected to it. */
+  restart(options: NatsServerOptions): Promise<void>;
+}
+
+/** Starts a client, on a server of its own unless one is given. */
+export async function startClient(options: { server?: NatsServer; nats?: NatsAddress } = {}): Promise<StoreClient> {
+  const servers: NatsServer[] = [];
+  let server = options.server ?? await startNatsServer();
+  if (options.server === undefined) servers.push(server);
+  const link = await connectNats(options.nats ?? server.url, { name: "test" });
+  const transport = new NatsTransport(link, { onError: () => {} });
+  const store = new NatsKeyValueStore(transport);
+  const end = new AbortController();
+  return {
+    get server() {
+      return server;
+    },
+    transport,
+    store,
+    bucket: await store.open("test"),
+    signal: end.signal,
+    async restart(options) {
+      const { generation } = transport.status;
+      await server.kill("SIGKILL");
+      server = await startNatsServer({ ...options, port: server.port });
+      servers.push(server);
+      await eventually("the reconnect", () => transport.status.generation > generation);
+    },
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await transport.close();
+      for (const each of servers.reverse()) await each.stop();
+    },
+  };
 }

@@ -1,105 +1,47 @@
 /**
- * JetStream, as far as buckets need it: JSON requests to `$JS.API`, writes to a stream, and what they answer. Spoken over
- * `NatsConnection.request` and not by `@nats-io/jetstream`, which recognises errors by `instanceof` (wrong with a
- * connection from another copy of nats.js), drops the expiry at an update, and whose consumers go silent for a minute.
+ * The part of JetStream that buckets need: requests to `$JS.API`, and writes to a stream. What it does not do is thrown
+ * as a `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream`, which recognises
+ * errors by `instanceof` (wrong with a connection from another copy of nats.js), drops the ttl at an update, and whose
+ * consumers may be silent for a minute.
  */
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import { mayNot } from "../ports/transport.ts";
 import { readTtl, ServerClock, type Stored } from "./expiry.ts";
-import { connectionClosed, failure, violation } from "./nats_error.ts";
+import { JetStreamRefusal, parseAnswer } from "./jetstream_refusal.ts";
+import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
-
-/** Why JetStream did not do it. */
-export type Refusal =
-  /** The stream is not there; certainly not done. */
-  | "no stream"
-  /** No JetStream, or no leader of the stream, is listening; certainly not done. */
-  | "nobody"
-  /** Not now, says the server; certainly not done. */
-  | "busy"
-  /** Another write was first; certainly not done. */
-  | "lost race"
-  /** The stream is there with other settings. */
-  | "other settings"
-  /** Too large for the server or the stream. */
-  | "too large"
-  /** The server, the account or the stream has no room; certainly not done. */
-  | "full"
-  /** JetStream is not enabled for this account. */
-  | "disabled"
-  /** No answer: may be done. */
-  | "silence"
-  | "other";
-
-/** What JetStream answered instead of doing it. */
-export class JetStreamRefusal extends Error {
-  readonly refusal: Refusal;
-
-  constructor(refusal: Refusal, message: string, cause?: unknown) {
-    super(message, { cause });
-    this.refusal = refusal;
-  }
-}
 
 /** A message of a stream. */
 export interface StreamRecord extends Stored {
   readonly subject: string;
   readonly revision: number;
-  /** What it does to its key. */
+  /** What it does to the entry of its key. */
   readonly type: "put" | "delete" | "expire";
   readonly data: string;
 }
 
-/** What a stream is made with; the names are those of the API. */
+/** The settings of a stream, by their names in the API. */
 export interface StreamConfig {
   readonly [setting: string]: unknown;
   readonly name: string;
 }
 
-/** What the API tells of a stream, as far as it is used. */
+/** The part of the API's stream info that is used here. */
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
   readonly state: { readonly last_seq: number };
-  /** The time of the server that leads the stream. */
+  /** The wall clock of the stream's leader. */
   readonly ts?: string;
-  /** When it was asked, by the monotonic clock. */
+  /** When the request was sent, by the monotonic clock. */
   readonly asked: number;
 }
 
-interface ApiError {
-  readonly code: number;
-  readonly err_code?: number;
-  readonly description?: string;
-}
-
-/** The codes of nats-server's errors.json. */
-const REFUSALS: Readonly<Record<number, Refusal>> = {
-  10059: "no stream",
-  10071: "lost race",
-  // another write to the subject is on its way through the cluster
-  10164: "lost race",
-  10058: "other settings",
-  10054: "too large",
-  10002: "full",
-  10023: "full",
-  10028: "full",
-  10047: "full",
-  10039: "disabled",
-  10076: "disabled",
-  // servers of a cluster that has just started do not see each other yet
-  10005: "busy",
-  // the server's own "temporarily unavailable": no leader yet
-  10008: "busy",
-  10009: "busy",
-  10163: "busy",
-};
-
-/** Requests to the JetStream of a connection. */
+/** Requests to JetStream on one connection. Each takes at most `limit` ms. */
 export class JetStream {
   readonly #transport: NatsTransport;
-  /** The time of whichever server answered last. */
+  /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
 
   constructor(transport: NatsTransport) {
@@ -112,14 +54,14 @@ export class JetStream {
     return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
-  /** Makes a stream; nothing when there is one with these settings. */
+  /** Creates a stream, unless it exists with these settings. */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
     return await this.#dated(`STREAM.CREATE.${config.name}`, config, limit);
   }
 
   /**
-   * A server's time, in ms since 1970: asked for now, or else as some stream told it on this connection; `undefined` when
-   * none did.
+   * A server's wall clock, in ms since 1970: read now, or else as of an earlier answer about any stream; `undefined`
+   * when no server has ever answered.
    */
   async time(limit: number): Promise<number | undefined> {
     const asked = this.#transport.clock.monotonic();
@@ -128,7 +70,7 @@ export class JetStream {
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
-        // this user may not ask, or nobody answers; the link's end is the next request's affair
+        // not permitted, or no answer: then the earlier reading has to do
         if (error instanceof CatgaError && error.code === "CLOSED") throw error;
       }
     }
@@ -142,7 +84,7 @@ export class JetStream {
     return info;
   }
 
-  /** Makes a consumer of a stream. Gives how many messages it has to deliver. */
+  /** Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. */
   async createConsumer(
     stream: string,
     config: { name: string; filter_subject: string },
@@ -154,7 +96,7 @@ export class JetStream {
     return num_pending + (delivered?.consumer_seq ?? 0);
   }
 
-  /** Asks for the end of a consumer, and does not wait for it: a consumer that nobody listens to ends by itself. */
+  /** Requests the end of a consumer, and does not wait for it: a consumer without a subscriber ends by itself. */
   deleteConsumer(stream: string, name: string): void {
     if (this.#transport.status.state !== "connected") return;
     try {
@@ -164,7 +106,7 @@ export class JetStream {
     }
   }
 
-  /** The last message on a subject (wildcards allowed), as the stream's leader has it. */
+  /** The last message on a subject (wildcards allowed), from the stream's leader. */
   async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.#api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
     if (answer === undefined) return undefined;
@@ -184,22 +126,22 @@ export class JetStream {
   }
 
   /**
-   * Erases the message of a revision. `false` when there is none. It needs no room, where a marker does, and no watcher is
-   * told.
+   * Erases the message of a revision; `false` when there is none. Unlike a marker it needs no room, and no watch
+   * receives it.
    */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
       await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
       return true;
     } catch (error) {
-      // 10043, or 10057 with what the store says of a sequence that it does not have; a cluster says it otherwise
+      // 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
       const none = /found|EOF|deleted message/;
       if (error instanceof JetStreamRefusal && error.refusal === "other" && none.test(error.message)) return false;
       throw error;
     }
   }
 
-  /** The last message on a subject, from whichever server of the stream answers. */
+  /** The last message on a subject, from any server that has the stream: it may lag behind the leader. */
   async lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
     const headers = answer.headers;
@@ -219,7 +161,7 @@ export class JetStream {
     };
   }
 
-  /** Writes to a stream, and gives the revision. */
+  /** Writes to a stream. Resolves with the revision. */
   async write(
     subject: string,
     data: string,
@@ -228,8 +170,8 @@ export class JetStream {
   ): Promise<number> {
     const made = this.#transport.driver.headers();
     for (const [name, value] of Object.entries(headers)) made.set(name, value);
-    const answer = parse(await this.request(subject, data, made, limit)) as { seq?: number };
-    // somebody else listens on the bucket's subjects and replied
+    const answer = parseAnswer(await this.request(subject, data, made, limit)) as { seq?: number };
+    // another client subscribes to the bucket's subjects, and replied
     if (typeof answer.seq !== "number") {
       throw new JetStreamRefusal("other", `no acknowledgement: ${JSON.stringify(answer)}`);
     }
@@ -238,20 +180,20 @@ export class JetStream {
 
   async #api(operation: string, body: unknown, limit: number, none: readonly number[] = []): Promise<unknown> {
     const text = body === undefined ? "" : JSON.stringify(body);
-    return parse(await this.request(`$JS.API.${operation}`, text, undefined, limit), none);
+    return parseAnswer(await this.request(`$JS.API.${operation}`, text, undefined, limit), none);
   }
 
   /**
-   * A request that ends when the link does, and not only with its time: rejects with a {@link JetStreamRefusal}, or a
-   * `CatgaError` when there is no link.
+   * A request that ends with its limit, or at once when the connection is lost. Rejects with a {@link
+   * JetStreamRefusal}, or a `CatgaError` when there is no connection.
    */
   request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
-    if (status.state !== "connected") return Promise.reject(this.#noLink());
+    if (status.state !== "connected") return Promise.reject(this.#noConnection());
     return new Promise((resolve, reject) => {
       const stop = this.#transport.onStatus(() => {
         stop();
-        reject(this.#noLink());
+        reject(this.#noConnection());
       });
       const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
       connection.request(subject, data, options).then(
@@ -270,9 +212,9 @@ export class JetStream {
   #refusal(subject: string, error: unknown): Error {
     switch (failure(error)) {
       case "no responders":
-        return new JetStreamRefusal("nobody", `nobody listens on ${subject}`, error);
+        return new JetStreamRefusal("no responders", `no responders on ${subject}`, error);
       case "timeout":
-        return new JetStreamRefusal("silence", `no answer to ${subject}`, error);
+        return new JetStreamRefusal("no answer", `the request to ${subject} timed out`, error);
       case "too large":
         return new JetStreamRefusal("too large", (error as Error).message, error);
       case "closed":
@@ -284,29 +226,15 @@ export class JetStream {
     }
   }
 
-  #noLink(): CatgaError {
-    if (this.#transport.status.state === "closed") return connectionClosed();
-    return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; it is being made anew", { retryable: true });
+  #noConnection(): CatgaError {
+    return this.#transport.status.state === "closed" ? connectionClosed() : connectionLost();
   }
 }
 
-/** What a message does to its key, told by its headers. */
+/** What a message does to the entry of its key, by its headers. */
 export function recordType(header: (name: string) => string | undefined): StreamRecord["type"] {
   const reason = header("Nats-Marker-Reason");
   if (reason === "MaxAge") return "expire";
   const operation = header("KV-Operation");
   return reason !== undefined || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
-}
-
-function parse(answer: Msg, none: readonly number[] = []): unknown {
-  const parsed = answer.json<{ error?: ApiError }>();
-  const error = parsed.error;
-  if (error === undefined) return parsed;
-  const code = error.err_code ?? 0;
-  if (none.includes(code)) return undefined;
-  const description = error.description ?? "no description";
-  // 10077 is whatever a store says
-  const full = code === 10077 && /maximum|no space/.test(description);
-  const refusal = full ? "full" : REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
-  throw new JetStreamRefusal(refusal, `${description} (${code})`);
 }

@@ -1,8 +1,8 @@
 /**
- * Keys as subjects. A key is split at its first "/" into two tokens, so that a watch of `locks/` is filtered by the
- * server; in each, bytes outside of `[A-Za-z0-9_-]` stand as `=XX`, and an empty part as `=`. A part that would be longer
- * than 200 is `==` and its SHA-256, for a line of the protocol has at most 4,096 bytes; the key itself then stands in
- * front of the value.
+ * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
+ * "/" into two tokens, so that the server can filter a watch of `locks/`; in each, a byte outside of `[A-Za-z0-9_-]` is
+ * written as `=XX`, and an empty part as `=`. A part of more than 200 characters is hashed: `==` and its SHA-256,
+ * because a line of the protocol has at most 4,096 bytes; then the key is stored in front of the value.
  */
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -15,12 +15,12 @@ export function encodeKey(key: string): string {
   return slash < 0 ? encodePart(key) : `${encodePart(key.slice(0, slash))}.${encodePart(key.slice(slash + 1))}`;
 }
 
-/** Whether a subject holds a hash: then the key is read with {@link unpackValue}. */
+/** Whether a subject contains a hash: then {@link unpackValue} gives the key. */
 export function isHashed(subject: string): boolean {
   return subject.startsWith("==") || subject.includes(".==");
 }
 
-/** The key of a subject; `undefined` when the subject is hashed, or was not made by {@link encodeKey}. */
+/** The key of a subject; `undefined` if the subject is hashed, or {@link encodeKey} did not make it. */
 export function decodeKey(subject: string): string | undefined {
   if (isHashed(subject)) return undefined;
   const parts = subject.split(".");
@@ -29,30 +29,35 @@ export function decodeKey(subject: string): string | undefined {
   return encodeKey(key) === subject ? key : undefined;
 }
 
-/** The subjects of all keys that start with `prefix`, and perhaps of others. */
+/** The part of a subject below a bucket's prefix; `undefined` for a subject of something else. */
+export function subjectBelow(prefix: string, subject: string): string | undefined {
+  return subject.startsWith(prefix) ? subject.slice(prefix.length) : undefined;
+}
+
+/** A filter that matches every key that starts with `prefix`, and possibly others. */
 export function prefixFilter(prefix: string): string {
   const slash = prefix.indexOf("/");
   return slash < 0 ? ">" : `${encodePart(prefix.slice(0, slash))}.*`;
 }
 
-/** A value as it is stored under a subject. */
+/** The value in the form in which it is stored under a subject. */
 export function packValue(subject: string, key: string, value: string): string {
   return isHashed(subject) ? `${JSON.stringify(key)}\n${value}` : value;
 }
 
-/** The key and value of what is stored under a subject; `undefined` when it was not made by {@link packValue}. */
+/** The key and value that are stored under a subject; `undefined` for data that {@link packValue} did not make. */
 export function unpackValue(subject: string, stored: string): { key: string; value: string } | undefined {
   if (!isHashed(subject)) {
     const key = decodeKey(subject);
     return key === undefined ? undefined : { key, value: stored };
   }
-  // JSON has no raw line breaks
+  // JSON on one line contains no line break
   const end = stored.indexOf("\n");
   try {
     const key: unknown = JSON.parse(stored.slice(0, end));
     return typeof key === "string" && encodeKey(key) === subject ? { key, value: stored.slice(end + 1) } : undefined;
   } catch {
-    // somebody else's
+    // not written by Catga
     return undefined;
   }
 }
@@ -70,7 +75,7 @@ function encodePart(part: string): string {
 }
 
 function hash(text: string): string {
-  // loaded when it is needed: it costs every start 3 ms and 1 to 2 MB (measured), and few keys are as long
+  // loaded on demand: it would cost every start 3 ms and 1 to 2 MB (measured), and few keys are that long
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(text).digest("base64url");
 }

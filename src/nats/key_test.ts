@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { decodeKey, encodeKey, isHashed, packValue, prefixFilter, unpackValue } from "./key.ts";
+import { decodeKey, encodeKey, isHashed, packValue, prefixFilter, subjectBelow, unpackValue } from "./key.ts";
 
 const KEYS = [
   "",
@@ -42,7 +42,7 @@ describe("encodeKey", () => {
     assertEquals(new Set(KEYS.map(encodeKey)).size, KEYS.length);
   });
 
-  it("encodeKey: gives at most two tokens that NATS and its KV take, of at most 200 characters", () => {
+  it("encodeKey: makes one or two tokens that NATS and its KV accept, of at most 200 characters", () => {
     for (const key of KEYS) {
       const tokens = encodeKey(key).split(".");
       assert(tokens.length <= 2);
@@ -50,7 +50,7 @@ describe("encodeKey", () => {
     }
   });
 
-  it("encodeKey: keeps what needs no escape readable", () => {
+  it("encodeKey: leaves characters that need no escape as they are", () => {
     assertEquals(encodeKey("locks/order:42"), "locks.order=3A42");
   });
 });
@@ -60,10 +60,23 @@ describe("decodeKey", () => {
     for (const key of KEYS.filter((key) => !isHashed(encodeKey(key)))) assertEquals(decodeKey(encodeKey(key)), key);
   });
 
-  it("decodeKey: knows no key for a subject that encodeKey does not make", () => {
+  it("decodeKey: is undefined for a subject that encodeKey does not make", () => {
     for (const subject of ["a.b.c", "=41", "=4", "a=zz", "=3a", "", "a/b", "=FF"]) {
       assertEquals(decodeKey(subject), undefined, subject);
     }
+  });
+});
+
+describe("subjectBelow", () => {
+  it("subjectBelow: gives the part below the prefix, and nothing for a subject that does not begin with it", () => {
+    const subjects = ["$KV.test.locks.a", "$KV.test.", "$KV.tess.a", "_INBOX.xya", "$KV.test"];
+    assertEquals(subjects.map((subject) => subjectBelow("$KV.test.", subject)), [
+      "locks.a",
+      "",
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 
@@ -77,14 +90,14 @@ describe("unpackValue", () => {
     }
   });
 
-  it("unpackValue: knows no key for what somebody else stored under a hash", () => {
+  it("unpackValue: is undefined for foreign data under a hash", () => {
     const subject = encodeKey("x".repeat(300));
     for (const stored of ["", "plain", "1\n", '"other"\nvalue']) assertEquals(unpackValue(subject, stored), undefined);
   });
 });
 
 describe("prefixFilter", () => {
-  it("prefixFilter: takes in every key that starts with the prefix", () => {
+  it("prefixFilter: matches every key that starts with the prefix", () => {
     for (const prefix of KEYS) {
       const filter = prefixFilter(prefix);
       for (const key of KEYS.filter((key) => key.startsWith(prefix))) {
@@ -94,7 +107,7 @@ describe("prefixFilter", () => {
     }
   });
 
-  it("prefixFilter: a prefix up to the first slash is left to the server", () => {
+  it("prefixFilter: a prefix up to the first slash is filtered by the server", () => {
     assertEquals(prefixFilter("locks/"), "locks.*");
   });
 });

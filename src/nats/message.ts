@@ -1,12 +1,12 @@
-/** The messages of the transport. */
+/** The messages that the transport delivers. */
 import type { Msg } from "@nats-io/nats-core";
 import type { TransportMessage } from "../ports/transport.ts";
 
-/** A message as nats.js gives it; decodes what is asked for. */
+/** A message of nats.js. Headers are decoded at each access, and not before. */
 export class NatsMessage implements TransportMessage {
   readonly #message: Msg;
 
-  /** Wraps a message, without looking into it. */
+  /** Wraps a message, without reading it. */
   constructor(message: Msg) {
     this.#message = message;
   }

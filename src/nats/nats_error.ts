@@ -1,27 +1,27 @@
 /**
- * What nats.js throws, told by `name`, `code` and `message`: the user's connection may come from another copy of the
- * library than ours, and then `instanceof` fails.
+ * Errors of nats.js, recognised by `name` and `message`: `instanceof` fails for a connection that comes from another
+ * copy of the library.
  */
 import { CatgaError } from "../error.ts";
 import type { Violation } from "../ports/transport.ts";
 
 /** How a request failed. */
 export type Failure =
-  /** Nobody listens on its subject: it was certainly not handled. */
+  /** No subscriber on its subject: certainly not handled. */
   | "no responders"
-  /** No answer in time, or the link went: it may have been handled. */
+  /** No answer in time, or the connection was lost: it may have been handled. */
   | "timeout"
-  /** The server does not let this user do it. */
+  /** The NATS user lacks the permission. */
   | "forbidden"
   /** The connection is closed. */
   | "closed"
-  /** It does not fit into a message. */
+  /** Over `max_payload`. */
   | "too large"
   | "other";
 
 /** Why a request of nats.js was rejected, or a publish threw. */
 export function failure(error: unknown): Failure {
-  // nats.js wraps what went wrong in a RequestError
+  // nats.js wraps the cause in a RequestError
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { name, message } = cause;
     if (name === "NoResponders" || message.startsWith("no responders")) return "no responders";
@@ -34,7 +34,7 @@ export function failure(error: unknown): Failure {
   return "other";
 }
 
-/** What the server did not let this user do, when that is what an error says. */
+/** The permission that the NATS user lacks; `undefined` if the error is another one. */
 export function violation(error: unknown): Violation | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { name, operation, subject } = cause as Error & { operation?: unknown; subject?: unknown };
@@ -44,7 +44,7 @@ export function violation(error: unknown): Violation | undefined {
   return undefined;
 }
 
-/** The error for a message over the server's limit. */
+/** The error for a message over `max_payload`. */
 export function tooLarge(size: number, limit: number, what = "message"): CatgaError {
   return new CatgaError(
     "TOO_LARGE",
@@ -54,7 +54,12 @@ export function tooLarge(size: number, limit: number, what = "message"): CatgaEr
   );
 }
 
-/** The error for what is done after the end of a connection. */
+/** The error for operations on a closed connection. */
 export function connectionClosed(): CatgaError {
   return new CatgaError("CLOSED", "the connection to NATS is closed");
+}
+
+/** The error for operations on a connection that is lost and will be back. */
+export function connectionLost(cause?: unknown): CatgaError {
+  return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; reconnecting", { retryable: true, cause });
 }

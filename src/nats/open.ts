@@ -3,47 +3,47 @@ import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } f
 import type { Violation } from "../ports/transport.ts";
 import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
-import type { NatsKeyValueStore } from "./kv_store.ts";
+import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Options of a NATS connection, as nats.js has them: what may be given to `catga` as `nats`. */
+/** Options of a NATS connection, those of nats.js: accepted by `catga` as `nats`. */
 export type ConnectionOptions = NatsOptions;
-/** An open connection of nats.js: what may be given to `catga` as `nats`, and is then never closed by it. */
+/** An open connection of nats.js: accepted by `catga` as `nats`, which then never closes it. */
 export type NatsConnection = Connection;
 
 /** Options of {@link openNats}. */
 export interface OpenNatsOptions {
   /** The name that the server shows for this connection. */
   name: string;
-  /** Which client of nats.js; that of the runtime. */
+  /** The client of nats.js to use; `undefined`: the runtime's own. */
   transport: DriverName | undefined;
-  /** Gets what callbacks of subscriptions throw, and errors that the server reports. */
+  /** Gets errors that callbacks of subscriptions throw, and errors that the server reports. */
   onError: (error: unknown) => void;
-  /** Gets what the server does not let this user do. */
+  /** Gets the permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
-  /** Told of what is mended by itself. */
+  /** Gets a line when something failed that is tried again by itself. */
   onNotice: (notice: string) => void;
-  /** Whether the store is only to be looked at, but for what is asked for; `false`. */
-  looksOn?: boolean;
+  /** Whether the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
+  passive?: boolean;
 }
 
-/** Opens a connection, or takes an open one; errors as `connectNats`. */
+/** Opens a connection, or takes over an open one. Rejects as `connectNats` does. */
 export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { name, onError, onForbidden, onNotice, looksOn = false } = options;
-  // nothing takes as long as the client of nats.js: ours load beside it, and connectNats waits for it, or has its error
+  const { name, onError, onForbidden, onNotice, passive = false } = options;
+  // the client of nats.js takes longest to load: our files load beside it; connectNats awaits it, and throws its error
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
     import("./transport.ts"),
-    import("./kv_store.ts"),
+    import("./key_value_store.ts"),
   ]);
   const link = await connectNats(nats, {
     name,
     ...(options.transport === undefined ? {} : { transport: options.transport }),
   });
   const transport = new NatsTransport(link, { onError, onForbidden });
-  return { transport, store: new NatsKeyValueStore(transport, { onNotice, looksOn }) };
+  return { transport, store: new NatsKeyValueStore(transport, { onNotice, passive }) };
 }

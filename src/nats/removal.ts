@@ -1,47 +1,52 @@
 /**
- * How an entry is removed: by a marker in its place, which watchers are told of, or else, where a full store has no room for
- * one, by erasing it.
+ * The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
+ * has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
+ * is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing.
  */
 import { MARKER_TTL } from "./bucket_settings.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { packValue } from "./key.ts";
 
-/** What to remove. */
+/** Which entry to remove. */
 export interface Removal {
   /** The key's subject, below the bucket's prefix. */
   readonly subject: string;
-  /** For watchers that have not seen the entry. */
+  /** The key, if it is known: watches that never received the entry of a hashed subject read it in the marker. */
   readonly key?: string;
-  /** Only what stands at this revision; whatever stands there. */
+  /** Removes the entry at this revision only; at any. */
   readonly revision?: number | undefined;
-  /** Its time was over: watchers are told so. */
-  readonly overdue?: boolean;
+  /** Its ttl was over: watches report `expire` instead of `delete`. */
+  readonly expired?: boolean;
 }
 
-/** Removes an entry, and gives the marker's revision when one was written. `undefined`: the key stands at another revision. */
+/**
+ * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another
+ * revision.
+ */
 export async function remove(
   stream: BucketStream,
-  { subject, key, revision, overdue }: Removal,
+  { subject, key, revision, expired }: Removal,
 ): Promise<{ readonly marker?: number } | undefined> {
   const data = key === undefined ? "" : packValue(subject, key, "");
   const headers = {
-    ...(overdue ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
+    ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",
-    // kv.delete of nats.js leaves a marker for ever
+    // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
     "Nats-TTL": `${MARKER_TTL}s`,
   };
-  const mark = (expected: number | undefined) => stream.write(subject, data, headers, expected, { whenFull: "fail" });
+  const writeMarker = (expected: number | undefined) =>
+    stream.write(subject, data, headers, expected, { whenFull: "fail" });
   try {
-    const marker = await mark(revision);
+    const marker = await writeMarker(revision);
     return marker === undefined ? undefined : { marker };
   } catch (error) {
     if (!isFull(error)) throw error;
   }
   if (!await erase(stream, subject, revision)) return undefined;
-  // there may be room for a marker now: without one watchers notice by their own timers only
+  // there may be room for a marker now, which watches receive at once
   try {
-    const marker = await mark(0);
+    const marker = await writeMarker(0);
     return marker === undefined ? {} : { marker };
   } catch (error) {
     if (!isFull(error)) throw error;
@@ -49,15 +54,15 @@ export async function remove(
   }
 }
 
-/** Erases what stands at a revision, or whatever stands there. `false`: the key stands at another revision. */
+/** Erases the entry at a revision, or at any; `false` if the key is at another revision. */
 async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
   const { js, name, prefix } = stream;
   while (true) {
-    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit), { again: true });
-    // the server is given the revision alone, which may be another key's
+    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit), { idempotent: true });
+    // the server erases by revision alone, of whichever key it is
     if (revision !== undefined && last?.revision !== revision) return false;
     if (last?.type !== "put") return true;
-    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { again: false })) return true;
+    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { idempotent: false })) return true;
   }
 }
 

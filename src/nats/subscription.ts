@@ -1,14 +1,14 @@
-/** The subscriptions of the transport. */
+/** The subscriptions of the transport, which may be ended at any time. */
 import type { Subscription as NatsSubscription } from "@nats-io/nats-core";
 import type { Subscription } from "../ports/transport.ts";
 
-/** A subscription of nats.js that may be ended in any state of its connection. */
+/** A subscription of nats.js that can be ended in any state of its connection, without an error. */
 export class SubscriptionHandle implements Subscription {
   readonly #subscription: NatsSubscription;
   readonly #onEnd: () => void;
   #draining: Promise<void> | undefined;
 
-  /** Wraps a subscription; `onEnd` is called at its end, perhaps twice. */
+  /** Wraps a subscription. `onEnd` is called when it ends, possibly twice. */
   constructor(subscription: NatsSubscription, onEnd: () => void) {
     this.#subscription = subscription;
     this.#onEnd = onEnd;
@@ -22,7 +22,7 @@ export class SubscriptionHandle implements Subscription {
     try {
       if (!this.#subscription.isClosed()) await this.#subscription.drain();
     } catch {
-      // closed in between: there is nothing left to deliver
+      // closed meanwhile: nothing is left to deliver
     } finally {
       this.#onEnd();
     }

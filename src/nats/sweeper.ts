@@ -1,27 +1,29 @@
 /**
- * Removes entries whose ttl a server has forgotten from a bucket that nobody watches: results, and the cache's values. Reads
- * take none of them for alive (`expiry.ts`), but they would stay in the store for good. Servers forget at restarts alone, so
- * it is looked for after reconnects, by one client at a time, less and less often, until nothing with a ttl is left from
- * before.
+ * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
+ * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
+ * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
+ * less often until no entry with a ttl is left from before the reconnect.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
-import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import type { StreamRecord } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { subjectBelow } from "./key.ts";
 import { remove } from "./removal.ts";
 
-/** From one look to the next, in ms, at least; and as a part of the time since the reconnect. */
+/** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */
 const LEAST = 2_000;
 const PART = 0.2;
-/** Where the record of who looks stands, until the others may; no key of ours has this subject. */
+/** The subject of the entry by which one client at a time takes a turn; it is not the subject of any key. */
 const TURN_SUBJECT = "=sweep";
-/** How long the server may take to say that the bucket is there, in ms. */
+/** How long the server may take to answer whether the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** How many are removed at once. */
+/** How many entries are removed at once. */
 const REMOVALS = 32;
 
-/** The sweeping of one bucket, for as long as its connection lives. */
+/** Sweeps one bucket after each reconnect, until its connection is closed. */
 export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
@@ -36,11 +38,11 @@ export class Sweeper {
       this.#timer?.cancel();
       if (state !== "connected") return;
       this.#reconnected = clock.monotonic();
-      this.#after(LEAST);
+      this.#schedule(LEAST);
     });
   }
 
-  #after(ms: number): void {
+  #schedule(ms: number): void {
     const { clock, random } = this.#stream.transport;
     const { generation } = this.#stream.transport.status;
     this.#timer?.cancel();
@@ -48,13 +50,13 @@ export class Sweeper {
       const current = () => this.#stream.transport.status.generation === generation;
       this.#sweep().then(
         (left) => {
-          if (left !== Infinity && current()) this.#after(Math.max(left, this.#pause()));
+          if (left !== Infinity && current()) this.#schedule(Math.max(left, this.#pause()));
         },
         (error) => {
-          // who may not list a bucket is told so once, by NATS
+          // a missing permission has been reported by the connection
           if (!current() || isForbidden(error)) return;
-          this.#onNotice(`${this.#stream.name} could not be looked through for what is over: ${error.message}`);
-          this.#after(Math.max(LEAST, this.#pause()));
+          this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);
+          this.#schedule(Math.max(LEAST, this.#pause()));
         },
       );
     }, { background: true });
@@ -64,54 +66,60 @@ export class Sweeper {
     return Math.max(LEAST, PART * (this.#stream.transport.clock.monotonic() - this.#reconnected));
   }
 
-  /** Removes what is over. Gives in how many ms the next of what was there at the reconnect is, `Infinity` when none is. */
+  /**
+   * Removes the expired entries. Resolves with the ms until the next entry from before the reconnect expires;
+   * `Infinity` if there is none.
+   */
   async #sweep(): Promise<number> {
-    const { transport: { clock }, js, name, time } = this.#stream;
+    const { transport: { clock }, js, name, prefix, serverClock } = this.#stream;
     try {
       const { ts, asked } = await js.info(name, ANSWER);
-      time.read(ts, asked);
+      serverClock.read(ts, asked);
     } catch (error) {
-      // it is not for the sweeper to make it
+      // a sweep does not create a bucket
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
-    if (!await this.#myTurn()) return 0;
+    if (!await this.#takeTurn()) return 0;
     const [listed, left] = await this.#list();
-    const over = await this.#stream.over(listed);
+    const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
       await Promise.all(
-        over.slice(i, i + REMOVALS).map(({ subject, revision }) =>
-          remove(this.#stream, { subject: subject.slice(this.#stream.prefix.length), revision, overdue: true })
-        ),
+        over.slice(i, i + REMOVALS).map(({ subject, revision }) => {
+          const below = subjectBelow(prefix, subject);
+          return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });
+        }),
       );
     }
     let next = Infinity;
-    for (const record of left) next = Math.min(next, time.endOf(record) - clock.monotonic());
+    for (const record of left) next = Math.min(next, serverClock.endOf(record) - clock.monotonic());
     return next;
   }
 
-  /** Whether nobody else looks at the moment. */
-  async #myTurn(): Promise<boolean> {
+  /** Takes the turn to sweep, for the length of a pause; `false` if another client has it. */
+  async #takeTurn(): Promise<boolean> {
     const { js, name, prefix, transport } = this.#stream;
     const headers = { "Nats-TTL": `${Math.floor(this.#pause() / 1_000)}s` };
     const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", headers, expected, { whenFull: "fail" });
     try {
       if (await take(0) !== undefined) return true;
       const asked = transport.clock.monotonic();
-      const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), { again: true });
+      const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
+        idempotent: true,
+      });
       if (last === undefined) return false;
       if (last.type === "put" && (await this.#stream.alive([last], asked)).length > 0) return false;
       return await take(last.revision) !== undefined;
     } catch (error) {
-      // nobody needs it more than a full store
+      // a full store has no room for the entry, and needs the sweep most: then all clients sweep
       if (error instanceof JetStreamRefusal && error.refusal === "full") return true;
       throw error;
     }
   }
 
-  /** The entries whose time is over, and those with a ttl from before the reconnect whose time is to come. */
+  /** The expired entries, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
-    const { transport, js, name, prefix, time } = this.#stream;
+    const { transport, js, name, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
     const over: StreamRecord[] = [];
     const left: StreamRecord[] = [];
@@ -122,14 +130,14 @@ export class Sweeper {
       const feed = await Feed.open(transport, js, name, `${prefix}>`, limit, {
         onRecord: (record) => {
           if (record.type !== "put" || record.ttl === undefined) return;
-          if (time.endOf(record) <= asked) over.push(record);
-          else if (record.stored < time.at(this.#reconnected)) left.push(record);
+          if (serverClock.endOf(record) <= asked) over.push(record);
+          else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
         },
         onListed: () => listed.resolve(),
-        onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+        onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
       }, { headersOnly: true });
       await listed.promise.finally(() => feed.close());
-    }, { again: true });
+    }, { idempotent: true });
     return [over, left];
   }
 }

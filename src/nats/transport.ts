@@ -1,7 +1,8 @@
 /** The transport port on a NATS connection. */
-import type { NatsConnection, Status } from "@nats-io/nats-core";
-import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
+import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
+import { byteLength } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
 import {
   checkHeader,
   checkPattern,
@@ -16,54 +17,48 @@ import {
   type Violation,
 } from "../ports/transport.ts";
 import type { NatsLink } from "./connection.ts";
-import { destroySocket } from "./dead_link.ts";
+import { ConnectionStatus } from "./connection_status.ts";
 import type { Driver } from "./driver.ts";
 import { NatsMessage } from "./message.ts";
-import { connectionClosed, failure, tooLarge, violation } from "./nats_error.ts";
+import { connectionClosed, connectionLost, failure, tooLarge, violation } from "./nats_error.ts";
 import { SubscriptionHandle } from "./subscription.ts";
 
-/** How long {@link NatsTransport.close} waits for the server to take what was published, in ms. */
+/** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
-
-/** How long nats.js may take to end a link that it found dead, in ms. */
-const STALE_LIMIT = 1_000;
 
 /** Options of a {@link NatsTransport}. */
 export interface NatsTransportOptions {
-  /** Gets what a subscription's callback throws, and errors that the server reports; `console.error`. */
+  /** Gets errors that a subscription's callback throws, and errors that the server reports; `console.error`. */
   onError?: (error: unknown) => void;
-  /** Gets what the server does not let this user do; as errors to `onError`. */
+  /** Gets the permissions that the NATS user turned out to lack; absent: `onError` gets them as errors. */
   onForbidden?: (violation: Violation) => void;
 }
 
 /**
  * Messages over NATS core.
  *
- * While nats.js says that the link is down nothing is handed to it, for it would take messages without a limit and send
- * some of them seconds later (measured). What was published just before that moment may be lost.
+ * While the status is not `connected`, published messages are dropped: nats.js would buffer them without a limit, and
+ * send some of them seconds later (measured). What was published just before may be lost.
  */
 export class NatsTransport implements Transport {
   readonly clock: Clock = systemClock;
   readonly random: Random = systemRandom();
   /** The connection, for the key-value store that shares it. */
   readonly connection: NatsConnection;
-  /** The client of nats.js that the connection is spoken to with. */
+  /** The client of nats.js that opened the connection. */
   readonly driver: Driver;
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #onForbidden: ((violation: Violation) => void) | undefined;
-  readonly #listeners = new Set<(status: TransportStatus) => void>();
   readonly #subscriptions = new Set<SubscriptionHandle>();
-  #status: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
+  readonly #status: ConnectionStatus;
   #maxPayload = 1_048_576;
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
   #info: unknown;
   #checkedSubject: string | undefined;
-  /** The last reply subject but for its last token; empty while there was none of several tokens. */
+  /** The last reply subject without its last token; empty before the first one of several tokens. */
   #checkedReply = "";
   #closing: Promise<void> | undefined;
-  #stale: Timer | undefined;
-  readonly #events: AsyncIterable<Status>;
 
   /** Takes over a link of `connectNats`. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
@@ -72,46 +67,36 @@ export class NatsTransport implements Transport {
     this.#owned = link.owned;
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#onForbidden = options.onForbidden;
-    this.#events = this.connection.status();
-    this.#follow().catch((error) => this.#onError(error));
-    this.connection.closed().then((error) => this.#move("closed", error ?? undefined), this.#onError);
-    // a connection that was given may be reconnecting at this moment; only its ping tells
-    if (!link.owned) {
-      this.connection.rtt().catch(() => {
-        if (this.#status.generation === 1) this.#move("disconnected");
-      });
-    }
+    this.#status = new ConnectionStatus(link, this.clock, {
+      onError: (error) => this.#report(error),
+      onFailure: this.#onError,
+    });
   }
 
   get maxPayload(): number {
-    this.#learn();
+    this.#readInfo();
     return this.#maxPayload;
   }
 
   get status(): TransportStatus {
-    return this.#status;
+    return this.#status.current;
   }
 
   /**
-   * `clustered` relies on what the server's INFO says: the name of a cluster or super-cluster, or other servers to
-   * connect to. A server with leaf nodes, or one that is a leaf node of others, cannot be told from a lone one.
+   * `clustered` by the server's INFO: it names a cluster or super-cluster, or other servers to connect to. A server
+   * with leaf nodes, or one that is itself a leaf node, looks like a lone one.
    */
   get server(): ServerInfo {
-    this.#learn();
+    this.#readInfo();
     return this.#server;
   }
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
-    // a function of its own, so that one listener may be given twice
-    const own = (status: TransportStatus) => listener(status);
-    this.#listeners.add(own);
-    return () => {
-      this.#listeners.delete(own);
-    };
+    return this.#status.onChange(listener);
   }
 
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void {
-    // most messages go where the last one went
+    // most messages have the subject of the last one
     if (subject !== this.#checkedSubject) {
       checkSubject(subject);
       this.#checkedSubject = subject;
@@ -119,9 +104,9 @@ export class NatsTransport implements Transport {
     const reply = options?.reply;
     if (reply !== undefined) this.#checkReply(reply);
     const headers = options?.headers === undefined ? undefined : this.#headers(options.headers);
-    if (this.#status.state !== "connected") {
-      if (this.#status.state === "closed" || this.#closing !== undefined) throw connectionClosed();
-      const size = byteLength(data) + (headers === undefined ? 0 : byteLength(`${headers}`));
+    if (this.#status.current.state !== "connected") {
+      if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
+      const size = sizeOf(data, headers);
       if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
       return;
     }
@@ -135,7 +120,7 @@ export class NatsTransport implements Transport {
     } catch (error) {
       switch (failure(error)) {
         case "too large":
-          throw tooLarge(byteLength(data) + (headers === undefined ? 0 : byteLength(`${headers}`)), this.maxPayload);
+          throw tooLarge(sizeOf(data, headers), this.maxPayload);
         case "closed":
           throw connectionClosed();
         default:
@@ -146,13 +131,13 @@ export class NatsTransport implements Transport {
 
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     checkPattern(subject, options.queue);
-    if (this.#status.state === "closed" || this.#closing !== undefined) throw connectionClosed();
+    if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const subscription = this.connection.subscribe(subject, {
       queue: options.queue,
-      // whatever is thrown in here would end the reader of the connection for good
+      // an error that is thrown here would end the connection's reader for good
       callback: (error, message) => {
         try {
-          if (error) this.#complain(error);
+          if (error) this.#report(error);
           else onMessage(new NatsMessage(message));
         } catch (thrown) {
           this.#onError(thrown);
@@ -165,20 +150,20 @@ export class NatsTransport implements Transport {
   }
 
   async flush(): Promise<void> {
-    if (this.#status.state === "closed" || this.#closing !== undefined) throw connectionClosed();
-    if (this.#status.state === "disconnected") throw lost();
+    if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
+    if (this.#status.current.state === "disconnected") throw connectionLost();
     let stop = () => {};
-    // nats.js rejects a flush only at its next dial
+    // nats.js rejects a flush at its next dial only
     const broken = new Promise<never>((_, reject) => {
       stop = this.onStatus((status) => {
-        if (status.state !== "connected") reject(status.state === "closed" ? connectionClosed() : lost());
+        if (status.state !== "connected") reject(status.state === "closed" ? connectionClosed() : connectionLost());
       });
     });
     try {
       await Promise.race([this.connection.flush(), broken]);
     } catch (error) {
       if (error instanceof CatgaError) throw error;
-      throw failure(error) === "closed" ? connectionClosed() : lost(error);
+      throw failure(error) === "closed" ? connectionClosed() : connectionLost(error);
     } finally {
       stop();
     }
@@ -189,31 +174,29 @@ export class NatsTransport implements Transport {
   }
 
   async #close(): Promise<void> {
-    const connected = this.#status.state === "connected";
+    const connected = this.#status.current.state === "connected";
     if (!this.#owned) {
       for (const subscription of [...this.#subscriptions]) subscription.close();
       if (connected) await this.#atMost(this.connection.flush());
-      // the iterator of nats.js has it, its type does not say so
-      (this.#events as { stop?(): void }).stop?.();
-      this.#move("closed");
+      this.#status.close();
       return;
     }
-    if (this.#status.state === "closed") return;
-    // draining delivers what the server has sent, and flushes; it rejects while disconnected
+    if (this.#status.current.state === "closed") return;
+    // a drain delivers what the server has sent, and flushes; while disconnected it rejects
     if (connected) await this.#atMost(this.connection.drain());
-    // drains nothing, ends the dialling, and does not wait for the network
+    // `close` drains nothing, ends the dialling, and does not wait for the network
     await this.connection.close();
-    this.#move("closed");
+    this.#status.close();
   }
 
-  /** Waits for what may fail or hang when the link breaks: then there is nothing more to hand over. */
+  /** Waits for `work`, but not after the limit or the loss of the connection, with which it may fail or hang. */
   async #atMost(work: Promise<void>): Promise<void> {
     const limit = new AbortController();
     const stop = this.onStatus((status) => status.state !== "connected" && limit.abort());
     try {
       await Promise.race([work, delay(this.clock, CLOSE_LIMIT, limit.signal)]);
     } catch {
-      // disconnected in between: what was not taken is lost, as `publish` says
+      // disconnected meanwhile: what the server has not received is lost, as {@link Transport.publish} says
     } finally {
       stop();
       limit.abort();
@@ -221,51 +204,16 @@ export class NatsTransport implements Transport {
     }
   }
 
-  async #follow(): Promise<void> {
-    for await (const event of this.#events) {
-      switch (event.type) {
-        case "staleConnection":
-          this.#move("disconnected");
-          this.#stale = this.clock.after(STALE_LIMIT, () => destroySocket(this.connection), { background: true });
-          break;
-        case "disconnect":
-        case "forceReconnect":
-        // said at each attempt, so that nothing we missed lasts
-        case "reconnecting":
-          this.#stale?.cancel();
-          this.#move("disconnected");
-          break;
-        case "reconnect":
-          this.#move("connected");
-          break;
-        case "error":
-          this.#complain(event.error);
-          break;
-      }
-    }
-  }
-
-  /** The server reports an error. Those of a subscription come twice, to its callback as well. */
-  #complain(error: Error): void {
+  /** Reports an error of the server; those of a subscription come twice, once to its callback. */
+  #report(error: Error): void {
     const forbidden = this.#onForbidden && violation(error);
     if (forbidden === undefined) this.#onError(error);
     else this.#onForbidden!(forbidden);
   }
 
-  /** The one place where the status changes. */
-  #move(state: TransportStatus["state"], error?: Error): void {
-    const before = this.#status;
-    // nats.js says "reconnect" twice when a connection was lost during a dial
-    if (before.state === state || before.state === "closed") return;
-    if (state === "closed") this.#stale?.cancel();
-    const generation = state === "connected" ? before.generation + 1 : before.generation;
-    this.#status = Object.freeze({ state, generation, ...(error === undefined ? {} : { error }) });
-    for (const listener of [...this.#listeners]) listener(this.#status);
-  }
-
-  /** Reads the server's INFO when there is a new one. */
-  #learn(): void {
-    // `undefined` while disconnected: what was known stays
+  /** Reads the server's INFO if it has changed. */
+  #readInfo(): void {
+    // `undefined` while disconnected: the last one stays valid
     const info = this.connection.info;
     if (info === undefined || info === this.#info) return;
     this.#info = info;
@@ -277,7 +225,7 @@ export class NatsTransport implements Transport {
     });
   }
 
-  /** Most have the last one's subject but for a number at the end. */
+  /** Most reply subjects are the last one with another number at its end. */
   #checkReply(reply: string): void {
     const dot = reply.lastIndexOf(".");
     if (
@@ -302,15 +250,7 @@ export class NatsTransport implements Transport {
   }
 }
 
-function lost(cause?: unknown): CatgaError {
-  return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; it is being made anew", {
-    retryable: true,
-    cause,
-  });
-}
-
-const encoder = new TextEncoder();
-
-function byteLength(data: string | Uint8Array): number {
-  return typeof data === "string" ? encoder.encode(data).length : data.length;
+function sizeOf(data: string | Uint8Array, headers: MsgHdrs | undefined): number {
+  const size = typeof data === "string" ? byteLength(data) : data.length;
+  return headers === undefined ? size : size + byteLength(`${headers}`);
 }

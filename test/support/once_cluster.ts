@@ -8,7 +8,7 @@ import { Once, type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } 
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { catga } from "../../src/catga.ts";
 import { connectNats } from "../../src/nats/connection.ts";
-import { NatsKeyValueStore } from "../../src/nats/kv_store.ts";
+import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
 import { readClaim } from "../../src/state/claims/claim_record.ts";
 import { aftermath } from "./aftermath.ts";

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { connectNats } from "../../src/nats/connection.ts";
-import { NatsKeyValueStore } from "../../src/nats/kv_store.ts";
+import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
 import { OVERDUE, readStore, type StoredEntry, storeDoubts } from "./store_check.ts";
 

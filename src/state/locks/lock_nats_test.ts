@@ -6,7 +6,7 @@ import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
 import { systemClock, systemRandom } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { openTransport, reached } from "../../nats/harness_suite.ts";
-import { NatsKeyValueStore } from "../../nats/kv_store.ts";
+import { NatsKeyValueStore } from "../../nats/key_value_store.ts";
 import type { NatsTransport } from "../../nats/transport.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { BUCKET, type LockNode, lockNode, someone } from "./lock_harness_suite.ts";

@@ -1,4 +1,4 @@
-/** The key-value port on JetStream KV. */
+/** The key-value port on JetStream KV: each bucket is an ordinary KV bucket, which `nats kv` can read. */
 import {
   type Bucket,
   type BucketOptions,
@@ -13,38 +13,39 @@ import {
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
-import { encodeKey, packValue, prefixFilter, unpackValue } from "./key.ts";
+import { JetStream, type StreamRecord } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key.ts";
 import { remove } from "./removal.ts";
 import { Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
-/** The longest expiry, in seconds: a hundred years. nats-server counts in ns, which overflow at 292. */
+/** The longest ttl, in seconds: a hundred years. nats-server counts in ns, which overflow at 292 years. */
 const LONGEST = 3_153_600_000;
-/** How many revisions of own deletions are remembered. */
+/** How many revisions of markers are remembered. */
 const REMEMBERED = 1_024;
 
 /** Options of a {@link NatsKeyValueStore}. */
 export interface NatsKeyValueStoreOptions {
-  /** Told of what is mended by itself, such as a watch that was lost. */
+  /** Gets a line when something failed that is tried again by itself, such as a watch. */
   onNotice?: (notice: string) => void;
-  /** Leaves what is over in the store: for who looks on and writes nothing by itself; `false`. */
-  looksOn?: boolean;
+  /** Writes nothing unasked: expired entries that the server still has stay there; `false`. */
+  passive?: boolean;
 }
 
-/** Buckets on the JetStream of a connection. It ends with its transport. */
+/** Buckets in the JetStream of a connection. Closing the transport closes them. */
 export class NatsKeyValueStore implements KeyValueStore {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
   readonly #onNotice: (notice: string) => void;
-  readonly #looksOn: boolean;
+  readonly #passive: boolean;
 
   constructor(transport: NatsTransport, options: NatsKeyValueStoreOptions = {}) {
     this.#transport = transport;
     this.#js = new JetStream(transport);
     this.#onNotice = options.onNotice ?? (() => {});
-    this.#looksOn = options.looksOn ?? false;
+    this.#passive = options.passive ?? false;
   }
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -52,8 +53,8 @@ export class NatsKeyValueStore implements KeyValueStore {
     checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
-    if (!this.#looksOn) new Sweeper(stream, this.#onNotice);
-    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice, looksOn: this.#looksOn });
+    if (!this.#passive) new Sweeper(stream, this.#onNotice);
+    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice, passive: this.#passive });
   }
 }
 
@@ -63,8 +64,8 @@ class NatsBucket implements Bucket {
   readonly #direct: boolean;
   readonly #replicas: number;
   readonly #onNotice: (notice: string) => void;
-  readonly #looksOn: boolean;
-  /** The revisions of markers that this client has written, so that taking a key again costs one write. */
+  readonly #passive: boolean;
+  /** By subject, the revisions of markers that this client wrote: creating the key again then costs one write. */
   readonly #markers = new Map<string, number>();
 
   constructor(stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions> & { name: string }) {
@@ -73,14 +74,14 @@ class NatsBucket implements Bucket {
     this.#direct = options.direct;
     this.#replicas = options.replicas;
     this.#onNotice = options.onNotice;
-    this.#looksOn = options.looksOn;
+    this.#passive = options.passive;
   }
 
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
     const asked = this.#now();
     const record = await this.#alive(await this.#last(encodeKey(key), this.#direct), asked);
-    return record && toEntry(this.#stream, record);
+    return record && this.#toEntry(record);
   }
 
   async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
@@ -88,7 +89,7 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker, and an entry whose time is over, must be written over at its own revision, and may go or come meanwhile
+    // a marker, or an expired entry, is overwritten at its revision; meanwhile it may go, or another may come
     for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
@@ -102,7 +103,7 @@ class NatsBucket implements Bucket {
 
   async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
     checkKey(key);
-    // 0 is what NATS takes for "no entry"
+    // in NATS, 0 means that there is no entry
     if (!isRevision(revision)) return undefined;
     return await this.#write(encodeKey(key), key, value, { ...options, expected: revision });
   }
@@ -121,7 +122,7 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     const { revision } = options;
     if (revision === undefined) {
-      // a marker where nothing was would tell every watcher of a deletion
+      // without an entry there is nothing to remove: every watch would receive the marker as a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
     const removed = await remove(this.#stream, { subject, key, revision });
@@ -135,15 +136,18 @@ class NatsBucket implements Bucket {
 
   async entries(prefix: string): Promise<Entry[]> {
     const asked = this.#now();
-    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), { again: true });
+    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), {
+      idempotent: true,
+    });
     const alive = await this.#stream.alive(records, asked);
-    return alive.map((record) => toEntry(this.#stream, record))
-      .filter((entry) => entry?.key.startsWith(prefix) === true) as Entry[];
+    return alive.map((record) => this.#toEntry(record)).filter((entry) =>
+      entry?.key.startsWith(prefix) === true
+    ) as Entry[];
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
     const { signal } = options;
-    return watchBucket(this.#stream, { prefix, onChange, signal, onNotice: this.#onNotice, looksOn: this.#looksOn });
+    return watchBucket(this.#stream, { prefix, onChange, signal, onNotice: this.#onNotice, passive: this.#passive });
   }
 
   #now(): number {
@@ -158,7 +162,7 @@ class NatsBucket implements Bucket {
     const { js, name, prefix } = this.#stream;
     return this.#stream.attempt(
       (limit) => direct ? js.lastDirect(name, prefix + subject, limit) : js.last(name, prefix + subject, limit),
-      { again: true },
+      { idempotent: true },
     );
   }
 
@@ -180,16 +184,16 @@ class NatsBucket implements Bucket {
     }
   }
 
-  /** The last message of each subject, in the order of the revisions. */
+  /** The last message of each subject, by growing revisions. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { transport, js, name, prefix } = this.#stream;
-    // the server that lists may be behind the leader; ours is up to date when it has what the leader had at the start
+    // the server that lists may be behind the leader: the listing has to reach the leader's revision of its beginning
     const leading = this.#replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
-    // a key that was written during the listing comes twice
+    // a key that is written during the listing comes twice
     const latest = new Map<string, StreamRecord>();
     const listed = Promise.withResolvers<void>();
-    // it may break before it is waited for
+    // it may reject before it is awaited
     listed.promise.catch(() => {});
     const feed = await Feed.open(transport, js, name, prefix + filter, limit, {
       onRecord(record) {
@@ -197,24 +201,26 @@ class NatsBucket implements Bucket {
         latest.set(record.subject, record);
       },
       onListed: () => listed.resolve(),
-      onBroken: (why) => listed.reject(new JetStreamRefusal("silence", why)),
+      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
     });
     await listed.promise.finally(() => feed.close());
     const records = [...latest.values()];
     const newest = await leading;
     if (newest !== undefined && newest.revision > (records.at(-1)?.revision ?? 0)) {
-      throw new JetStreamRefusal("busy", `the listing has not come to revision ${newest.revision}`);
+      throw new JetStreamRefusal("busy", `the listing does not contain revision ${newest.revision} yet`);
     }
     return records;
   }
-}
 
-/** A message as an entry; `undefined` for a marker, and for what somebody else put there. */
-function toEntry(stream: BucketStream, record: StreamRecord): Entry | undefined {
-  stream.saw(record.revision);
-  if (record.type !== "put") return undefined;
-  const found = unpackValue(record.subject.slice(stream.prefix.length), record.data);
-  return found && { ...found, revision: record.revision };
+  /** A message as an entry; `undefined` for a marker, and for a message that Catga did not write. */
+  #toEntry({ subject, revision, type, data }: StreamRecord): Entry | undefined {
+    const below = subjectBelow(this.#stream.prefix, subject);
+    if (below === undefined) return undefined;
+    this.#stream.noteRevision(revision);
+    if (type !== "put") return undefined;
+    const found = unpackValue(below, data);
+    return found && { ...found, revision };
+  }
 }
 
 function isRevision(revision: number): boolean {

@@ -2,21 +2,15 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  type NatsServer,
-  type NatsServerOptions,
-  requireNatsServer,
-  startNatsCluster,
-  startNatsServer,
-} from "../../tools/nats_server.ts";
+import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { CatgaError } from "../error.ts";
-import type { Bucket, Change } from "../ports/key_value_store.ts";
+import type { Change } from "../ports/key_value_store.ts";
 import { keyValueSuite } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { connectNats, type NatsAddress } from "./connection.ts";
-import { openTransport, reached, startKeyValueHarness } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { connectNats } from "./connection.ts";
+import { openTransport, startClient, startKeyValueHarness } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();
@@ -25,9 +19,9 @@ const slow = { timeout: 120_000 };
 
 if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
 
-describe("NatsKeyValueStore: servers that come and go", required, () => {
+describe("NatsKeyValueStore: servers that fail and return", required, () => {
   it("writes: work again after the server was killed and came back with its data, and revisions grow", async () => {
-    await using client = await start();
+    await using client = await startClient();
     const { bucket } = client;
     const revision = await bucket.put("kept", "1");
     await client.restart({ storeDir: client.server.storeDir });
@@ -36,7 +30,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
   });
 
   it("writes: a bucket that was lost with the server's data is made anew, with greater revisions", async () => {
-    await using client = await start();
+    await using client = await startClient();
     const { bucket } = client;
     const revision = await bucket.put("lost", "1");
     await client.restart({});
@@ -45,8 +39,8 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     assertGreater(await bucket.create("lost", "3") ?? 0, revision);
   });
 
-  it("writes: a bucket that was deleted is made anew by whichever operation meets it", async () => {
-    await using client = await start();
+  it("writes: a bucket that was deleted is made anew by any operation", async () => {
+    await using client = await startClient();
     const { bucket, transport } = client;
     const operations: ((key: string) => Promise<unknown>)[] = [
       (key) => bucket.put(key, ""),
@@ -70,7 +64,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
   it("writes: are UNAVAILABLE at once when the link is lost under them, and CLOSED after the end", async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
-    await using client = await start({ server, nats: proxy.url });
+    await using client = await startClient({ server, nats: proxy.url });
     const { bucket, transport } = client;
     proxy.delay(300);
     const under = performance.now();
@@ -87,13 +81,13 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     assertEquals((await assertRejects(watching, CatgaError)).code, "CLOSED");
   });
 
-  it("cluster: goes on after the leader of a bucket was killed", slow, async () => {
+  it("cluster: operations work after the leader of a bucket was killed", slow, async () => {
     await using cluster = await startNatsCluster(3);
     const transport = new NatsTransport(await connectNats(cluster.urls, { name: "test" }), { onError: () => {} });
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
-    const told: Change[] = [];
+    const changes: Change[] = [];
     const end = new AbortController();
-    await bucket.watch("", (change) => told.push(change), { signal: end.signal });
+    await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
     const revision = await bucket.put("before", "1");
     const manager = await jetstreamManager(transport.connection);
     const { cluster: state } = await manager.streams.info("KV_test");
@@ -101,7 +95,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
     // three servers: no acknowledgements for 4 to 7 s after the leader's death
     const later = await eventually("a write", () => bucket.put("after", "2").catch(() => 0));
     assertGreater(later, revision);
-    await eventually("both changes", () => told.some((change) => change.key === "after"));
+    await eventually("both changes", () => changes.some((change) => change.key === "after"));
     // the leader of all streams may have died with it, and a listing needs one: another election
     const entries = await eventually("a listing", () => bucket.entries("").catch(() => undefined));
     assertEquals(entries?.map((entry) => entry.key), ["before", "after"]);
@@ -111,7 +105,7 @@ describe("NatsKeyValueStore: servers that come and go", required, () => {
 });
 
 describe("NatsKeyValueStore.open", required, () => {
-  it("open: a server without JetStream is UNAVAILABLE, and the error says how to turn it on", async () => {
+  it("open: a server without JetStream is UNAVAILABLE, and the error says how to enable it", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);
     const started = performance.now();
@@ -143,8 +137,8 @@ describe("NatsKeyValueStore.open", required, () => {
     await transport.close();
   });
 
-  it("open: a bucket made by others is BUCKET_MISMATCH, with what is and what should be, and what to do", async () => {
-    await using client = await start();
+  it("open: a bucket with other settings is BUCKET_MISMATCH, with the setting, both values, and what to do", async () => {
+    await using client = await startClient();
     await new Kvm(client.transport.connection).create("theirs", { history: 5, markerTTL: 1_000, allow_direct: false });
     const error = await assertRejects(() => client.store.open("theirs"), CatgaError);
     assertEquals(error.code, "BUCKET_MISMATCH");
@@ -164,7 +158,7 @@ describe("NatsKeyValueStore.open", required, () => {
   });
 
   it("open: nats.js and the nats command see an ordinary bucket", async () => {
-    await using client = await start();
+    await using client = await startClient();
     const kv = await new Kvm(client.transport.connection).open("test");
     const revision = await client.bucket.put("orders/42", "ours");
     const entry = await kv.get("orders.42");
@@ -181,9 +175,9 @@ describe("NatsKeyValueStore.open", required, () => {
   });
 });
 
-describe("NatsKeyValueStore: what stays on the server", required, () => {
-  it("delete: leaves no marker after two seconds, whether it named a revision or not", slow, async () => {
-    await using client = await start();
+describe("NatsKeyValueStore: what is left on the server", required, () => {
+  it("delete: leaves no marker after two seconds, with and without a revision", slow, async () => {
+    await using client = await startClient();
     const { bucket } = client;
     await Promise.all(Array.from({ length: 100 }, async (_, i) => {
       const revision = await bucket.create(`${i}`, "", { ttl: 60_000 });
@@ -194,8 +188,8 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     await eventually("the last marker to go", async () => await messages() === 0);
   });
 
-  it("create: takes a key that was just released in one write", async () => {
-    await using client = await start();
+  it("create: writes a key that was just deleted in one request", async () => {
+    await using client = await startClient();
     const { bucket, transport } = client;
     const sent = async () => {
       await transport.flush();
@@ -211,8 +205,8 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     assertEquals(await sent() - before, 20);
   });
 
-  it("watch: its consumer is gone when it ends, as that of a listing is", async () => {
-    await using client = await start();
+  it("watch: its consumer ends with it, and that of a listing with the listing", async () => {
+    await using client = await startClient();
     const end = new AbortController();
     const consumers = async () => (await streamState(client.transport)).state.consumer_count;
     await Promise.all([1, 2, 3].map(() => client.bucket.watch("", () => {}, { signal: end.signal })));
@@ -222,8 +216,8 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     await eventually("no consumer", async () => await consumers() === 0);
   });
 
-  it("values: one beyond the bucket's own limit is TOO_LARGE", async () => {
-    await using client = await start();
+  it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
+    await using client = await startClient();
     const manager = await jetstreamManager(client.transport.connection);
     await manager.streams.update("KV_test", { max_msg_size: 1_000 });
     const error = await assertRejects(() => client.bucket.put("key", "x".repeat(1_001)), CatgaError);
@@ -231,187 +225,6 @@ describe("NatsKeyValueStore: what stays on the server", required, () => {
     assertStringIncludes(error.message, "1001");
   });
 });
-
-describe("NatsKeyValueStore: watches do not go silent", required, () => {
-  it("watch: tells after a cut what changed meanwhile: new, changed, deleted and expired keys", slow, async () => {
-    await using server = await startNatsServer();
-    await using proxy = await startTcpProxy(server.port);
-    await using client = await start({ server, nats: proxy.url });
-    await using other = await start({ server });
-    await other.bucket.put("deleted", "");
-    await other.bucket.put("expired", "", { ttl: 1_000 });
-    const changed = await other.bucket.put("changed", "1");
-    await other.bucket.put("same", "");
-    const told = await follow(client);
-    proxy.cut();
-    await reached(client.transport, "disconnected");
-    told.length = 0;
-    await other.bucket.delete("deleted");
-    await other.bucket.update("changed", "2", changed);
-    await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
-    await other.bucket.put("new", "");
-    // until no marker is left that would tell of it
-    await eventually(
-      "the markers to go",
-      async () => (await streamState(other.transport)).state.messages === 3,
-    );
-    proxy.restore();
-    await eventually("four changes", () => told.length === 4);
-    assertEquals(summary(told), ["put changed 3", "put new", "vanish deleted", "vanish expired"]);
-    assertGrowing(told);
-    await other.bucket.put("after", "");
-    await eventually("the next change", () => told.length === 5);
-  });
-
-  it("watch: goes on after the server was killed and came back with its data", async () => {
-    await using client = await start();
-    await client.bucket.put("kept", "");
-    const told = await follow(client);
-    await client.restart({ storeDir: client.server.storeDir });
-    await client.bucket.put("new", "");
-    await eventually("the new key", () => told.length === 2);
-    assertEquals(summary(told), ["put kept", "put new"]);
-  });
-
-  it("watch: tells that everything is gone after the server lost its data, and goes on", async () => {
-    await using client = await start();
-    await client.bucket.put("a", "");
-    await client.bucket.put("b", "");
-    const told = await follow(client);
-    await client.restart({});
-    await eventually("the deletions", () => told.length === 4);
-    await client.bucket.put("a", "again");
-    await eventually("the new key", () => told.length === 5);
-    assertEquals(summary(told), ["put a", "put a again", "put b", "vanish a", "vanish b"]);
-    assertGrowing(told);
-  });
-
-  it(
-    "watch: notices that its consumer was deleted, or its bucket made anew by others",
-    slow,
-    async () => {
-      await using client = await start();
-      await using other = await start({ server: client.server });
-      await client.bucket.put("a", "");
-      const told = await follow(client);
-      const manager = await jetstreamManager(other.transport.connection);
-      for await (const consumer of manager.consumers.list("KV_test")) {
-        await manager.consumers.delete("KV_test", consumer.name);
-      }
-      await other.bucket.put("b", "");
-      await eventually("b", () => told.length === 2);
-      await removeStream(other.transport);
-      await other.bucket.put("c", "");
-      await eventually("c, and the others to be gone", () => told.length === 5);
-      assertEquals(summary(told.slice(2)), ["put c", "vanish a", "vanish b"]);
-      assertGrowing(told);
-    },
-  );
-
-  it(
-    "watch: one that stood still for longer than a ttl removes no entry that was renewed meanwhile",
-    slow,
-    async () => {
-      await using server = await startNatsServer();
-      await using proxy = await startTcpProxy(server.port);
-      await using client = await start({ server, nats: proxy.url });
-      await using other = await start({ server });
-      const ttl = 2_000;
-      let revision = await other.bucket.put("renewed", "0", { ttl });
-      const told = await follow(client);
-      const end = performance.now() + 7_000;
-      const thaw = performance.now() + 3_500;
-      proxy.freeze();
-      for (let i = 1; performance.now() < end; i++) {
-        if (performance.now() > thaw) proxy.restore();
-        const renewed = await other.bucket.update("renewed", `${i}`, revision, { ttl });
-        assert(renewed !== undefined, "it was removed");
-        revision = renewed;
-        await new Promise((resolve) => setTimeout(resolve, 300));
-      }
-      await eventually("the last renewal", () => told.at(-1)?.revision === revision);
-      assertEquals(told.filter(({ type }) => type !== "put"), []);
-    },
-  );
-
-  it("watch: notices that a deletion did not come", slow, async () => {
-    await using server = await startNatsServer();
-    await using proxy = await startTcpProxy(server.port);
-    await using client = await start({ server, nats: proxy.url });
-    await using other = await start({ server });
-    await other.bucket.put("a", "");
-    const told = await follow(client);
-    // the stream loses a message, and no marker says so
-    const manager = await jetstreamManager(other.transport.connection);
-    await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
-    await eventually("the deletion", () => told.length === 2);
-    assertEquals(summary(told), ["put a", "vanish a"]);
-  });
-});
-
-interface Client extends AsyncDisposable {
-  /** The one that runs at the moment. */
-  readonly server: NatsServer;
-  readonly transport: NatsTransport;
-  readonly store: NatsKeyValueStore;
-  readonly bucket: Bucket;
-  /** Aborts at the end. */
-  readonly signal: AbortSignal;
-  /** Kills the server, starts another on its port, and waits until this client is connected to it. */
-  restart(options: NatsServerOptions): Promise<void>;
-}
-
-/** A client with the bucket `test`, on a server of its own unless one is given. */
-async function start(options: { server?: NatsServer; nats?: NatsAddress } = {}): Promise<Client> {
-  const servers: NatsServer[] = [];
-  let server = options.server ?? await startNatsServer();
-  if (options.server === undefined) servers.push(server);
-  const link = await connectNats(options.nats ?? server.url, { name: "test" });
-  const transport = new NatsTransport(link, { onError: () => {} });
-  const store = new NatsKeyValueStore(transport);
-  const end = new AbortController();
-  return {
-    get server() {
-      return server;
-    },
-    transport,
-    store,
-    bucket: await store.open("test"),
-    signal: end.signal,
-    async restart(options) {
-      const { generation } = transport.status;
-      await server.kill("SIGKILL");
-      server = await startNatsServer({ ...options, port: server.port });
-      servers.push(server);
-      await eventually("the reconnect", () => transport.status.generation > generation);
-    },
-    async [Symbol.asyncDispose]() {
-      end.abort();
-      await transport.close();
-      for (const each of servers.reverse()) await each.stop();
-    },
-  };
-}
-
-async function follow(client: Client): Promise<Change[]> {
-  const told: Change[] = [];
-  await client.bucket.watch("", (change) => told.push(change), { signal: client.signal });
-  return told;
-}
-
-/** Of keys that were changed at once the order is open. */
-function summary(changes: readonly Change[]): string[] {
-  return changes.map((change) => `${change.type} ${change.key} ${change.type === "put" ? change.value : ""}`.trim())
-    .sort();
-}
-
-function assertGrowing(changes: readonly Change[]): void {
-  const last = new Map<string, number>();
-  for (const { key, revision } of changes) {
-    assertGreater(revision, last.get(key) ?? 0);
-    last.set(key, revision);
-  }
-}
 
 async function streamState(transport: NatsTransport) {
   return await (await jetstreamManager(transport.connection)).streams.info("KV_test");

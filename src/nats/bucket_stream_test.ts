@@ -1,22 +1,22 @@
-/** The first revision of a bucket comes from the server's clock: those of nodes may be wrong by hours. */
+/** The first revision of a bucket is the server's time, because the clocks of nodes may be wrong by hours. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport, reached } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const HOUR = 3_600_000;
 
-/** A connection of a node whose wall clock is an hour behind. */
+/** A transport whose wall clock is an hour behind. */
 class LateTransport extends NatsTransport {
   override readonly clock: Clock = { ...systemClock, now: () => Date.now() - HOUR };
 }
 
-describe("NatsKeyValueStore: tokens over a bucket that is made anew", await requireNatsServer(), () => {
-  it("they grow when a node makes it whose clock is an hour behind, and that has seen none of them", async () => {
+describe("BucketStream: revisions of a bucket that is made anew", await requireNatsServer(), () => {
+  it("grow if the node that makes it has seen none of them, and its clock is an hour behind", async () => {
     await using server = await startNatsServer();
     await using early = await openClient(server.url);
     const before = await (await early.store.open("test")).put("key", "1");
@@ -26,7 +26,7 @@ describe("NatsKeyValueStore: tokens over a bucket that is made anew", await requ
     assertGreater(after, before);
   });
 
-  it("they grow when the server has lost everything, and a late node makes all buckets anew", async () => {
+  it("grow if the server has lost everything, and the clock of the node that makes it is an hour behind", async () => {
     await using server = await startNatsServer();
     await using early = await openClient(server.url);
     const before = await (await early.store.open("test")).put("key", "1");
@@ -37,7 +37,7 @@ describe("NatsKeyValueStore: tokens over a bucket that is made anew", await requ
     assertGreater(await (await late.store.open("test")).put("key", "2"), before);
   });
 
-  it("one who may not ask for the server's time has it from the bucket that was opened before", async () => {
+  it("start at the server's time also for a user without the permission to ask for it, once a bucket was opened", async () => {
     const config = `authorization { users: [
       { user: admin, password: p }
       { user: node, password: p, permissions: { publish: { deny: "$SYS.>" } } } ] }`;
@@ -50,7 +50,7 @@ describe("NatsKeyValueStore: tokens over a bucket that is made anew", await requ
     assert(Math.abs(second - now) < 60_000_000, `${second} is not the server's time, ${now}`);
   });
 
-  it("they are no less than the greatest that this process has seen, whatever the server's clock says", async () => {
+  it("are greater than any that this process has seen, whatever the server's clock says", async () => {
     await using server = await startNatsServer();
     await using client = await openClient(server.url);
     const ahead = (Date.now() + HOUR) * 1_000;

@@ -1,4 +1,4 @@
-/** Buckets that somebody else has made or changed. */
+/** Buckets that another client has made or changed. */
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../mod.ts";
@@ -10,7 +10,7 @@ import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { connectNats } from "./connection.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const slow = { timeout: 60_000 };
@@ -20,7 +20,7 @@ const wanted = (bucket: string) => ({
 });
 const nodes = wanted("catga_default_nodes");
 
-/** A connection of somebody else's, and what it does to a stream. */
+/** A connection of another client, with requests to the API of JetStream. */
 async function stranger(url: string): Promise<AsyncDisposable & { api(name: string, body: object): Promise<void> }> {
   const transport = await openTransport(url);
   const js = new JetStream(transport);
@@ -33,7 +33,7 @@ async function stranger(url: string): Promise<AsyncDisposable & { api(name: stri
   };
 }
 
-/** What somebody may have put into a stream that is else as wanted, and what the error names. */
+/** Harmful settings of a stream that is otherwise as wanted, and the setting that the error names. */
 const HARMFUL: readonly (readonly [setting: string, config: Record<string, unknown>])[] = [
   ["republish", { republish: { src: "$KV.catga_default_nodes.>", dest: "catga.default.node.>" } }],
   ["sources", { sources: [{ name: "KV_evil" }] }],
@@ -55,8 +55,8 @@ const HARMFUL: readonly (readonly [setting: string, config: Record<string, unkno
   ["first_seq", { first_seq: 2 ** 53 }],
 ];
 
-describe("BucketStream: a stream that somebody else made", await requireNatsServer(), () => {
-  it("what a server gives for a bucket of Catga's own, and for what an operator may choose, is accepted", async () => {
+describe("checkSettings: a stream that another client made", await requireNatsServer(), () => {
+  it("a bucket that Catga made, and one with settings that an operator may choose, are accepted", async () => {
     await using server = await startNatsServer();
     await using other = await stranger(server.url);
     await other.api("STREAM.CREATE.KV_operated", {
@@ -80,28 +80,32 @@ describe("BucketStream: a stream that somebody else made", await requireNatsServ
   });
 
   for (const [setting, config] of HARMFUL) {
-    it(`a node does not start on a bucket with ${setting}, and says what to do`, slow, async () => {
-      await using server = await startNatsServer();
-      await using other = await stranger(server.url);
-      if (setting === "mirror" || setting === "sources") {
-        await other.api("STREAM.CREATE.KV_evil", { name: "KV_evil", subjects: ["evil"], storage: "file" });
-      }
-      await other.api("STREAM.CREATE.KV_catga_default_nodes", { ...nodes, ...config }).catch(async (error) => {
-        // some can only be set later
-        if (setting !== "sealed") throw error;
-        await other.api("STREAM.CREATE.KV_catga_default_nodes", nodes);
-        await other.api("STREAM.UPDATE.KV_catga_default_nodes", { ...nodes, sealed: true });
-      });
-      const error = await assertRejects(() => catga({ nats: server.url, id: "a" }), CatgaError);
-      assertEquals(error.code, "BUCKET_MISMATCH");
-      assertEquals((error.details as { setting: string }).setting, setting);
-      for (const part of [setting, "nats kv rm catga_default_nodes", "catga setup"]) {
-        assertStringIncludes(error.message, part);
-      }
-    });
+    it(
+      `a node does not start on a bucket with ${setting}; the error names the setting and what to do`,
+      slow,
+      async () => {
+        await using server = await startNatsServer();
+        await using other = await stranger(server.url);
+        if (setting === "mirror" || setting === "sources") {
+          await other.api("STREAM.CREATE.KV_evil", { name: "KV_evil", subjects: ["evil"], storage: "file" });
+        }
+        await other.api("STREAM.CREATE.KV_catga_default_nodes", { ...nodes, ...config }).catch(async (error) => {
+          // `sealed` can be set by an update only
+          if (setting !== "sealed") throw error;
+          await other.api("STREAM.CREATE.KV_catga_default_nodes", nodes);
+          await other.api("STREAM.UPDATE.KV_catga_default_nodes", { ...nodes, sealed: true });
+        });
+        const error = await assertRejects(() => catga({ nats: server.url, id: "a" }), CatgaError);
+        assertEquals(error.code, "BUCKET_MISMATCH");
+        assertEquals((error.details as { setting: string }).setting, setting);
+        for (const part of [setting, "nats kv rm catga_default_nodes", "catga setup"]) {
+          assertStringIncludes(error.message, part);
+        }
+      },
+    );
   }
 
-  it("a setting that no list names has to be off: that of a later server is refused until it is known", () => {
+  it("an unknown setting must be off, so that one of a later server is refused", () => {
     const settings = bucketSettings("b", { direct: false, replicas: 1 });
     const check = (more: object) => checkSettings("b", { ...settings, ...more }, settings);
     for (const off of [false, 0, -1, "", null, [], {}, { inactive_threshold: 0 }]) check({ of_the_future: off });
@@ -111,36 +115,40 @@ describe("BucketStream: a stream that somebody else made", await requireNatsServ
     }
   });
 
-  it("one that is changed, or deleted and made anew, while it is used is found within 30 s", slow, async () => {
-    await using server = await startNatsServer();
-    let ahead = 0;
-    const transport = new ShiftedTransport(await connectNats(server.url), () => ahead);
-    const notices: string[] = [];
-    const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
-    const bucket = await store.open("used");
-    await using other = await stranger(server.url);
-    await bucket.put("a", "1");
-    await other.api("STREAM.DELETE.KV_used", {});
-    const republish = { src: "$KV.used.>", dest: "catga.default.node.>" };
-    await other.api("STREAM.CREATE.KV_used", { ...wanted("used"), republish });
-    // no "no stream" is ever seen: it was faster
-    await bucket.put("a", "2");
-    ahead = 30_000;
-    const operations = [
-      () => bucket.put("b", ""),
-      () => bucket.get("b"),
-      () => bucket.entries(""),
-      () => bucket.delete("b"),
-    ];
-    for (const operation of operations) await refused(operation);
-    // it stays so until it is mended
-    await refused(operations[0]);
-    await other.api("STREAM.UPDATE.KV_used", { ...wanted("used"), republish: undefined });
-    assertEquals((await bucket.get("a"))?.value, "2");
-    await transport.close();
-  });
+  it(
+    "a bucket that is deleted and made anew with other settings while it is used is refused within 30 s",
+    slow,
+    async () => {
+      await using server = await startNatsServer();
+      let ahead = 0;
+      const transport = new ShiftedTransport(await connectNats(server.url), () => ahead);
+      const notices: string[] = [];
+      const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+      const bucket = await store.open("used");
+      await using other = await stranger(server.url);
+      await bucket.put("a", "1");
+      await other.api("STREAM.DELETE.KV_used", {});
+      const republish = { src: "$KV.used.>", dest: "catga.default.node.>" };
+      await other.api("STREAM.CREATE.KV_used", { ...wanted("used"), republish });
+      // the client never met "no stream"
+      await bucket.put("a", "2");
+      ahead = 30_000;
+      const operations = [
+        () => bucket.put("b", ""),
+        () => bucket.get("b"),
+        () => bucket.entries(""),
+        () => bucket.delete("b"),
+      ];
+      for (const operation of operations) await refused(operation);
+      // until an operator changes it back
+      await refused(operations[0]);
+      await other.api("STREAM.UPDATE.KV_used", { ...wanted("used"), republish: undefined });
+      assertEquals((await bucket.get("a"))?.value, "2");
+      await transport.close();
+    },
+  );
 
-  it("one that is changed while it is watched ends the watch, with a notice", slow, async () => {
+  it("a change of settings interrupts the watch, with one notice, until it is undone", slow, async () => {
     await using server = await startNatsServer();
     let ahead = 0;
     const transport = new ShiftedTransport(await connectNats(server.url), () => ahead);
@@ -166,7 +174,7 @@ describe("BucketStream: a stream that somebody else made", await requireNatsServ
     await transport.close();
   });
 
-  it("one that was changed while the connection was away is found at the first use", slow, async () => {
+  it("a bucket that was changed while the client was disconnected is refused at its first use", slow, async () => {
     await using server = await startNatsServer();
     const { port, storeDir } = server;
     const transport = await openTransport(server.url);
@@ -191,13 +199,15 @@ describe("BucketStream: a stream that somebody else made", await requireNatsServ
   });
 });
 
-/** Resolves when it is; an operation waits only so long for the look at the settings. */
+/**
+ * Resolves when the operation is refused: the first ones may be done before the check of the settings has come back.
+ */
 function refused(operation: () => Promise<unknown>): Promise<boolean> {
   const refusal = () => operation().then(() => false, (error) => error.code === "BUCKET_MISMATCH");
   return eventually("the refusal", refusal, 20_000);
 }
 
-/** One whose monotonic clock goes ahead when it is told to. */
+/** A transport whose monotonic clock is ahead by `ahead()` ms. */
 class ShiftedTransport extends NatsTransport {
   override readonly clock;
 

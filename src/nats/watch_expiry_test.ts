@@ -1,4 +1,4 @@
-/** Clocks of servers that are wrong, or are put forward or back: they end no live entry, and keep none alive for a watch. */
+/** Wrong clocks of servers: they neither end an entry that is alive, nor keep one alive in a watch. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -6,14 +6,14 @@ import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { ForgetfulServer } from "../../test/support/forgetful_server.ts";
 import { openTransport } from "./harness_suite.ts";
-import { NatsKeyValueStore } from "./kv_store.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 const HOUR = 3_600_000;
 const slow = { timeout: 60_000 };
 
-describe("NatsKeyValueStore: servers whose clock is wrong", await requireNatsServer(), () => {
-  it("one that was an hour ahead when it was first read ends nothing that is alive", slow, async () => {
+describe("WatchExpiry: servers whose clock is wrong", await requireNatsServer(), () => {
+  it("no live entry ends because the clock was an hour ahead at its first reading", slow, async () => {
     await using server = await startNatsServer();
     const transport = await openTransport(server.url);
     const wrong = falsify(transport, HOUR);
@@ -21,11 +21,11 @@ describe("NatsKeyValueStore: servers whose clock is wrong", await requireNatsSer
     wrong.ahead = 0;
     const end = new AbortController();
     const before = await bucket.put("before", "", { ttl: 60_000 });
-    const told: Change[] = [];
-    await bucket.watch("", (change) => told.push(change), { signal: end.signal });
+    const changes: Change[] = [];
+    await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
     const after = await bucket.put("after", "", { ttl: 60_000 });
-    await eventually("both to be told", () => told.length === 2);
-    assertEquals(told.map(({ type, revision }) => [type, revision]), [["put", before], ["put", after]]);
+    await eventually("both to be reported", () => changes.length === 2);
+    assertEquals(changes.map(({ type, revision }) => [type, revision]), [["put", before], ["put", after]]);
     assertEquals((await bucket.get("before"))?.revision, before);
     assertEquals(await bucket.create("before", ""), undefined);
     assertEquals((await bucket.entries("")).length, 2);
@@ -33,7 +33,7 @@ describe("NatsKeyValueStore: servers whose clock is wrong", await requireNatsSer
     await transport.close();
   });
 
-  it("one that is an hour behind what it stored keeps no entry alive for longer than its ttl", slow, async () => {
+  it("an entry ends a ttl after it was received although the clock is an hour behind", slow, async () => {
     await using servers = await ForgetfulServer.start();
     const transport = await openTransport(servers.url);
     falsify(transport, -HOUR);
@@ -57,7 +57,7 @@ describe("NatsKeyValueStore: servers whose clock is wrong", await requireNatsSer
   });
 });
 
-/** Lets a server tell its time wrongly, by so many ms. */
+/** Makes the server's time, as this transport reads it, wrong by `ahead` ms. */
 function falsify(transport: NatsTransport, ahead: number): { ahead: number } {
   const wrong = { ahead };
   const { connection } = transport;

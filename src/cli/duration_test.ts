@@ -1,0 +1,32 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { readDuration, showDuration, showMillis } from "./duration.ts";
+
+describe("durations of the command line", () => {
+  it("readDuration: accepts ms, s, m and h, plain numbers as ms, and nothing else", () => {
+    assertEquals(["500ms", "5s", "2m", "1h", "0.9s", "250"].map(readDuration), [
+      500,
+      5_000,
+      120_000,
+      3_600_000,
+      900,
+      250,
+    ]);
+    assertEquals(["", "soon", "5 s", "-1s", "1d", "1e3"].map(readDuration), Array(6).fill(undefined));
+  });
+
+  it("showDuration: shows one or two units, and no negative time", () => {
+    assertEquals([-5, 850, 12_999, 200_000, 7_500_000, 349_200_000].map(showDuration), [
+      "0 ms",
+      "850 ms",
+      "12 s",
+      "3 m 20 s",
+      "2 h 5 m",
+      "4 d 1 h",
+    ]);
+  });
+
+  it("showMillis: shows more digits for shorter times", () => {
+    assertEquals([0.123, 1.26, 12.6].map(showMillis), ["0.12 ms", "1.3 ms", "13 ms"]);
+  });
+});

@@ -1,0 +1,41 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { table } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+const COLUMNS = [{ title: "NAME" }, { title: "SIZE", align: "right" }, { title: "NOTE" }] as const;
+
+describe("table", () => {
+  it("columns are as wide as their contents, figures are aligned to the right, and wide characters count twice", () => {
+    assertEquals(table(terminal(), COLUMNS, [["茶", "7", "x"], ["assam", "12,000", ""]]), [
+      "NAME     SIZE  NOTE",
+      "茶          7  x",
+      "assam  12,000",
+    ]);
+  });
+
+  it("lines are cut at the width of the terminal, also within a wide character", () => {
+    assertEquals(table(terminal(9), [{ title: "NAME" }], [["assam-tea-1"], ["茶茶茶茶茶"], ["fits"]]), [
+      "NAME",
+      "assam-te…",
+      "茶茶茶茶…",
+      "fits",
+    ]);
+  });
+
+  it("control characters in a cell are escaped", () => {
+    assertEquals(table(terminal(), [{ title: "NAME" }], [["a\nb"]]), ["NAME", "a\\u{a}b"]);
+  });
+});
+
+function terminal(columns?: number): Terminal {
+  return {
+    write: () => {},
+    say: () => {},
+    read: () => Promise.resolve(""),
+    columns,
+    colors: false,
+    environment: {},
+    signal: new AbortController().signal,
+  };
+}

@@ -1,0 +1,68 @@
+/** The errors of a bucket for its user: what a refusal of JetStream means, and what to do. */
+import { CatgaError } from "../error.ts";
+import { byteLength } from "../data/utf8.ts";
+import type { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { tooLarge } from "./nats_error.ts";
+
+/** The server, or the account, has no JetStream. */
+export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError(
+    "UNAVAILABLE",
+    `no JetStream on the NATS server at ${server}: start it with \`nats-server -js\` (or put \`jetstream {}\` into its ` +
+      "configuration, and enable it for the account)",
+    { cause },
+  );
+}
+
+/** The server, the account or the stream has no room for a write. */
+export function storeFull(bucket: string, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError(
+    "UNAVAILABLE",
+    `the bucket ${bucket} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
+      "the server, the limits of the account, or max_bytes of the stream, or remove something",
+    { retryable: true, cause },
+  );
+}
+
+/** The stream does not exist, and this NATS user may not create it. */
+export function bucketMissing(bucket: string, stream: string, cause: CatgaError): CatgaError {
+  return new CatgaError(
+    "UNAVAILABLE",
+    `the bucket ${bucket} is missing, and the NATS user may not make it (publish to $JS.API.STREAM.CREATE.${stream}): ` +
+      "have an operator run `catga setup` (docs/security.md)",
+    { details: cause.details, cause },
+  );
+}
+
+/** The bucket could not be opened in time; `retryable` when that may work later. */
+export function cannotOpen(bucket: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError("UNAVAILABLE", `cannot open the bucket ${bucket} on ${server}: ${cause.message}`, {
+    retryable,
+    cause,
+  });
+}
+
+/** An operation was not done in time, or was not answered. */
+export function noAnswer(bucket: string, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError("UNAVAILABLE", `the bucket ${bucket} does not answer: ${cause.message}`, {
+    retryable: true,
+    cause,
+  });
+}
+
+/** A value is over `max_payload` of the server, or over a limit of the stream. */
+export function valueTooLarge(
+  bucket: string,
+  { key, value, maxPayload }: { key: string; value: string; maxPayload: number },
+  cause: JetStreamRefusal,
+): CatgaError {
+  const size = byteLength(value);
+  if (cause.message.includes("max_payload")) {
+    return tooLarge(size, maxPayload, `value for ${JSON.stringify(key.slice(0, 80))}`);
+  }
+  return new CatgaError(
+    "TOO_LARGE",
+    `a value of ${size} bytes is over the limit of the bucket ${bucket}: ${cause.message}`,
+    { details: { size }, cause },
+  );
+}

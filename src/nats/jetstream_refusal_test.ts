@@ -1,0 +1,41 @@
+import type { Msg } from "@nats-io/nats-core";
+import { describe, it } from "node:test";
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { JetStreamRefusal, parseAnswer, type Refusal } from "./jetstream_refusal.ts";
+
+describe("parseAnswer", () => {
+  const errors: [refusal: Refusal, error: { code: number; err_code?: number; description?: string }][] = [
+    ["no stream", { code: 404, err_code: 10059, description: "stream not found" }],
+    ["lost race", { code: 400, err_code: 10071, description: "wrong last sequence: 7" }],
+    ["disabled", { code: 503, err_code: 10039, description: "JetStream not enabled for account" }],
+    ["busy", { code: 503, err_code: 10008, description: "JetStream system temporarily unavailable" }],
+    ["busy", { code: 503, err_code: 99999, description: "an error of a later server" }],
+    ["full", { code: 503, err_code: 10077, description: "maximum bytes exceeded" }],
+    ["full", { code: 503, err_code: 10077, description: "write blk: no space left on device" }],
+    ["busy", { code: 503, err_code: 10077, description: "raft: shutdown" }],
+    ["other", { code: 400, err_code: 10025, description: "invalid JSON" }],
+    ["other", { code: 400 }],
+  ];
+  for (const [refusal, error] of errors) {
+    it(`${JSON.stringify(error)} is refused as ${JSON.stringify(refusal)}`, () => {
+      let thrown: unknown;
+      try {
+        parseAnswer(answer({ error }));
+      } catch (caught) {
+        thrown = caught;
+      }
+      assertInstanceOf(thrown, JetStreamRefusal);
+      assertEquals(thrown.refusal, refusal);
+    });
+  }
+
+  it("an answer without an error is returned, an error whose code the caller expects is undefined", () => {
+    assertEquals(parseAnswer(answer({ seq: 7 })), { seq: 7 });
+    assertEquals(parseAnswer(answer({ error: { code: 404, err_code: 10037 } }), [10037]), undefined);
+  });
+});
+
+/** The one method of a message that is used. */
+function answer(body: unknown): Msg {
+  return { json: () => body } as Msg;
+}

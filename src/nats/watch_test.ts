@@ -1,0 +1,157 @@
+import { jetstreamManager } from "@nats-io/jetstream";
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import type { Change } from "../ports/key_value_store.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { reached, startClient, type StoreClient } from "./harness_suite.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 120_000 };
+
+describe("watchBucket", await requireNatsServer(), () => {
+  it("watch: reports after a cut what changed meanwhile: new, changed, deleted and expired keys", slow, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await startClient({ server, nats: proxy.url });
+    await using other = await startClient({ server });
+    await other.bucket.put("deleted", "");
+    await other.bucket.put("expired", "", { ttl: 1_000 });
+    const changed = await other.bucket.put("changed", "1");
+    await other.bucket.put("same", "");
+    const changes = await follow(client);
+    proxy.cut();
+    await reached(client.transport, "disconnected");
+    changes.length = 0;
+    await other.bucket.delete("deleted");
+    await other.bucket.update("changed", "2", changed);
+    await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
+    await other.bucket.put("new", "");
+    // until no marker is left that the watch would receive
+    await eventually(
+      "the markers to go",
+      async () => (await streamState(other.transport)).state.messages === 3,
+    );
+    proxy.restore();
+    await eventually("four changes", () => changes.length === 4);
+    assertEquals(summary(changes), ["put changed 3", "put new", "vanish deleted", "vanish expired"]);
+    assertGrowing(changes);
+    await other.bucket.put("after", "");
+    await eventually("the next change", () => changes.length === 5);
+  });
+
+  it("watch: goes on after the server was killed and came back with its data", async () => {
+    await using client = await startClient();
+    await client.bucket.put("kept", "");
+    const changes = await follow(client);
+    await client.restart({ storeDir: client.server.storeDir });
+    await client.bucket.put("new", "");
+    await eventually("the new key", () => changes.length === 2);
+    assertEquals(summary(changes), ["put kept", "put new"]);
+  });
+
+  it("watch: reports that everything has vanished after the server lost its data, and goes on", async () => {
+    await using client = await startClient();
+    await client.bucket.put("a", "");
+    await client.bucket.put("b", "");
+    const changes = await follow(client);
+    await client.restart({});
+    await eventually("the deletions", () => changes.length === 4);
+    await client.bucket.put("a", "again");
+    await eventually("the new key", () => changes.length === 5);
+    assertEquals(summary(changes), ["put a", "put a again", "put b", "vanish a", "vanish b"]);
+    assertGrowing(changes);
+  });
+
+  it(
+    "watch: goes on after its consumer was deleted, and after another client made the bucket anew",
+    slow,
+    async () => {
+      await using client = await startClient();
+      await using other = await startClient({ server: client.server });
+      await client.bucket.put("a", "");
+      const changes = await follow(client);
+      const manager = await jetstreamManager(other.transport.connection);
+      for await (const consumer of manager.consumers.list("KV_test")) {
+        await manager.consumers.delete("KV_test", consumer.name);
+      }
+      await other.bucket.put("b", "");
+      await eventually("b", () => changes.length === 2);
+      await removeStream(other.transport);
+      await other.bucket.put("c", "");
+      await eventually("c, and the others to be gone", () => changes.length === 5);
+      assertEquals(summary(changes.slice(2)), ["put c", "vanish a", "vanish b"]);
+      assertGrowing(changes);
+    },
+  );
+
+  it(
+    "watch: a process that was paused for longer than a ttl removes no entry that was renewed meanwhile",
+    slow,
+    async () => {
+      await using server = await startNatsServer();
+      await using proxy = await startTcpProxy(server.port);
+      await using client = await startClient({ server, nats: proxy.url });
+      await using other = await startClient({ server });
+      const ttl = 2_000;
+      let revision = await other.bucket.put("renewed", "0", { ttl });
+      const changes = await follow(client);
+      const end = performance.now() + 7_000;
+      const thaw = performance.now() + 3_500;
+      proxy.freeze();
+      for (let i = 1; performance.now() < end; i++) {
+        if (performance.now() > thaw) proxy.restore();
+        const renewed = await other.bucket.update("renewed", `${i}`, revision, { ttl });
+        assert(renewed !== undefined, "it was removed");
+        revision = renewed;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      await eventually("the last renewal", () => changes.at(-1)?.revision === revision);
+      assertEquals(changes.filter(({ type }) => type !== "put"), []);
+    },
+  );
+
+  it("watch: reports the deletion of a message for which the feed had no marker", slow, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await startClient({ server, nats: proxy.url });
+    await using other = await startClient({ server });
+    await other.bucket.put("a", "");
+    const changes = await follow(client);
+    // deleted without a marker
+    const manager = await jetstreamManager(other.transport.connection);
+    await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
+    await eventually("the deletion", () => changes.length === 2);
+    assertEquals(summary(changes), ["put a", "vanish a"]);
+  });
+});
+
+async function follow(client: StoreClient): Promise<Change[]> {
+  const changes: Change[] = [];
+  await client.bucket.watch("", (change) => changes.push(change), { signal: client.signal });
+  return changes;
+}
+
+/** The changes, sorted: several keys that changed at once come in any order. */
+function summary(changes: readonly Change[]): string[] {
+  return changes.map((change) => `${change.type} ${change.key} ${change.type === "put" ? change.value : ""}`.trim())
+    .sort();
+}
+
+function assertGrowing(changes: readonly Change[]): void {
+  const last = new Map<string, number>();
+  for (const { key, revision } of changes) {
+    assertGreater(revision, last.get(key) ?? 0);
+    last.set(key, revision);
+  }
+}
+
+async function streamState(transport: NatsTransport) {
+  return await (await jetstreamManager(transport.connection)).streams.info("KV_test");
+}
+
+async function removeStream(transport: NatsTransport): Promise<boolean> {
+  return await (await jetstreamManager(transport.connection)).streams.delete("KV_test");
+}

@@ -1,0 +1,224 @@
+/**
+ * The entries of a watch as they were reported to its receiver: each change is reported once, for one key only with
+ * revisions that grow, whichever server delivers it and however late. When an entry expires is decided in
+ * `watch_expiry.ts`.
+ */
+import type { Change } from "../ports/key_value_store.ts";
+import type { BucketStream } from "./bucket_stream.ts";
+import { MARGIN, type Stored } from "./expiry.ts";
+import type { JetStream, StreamRecord } from "./jetstream.ts";
+import { subjectBelow, unpackValue } from "./key.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** How many missing keys are looked up at once. */
+export const LOOKUPS = 32;
+/** How long the stream's leader may take to answer, in ms. */
+export const LOOKUP_LIMIT = 2_000;
+/** How long a removal is remembered, so that a server that lags behind does not bring the entry back, in ms. */
+const REMEMBERED = 10_000;
+
+/** An entry that was received and not removed since. Another revision of its key is another object. */
+export interface WatchedEntry {
+  readonly subject: string;
+  readonly key: string;
+  readonly revision: number;
+  readonly record: Stored;
+  /** When this process received it, by the monotonic clock. */
+  readonly receivedAt: number;
+  /** A ttl and the margin after `receivedAt`: the latest end, whatever the time of storing says. */
+  readonly latestEnd: number;
+  /** When it expires, by the monotonic clock: at `latestEnd`, or before that, by the server's clock. */
+  end: number;
+  /** Whether an entry of this key was reported to the receiver. */
+  reported: boolean;
+  /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
+  withheld: string | undefined;
+  /** How many attempts to remove it have failed. */
+  failures: number;
+}
+
+/** Options of {@link WatchedEntries}. */
+export interface WatchedEntriesOptions {
+  /** What the watched keys begin with. */
+  readonly prefix: string;
+  /** Gets every change. */
+  readonly onChange: (change: Change) => void;
+  /** Called with the `end` of each entry that is received. */
+  readonly onEnd: (end: number) => void;
+}
+
+/** The part of a `BucketStream` that is used here. */
+export type WatchedBucket = Pick<BucketStream, "name" | "prefix" | "serverClock" | "noteRevision"> & {
+  readonly transport: Pick<NatsTransport, "clock">;
+  readonly js: Pick<JetStream, "last">;
+};
+
+/** The entries of one watch, over all of its feeds. */
+export class WatchedEntries {
+  readonly #bucket: WatchedBucket;
+  readonly #options: WatchedEntriesOptions;
+  /** By subject. */
+  readonly #present = new Map<string, WatchedEntry>();
+  /** By subject, the revision at which an entry was removed. */
+  readonly #removed = new Map<string, { readonly revision: number; readonly at: number }>();
+  #lastRevision = 0;
+
+  constructor(bucket: WatchedBucket, options: WatchedEntriesOptions) {
+    this.#bucket = bucket;
+    this.#options = options;
+  }
+
+  /** The highest revision that was received; 0 before the first. */
+  get lastRevision(): number {
+    return this.#lastRevision;
+  }
+
+  /** The highest revision of the entries that are present; 0 without any. */
+  get highestPresent(): number {
+    let highest = 0;
+    for (const { revision } of this.#present.values()) highest = Math.max(highest, revision);
+    return highest;
+  }
+
+  /** The subjects of the entries that are present. */
+  subjects(): IterableIterator<string> {
+    return this.#present.keys();
+  }
+
+  /**
+   * Takes a message of the stream, and reports the change unless a newer one of its key was reported. The removal of an
+   * entry that was never reported is reported only with `reportRemoval`.
+   */
+  apply(record: StreamRecord, reportRemoval: boolean): void {
+    const { subject, revision, type } = record;
+    const below = subjectBelow(this.#bucket.prefix, subject);
+    if (below === undefined) return;
+    this.#lastRevision = Math.max(this.#lastRevision, revision);
+    this.#bucket.noteRevision(revision);
+    const entry = this.#present.get(subject);
+    const removed = this.#removed.get(subject)?.revision ?? 0;
+    if (revision <= (entry?.revision ?? (type === "put" ? 0 : removed))) return;
+    const found = unpackValue(below, record.data);
+    const key = entry?.key ?? found?.key;
+    if (key === undefined || !key.startsWith(this.#options.prefix)) return;
+    const reported = entry?.reported ?? false;
+    if (type === "put") {
+      // a value under a hash that cannot be unpacked was not written by Catga
+      if (found === undefined) return;
+      return this.#put(record, key, found.value, { reported, resurrected: revision <= removed });
+    }
+    this.#remove(subject, revision);
+    if (entry === undefined ? reportRemoval : reported) this.#report({ type, key, revision });
+  }
+
+  /**
+   * Asks the stream's leader for keys that a listing did not contain, because the server that listed may lag behind,
+   * and reports those that it does not have either. Rejects when the leader does not answer.
+   */
+  async confirmMissing(subjects: readonly string[]): Promise<void> {
+    const { js, name } = this.#bucket;
+    for (let i = 0; i < subjects.length; i += LOOKUPS) {
+      await Promise.all(
+        subjects.slice(i, i + LOOKUPS).map(async (subject) => {
+          const entry = this.#present.get(subject);
+          const record = await js.last(name, subject, LOOKUP_LIMIT);
+          if (record !== undefined) return this.apply(record, true);
+          // its marker has expired, or the bucket was made anew: the next write has a higher revision
+          if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
+        }),
+      );
+    }
+  }
+
+  /** Whether an entry is present, at this revision. */
+  has(entry: WatchedEntry): boolean {
+    return this.#present.get(entry.subject) === entry;
+  }
+
+  /** The entries whose `end` has come. */
+  due(now: number): WatchedEntry[] {
+    const due: WatchedEntry[] = [];
+    for (const entry of this.#present.values()) if (entry.end <= now) due.push(entry);
+    return due;
+  }
+
+  /** The first `end` that is still to come; `Infinity` without any. */
+  nextEnd(now: number): number {
+    let next = Infinity;
+    for (const { end } of this.#present.values()) if (end > now && end < next) next = end;
+    return next;
+  }
+
+  /** Moves the end of an entry, and reports it if it was withheld. */
+  prolong(entry: WatchedEntry, end: number): void {
+    const { subject, key, revision, withheld } = entry;
+    entry.end = end;
+    if (withheld === undefined) return;
+    entry.withheld = undefined;
+    entry.reported = true;
+    this.#removed.delete(subject);
+    this.#report({ type: "put", key, value: withheld, revision });
+  }
+
+  /** Removes an entry here, and reports that it has vanished, at this revision. */
+  vanish({ subject, key, reported }: WatchedEntry, revision: number): void {
+    this.#remove(subject, revision);
+    if (reported) this.#report({ type: "vanish", key, revision });
+  }
+
+  /** Forgets removals that no server can be behind any more. */
+  forgetRemovals(): void {
+    const now = this.#bucket.transport.clock.monotonic();
+    for (const [subject, { at }] of this.#removed) if (now - at > REMEMBERED) this.#removed.delete(subject);
+  }
+
+  /**
+   * `resurrected`: the entry was removed, and a server has restored it. It is expected to be removed again, silently.
+   */
+  #put(
+    record: StreamRecord,
+    key: string,
+    value: string,
+    { reported, resurrected }: { reported: boolean; resurrected: boolean },
+  ): void {
+    const { subject, revision, stored, ttl } = record;
+    const { transport: { clock }, serverClock } = this.#bucket;
+    const receivedAt = clock.monotonic();
+    const latestEnd = receivedAt + (ttl ?? Infinity) + MARGIN;
+    const end = earlier(serverClock.endOf(record), latestEnd);
+    const report = end > receivedAt && !resurrected;
+    this.#present.set(subject, {
+      subject,
+      key,
+      revision,
+      record: { stored, ttl },
+      receivedAt,
+      latestEnd,
+      end,
+      reported: reported || report,
+      withheld: end <= receivedAt && !resurrected ? value : undefined,
+      failures: 0,
+    });
+    this.#options.onEnd(end);
+    if (!report) return;
+    this.#removed.delete(subject);
+    this.#report({ type: "put", key, value, revision });
+  }
+
+  #remove(subject: string, revision: number): void {
+    this.#present.delete(subject);
+    this.#removed.set(subject, { revision, at: this.#bucket.transport.clock.monotonic() });
+  }
+
+  #report(change: Change): void {
+    this.#options.onChange(Object.freeze(change));
+  }
+}
+
+/**
+ * The end by the server's clock, unless that is unknown (`NaN`) or after `latestEnd`, because the message is from the
+ * future.
+ */
+export function earlier(stamped: number, latestEnd: number): number {
+  return stamped < latestEnd ? stamped : latestEnd;
+}

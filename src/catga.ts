@@ -2,8 +2,8 @@
 import { hostname } from "node:os";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
+import { checkBehaviors } from "./contract/behavior.ts";
 import type { Behavior } from "./contract/behavior.ts";
-import { foldSends } from "./node/send_pipeline.ts";
 import { bucketName, BUCKETS } from "./ports/buckets.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
 import { Cluster } from "./cluster/cluster.ts";
@@ -20,7 +20,6 @@ import type { NodeInfo, Route } from "./contract/node_info.ts";
 import { consoleWarnings, logTo } from "./node/logging.ts";
 import type { Logger } from "./contract/logger.ts";
 import type { Observer } from "./contract/observer.ts";
-import { checkBehaviors } from "./contract/behavior_check.ts";
 import {
   checkInteger,
   checkKnown,
@@ -40,7 +39,7 @@ import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { sharedState } from "./state/state.ts";
 import type { Transport } from "./ports/transport.ts";
 import { VERSION } from "./version.ts";
-import { AppWithSendBehaviors } from "./node/send_behaviors.ts";
+import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
 
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";

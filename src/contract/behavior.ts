@@ -1,6 +1,7 @@
 /** What stands around a handler, folded like the skins of an onion. */
 import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "../ports/clock.ts";
+import { show } from "./checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
 import type { Logger } from "./logger.ts";
@@ -107,4 +108,19 @@ export interface Attachment {
   readonly observe?: (observation: Observation) => void;
   /** Called when the app has stopped, or could not start. What it throws is logged. */
   readonly detach?: () => void;
+}
+
+/** Throws a `TypeError` for a value that is not an array of behaviors. `name` is the option's. */
+export function checkBehaviors(name: string, value: readonly Behavior[]): void {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
+  value.forEach((behavior, index) => {
+    if (typeof behavior !== "function") {
+      throw new TypeError(`${name}[${index}] must be a function; got ${show(behavior)}`);
+    }
+    for (const member of ["send", "attach"] as const) {
+      if (behavior[member] !== undefined && typeof behavior[member] !== "function") {
+        throw new TypeError(`${name}[${index}].${member} must be a function; got ${show(behavior[member])}`);
+      }
+    }
+  });
 }

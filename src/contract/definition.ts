@@ -1,6 +1,6 @@
 import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
-import { checkBehaviors } from "./behavior_check.ts";
+import { checkBehaviors } from "./behavior.ts";
 import {
   checkInteger,
   checkKnown,

@@ -1,10 +1,11 @@
 /**
- * An app with behaviors around its sends. A class of its own, so that a send through an app that has none does not even ask
- * for them.
+ * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for them at
+ * each send.
  */
-import { App, type AppParts, checkContract } from "./app.ts";
-import type { OutgoingMessage } from "../contract/behavior.ts";
-import type { Sending } from "./send_pipeline.ts";
+import { App, type AppParts } from "./app.ts";
+import type { Behavior, OutgoingMessage } from "../contract/behavior.ts";
+import { show } from "../contract/checks.ts";
+import { checkContract } from "../contract/contract_check.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
@@ -15,12 +16,35 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import { untilDeadline } from "../dispatch/wait.ts";
 
-/** An {@link App} whose sends go through `sending`. */
+/** Passes a message through the behaviors around sends; `go` sends it, with these headers besides its own. */
+export type Sending = (
+  message: OutgoingMessage,
+  go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
+) => Promise<Result<unknown>>;
+
+/** The `send` of each behavior, folded into one, outermost first; `undefined` when none has a `send`. */
+export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
+  const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
+  if (around.length === 0) return undefined;
+  return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
+    const result = await behavior(
+      message,
+      (headers) => inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more })),
+    );
+    if (typeof result?.ok === "boolean") return result;
+    const { method, contract: { name } } = message;
+    throw new TypeError(
+      `a behavior around ${method} ${name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+    );
+  }, async (_, go) => await go(undefined));
+}
+
+/** An {@link App} whose sends pass through behaviors. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
 
-  /** As for {@link App}; `sending` is what behaviors have around sends. */
+  /** As for {@link App}; `sending` comes from {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;

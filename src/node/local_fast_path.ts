@@ -66,7 +66,7 @@ export class LocalFastPath {
   #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { course } = ctx;
-      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
+      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then((value) => course.end(call.success(value, ctx)), (error) => course.end(call.failure(error, ctx)));
     });
   }

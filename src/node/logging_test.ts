@@ -48,11 +48,11 @@ describe("logTo", () => {
       ["warn", "catga n1: the network connection is closed"],
       ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
       ["info", "catga n1: node n2: suspect"],
-      ["debug", "catga n1: Create goes on from n2 (BOUNCED), attempt 2"],
-      ["debug", "catga n1: nobody there at n2.a"],
+      ["debug", "catga n1: retrying Create: node n2 failed (BOUNCED), attempt 2"],
+      ["debug", "catga n1: a frame to n2.a bounced: no process is there"],
       ["info", "catga n1: older"],
-      ["debug", "catga n1: waited 12 ms for lock k"],
-      ["debug", "catga n1: waited in vain (LOCK_TIMEOUT) 30 ms for lock k"],
+      ["debug", "catga n1: lock k acquired after 12 ms"],
+      ["debug", "catga n1: lock k failed (LOCK_TIMEOUT) after 30 ms"],
     ]);
   });
 

@@ -1,6 +1,7 @@
 /** Requests of an app without a cluster. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { catga } from "../catga.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
@@ -9,7 +10,7 @@ import type { Schema } from "../contract/schema.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";
-import { asResult as toldOf } from "../dispatch/outcome.ts";
+import { asResult } from "../dispatch/outcome.ts";
 
 const Double = query<number, number>("Double");
 
@@ -327,7 +328,7 @@ describe("receive", () => {
     const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
     const codes = await Promise.all(["In", "Out"].map(async (name) => {
       const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
-      return errorOf(toldOf(result)).code;
+      return errorOf(asResult(result)).code;
     }));
     assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
   });
@@ -337,5 +338,20 @@ describe("receive", () => {
     const Tick = event("Tick");
     const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
     assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
+  });
+});
+
+describe("methods of an app", () => {
+  it("an unknown option is a TypeError, in every method: a misspelt one would have no effect", async () => {
+    await using app = await catga();
+    // @ts-expect-error: timeout
+    assertThrows(() => app.drain({ timout: 5 }), TypeError, "drain: unknown option timout; it takes timeout");
+    // @ts-expect-error: signal
+    assertThrows(() => app.watchNodes({ signals: true }), TypeError, "watchNodes: unknown option signals");
+    // @ts-expect-error: a controller is no signal
+    const controller = () => app.watchNodes({ signal: new AbortController() });
+    assertThrows(controller, TypeError, "watchNodes: signal must be an AbortSignal; got an object");
+    // @ts-expect-error: ttl
+    assertThrows(() => app.lead("x", () => {}, { tll: 5 }), TypeError, "lead: unknown option tll; it takes ttl");
   });
 });

@@ -197,7 +197,7 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
     }
   }
   if (key !== undefined && typeof key !== "function") {
-    throw new TypeError(`${at}: key must be a function of the payload that gives a string; got ${show(key)}`);
+    throw new TypeError(`${at}: key must be a function of the payload that returns a string; got ${show(key)}`);
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });

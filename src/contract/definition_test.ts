@@ -91,7 +91,7 @@ describe("contracts", () => {
         "command",
         { key: "sku" },
         TypeError,
-        'contract X: key must be a function of the payload that gives a string; got "sku"',
+        'contract X: key must be a function of the payload that returns a string; got "sku"',
       ],
       [
         "query",

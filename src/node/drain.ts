@@ -29,7 +29,7 @@ export interface DrainSteps {
   remote(): Pick<Remote, "leave" | "close"> | undefined;
   /** Has every send fail with `CLOSED` from now on. */
   stopSends(): void;
-  /** Closes the connection, unless it was opened by somebody else. */
+  /** Closes the connection, unless the program opened it. */
   release(): Promise<void>;
 }
 
@@ -39,14 +39,14 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   const until = clock.monotonic() + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
-  // 1. From now on a send is told apart by whether this node has to handle it itself.
+  // 1. Route every send from now on: what only this node handles runs here, all else goes to other nodes.
   steps.endFastPaths();
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays this no
   // longer than `timeout`: the records there expire by themselves.
   await within(clock, timeout, Promise.all([steps.remote()?.leave(), state.abdicate()]));
 
-  // 3. Wait for what runs. Again after each time that nothing ran: whoever waited for the last send may begin the next one.
+  // 3. Wait until nothing runs; again when a caller sends the next message as soon as its last send has ended.
   while (node.pending > 0 && clock.monotonic() < until) await untilIdle(node, until);
 
   // 4. Abort what has not ended in time. Its handlers have half a second to heed their signals.

@@ -50,12 +50,12 @@ export class SendPath {
     this.#remote = remote;
   }
 
-  /** From now on this node is nobody's candidate. */
+  /** From now on the router does not choose this node. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** Step 1 of a send: options, deadline and meta. Throws a `TypeError` or `RangeError` for misuse. */
+  /** First the message is prepared: options, deadline, meta. Throws a `TypeError` or `RangeError` for misuse. */
   send(
     contract: AnyContract,
     payload: unknown,
@@ -69,7 +69,7 @@ export class SendPath {
     return this.#parse(this.#builder.prepare("send", contract, payload, options, parent));
   }
 
-  /** Step 1 of a send for a plain NATS client: in this process it passes `admit`, as requests of other nodes do. */
+  /** The same for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes do. */
   relay(
     contract: AnyContract,
     payload: unknown,
@@ -80,7 +80,7 @@ export class SendPath {
     return this.#parse("contract" in request ? { ...request, admit } : request);
   }
 
-  /** Step 2: the contract's input schema, when it has one. */
+  /** Then the contract's input schema runs, when it has one. */
   #parse(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
     return request.contract.options.input === undefined ? this.#route(request) : this.#parseBySchema(request);
@@ -90,7 +90,7 @@ export class SendPath {
     return this.#builder.parse<Result<unknown>>(request, (parsed) => this.#route(parsed), (refused) => refused);
   }
 
-  /** Step 3: to the cluster, whose router may choose this node; or to this node's own handler. */
+  /** Then the request goes to the cluster, whose router may choose this node; without one, to this node's own handler. */
   #route(request: RemoteRequest): Promise<Result<unknown>> {
     const remote = this.#remote;
     if (remote === undefined || (this.#draining && this.#handledHereAlone(request, remote))) return this.#run(request);
@@ -106,7 +106,7 @@ export class SendPath {
     return here && this.#mediator.find(contract.name) !== undefined;
   }
 
-  /** Step 4 here: this node's handler, or none. */
+  /** Here: this node's handler, or none. */
   #run(request: RemoteRequest): Promise<Result<unknown>> {
     if (request.node !== undefined && request.node !== this.#node) {
       return Promise.resolve(noHandler(request.contract, request.node));

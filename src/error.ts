@@ -1,6 +1,6 @@
 /** What went wrong, for programs (`code`) and for people (`message`). Every failure of Catga is a {@link CatgaError}. */
 
-/** The codes that Catga itself answers with. */
+/** The codes of Catga's own errors. */
 export type ErrorCode =
   | "NO_HANDLER"
   | "UNAVAILABLE"
@@ -26,21 +26,21 @@ export type Code = ErrorCode | (string & Record<never, never>);
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
-  /** Tells the sender that trying again may help; `false`. Catga itself does not retry what a handler answered. */
+  /** Says that trying again may help; `false`. Catga itself does not retry what a handler has answered. */
   retryable?: boolean;
   /** Data for the sender, for programs; crosses the wire, so it must be JSON. */
   details?: unknown;
   /** The id of the node that failed. */
   node?: string;
-  /** Keep this failure as the result for an idempotent command's id; `false`. */
+  /** Whether to keep this failure as the result for an idempotent command's id; `false`. */
   final?: boolean;
-  /** What led to it, for logs; stays on the node that it happened on. */
+  /** What caused it, for logs; not sent to other nodes. */
   cause?: unknown;
 }
 
 /**
- * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. What crosses
- * the wire is `code`, `message`, `retryable`, `details`, `node` and `final`; never the stack or the cause.
+ * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. The
+ * fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never are.
  *
  * @example
  * ```ts
@@ -51,20 +51,20 @@ export interface CatgaErrorOptions {
  * ```
  */
 export class CatgaError extends Error {
-  /** Always `"CatgaError"`: tell it by this, for there may be several copies of the class. */
+  /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
   /** What went wrong, for programs. */
   readonly code: Code;
   /** Whether trying again may help. */
   readonly retryable: boolean;
-  /** Data for the caller. */
+  /** Data for the sender. */
   readonly details: unknown;
-  /** The id of the node that failed, when it was one. */
+  /** The id of the node that failed; `undefined` when none did. */
   readonly node: string | undefined;
   /** Whether this failure is a result to keep for an idempotent command's id. */
   readonly final: boolean;
 
-  /** Makes an error; handlers return `fail(…)` instead. */
+  /** Makes an error. Handlers return `fail(…)` instead. */
   constructor(code: Code, message: string, options: CatgaErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
@@ -74,14 +74,14 @@ export class CatgaError extends Error {
     this.final = options.final ?? false;
   }
 
-  /** For `JSON.stringify`, and so for HTTP answers and logs: without the stack and the cause, which stay here. */
+  /** For `JSON.stringify`, and so for HTTP answers and logs: without stack and cause. */
   toJSON(): Pick<CatgaError, "name" | "code" | "message" | "retryable" | "details" | "node"> {
     const { name, code, message, retryable, details, node } = this;
     return { name, code, message, retryable, details, node };
   }
 }
 
-/** Whether a thrown value is a {@link CatgaError}, of this copy of the module or another. */
+/** Whether a thrown value is a {@link CatgaError}, of this copy of the module or of another. */
 export function isCatgaError(error: unknown): error is CatgaError {
   return error instanceof CatgaError ||
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");

@@ -41,6 +41,7 @@ export const ROOMS: readonly Room[] = [
     path: "src/node",
     what: "a running node in one process: how a send is prepared and where it goes, drain, options, logging",
     may: DISPATCH,
+    lazily: ["src/memory", "src/nats"],
   },
   {
     path: "src/cluster",

@@ -72,7 +72,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     }
     assertEquals(
       await start({ nats }, "--allow-net"),
-      "Deno does not let the node see the name of its host, which stands in its metadata: run it with " +
+      "Deno does not let the node read its host's name, which is part of its metadata: run it with " +
         '--allow-sys=hostname, or give a name yourself, `metadata: { host: "…" }`',
     );
     assertEquals(await start({ nats, metadata: { host: "h1" } }, "--allow-net"), "h1");

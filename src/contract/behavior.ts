@@ -1,6 +1,7 @@
-/** What stands around a handler, folded like the skins of an onion. */
+/** Behaviors: functions around handlers and around sends, each calling the next. */
 import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "../ports/clock.ts";
+import { show } from "./checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
 import type { Logger } from "./logger.ts";
@@ -14,8 +15,8 @@ import type { MaybePromise } from "./schema.ts";
  * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so does
  * what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt there.
  *
- * Most are a function and nothing else. It may have members: `send` stands around what the app sends, `attach` hears what
- * happens outside of handlers.
+ * Most behaviors are just a function. It may have members: `send` wraps what the app sends, `attach` is called with the
+ * app, to observe what happens outside of handlers.
  *
  * @example
  * ```ts
@@ -34,7 +35,7 @@ import type { MaybePromise } from "./schema.ts";
  */
 export interface Behavior {
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
-  /** Stands around every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
+  /** Wraps every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
   readonly send?: SendBehavior;
   /**
    * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
@@ -43,11 +44,11 @@ export interface Behavior {
   readonly attach?: (app: Catga) => MaybePromise<Attachment | void>;
 }
 
-/** What a {@link Behavior} is told. */
+/** What a {@link Behavior} gets. */
 export interface BehaviorMessage {
   /** The contract whose handler is called. */
   readonly contract: AnyContract;
-  /** As the handler will see it: parsed, when the contract has a schema. */
+  /** The payload as the handler gets it: parsed, when the contract has a schema. */
   readonly payload: unknown;
   /** The context that the handler will get: the same object. */
   readonly ctx: Context;
@@ -60,11 +61,11 @@ export interface BehaviorMessage {
 }
 
 /**
- * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers that go with the
- * message besides those of the sender, or in their place; an idempotent command that is sent again has the same id. It
- * sends with what is left of the message's time, and nothing when that is over: the send ends then, whatever the behavior
- * does. It rejects with misuse alone (a key function that throws, a route that needs a key), which is to be handed on; what the
- * behavior itself throws, the send rejects with.
+ * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers, which are added to
+ * those of the sender and replace those of the same name; an idempotent command that is sent again has the same id. `next` sends
+ * with the time that the message has left. When that is over the send ends, whatever the behavior does, and `next` sends
+ * nothing any more. `next` rejects only for misuse (a key function that throws, a route that needs a key): let that pass. The
+ * send rejects with what the behavior itself throws.
  *
  * @example
  * ```ts
@@ -83,15 +84,15 @@ export type SendBehavior = (
   next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
 ) => MaybePromise<Result<unknown>>;
 
-/** What a {@link SendBehavior} is told. */
+/** What a {@link SendBehavior} gets. */
 export interface OutgoingMessage {
-  /** How it is sent. `sendAll` sends one by one. The value of a broadcast is the array of its answers. */
+  /** The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its answers. */
   readonly method: "send" | "publish" | "broadcast";
   /** The contract that is sent. */
   readonly contract: AnyContract;
-  /** As the sender gave it. */
+  /** The payload as the sender gave it. */
   readonly payload: unknown;
-  /** As the sender gave them; `{}`. */
+  /** The options as the sender gave them; `{}`. */
   readonly options: Readonly<SendOptions>;
   /** The context of the handler that sends; `undefined` when none does. */
   readonly ctx: Context | undefined;
@@ -101,10 +102,25 @@ export interface OutgoingMessage {
   readonly clock: Clock;
 }
 
-/** What a behavior has at one app, from {@link Behavior.attach} on. */
+/** What {@link Behavior.attach} returns: the callbacks of a behavior at one app. */
 export interface Attachment {
-  /** Told of what happens outside of handlers. What it throws is logged. */
+  /** Called with what happens outside of handlers. What it throws is logged. */
   readonly observe?: (observation: Observation) => void;
   /** Called when the app has stopped, or could not start. What it throws is logged. */
   readonly detach?: () => void;
+}
+
+/** Throws a `TypeError` for a value that is not an array of behaviors. `name` is the option's. */
+export function checkBehaviors(name: string, value: readonly Behavior[]): void {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
+  value.forEach((behavior, index) => {
+    if (typeof behavior !== "function") {
+      throw new TypeError(`${name}[${index}] must be a function; got ${show(behavior)}`);
+    }
+    for (const member of ["send", "attach"] as const) {
+      if (behavior[member] !== undefined && typeof behavior[member] !== "function") {
+        throw new TypeError(`${name}[${index}].${member} must be a function; got ${show(behavior[member])}`);
+      }
+    }
+  });
 }

@@ -1,18 +1,19 @@
-/** The checks of everything that a user passes in: each says the option, the value, and what it should be. */
+/** Checks of what a program passes in. Each error names the option, the value that was given, and what it should be. */
+import { isRecord } from "../data/is_record.ts";
 import type { Route, RouteName } from "./node_info.ts";
 
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
-/** Throws for a `timeout` or `retries` that is none; `at` stands before their names. */
+/** Throws if `timeout` or `retries` is invalid; `at` is written before their names. */
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
   if (options.timeout !== undefined) checkNumber(`${at}timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
   if (options.retries !== undefined) checkInteger(`${at}retries`, options.retries, 0, 1_000);
 }
 
-/** Throws for something that is no object of options, and for an option that is not known. */
+/** Throws if `options` is not an object, or has an option that is not known. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+  if (!isRecord(options)) {
     throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
   }
   for (const key of Object.keys(options)) {
@@ -20,7 +21,7 @@ export function checkKnown(at: string, options: object, known: ReadonlySet<strin
   }
 }
 
-/** Throws for a number outside of its range. */
+/** Throws if the value is not a number, or is outside of its range. */
 export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
   if (typeof value !== "number") {
     throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
@@ -30,27 +31,27 @@ export function checkNumber(name: string, value: number, least: number, most: nu
   }
 }
 
-/** Throws for a number that is not whole or outside of its range. */
+/** Throws if the value is not a whole number, or is outside of its range. */
 export function checkInteger(name: string, value: number, least: number, most: number): void {
   checkNumber(name, value, least, most);
   if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
 }
 
-/** Throws for something that is no strategy and no strategy's name. */
+/** Throws if the value is neither a strategy nor the name of one. */
 export function checkRoute(name: string, value: Route): void {
   if (typeof value === "function" || ROUTES.has(value)) return;
   throw new TypeError(`${name} must be one of ${[...ROUTES].join(", ")}, or a function; got ${show(value)}`);
 }
 
-/** Throws for something that may not stand as one token in a NATS subject. */
+/** Throws if the value cannot be one token of a NATS subject. */
 export function checkToken(name: string, value: string): void {
   if (typeof value === "string" && value.length <= MAX_TOKEN && /^[A-Za-z0-9_-]+$/.test(value)) return;
   throw new TypeError(`${name} must be 1 to ${MAX_TOKEN} letters, digits, "-" and "_"; got ${show(value)}`);
 }
 
-/** Throws for something that is no record of strings. */
+/** Throws if the value is not an object whose values are strings. */
 export function checkStrings(name: string, value: Readonly<Record<string, string>>): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (!isRecord(value)) {
     throw new TypeError(`${name} must be an object of strings; got ${show(value)}`);
   }
   for (const [key, text] of Object.entries(value)) {
@@ -58,13 +59,13 @@ export function checkStrings(name: string, value: Readonly<Record<string, string
   }
 }
 
-/** Throws for something that is no signal. */
+/** Throws if the value is neither `undefined` nor an `AbortSignal`. */
 export function checkSignal(at: string, signal: AbortSignal | undefined): void {
   if (signal === undefined || signal instanceof AbortSignal) return;
   throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
 }
 
-/** A value in an error message: short, and told from a string. */
+/** A value for an error message: short, and with quotes if it is a string. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
@@ -72,7 +73,7 @@ export function show(value: unknown): string {
   return typeof value === "function" ? "a function" : String(value);
 }
 
-/** Most that may run, or be under way, at once. */
+/** The greatest number of handlers that may run, or of sends that may be under way, at once. */
 export const MAX_CONCURRENCY = 65_536;
 const MAX_TOKEN = 64;
 const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([

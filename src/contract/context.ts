@@ -1,10 +1,10 @@
-/** What a handler is told about its message, and what it sends with. */
+/** The context of a message: what its handler can read about it, and the methods that it sends with. */
 import type { CatgaError } from "../error.ts";
 import type { Sender } from "./sender.ts";
 
 /**
- * What a handler is told about its message. What it sends with it carries on the deadline, the correlation and the trace
- * headers (`traceparent`, `tracestate`, `baggage`), and is cancelled with it.
+ * What a handler can read about its message, and the methods that it sends with. What is sent with them inherits the deadline,
+ * the correlation and the trace headers (`traceparent`, `tracestate`, `baggage`), and is cancelled with the message.
  *
  * @example
  * ```ts
@@ -24,13 +24,13 @@ import type { Sender } from "./sender.ts";
 export interface Context extends Sender {
   /** The message id: what the sender gave as `id`, else one that Catga made; the same in every attempt. */
   readonly id: string;
-  /** The id of the message that all this began with; the message's own when it is the first. */
+  /** The id of the first message of this chain of sends; the message's own when it is the first. */
   readonly correlationId: string;
   /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
   /** What the sender gave as `headers`, and the trace headers of the message that it was handling; `{}`. */
   readonly headers: Readonly<Record<string, string>>;
-  /** When the sender gives up, in ms since 1970 by this node's clock. */
+  /** When the sender stops waiting, in ms since 1970 by this node's clock. */
   readonly deadline: number;
   /**
    * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops (`CLOSED`),
@@ -39,12 +39,12 @@ export interface Context extends Sender {
   readonly signal: AbortSignal;
   /** The id of the node that this handler runs on. */
   readonly node: string;
-  /** 1 for the first attempt to have this message handled. */
+  /** Which attempt to have this message handled this is, from 1. */
   readonly attempt: number;
   /**
    * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for this id;
-   * `undefined` for other messages. Let what the command changes refuse a smaller one: a run that was paused for longer than
-   * 15 s, or had no connection for more than 4 s, may go on beside the next.
+   * `undefined` for other messages. Have the store that the command changes refuse a smaller token: a run that was paused for
+   * more than 15 s, or had no connection for more than 4 s, may still be going on when the next one begins.
    *
    * @example
    * ```ts
@@ -59,8 +59,8 @@ export interface Context extends Sender {
   readonly fence: number | undefined;
 }
 
-/** What a behavior of Catga's own can do to every context, and no handler. */
+/** What Catga's own behaviors can do with a context, and handlers cannot. */
 export interface Abortable {
-  /** Gives the message up, as its deadline would. */
+  /** Ends the message for `reason`, as its deadline would. */
   abort(reason: CatgaError): void;
 }

@@ -1,14 +1,14 @@
 /**
- * Contracts: what a message is called, what goes in and what comes out. A contract is a plain frozen value, safe to share
- * between the programs that send it and those that handle it.
+ * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain frozen
+ * value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 
-/** What a message is: a command changes something, a query reads something, an event tells of something. */
+/** What a message is: a command changes something, a query reads something, an event reports something. */
 export type Kind = "command" | "query" | "event";
 
-/** The options of any contract, as they stand in it: of those that were not given there is none. */
+/** The options of any contract; those that were not given are left out. */
 export interface ContractOptions {
   /** Checks and parses the payload. */
   readonly input?: Schema<never, unknown>;
@@ -16,7 +16,7 @@ export interface ContractOptions {
   readonly output?: Schema<never, unknown>;
   /** The routing key of a payload. */
   readonly key?: (payload: never) => string;
-  /** How a node is picked. */
+  /** How a node is chosen. */
   readonly route?: Route;
   /** The messages of one key run one at a time. */
   readonly ordered?: boolean;
@@ -28,7 +28,7 @@ export interface ContractOptions {
   readonly idempotent?: boolean | { readonly ttl?: number };
 }
 
-/** What a sender needs of a contract: its kind, its name, the type that goes in and the one that comes out. */
+/** What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. */
 export interface Contract<K extends Kind, In, Out> {
   /** What the message is: only commands and queries can be sent, only events published. */
   readonly kind: K;
@@ -36,7 +36,7 @@ export interface Contract<K extends Kind, In, Out> {
   readonly name: string;
   /** What it was defined with. */
   readonly options: ContractOptions;
-  /** Types only; never there. */
+  /** Carries the types; never has a value. */
   readonly "~types"?: (payload: In) => Out;
 }
 
@@ -49,9 +49,10 @@ export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, 
 /** The type that a contract's sender gets. */
 export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
 
-/** Whether a name may be a contract's. */
+/** Whether a name is valid for a contract. */
 export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
+/** The longest name of a contract, in characters. */
 export const MAX_NAME_LENGTH = 256;

@@ -1,6 +1,7 @@
+/** Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
 import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
-import { checkBehaviors } from "./behavior_check.ts";
+import { checkBehaviors } from "./behavior.ts";
 import {
   checkInteger,
   checkKnown,
@@ -16,19 +17,19 @@ import type { MaybePromise, Schema } from "./schema.ts";
 import { type AnyContract, type Contract, type ContractOptions, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
 import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
 
-/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler sees. */
+/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
 export interface EventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload>;
 }
 
-/** Options of {@link query}. `Returned` is what the handler gives, `Out` what the sender gets. */
+/** Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets. */
 export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends EventOptions<In, Payload> {
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out>;
   /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
   key?: (payload: NoInfer<In>) => string;
-  /** How a node is picked; the app's, or `"hash"` when `ordered`. */
+  /** How a node is chosen; the app's, or `"hash"` when `ordered`. */
   route?: Route;
   /**
    * The messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. The route is
@@ -45,8 +46,8 @@ export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends Eve
 export interface CommandOptions<In, Out, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, Payload, Returned> {
   /**
-   * One recorded result for each message id, which every sender with that id gets, on whichever node; `false`. It is sent
-   * again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
+   * One recorded result for each message id, which every sender with that id gets, from whichever node; `false`. The command
+   * is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
    * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
    * result is kept, in ms, 1,000 at least; a day.
    */
@@ -57,8 +58,8 @@ export interface CommandOptions<In, Out, Payload = In, Returned = Out>
 export interface RequestContract<K extends "command" | "query", In, Out, Payload = In, Returned = Out>
   extends Contract<K, In, Out> {
   /**
-   * Writes the handler: it returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`; there it is the
-   * one handler of this contract.
+   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`, which takes one
+   * handler for this contract.
    */
   handle(fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure>, options?: HandlerOptions): Handler;
 }
@@ -73,7 +74,7 @@ export interface Query<In = void, Out = void, Payload = In, Returned = Out>
 
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
-  /** Writes a handler; there may be any number. What it returns is dropped; what it throws is logged. */
+  /** Makes a handler; an event may have any number of them. What it returns is ignored; what it throws is logged. */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
 
@@ -81,9 +82,9 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
  * `OUTCOME_UNKNOWN`.
  *
- * Types come from the type arguments, or from the schemas in `options`. The name is one or more tokens of letters, digits,
- * `-` and `_`, joined by dots, 256 characters at most. Throws `TypeError` for another one, and `TypeError` or `RangeError`
- * for a bad option.
+ * The types are the type arguments, or those of the schemas in `options`. The name is one or more tokens of letters, digits,
+ * `-` and `_`, joined by dots, 256 characters at most. Throws a `TypeError` for an invalid name, and a `TypeError` or
+ * `RangeError` for an invalid option.
  *
  * @example
  * ```ts
@@ -137,7 +138,7 @@ export function query<In = void, Out = void, Payload = In, Returned = Out>(
 }
 
 /**
- * Defines an event: a message that tells of something. Each service that has handlers for it gets it at most once, and so
+ * Defines an event: a message that reports something. Each service that has handlers for it gets it at most once, and so
  * does each node that has handlers with `each: "node"`.
  *
  * Types and errors as for {@link command}.
@@ -196,7 +197,7 @@ function checkOptions(name: string, options: object | undefined, known: Readonly
     }
   }
   if (key !== undefined && typeof key !== "function") {
-    throw new TypeError(`${at}: key must be a function of the payload that gives a string; got ${show(key)}`);
+    throw new TypeError(`${at}: key must be a function of the payload that returns a string; got ${show(key)}`);
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });
@@ -250,5 +251,5 @@ function handler(
   return Object.freeze({ contract, "~handler": Object.freeze(body) });
 }
 
-/** A handler of whatever contract. */
+/** The function of a handler of any contract. */
 type HandlerFn = (payload: never, ctx: Context) => unknown;

@@ -1,3 +1,4 @@
+/** Handlers: what `handle` and `on` return and `catga` takes. */
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
@@ -7,8 +8,8 @@ export interface HandlerOptions {
   /** Wrapped around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[];
   /**
-   * How many of it run at once in this node, whoever sent the messages; the others wait, first come first served. No limit
-   * of its own.
+   * How many runs of it there are at once on this node, whoever sent the messages; further messages wait, first come, first
+   * served. No limit of its own.
    */
   concurrency?: number;
 }
@@ -19,9 +20,9 @@ export interface EventHandlerOptions extends HandlerOptions {
   each?: "service" | "node";
 }
 
-/** What `handle` and `on` give; export it, and pass its module to `catga`. */
+/** What `handle` and `on` return. Export it, and pass its module to `catga`. */
 export interface Handler {
-  /** What it handles. */
+  /** The contract that it handles. */
   readonly contract: AnyContract;
   /** Tells a handler from other exports. */
   readonly "~handler": HandlerBody;
@@ -31,18 +32,18 @@ export interface Handler {
 export interface HandlerBody {
   /** The function given to `handle` or `on`. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
-  /** Those given to `handle` or `on`, outermost first. */
+  /** The behaviors given to `handle` or `on`, outermost first. */
   readonly behaviors: readonly Behavior[];
-  /** How many of it run at once; `undefined` for no limit of its own. */
+  /** How many runs of it there are at once; `undefined` for no limit of its own. */
   readonly concurrency: number | undefined;
-  /** Of an event's handler: who gets the event. */
+  /** For an event: who gets it. */
   readonly each: "service" | "node";
 }
 
 /** A module (`import * as orders`), a handler, or an array of these. */
 export type Handlers = Handler | HandlerModule | readonly Handlers[];
 
-/** A module namespace; exports that are no handlers are passed over. */
+/** A module namespace; exports that are not handlers are ignored. */
 export type HandlerModule = { readonly [name: string]: unknown };
 
 /** Whether a value is a {@link Handler}. */

@@ -1,14 +1,15 @@
-/** Lines for people and fields for programs: what an app logs, at which level. */
+/** What an app logs, at which level: a line for people, and fields for programs. */
 
 /**
- * What a line says, for programs: `node`, the id of the node that logs; `type`, which is one of {@link Observation}; and what
- * else that has, its own `node` as `peer`. What failed is `error`.
+ * The fields of a log line: `node`, the id of the node that logs; `type`, that of the {@link Observation}; and the observation's
+ * other fields, with its own `node` as `peer`. An error is in `error`.
  */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Where an app logs to; `console` is one. Every message begins with `catga <node id>:` and is one line, in which nothing of
- * other processes moves a cursor or hides (docs/security.md); its fields say the same for programs, as it came. What a method throws goes to the console.
+ * Where an app logs to; `console` is one. Every message is one line and begins with `catga <node id>:`; control characters
+ * from other processes are escaped in it (docs/security.md), and are not in the fields. What a method throws goes to the
+ * console.
  *
  * @example
  * ```ts
@@ -21,13 +22,13 @@ export type LogFields = Readonly<Record<string, unknown>>;
  * ```
  */
 export interface Logger {
-  /** Each retry, each frame that reached nobody, and each wait for a lock. */
+  /** Each retry, each frame that bounced, and each wait for a lock. */
   debug(message: string, fields: LogFields): void;
-  /** Nodes that come, go, or stop answering; breakers that open and close. */
+  /** Nodes that join, leave, or stop answering; breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, and when it is there again; what NATS forbids, what arrived malformed, events that were
-   * dropped because too many wait, records of nodes that were passed over (each once a minute at most), and bounces that do not come back.
+   * A connection that was lost, and its return; what NATS forbids; messages that are malformed, events that were dropped
+   * because too many wait, records of nodes that were passed over (each once a minute at most); and bounces that do not arrive.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */

@@ -1,6 +1,6 @@
-/** What the nodes of a cluster know of each other, and how one of them is picked for a request. */
+/** What the nodes of a cluster know about each other, and how one of them is chosen for a request. */
 
-/** A node as the others see it. Frozen. */
+/** A node as other nodes see it. Frozen. */
 export interface NodeInfo {
   /** Its id: unique in the cluster. */
   readonly id: string;
@@ -14,11 +14,11 @@ export interface NodeInfo {
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */
   readonly lastSeen: number;
-  /** What it was started with, and over NATS the `host` that it runs on, and its `address` as the server sees it. */
+  /** The `metadata` that it was started with; over NATS also the `host` that it runs on, and its `address` as the server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
   /**
    * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that waited for
-   * their turn (`queued`).
+   * their handlers (`queued`).
    */
   readonly load: { readonly inFlight: number; readonly queued: number };
   /** The id of the NATS server, or memory network, that it is connected to; empty without either. */
@@ -32,15 +32,15 @@ export interface NodeInfo {
 /** A change in the membership of a cluster. */
 export interface NodeEvent {
   /**
-   * `join`: it has a record, and was heard. `leave`: its record was deleted, or is gone and it does not answer. `update`: it wrote its record again, as it does at every third of its
-   * `heartbeat`, or another process took its id.
+   * `join`: it has a record, and has answered. `leave`: its record was deleted, or has expired and it does not answer.
+   * `update`: it wrote its record again, as it does at every third of its `heartbeat`, or another process took its id.
    */
   readonly type: "join" | "update" | "leave";
   /** The node, as last seen. */
   readonly node: NodeInfo;
 }
 
-/** What a {@link Strategy} knows of the request. */
+/** What a {@link Strategy} gets about the request. */
 export interface RouteRequest {
   /** The routing key, when the send or the contract gives one. */
   readonly key?: string;
@@ -51,9 +51,10 @@ export interface RouteRequest {
 }
 
 /**
- * Picks the node for a request: one of the candidates (live nodes that handle the contract, at least one; without suspects,
- * those whose breaker is open and those that this send has failed on already, while there are others), or `undefined` when
- * none will do: the send then ends with `NO_HANDLER`, 500 ms later. Called for every attempt; must be quick. What it throws, the send rejects with.
+ * Chooses the node for a request: one of the candidates, or `undefined` for none of them, which ends the send with `NO_HANDLER`
+ * 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes whose breaker is open
+ * and nodes that this send has failed on are left out as long as there are others. Called for every attempt; must be quick.
+ * The send rejects with what it throws.
  *
  * @example
  * ```ts

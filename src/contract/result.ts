@@ -1,24 +1,24 @@
-/** What a message comes back with: a value or an error, and never a throw for what can go wrong in operation. */
+/** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { CatgaError, type CatgaErrorOptions, type Code } from "../error.ts";
 
-/** What a message comes back with. `value` and `error` may be destructured before the check of `ok`. */
+/** What a send resolves with. `value` and `error` may be destructured before `ok` is checked. */
 export type Result<T> = Success<T> | Failure;
 
-/** The good half of a {@link Result}. */
+/** A {@link Result} with a value. */
 export interface Success<T> {
-  /** Tells the halves apart. */
+  /** Tells the two kinds of result apart. */
   readonly ok: true;
   /** What the handler returned. */
   readonly value: T;
-  /** Never there. */
+  /** Never has a value. */
   readonly error?: undefined;
 }
 
-/** The bad half of a {@link Result}; a handler may return one: from {@link fail}, or from another send. */
+/** A {@link Result} with an error. A handler may return one: that of {@link fail}, or that of another send. */
 export interface Failure {
-  /** Tells the halves apart. */
+  /** Tells the two kinds of result apart. */
   readonly ok: false;
-  /** Never there. */
+  /** Never has a value. */
   readonly value?: undefined;
   /** What went wrong. */
   readonly error: CatgaError;
@@ -29,7 +29,7 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
 
 /**
  * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
- * Choose codes of your own, so that they are told from those of Catga (`ErrorCode`).
+ * Choose codes that are not Catga's (`ErrorCode`).
  *
  * @example
  * ```ts

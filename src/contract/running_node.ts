@@ -1,4 +1,4 @@
-/** A running node as its users see it: what `catga()` gives. */
+/** A running node as its users see it: what `catga()` resolves with. */
 import type { Health } from "./health.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
@@ -7,18 +7,18 @@ import type { LeadOptions, Term } from "./shared_state.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
-  /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms. 30,000. */
+  /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more. 30,000. */
   timeout?: number;
 }
 
-/** A running node: what `catga()` gives. `await using` drains it. */
+/** A running node: what `catga()` resolves with. `await using` drains it. */
 export interface Catga extends Sender, AsyncDisposable {
   /**
    * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
    * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within `ttl`
-   * and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once. A `fn` that
-   * ends gives the lead to who waits for it, and stands again a second later; what it throws is logged. A process that was
-   * paused for longer than `ttl` may run it beside the next leader, until it looks at the signal.
+   * and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once. When `fn` ends,
+   * another node that waits may lead, and this one stands again a second later; what `fn` throws is logged. A process that was
+   * paused for longer than `ttl` may run `fn` while the next leader does, until it looks at the signal.
    *
    * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` when the
    * app stops.
@@ -38,17 +38,17 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
-  /** This node, as the others see it; a new value at each reading. */
+  /** This node as other nodes see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**
-   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to listen: the
-   * error is logged as well.
+   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to await it: the
+   * error is logged, too.
    */
   readonly closed: Promise<void>;
   /** The live nodes of the cluster as this one knows them, itself included, sorted by id. None after a drain. */
   nodes(): readonly NodeInfo[];
   /**
-   * Tells of nodes that join, change and leave, from now on; ends when the signal aborts or the app stops.
+   * The nodes that join, change and leave from now on; ends when the signal aborts or the app stops.
    *
    * @example
    * ```ts
@@ -64,7 +64,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   watchNodes(options?: { signal?: AbortSignal }): AsyncIterableIterator<NodeEvent>;
   /**
-   * How this node is, for probes: costs nothing and asks nobody.
+   * The health of this node, for probes; made without the network.
    *
    * @example
    * ```ts
@@ -77,9 +77,9 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   health(): Health;
   /**
-   * Leaves the cluster, refuses requests from others (`DRAINING`, they go to another node), finishes what runs, and closes
-   * what it opened; afterwards sends give `CLOSED`. Idempotent: later calls wait for the first, and their options do not
-   * count. Works while disconnected. A `timeout` out of range is a `RangeError`.
+   * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for what runs, and closes
+   * what it opened; afterwards sends fail with `CLOSED`. Idempotent: later calls wait for the first, and their options are
+   * ignored. Works while disconnected. A `timeout` out of range is a `RangeError`.
    */
   drain(options?: DrainOptions): Promise<void>;
 }

@@ -9,7 +9,7 @@ import type { Failure, Result } from "./result.ts";
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
- * A validator: `In` is what it takes, `Out` what it makes of it. Those of zod, valibot, arktype and effect are ones.
+ * A validator: it takes an `In` and returns an `Out`. The schemas of zod, valibot, arktype and effect are validators.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export interface Schema<In, Out = In> {
   };
 }
 
-/** What a {@link Schema} answers. */
+/** What a {@link Schema} returns. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
@@ -46,13 +46,13 @@ export type SchemaResult<T> =
 export interface SchemaIssue {
   /** What is wrong, for people. */
   readonly message: string;
-  /** Where, from the outermost key to the innermost; nowhere in particular when left out. */
+  /** Where, from the outermost key to the innermost; left out for the whole value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
 /**
- * Runs a validator over the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. The error's
- * `details` hold the issues: `{ message, path }[]`, the path as an array of keys.
+ * Runs a validator on the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. Never throws or rejects.
+ * The error's `details` are the issues: `{ message, path }[]`, the path as an array of keys.
  */
 export function validate(
   schema: Schema<never, unknown>,
@@ -70,12 +70,12 @@ export function validate(
   }
 }
 
-/** Whether a value is a promise, of whatever making: what libraries give as one is not always a `Promise`. */
+/** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Takes the rejection of a promise that is given where none may be: what is thrown for that says enough. */
+/** Handles the rejection of a promise where no promise is allowed: the error that is thrown for it is enough. */
 export function disown(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }

@@ -1,36 +1,37 @@
+/** The options of one send, publish or broadcast, and their check. */
 import type { Route } from "./node_info.ts";
 import { checkKnown, checkRoute, checkSignal, checkStrings, checkTimes, checkToken, show } from "./checks.ts";
 
 /** Options of one `send`. */
 export interface SendOptions {
   /**
-   * The message id, 1 to 256 characters: the handler's `ctx.id`; one is made otherwise. Of an idempotent command: all sends with
-   * this id get one result.
+   * The message id, 1 to 256 characters: the handler's `ctx.id`; Catga makes one otherwise. All sends of an idempotent command
+   * with this id get one result.
    */
   id?: string;
-  /** The routing key; what the contract's `key` makes of the payload. */
+  /** The routing key; what the contract's `key` returns for the payload. */
   key?: string;
-  /** The id of the node that is to handle it: this one and no other, in every attempt; any. */
+  /** The id of the only node that may handle it, in every attempt; any node. */
   node?: string;
-  /** How a node is picked; the contract's, else the app's. */
+  /** How a node is chosen; the contract's, else the app's. */
   route?: Route;
   /** How long it may take, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
   timeout?: number;
   /** How many further attempts after the first: 0 to 1,000; the contract's, else the app's. */
   retries?: number;
-  /** Gives up when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. */
+  /** Ends the send when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. None. */
   signal?: AbortSignal;
-  /** Go along with the message to the handler's `ctx.headers`; none. */
+  /** Sent with the message; the handler's `ctx.headers`. None. */
   headers?: Readonly<Record<string, string>>;
 }
 
 /** Options of one `publish`. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
-/** Options of one `broadcast`: every node has one attempt, so that there is nothing to route, and nothing to retry. */
+/** Options of one `broadcast`: every node gets one attempt, so that there is no route, and no retry. */
 export type BroadcastOptions = Omit<SendOptions, "route" | "retries">;
 
-/** Throws for options of a send, a publish or a broadcast that are none. */
+/** Throws if the options of a send, a publish or a broadcast are invalid. */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
   checkKnown(at, options, OPTIONS_OF[method] ?? SEND_OPTIONS);

@@ -1,24 +1,24 @@
-/** What an app and a handler's context have in common: ways to send. */
+/** The methods that an app and a handler's context share: sends, locks and the cache. */
 import type { Contract, Kind } from "./contract.ts";
 import type { BroadcastOptions, PublishOptions, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** What follows the contract: a payload and options; a payload that may be `undefined` (or `void`) may be left out. */
+/** The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out. */
 export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
   : [payload: NoInfer<In>, options?: Options];
 
-/** Options of `sendAll`: those of each send, and how many are under way at once. */
+/** Options of `sendAll`: those of each send, and how many sends are under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id"> {
-  /** How many are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  /** How many sends are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
   concurrency?: number;
 }
 
-/** One node's answer to a broadcast: what `broadcast` gives for each. */
+/** One node's result of a broadcast. */
 export interface BroadcastResult<T> {
   /** The node's id. */
   readonly node: string;
-  /** What it answered, or why there is no answer. */
+  /** Its answer, or the error. */
   readonly result: Result<T>;
 }
 
@@ -45,11 +45,11 @@ export interface Sharing {
    * lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends with the
    * message's deadline.
    *
-   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it without
-   * knowing: only the resource itself can refuse it then, by `lock.token`, which grows with each acquisition.
+   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it and cannot
+   * notice: only the resource itself can refuse such a process, by `lock.token`, which grows with each acquisition.
    *
-   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (whoever holds it waits, in the end, for this very
-   * handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an option out of range, and
+   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (its holder waits, directly or through others, for this
+   * very handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an option out of range, and
    * for a key that is no well-formed string of at most 4,032 characters.
    *
    * @example
@@ -73,7 +73,7 @@ export interface Sharing {
 export interface Sender extends Sharing {
   /**
    * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the latest
-   * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that had left) or `UNAVAILABLE` (what had not).
+   * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that was sent) or `UNAVAILABLE` (what was not sent).
    *
    * @example
    * ```ts
@@ -89,9 +89,9 @@ export interface Sender extends Sharing {
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
-   * order of the payloads. One that fails spoils no other. Payloads are taken as there is room: a generator is not read
-   * ahead, and what is no array is read no further once a send has failed because it was given up, or the app has stopped.
-   * Misuse rejects as a whole.
+   * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a generator
+   * is not read ahead, and an iterable that is not an array is read no further once a send has failed because the caller gave
+   * up, or the app has stopped. Rejects for misuse.
    *
    * @example
    * ```ts
@@ -110,9 +110,9 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out>[]>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
-   * `each: "node"`, at most once. Ok when this process is connected and has taken it, also when nobody listens: it leaves at the
-   * end of the turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it; `process.exit`
-   * right after the ok may lose it.
+   * `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node handles it: it is
+   * sent at the end of this turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it;
+   * `process.exit` right after the ok may lose it.
    *
    * @example
    * ```ts

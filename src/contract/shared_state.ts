@@ -1,4 +1,4 @@
-/** What the nodes of a cluster share besides messages, as the core sees it; `state/` implements it, `catga.ts` wires it. */
+/** What the nodes of a cluster share besides messages: locks, leadership and a cache, as programs see them. */
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 
@@ -13,7 +13,7 @@ export interface LockOptions {
 }
 
 /**
- * A lock that is held, and renewed until it is released: what `lock` gives. `await using` releases it.
+ * A lock that is held, and renewed until it is released: what `lock` resolves with. `await using` releases it.
  *
  * @example
  * ```ts
@@ -29,8 +29,7 @@ export interface LockOptions {
 export interface Lock extends AsyncDisposable {
   /**
    * The fencing token, a safe integer: grows with every acquisition of the key; of several keys the greatest. Give it to the
-   * resource, and let that refuse what comes with a smaller one: nothing else stops a holder that was paused for longer
-   * than its ttl.
+   * resource, and have the resource refuse a smaller one: nothing else stops a holder that was paused for longer than its ttl.
    */
   readonly token: number;
   /**
@@ -39,8 +38,8 @@ export interface Lock extends AsyncDisposable {
    */
   readonly signal: AbortSignal;
   /**
-   * Gives it to who waits for it. Idempotent; a lock that is lost already is somebody else's, and stays so. A store that does
-   * not answer is no error: it is tried further in the background, until the lock has expired.
+   * Releases the lock; who waits for it gets it. Idempotent, and without effect on a lock that is lost. Does not reject when the
+   * store does not answer: it is tried again in the background until the lock has expired.
    */
   release(): Promise<void>;
 }
@@ -52,7 +51,7 @@ export interface LeadOptions {
 }
 
 /**
- * A node's wish to lead: what `lead` gives. It ends with the app, or when it resigns; `await using` resigns.
+ * A node's candidacy: what `lead` returns. It ends with the app, or by `resign`; `await using` resigns.
  *
  * @example
  * ```ts
@@ -72,7 +71,7 @@ export interface LeadOptions {
 export interface Term extends AsyncDisposable {
   /** Whether this node leads now, and its function runs. */
   readonly leading: boolean;
-  /** Stands no more: the signal aborts, and others may lead when the function has ended, or a ttl later. Idempotent. */
+  /** Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later. Idempotent. */
   resign(): Promise<void>;
 }
 
@@ -81,8 +80,8 @@ export interface CacheSetOptions {
   /** How long it is kept, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
   ttl?: number;
   /**
-   * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the entry that is there was written with a greater
-   * one. No whole number is a `TypeError`. None.
+   * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a greater one.
+   * `TypeError` if it is not a whole number. None.
    */
   fence?: number;
 }
@@ -93,7 +92,7 @@ export interface CacheLoadOptions extends CacheSetOptions {
   once?: boolean;
   /** How long it waits for a load, in ms: 1 to 2^31 - 1, then `TIMEOUT`; for as long as that takes. */
   timeout?: number;
-  /** Waits no longer when it aborts: `CANCELLED`; none. */
+  /** Stops waiting when it aborts: `CANCELLED`. None. */
   signal?: AbortSignal;
 }
 
@@ -116,7 +115,7 @@ export interface CacheLoadOptions extends CacheSetOptions {
  * ```
  */
 export interface Cache {
-  /** The value of a key, a copy; `undefined` when there is none. That it is a `T` is the caller's word. */
+  /** The value of a key, a copy; `undefined` when there is none. That it is a `T` is not checked. */
   get<T>(key: string): Promise<T | undefined>;
   /**
    * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What JSON cannot encode, `undefined`
@@ -126,16 +125,16 @@ export interface Cache {
   /** Removes a key, and its fence with it; nothing when it is not there. */
   delete(key: string): Promise<void>;
   /**
-   * The value of a key, or what `load` gives, which is then kept. One load at a time per key in this node; with `once` in
-   * the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` for who has waited 30 s for another's load). What `load` throws
+   * The value of a key, or what `load` returns, which is then kept. One load at a time per key in this node; with `once` in
+   * the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` after 30 s of waiting for another node's load). What `load` throws
    * is thrown, and not kept.
    *
-   * Waits for as long as the load takes, and no longer than `timeout` or `signal` say; `ctx.cache` no longer than the message
-   * either. A load that nobody waits for any more goes on, and its value is kept when it comes; the next who misses begins
-   * another one. In a `load` that would have to wait for itself, by its own key or through others of this node: `DEADLOCK`.
+   * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's deadline. A load
+   * that nothing waits for any more goes on, and its value is kept; the next call that misses begins another load. A `load` that
+   * would wait for itself, by its own key or through other loads of this node, is a `DEADLOCK`.
    */
   getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }
 
-/** Runs the handler under a claim. `check` calls {@link Claimant.lost} if the claim's lease has ended: timers may run late. */
+/** Runs the handler under a claim. `check` reports the claim as lost if its lease has ended: timers may run late. */
 export type ClaimedRun = (fence: number, check: () => void) => MaybePromise<Result<unknown>>;

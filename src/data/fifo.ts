@@ -1,14 +1,14 @@
-/** First in, first out, at a cost that does not grow with how many there are, as that of a `Map` of what churns does. */
+/** A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that churns. */
 export class Fifo<T> {
   #items: T[] = [];
   #first = 0;
 
-  /** The one that came first. */
+  /** The oldest entry. */
   get first(): T | undefined {
     return this.#items[this.#first];
   }
 
-  /** How many there are. */
+  /** The number of entries. */
   get size(): number {
     return this.#items.length - this.#first;
   }
@@ -17,7 +17,7 @@ export class Fifo<T> {
     this.#items.push(item);
   }
 
-  /** Takes the one that came first. */
+  /** Removes and returns the oldest entry. */
   shift(): T | undefined {
     if (this.size === 0) return undefined;
     const item = this.#items[this.#first++];
@@ -28,7 +28,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Takes out all but these; costs as much as there are. */
+  /** Removes all entries but these; the cost grows with the number of entries. */
   keep(which: (item: T) => boolean): void {
     this.#items = this.#items.slice(this.#first).filter(which);
     this.#first = 0;

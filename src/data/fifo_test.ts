@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { Fifo } from "./fifo.ts";
 
 describe("Fifo", () => {
-  it("gives in the order in which it got, whatever was taken in between", () => {
+  it("returns entries in the order in which they were added, whatever was removed in between", () => {
     const fifo = new Fifo<number>();
     const taken: (number | undefined)[] = [];
     for (let n = 0; n < 100; n++) {
@@ -15,7 +15,7 @@ describe("Fifo", () => {
     assertEquals([fifo.first, fifo.shift()], [undefined, undefined]);
   });
 
-  it("keeps what it is told to, and its order", () => {
+  it("keep removes all other entries and keeps the order", () => {
     const fifo = new Fifo<number>();
     for (let n = 0; n < 10; n++) fifo.push(n);
     fifo.shift();

@@ -1,10 +1,10 @@
-/** Values as JSON texts. */
+/** Values as JSON, at any depth, with errors that say why a value has no JSON. */
 import { CatgaError } from "../error.ts";
 import { jsonText } from "./json_text.ts";
 
 /**
- * A value as JSON. Throws a `CatgaError` of this code, which begins with `what` and the name that it is `of`, for what
- * JSON does not have: a bigint, a cycle, a function, `undefined`.
+ * A value as JSON. Throws a `CatgaError` with this code for a value that JSON cannot encode: a bigint, a cycle, a function,
+ * `undefined`. Its message begins with `what`, and the name of what it is `of`.
  */
 export function toJson(
   value: unknown,
@@ -24,7 +24,7 @@ export function toJson(
   throw new CatgaError(code, `${what}${of === undefined ? "" : ` of ${of}`} cannot be encoded as JSON: ${why}`, cause);
 }
 
-/** `JSON.stringify(value)`, also of what is nested deeper than that of the runtime goes. */
+/** `JSON.stringify(value)`, also for values that are nested deeper than the runtime's own can encode. */
 export function stringify(value: unknown): string | undefined {
   try {
     return JSON.stringify(value) as string | undefined;
@@ -34,10 +34,10 @@ export function stringify(value: unknown): string | undefined {
   }
 }
 
-/** What the runtimes say of the two things that they do not encode; what a `toJSON` or a getter threw may be for no one's eyes. */
+/** Why a value cannot be encoded. What a `toJSON` or a getter threw may hold secrets, and is not part of it. */
 function reason(error: unknown): string {
   const why = "its toJSON, or a getter, threw";
-  // what else is thrown may have getters that throw, too
+  // a thrown value that is not an Error may have getters that throw, too
   if (!(error instanceof Error)) return why;
   const { name, message } = error;
   if (name === "TypeError" && /circular|cyclic/i.test(message)) return "it has a cycle";

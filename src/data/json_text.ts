@@ -1,20 +1,20 @@
-/** JSON of values of any depth, without recursion: `JSON.stringify` of the runtimes ends at some thousand levels. */
+/** JSON of values of any depth, without recursion: `JSON.stringify` of the runtimes fails at some thousand levels. */
 
 /** Options of {@link jsonText}. */
 export interface JsonTextOptions {
-  /** The keys of every object in the order of their UTF-16 units, as RFC 8785 has them; as they stand. */
+  /** Sorts the keys of every object by their UTF-16 code units, as RFC 8785 does; the order of the object. */
   readonly sorted?: boolean;
 }
 
 /**
- * What `JSON.stringify(value)` gives, whatever the depth, up to {@link MAX_DEPTH}. Throws a `TypeError` for a cycle and for
+ * What `JSON.stringify(value)` returns, at any depth up to {@link MAX_DEPTH}. Throws a `TypeError` for a cycle and for
  * a bigint, and what a `toJSON` or a getter throws.
  */
 export function jsonText(value: unknown, { sorted = false }: JsonTextOptions = {}): string | undefined {
   let text = "";
   const open: Open[] = [];
   const above = new Set<object>();
-  /** Writes a value, or the beginning of one that has members. `false` for what JSON leaves out. */
+  /** Writes a value, or the beginning of one that has members. `false` if JSON leaves the value out. */
   const begin = (key: string, given: unknown, before: string): boolean => {
     const value = plain(key, given);
     if (typeof value !== "object" || value === null) {
@@ -58,13 +58,13 @@ export function jsonText(value: unknown, { sorted = false }: JsonTextOptions = {
   return text;
 }
 
-/** Levels at most: a `toJSON` that gives a new object each time has no end. */
+/** The greatest depth: a `toJSON` that returns a new object each time has no end. */
 export const MAX_DEPTH = 1_000_000;
 
 /** An array or object whose members are being written. */
 interface Open {
   readonly value: object;
-  /** Of an object. */
+  /** The keys of an object; `undefined` for an array. */
   readonly keys: readonly string[] | undefined;
   readonly count: number;
   at: number;
@@ -72,7 +72,7 @@ interface Open {
   begun: boolean;
 }
 
-/** A value as JSON takes it: by its `toJSON`, and out of its box. */
+/** A value as JSON encodes it: that of its `toJSON`, and the primitive value of a `Number`, `String` or `Boolean`. */
 function plain(key: string, given: unknown): unknown {
   let value = given;
   if (typeof value === "bigint" || (typeof value === "object" && value !== null) || typeof value === "function") {

@@ -5,7 +5,7 @@ import { jsonText, MAX_DEPTH } from "./json_text.ts";
 import { CatgaError } from "../error.ts";
 
 describe("jsonText", () => {
-  it("gives what JSON.stringify gives", () => {
+  it("returns what JSON.stringify returns", () => {
     const shared = { twice: [1] };
     const values: unknown[] = [
       undefined,
@@ -42,7 +42,7 @@ describe("jsonText", () => {
     );
   });
 
-  it("throws for a cycle, a bigint, and a toJSON without an end", () => {
+  it("throws for a cycle, a bigint, and an endless toJSON", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = [cycle];
     for (const bad of [cycle, 1n, [1n]]) assertThrows(() => jsonText(bad), TypeError);
@@ -50,7 +50,7 @@ describe("jsonText", () => {
     assertThrows(() => jsonText(endless()), RangeError);
   });
 
-  it("is not bounded by the stack", () => {
+  it("is not limited by the stack", () => {
     let deep: unknown = new Date(0);
     for (let i = 0; i < MAX_DEPTH / 2; i++) deep = { a: deep };
     assertEquals(jsonText(deep)!.length, '{"a":}'.length * MAX_DEPTH / 2 + '"1970-01-01T00:00:00.000Z"'.length);
@@ -58,7 +58,7 @@ describe("jsonText", () => {
 });
 
 describe("stringify and toJson", () => {
-  it("encode what is nested deeper than the runtime's JSON.stringify goes", () => {
+  it("encode values that are nested deeper than the runtime's JSON.stringify can encode", () => {
     let deep: unknown = new Date(0);
     for (let i = 0; i < 100_000; i++) deep = [deep];
     assertThrows(() => JSON.stringify(deep), RangeError);
@@ -67,7 +67,7 @@ describe("stringify and toJson", () => {
     assertEquals(toJson(deep, "INVALID_MESSAGE", "the payload") === text, true);
   });
 
-  it("of a toJSON without an end: that it is nested too deeply", () => {
+  it("say of an endless toJSON that it is nested too deeply", () => {
     const endless = (): unknown => ({ toJSON: () => [endless()] });
     const error = assertThrows(() => toJson(endless(), "INVALID_MESSAGE", "the payload", "Look"), CatgaError);
     assertEquals(error.message, "the payload of Look cannot be encoded as JSON: it is nested too deeply");

@@ -4,13 +4,13 @@ import { printable, printableJson } from "./printable.ts";
 import { HIDDEN_CODES } from "../../test/support/hidden_characters.ts";
 
 describe("printable", () => {
-  it("writes what is not seen as its number", () => {
+  it("writes invisible characters as their numbers", () => {
     for (const code of HIDDEN_CODES) {
       assertEquals(printable(`a${String.fromCodePoint(code)}b`), `a\\u{${code.toString(16)}}b`);
     }
   });
 
-  it("leaves what is read as it is: letters of any script, marks, emoji, spaces", () => {
+  it("leaves visible characters as they are: letters of any script, marks, emoji, spaces", () => {
     for (
       const text of ["orders-1", "größer", "हिन्दी", "ภาษาไทย", "日本語　東京", "🍵👋🏽", "e\u0301 1\u00a0000", "\\u{1b}"]
     ) {
@@ -18,7 +18,7 @@ describe("printable", () => {
     }
   });
 
-  it("does not stack marks without an end", () => {
+  it("limits the marks on one letter", () => {
     assertEquals(printable(`a${"\u0301".repeat(6)}b`), `a${"\u0301".repeat(4)}\\u{301}\\u{301}b`);
   });
 });
@@ -36,11 +36,11 @@ describe("printableJson", () => {
     assertEquals(printableJson(undefined), undefined);
   });
 
-  it("with an indent has lines of its own", () => {
+  it("with an indent is on several lines", () => {
     assertEquals(printableJson({ a: "x\ny\u202e" }, 2), '{\n  "a": "x\\ny\\u202e"\n}');
   });
 
-  it("of what is nested too deeply for lines is on one", () => {
+  it("of a value that is nested too deeply for lines is on one", () => {
     const deep = JSON.parse("[".repeat(10_000) + "]".repeat(10_000));
     const text = printableJson(deep, 2)!;
     assertEquals(text, "[".repeat(10_000) + "]".repeat(10_000));

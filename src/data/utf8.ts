@@ -1,16 +1,16 @@
-/** Texts as they go over the wire and into the store: their size there. */
+/** Texts as UTF-8, as messages and the store hold them, and their size in bytes. */
 
-/** A text as it goes over the wire. */
+/** A text as UTF-8. */
 export function encode(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** The size of a text on the wire, in bytes. */
+/** The size of a text as UTF-8, in bytes. */
 export function byteLength(text: string): number {
   return encode(text).length;
 }
 
-/** Whether a text is longer than so many bytes of UTF-8. */
+/** Whether a text has more than this many bytes as UTF-8. Encodes it only when its length leaves that open. */
 export function exceeds(text: string, limit: number): boolean {
   return text.length * 3 > limit && byteLength(text) > limit;
 }

@@ -1,6 +1,7 @@
 /** Requests of an app without a cluster. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { catga } from "../catga.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
@@ -9,12 +10,12 @@ import type { Schema } from "../contract/schema.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";
-import { asResult as toldOf } from "../dispatch/outcome.ts";
+import { asResult } from "../dispatch/outcome.ts";
 
 const Double = query<number, number>("Double");
 
 describe("send", () => {
-  it("a sync handler's value, and an async one's", async () => {
+  it("resolves with the value of a sync or async handler", async () => {
     const Later = query<number, number>("Later");
     const handlers = [Double.handle((n) => n * 2), Later.handle((n) => Promise.resolve(n * 3))];
     const { app } = localApp({ handlers });
@@ -24,7 +25,7 @@ describe("send", () => {
     assertEquals(await app.send(Later, 2, { id: "x" }), { ok: true, value: 6 });
   });
 
-  it("a thenable that is no promise is awaited: what database clients give", async () => {
+  it("a thenable that is not a Promise is awaited, as database clients return them", async () => {
     const thenable = (settle: (done: (n: number) => void, failed: (e: unknown) => void) => void) =>
       ({ then: settle }) as unknown as Promise<number>;
     const Bad = query<void, number>("Bad");
@@ -38,7 +39,7 @@ describe("send", () => {
     assertEquals(errorOf(await app.send(Bad)).code, "NO_ROW");
   });
 
-  it("fail(): its error, the same object, with its details", async () => {
+  it("fail(): the result has the same error object, with its details", async () => {
     const failure = fail("BAD_QUANTITY", "cannot order 0", { details: { qty: 0 }, retryable: true });
     const { app } = localApp({ handlers: Double.handle(() => failure) });
     const error = errorOf(await app.send(Double, 0));
@@ -46,7 +47,7 @@ describe("send", () => {
     assertEquals([error.code, error.retryable, error.details], ["BAD_QUANTITY", true, { qty: 0 }]);
   });
 
-  it("a throw: HANDLER_FAILED with node and id; what was thrown is its cause, and is observed", async () => {
+  it("a handler that throws is HANDLER_FAILED with node and id; what was thrown is the cause, and is observed", async () => {
     const thrown = new Error("secret");
     const Later = query("Later");
     const { app, seen } = localApp({
@@ -93,7 +94,7 @@ describe("send", () => {
     assertEquals(errorOf(await app.send(Double, 1)).code, "HANDLER_FAILED");
   });
 
-  it("the payload is handed over as it is, and so is the answer", async () => {
+  it("payload and answer are passed as they are, not copied", async () => {
     const Echo = query<object, object>("Echo");
     const { app } = localApp({ handlers: Echo.handle((payload) => payload) });
     const payload = { at: new Date(), self: undefined as unknown, big: 1n };
@@ -102,7 +103,7 @@ describe("send", () => {
     assertStrictEquals(unwrap(await app.send(Echo, payload, { id: "x" })), payload);
   });
 
-  it("no handler: NO_HANDLER, which says what to do", async () => {
+  it("without a handler it is NO_HANDLER, which says what to do", async () => {
     const { app } = localApp();
     const error = errorOf(await app.send(Double, 1));
     assertEquals([error.code, error.message], [
@@ -111,7 +112,7 @@ describe("send", () => {
     ]);
   });
 
-  it("node: this node by its id, and no other", async () => {
+  it("node: only this node's id reaches a handler", async () => {
     const { app } = localApp({ handlers: Double.handle((n) => n * 2) });
     assertEquals(await app.send(Double, 1, { node: "here" }), { ok: true, value: 2 });
     const error = errorOf(await app.send(Double, 1, { node: "there" }));
@@ -132,7 +133,7 @@ describe("send", () => {
     }
   });
 
-  it("schemas: one that gives a thenable is awaited, not taken for a verdict without issues", async () => {
+  it("schemas: a thenable that a schema returns is awaited, and is not a result without issues", async () => {
     const input: Schema<number> = {
       "~standard": {
         version: 1,
@@ -198,7 +199,7 @@ describe("send", () => {
     }
   });
 
-  it("key: of a payload that does not fit its schema it is not asked", async () => {
+  it("key: is not called with a payload that does not fit the schema", async () => {
     const asked: unknown[] = [];
     const Create = command<{ sku: string }, void>("Create", {
       input: refusing({ message: "no object" }) as Schema<{ sku: string }>,
@@ -210,7 +211,7 @@ describe("send", () => {
     assertEquals(asked, []);
   });
 
-  it("key: one that gives no string is a TypeError", () => {
+  it("key: a result that is not a string is a TypeError", () => {
     const Create = command<number>("Create", { key: (n) => n as unknown as string });
     const { app } = localApp({ handlers: Create.handle(() => {}) });
     assertEquals(
@@ -296,7 +297,7 @@ describe("receive", () => {
     headers: { tenant: "t" },
   };
 
-  it("runs a request with what came along, and gives no receipt for one without a handler", async () => {
+  it("runs a request with its envelope, and returns no receipt for one without a handler", async () => {
     let told: unknown;
     const { inside } = localApp({
       handlers: Double.handle((n, ctx) => {
@@ -320,22 +321,37 @@ describe("receive", () => {
     assertEquals([input.runs, output.runs], [1, 1]);
   });
 
-  it("refuses what does not fit, on either side", async () => {
+  it("a payload or an answer that does not fit its schema is refused", async () => {
     const In = query("In", { input: refusing({ message: "no" }) });
     const Out = query("Out", { output: refusing({ message: "no" }) });
     let ran = 0;
     const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
     const codes = await Promise.all(["In", "Out"].map(async (name) => {
       const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
-      return errorOf(toldOf(result)).code;
+      return errorOf(asResult(result)).code;
     }));
     assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
   });
 
-  it("an event's single handler gives no value to a broadcast, as several do not", async () => {
+  it("an event's only handler has no value in a broadcast, as several handlers have none", async () => {
     // it once did when the message came over the network, and only then
     const Tick = event("Tick");
     const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
     assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
+  });
+});
+
+describe("methods of an app", () => {
+  it("an unknown option is a TypeError, in every method: a misspelt one would have no effect", async () => {
+    await using app = await catga();
+    // @ts-expect-error: timeout
+    assertThrows(() => app.drain({ timout: 5 }), TypeError, "drain: unknown option timout; it takes timeout");
+    // @ts-expect-error: signal
+    assertThrows(() => app.watchNodes({ signals: true }), TypeError, "watchNodes: unknown option signals");
+    // @ts-expect-error: a controller is no signal
+    const controller = () => app.watchNodes({ signal: new AbortController() });
+    assertThrows(controller, TypeError, "watchNodes: signal must be an AbortSignal; got an object");
+    // @ts-expect-error: ttl
+    assertThrows(() => app.lead("x", () => {}, { tll: 5 }), TypeError, "lead: unknown option tll; it takes ttl");
   });
 });

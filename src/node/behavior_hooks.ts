@@ -1,43 +1,43 @@
-/** What an app's behaviors have at it besides handlers and sends: they hear what happens, and of its end. */
+/** The `attach` of an app's behaviors: what happens in the app is reported to what they return, until it is detached. */
 import type { Catga } from "../contract/running_node.ts";
 import type { Attachment, Behavior } from "../contract/behavior.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
 import { isThenable } from "../contract/schema.ts";
 
-/** The attachments of one app. */
+/** The attached behaviors of one app. */
 export class BehaviorHooks {
   readonly #log: Observer;
-  readonly #all: Attachment[] = [];
+  readonly #attached: Attachment[] = [];
 
-  /** `log` takes what goes wrong with them, and all that is observed. */
+  /** `log` gets every observation, and a fault for each behavior that throws. */
   constructor(log: Observer) {
     this.#log = log;
   }
 
-  /** The app's observer. */
+  /** The app's observer: to the log, then to each attached behavior. */
   readonly observe: Observer = (observation: Observation) => {
     this.#log(observation);
-    for (const { observe } of this.#all) {
+    for (const { observe } of this.#attached) {
       this.#call("telling a behavior what happened", () => observe?.(observation));
     }
   };
 
-  /** Has every behavior attach to the app, one after the other. */
+  /** Attaches every behavior to the app, one after the other. Rejects with what one of them throws. */
   async attach(behaviors: Iterable<Behavior>, app: Catga): Promise<void> {
     for (const { attach } of behaviors) {
       const attachment = await attach?.(app);
-      if (attachment) this.#all.push(attachment);
+      if (attachment) this.#attached.push(attachment);
     }
   }
 
-  /** The app has come to its end. */
+  /** Detaches all of them. Idempotent. */
   detach(): void {
-    for (const { detach } of this.#all.splice(0)) {
+    for (const { detach } of this.#attached.splice(0)) {
       this.#call("detaching a behavior", () => detach?.());
     }
   }
 
-  /** Logs what it throws, or rejects with: an `async` function fits the type, too. */
+  /** Logs what it throws, and what it rejects with: the type accepts `async` functions. */
   #call(during: string, call: () => unknown): void {
     const failed = (error: unknown) => this.#log({ type: "fault", during, error });
     try {

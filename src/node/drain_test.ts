@@ -20,7 +20,7 @@ function watched<T>(promise: Promise<T>): { settled: boolean } {
 }
 
 describe("drain", () => {
-  it("waits for the handlers that run, and for what they still send", async () => {
+  it("waits for running handlers, and for what they still send", async () => {
     const { app, clock } = localApp({
       handlers: [
         Slow.handle(async (_, ctx) => {
@@ -44,7 +44,7 @@ describe("drain", () => {
     assertEquals(await result, { ok: true, value: "done" });
   });
 
-  it("waits for events that were published", async () => {
+  it("waits for the handlers of published events", async () => {
     let got = 0;
     const { app, clock } = localApp({
       handlers: Tick.on(async () => {
@@ -62,7 +62,7 @@ describe("drain", () => {
     assertEquals(got, 1);
   });
 
-  it("goes on waiting while a caller sends the next when the last has ended", async () => {
+  it("waits on while a caller sends again as soon as its last send has ended", async () => {
     // it once took the moment between the two for the end, and aborted the second with 30 s left
     const { app, clock } = localApp({
       handlers: Slow.handle(async () => {
@@ -77,7 +77,7 @@ describe("drain", () => {
     await drained;
   });
 
-  it("its timeout: signals abort with CLOSED; a query is CLOSED, a command OUTCOME_UNKNOWN", async () => {
+  it("at its timeout signals abort with CLOSED; a query is CLOSED, a command OUTCOME_UNKNOWN", async () => {
     const reasons: CatgaError[] = [];
     const untilAborted = (signal: AbortSignal) =>
       new Promise<string>((_, reject) =>
@@ -105,7 +105,7 @@ describe("drain", () => {
     assertEquals((await Promise.all(results)).map((result) => errorOf(result).code), ["CLOSED", "OUTCOME_UNKNOWN"]);
   });
 
-  it("its timeout: events whose handlers have not begun are not begun any more, which is observed", async () => {
+  it("at its timeout events whose handlers have not begun are dropped, which is observed", async () => {
     let began = 0;
     const { app, clock, seen } = localApp({ handlers: Tick.on(() => began++) });
     await app.publish(Tick, undefined, { id: "t1" });
@@ -115,7 +115,7 @@ describe("drain", () => {
     assertEquals([began, seen.map((one) => one.type === "fault" ? one.during : one.type)], [0, ["event Tick (t1)"]]);
   });
 
-  it("handlers that do not heed their signal hold it up for half a second more, and no longer", async () => {
+  it("handlers that ignore their signal delay it by half a second at most", async () => {
     const { app, clock } = localApp({ handlers: Slow.handle(() => new Promise(() => {})) });
     const result = app.send(Slow);
     const drained = app.drain({ timeout: 0 });
@@ -126,7 +126,7 @@ describe("drain", () => {
     await drained;
   });
 
-  it("is idempotent: later calls wait for the first, whatever they ask", async () => {
+  it("is idempotent: later calls wait for the first, whatever their options", async () => {
     let released = 0;
     const { app, clock } = localApp({
       handlers: Quick.handle(() => ""),
@@ -140,7 +140,7 @@ describe("drain", () => {
     assertEquals(released, 1);
   });
 
-  it("a timeout that is none is refused, before anything ends", async () => {
+  it("an invalid timeout is refused before anything ends", async () => {
     const { app } = localApp({ handlers: Quick.handle(() => "yes") });
     for (
       const [timeout, message] of [
@@ -153,7 +153,7 @@ describe("drain", () => {
     assertEquals(await app.send(Quick), { ok: true, value: "yes" });
   });
 
-  it("after it: CLOSED for whatever is sent, published or broadcast, and nothing runs", async () => {
+  it("afterwards every send, publish and broadcast is CLOSED, and nothing runs", async () => {
     let ran = 0;
     const { app, clock } = localApp({ handlers: [Quick.handle(() => `${ran++}`), Tick.on(() => ran++)] });
     await app.drain();
@@ -169,7 +169,7 @@ describe("drain", () => {
     assertEquals([ran, app.nodes()], [0, []]);
   });
 
-  it("in a cluster, too, what runs may send to handlers of this node that no other has", async () => {
+  it("in a cluster, running handlers may still send to handlers that only this node has", async () => {
     // they once got NO_HANDLER: the node had taken itself out of its own view
     const leaving = Promise.withResolvers<void>();
     const handlers = [
@@ -209,7 +209,7 @@ describe("drain", () => {
     assertEquals(await app.closed, undefined);
   });
 
-  it("closed rejects with the error when the app had to stop, which is observed", async () => {
+  it("closed rejects with the error when the app had to stop by itself, and the error is observed", async () => {
     const { app, inside, seen } = localApp();
     const error = new CatgaError("CLOSED", "the network connection was closed");
     inside.fail(error);
@@ -218,7 +218,7 @@ describe("drain", () => {
     assertEquals(seen, [{ type: "fault", during: "running this node", error }]);
   });
 
-  it("what cannot be closed: drain rejects, and so does closed", async () => {
+  it("drain and closed reject when the connection cannot be closed", async () => {
     // closed once never settled then
     const error = new Error("the socket is stuck");
     const { app } = localApp({ release: () => Promise.reject(error) });

@@ -37,7 +37,7 @@ describe("error code", () => {
     code(await app.send(Order, tea, { node: "b" }), "NO_HANDLER");
   });
 
-  it("UNAVAILABLE: the network was away until the deadline, so that it certainly did not run", async () => {
+  it("UNAVAILABLE: the network was away until the deadline, so that the command certainly did not run", async () => {
     const { network, client, ran } = await shop();
     network.cut("client");
     const error = code(await client.send(Order, tea, { timeout: 100 }), "UNAVAILABLE");
@@ -84,7 +84,7 @@ describe("error code", () => {
     code(await client.send(Order, tea, { signal: AbortSignal.timeout(20) }), "CANCELLED");
   });
 
-  it("OVERLOADED: it could not have had its turn before its deadline, so that it did not run", async () => {
+  it("OVERLOADED: the request could not begin before its deadline, so that it did not run", async () => {
     await using cluster = new MemoryCluster();
     const { clock } = cluster;
     const Bake = command<number, number>("Bake");
@@ -108,7 +108,7 @@ describe("error code", () => {
     assert((await clock.until(Promise.all(first))).every(({ ok }) => ok));
   });
 
-  it("DRAINING: it waited for its turn when its node had to stop, so that it did not run", async () => {
+  it("DRAINING: the request still waited when its node had to stop, so that it did not run", async () => {
     const { shop: leaving, client, ran } = await shop({ slow: true, concurrency: 1 });
     client.send(Order, { sku: "milk" });
     await eventually("it to run", () => ran.length === 1);
@@ -146,7 +146,7 @@ describe("error code", () => {
     assertEquals([error.retryable, ran], [false, []]);
   });
 
-  it("HANDLER_FAILED: the handler threw; what, is in the log of its node and crosses no wire", async () => {
+  it("HANDLER_FAILED: the handler threw; what it threw is in the log of its node and is not sent", async () => {
     const network = new MemoryNetwork();
     const logged: unknown[] = [];
     await using _shop = await catga({
@@ -163,7 +163,7 @@ describe("error code", () => {
     assertEquals((logged[1] as Error).message, "the till is on fire");
   });
 
-  it("ID_REUSED: the id of an idempotent command came before with another payload; it does not run", async () => {
+  it("ID_REUSED: the id of an idempotent command was used with another payload; the command does not run", async () => {
     const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
     const paid: number[] = [];
     await using app = await catga({ handlers: Pay.handle(({ amount }) => `payment ${paid.push(amount)}`) });
@@ -173,7 +173,7 @@ describe("error code", () => {
     assertEquals([error.retryable, paid], [false, [5]]);
   });
 
-  it("OUTCOME_UNKNOWN: an idempotent command is safe to send again with its id, and gives the one result", async () => {
+  it("OUTCOME_UNKNOWN: an idempotent command may be sent again with its id, and has one result", async () => {
     const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
     const till = Promise.withResolvers<void>();
     let paid = 0;
@@ -184,7 +184,7 @@ describe("error code", () => {
     assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
   });
 
-  it("DEADLOCK: a handler waits for a lock of the one that waits for it; details say who waits for whom", async () => {
+  it("DEADLOCK: a handler waits for a lock whose holder waits for this handler; details say who waits for whom", async () => {
     const Outer = command<void, string>("Outer");
     const Inner = command<void, string>("Inner");
     const handlers = [
@@ -200,7 +200,7 @@ describe("error code", () => {
     assertEquals([key, cycle.map(({ waitsFor, heldBy }) => [waitsFor, heldBy.node])], ["till", [["till", "shop"]]]);
   });
 
-  it("DEADLOCK: a handler awaits a message that needs the turn which it has itself; that one did not run", async () => {
+  it("DEADLOCK: a handler awaits a message that needs the turn which the handler has; the message did not run", async () => {
     const Nested = command<number, string>("Nested");
     const ran: number[] = [];
     const handlers = Nested.handle(async (depth, ctx) => {
@@ -212,7 +212,7 @@ describe("error code", () => {
     assertEquals([error.retryable, ran], [false, [1]]);
   });
 
-  it("LOCK_TIMEOUT: it did not come free in time; details say who holds it", async () => {
+  it("LOCK_TIMEOUT: the lock was not released in time; details say who holds it", async () => {
     await using app = await catga({ id: "shop" });
     await using _held = await app.lock("till");
     const error = await assertRejects(() => app.lock("till", { timeout: 500 }), CatgaError);
@@ -220,7 +220,7 @@ describe("error code", () => {
     assertEquals([error.code, error.retryable, key, holder.node], ["LOCK_TIMEOUT", true, "till", "shop"]);
   });
 
-  it("LOCK_LOST: its holder was cut off from the others until the lock could be somebody else's", async () => {
+  it("LOCK_LOST: the holder was cut off until another node could hold the lock", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock });
     const [holder, next] = await clock.until(Promise.all([
@@ -241,7 +241,7 @@ describe("error code", () => {
     code(await app.send(Order, tea), "CLOSED");
   });
 
-  it("any other: what the handler gave to fail()", async () => {
+  it("any other code: the one that the handler gave to fail()", async () => {
     const handlers = Order.handle(() => fail("OUT_OF_TEA", "no tea left", { retryable: true, details: { left: 0 } }));
     await using app = await catga({ handlers });
     const error = code(await app.send(Order, tea), "OUT_OF_TEA");

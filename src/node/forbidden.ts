@@ -1,4 +1,7 @@
-/** What the network's server does not let this node do: told once a minute for each subject, and asked for at the start. */
+/**
+ * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a node cannot
+ * do without it.
+ */
 import type { Clock } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -7,14 +10,14 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 export class Forbidden {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** When each was told, by the monotonic clock. */
-  readonly #told = new Map<string, number>();
+  /** When each was last reported, by the monotonic clock. */
+  readonly #reported = new Map<string, number>();
   readonly #essential: (violation: Violation) => boolean;
-  /** What subjects of one kind begin with: one line for all of them. */
+  /** What subjects of one kind begin with: they share one report. */
   readonly #kinds: readonly string[];
   #first: Violation | undefined;
 
-  /** `essential`: what a node of this namespace cannot do without. */
+  /** `namespace` decides which subjects a node cannot do without: those of frames, bounces and its events. */
   constructor(clock: Clock, observer: Observer, namespace: string) {
     this.#clock = clock;
     this.#observer = observer;
@@ -26,7 +29,7 @@ export class Forbidden {
       (operation === "subscribe" && subject.startsWith(events));
   }
 
-  /** There is one. */
+  /** Adds a violation that the server has reported. */
   add(violation: Violation): void {
     const { operation } = violation;
     const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix));
@@ -34,19 +37,19 @@ export class Forbidden {
     if (this.#essential(violation)) this.#first ??= violation;
     const now = this.#clock.monotonic();
     const key = `${operation} ${subject}`;
-    if (now - (this.#told.get(key) ?? -Infinity) < AGAIN) return;
-    if (this.#told.size >= MAX_TOLD) this.#told.clear();
-    this.#told.set(key, now);
+    if (now - (this.#reported.get(key) ?? -Infinity) < REPORT_EVERY) return;
+    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
+    this.#reported.set(key, now);
     this.#observer({ type: "forbidden", operation, subject });
   }
 
-  /** Rejects with the first that this node cannot do without. */
+  /** Rejects with the first violation of a subject that a node cannot do without; `UNAVAILABLE`. */
   async check(): Promise<void> {
-    // what came with the last answer is told in this turn
+    // violations that came with the last answer are added in this turn of the event loop
     await new Promise<void>((resolve) => this.#clock.soon(resolve));
     if (this.#first !== undefined) throw mayNot(this.#first);
   }
 }
 
-const AGAIN = 60_000; // ms
-const MAX_TOLD = 256;
+const REPORT_EVERY = 60_000; // ms
+const MAX_REPORTED = 256;

@@ -8,7 +8,7 @@ import { StoreOutage } from "../../test/support/store_outage.ts";
 const Wait = command("Wait");
 
 describe("health", () => {
-  it("of an app in memory: ready until it drains, live until it has stopped, with what is in flight", async () => {
+  it("an app in memory is ready until it drains, live until it has stopped, and counts what is in flight", async () => {
     const go = Promise.withResolvers<void>();
     const app = await catga({ id: "n", handlers: Wait.handle(() => go.promise) });
     const alone = { node: "n", connection: "none", queued: 0 } as const;
@@ -25,7 +25,7 @@ describe("health", () => {
     assertEquals(app.health(), { ...gone, inFlight: 0 });
   });
 
-  it("of a node: counts the others, and those of their requests that wait", async () => {
+  it("a node counts the other nodes, and their requests that wait", async () => {
     await using cluster = new MemoryCluster();
     const go = Promise.withResolvers<void>();
     const node = await cluster.start("n", { concurrency: 1, handlers: Wait.handle(() => go.promise) });
@@ -39,7 +39,7 @@ describe("health", () => {
     assertEquals([there.connection, there.nodes, there.inFlight, there.queued], ["connected", 2, 3, 0]);
   });
 
-  it("of a node that lost its connection: disconnected, live, and ready again when it is back", async () => {
+  it("a node that has lost its connection is disconnected, live, and ready again when it is back", async () => {
     await using cluster = await MemoryCluster.of("a", "b");
     const a = cluster.apps.get("a")!;
     cluster.network.cut("a");
@@ -50,7 +50,7 @@ describe("health", () => {
     assertEquals(a.health().status, "ready");
   });
 
-  it("of a node whose record is gone while the store is away: unlisted until it is written again", async () => {
+  it("a node whose record is gone while the store is away is unlisted until the record is written again", async () => {
     await using cluster = new MemoryCluster();
     const outage = new StoreOutage(cluster.network);
     const a = await cluster.start("a");

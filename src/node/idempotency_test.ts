@@ -29,7 +29,7 @@ describe("an idempotent command", () => {
     assertEquals(new Set(runs.map(({ id }) => id)).size, 4);
   });
 
-  it("whose node is killed goes to another one with the same id, and runs there once the holder is shown gone", async () => {
+  it("whose node is killed goes to another node with the same id, and runs there once the holder is known to be gone", async () => {
     const { cluster, runs } = await shops({ ms: 60_000, slow: "a" });
     await using _ = cluster;
     const { clock } = cluster;
@@ -45,7 +45,7 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ attempt }) => attempt), [1, 2]);
   });
 
-  it("whose node freezes is asked of another one, which waits for the result and runs nothing", async () => {
+  it("whose node freezes is sent to another node, which waits for the result and does not run it", async () => {
     const { cluster, runs } = await shops({ ms: 4_000 });
     await using _ = cluster;
     const { clock, network } = cluster;
@@ -57,7 +57,7 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ node }) => node), ["a"]);
   });
 
-  it("whose node freezes is not given up there when it is asked of another one (its signal aborted, and it ran again)", async () => {
+  it("whose node freezes runs on there when it is sent to another node (its signal aborted, and it ran again)", async () => {
     const cluster = new MemoryCluster();
     await using _ = cluster;
     const { clock, network } = cluster;
@@ -77,7 +77,7 @@ describe("an idempotent command", () => {
     assertEquals(runs, ["a"]);
   });
 
-  it("that waits for its claim on a node that freezes is given up there when it is asked of another one", async () => {
+  it("that waits for its claim on a node that freezes is ended there when it is sent to another node", async () => {
     const { cluster, runs } = await shops({ ms: 20_000 });
     await using _ = cluster;
     const { clock, network } = cluster;
@@ -96,7 +96,7 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ node }) => node), ["b"]);
   });
 
-  it("whose node freezes for longer than its lease runs again, and everybody gets the one recorded result", async () => {
+  it("whose node freezes for longer than its lease runs again, and every sender gets the one recorded result", async () => {
     const { cluster, runs } = await shops({ ms: 4_000, slow: "a" });
     await using _ = cluster;
     const { clock, network } = cluster;
@@ -110,7 +110,7 @@ describe("an idempotent command", () => {
     assertEquals(runs.map(({ node }) => node), ["a", "b"]);
   });
 
-  it("is not taken from a holder that is on its way back, as others are, after the server was away", async () => {
+  it("is not taken from a holder that reconnects, as the others do, after the server was away", async () => {
     const { cluster, runs } = await shops({ ms: 10_000 });
     await using _ = cluster;
     const { clock, network } = cluster;
@@ -202,7 +202,7 @@ describe("an idempotent command", () => {
     assertEquals(runs, ["1 a", "2 b"]);
   });
 
-  it("whose only node died with it in hand: OUTCOME_UNKNOWN, though nobody is left to handle it (was NO_HANDLER)", async () => {
+  it("whose only node died with it in hand is OUTCOME_UNKNOWN, though no node is left to handle it (was NO_HANDLER)", async () => {
     const { cluster, runs } = await shops({ ms: 60_000, nodes: ["a"] });
     await using _ = cluster;
     const client = await cluster.start("client", { handlers: [] });
@@ -213,7 +213,7 @@ describe("an idempotent command", () => {
     assertEquals(runs.length, 1);
   });
 
-  it("whose second attempt had no time to leave: OUTCOME_UNKNOWN, for the first may have run (was UNAVAILABLE)", async () => {
+  it("whose second attempt was not sent in time is OUTCOME_UNKNOWN, because the first may have run (was UNAVAILABLE)", async () => {
     const { cluster, runs } = await shops({ ms: 60_000, nodes: ["a", "b"] });
     await using _ = cluster;
     const client = await cluster.start("client", { handlers: [] });
@@ -240,7 +240,7 @@ describe("an idempotent command", () => {
     });
   }
 
-  it("sent in a node without a network has its one result as well", async () => {
+  it("sent in a node without a network has one result, too", async () => {
     let runs = 0;
     await using app = await catga({
       handlers: Pay.handle(({ amount }, ctx) => `${amount}, run ${++runs} as ${ctx.id}`),
@@ -251,7 +251,7 @@ describe("an idempotent command", () => {
     assertEquals(told(await app.send(Pay, { amount: 5 }, { id: "order 2" })), "5, run 2 as order 2");
   });
 
-  it("is told by what its senders gave, not by what a schema makes of it: equal for local and for remote ones", async () => {
+  it("is compared by the payload that its senders gave, not by the parsed one: equal for local and remote senders", async () => {
     const cluster = new MemoryCluster();
     await using _ = cluster;
     let runs = 0;
@@ -298,7 +298,7 @@ describe("an idempotent command", () => {
     assertEquals([told(await send("b")), told(await send("a")), runs.length], ["HANDLER_FAILED", "paid", 2]);
   });
 
-  it("whose id came before with another payload: ID_REUSED, and it does not run", async () => {
+  it("whose id was used with another payload is ID_REUSED, and does not run", async () => {
     const { cluster, runs } = await shops();
     await using _ = cluster;
     const send = (amount: number, node: string) =>
@@ -318,7 +318,7 @@ describe("an idempotent command", () => {
     assertEquals(wrapped, 1);
   });
 
-  it("that finds no turn in time is refused, did not run, and leaves its id free", async () => {
+  it("that cannot begin in time is refused, did not run, and leaves its id free", async () => {
     const { cluster, runs } = await shops({ ms: 1_000, concurrency: 1, nodes: ["a", "client"] });
     await using _ = cluster;
     const { clock } = cluster;
@@ -367,7 +367,7 @@ describe("an idempotent command", () => {
     });
   }
 
-  it("that its sender gives up on before it has its claim: CANCELLED, and it never runs", async () => {
+  it("that is cancelled before it has its claim is CANCELLED, and never runs", async () => {
     const { cluster, runs } = await shops({ ms: 1_000 });
     await using _ = cluster;
     const { clock } = cluster;
@@ -381,7 +381,7 @@ describe("an idempotent command", () => {
     assertEquals([told(await clock.until(first)), runs.length], ["5 paid by a", 1]);
   });
 
-  it("that waits for a result at its deadline: OUTCOME_UNKNOWN, for somebody runs it", async () => {
+  it("that waits for a result at its deadline is OUTCOME_UNKNOWN, because another run is under way", async () => {
     const { cluster, runs } = await shops({ ms: 1_000 });
     await using _ = cluster;
     const { clock } = cluster;
@@ -393,7 +393,7 @@ describe("an idempotent command", () => {
     assertEquals([told(second), told(await clock.until(first)), runs.length], ["OUTCOME_UNKNOWN", "5 paid by a", 1]);
   });
 
-  it("whose handler runs at its deadline: OUTCOME_UNKNOWN at once, and the result is there for who sends it again", async () => {
+  it("whose handler runs at its deadline is OUTCOME_UNKNOWN at once, and the result is kept for the next send", async () => {
     const { cluster, runs } = await shops({ ms: 1_000 });
     await using _ = cluster;
     const { clock } = cluster;

@@ -1,11 +1,30 @@
-/** The short way of a send: nothing is to be settled before it, nobody to be asked, and it has no options. */
+/**
+ * The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation and that
+ * no other node handles.
+ */
 import type { ContextHost } from "../dispatch/context_host.ts";
+import type { Remote } from "../dispatch/remote.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Call, Dispatch, HandlerRun } from "../dispatch/mediator.ts";
+import type { Call, Dispatch, HandlerRun, Mediator } from "../dispatch/mediator.ts";
+import type { RequestBuilder } from "./request_builder.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { asResult, type Outcome } from "../dispatch/outcome.ts";
+
+/** The fast paths of a node by the names of their contracts. To be made again when the membership has changed. */
+export function fastPaths(
+  host: ContextHost,
+  { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
+): ReadonlyMap<string, LocalFastPath> {
+  const paths = new Map<string, LocalFastPath>();
+  for (const name of mediator.names) {
+    const dispatch = mediator.find(name)!;
+    if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
+    paths.set(name, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
+  }
+  return paths;
+}
 
 /**
  * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of it
@@ -35,7 +54,7 @@ export class LocalFastPath {
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) return Promise.resolve({ ok: true, value });
-      // of a class derived from it the `then` may call back twice, or throw
+      // resolved again: the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
       return settled(call.result(value, ctx), ctx);
     } catch (error) {
@@ -47,7 +66,7 @@ export class LocalFastPath {
   #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { course } = ctx;
-      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
+      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then((value) => course.end(call.success(value, ctx)), (error) => course.end(call.failure(error, ctx)));
     });
   }

@@ -1,3 +1,4 @@
+/** The log of an app: one line and one record of fields for each observation. */
 import type { Observation, Observer } from "../contract/observer.ts";
 import { printable } from "../data/printable.ts";
 import { isThenable } from "../contract/schema.ts";
@@ -11,10 +12,10 @@ export const consoleWarnings: Logger = Object.freeze({
   error: (message: string, { error }: LogFields) => console.error(message, error),
 });
 
-/** An observer that writes a line for each observation, at the level that it deserves. */
+/** An observer that logs each observation at its level. */
 export function logTo(logger: Logger, node: string): Observer {
   return (seen) => {
-    // where it is called from, nobody expects it: it would take requests and connections along
+    // an exception here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       const [level, text] = lineOf(seen);
@@ -28,7 +29,7 @@ export function logTo(logger: Logger, node: string): Observer {
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };
-  // headers may hold what should be in no log
+  // headers may hold secrets
   const { node: peer, headers: _, ...rest } = seen as typeof seen & { readonly headers?: unknown };
   return { node, peer, ...rest };
 }
@@ -42,7 +43,7 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
     case "malformed":
       return ["warn", `dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`];
     case "connection":
-      if (seen.state === "connected") return ["warn", "connected to the network again"]; // who read that it was lost
+      if (seen.state === "connected") return ["warn", "connected to the network again"]; // at the level of the loss
       return [
         "warn",
         seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",
@@ -50,8 +51,8 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
     case "no-bounces":
       return [
         "warn",
-        "a message to nobody does not come back: somebody subscribes to all subjects of this namespace (a tap, a stream). " +
-        "Nodes that die are noticed later; let it subscribe to the event subjects alone",
+        "a message to nobody does not come back: something subscribes to all subjects of this namespace (a tap, a stream). " +
+        "Dead nodes are noticed later; let it subscribe to the event subjects only",
       ];
     case "forbidden":
       return [
@@ -63,8 +64,8 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
         "warn",
         seen.members > 0
           ? `passed over ${seen.members} node(s): the view is full`
-          : `passed over ${seen.unproven} record(s) of nodes: too many have not answered a ping yet. See who may write to the ` +
-            "bucket of the nodes (docs/security.md)",
+          : `passed over ${seen.unproven} record(s) of nodes: too many nodes have not answered a ping yet. Check who may write to ` +
+            "the bucket of the nodes (docs/security.md)",
       ];
     case "event-dropped":
       return ["warn", `dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`];
@@ -77,12 +78,12 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
     case "notice":
       return ["info", seen.text];
     case "retry":
-      return ["debug", `${seen.contract} goes on from ${seen.node} (${seen.reason}), attempt ${seen.attempt}`];
+      return ["debug", `retrying ${seen.contract}: node ${seen.node} failed (${seen.reason}), attempt ${seen.attempt}`];
     case "bounce":
-      return ["debug", `nobody there at ${seen.endpoint}`];
+      return ["debug", `a frame to ${seen.endpoint} bounced: no process is there`];
     case "lock-wait": {
-      const what = seen.code === undefined ? "waited" : `waited in vain (${seen.code})`;
-      return ["debug", `${what} ${Math.round(seen.ms)} ms for lock ${seen.key}`];
+      const result = seen.code === undefined ? "acquired" : `failed (${seen.code})`;
+      return ["debug", `lock ${seen.key} ${result} after ${Math.round(seen.ms)} ms`];
     }
   }
 }

@@ -17,7 +17,7 @@ function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
 }
 
 describe("logTo", () => {
-  it("writes a line for each observation, at the level that it deserves", () => {
+  it("writes a line for each observation, at its level", () => {
     const { logger, lines } = keeping();
     const observer = logTo(logger, "n1");
     const error = new Error("bug");
@@ -48,15 +48,15 @@ describe("logTo", () => {
       ["warn", "catga n1: the network connection is closed"],
       ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
       ["info", "catga n1: node n2: suspect"],
-      ["debug", "catga n1: Create goes on from n2 (BOUNCED), attempt 2"],
-      ["debug", "catga n1: nobody there at n2.a"],
+      ["debug", "catga n1: retrying Create: node n2 failed (BOUNCED), attempt 2"],
+      ["debug", "catga n1: a frame to n2.a bounced: no process is there"],
       ["info", "catga n1: older"],
-      ["debug", "catga n1: waited 12 ms for lock k"],
-      ["debug", "catga n1: waited in vain (LOCK_TIMEOUT) 30 ms for lock k"],
+      ["debug", "catga n1: lock k acquired after 12 ms"],
+      ["debug", "catga n1: lock k failed (LOCK_TIMEOUT) after 30 ms"],
     ]);
   });
 
-  it("writes one line, whatever the ids and subjects of other processes hold", () => {
+  it("writes one line, whatever is in the ids and subjects of other processes", () => {
     const { logger, lines } = keeping();
     const observer = logTo(logger, "n1");
     observer({ type: "handler-failed", contract: "Create", id: "m1)\ncatga n1: all is well\x1b[2J", error: "bug" });
@@ -67,7 +67,7 @@ describe("logTo", () => {
     ]);
   });
 
-  it("gives the same to programs: who logs, what it is, and the node that it is about as peer", () => {
+  it("the fields have the node that logs, the observation, and the node of the observation as peer", () => {
     const { logger, lines } = keeping();
     const error = new Error("bug");
     const observer = logTo(logger, "n1");
@@ -83,7 +83,7 @@ describe("logTo", () => {
     ]);
   });
 
-  it("an app logs what a handler threw, with contract and message id, to the logger that it was given", async () => {
+  it("an app logs what a handler threw, with contract and message id, to its logger", async () => {
     const { logger, lines } = keeping();
     const thrown = new Error("secret");
     const Ask = query("Ask");
@@ -101,7 +101,7 @@ describe("logTo", () => {
   });
 });
 
-describe("a logger of the world", () => {
+describe("a logger from npm", () => {
   it("pino: a line of JSON with level, message, fields and the error, by an adapter of four lines", async () => {
     const lines: string[] = [];
     const log = pino({ base: null, timestamp: false, serializers: { error: pino.stdSerializers.err } }, {
@@ -140,7 +140,7 @@ describe("a logger of the world", () => {
 });
 
 describe("a logger that throws", () => {
-  it("breaks nothing: handlers answer, failures are told, the node drains (a place was lost with each)", async () => {
+  it("has no effect: handlers answer, senders get failures, the node drains (each line lost a place)", async () => {
     const told = await consoleErrors(async () => {
       const wrong = () => {
         throw new Error("disk full");

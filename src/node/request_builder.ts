@@ -1,4 +1,7 @@
-/** Messages on their way out: everything that is settled before a node is sought. */
+/**
+ * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as the
+ * contract's schema parses it.
+ */
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
@@ -12,8 +15,9 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/wait.ts";
 import { failure, notSent, unsent } from "../dispatch/failures.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
+import { TRACE_HEADERS } from "../data/trace_headers.ts";
 
-/** What an app's sends have when neither they nor their contracts say otherwise. */
+/** The options of sends when neither the send nor its contract has them. */
 export interface SendDefaults {
   /** In ms. */
   readonly timeout: number;
@@ -21,7 +25,7 @@ export interface SendDefaults {
   readonly route: Route;
 }
 
-/** Prepares the messages of one node. */
+/** Prepares what one node sends. */
 export class RequestBuilder {
   readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
@@ -32,12 +36,12 @@ export class RequestBuilder {
     this.#defaults = defaults;
   }
 
-  /** Whether nothing leaves any more. */
+  /** Whether all that is sent fails with `CLOSED`. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** From now on nothing leaves: `CLOSED`. */
+  /** From now on all that is sent fails with `CLOSED`. */
   stop(): void {
     this.#stopped = true;
   }
@@ -48,17 +52,20 @@ export class RequestBuilder {
   }
 
   /**
-   * Whether there is nothing to settle for a send of this contract without options: no schema, no key that is missing, and
-   * no strategy of the user's, which is asked even when there is but one node.
+   * Whether a send of this contract without options needs no preparation: no schema, no missing key, no id, and no
+   * strategy of the user's, which is called even when there is only one node.
    */
-  plain(contract: AnyContract): boolean {
+  needsNothing(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;
     if (kind === "event" || input !== undefined || output !== undefined || ordered || idempotent) return false;
     const route = this.#routeOf(contract);
     return typeof route === "string" && (route !== "hash" || key !== undefined);
   }
 
-  /** Everything that is settled before a node is sought: options, deadline, meta. */
+  /**
+   * The message with its options, deadline and meta, or why it is not sent. The routing key of a contract with a schema
+   * follows in {@link RequestBuilder.parse}. Throws a `TypeError` or `RangeError` for misuse.
+   */
   prepare(
     method: string,
     contract: AnyContract,
@@ -86,7 +93,7 @@ export class RequestBuilder {
       timeout,
       retries: options?.retries ?? contract.options.retries ?? this.#defaults.retries,
       route,
-      // of a payload that has not been checked its key cannot be asked
+      // a key function gets a payload that has passed the schema
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
@@ -95,18 +102,18 @@ export class RequestBuilder {
     };
   }
 
-  /** How long a message may take that is sent now, in ms: no longer than the one whose handler sends it. */
+  /** How long a message that is sent now may take, in ms: no longer than the message whose handler sends it. */
   timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
   }
 
-  /** The message id, when one is given or has to travel: that of an idempotent command is the same in every attempt. */
+  /** The id that was given. An idempotent command without one gets an id here, because every attempt must have the same. */
   #idOf({ options: { idempotent } }: AnyContract, options: SendOptions | undefined): string | undefined {
     return options?.id ?? (idempotent ? this.#host.nextCall() : undefined);
   }
 
-  /** Whether sends of this contract go by a routing key, unless they say otherwise. */
+  /** Whether sends of this contract are routed by key when their options have no `route`. */
   keyed(contract: AnyContract): boolean {
     return this.#routeOf(contract) === "hash";
   }
@@ -115,7 +122,7 @@ export class RequestBuilder {
     return route ?? (ordered ? "hash" : this.#defaults.route);
   }
 
-  /** Why a message is not to be sent (any more): it certainly does not run. */
+  /** Why a message is not sent; `undefined` when it is. */
   #refused(
     contract: AnyContract,
     timeout: number,
@@ -129,34 +136,34 @@ export class RequestBuilder {
       const message = `${unsent(contract)}: its deadline had passed`;
       return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
     }
-    // what a handler that was given up on has done may still be told
+    // a handler that was given up on may still publish what it has done
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };
   }
 
-  /** The failure of all that is sent when the node has stopped. */
+  /** The failure of a message that is sent after the node has stopped; `undefined` before. */
   closed(contract: AnyContract): Failure | undefined {
     return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
-  /** Goes on with the parsed payload, when the schema takes it. */
-  checked<T>(
+  /** Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not sent. */
+  parse<T>(
     request: RemoteRequest,
     go: (ready: RemoteRequest) => MaybePromise<T>,
     refuse: (refused: Failure) => T,
   ): Promise<T> {
     const { contract, payload, signal, parent } = request;
     if (contract.options.input === undefined) return Promise.resolve(go(request));
-    const next = (checked: Result<unknown>, timeout: number): MaybePromise<T> => {
-      if (!checked.ok) return refuse(checked);
+    const next = (parsed: Result<unknown>, timeout: number): MaybePromise<T> => {
+      if (!parsed.ok) return refuse(parsed);
       const key = request.key ?? keyOf(contract, payload);
-      return go({ ...request, parsed: checked.value, key, timeout });
+      return go({ ...request, parsed: parsed.value, key, timeout });
     };
-    const checked = parsePayload(contract, payload);
-    if (!(checked instanceof Promise)) return Promise.resolve(next(checked, request.timeout));
+    const parsed = parsePayload(contract, payload);
+    if (!(parsed instanceof Promise)) return Promise.resolve(next(parsed, request.timeout));
     const { clock } = this.#host;
     const start = clock.monotonic();
-    const settled = untilDeadline(this.#host, request, checked, (reason) => notSent(contract, reason));
+    const settled = untilDeadline(this.#host, request, parsed, (reason) => notSent(contract, reason));
     return settled.then((result) => {
       const timeout = request.timeout - (clock.monotonic() - start);
       const refused = this.#refused(contract, timeout, signal, parent);
@@ -164,9 +171,6 @@ export class RequestBuilder {
     });
   }
 }
-
-/** The headers that a trace is carried by: W3C Trace Context and Baggage. */
-const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
 
 function metaOf(
   contract: AnyContract,
@@ -185,7 +189,7 @@ function metaOf(
     key,
     correlation: parent.correlationId,
     causation: parent.id,
-    // whatever an event waits for, its publisher does not
+    // nobody waits for an event's handlers, so that they cannot be part of a deadlock
     ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
     headers: withTrace(parent.headers, headers),
   };

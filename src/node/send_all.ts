@@ -1,4 +1,4 @@
-/** Many sends of one contract, so many under way at once. */
+/** Many sends of one contract, a limited number of them under way at once. */
 import type { Clock } from "../ports/clock.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { checkInteger, MAX_CONCURRENCY, show } from "../contract/checks.ts";
@@ -6,11 +6,11 @@ import { checkSendOptions, type SendOptions } from "../contract/send_options.ts"
 import type { Result } from "../contract/result.ts";
 import type { SendAllOptions } from "../contract/sender.ts";
 
-/** How each is sent. */
-export interface Each {
+/** What {@link sendAll} needs of the app. */
+export interface SendAllHost {
   readonly clock: Clock;
   send(payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether all that would be sent from now on is refused. */
+  /** Whether every further send would be refused. */
   over(): boolean;
 }
 
@@ -19,7 +19,7 @@ export async function sendAll(
   { name }: AnyContract,
   payloads: Iterable<unknown>,
   options: SendAllOptions,
-  { clock, send, over }: Each,
+  { clock, send, over }: SendAllHost,
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
   const { concurrency = 512, ...each } = options;
@@ -31,7 +31,7 @@ export async function sendAll(
   }
   const results: Result<unknown>[] = [];
   const left = payloads[Symbol.iterator]();
-  // of an array each payload has its result; what else is iterable may have no end
+  // every payload of an array has its result; another iterable may be endless
   const finite = Array.isArray(payloads);
   const pace = new Pace(clock);
   let next = 0;
@@ -52,7 +52,7 @@ export async function sendAll(
         if (!finite && result.error !== undefined && over()) close();
         if (pace.spent()) await pace.turn();
       }
-    } catch (error) { // misuse, or the payloads' own: the others read no further
+    } catch (error) { // misuse, or an error of the iterable: the other senders stop reading
       close();
       throw error;
     }
@@ -64,13 +64,13 @@ export async function sendAll(
 }
 
 /**
- * Gives the event loop back when the sends have kept it for too long: those to handlers that return at once would for ever,
+ * Yields to the event loop when the sends have kept it for too long: sends to handlers that return at once would never yield,
  * and no timer would fire.
  */
 class Pace {
   readonly #clock: Clock;
   #sends = 0;
-  /** Since when a timer of no delay has not fired; -1: none is set. */
+  /** When the timer was set that fires in the next turn of the event loop; -1: none is set. */
   #since = -1;
   #turn: Promise<void> | undefined;
   #next: (() => void) | undefined;
@@ -79,12 +79,12 @@ class Pace {
     this.#clock = clock;
   }
 
-  /** A send has ended; whether the event loop is to be given back before the next. */
+  /** A send has ended; returns whether the next has to wait for {@link Pace.turn}. */
   spent(): boolean {
     if (this.#turn !== undefined) return true;
-    if (++this.#sends % LOOK !== 0) return false;
-    // a wall clock that jumps does no harm
-    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONG;
+    if (++this.#sends % CHECK_EVERY !== 0) return false;
+    // a wall clock that jumps only yields too early
+    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONGEST;
     this.#since = this.#clock.now();
     this.#clock.after(0, () => {
       this.#since = -1;
@@ -94,11 +94,11 @@ class Pace {
     return false;
   }
 
-  /** Resolves in the next turn of the event loop, for all who wait for it. */
+  /** Resolves in the next turn of the event loop, for all senders that wait for it. */
   turn(): Promise<void> {
     return this.#turn ??= new Promise((resolve) => this.#next = resolve);
   }
 }
 
-const LOOK = 64; // sends
-const LONG = 5; // ms
+const CHECK_EVERY = 64; // sends
+const LONGEST = 5; // ms

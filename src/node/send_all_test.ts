@@ -13,14 +13,14 @@ const Wait = command<number, number>("Wait");
 const half = Half.handle((n) => n % 2 === 0 ? n / 2 : fail("ODD", `${n} is odd`));
 
 describe("sendAll", () => {
-  it("gives the results in the order of the payloads; a failure spoils no other", async () => {
+  it("resolves with the results in the order of the payloads; a failure does not affect the others", async () => {
     const { app } = localApp({ handlers: half });
     const results = await app.sendAll(Half, new Set([4, 3, 2]));
     assertEquals(results.map(({ value, error }) => error?.code ?? value), [2, "ODD", 1]);
     assertEquals(await app.sendAll(Half, []), []);
   });
 
-  it("over the wire: in order whatever the order of the answers", async () => {
+  it("over the wire: results are in order, whatever the order of the answers", async () => {
     await using cluster = await MemoryCluster.of();
     const { clock, network } = cluster;
     const slow = Wait.handle((n) => new Promise((resolve) => network.clock.after(100 - n, () => resolve(n))));
@@ -30,7 +30,7 @@ describe("sendAll", () => {
     assertEquals(results.map(unwrap), Array.from({ length: 100 }, (_, n) => n));
   });
 
-  it("so many are under way at once, and payloads are read as there is room", async () => {
+  it("concurrency limits the sends under way, and payloads are read only when they can be sent", async () => {
     let under = 0;
     let most = 0;
     let read = 0;
@@ -54,7 +54,7 @@ describe("sendAll", () => {
     assertEquals([(await sent).map(unwrap), most], [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 3]);
   });
 
-  it("each has the options: timeout, signal, retries, headers", async () => {
+  it("every send has the options: timeout, signal, retries, headers", async () => {
     const headers: unknown[] = [];
     const { app, clock } = localApp({
       handlers: Wait.handle((_, ctx) => {
@@ -73,7 +73,7 @@ describe("sendAll", () => {
     await clock.until(app.drain({ timeout: 0 }));
   });
 
-  it("of a handler has its deadline, and is cancelled with it", async () => {
+  it("in a handler it has the handler's deadline, and is cancelled with it", async () => {
     const Outer = command<void, string[]>("Outer");
     const deadlines: number[] = [];
     let inner: Promise<unknown> | undefined;
@@ -98,7 +98,7 @@ describe("sendAll", () => {
     await clock.until(app.drain({ timeout: 0 }));
   });
 
-  it("misuse rejects, and says what was wrong, with payloads or without", async () => {
+  it("rejects for misuse and says what is wrong, with payloads or without", async () => {
     const { app } = localApp({ handlers: half });
     const wrong = (run: () => Promise<unknown>, words: string) => assertRejects(run, Error, words);
     for (const payloads of [[], [2]]) {
@@ -118,7 +118,7 @@ describe("sendAll", () => {
     );
   });
 
-  it("what a route or the payloads throw ends it: no more is read or sent, and a generator is closed", async () => {
+  it("rejects with what a route or the payloads throw: nothing more is read or sent, and a generator is closed", async () => {
     let read = 0;
     let closed = false;
     function* payloads() {

@@ -1,10 +1,11 @@
 /**
- * An app with behaviors around its sends. A class of its own, so that a send through an app that has none does not even ask
- * for them.
+ * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for them at
+ * each send.
  */
-import { App, type AppParts, checkContract } from "./app.ts";
-import type { OutgoingMessage } from "../contract/behavior.ts";
-import type { Sending } from "./send_pipeline.ts";
+import { App, type AppParts } from "./app.ts";
+import type { Behavior, OutgoingMessage } from "../contract/behavior.ts";
+import { show } from "../contract/checks.ts";
+import { checkContract } from "../contract/contract_check.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
@@ -15,12 +16,35 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import { untilDeadline } from "../dispatch/wait.ts";
 
-/** An {@link App} whose sends go through `sending`. */
+/** Passes a message through the behaviors around sends; `go` sends it, with these headers besides its own. */
+export type Sending = (
+  message: OutgoingMessage,
+  go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
+) => Promise<Result<unknown>>;
+
+/** The `send` of each behavior, folded into one, outermost first; `undefined` when none has a `send`. */
+export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
+  const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
+  if (around.length === 0) return undefined;
+  return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
+    const result = await behavior(
+      message,
+      (headers) => inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more })),
+    );
+    if (typeof result?.ok === "boolean") return result;
+    const { method, contract: { name } } = message;
+    throw new TypeError(
+      `a behavior around ${method} ${name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+    );
+  }, async (_, go) => await go(undefined));
+}
+
+/** An {@link App} whose sends pass through behaviors. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
 
-  /** As for {@link App}; `sending` is what behaviors have around sends. */
+  /** As for {@link App}; `sending` comes from {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
@@ -75,7 +99,7 @@ export class AppWithSendBehaviors extends App {
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
   }
 
-  /** Has it sent by the behaviors, which have no longer for it than the message has. */
+  /** Passes a message through the behaviors, whose time ends with that of the message. */
   #through(
     message: OutgoingMessage,
     parent: ParentMessage | undefined,
@@ -88,7 +112,7 @@ export class AppWithSendBehaviors extends App {
     const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
-      // what was over before it began is refused as it is without behaviors
+      // a deadline that had passed before is refused by the send itself, as without behaviors
       if (sends.over === undefined && (left > 0 || timeout <= 0)) {
         const timed = left < timeout && left > 0 && method !== "publish"
           ? { ...options, timeout: Math.max(1, left) }
@@ -102,13 +126,13 @@ export class AppWithSendBehaviors extends App {
     return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
-      // what they sent ends now as well, and the behaviors may say what comes of it
+      // what the behaviors have sent ends now, too; they may still change its result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
       return Promise.race([result, known.then(() => sends.verdict(reason))]);
     });
   }
 
-  /** The options with an id where one is needed: a behavior that sends an idempotent command again sends the same one again. */
+  /** The options, with an id for an idempotent command: a behavior that sends it again must send the same id. */
   #named(contract: AnyContract, options: SendOptions | undefined): SendOptions | undefined {
     if (!contract.options.idempotent || options?.id !== undefined) return options;
     return { ...options, id: this.nextCall() };
@@ -126,7 +150,7 @@ export class AppWithSendBehaviors extends App {
   }
 }
 
-/** The app as a host of behaviors: a drain waits for them, and they are not in flight. */
+/** The app as the host of behaviors around sends: a drain waits for them, and they do not count as in flight. */
 function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
   return {
     wheel: app.wheel,
@@ -141,14 +165,14 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
   };
 }
 
-/** What behaviors have sent of one message. */
+/** What behaviors have sent for one message. */
 class Sends {
-  /** Why the message was given up, when it was. */
+  /** Why the message was given up; `undefined` before. */
   over: CatgaError | undefined = undefined;
   begun = false;
   readonly #contract: AnyContract;
   readonly #method: OutgoingMessage["method"];
-  readonly #under: Set<Promise<unknown>> = new Set();
+  readonly #underWay: Set<Promise<unknown>> = new Set();
   readonly #results: Result<unknown>[] = [];
 
   constructor({ contract, method }: OutgoingMessage) {
@@ -158,24 +182,27 @@ class Sends {
 
   add(send: Promise<Result<unknown>>): Promise<Result<unknown>> {
     this.begun = true;
-    const noted: Promise<unknown> = send.then(
+    const settled: Promise<unknown> = send.then(
       (result) => this.#results.push(result),
-      () => {}, // what it rejects with, the behavior has
-    ).then(() => this.#under.delete(noted));
-    this.#under.add(noted);
+      () => {}, // the behavior gets the rejection
+    ).then(() => this.#underWay.delete(settled));
+    this.#underWay.add(settled);
     return send;
   }
 
-  /** Resolves when each of them has ended. */
+  /** Resolves when all of them have ended. */
   async ended(): Promise<void> {
-    // whether an event is published nobody has to wait for
-    if (this.#contract.kind !== "event") await Promise.all(this.#under);
+    // a publish ends by itself, at once
+    if (this.#contract.kind !== "event") await Promise.all(this.#underWay);
   }
 
-  /** What its sender is told when the behaviors say nothing: what was sent failed, or had a result that they may change. */
+  /**
+   * The result at the deadline, when the behaviors have not returned one: the failure that every send had, else an error that
+   * says that the message was sent. A successful result counts only of a broadcast: behaviors may have wanted to change it.
+   */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
-    // each answer says what came of it at its node
+    // each answer is the result of its node
     if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
     if (this.#contract.kind === "event") return { ok: false, error: reason };

@@ -21,7 +21,7 @@ function around(send: SendBehavior): Behavior {
 }
 
 describe("a behavior around sends", () => {
-  it("stands around every send, also of handlers and of sendAll, and around publish and broadcast", async () => {
+  it("wraps every send, also those of handlers and sendAll, and publish and broadcast", async () => {
     const told: OutgoingMessage[] = [];
     const heard = Promise.withResolvers<number>();
     await using app = await catga({
@@ -73,7 +73,7 @@ describe("a behavior around sends", () => {
     assertEquals([result.value, ids.length, ids[2].endsWith(`@${node}`)], [7, 3, true]);
   });
 
-  it("gives headers that go with the message: in place of the sender's, and of those of behaviors outside of it", async () => {
+  it("adds headers, which replace those of the sender and of behaviors outside of it", async () => {
     await using app = await catga({
       handlers: inner,
       behaviors: [around((_, next) => next({ by: "first" })), around((_, next) => next({ by: "second" }))],
@@ -81,7 +81,7 @@ describe("a behavior around sends", () => {
     assertEquals((await app.send(Inner, 1, { headers: { by: "sender" } })).value, "1 second");
   });
 
-  it("may change the result, and need not send", async () => {
+  it("may change the result, and may not send at all", async () => {
     let runs = 0;
     await using app = await catga({
       id: "n",
@@ -108,7 +108,7 @@ describe("a behavior around sends", () => {
     assertEquals(await app.send(Flaky), { ok: true, value: 3 });
   });
 
-  it("is not asked about misuse, and hands on what comes to light later", async () => {
+  it("is not called for misuse that is found at once, and passes on misuse that is found later", async () => {
     const Keyed = query<number, number>("Keyed", {
       key: () => {
         throw new TypeError("no key");
@@ -124,7 +124,7 @@ describe("a behavior around sends", () => {
     await assertRejects(() => app.send(Keyed, 1), TypeError, "no key");
   });
 
-  it("that gives no result, or throws, is a bug: the send rejects with it", async () => {
+  it("that returns no result, or throws, makes the send reject", async () => {
     const bug = new Error("bug");
     const wrong = [around(() => undefined as never), around(() => Promise.reject(bug))];
     for (const [at, behavior] of wrong.entries()) {
@@ -138,13 +138,13 @@ describe("a behavior around sends", () => {
     }
   });
 
-  it("of a handler alone is not called: it says nothing about what the app sends", async () => {
+  it("that only a handler has is not called for what the app sends", async () => {
     const never = around(() => fail("NO", "no"));
     await using app = await catga({ handlers: Inner.handle((n) => `${n}`, { behaviors: [never] }) });
     assertEquals(await app.send(Inner, 1), { ok: true, value: "1" });
   });
 
-  it("does not count as in flight besides what it sends; a drain waits for what it does with the result", async () => {
+  it("is not in flight besides what it sends; a drain waits until it ends", async () => {
     const [asked, noted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const seen: number[] = [];
     const app = await catga({
@@ -169,7 +169,7 @@ describe("a behavior around sends", () => {
     assertEquals(seen, [1, 0]);
   });
 
-  it("that is no function is refused at startup", async () => {
+  it("that is not a function is refused by catga()", async () => {
     const behavior = Object.assign(() => fail("NO", "no"), { send: "yes" }) as unknown as Behavior;
     await assertRejects(
       () => catga({ behaviors: [behavior] }),
@@ -180,7 +180,7 @@ describe("a behavior around sends", () => {
 });
 
 describe("a behavior that is attached", () => {
-  it("is given the app once, before it is a node, also when only handlers have it; and hears of its end", async () => {
+  it("gets the app once, before that is a node, also when only handlers have the behavior; and is detached at its end", async () => {
     const notes: string[] = [];
     const attach: Behavior["attach"] = (app) => {
       notes.push(`attached to ${app.self.id}, ${app.health().status}`);
@@ -197,7 +197,7 @@ describe("a behavior that is attached", () => {
     assertEquals(notes, ["attached to n, ready", "detached"]);
   });
 
-  it("hears what is logged: what a handler threw, and nodes that come", async () => {
+  it("gets the observations that are logged: what a handler threw, and nodes that join", async () => {
     const seen: Observation[] = [];
     const network = new MemoryNetwork();
     const behaviors = [listening({ observe: (observation) => seen.push(observation) })];
@@ -210,7 +210,7 @@ describe("a behavior that is attached", () => {
     assertEquals(seen.map(({ type }) => type), ["node", "handler-failed", "node"]);
   });
 
-  it("that throws while it is told is logged, and spoils nothing", async () => {
+  it("that throws in observe is logged, and has no other effect", async () => {
     const logged: [string, LogFields][] = [];
     const wrong = () => {
       throw new Error("bug");
@@ -230,7 +230,7 @@ describe("a behavior that is attached", () => {
     assert(logged.every(([, { error }]) => String(error) === "Error: bug"));
   });
 
-  it("that cannot attach keeps the app from starting, and those before it are detached", async () => {
+  it("that throws in attach ends the start, and those before it are detached", async () => {
     let detached = 0;
     const behaviors = [
       listening({ detach: () => void detached++ }),

@@ -1,16 +1,16 @@
-/** The end of a process by a signal: drained first, then as it would have been. */
+/** SIGTERM and SIGINT: they drain an app, then end the process as they would have without it. */
 import process from "node:process";
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
-const ARRIVAL = 1_000; // ms that a signal to oneself may take
+const ARRIVAL = 1_000; // ms that a signal of this process to itself may take
 
 /**
- * On the first SIGTERM or SIGINT calls `drain`, and when that has settled lets the signal do what it does to a process
- * that does not listen. A second one does it at once. Where others listen to that signal too (another app of this
- * process, or the program itself) the process is theirs to end. Gives a function that takes the listeners away.
+ * At the first SIGTERM or SIGINT calls `drain`, and sends the signal again, without a listener, when that has settled. A second
+ * signal does so at once. When another listener is there (another app of this process, or the program's own), that one has to
+ * end the process. Returns a function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
-  let asked = false;
+  let draining = false;
   const off = () => {
     for (const signal of SIGNALS) process.off(signal, listener);
   };
@@ -19,11 +19,11 @@ export function onSignals(drain: () => Promise<void>): () => void {
       off();
       if (process.listenerCount(signal) > 0) return;
       process.kill(process.pid, signal);
-      // in Deno another thread ends the process, and must not come too late
+      // in Deno another thread ends the process: stay alive until it does
       setTimeout(() => {}, ARRIVAL);
     };
-    if (asked) return end();
-    asked = true;
+    if (draining) return end();
+    draining = true;
     drain().then(end, end);
   };
   for (const signal of SIGNALS) process.on(signal, listener);

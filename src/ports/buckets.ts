@@ -1,10 +1,10 @@
-/** The buckets of a namespace: what they are called, and how each is opened. */
+/** The buckets of a namespace: their names, and the options that each is opened with. */
 import type { BucketOptions } from "./key_value_store.ts";
 
 /** A bucket of a namespace. */
 export type BucketKind = "nodes" | "locks" | "idempotency" | "cache";
 
-/** What holds for one kind, whatever the namespace is; the rest is `replicas`. */
+/** The options of each kind, the same in every namespace; `replicas` is the app's. */
 export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "direct">>>> = {
   nodes: { direct: false },
   locks: { direct: false },

@@ -1,28 +1,28 @@
 /**
- * Time and chance, as everything in Catga takes them: they come with the network, so that a test can run a whole
- * cluster on virtual time and from one seed.
+ * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on virtual time
+ * and from one seed.
  */
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
 
-/** Where an app reads the time and sets its timers. */
+/** The clock that an app reads and sets its timers on. */
 export interface Clock {
   /** The wall clock, in ms since 1970. May jump. */
   now(): number;
-  /** A clock that never goes back, in ms since some moment. */
+  /** A clock that never goes back, in ms since an arbitrary moment. */
   monotonic(): number;
   /**
-   * Calls back once, `ms` from now (0 or more), never within this call. A timer in the `background` does not keep the
-   * process alive.
+   * Calls back once, `ms` from now (0 or more), never within this call. A `background` timer does not keep the process
+   * alive.
    */
   after(ms: number, callback: () => void, options?: { background?: boolean }): Timer;
-  /** Calls back in a later turn of the event loop, without delay. Calls keep their order. */
+  /** Calls back in a later turn of the event loop, without delay, in the order of the calls. */
   soon(callback: () => void): void;
 }
 
-/** A call that {@link Clock.after} will make. */
+/** A timer of {@link Clock.after}. */
 export interface Timer {
-  /** Takes it back; nothing happens when it has been made already. */
+  /** Cancels the timer; nothing happens when it has fired already. */
   cancel(): void;
 }
 
@@ -53,14 +53,14 @@ export function systemRandom(): Random {
       crypto.getRandomValues(drawn);
       next = 0;
     }
-    // 53 bits, as Math.random gives
+    // 53 bits, as in Math.random
     return ((drawn[next++] >>> 5) * 67_108_864 + (drawn[next++] >>> 6)) / 9_007_199_254_740_992;
   };
 }
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** A random token of `length` letters and digits (5.95 bits each): fit for a NATS subject token. */
+/** A random token of `length` letters and digits (5.95 bits each), valid in a NATS subject. */
 export function token(random: Random, length: number): string {
   let made = "";
   for (let i = 0; i < length; i++) made += ALPHABET[Math.floor(random() * ALPHABET.length)];
@@ -83,7 +83,7 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** Settles as a promise does, or resolves after `ms` (0 when that is less): what takes longer goes on. */
+/** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(Math.max(0, ms), resolve);

@@ -34,7 +34,7 @@ describe("delay", () => {
 });
 
 describe("systemClock", () => {
-  it("after: calls back once and never early; not after it was taken back", async () => {
+  it("after: calls back once and never early; not after it was cancelled", async () => {
     const start = systemClock.monotonic();
     const calls: string[] = [];
     const cancelled = systemClock.after(0, () => calls.push("cancelled"));

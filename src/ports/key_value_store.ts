@@ -1,12 +1,12 @@
 /**
- * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as JetStream KV has
- * them. `memory/` and `nats/` implement it, under one conformance suite.
+ * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
+ * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
 
 /** The shared store of a cluster: buckets of entries. */
 export interface KeyValueStore {
   /**
-   * Opens a bucket and makes it when it is not there. `name` is letters, digits, `-` and `_`.
+   * Opens a bucket, and creates it when it does not exist. `name` is letters, digits, `-` and `_`.
    *
    * Rejects with a `CatgaError`: `UNAVAILABLE` when the store cannot be reached in time; `BUCKET_MISMATCH` when the
    * bucket exists with other settings, naming the setting.
@@ -27,37 +27,36 @@ export interface BucketOptions {
  * another one is a `TypeError` or `RangeError`. Every method rejects with a `CatgaError` `UNAVAILABLE` when the store
  * does not answer in time, and `CLOSED` when its connection is closed; a write that failed so may have happened.
  *
- * An entry with a ttl is believed no longer than that and a margin of 1 s, even if the store has forgotten the ttl or cannot
- * expire it: then `get` and `entries` do not have it, `create` writes over it, and a watch takes it away, which every watch is
- * told. It ends by the store's own clock, and at the latest a ttl after a watch has seen it, unchanged, for the first time;
- * the wall clock of this process does not matter. Compare-and-set decides: an entry that was written again is never taken
- * away, and one that nobody has taken away may still be written again by `update`.
+ * An entry with a ttl counts no longer than that and a margin of 1 s, even if the store has lost the ttl or cannot expire the
+ * entry: then `get` and `entries` leave it out, `create` overwrites it, and a watch removes it, which every watch reports.
+ * It ends by the store's own clock, and at the latest a ttl after a watch has first seen it unchanged; the wall clock of this
+ * process does not matter. Removal is compare-and-set: an entry that was written again is never removed, and one that has not
+ * been removed yet may still be written again by `update`.
  */
 export interface Bucket {
   readonly name: string;
   /** The entry of a key, from the leader unless the bucket is `direct`. */
   get(key: string): Promise<Entry | undefined>;
-  /** Writes a key that has no entry. Gives the revision, or `undefined` when there was one. */
+  /** Writes a key that has no entry. Resolves with the revision, or `undefined` when there was an entry. */
   create(key: string, value: string, options?: WriteOptions): Promise<number | undefined>;
   /**
-   * Writes over the entry of this revision. Gives the new revision, or `undefined` when the key stands at another one
-   * or is gone. A ttl begins anew; without one the entry stays for good.
+   * Overwrites the entry of this revision. Resolves with the new revision, or `undefined` when the key is at another one or
+   * has no entry. A ttl begins anew; without one the entry stays for good.
    */
   update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined>;
-  /** Writes, whatever was there. Gives the revision. */
+  /** Writes, with or without an entry there. Resolves with the revision. */
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
-   * Removes the entry and leaves nothing behind, in a store without room for more as well. With a `revision` only the entry at that revision: `false` when the key
-   * stands at another one. A key without an entry is `true` when no revision was asked for.
+   * Removes the entry and leaves nothing behind, even in a store that is full. With a `revision` only the entry of that
+   * revision: `false` when the key is at another one. Without a `revision`, `true` even if the key has no entry.
    */
   delete(key: string, options?: { revision?: number }): Promise<boolean>;
-  /** The entries whose keys start with `prefix`, in the order of their revisions. */
+  /** The entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
-   * Calls back for every current entry whose key starts with `prefix`, resolves, and then calls back for every change:
-   * for one key only with revisions that grow. It outlives reconnects, and a store that lost everything: what changed in
-   * between is told afterwards (of several changes of one key the last). Ends when the signal aborts or the store is
-   * closed. `onChange` must not throw.
+   * Calls back for every current entry whose key starts with `prefix`, resolves, and then calls back for every change; the
+   * revisions of one key only grow. It outlives reconnects, and a store that lost everything: changes in between are reported
+   * afterwards, of each key the last one. Ends when the signal aborts or the store is closed. `onChange` must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }
@@ -65,8 +64,8 @@ export interface Bucket {
 /** Options of a write. */
 export interface WriteOptions {
   /**
-   * How long the entry lives, in ms, rounded up to whole seconds. At least 1,000 (`RangeError`): NATS knows no shorter
-   * one. Without it, for good.
+   * How long the entry lives, in ms, rounded up to whole seconds. At least 1,000 (`RangeError`), the shortest in NATS.
+   * Without it, for good.
    */
   ttl?: number;
 }
@@ -75,13 +74,13 @@ export interface WriteOptions {
 export interface Entry {
   readonly key: string;
   readonly value: string;
-  /** Grows with every write to the bucket, in a bucket that was lost and made anew as well. */
+  /** Grows with every write to the bucket, also when the bucket was lost and created again. */
   readonly revision: number;
 }
 
 /**
- * What {@link Bucket.watch} tells. `vanish`: an entry has gone while nobody looked, deleted, expired or with a store that
- * lost it.
+ * What {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired, or lost
+ * with its store.
  */
 export type Change =
   | ({ readonly type: "put" } & Entry)
@@ -90,7 +89,7 @@ export type Change =
 /** The longest key, in UTF-16 code units. */
 export const MAX_KEY_LENGTH = 4_096;
 
-/** Throws for a key that no bucket takes. */
+/** Throws if the key is invalid for a bucket. */
 export function checkKey(key: string): void {
   if (typeof key !== "string") throw new TypeError(`a key must be a string, not ${typeof key}`);
   if (key.length > MAX_KEY_LENGTH) {
@@ -105,7 +104,7 @@ export function checkKey(key: string): void {
   }
 }
 
-/** Throws for a bucket that no store opens. */
+/** Throws if the name or the number of replicas is invalid for a bucket. */
 export function checkBucket(name: string, replicas: number): void {
   if (!/^[\w-]+$/.test(name)) {
     throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
@@ -115,7 +114,7 @@ export function checkBucket(name: string, replicas: number): void {
   }
 }
 
-/** A ttl in whole seconds, rounded up; throws for one below 1 s. */
+/** A ttl in whole seconds, rounded up; throws if it is below 1 s. */
 export function ttlSeconds(ttl: number): number {
   if (!(ttl >= 1_000 && Number.isFinite(ttl))) {
     throw new RangeError(`a ttl is a number of ms, at least 1,000; got ${ttl}`);

@@ -148,7 +148,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(await mine.get("key"), { key: "key", value: "2", revision });
       });
 
-      it("delete: removes an entry, and the key may be made anew", async () => {
+      it("delete: removes an entry, and the key may be created again", async () => {
         const [mine, yours] = await openTwice();
         await mine.put("key", "1");
         assertEquals(await yours.delete("key"), true);
@@ -309,7 +309,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         },
       );
 
-      it("keys: a watcher is told every sort of key exactly, current and new, put and deleted", async () => {
+      it("keys: a watch reports every sort of key exactly, current and new, put and deleted", async () => {
         const bucket = await openNew();
         const keys = everySortOfKey();
         const old = keys.filter((_, i) => i % 2 === 0);
@@ -382,7 +382,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
     });
 
     describe("watch", () => {
-      it("watch: tells the current entries, in the order of their revisions, before it resolves", async () => {
+      it("watch: reports the current entries, in the order of their revisions, before it resolves", async () => {
         const bucket = await openNew();
         const a = await bucket.put("a", "1");
         await bucket.put("b", "1");
@@ -400,7 +400,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(await follow(await openNew()), []);
       });
 
-      it("watch: tells another client's creation, update, put, deletion and creation anew", async () => {
+      it("watch: reports another client's creation, update, put, deletion and second creation", async () => {
         const [mine, yours] = await openTwice();
         const told = await follow(mine);
         const expected: Change[] = [];
@@ -424,7 +424,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(told, expected);
       });
 
-      it("watch: under fire each key's revisions grow, and the last one told is the last one written", async () => {
+      it("watch: under load each key's revisions grow, and the last one reported is the last one written", async () => {
         const [mine, yours] = await openTwice();
         const told = await follow(mine);
         const last = new Map<string, number>();
@@ -462,7 +462,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         }
       });
 
-      it("watch: every watch of a bucket is told", async () => {
+      it("watch: a change is reported to every watch of a bucket", async () => {
         const [mine, yours] = await openTwice();
         const told = await Promise.all([follow(mine), follow(mine), follow(yours)]);
         const revision = await mine.put("key", "value");
@@ -470,7 +470,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         for (const each of told) assertEquals(each, [{ type: "put", key: "key", value: "value", revision }]);
       });
 
-      it("watch: nothing is told after the signal aborts; other watches go on", async () => {
+      it("watch: nothing is reported after the signal aborts; other watches go on", async () => {
         const bucket = await openNew();
         const stop = new AbortController();
         const [ended, going] = [await follow(bucket, "", stop.signal), await follow(bucket)];
@@ -485,7 +485,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(ended.length, 1);
       });
 
-      it("watch: nothing is told after a call that aborts the signal, though more was on its way", async () => {
+      it("watch: nothing is reported after a callback that aborts the signal, though more was on its way", async () => {
         const bucket = await openNew();
         const going = await follow(bucket);
         const stop = new AbortController();
@@ -551,7 +551,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assert((await run()).end.includes("permanent/made anew"));
       });
 
-      it("ttl: a watcher is told an expiry as such, with a revision that has grown", slow, async () => {
+      it("ttl: a watch reports an expiry as such, with a revision that has grown", slow, async () => {
         const { revisions, told } = await run();
         const short = [...revisions.keys()].filter((key) => key.startsWith("short/")).sort();
         const expired = told.filter((change) => change.type === "expire");
@@ -559,7 +559,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         for (const { key, revision } of expired) assertGreater(revision, revisions.get(key)!);
       });
 
-      it("ttl: a watcher is told growing revisions of a key that expires and is made anew", slow, async () => {
+      it("ttl: a watch reports growing revisions of a key that expires and is created again", slow, async () => {
         const { told, again } = await run();
         const one = told.filter((change) => change.key === "short/created");
         assertEquals(one.map((change) => change.type), ["put", "expire", "put"]);

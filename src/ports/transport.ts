@@ -1,6 +1,6 @@
 /**
- * The first of the two ports: messages on subjects, as NATS core has them. Everything above speaks to this interface;
- * `memory/` and `nats/` implement it, under one conformance suite.
+ * The first of the two ports: messages on subjects, as in NATS core. Catga uses networks only through this interface;
+ * `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
  */
 import type { Clock, Random } from "./clock.ts";
 import { CatgaError } from "../error.ts";
@@ -17,30 +17,30 @@ export interface Transport {
   readonly random: Random;
   /** The largest message that may be published, headers included, in bytes; may change at a reconnect. */
   readonly maxPayload: number;
-  /** How the connection stands. */
+  /** The state of the connection. */
   readonly status: TransportStatus;
-  /** The server that this connection is on now; it may be another one after a reconnect. */
+  /** The server that this connection is on now; a reconnect may change it. */
   readonly server: ServerInfo;
   /**
-   * Calls back at every change of {@link Transport.status}, after the change. The answer takes the listener away.
+   * Calls back at every change of {@link Transport.status}, after the change. Returns a function that removes the listener.
    * A listener must not throw.
    */
   onStatus(listener: (status: TransportStatus) => void): () => void;
   /**
-   * Hands a message to the network, at most once, in the order of the calls. A message with a `reply` subject that
-   * reaches no subscription comes back: this connection's own subscription to that reply subject gets one with
-   * `noResponders` and no data.
+   * Hands a message to the network, which delivers it at most once, in the order of the calls. A message with a `reply` subject
+   * that reaches no subscription bounces: this connection's own subscription to the reply subject gets a message with
+   * `noResponders` and without data.
    *
-   * Throws a `TypeError` for a subject, reply or header that NATS does not carry, a `CatgaError` `TOO_LARGE` when data
+   * Throws a `TypeError` for a subject, reply or header that NATS cannot carry, a `CatgaError` `TOO_LARGE` when data
    * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
-   * `disconnected` the message may be thrown away without a word: do not publish then.
+   * `disconnected` the message may be dropped without an error: do not publish then.
    */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void;
   /**
    * Delivers the messages on `subject` (`*` stands for one token, `>` at the end for one or more) to `onMessage`, in a
    * later turn of the event loop than their publication; those of one publisher in the order that they were published
-   * in. Of the subscriptions in one `queue` just one gets each message. Subscriptions outlive reconnects.
-   * Throws a `TypeError` for a subject or queue that NATS does not know, and `CLOSED` after {@link Transport.close}.
+   * in. Of the subscriptions in one `queue` exactly one gets each message. Subscriptions outlive reconnects.
+   * Throws a `TypeError` for an invalid subject or queue, and `CLOSED` after {@link Transport.close}.
    *
    * `onMessage` may throw: the error is handed to `onError` of the transport's options and the subscription lives on.
    */
@@ -50,35 +50,35 @@ export interface Transport {
    * connection is lost before, with `CLOSED` after {@link Transport.close}.
    */
   flush(): Promise<void>;
-  /** Hands over what was published, then ends the connection, unless it was opened by somebody else. Idempotent. */
+  /** Sends what was published, then closes the connection, unless it was given to this transport open. Idempotent. */
   close(): Promise<void>;
 }
 
-/** How a connection stands. */
+/** The state of a connection. */
 export interface TransportStatus {
   /** `closed` is final. */
   readonly state: "connected" | "disconnected" | "closed";
   /** Grows by one at each connection: 1 for the first. */
   readonly generation: number;
-  /** Why the connection closed, when it was not asked to. */
+  /** Why the connection closed, unless `close` was called. */
   readonly error?: Error;
 }
 
-/** What a transport knows of the server that it is connected to. */
+/** What a transport knows about the server that it is connected to. */
 export interface ServerInfo {
   /** The server's id: the same for all connections to one server. */
   readonly id: string;
   /** Whether it is one of several servers. */
   readonly clustered: boolean;
-  /** The address that this process has towards the server, when that is known. */
+  /** The address of this process as the server sees it, when that is known. */
   readonly clientAddress?: string;
 }
 
 /** Options of {@link Transport.publish}. */
 export interface PublishOptions {
-  /** The subject for answers, and for the news that nobody was there. */
+  /** The subject for answers, and for the bounce when there is no subscription. */
   reply?: string;
-  /** Names are case-sensitive; values must not hold line breaks, and lose spaces at their ends. */
+  /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
   headers?: Readonly<Record<string, string>>;
 }
 
@@ -94,25 +94,25 @@ export interface TransportMessage {
   readonly data: Uint8Array;
   readonly reply?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The network's own answer that a message of ours with this reply subject reached nobody. */
+  /** Whether it is a bounce: a message of this connection with this reply subject reached no subscription. */
   readonly noResponders: boolean;
 }
 
 /** A subscription that is open. */
 export interface Subscription {
-  /** No more messages are taken from the network; resolves when those already taken have been delivered. */
+  /** Takes no more messages from the network; resolves when those already taken have been delivered. */
   drain(): Promise<void>;
   /** Ends it at once. Idempotent. */
   close(): void;
 }
 
-/** Something that a server does not let its client do. */
+/** Something that a server forbids its client. */
 export interface Violation {
   readonly operation: "publish" | "subscribe";
   readonly subject: string;
 }
 
-/** The error of a violation that ends what was to be done: `UNAVAILABLE`, with the violation as its `details`. */
+/** The error for a violation: `UNAVAILABLE`, with the violation as its `details`. */
 export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -128,7 +128,7 @@ export function isForbidden({ code, details }: CatgaError): boolean {
 
 const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
 
-/** Throws a `TypeError` for a subject that nothing can be published to. */
+/** Throws a `TypeError` for a subject that cannot be published to. */
 export function checkSubject(subject: string): void {
   if (TOKENS.test(subject) && !/(?:^|\.)[*>](?:\.|$)/.test(subject)) return;
   throw new TypeError(
@@ -138,7 +138,7 @@ export function checkSubject(subject: string): void {
   );
 }
 
-/** Throws a `TypeError` for a subject (as {@link checkSubject}, with wildcards) or queue that cannot be subscribed. */
+/** Throws a `TypeError` for a subject or queue that cannot be subscribed to; as {@link checkSubject}, but wildcards are allowed. */
 export function checkPattern(subject: string, queue?: string): void {
   if (queue !== undefined && !/^\S+$/.test(queue)) {
     throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);
@@ -151,7 +151,7 @@ export function checkPattern(subject: string, queue?: string): void {
   );
 }
 
-/** Throws a `TypeError` for a header that NATS does not carry. */
+/** Throws a `TypeError` for a header that NATS cannot carry. */
 export function checkHeader(name: string, value: string): void {
   if (!/^[!-9;-~]+$/.test(name)) {
     throw new TypeError(`a header's name is printable ASCII without spaces and ":"; got ${JSON.stringify(name)}`);

@@ -199,7 +199,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
     });
 
     describe("noResponders", () => {
-      it("publish: a message to nobody comes back as noResponders to its own reply subscription", async () => {
+      it("publish: a message without a receiver bounces: noResponders to its own reply subscription", async () => {
         const alice = await connect();
         const bounced = await collect(alice, "bounce.alice.>");
         alice.publish("nobody", "lost", { reply: "bounce.alice.1" });
@@ -209,7 +209,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(bounced[0].data.length, 0);
       });
 
-      it("publish: messages to nobody come back in order, and before what was published after them", async () => {
+      it("publish: bounces arrive in order, and before what was published after them", async () => {
         const alice = await connect();
         const bounced = await collect(alice, "bounce.>");
         for (let i = 0; i < 100; i++) alice.publish("nobody", "lost", { reply: `bounce.${i}` });
@@ -219,7 +219,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(bounced.map((message) => message.noResponders), [...sequence(100, () => true), false]);
       });
 
-      it("publish: a message that somebody got does not come back", async () => {
+      it("publish: a message with a receiver does not bounce", async () => {
         const { alice, got } = await pair("somebody");
         const bounced = await collect(alice, "bounce.>");
         alice.publish("somebody", "kept", { reply: "bounce.kept" });
@@ -229,7 +229,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(bounced.map((message) => message.subject), ["bounce.lost"]);
       });
 
-      it("publish: a message that only a queue member, a wildcard or its own sender got does not come back", async () => {
+      it("publish: a message that only a queue member, a wildcard or its own sender got does not bounce", async () => {
         const [alice, bob] = await Promise.all([connect(), connect()]);
         const bounced = await collect(alice, "bounce.>");
         await collect(bob, "queued", undefined, "workers");
@@ -242,7 +242,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(bounced.map((message) => message.subject), ["bounce.nobody"]);
       });
 
-      it("publish: a message without a reply subject does not come back", async () => {
+      it("publish: a message without a reply subject does not bounce", async () => {
         const alice = await connect();
         const got = await collect(alice, "bounce.>");
         alice.publish("nobody", "lost");
@@ -251,7 +251,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(got[0].noResponders, false);
       });
 
-      it("publish: only the publisher's own subscription hears that nobody was there, and it once", async () => {
+      it("publish: a bounce arrives once, at the publisher's own subscription only", async () => {
         const { alice, bob, got: foreign } = await pair("bounce.>");
         const first = await collect(alice, "bounce.>");
         const second = await collect(alice, "bounce.*");
@@ -263,7 +263,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals([...first, ...second].filter((message) => message.noResponders).length, 1);
       });
 
-      it("publish: nobody hears of a message whose reply subject only somebody else subscribes", async () => {
+      it("publish: there is no bounce when only another connection subscribes to the reply subject", async () => {
         const { alice, bob, got } = await pair("bounce.alice");
         alice.publish("nobody", "", { reply: "bounce.alice" });
         await alice.flush();
@@ -272,7 +272,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(got.map(text), ["end"]);
       });
 
-      it("publish: a member of a queue does not hear that nobody was there", async () => {
+      it("publish: a member of a queue gets no bounce", async () => {
         const alice = await connect();
         const queued = await collect(alice, "bounce.>", undefined, "workers");
         alice.publish("nobody", "", { reply: "bounce.alice" });
@@ -281,7 +281,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         assertEquals(queued.map((message) => message.subject), ["bounce.end"]);
       });
 
-      it("publish: a message comes back once the last subscription is closed, or drained", async () => {
+      it("publish: a message bounces once the last subscription is closed, or drained", async () => {
         const [alice, bob] = await Promise.all([connect(), connect()]);
         const bounced = await collect(alice, "bounce.>");
         const closed = bob.subscribe("target", {}, () => {});
@@ -477,7 +477,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
         await arrive(got, 1);
       });
 
-      it("status: a cut is disconnected, a reconnect the next generation, and each is told after the change", async () => {
+      it("status: a cut is disconnected, a reconnect the next generation, and each is reported after the change", async () => {
         const alice = await connect();
         const told: TransportStatus[] = [];
         const seen: TransportStatus[] = [];

@@ -2,7 +2,6 @@
 import { App, type AppParts } from "../../src/node/app.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import type { Behavior } from "../../src/contract/behavior.ts";
-import { foldSends } from "../../src/node/send_pipeline.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
@@ -11,7 +10,7 @@ import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import type { Observation } from "../../src/contract/observer.ts";
 import { collect } from "../../src/dispatch/registry.ts";
 import { sharedState } from "../../src/state/state.ts";
-import { AppWithSendBehaviors } from "../../src/node/send_behaviors.ts";
+import { AppWithSendBehaviors, foldSends } from "../../src/node/send_behaviors.ts";
 
 /** Options of {@link localApp}. */
 export interface LocalAppOptions {

@@ -102,7 +102,7 @@ describe("a bounce", () => {
     assertEquals([asked(other), asked(second), clock.monotonic() - start], [0, 2, 0]);
     // from now on it is avoided
     await clock.until(Promise.all([1, 2, 3, 4].map((n) => app.send(Do, n))));
-    assertEquals(stage.log.filter((line) => line.includes("nobody there")).length, 1);
+    assertEquals(stage.log.filter((line) => line.includes("bounced: no process")).length, 1);
     await assertQuiet(stage);
   });
 
@@ -162,7 +162,7 @@ describe("a bounce", () => {
     other.send(other.frames[0].from, ["r", other.frames[0].seq, 0, "a", "b"]);
     await settle();
     assertEquals([(await Promise.all(sent)).map(unwrap), asked(second)], [["a", "b"], 0]);
-    assert(!stage.log.some((line) => line.includes("nobody there")));
+    assert(!stage.log.some((line) => line.includes("bounced: no process")));
   });
 
   it("whoever is heard of afterwards is trusted again at once (it was avoided until its next record)", async () => {

@@ -33,7 +33,7 @@ describe("contracts", () => {
     }
   });
 
-  it("names: anything else is a TypeError that shows it", () => {
+  it("names: any other name is a TypeError that shows it", () => {
     const says = (shown: string) =>
       'a contract\'s name is one or more tokens of letters, digits, "-" and "_", joined by dots, 256 characters at ' +
       `most, like "orders.Create"; got ${shown}`;
@@ -61,7 +61,7 @@ describe("contracts", () => {
     }
   });
 
-  it("options: each that is wrong is named, with its value and what it should be", () => {
+  it("options: an invalid one is named, with its value and what it should be", () => {
     const takes = "input, output, key, route, ordered, timeout, retries";
     const bad: [keyof typeof untyped, unknown, typeof TypeError | typeof RangeError, string][] = [
       ["command", null, TypeError, "contract X takes an object of options; got null"],
@@ -91,7 +91,7 @@ describe("contracts", () => {
         "command",
         { key: "sku" },
         TypeError,
-        'contract X: key must be a function of the payload that gives a string; got "sku"',
+        'contract X: key must be a function of the payload that returns a string; got "sku"',
       ],
       [
         "query",
@@ -134,7 +134,7 @@ describe("contracts", () => {
     assertStrictEquals(untyped.command("X", { input: schema }).options.input, schema);
   });
 
-  it("handle and on: give a frozen handler that knows its contract", () => {
+  it("handle and on: return a frozen handler with its contract", () => {
     const Create = command<void, number>("Create");
     const handler = Create.handle(() => 1);
     assertStrictEquals(handler.contract, Create);
@@ -143,7 +143,7 @@ describe("contracts", () => {
     for (const other of [Create, () => 1, null, undefined, "x", {}, Object.create(handler)]) assert(!isHandler(other));
   });
 
-  it("handle and on: refuse what is no function, and options that they do not know", () => {
+  it("handle and on: refuse a value that is not a function, and unknown options", () => {
     const { handle } = untyped.command("Create");
     const { on } = untyped.event("Created");
     const bad: [() => unknown, string][] = [

@@ -12,7 +12,7 @@ const Double = query<number, number>("Double");
 describe("publish", () => {
   const Tick = event<{ n: number }>("Tick");
 
-  it("every handler gets the event, in a later turn; ok does not wait for them", async () => {
+  it("every handler gets the event in a later turn; publish does not wait for them", async () => {
     const got: unknown[] = [];
     const payload = { n: 1 };
     const { app, clock } = localApp({
@@ -25,12 +25,12 @@ describe("publish", () => {
     assertStrictEquals(got[0], payload);
   });
 
-  it("without handlers it is ok: nobody needs to listen", async () => {
+  it("is ok without handlers", async () => {
     const { app } = localApp();
     assertEquals(await app.publish(Tick, { n: 1 }), { ok: true, value: undefined });
   });
 
-  it("an option that would have no effect is a TypeError: an event is sent to no node and awaited by nobody", () => {
+  it("an option that would have no effect on an event is a TypeError", () => {
     const { app } = localApp();
     assertThrows(
       // @ts-expect-error: publish takes id, headers and signal
@@ -45,7 +45,7 @@ describe("publish", () => {
     assertThrows(() => app.broadcast(Tick, { n: 1 }, { route: "hash" }), TypeError, takes);
   });
 
-  it("a handler that throws is observed once, and keeps no other from its event", async () => {
+  it("a handler that throws is observed once, and the other handlers still get the event", async () => {
     const thrown = new Error("bug");
     const got: number[] = [];
     const { app, clock, seen } = localApp({
@@ -62,7 +62,7 @@ describe("publish", () => {
     assertEquals(seen, [{ type: "handler-failed", contract: "Tick", id: "t1", error: thrown }]);
   });
 
-  it("a handler that returns a failure is observed: its result goes nowhere", async () => {
+  it("a handler that returns a failure is observed, because no sender gets its result", async () => {
     const { error } = fail("NO_DISK", "full");
     const { app, clock, seen } = localApp({ handlers: Tick.on(() => ({ ok: false, error })) });
     await app.publish(Tick, { n: 1 }, { id: "t1" });
@@ -70,7 +70,7 @@ describe("publish", () => {
     assertEquals(seen, [{ type: "fault", during: "event Tick (t1)", error }]);
   });
 
-  it("a payload that does not fit is refused to the publisher", async () => {
+  it("a payload that does not fit the schema is an error of the publisher", async () => {
     const Checked = event("Checked", { input: refusing({ message: "no" }) });
     const { app, seen } = localApp({ handlers: Checked.on(() => {}) });
     assertEquals(errorOf(await app.publish(Checked, {})).code, "INVALID_MESSAGE");
@@ -90,7 +90,7 @@ describe("publish", () => {
 describe("broadcast", () => {
   const Tick = event("Tick");
 
-  it("a request: this node's answer under its id, parsed once", async () => {
+  it("a request has this node's answer under its id, parsed once", async () => {
     const output = counting((n: number) => `${n}!`);
     const Ask = query<number, string, number, number>("Ask", { output });
     const { app } = localApp({ handlers: Ask.handle((n) => n * 2) });
@@ -98,7 +98,7 @@ describe("broadcast", () => {
     assertEquals(output.runs, 1);
   });
 
-  it("an event: waits for every handler; the first failure is the answer", async () => {
+  it("an event waits for every handler; the first failure is the answer", async () => {
     const got: string[] = [];
     const { app } = localApp({
       handlers: [
@@ -116,14 +116,14 @@ describe("broadcast", () => {
     assertEquals(await app.broadcast(Tick), [{ node: "here", result: { ok: true, value: undefined } }]);
   });
 
-  it("no node that handles it, or none of that id: no answers", async () => {
+  it("resolves with no answers when no node handles the message, or not the node of that id", async () => {
     const { app } = localApp({ handlers: Tick.on(() => {}) });
     assertEquals(await app.broadcast(Double, 1), []);
     assertEquals(await app.broadcast(Tick, undefined, { node: "there" }), []);
     assertEquals((await app.broadcast(Tick, undefined, { node: "here" })).length, 1);
   });
 
-  it("a payload that does not fit: this node's refusal alone", async () => {
+  it("a payload that does not fit the schema is one error, of this node", async () => {
     const Checked = query("Checked", { input: refusing({ message: "no" }) });
     const { app } = localApp({ handlers: Checked.handle(() => {}) });
     const [{ node, result }] = await app.broadcast(Checked, {});

@@ -1,0 +1,87 @@
+/**
+ * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the node
+ * holds is given back; the connection is closed last, because every step before it may need it.
+ */
+import { type Clock, within } from "../ports/clock.ts";
+import type { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
+import type { Remote } from "../dispatch/remote.ts";
+import type { SharedState } from "../dispatch/shared_state.ts";
+import { CatgaError } from "../error.ts";
+
+/** A node that can be drained. */
+export interface DrainableNode {
+  readonly node: string;
+  readonly clock: Clock;
+  /** Everything under way that has a deadline. */
+  readonly wheel: DeadlineWheel;
+  readonly state: Pick<SharedState, "abdicate" | "close">;
+  /** Asynchronous handlers that run, and sends that wait for an answer. */
+  readonly pending: number;
+  /** Called whenever {@link DrainableNode.pending} has come down to 0. */
+  onIdle: (() => void) | undefined;
+}
+
+/** What the steps of a drain need besides the node. */
+export interface DrainSteps {
+  /** Takes sends off the fast path: those of handlers that still run must know that the node drains. */
+  endFastPaths(): void;
+  /** The cluster; `undefined` for an app in memory. */
+  remote(): Pick<Remote, "leave" | "close"> | undefined;
+  /** Has every send fail with `CLOSED` from now on. */
+  stopSends(): void;
+  /** Closes the connection, unless the program opened it. */
+  release(): Promise<void>;
+}
+
+/** Drains a node. `timeout`: how long what runs may take, in ms. Rejects with what the last three steps reject with. */
+export async function drain(node: DrainableNode, timeout: number, steps: DrainSteps): Promise<void> {
+  const { clock, wheel, state } = node;
+  const until = clock.monotonic() + timeout;
+  const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
+
+  // 1. Route every send from now on: what only this node handles runs here, all else goes to other nodes.
+  steps.endFastPaths();
+
+  // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays this no
+  // longer than `timeout`: the records there expire by themselves.
+  await within(clock, timeout, Promise.all([steps.remote()?.leave(), state.abdicate()]));
+
+  // 3. Wait until nothing runs; again when a caller sends the next message as soon as its last send has ended.
+  while (node.pending > 0 && clock.monotonic() < until) await untilIdle(node, until);
+
+  // 4. Abort what has not ended in time. Its handlers have half a second to heed their signals.
+  if (node.pending > 0) {
+    wheel.abort(closed);
+    await untilIdle(node, clock.monotonic() + GRACE);
+  }
+
+  // 5. Refuse sends, and abort those that began meanwhile.
+  steps.stopSends();
+  wheel.abort(closed);
+
+  // 6. Give back locks and claims.
+  await within(clock, GRACE, state.close());
+
+  // 7. Send the last answers and end the subscriptions.
+  await steps.remote()?.close();
+
+  // 8. Close the connection.
+  await steps.release();
+}
+
+/** Resolves when nothing runs any more, or at `until`, by the monotonic clock. */
+function untilIdle(node: DrainableNode, until: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (node.pending === 0) return resolve();
+    const done = () => {
+      node.onIdle = undefined;
+      timer.cancel();
+      resolve();
+    };
+    const timer = node.clock.after(Math.max(0, until - node.clock.monotonic()), done);
+    node.onIdle = done;
+  });
+}
+
+/** How long handlers may take after their signals aborted, in ms. */
+const GRACE = 500;

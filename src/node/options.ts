@@ -1,0 +1,167 @@
+/** The options of `catga()`: what each means, its range, its default, and the check of all of them. */
+import { type Behavior, checkBehaviors } from "../contract/behavior.ts";
+import {
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  checkRoute,
+  checkStrings,
+  checkTimes,
+  checkToken,
+  MAX_CONCURRENCY,
+  MAX_TIMEOUT,
+  show,
+} from "../contract/checks.ts";
+import type { Handlers } from "../contract/handler.ts";
+import type { Logger } from "../contract/logger.ts";
+import type { Route } from "../contract/node_info.ts";
+import type { MemoryNetwork } from "../memory/network.ts";
+import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
+import { consoleWarnings } from "./logging.ts";
+
+/** Options of `catga()`. All of them may be left out. */
+export interface CatgaOptions {
+  /** A module namespace (`import * as orders`), a handler, or an array of these; none. */
+  handlers?: Handlers;
+  /** A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory. */
+  nats?: string | readonly string[] | ConnectionOptions | NatsConnection;
+  /** A network in memory: several apps of one process as one cluster, for tests; none. */
+  network?: MemoryNetwork;
+  /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
+  namespace?: string;
+  /** What this node is a replica of, named like a namespace: one node of each service gets an event; `"app"`. */
+  service?: string;
+  /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
+  id?: string;
+  /** What other nodes see of it; over NATS its `address`, and its `host` unless given, are added; none. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
+  transport?: "deno" | "node";
+  /** SIGTERM and SIGINT drain the app, then the process ends as it would have; `false`. */
+  signals?: boolean;
+  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; 30,000. */
+  timeout?: number;
+  /** How many further attempts after the first: 0 to 1,000; 3. */
+  retries?: number;
+  /** How a node is chosen for a send; `"round-robin"`. */
+  route?: Route;
+  /**
+   * How many handlers run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A request that
+   * cannot begin before its deadline is refused with `OVERLOADED`.
+   */
+  concurrency?: number;
+  /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
+  heartbeat?: number;
+  /**
+   * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one request
+   * decides whether it is sent to again. An error that a handler answers is not a failed delivery.
+   */
+  breaker?: { failures?: number; cooldown?: number };
+  /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
+  behaviors?: readonly Behavior[];
+  /** Where it logs to; warnings and errors to the console. */
+  logger?: Logger;
+  /** On how many NATS servers the records of the nodes, locks, results and the cache are kept, 1 to 5; 1. */
+  replicas?: number;
+}
+
+/** The options that have a default, each as given or by its default. */
+export function withDefaults(options: CatgaOptions) {
+  const { failures = 5, cooldown = 5_000 } = options.breaker ?? {};
+  return {
+    namespace: options.namespace ?? "default",
+    service: options.service ?? "app",
+    timeout: options.timeout ?? 30_000,
+    retries: options.retries ?? 3,
+    route: options.route ?? "round-robin",
+    concurrency: options.concurrency ?? 1_024,
+    heartbeat: options.heartbeat ?? 30_000,
+    breaker: { failures, cooldown },
+    behaviors: options.behaviors ?? [],
+    logger: options.logger ?? consoleWarnings,
+    replicas: options.replicas ?? 1,
+  };
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
+  "handlers",
+  "nats",
+  "network",
+  "namespace",
+  "service",
+  "id",
+  "metadata",
+  "transport",
+  "signals",
+  "timeout",
+  "retries",
+  "route",
+  "concurrency",
+  "heartbeat",
+  "breaker",
+  "behaviors",
+  "logger",
+  "replicas",
+]);
+
+const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
+
+/** Throws a `TypeError` or `RangeError` for an invalid option: it says the option, the value, and what it should be. */
+export function checkOptions(options: CatgaOptions): void {
+  checkKnown("catga", options, OPTIONS);
+  const {
+    nats,
+    network,
+    namespace,
+    service,
+    id,
+    metadata,
+    transport,
+    signals,
+    route,
+    concurrency,
+    heartbeat,
+    breaker,
+    behaviors,
+    logger,
+    replicas,
+  } = options;
+  if (nats !== undefined && network !== undefined) {
+    throw new TypeError("nats and network exclude each other: give one of them");
+  }
+  if (namespace !== undefined) checkToken("namespace", namespace);
+  if (service !== undefined) checkToken("service", service);
+  if (id !== undefined) checkToken("id", id);
+  if (metadata !== undefined) checkStrings("metadata", metadata);
+  if (transport !== undefined && transport !== "deno" && transport !== "node") {
+    throw new TypeError(`transport must be "deno" or "node"; got ${show(transport)}`);
+  }
+  if (signals !== undefined && typeof signals !== "boolean") {
+    throw new TypeError(`signals must be true or false; got ${show(signals)}`);
+  }
+  checkTimes("", options);
+  if (route !== undefined) checkRoute("route", route);
+  if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
+  if (concurrency !== undefined) checkInteger("concurrency", concurrency, 1, MAX_CONCURRENCY);
+  if (breaker !== undefined) {
+    checkKnown("breaker", breaker, BREAKER_OPTIONS);
+    if (breaker.failures !== undefined) checkInteger("breaker.failures", breaker.failures, 1, 1_000_000);
+    if (breaker.cooldown !== undefined) checkNumber("breaker.cooldown", breaker.cooldown, 1, MAX_TIMEOUT, "ms");
+  }
+  if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
+  if (logger !== undefined) checkLogger(logger);
+  if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
+}
+
+function checkLogger(logger: Logger): void {
+  if (typeof logger !== "object" || logger === null) {
+    throw new TypeError(
+      `logger must have the methods debug, info, warn and error, as console has; got ${show(logger)}`,
+    );
+  }
+  for (const level of ["debug", "info", "warn", "error"] as const) {
+    if (typeof logger[level] !== "function") {
+      throw new TypeError(`logger.${level} must be a function; got ${show(logger[level])}`);
+    }
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the contract's
+ * schema, then run in this process or handed to the cluster. `local_fast_path.ts` is the shorter way of sends that need no
+ * preparation. docs/internals/sends.md follows a send further: to its handler, and to another node and back.
+ *
+ * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for such
+ * closures at each call of the method around them, even when it makes none.
+ */
+import { checkContract } from "../contract/contract_check.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Failure, Result } from "../contract/result.ts";
+import type { SendOptions } from "../contract/send_options.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import { requestOf } from "../dispatch/broadcast_request.ts";
+import type { ParentMessage } from "../dispatch/context_host.ts";
+import { noHandler } from "../dispatch/failures.ts";
+import type { Mediator } from "../dispatch/mediator.ts";
+import { asResult } from "../dispatch/outcome.ts";
+import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
+import type { Runner } from "../dispatch/runner.ts";
+import type { RequestBuilder } from "./request_builder.ts";
+
+/** What a {@link SendPath} is made of. */
+export interface SendPathOptions {
+  /** The id of this node. */
+  readonly node: string;
+  readonly builder: RequestBuilder;
+  readonly mediator: Mediator;
+  readonly runner: Runner;
+}
+
+/** The messages that one node sends. */
+export class SendPath {
+  readonly #node: string;
+  readonly #builder: RequestBuilder;
+  readonly #mediator: Mediator;
+  readonly #runner: Runner;
+  #remote: Remote | undefined;
+  #draining = false;
+
+  constructor({ node, builder, mediator, runner }: SendPathOptions) {
+    this.#node = node;
+    this.#builder = builder;
+    this.#mediator = mediator;
+    this.#runner = runner;
+  }
+
+  /** From now on there is a cluster. */
+  join(remote: Remote): void {
+    this.#remote = remote;
+  }
+
+  /** From now on the router does not choose this node. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** First the message is prepared: options, deadline, meta. Throws a `TypeError` or `RangeError` for misuse. */
+  send(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): Promise<Result<unknown>> {
+    const kind = contract?.kind;
+    if ((kind !== "command" && kind !== "query") || typeof contract.name !== "string") {
+      checkContract("send", contract, "command", "query");
+    }
+    return this.#parse(this.#builder.prepare("send", contract, payload, options, parent));
+  }
+
+  /** The same for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes do. */
+  relay(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    admit: RemoteRequest["admit"],
+  ): Promise<Result<unknown>> {
+    const request = this.#builder.prepare("send", contract, payload, options, undefined);
+    return this.#parse("contract" in request ? { ...request, admit } : request);
+  }
+
+  /** Then the contract's input schema runs, when it has one. */
+  #parse(request: RemoteRequest | Failure): Promise<Result<unknown>> {
+    if (!("contract" in request)) return Promise.resolve(request);
+    return request.contract.options.input === undefined ? this.#route(request) : this.#parseBySchema(request);
+  }
+
+  #parseBySchema(request: RemoteRequest): Promise<Result<unknown>> {
+    return this.#builder.parse<Result<unknown>>(request, (parsed) => this.#route(parsed), (refused) => refused);
+  }
+
+  /** Then the request goes to the cluster, whose router may choose this node; without one, to this node's own handler. */
+  #route(request: RemoteRequest): Promise<Result<unknown>> {
+    const remote = this.#remote;
+    if (remote === undefined || (this.#draining && this.#handledHereAlone(request, remote))) return this.#run(request);
+    return remote.request(request);
+  }
+
+  /**
+   * While this node drains, the router does not choose it. Handlers that still run may send to a handler that no other node
+   * has, and must be able to end.
+   */
+  #handledHereAlone({ contract, node }: RemoteRequest, remote: Remote): boolean {
+    const here = node === this.#node || (node === undefined && remote.alone(contract.name));
+    return here && this.#mediator.find(contract.name) !== undefined;
+  }
+
+  /** Here: this node's handler, or none. */
+  #run(request: RemoteRequest): Promise<Result<unknown>> {
+    if (request.node !== undefined && request.node !== this.#node) {
+      return Promise.resolve(noHandler(request.contract, request.node));
+    }
+    return this.#runner.local(request, 1).then(asResult);
+  }
+
+  /** Publishes an event: prepared and checked as a send is, then handed to the cluster or to this node's handlers. */
+  publish(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): Promise<Result<void>> {
+    if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
+    if (options === undefined && parent === undefined && contract.options.input === undefined) {
+      return Promise.resolve(this.#builder.closed(contract) ?? this.#emit({ contract, payload, meta: undefined }));
+    }
+    const event = this.#builder.prepare("publish", contract, payload, options, parent);
+    if (!("contract" in event)) return Promise.resolve(event);
+    if (contract.options.input === undefined) return Promise.resolve(this.#emit(event));
+    return this.#emitParsed(event);
+  }
+
+  #emitParsed(event: RemoteRequest): Promise<Result<void>> {
+    return this.#builder.parse<Result<void>>(event, (parsed) => this.#emit(parsed), (refused) => refused);
+  }
+
+  #emit(event: RemoteEvent): Result<void> {
+    if (this.#remote !== undefined) return this.#remote.publish(event);
+    this.#runner.publish(event.contract.name, event.payload, this.#runner.envelope(event.meta));
+    return { ok: true, value: undefined };
+  }
+
+  /** Sends to every node that handles the message; without a cluster, to this one. */
+  broadcast(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): Promise<BroadcastResult<unknown>[]> {
+    checkContract("broadcast", contract, "command", "query", "event");
+    const request = this.#builder.prepare("broadcast", contract, payload, options, parent);
+    const refuse = (result: Failure) => [{ node: this.#node, result }];
+    if (!("contract" in request)) return Promise.resolve(refuse(request));
+    return this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
+      if (this.#remote !== undefined) return this.#remote.broadcast(parsed);
+      if (this.#mediator.find(contract.name) === undefined || (parsed.node ?? this.#node) !== this.#node) return [];
+      const own = requestOf(parsed, this.#node);
+      return this.#runner.local(own, 1).then((outcome) => [{ node: this.#node, result: asResult(outcome) }]);
+    }, refuse);
+  }
+}

@@ -52,7 +52,7 @@ export class Cluster implements Remote {
   readonly #endpoint: Endpoint;
   readonly #prover: Prover;
   readonly #membership: Membership;
-  readonly #ring: FailureDetector;
+  readonly #failureDetector: FailureDetector;
   readonly #router: Router;
   readonly #events: EventChannel;
   readonly #interop: Interop;
@@ -93,19 +93,19 @@ export class Cluster implements Remote {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
         if (news === "alive") absence.conclude(peer.endpoint, false);
         if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
-        this.#ring.heard(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
+        this.#failureDetector.report(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
         if (news === "alive") this.#router.heard(peer);
         if (news === "bounced") this.#router.failed(peer);
         // a conclusive bounce says more: what was in hand is lost
         if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
       },
       answered: (peer) => this.#router.heard(peer),
-      accused: (endpoint, server) => this.#ring.accused(endpoint, server),
+      accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
       resumed: () => {
         absence.reset();
         this.#router.resume();
         this.#events.resume();
-        this.#ring.resume();
+        this.#failureDetector.resume();
         this.#membership.resume();
       },
     });
@@ -144,10 +144,10 @@ export class Cluster implements Remote {
       namespace,
       endpoint,
       malformed,
-      alive: (endpoint) => this.#ring.heard(endpoint, "alive"),
+      alive: (endpoint) => this.#failureDetector.report(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
-    const heard = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
+    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
     this.#membership = new Membership({
       bucket,
       clock,
@@ -158,17 +158,17 @@ export class Cluster implements Remote {
       connected: () => this.#endpoint.connected,
       server: () => transport.server,
       probe: (endpoint) => this.#probe(endpoint),
-      heard: (endpoint) => heard(endpoint) || heard(proverOf(endpoint)),
+      isAlive: (endpoint) => isAlive(endpoint) || isAlive(proverOf(endpoint)),
       ping: (endpoint, n) => this.#prover.ping(endpoint, n),
       conclusive: () => this.#endpoint.conclusive,
       changed: (handled) => {
         this.#router.refresh();
         if (handled) app.refresh();
       },
-      lapsed: (member) => this.#ring.probe(member),
+      recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error: CatgaError) => app.fail(error),
     });
-    this.#ring = new FailureDetector({
+    this.#failureDetector = new FailureDetector({
       membership: this.#membership,
       clock,
       random,
@@ -186,7 +186,7 @@ export class Cluster implements Remote {
       random,
       observer,
       breaker: options.breaker,
-      members: () => this.#membership.members,
+      members: () => this.#membership.view.members,
     });
   }
 
@@ -211,7 +211,7 @@ export class Cluster implements Remote {
   /** Registers this node and reads the others. */
   async join(): Promise<void> {
     await this.#membership.join();
-    this.#ring.start();
+    this.#failureDetector.start();
     // not before: a process that cannot be a node would lose what is asked of it
     await this.#interop.start();
   }
@@ -219,16 +219,16 @@ export class Cluster implements Remote {
   nodes(): readonly NodeInfo[] {
     if (this.#stop.signal.aborted) return [];
     const { id } = this.#options.info;
-    return this.#membership.members.map(({ info }) => info.id === id ? this.self : info);
+    return this.#membership.view.members.map(({ info }) => info.id === id ? this.self : info);
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
-    return new NodeWatch((onEvent) => this.#membership.watch(onEvent), stop);
+    return new NodeWatch((onEvent) => this.#membership.view.watch(onEvent), stop);
   }
 
   alone(name: string): boolean {
-    return this.#membership.alone(name);
+    return this.#membership.view.alone(name);
   }
 
   request(request: RemoteRequest): Promise<Result<unknown>> {
@@ -249,7 +249,7 @@ export class Cluster implements Remote {
   }
 
   async leave(): Promise<void> {
-    this.#ring.stop();
+    this.#failureDetector.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {
       // the record expires by itself, or the ring finds that nobody is there

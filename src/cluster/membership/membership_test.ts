@@ -364,11 +364,11 @@ function solitary(bucket: Bucket, network: MemoryNetwork, changed: (handled: boo
     connected: () => true,
     server: () => ({ id: "server", clustered: false }),
     probe: () => Promise.resolve(false),
-    heard: () => true,
+    isAlive: () => true,
     ping: () => {},
     conclusive: () => true,
     changed,
-    lapsed: () => {},
+    recordGone: () => {},
     evicted: () => {},
   });
 }
@@ -381,22 +381,22 @@ describe("what nodes handle", () => {
     const changes: boolean[] = [];
     const membership = solitary(bucket, network, (handled) => changes.push(handled));
     await membership.join();
-    const [a, b] = membership.members;
+    const [a, b] = membership.view.members;
     assertEquals([a.info.id, a.info.handles, b.info.id, b.info.handles], ["a", ["Who"], "b", []]);
-    assertEquals([membership.alone("Who"), membership.alone("Gone")], [false, true]);
+    assertEquals([membership.view.alone("Who"), membership.view.alone("Gone")], [false, true]);
     await cluster.start("c");
     changes.length = 0;
     await cluster.clock.advance(10_100); // all refresh theirs
     assertEquals([changes.length > 1, changes.some(Boolean)], [true, false]);
-    const [again, , c] = membership.members;
+    const [again, , c] = membership.view.members;
     assert(again !== a, "the record was refreshed");
     assertStrictEquals(again.info.handles, a.info.handles);
     assertStrictEquals(c.info.handles, a.info.handles);
     changes.length = 0;
     await cluster.clock.until(cluster.apps.get("a")!.drain());
-    assertEquals([changes, membership.alone("Who")], [[true], false]);
+    assertEquals([changes, membership.view.alone("Who")], [[true], false]);
     await cluster.clock.until(cluster.apps.get("c")!.drain());
-    assertEquals([changes, membership.alone("Who")], [[true, true], true]);
+    assertEquals([changes, membership.view.alone("Who")], [[true, true], true]);
     await membership.leave();
   });
 });

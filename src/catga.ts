@@ -166,7 +166,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       const { concurrency = 1_024, breaker: { failures = 5, cooldown = 5_000 } = {} } = options;
       const breaker = { failures, cooldown };
       cluster = new Cluster(
-        { app, transport, namespace, info, events, requests, observer, heartbeat, concurrency, breaker },
+        { host: app, transport, namespace, info, events, requests, observer, heartbeat, concurrency, breaker },
         bucket,
       );
       app.join(cluster);

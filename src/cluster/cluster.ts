@@ -278,7 +278,7 @@ export class Cluster implements Remote {
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
     if (news === "alive") this.#router.heard(peer);
     if (news === "bounced") this.#router.failed(peer);
-    // after a conclusive bounce there is nothing to move: the endpoint has ended what was under way there
+    // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
     if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
   }
 

@@ -36,7 +36,7 @@ export interface FailureDetectorOptions {
   server(): ServerInfo;
   /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
-  /** Tells the node at `witness`, on another server, that frames to `endpoint` bounce here: calls {@link FailureDetector.accused} there. */
+  /** Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is called there. */
   accuse(witness: string, endpoint: string, server: string): void;
 }
 

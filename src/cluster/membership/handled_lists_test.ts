@@ -22,7 +22,7 @@ describe("handled lists", () => {
     assertEquals([lists.count("Add"), lists.count("Get")], [0, 0]);
   });
 
-  it("a list that nobody handled any more is made anew", () => {
+  it("a list that no node handled any more is made anew", () => {
     const lists = new HandledLists();
     lists.release(lists.retain(["Add"]));
     lists.retain(["Add"]);

@@ -33,7 +33,7 @@ describe("on three NATS servers", required, () => {
 
   before(async () => {
     servers = await startNatsCluster(3);
-    // heartbeats are long, lest expiry hides the ring; n2 and n3 share a server
+    // heartbeats are long, lest expiry hides the failure detector; n2 and n3 share a server
     observer = await observe(servers.urls[0], "observer", { replicas: 3, heartbeat: 60_000 });
     const homes = [["n1", 0], ["n2", 1], ["n3", 1], ["n4", 2]] as const;
     await Promise.all(homes.map(async ([id, home], i) => {
@@ -59,7 +59,7 @@ describe("on three NATS servers", required, () => {
     assertGreaterOrEqual(Math.min(...took), 2_900);
   });
 
-  it("a server dies, JetStream's leader perhaps with it: its nodes move, and nobody is buried", {
+  it("a server dies, JetStream's leader perhaps with it: its nodes move, and none leaves", {
     timeout: 120_000,
   }, async () => {
     observer.events.length = 0;
@@ -88,7 +88,7 @@ describe("on three NATS servers", required, () => {
 });
 
 describe("while the server that keeps the records is away", required, () => {
-  it("nobody is forgotten, though all records have expired when it is back; then a node can join", {
+  it("no node leaves, though all records have expired when it is back; then a node can join", {
     timeout: 120_000,
   }, async () => {
     await using servers = await startNatsCluster(3);
@@ -183,7 +183,7 @@ describe("on one NATS server", required, () => {
 });
 
 describe("a server whose JetStream is turned off, and on again", required, () => {
-  it("forgets nobody: whoever answers pings stays, also when the store is lost", { timeout: 120_000 }, async () => {
+  it("removes no node: those that answer pings stay, also when the store is lost", { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-jetstream-"));
     const config = join(folder, "nats.conf");
     const jetstream = (dir: string) => writeFile(config, `jetstream: { store_dir: "${join(folder, dir)}" }`);

@@ -14,7 +14,7 @@ import { CatgaError } from "./error.ts";
 import { Forbidden } from "./node/forbidden.ts";
 import type { KeyValueStore } from "./ports/key_value_store.ts";
 import { Mediator } from "./dispatch/mediator.ts";
-import { MemoryKeyValueStore } from "./memory/kv_store.ts";
+import { MemoryKeyValueStore } from "./memory/key_value_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { NodeInfo, Route } from "./contract/node_info.ts";
 import { consoleWarnings, logTo } from "./node/logging.ts";

@@ -59,7 +59,7 @@ describe("MemoryKeyValueStore", () => {
     assertEquals(told, []);
   });
 
-  it("watch: what changed while the connection was cut is told afterwards, of each key the last", async () => {
+  it("watch: after a cut the last change of each key is reported", async () => {
     const network = new MemoryNetwork({ clock: new VirtualClock() });
     const connection = network.connect();
     const others = await network.store.open("bucket");
@@ -98,7 +98,7 @@ describe("MemoryKeyValueStore", () => {
     assertEquals(told, []);
   });
 
-  it("ttl: one longer than a timer can be, or a timer that fires early, makes nothing expire early", async () => {
+  it("ttl: nothing expires early, though its ttl is longer than a timer's limit, or its timer fires early", async () => {
     const virtual = new VirtualClock();
     // as setTimeout, which takes 24.8 days at most
     const clamped: Clock = {
@@ -116,7 +116,7 @@ describe("MemoryKeyValueStore", () => {
     assertEquals(await bucket.get("key"), undefined);
   });
 
-  it("ttl: entries that wait for their expiry do not keep the process alive", async () => {
+  it("ttl: entries that have not expired do not keep the process alive", async () => {
     const program = `
       import { MemoryNetwork } from ${JSON.stringify(new URL("./network.ts", import.meta.url).href)};
       const bucket = await new MemoryNetwork().store.open("bucket");

@@ -150,12 +150,12 @@ describe("delay", () => {
     const { store } = network.connect();
     const bucket = await clock.until(store.open("bucket"));
     const said: string[] = [];
-    const onChange = (change: Change) => said.push(`told ${change.type === "put" ? change.value : change.type}`);
+    const onChange = (change: Change) => said.push(`change ${change.type === "put" ? change.value : change.type}`);
     await clock.until(bucket.watch("", onChange, { signal: new AbortController().signal }));
     const writes = sequence(20, (i) => bucket.put("key", String(i)).then(() => said.push(`wrote ${i}`)));
     await clock.until(Promise.all(writes));
     await clock.advance(100);
-    for (const what of ["told", "wrote"]) {
+    for (const what of ["change", "wrote"]) {
       assertEquals(said.filter((it) => it.startsWith(what)), sequence(20, (i) => `${what} ${i}`));
     }
   });
@@ -241,8 +241,8 @@ describe("revival", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1, faults: { revival: 1 } });
     const bucket = await clock.until(network.connect().store.open("bucket"));
-    const told: string[] = [];
-    const watching = bucket.watch("", ({ type, key }) => told.push(`${type} ${key}`), {
+    const changes: string[] = [];
+    const watching = bucket.watch("", ({ type, key }) => changes.push(`${type} ${key}`), {
       signal: new AbortController().signal,
     });
     await clock.until(watching);
@@ -255,7 +255,7 @@ describe("revival", () => {
     assertEquals(await clock.until(bucket.create("key", "other")), undefined);
     await clock.advance(9_100);
     assertEquals(await clock.until(bucket.entries("")), []);
-    assertEquals(told, ["put key", "put for good", "delete key", "delete for good", "expire key"]);
+    assertEquals(changes, ["put key", "put for good", "delete key", "delete for good", "expire key"]);
   });
 });
 
@@ -314,9 +314,9 @@ describe("pause", () => {
 describe("kill", () => {
   it("a killed process has no subscriptions, and nothing that it does reaches anybody", async () => {
     const { network, clock, alice, bob, got } = setUp({ seed: 1 });
-    const heard: string[] = [];
-    listen(alice, "from.bob", heard);
-    listen(alice, "bounce", heard);
+    const received: string[] = [];
+    listen(alice, "from.bob", received);
+    listen(alice, "bounce", received);
     bob.clock.after(100, () => got.push("timer"));
     const bucket = await clock.until(bob.store.open("bucket"));
     const waiting = bucket.put("key", "sent before").then(() => got.push("answered"));
@@ -326,38 +326,38 @@ describe("kill", () => {
     void bucket.put("key", "sent after").then(() => got.push("answered"));
     listen(bob, "a", got);
     await clock.advance(60_000);
-    assertEquals([got, heard], [[], ["no responders"]]);
+    assertEquals([got, received], [[], ["no responders"]]);
     assertEquals((await (await clock.until(network.store.open("bucket"))).get("key"))?.value, "sent before");
     void waiting;
   });
 
   it("what it has sent before still arrives, and the server notices after that", async () => {
     const { clock, alice, bob } = setUp({ seed: 4, faults: { delay: 1_000 } });
-    const heard: string[] = [];
-    listen(alice, "from.bob", heard);
-    listen(alice, "bounce", heard);
+    const received: string[] = [];
+    listen(alice, "from.bob", received);
+    listen(alice, "bounce", received);
     await clock.advance(2_000);
     bob.publish("from.bob", "last words");
     bob.kill();
     await clock.advance(2_000);
     alice.publish("a", "", { reply: "bounce" });
     await clock.advance(3_000);
-    assertEquals(heard, ["last words", "no responders"]);
+    assertEquals(received, ["last words", "no responders"]);
   });
 
   it("a frozen process can be killed, and a name belongs to the last connection that took it", async () => {
     const { network, clock, alice } = setUp({ seed: 1 });
-    const heard: string[] = [];
-    listen(alice, "bounce", heard);
+    const received: string[] = [];
+    listen(alice, "bounce", received);
     const [old, young] = ["old", "young"].map(() => network.connect({ name: "b" }));
-    listen(old, "b", heard);
-    listen(young, "c", heard);
+    listen(old, "b", received);
+    listen(young, "c", received);
     old.pause();
     old.kill();
     network.cut("b");
     for (const subject of ["b", "c"]) alice.publish(subject, "", { reply: "bounce" });
     await clock.advance(0);
-    assertEquals([heard, young.status.state], [["no responders", "no responders"], "disconnected"]);
+    assertEquals([received, young.status.state], [["no responders", "no responders"], "disconnected"]);
     assertThrows(() => network.kill("x"), TypeError, 'no app "x" is on this network; there are alice, bob, b');
   });
 });

@@ -23,7 +23,7 @@ export interface InteropHarness extends AsyncDisposable {
   /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
   /** Calls back with what is published there. */
-  hear(subject: string, onMessage: (text: string) => void): Promise<void>;
+  listen(subject: string, onMessage: (text: string) => void): Promise<void>;
   /** Resolves when the condition is true; rejects when it is not in time. */
   until(what: string, ask: () => boolean): Promise<void>;
 }
@@ -224,9 +224,9 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
     });
 
     it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
-      const heard: string[] = [];
-      await harness.hear("catga.default.event.>", (text) => heard.push(text));
-      await harness.hear("$KV.>", (text) => heard.push(text));
+      const received: string[] = [];
+      await harness.listen("catga.default.event.>", (text) => received.push(text));
+      await harness.listen("$KV.>", (text) => received.push(text));
       const before = contexts.length;
       for (const reply of ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x", "$JS.API.INFO"]) {
         harness.publish("catga.default.call.Tell", "1", reply);
@@ -234,7 +234,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       }
       // behind them, on both nodes
       for (let n = 0; n < 20; n++) await call("Tell", "1");
-      assertEquals([contexts.length - before, heard], [20, []]);
+      assertEquals([contexts.length - before, received], [20, []]);
     });
   });
 }

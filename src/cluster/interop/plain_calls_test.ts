@@ -25,7 +25,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     await server?.stop();
   });
 
-  /** Calls from 16 loops until it is told to stop; what came of them, by outcome. */
+  /** Calls from 16 loops until it is stopped; counts the outcomes. */
   function traffic(namespace: string, name: string, body: () => string, timeout = 10_000) {
     const outcomes = new Map<string, number>();
     let going = true;

@@ -14,7 +14,7 @@ describe("a store that is away", () => {
     const { cluster, outage, events } = stage;
     outage.begin();
     await cluster.clock.advance(60_000);
-    outage.end(); // now everybody is told that all records have expired
+    outage.end(); // now every watch reports that all records have expired
     await cluster.clock.advance(10_000);
     assertEquals([cluster.views(), stage.moves()], [["a b c", "a b c", "a b c"], []]);
     for (const id of ["a", "b", "c"]) assert(await cluster.record(id) !== undefined);
@@ -115,7 +115,7 @@ describe("a node that is frozen", () => {
   it("leaves half a second after its record has expired, and suspects no other node when it goes on", async () => {
     await using stage = await open("a", "c");
     const { cluster } = stage;
-    await cluster.clock.advance(300); // between two rounds of the ring
+    await cluster.clock.advance(300); // between two rounds of pings
     await cluster.start("b", { heartbeat: HEARTBEAT });
     cluster.network.pause("b");
     await cluster.clock.advance(HEARTBEAT);

@@ -1,4 +1,4 @@
-/** Who sees whom while real NATS servers die, lose their JetStream, or are out of reach. */
+/** The views of nodes while real NATS servers die, lose their JetStream, or cannot be reached. */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
@@ -177,7 +177,7 @@ describe("on one NATS server", required, () => {
     const at = performance.now();
     const saw = eventually("it to be seen", () => a.ids().includes("b"))
       .then(() => Math.round(performance.now() - at));
-    saw.catch(() => {}); // the test that waits for it is told
+    saw.catch(() => {}); // the test that awaits it sees the error
     return { a, b, saw };
   }
 });
@@ -215,14 +215,14 @@ describe("a server whose JetStream is turned off, and on again", required, () =>
   });
 });
 
-/** A node of this process, and what it has told of the others. */
+/** A node of this process, and the changes that it has seen. */
 interface Observed extends AsyncDisposable {
   readonly app: Catga;
   /** Everything, as `leave n1`, and when. */
   readonly events: { readonly what: string; readonly at: number }[];
   /** The joins and leaves, sorted. */
   moves(): string[];
-  /** When it was last told, in ms since 1970. */
+  /** When a change was last seen, in ms since 1970. */
   at(what: string): number | undefined;
   ids(): string[];
 }
@@ -245,7 +245,7 @@ async function observe(url: string, id: string, options: CatgaOptions = {}): Pro
   };
 }
 
-/** Resolves when all see all; what they were told until then is forgotten. */
+/** Resolves when all nodes see all others, and clears the changes seen until then. */
 async function acquainted(all: readonly Observed[]): Promise<void> {
   await eventually("all to see all", () => all.every((each) => each.ids().length === all.length));
   for (const { events } of all) events.length = 0;

@@ -310,14 +310,14 @@ describe("requests and the membership", () => {
     await cluster.start("c", { handlers: failing });
     cluster.network.kill("b");
     const app = cluster.apps.get("a")!;
-    const told = (all: { node: string; result: Result<string> }[]) =>
+    const outcomes = (all: { node: string; result: Result<string> }[]) =>
       all.map(({ node, result }) => [node, result.error?.code ?? result.value]);
-    assertEquals(told(await cluster.clock.until(app.broadcast(Who), 100)), [
+    assertEquals(outcomes(await cluster.clock.until(app.broadcast(Who), 100)), [
       ["a", "a"],
       ["b", "UNAVAILABLE"],
       ["c", "HANDLER_FAILED"],
     ]);
-    assertEquals(told(await cluster.clock.until(app.broadcast(Who, undefined, { node: "a" }), 100)), [["a", "a"]]);
+    assertEquals(outcomes(await cluster.clock.until(app.broadcast(Who, undefined, { node: "a" }), 100)), [["a", "a"]]);
     assertEquals(await app.broadcast(query("Nobody")), []);
     cluster.apps.delete("b");
   });

@@ -51,7 +51,7 @@ describe("a node process", await requireNatsServer(), () => {
     await log?.[Symbol.asyncDispose]();
   });
 
-  it("that is told to drain leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
+  it("that drains leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
     for (const id of ["n5", "n6"]) { // one in Deno, one in Bun
       const traffic = new Traffic(observer);
       unwrap(await observer.send(StartLoad, undefined, { node: "n1" }));

@@ -132,7 +132,7 @@ describe("a record whose process does not answer", () => {
 describe("20,000 forged records", { timeout: 60_000 }, () => {
   const ids = Array.from({ length: 20_000 }, (_, n) => `x${n}`);
 
-  it("change no view, and a node that joins behind them knows the others, and they it, within 100 ms; one line in the log says so", async () => {
+  it("change no view, and are one line in the log; a node that joins after them sees the others, and they see it, within 100 ms", async () => {
     await using cluster = await Cluster.of("a", "b");
     await forge(cluster.network, ids);
     // the records of a and b are the oldest, and c keeps the newest

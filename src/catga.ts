@@ -13,7 +13,7 @@ import { PROTOCOL } from "./cluster/wire/frame.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
-import { MemoryKeyValueStore } from "./memory/kv_store.ts";
+import { MemoryKeyValueStore } from "./memory/key_value_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
@@ -103,7 +103,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
-      cluster = new Cluster({ ...settings, app, transport, namespace, info: self, events, requests, observer }, bucket);
+      cluster = new Cluster({ ...settings, host: app, transport, namespace, info: self, events, requests, observer }, bucket);
       app.join(cluster);
 
       // 6. Write the record, read those of the others, then take requests of plain NATS clients.

@@ -1,42 +1,46 @@
-/** A node of a cluster: endpoint, membership, ring, router and events, wired. */
-import type { NodeHost } from "../dispatch/node_host.ts";
-import { within } from "../ports/clock.ts";
+/**
+ * The cluster around a node: wires endpoint, events, interop, membership, failure detector and router, and passes on what one
+ * part finds out to the others that need it.
+ */
 import type { AnyContract } from "../contract/contract.ts";
-import type { CatgaError } from "../error.ts";
-import type { ClusterHealth } from "../dispatch/cluster_health.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
 import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Transport } from "../ports/transport.ts";
+import type { ClusterHealth } from "../dispatch/cluster_health.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
+import type { NodeHost } from "../dispatch/node_host.ts";
+import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
+import { within } from "../ports/clock.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import type { Transport } from "../ports/transport.ts";
+import { Interop } from "./interop/interop.ts";
 import { Absence } from "./membership/absence.ts";
+import { FailureDetector } from "./membership/failure_detector.ts";
+import { Membership } from "./membership/membership.ts";
+import { freeze } from "./membership/node_record.ts";
+import { NodeWatch } from "./membership/node_watch.ts";
+import { ProcessProbe } from "./membership/process_probe.ts";
+import { processOf, Prover, proverOf } from "./membership/prover.ts";
 import type { BreakerOptions } from "./routing/breaker.ts";
+import { Router } from "./routing/router.ts";
 import { DroppedEvents } from "./wire/dropped_events.ts";
 import { Endpoint } from "./wire/endpoint.ts";
 import { EventChannel } from "./wire/event_channel.ts";
 import { isEndpoint } from "./wire/frame.ts";
-import { Interop } from "./interop/interop.ts";
 import { MalformedCount } from "./wire/malformed_count.ts";
-import { Membership } from "./membership/membership.ts";
-import { freeze } from "./membership/node_record.ts";
-import { NodeWatch } from "./membership/node_watch.ts";
-import { processOf, Prover, proverOf } from "./membership/prover.ts";
-import { FailureDetector } from "./membership/failure_detector.ts";
-import { Router } from "./routing/router.ts";
+import type { Peer } from "./wire/peer.ts";
 
-/** What a node is made of. */
+/** What a cluster needs of the node that it belongs to. */
 export interface ClusterOptions {
-  readonly app: NodeHost;
+  readonly host: NodeHost;
   readonly transport: Transport;
   readonly namespace: string;
-  /** This node, but for what changes while it runs. */
+  /** This node, except for what changes while it runs. */
   readonly info: NodeInfo;
-  /** The events that it has handlers for. */
+  /** The events that this node has handlers for. */
   readonly events: readonly Dispatch[];
-  /** The commands and queries that it has handlers for. */
+  /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
   readonly observer: Observer;
   /** How long a membership record lives, in ms. */
@@ -46,30 +50,37 @@ export interface ClusterOptions {
   readonly breaker: BreakerOptions;
 }
 
-/** A node of a cluster. */
+/** The cluster as seen by one of its nodes. */
 export class Cluster implements Remote {
   readonly #options: ClusterOptions;
-  readonly #endpoint: Endpoint;
-  readonly #prover: Prover;
-  readonly #membership: Membership;
-  readonly #ring: FailureDetector;
-  readonly #router: Router;
-  readonly #events: EventChannel;
-  readonly #interop: Interop;
   readonly #malformed: MalformedCount;
   readonly #dropped: DroppedEvents;
   readonly #absence: Absence;
-  readonly #probes: Map<string, (alive: boolean) => void> = new Map();
+  readonly #probe: ProcessProbe;
+  readonly #endpoint: Endpoint;
+  readonly #events: EventChannel;
+  readonly #interop: Interop;
+  readonly #prover: Prover;
+  readonly #membership: Membership;
+  readonly #failureDetector: FailureDetector;
+  readonly #router: Router;
   readonly #stop = new AbortController();
 
-  /** Subscribes at once; {@link Cluster.join} makes it known. `bucket`: the membership's, perhaps not open yet. */
+  /**
+   * Subscribes at once; {@link Cluster.join} makes the node known to the others. `bucket`: that of the membership.
+   *
+   * The parts need each other in a circle: the endpoint reports to the failure detector and the router, and both send through
+   * the endpoint. So each is made after the parts that it uses while it is made (the failure detector after the membership, the
+   * router after the endpoint), and reaches the others by callbacks: nothing arrives before the constructor has returned.
+   */
   constructor(options: ClusterOptions, bucket: Bucket) {
     this.#options = options;
-    const { app, transport, namespace, observer, info, heartbeat } = options;
+    const { host, transport, namespace, observer, info, heartbeat } = options;
     const { clock, random } = transport;
+    const { service, endpoint } = info;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
-    const absence = this.#absence = new Absence({
+    this.#absence = new Absence({
       clock,
       conclusive: () => this.#endpoint.conclusive,
       ping: (endpoint) => {
@@ -79,37 +90,22 @@ export class Cluster implements Remote {
         return seq;
       },
     });
+    this.#probe = new ProcessProbe({ clock, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
     this.#endpoint = new Endpoint({
       transport,
       namespace,
-      endpoint: info.endpoint,
+      endpoint,
       observer,
       malformed,
       concurrency: options.concurrency,
-      host: app,
-      slice: app.runner.slice,
-      receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
-      heard: (peer, news) => {
-        if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
-        if (news === "alive") absence.conclude(peer.endpoint, false);
-        if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
-        this.#ring.heard(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
-        if (news === "alive") this.#router.heard(peer);
-        if (news === "bounced") this.#router.failed(peer);
-        // a conclusive bounce says more: what was in hand is lost
-        if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
-      },
+      host,
+      slice: host.runner.slice,
+      receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
+      heard: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.heard(peer),
-      accused: (endpoint, server) => this.#ring.accused(endpoint, server),
-      resumed: () => {
-        absence.reset();
-        this.#router.resume();
-        this.#events.resume();
-        this.#ring.resume();
-        this.#membership.resume();
-      },
+      accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
+      resumed: () => this.#onReconnect(),
     });
-    const { service, endpoint } = info;
     this.#events = new EventChannel({
       transport,
       namespace,
@@ -118,7 +114,7 @@ export class Cluster implements Remote {
       observer,
       malformed,
       deliver: (name, payload, from) =>
-        app.runner.deliver(name, payload, from, (begin) => {
+        host.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbox.event(begin)) dropped.add(name);
         }),
     });
@@ -133,21 +129,21 @@ export class Cluster implements Remote {
       requests: options.requests,
       observer,
       malformed,
-      host: app,
-      keyed: (contract) => app.keyed(contract),
-      timeLeft: (contract) => app.timeLeft(contract),
+      host,
+      keyed: (contract) => host.keyed(contract),
+      timeLeft: (contract) => host.timeLeft(contract),
       send: (contract, payload, sending) =>
-        app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
+        host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
     });
     this.#prover = new Prover({
       transport,
       namespace,
       endpoint,
       malformed,
-      alive: (endpoint) => this.#ring.heard(endpoint, "alive"),
+      alive: (endpoint) => this.#failureDetector.report(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
-    const heard = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
+    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
     this.#membership = new Membership({
       bucket,
       clock,
@@ -157,18 +153,18 @@ export class Cluster implements Remote {
       self: () => this.self,
       connected: () => this.#endpoint.connected,
       server: () => transport.server,
-      probe: (endpoint) => this.#probe(endpoint),
-      heard: (endpoint) => heard(endpoint) || heard(proverOf(endpoint)),
+      probe: (endpoint) => this.#probe.isAlive(endpoint),
+      isAlive: (endpoint) => isAlive(endpoint) || isAlive(proverOf(endpoint)),
       ping: (endpoint, n) => this.#prover.ping(endpoint, n),
       conclusive: () => this.#endpoint.conclusive,
       changed: (handled) => {
         this.#router.refresh();
-        if (handled) app.refresh();
+        if (handled) host.refresh();
       },
-      lapsed: (member) => this.#ring.probe(member),
-      evicted: (error: CatgaError) => app.fail(error),
+      recordGone: (member) => this.#failureDetector.probe(member),
+      evicted: (error) => host.fail(error),
     });
-    this.#ring = new FailureDetector({
+    this.#failureDetector = new FailureDetector({
       membership: this.#membership,
       clock,
       random,
@@ -180,22 +176,22 @@ export class Cluster implements Remote {
       accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
     });
     this.#router = new Router({
-      app,
+      app: host,
       endpoint: this.#endpoint,
       clock,
       random,
       observer,
       breaker: options.breaker,
-      members: () => this.#membership.members,
+      members: () => this.#membership.view.members,
     });
   }
 
   get self(): NodeInfo {
-    const { info, app, transport } = this.#options;
+    const { info, host, transport } = this.#options;
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: app.inFlight, queued: this.#endpoint.inbox.load[1] },
+      load: { inFlight: host.inFlight, queued: this.#endpoint.inbox.load[1] },
       server: transport.server.id,
     });
   }
@@ -208,27 +204,27 @@ export class Cluster implements Remote {
     };
   }
 
-  /** Registers this node and reads the others. */
+  /** Registers this node, and reads which others there are. Rejects with `ID_TAKEN`. */
   async join(): Promise<void> {
     await this.#membership.join();
-    this.#ring.start();
-    // not before: a process that cannot be a node would lose what is asked of it
+    this.#failureDetector.start();
+    // not before: a process that fails to join would lose the requests that it has taken
     await this.#interop.start();
   }
 
   nodes(): readonly NodeInfo[] {
     if (this.#stop.signal.aborted) return [];
     const { id } = this.#options.info;
-    return this.#membership.members.map(({ info }) => info.id === id ? this.self : info);
+    return this.#membership.view.members.map(({ info }) => info.id === id ? this.self : info);
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
-    return new NodeWatch((onEvent) => this.#membership.watch(onEvent), stop);
+    return new NodeWatch((onEvent) => this.#membership.view.watch(onEvent), stop);
   }
 
   alone(name: string): boolean {
-    return this.#membership.alone(name);
+    return this.#membership.view.alone(name);
   }
 
   request(request: RemoteRequest): Promise<Result<unknown>> {
@@ -244,20 +240,20 @@ export class Cluster implements Remote {
   }
 
   gone(endpoint: string): Promise<boolean> {
-    // from a record of the store: anybody may have written it, and it becomes part of a subject
+    // it comes from a record that anybody may have written, and becomes part of a subject
     return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
   async leave(): Promise<void> {
-    this.#ring.stop();
+    this.#failureDetector.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {
-      // the record expires by itself, or the ring finds that nobody is there
+      // the record expires by itself, or the failure detector of another node removes it
       observer({ type: "fault", during: "leaving the membership", error });
     });
-    // a store that does not answer must not hold up what is to follow
+    // a store that does not answer must not delay the rest
     await within(transport.clock, LEAVE, left);
-    // what NATS has handed over is this node's to have handled
+    // what NATS has delivered already is still handled here
     await Promise.all([this.#events.close(), this.#interop.close()]);
     this.#endpoint.refuse();
   }
@@ -273,24 +269,27 @@ export class Cluster implements Remote {
     this.#dropped.report();
   }
 
-  /** Whether somebody is at an endpoint; `undefined` when neither an answer nor a bounce comes in time. */
-  #probe(endpoint: string): Promise<boolean | undefined> {
-    const { clock } = this.#options.transport;
-    return new Promise((resolve) => {
-      const timer = clock.after(PROBE, () => done(undefined));
-      const done = (alive: boolean | undefined) => {
-        timer.cancel();
-        this.#probes.delete(endpoint);
-        resolve(alive);
-      };
-      this.#probes.set(endpoint, done);
-      this.#endpoint.peer(endpoint).ping();
-    });
+  /** What a frame from, or a frame or ping to, another process has shown. */
+  #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
+    const { endpoint } = peer;
+    if (news !== "silent") this.#probe.report(endpoint, news === "alive");
+    if (news === "alive") this.#absence.conclude(endpoint, false);
+    if (news === "bounced") this.#absence.bounced(endpoint, peer.bouncedSeq);
+    this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
+    if (news === "alive") this.#router.heard(peer);
+    if (news === "bounced") this.#router.failed(peer);
+    // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
+    if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
+  }
+
+  #onReconnect(): void {
+    this.#absence.reset();
+    this.#router.resume();
+    this.#events.resume();
+    this.#failureDetector.resume();
+    this.#membership.resume();
   }
 }
 
-/** How long a process with our id may take to show that it is alive, in ms. */
-const PROBE = 1_000;
-
-/** How long the store has to take this node's record away, in ms. */
+/** How long a drain waits for the store to remove this node's record, in ms. */
 const LEAVE = 2_000;

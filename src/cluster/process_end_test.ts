@@ -1,4 +1,4 @@
-/** Processes that join, leave and end: that nothing keeps them afterwards, and that a join waits for nothing but answers. */
+/** Processes that join, leave and end: nothing keeps them alive afterwards, and a join waits for nothing but answers. */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +13,7 @@ import { eventually } from "../../test/support/eventually.ts";
 
 const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
-/** Waits for the line that a program of apps ends with, and for its end: nothing keeps it. */
+/** Waits for the last line of a program of apps, and for its end: nothing keeps it alive. */
 async function ends(program: Program<AppsLine>, last: AppsLine["event"]): Promise<void> {
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();
@@ -21,7 +21,7 @@ async function ends(program: Program<AppsLine>, last: AppsLine["event"]): Promis
   assertSoon(program, at, ended.at);
 }
 
-/** Within a second, or three times as long as the process took to start, which says how much time this machine has for it. */
+/** Within a second, or three times as long as the process took to start, which shows how busy the machine is. */
 function assertSoon(program: Program<unknown>, from: number, to: number): void {
   assertLessOrEqual(to - from, Math.max(1_000, 3 * (program.spoke - program.began)));
 }
@@ -44,10 +44,14 @@ for (const runtime of RUNTIMES) {
       });
     }
 
-    it("has 50 apps in memory that all see each other, leave, and keep nothing", { timeout: 120_000 }, async () => {
-      await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", ["network", "50"]);
-      await ends(program, "drained");
-    });
+    it(
+      "has 50 apps in memory that all see each other, leave, and leave nothing behind",
+      { timeout: 120_000 },
+      async () => {
+        await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", ["network", "50"]);
+        await ends(program, "drained");
+      },
+    );
   });
 }
 
@@ -94,7 +98,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
       assertSoon(node, at, ended.at);
     });
 
-    it(`lives on when its main has come to its end, and answers: ${runtime}`, { timeout: 120_000 }, async () => {
+    it(`stays alive when its main has returned, and answers: ${runtime}`, { timeout: 120_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [
         server.url,
         "1",
@@ -102,14 +106,14 @@ describe("a process with NATS", await requireNatsServer(), () => {
       ]);
       await program.line(({ event }) => event === "end");
       await using app = await catga({ nats: server.url, service: "asks" });
-      // longer than a process that has nothing to wait for would live
+      // longer than a process lives that waits for nothing
       await wait(1_000);
       const answer = await app.send(Who, undefined, { node: "app-0" });
       assertEquals(answer.value?.id, "app-0", program.output);
     });
 
     it(
-      `has 50 apps that all see each other, leave, and keep nothing, here or on the server: ${runtime}`,
+      `has 50 apps that all see each other, leave, and leave nothing behind, here or on the server: ${runtime}`,
       { timeout: 120_000 },
       async () => {
         await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "50"]);

@@ -1,4 +1,4 @@
-/** What becomes of events whose publish was ok when their process ends. */
+/** Events whose publish was ok, when their process ends. */
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { catga, event } from "../../mod.ts";
@@ -38,7 +38,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
     await server?.stop();
   });
 
-  /** What had reached the server of 500 events, all of them ok, when the process was gone. */
+  /** Which of 500 events, all of them ok, had reached the server when the process was gone. */
   async function published(runtime: Runtime, how: string, driver: string): Promise<unknown[]> {
     arrived = [];
     await using program = await startProgram<PublisherLine>(runtime, "test/processes/publisher.ts", [
@@ -48,7 +48,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
     ]);
     const { by } = await program.end(30_000);
     assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
-    // what the server had read of that connection stands before the answer to this
+    // the server has handled all that it had read of that connection before it answers this
     await listener.transport.flush();
     return arrived;
   }
@@ -74,14 +74,14 @@ describe("events that were ok when their process ends", await requireNatsServer(
 });
 
 describe("events while NATS is away", await requireNatsServer(), () => {
-  it("are not ok once that is known, and none of those arrives when it is back", { timeout: 60_000 }, async () => {
+  it("are not ok once the outage is known, and none arrives when NATS is back", { timeout: 60_000 }, async () => {
     await using server = await startNatsServer();
     const Ticked = event<string>("Ticked");
-    const heard: string[] = [];
+    const received: string[] = [];
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
-    const handlers = Ticked.on((text) => void heard.push(text));
+    const handlers = Ticked.on((text) => void received.push(text));
     await using _listener = await catga({ nats: server.url, id: "listener", service: "listener", handlers, logger });
-    await using app = await catga({ nats: server.url, id: "test/processes/publisher.ts", logger });
+    await using app = await catga({ nats: server.url, id: "publisher", logger });
     await server.kill("SIGKILL");
     await eventually("it to be known", () => app.health().connection === "disconnected");
     const results = await Promise.all(Array.from({ length: 500 }, () => app.publish(Ticked, "away")));
@@ -89,8 +89,8 @@ describe("events while NATS is away", await requireNatsServer(), () => {
     await using _again = await startNatsServer({ port: server.port });
     await eventually("events to arrive again", async () => {
       await app.publish(Ticked, "back");
-      return heard.length > 0;
+      return received.length > 0;
     }, 20_000);
-    assertEquals([...new Set(heard)], ["back"]);
+    assertEquals([...new Set(received)], ["back"]);
   });
 });

@@ -1,4 +1,4 @@
-/** A nats-server that dies under a cluster, and connections that users bring along. */
+/** A cluster whose nats-server dies, and apps on connections of the user's own. */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -24,7 +24,7 @@ const Ask = query<void, string>("Ask");
 const Told = event("Told");
 const Do = command<{ entry: string; ms?: number }, string>("Do");
 
-/** That the server is away is what these tests are about, and no news. */
+/** That the server is away is what these tests are about: it is not logged. */
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 const required = await requireNatsServer();
@@ -57,7 +57,7 @@ describe("a nats-server that is killed and started anew", required, () => {
       });
 
       it(
-        "finds its nodes again: what was sent meanwhile ends in an answer or at its deadline",
+        "has its nodes back: requests sent meanwhile end with an answer or at their deadline",
         { timeout: 120_000 },
         async () => {
           const began = performance.now();
@@ -82,10 +82,10 @@ describe("a nats-server that is killed and started anew", required, () => {
             { length: 100 },
             (_, i) => timed(sender.send(Do, { entry: `hasty-${i}` }, { timeout: 400 })),
           );
-          // one of them leaves while nobody can be told
+          // one of them leaves while it cannot be reported
           const leaver = workers.pop()!;
           await leaver.drain({ timeout: 2_000 });
-          // and one comes
+          // and one joins
           const newcomer = worker("w0", { servers: server.url, waitOnFirstConnect: true });
           for (const { result, took } of await Promise.all(hasty)) {
             assertEquals(result.error?.code, "UNAVAILABLE");
@@ -104,7 +104,7 @@ describe("a nats-server that is killed and started anew", required, () => {
           );
           assertEquals(late.filter(({ ok }) => !ok), []);
           const known = await Promise.all(inHand);
-          // an answer that was under way with the server is waited for; what is dead or held is told long before its deadline
+          // a lost answer is awaited until the deadline; requests that are lost or were held end long before theirs
           console.log(
             `${store} store: all in hand had a result ${Math.round(performance.now() - up)} ms after the start`,
           );
@@ -117,18 +117,18 @@ describe("a nats-server that is killed and started anew", required, () => {
           workers.push(await newcomer);
           const ids = ["sender", "w0", "w1", "w2"];
           await eventually(
-            "all to see those that are there",
+            "all nodes to see all live nodes",
             () => everybody().every((app) => JSON.stringify(app.nodes().map(({ id }) => id)) === JSON.stringify(ids)),
           );
           console.log(`${store} store: every view is right ${Math.round(performance.now() - up)} ms after the start`);
           const last = (node: string) => seen.findLast((event) => event.node.id === node)?.type;
-          await eventually("the watcher to be told who left", () => last("w3") === "leave");
+          await eventually("the watcher to see who left", () => last("w3") === "leave");
           const left = seen.filter(({ type }) => type === "leave").map(({ node }) => node.id);
-          assertEquals(left, ["w3"], "the watcher was told of others that they left");
+          assertEquals(left, ["w3"], "the watcher saw others leave");
         },
       );
 
-      it("answers, and lets new nodes in, as before", { timeout: 120_000 }, async () => {
+      it("lets nodes answer and join as before", { timeout: 120_000 }, async () => {
         for (const id of ["w1", "w2"]) assertEquals((await sender.send(Ask, undefined, { node: id })).value, id);
         const newcomer = await worker("w4");
         workers.push(newcomer);
@@ -186,7 +186,7 @@ describe("an app on a connection of the user's", required, () => {
     }
   });
 
-  it("says that it is closed when the user closes the connection under it", async () => {
+  it("ends with CLOSED when the user closes the connection", async () => {
     const connection = await connect({ servers: server.url });
     const errors: string[] = [];
     const logger = { ...quiet, error: (message: string) => errors.push(message) };

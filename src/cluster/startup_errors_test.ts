@@ -16,18 +16,18 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   before(async () => server = await startNatsServer());
   after(() => server?.stop());
 
-  /** What it rejects with; that it logs nothing besides is part of each test. */
+  /** The error that a start rejects with; asserts that nothing is logged besides. */
   async function refusal(options: CatgaOptions): Promise<{ code: string; message: string }> {
     const logged: string[] = [];
     const log = (message: string) => logged.push(message);
     const logger: Logger = { debug() {}, info() {}, warn: log, error: log };
     const error = await assertRejects(() => catga({ ...options, logger }), CatgaError);
     assertEquals(logged, []);
-    // transport-deno adds the number that the system gives the error
+    // transport-deno appends the error number of the system
     return { code: error.code, message: error.message.replace(/ \(os error \d+\)/, "") };
   }
 
-  it("names an address where nobody is, and how to start a server or wait for one", async () => {
+  it("names an address without a server, and says how to start one or to wait for one", async () => {
     const { port, close } = await listen("");
     await close();
     assertEquals(await refusal({ nats: `nats://127.0.0.1:${port}` }), {
@@ -37,7 +37,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     });
   });
 
-  it("names an address where something else is that does not answer, after the timeout", async () => {
+  it("names an address where something else listens that does not answer, after the timeout", async () => {
     const { port, close } = await listen("");
     try {
       const began = performance.now();
@@ -46,7 +46,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
         message: `cannot connect to NATS at 127.0.0.1:${port}: no answer within 300 ms. Is a server running there ` +
           "(`nats-server -js`)? With `waitOnFirstConnect: true` in `nats` Catga waits for it",
       });
-      assertLess(performance.now() - began, 5_000); // which it has unless it is told
+      assertLess(performance.now() - began, 5_000); // the default timeout
     } finally {
       await close();
     }
@@ -172,7 +172,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   }
 });
 
-/** Something on a port of this machine that greets with this text and otherwise says nothing. */
+/** Listens on a port of this machine, sends this text to each client, and nothing else. */
 function listen(greeting: string): Promise<{ port: number; close: () => Promise<void> }> {
   return new Promise((resolve, reject) => {
     const sockets = new Set<Socket>();

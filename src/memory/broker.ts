@@ -1,43 +1,43 @@
 /**
- * The part of nats-server in a {@link MemoryNetwork}: who takes a message, and what becomes of one that nobody takes.
- * Every delivery passes through {@link Broker}'s `#deliver`; how it comes here and from here is the {@link Wire}'s affair.
+ * The nats-server of a {@link MemoryNetwork}: picks the subscribers of each message, and bounces one that has none. How messages
+ * travel to and from it, late or not at all, is up to the {@link ServerLink} of each client.
  */
 import type { Clock, Random } from "../ports/clock.ts";
 import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import { SubjectTrie } from "./subject_trie.ts";
-import type { Wire } from "./wire.ts";
+import type { ServerLink } from "./server_link.ts";
 
-/** One end of the broker: a client's connection. */
-export interface Link {
-  readonly wire: Wire;
-  /** The one that it is on now. */
+/** A client of the broker. */
+export interface BrokerClient {
+  readonly link: ServerLink;
+  /** The server that it is connected to now. */
   readonly server: ServerInfo;
 }
 
 /** A subscription as the broker knows it. */
-export interface Taker {
+export interface Subscriber {
   readonly subject: string;
   readonly queue?: string;
-  readonly link: Link;
-  /** Must not throw. */
-  take(message: TransportMessage): void;
+  readonly client: BrokerClient;
+  /** Handles a message. Must not throw. */
+  deliver(message: TransportMessage): void;
 }
 
-/** A message that somebody publishes; its data belongs to the broker. */
-export interface Outgoing {
+/** A published message; its data belongs to the broker. */
+export interface PublishedMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly reply?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Hands messages from links to takers, in later turns of the event loop, in order. */
+/** Routes messages from clients to subscribers, in later turns of the event loop, in order. */
 export class Broker {
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: FaultSource;
-  readonly #takers = new SubjectTrie<Taker>();
+  readonly #subscribers = new SubjectTrie<Subscriber>();
   #waiting: (() => void)[] = [];
 
   constructor(clock: Clock, random: Random, faults: FaultSource) {
@@ -46,18 +46,18 @@ export class Broker {
     this.faults = faults;
   }
 
-  add(taker: Taker): void {
-    this.#takers.add(taker.subject, taker);
+  add(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber.subject, subscriber);
   }
 
-  remove(taker: Taker): void {
-    this.#takers.delete(taker.subject, taker);
+  remove(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber.subject, subscriber);
   }
 
-  publish(from: Link, message: Outgoing): void {
-    const { epoch, clearUp } = from.wire;
-    if (clearUp) this.#route(from, epoch, message);
-    else from.wire.up(() => this.#route(from, epoch, message));
+  publish(from: BrokerClient, message: PublishedMessage): void {
+    const { epoch, serverClear } = from.link;
+    if (serverClear) this.#route(from, epoch, message);
+    else from.link.toServer(() => this.#route(from, epoch, message));
   }
 
   /** Calls back when everything published so far has been delivered. */
@@ -65,36 +65,36 @@ export class Broker {
     if (this.#waiting.push(callback) === 1) this.clock.soon(() => this.#turn());
   }
 
-  #route(from: Link, epoch: number, message: Outgoing): void {
-    const takers = this.#choose(message.subject);
-    if (message.reply !== undefined && (takers.length === 0 || this.#unseen(from, takers))) {
+  #route(from: BrokerClient, epoch: number, message: PublishedMessage): void {
+    const subscribers = this.#choose(message.subject);
+    if (message.reply !== undefined && (subscribers.length === 0 || this.#unseen(from, subscribers))) {
       return this.#bounce(from, epoch, message.reply);
     }
-    for (let i = 0; i < takers.length; i++) {
-      // no two takers share a buffer
+    for (let i = 0; i < subscribers.length; i++) {
+      // no two subscribers share a buffer
       const data = i === 0 ? message.data : new Uint8Array(message.data);
-      this.#deliver(takers[i], { ...message, data, noResponders: false });
+      this.#deliver(subscribers[i], { ...message, data, noResponders: false });
     }
   }
 
-  /** Whether the publisher's server falsely sees nobody there. */
-  #unseen(from: Link, takers: readonly Taker[]): boolean {
-    return takers.every(({ link }) => link.server.id !== from.server.id) && this.faults.hits("falseBounce");
+  /** Whether the publisher's server falsely sees no subscriber. */
+  #unseen(from: BrokerClient, subscribers: readonly Subscriber[]): boolean {
+    return subscribers.every(({ client }) => client.server.id !== from.server.id) && this.faults.hits("falseBounce");
   }
 
-  /** Plain subscriptions all, and of each queue, whatever the patterns of its members, one by chance. */
-  #choose(subject: string): Taker[] {
-    const chosen: Taker[] = [];
-    let queues: Map<string, Taker[]> | undefined;
-    for (const taker of this.#takers.match(subject)) {
-      if (!taker.link.wire.attached) continue;
-      if (taker.queue === undefined) {
-        chosen.push(taker);
+  /** All subscribers without a queue, and one of each queue by chance, whatever the patterns of its members. */
+  #choose(subject: string): Subscriber[] {
+    const chosen: Subscriber[] = [];
+    let queues: Map<string, Subscriber[]> | undefined;
+    for (const subscriber of this.#subscribers.match(subject)) {
+      if (!subscriber.client.link.attached) continue;
+      if (subscriber.queue === undefined) {
+        chosen.push(subscriber);
         continue;
       }
-      const members = (queues ??= new Map()).get(taker.queue);
-      if (members) members.push(taker);
-      else queues.set(taker.queue, [taker]);
+      const members = (queues ??= new Map()).get(subscriber.queue);
+      if (members) members.push(subscriber);
+      else queues.set(subscriber.queue, [subscriber]);
     }
     if (queues) {
       for (const members of queues.values()) chosen.push(members[Math.floor(this.random() * members.length)]);
@@ -102,25 +102,27 @@ export class Broker {
     return chosen;
   }
 
-  /** As nats-server: one plain subscription of the publisher itself hears that nobody was there; nobody else does. */
-  #bounce(from: Link, epoch: number, reply: string): void {
-    if (!from.wire.has(epoch)) return;
-    const own = this.#takers.match(reply).find((taker) => taker.link === from && taker.queue === undefined);
+  /** As nats-server does: sends the bounce to one subscription of the publisher itself that has no queue, and to no other. */
+  #bounce(from: BrokerClient, epoch: number, reply: string): void {
+    if (!from.link.has(epoch)) return;
+    const own = this.#subscribers.match(reply).find((subscriber) =>
+      subscriber.client === from && subscriber.queue === undefined
+    );
     if (own) this.#deliver(own, { subject: reply, data: new Uint8Array(), noResponders: true });
   }
 
-  #deliver(taker: Taker, message: TransportMessage): void {
+  #deliver(subscriber: Subscriber, message: TransportMessage): void {
     if (this.faults.hits("drop")) return;
-    const { wire } = taker.link;
-    const { epoch, clearDown } = wire;
+    const { link } = subscriber.client;
+    const { epoch, processClear } = link;
     const arrive = () => {
-      // what was on its way when a link was cut is lost, though it be mended by now
-      if (!wire.has(epoch)) return;
-      if (wire.process.running) taker.take(message);
-      else wire.process.enter(() => taker.take(message));
+      // lost when the connection broke in between, even if it is restored by now
+      if (!link.has(epoch)) return;
+      if (link.process.running) subscriber.deliver(message);
+      else link.process.enter(() => subscriber.deliver(message));
     };
-    if (clearDown) this.settled(arrive);
-    else wire.down(() => this.settled(arrive));
+    if (processClear) this.settled(arrive);
+    else link.toProcess(() => this.settled(arrive));
   }
 
   #turn(): void {

@@ -1,45 +1,45 @@
-/** What may go wrong on a `MemoryNetwork`, and the dice that are thrown for it. */
+/** What may go wrong on a `MemoryNetwork`, and the random decisions whether it does. */
 import type { Random } from "../ports/clock.ts";
 
 /**
- * What goes wrong on a `MemoryNetwork`, by chance: only what a real NATS can show. Chances are from 0 (never) to 1
- * (always), durations in ms. Nothing goes wrong that is not named.
+ * What goes wrong on a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0 (never)
+ * to 1 (always), durations in ms. What is left out never goes wrong.
  *
  * The messages of one connection reach one subscription in their order, whatever their delay; those of different
- * connections overtake each other.
+ * connections may overtake each other.
  */
 export interface Faults {
-  /** Chance of a message, for each subscription that it goes to, to get lost without a word: a slow consumer's loss. */
+  /** Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. */
   readonly drop?: number;
   /**
-   * How much longer a message takes at most to the server, and again from it, in ms; mostly much less (the cube of an
-   * even draw). Requests to the store and its answers as well. What is on its way to the server when a connection
-   * breaks is lost, or arrives late: even after what the next connection sends.
+   * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
+   * an even draw). Holds for requests to the store and its answers as well. What is in transit to the server when a
+   * connection breaks is lost, or arrives late: even after what the next connection sends.
    */
   readonly delay?: number;
-  /** Connections break, and come back. */
+  /** Connections break, and are restored. */
   readonly cut?: Outages;
   /** Processes freeze, and go on. */
   readonly pause?: Outages;
   /**
-   * Chance of a message with a reply subject to come back as if nobody were there, though somebody is, on another
-   * server. It has not been delivered then. Only where there are several servers.
+   * Chance that a message with a reply subject bounces, undelivered, though somebody subscribes to its subject on another
+   * server. Only with several servers.
    */
   readonly falseBounce?: number;
-  /** Chance of a store operation to be carried out while its answer is lost: `UNAVAILABLE` after 5 s. */
+  /** Chance that a store operation is carried out and its answer is lost: `UNAVAILABLE` after 5 s. */
   readonly lostAck?: number;
-  /** Chance of an entry with a ttl to expire before its time: at any moment of it. */
+  /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
   readonly earlyExpiry?: number;
-  /** Chance of an entry with a ttl to outlive it, by a second at most: as one whose ttl the server has forgotten. */
+  /** Chance that an entry outlives its ttl, by 1 s at most: as when the server has forgotten the ttl. */
   readonly lateExpiry?: number;
   /**
-   * Chance of an entry with a ttl that was deleted to be there again within a second, at its old revision, for the rest of
-   * its ttl: as after a kill of the server. Watches are not told before it ends.
+   * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as after a
+   * kill of the server. Watches report nothing before it ends.
    */
   readonly revival?: number;
 }
 
-/** Something that happens to each connection again and again, at moments that do not depend on each other. */
+/** Something that happens to each connection again and again, at independent moments. */
 export interface Outages {
   /** The mean time from the end of one to the beginning of the next, in ms; above 0. */
   readonly every: number;
@@ -50,12 +50,12 @@ export interface Outages {
 const CHANCES = ["drop", "falseBounce", "lostAck", "earlyExpiry", "lateExpiry", "revival"] as const;
 const OUTAGES = ["cut", "pause"] as const;
 
-/** A fault that is thrown dice for. */
+/** A fault that happens by chance, each time. */
 export type Chance = typeof CHANCES[number];
-/** A fault that comes and goes. */
+/** A fault that begins and ends. */
 export type Outage = typeof OUTAGES[number];
 
-/** The faults as they are set now, and their dice. Draws nothing for faults that are off. */
+/** The current faults, and their random decisions. Draws no random number for a fault that is off. */
 export class FaultSource {
   readonly random: Random;
   #faults: Faults = Object.freeze({});
@@ -68,24 +68,24 @@ export class FaultSource {
     return this.#faults;
   }
 
-  /** Throws a `TypeError` or `RangeError` for what are no faults. */
+  /** Throws a `TypeError` or `RangeError` if the faults are invalid. */
   set faults(faults: Faults) {
     check(faults);
     this.#faults = Object.freeze({ ...faults });
   }
 
-  /** Whether it happens, this time. */
+  /** Decides whether a fault happens this time. */
   hits(fault: Chance): boolean {
     const chance = this.#faults[fault];
     return chance !== undefined && chance > 0 && this.random() < chance;
   }
 
-  /** Whether things may take longer. */
+  /** Whether messages may be delayed. */
   get late(): boolean {
     return (this.#faults.delay ?? 0) > 0;
   }
 
-  /** How much longer something takes, this time, in whole ms. */
+  /** The additional delay of one message, in whole ms. */
   lag(): number {
     return this.late ? Math.round(this.#faults.delay! * this.random() ** 3) : 0;
   }

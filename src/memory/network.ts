@@ -1,25 +1,28 @@
-/** A cluster's network within one process: what a NATS server is between processes. */
+/**
+ * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's connection, and
+ * `faults.ts` says what goes wrong on the way.
+ */
 import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
 import { type Faults, FaultSource } from "./faults.ts";
-import { MemoryKeyValueStore } from "./kv_store.ts";
+import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { OutageSchedule } from "./outages.ts";
 import { seededRandom } from "./seeded_random.ts";
 import { MemoryTransport } from "./transport.ts";
 
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
-  /** The time of every app on it; that of this machine. */
+  /** The clock of every app on it; that of this machine. */
   clock?: Clock;
-  /** Where it takes chance from; the operating system. */
+  /** Its source of random numbers; that of the operating system. */
   random?: Random;
-  /** A safe integer that chance, that of the apps and of the faults, is made from; with it there is no `random`. */
+  /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
   seed?: number;
   /** What goes wrong; nothing. */
   faults?: Faults;
-  /** How many servers the connections are spread over, in turn, each going to the next when it is made anew; 1. */
+  /** How many servers the connections are spread over, in turn; each goes on to the next server when it reconnects; 1. */
   servers?: number;
   /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
   maxPayload?: number;
@@ -31,9 +34,9 @@ export interface MemoryNetworkOptions {
  * @internal
  */
 export interface MemoryConnectOptions {
-  /** What the network's controls may call it, until another one has the name: an app's id. */
+  /** Its name for methods such as {@link MemoryNetwork.cut}, until another connection has that name: an app's id. */
   name?: string;
-  /** Gets what callbacks of subscriptions throw; the console. */
+  /** Called with what callbacks of subscriptions throw; logs it to the console. */
   onError?: (error: unknown) => void;
 }
 
@@ -43,9 +46,9 @@ export interface MemoryConnectOptions {
  * @internal
  */
 export interface MemoryConnection extends Transport {
-  /** The network's store as this connection reaches it: `UNAVAILABLE` while it is cut, `CLOSED` after it. */
+  /** The network's store over this connection: `UNAVAILABLE` while it is cut, `CLOSED` once it is closed. */
   readonly store: KeyValueStore;
-  /** As {@link MemoryNetwork.cut}, and so on. */
+  /** These do to this connection what the methods of {@link MemoryNetwork} of the same names do to that of an app. */
   cut(): void;
   restore(): void;
   pause(): void;
@@ -55,10 +58,10 @@ export interface MemoryConnection extends Transport {
 
 /**
  * Joins apps of one process to one cluster, without a server: for tests, and for programs that need no second process.
- * It delivers as NATS does, refuses what NATS refuses, and shares entries as JetStream KV does.
+ * It delivers messages as NATS does, rejects what NATS rejects, and stores entries as JetStream KV does.
  *
- * With `faults` it goes wrong as NATS can go wrong; with a `seed` and a `VirtualClock` it does so in the same way each
- * time, and at once. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} do it to one app.
+ * With `faults` it fails as NATS can fail; with a `seed` and a `VirtualClock` it fails in the same way each time, and
+ * without waiting. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} affect one app.
  *
  * @example
  * ```ts
@@ -90,12 +93,12 @@ export interface MemoryConnection extends Transport {
  * ```
  */
 export class MemoryNetwork {
-  /** The time of everything on this network. */
+  /** The clock of everything on this network. */
   readonly clock: Clock;
-  /** Where this network takes chance from. */
+  /** The source of random numbers of this network. */
   readonly random: Random;
   /**
-   * The store that all connections share, reached over no connection that could be cut.
+   * The store that all connections share, reached directly: over no connection that could be cut.
    *
    * @internal
    */
@@ -110,8 +113,8 @@ export class MemoryNetwork {
   #count = 0;
 
   /**
-   * Makes a network that nobody is connected to. Throws a `RangeError` for a `maxPayload` or `servers` that is no positive
-   * integer, and a `TypeError` or `RangeError` for a seed or faults that are none.
+   * Creates a network without connections. Throws a `RangeError` if `maxPayload` or `servers` is no positive integer, and a
+   * `TypeError` or `RangeError` if the seed or the faults are invalid.
    */
   constructor(options: MemoryNetworkOptions = {}) {
     const { clock = systemClock, random, seed, faults = {}, servers = 1, maxPayload = 1_048_576 } = options;
@@ -126,8 +129,8 @@ export class MemoryNetwork {
     }
     this.clock = clock;
     this.random = random ?? (seed === undefined ? systemRandom() : seededRandom(seed));
-    // dice of their own, so that switching faults does not change what apps draw
-    this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_DICE));
+    // a sequence of their own, so that changing the faults does not change what the apps draw
+    this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
     this.#outages = new OutageSchedule(clock, this.#source);
     this.#maxPayload = maxPayload;
     const clustered = servers > 1;
@@ -140,21 +143,21 @@ export class MemoryNetwork {
     this.faults = faults;
   }
 
-  /** What goes wrong from now on; to be set as a whole. */
+  /** What goes wrong from now on; set as a whole. */
   get faults(): Faults {
     return this.#source.faults;
   }
 
-  /** Throws a `TypeError` or `RangeError` for what are no faults, or cannot be: `falseBounce` needs several servers. */
+  /** Throws a `TypeError` or `RangeError` if the faults are invalid: `falseBounce` needs several servers. */
   set faults(faults: Faults) {
     if ((faults.falseBounce ?? 0) > 0 && this.#servers.length < 2) {
-      throw new RangeError("falseBounce: a single server knows who is there; give the network servers: 2 or more");
+      throw new RangeError("falseBounce: a single server never bounces falsely; give the network servers: 2 or more");
     }
     this.#source.faults = faults;
     this.#outages.refresh();
   }
 
-  /** No more faults: nothing goes wrong from now on, cut connections come back, frozen processes go on. */
+  /** Ends all faults: nothing goes wrong from now on, cut connections are restored, frozen processes go on. */
   heal(): void {
     this.faults = {};
     for (const victim of this.#outages.victims) {
@@ -164,7 +167,7 @@ export class MemoryNetwork {
   }
 
   /**
-   * A new connection, in the state `connected`. An app makes its own.
+   * Returns a new connection, in the state `connected`. An app makes its own.
    *
    * @internal
    */
@@ -194,43 +197,43 @@ export class MemoryNetwork {
   }
 
   /**
-   * Breaks the connection of an app, told by its id: it becomes `disconnected`, what it sends and what is sent to it
-   * vanishes, and for the others it is not there. Nothing when it was so already. An id that no app here has is a
-   * `TypeError`.
+   * Breaks the connection of the app with this id: it becomes `disconnected`, what it sends and what is sent to it is lost,
+   * and for the others it is not there. Does nothing when it is cut already. Throws a `TypeError` if no app on this network
+   * has this id.
    */
   cut(app: string): void {
     this.#find(app).cut();
   }
 
-  /** Mends a connection that was cut: `connected`, to the next server; that of a frozen app when it goes on. */
+  /** Restores a connection that was cut: `connected`, to the next server; that of a frozen app when it goes on. */
   restore(app: string): void {
     this.#find(app).restore();
   }
 
   /**
-   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer comes to it, and nothing that it
-   * sends leaves it; for the others it is there, and does not answer. Its code must take the time from
-   * {@link MemoryNetwork.clockOf}, or goes on.
+   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer reaches it, and nothing that it sends
+   * leaves it; for the others it is there, and does not answer. Only code that uses {@link MemoryNetwork.clockOf} is
+   * frozen: code with another clock goes on.
    */
   pause(app: string): void {
     this.#find(app).pause();
   }
 
-  /** Lets a frozen app go on: everything that it has missed comes to it now, late. */
+  /** Lets a frozen app go on: everything that it has missed reaches it now, late. */
   resume(app: string): void {
     this.#find(app).resume();
   }
 
   /**
-   * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer comes to it, its store never answers,
-   * and nothing that it does from now on reaches anybody; what had left it still arrives. What waits in it waits for
-   * ever, its `drain` too. Another app may have its id.
+   * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer reaches it, its store never answers, and
+   * nothing that it does from now on reaches anybody; what it has sent before still arrives. Its pending promises never
+   * settle, that of `drain` neither. Another app may take its id.
    */
   kill(app: string): void {
     this.#find(app).kill();
   }
 
-  /** The time as an app has it: its timers wait while it is frozen, and never fire when it is dead. For its handlers. */
+  /** The clock of an app, for its handlers: its timers wait while the app is frozen, and never fire once it is dead. */
   clockOf(app: string): Clock {
     return this.#find(app).clock;
   }
@@ -243,5 +246,5 @@ export class MemoryNetwork {
   }
 }
 
-/** Sets the faults' random numbers apart from those of the apps of the same seed. */
-const FAULT_DICE = 0x5eed_fa17;
+/** Makes the random numbers of the faults differ from those of the apps with the same seed. */
+const FAULT_SEED = 0x5eed_fa17;

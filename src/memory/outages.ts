@@ -1,8 +1,8 @@
-/** Breaks and freezes connections again and again, as the faults say. */
+/** Cuts connections and freezes processes again and again, at random moments, as the faults say. */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { FaultSource, Outage } from "./faults.ts";
 
-/** A connection, as far as it can go and come back. */
+/** A connection and its process, as far as outages concern them. */
 export interface Victim {
   cut(): void;
   restore(): void;
@@ -10,12 +10,12 @@ export interface Victim {
   resume(): void;
 }
 
-/** The outages of all connections. One that has begun ends by itself, whatever the faults are then. */
+/** The outages of all connections. One that has begun ends by itself, even if the faults have changed. */
 export class OutageSchedule {
   readonly #clock: Clock;
   readonly #source: FaultSource;
   readonly #victims = new Set<Victim>();
-  /** The outages that have not begun. */
+  /** Those of the outages that have not begun. */
   #timers = new Set<Timer>();
 
   constructor(clock: Clock, source: FaultSource) {
@@ -23,28 +23,28 @@ export class OutageSchedule {
     this.#source = source;
   }
 
-  /** All that may have an outage, in the order in which they came. */
+  /** All connections, in the order in which they were added. */
   get victims(): Iterable<Victim> {
     return this.#victims;
   }
 
   add(victim: Victim): void {
     this.#victims.add(victim);
-    this.#begin(victim);
+    this.#schedule(victim);
   }
 
   delete(victim: Victim): void {
     this.#victims.delete(victim);
   }
 
-  /** The faults have been changed. */
+  /** The faults have changed: schedules all outages anew. */
   refresh(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = new Set();
-    for (const victim of this.#victims) this.#begin(victim);
+    for (const victim of this.#victims) this.#schedule(victim);
   }
 
-  #begin(victim: Victim): void {
+  #schedule(victim: Victim): void {
     this.#wait(victim, "cut", () => victim.cut(), () => victim.restore());
     this.#wait(victim, "pause", () => victim.pause(), () => victim.resume());
   }
@@ -54,14 +54,14 @@ export class OutageSchedule {
     if (outages === undefined) return;
     const timers = this.#timers;
     const { random } = this.#source;
-    // the gaps of a Poisson process
+    // exponential gaps: a Poisson process
     const timer = this.#clock.after(-Math.log(1 - random()) * outages.every, () => {
       timers.delete(timer);
       if (!this.#victims.has(victim)) return;
       begin();
       this.#clock.after(random() * outages.lasts, () => {
         end();
-        // else the faults have been changed, and what follows has been set anew
+        // otherwise the faults have changed, and the next outage is already scheduled
         if (timers === this.#timers) this.#wait(victim, kind, begin, end);
       }, { background: true });
     }, { background: true });

@@ -1,20 +1,20 @@
-/** The process behind a connection, as far as a network in memory can freeze and end one. */
+/** The process behind a connection in memory: it can be frozen and killed. */
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 
 /**
- * Everything that comes to a process from outside, its timers included, enters here: at once while it runs, when it goes
- * on after it was frozen, and never when it is dead.
+ * Everything that reaches a process from outside, its timers included, enters here: at once while it runs, later when it is
+ * frozen and goes on, never when it is dead.
  */
 export class MemoryProcess {
-  /** The network's time, with timers of this process's own: they wait while it is frozen. */
+  /** The network's clock, with timers that wait while the process is frozen. */
   readonly clock: Clock;
   readonly #clock: Clock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
-  #news: (() => void)[] = [];
+  #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
 
-  /** `random` says whether a process that goes on hears its timers or its messages first. */
+  /** `random` decides whether a process that goes on sees its timers or its messages first. */
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
     this.#random = random;
@@ -34,32 +34,32 @@ export class MemoryProcess {
     return this.#state === "dead";
   }
 
-  /** Something comes to the process, or is to leave it. */
+  /** Runs a callback of the process: something reaches it, or is to be sent by it. */
   enter(callback: () => void): void {
     if (this.#state === "running") callback();
-    else if (this.#state === "frozen") this.#news.push(callback);
+    else if (this.#state === "frozen") this.#arrivals.push(callback);
   }
 
   pause(): void {
     if (this.#state === "running") this.#state = "frozen";
   }
 
-  /** Goes on: what has come meanwhile enters in turns of its own, before anything that comes later. */
+  /** Goes on: what has arrived meanwhile enters in turns of its own, before anything that arrives later. */
   resume(): void {
     if (this.#state !== "frozen") return;
     this.#state = "running";
-    const [news, timers] = [this.#news, this.#timers];
-    this.#news = [];
+    const [arrivals, timers] = [this.#arrivals, this.#timers];
+    this.#arrivals = [];
     this.#timers = [];
-    const kept = news.length > 0 && timers.length > 0 && this.#random() < 0.5
-      ? [...timers, ...news]
-      : [...news, ...timers];
-    for (const callback of kept) this.#clock.soon(() => this.enter(callback));
+    const delayed = arrivals.length > 0 && timers.length > 0 && this.#random() < 0.5
+      ? [...timers, ...arrivals]
+      : [...arrivals, ...timers];
+    for (const callback of delayed) this.#clock.soon(() => this.enter(callback));
   }
 
   kill(): void {
     this.#state = "dead";
-    this.#news = [];
+    this.#arrivals = [];
     this.#timers = [];
   }
 

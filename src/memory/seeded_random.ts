@@ -1,4 +1,4 @@
-/** Random numbers that a seed repeats. */
+/** Random numbers from a seed: the same ones each time. */
 import type { Random } from "../ports/clock.ts";
 
 /**
@@ -16,7 +16,7 @@ export function seededRandom(seed: number): Random {
     c = ((c << 21) | (c >>> 11)) + drawn | 0;
     return (drawn >>> 0) / 4_294_967_296;
   };
-  for (let i = 0; i < 12; i++) next(); // as PractRand does, so that near seeds part
+  for (let i = 0; i < 12; i++) next(); // as PractRand does, so that neighbouring seeds diverge
   return next;
 }
 

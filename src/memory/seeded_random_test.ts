@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert
 import { seededRandom } from "./seeded_random.ts";
 
 describe("seededRandom", () => {
-  it("gives the same numbers for the same seed, others for the next", () => {
+  it("returns the same numbers for the same seed, others for the next", () => {
     assertEquals(draw(42, 1_000), draw(42, 1_000));
     for (const seed of [0, -1, 43, 2 ** 32, Number.MAX_SAFE_INTEGER]) assertNotEquals(draw(seed, 3), draw(42, 3));
     assertNotEquals(draw(2 ** 32, 3), draw(0, 3));
@@ -18,7 +18,7 @@ describe("seededRandom", () => {
     for (const count of tenths) assert(Math.abs(count - 10_000) < 475, String(tenths));
   });
 
-  it("the first numbers of seeds that follow each other are as even as those of one seed", () => {
+  it("the first numbers of consecutive seeds are as even as those of one seed", () => {
     const firsts = Array.from({ length: 10_000 }, (_, seed) => draw(seed, 1)[0]);
     const mean = firsts.reduce((sum, number) => sum + number) / firsts.length;
     assert(Math.abs(mean - 0.5) < 0.015, String(mean));

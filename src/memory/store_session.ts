@@ -1,41 +1,41 @@
 /**
- * A client's way to the store of a {@link MemoryNetwork}: requests go and answers come in later turns of the event loop,
- * in order, and not at all over a link that is cut. Every acknowledgement passes through {@link StoreSession.call}.
+ * A client's session with the store of a {@link MemoryNetwork}: requests and answers travel in later turns of the event loop,
+ * in order, and are lost when the connection is cut. All of them pass through {@link StoreSession.call}.
  */
 import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
-import type { Wire } from "./wire.ts";
+import type { ServerLink } from "./server_link.ts";
 
-/** The connection that a session goes over. */
-export type SessionLink = Pick<Transport, "status" | "onStatus"> & { readonly wire: Wire };
+/** The client's connection that a session goes over. */
+export type SessionClient = Pick<Transport, "status" | "onStatus"> & { readonly link: ServerLink };
 
-/** Requests to the store, and answers. */
+/** Requests to the store, and their answers. */
 export class StoreSession {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
-  readonly #link: SessionLink | undefined;
+  readonly #client: SessionClient | undefined;
 
-  /** Without a link the store is always there. */
-  constructor(clock: Clock, faults?: FaultSource, link?: SessionLink) {
+  /** Without a client, the store is always reachable. */
+  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient) {
     this.#clock = clock;
     this.#faults = faults;
-    this.#link = link;
+    this.#client = client;
   }
 
   get connected(): boolean {
-    return this.#link === undefined || this.#link.status.state === "connected";
+    return this.#client === undefined || this.#client.status.state === "connected";
   }
 
-  /** Runs an operation of the store and brings back its answer, if the link lives long enough. */
+  /** Runs an operation in the store, and resolves with its result, unless the connection is lost first. */
   call<T>(operation: () => T): Promise<T> {
-    const wire = this.#link?.wire;
-    const epoch = wire?.epoch ?? 0;
+    const link = this.#client?.link;
+    const epoch = link?.epoch ?? 0;
     return new Promise((resolve, reject) => {
       const lose = () => this.#enterSoon(() => reject(this.#failure()));
       const lost = () => {
-        if (wire === undefined || wire.has(epoch)) return false;
+        if (link === undefined || link.has(epoch)) return false;
         lose();
         return true;
       };
@@ -47,43 +47,43 @@ export class StoreSession {
         } catch (error) {
           answer = () => reject(error);
         }
-        if (wire === undefined) return this.#clock.soon(answer);
+        if (link === undefined) return this.#clock.soon(answer);
         if (this.#faults?.hits("lostAck")) {
-          wire.process.clock.after(ANSWER_LIMIT, () => reject(silence()));
+          link.process.clock.after(ANSWER_LIMIT, () => reject(silence()));
           return;
         }
-        wire.down(() => this.#clock.soon(() => lost() || wire.process.enter(answer)), lose);
+        link.toProcess(() => this.#clock.soon(() => lost() || link.process.enter(answer)), lose);
       };
-      if (wire === undefined) this.#clock.soon(perform);
-      else wire.up(() => this.#clock.soon(perform), lose);
+      if (link === undefined) this.#clock.soon(perform);
+      else link.toServer(() => this.#clock.soon(perform), lose);
     });
   }
 
-  /** Calls back in a later turn, after the answers that were given before; at any rate. */
+  /** Calls back in a later turn, after all earlier answers, even when the connection is lost. */
   soon(callback: () => void): void {
-    const wire = this.#link?.wire;
-    if (wire === undefined) return this.#clock.soon(callback);
+    const link = this.#client?.link;
+    if (link === undefined) return this.#clock.soon(callback);
     const enter = () => this.#enterSoon(callback);
-    wire.down(enter, enter);
+    link.toProcess(enter, enter);
   }
 
-  /** Listens to the link; the answer stops it. */
+  /** Calls back at each change of the connection, until the returned function is called. */
   onStatus(listener: (status: TransportStatus) => void): () => void {
-    return this.#link?.onStatus(listener) ?? (() => {});
+    return this.#client?.onStatus(listener) ?? (() => {});
   }
 
   #enterSoon(callback: () => void): void {
-    (this.#link?.wire.process.clock ?? this.#clock).soon(callback);
+    (this.#client?.link.process.clock ?? this.#clock).soon(callback);
   }
 
   #failure(): CatgaError {
-    return this.#link?.status.state === "closed"
+    return this.#client?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
       : new CatgaError("UNAVAILABLE", "the connection to the store is cut", { retryable: true });
   }
 }
 
-/** How long an answer may take, in ms: as long as on NATS. */
+/** How long a client waits for an answer, in ms: as on NATS. */
 const ANSWER_LIMIT = 5_000;
 
 function silence(): CatgaError {

@@ -1,6 +1,6 @@
 /**
- * What is subscribed to which subject: a tree with a level for each token, so that finding the takers of a message costs
- * its number of tokens, however many subscriptions there are.
+ * Subscriptions by subject pattern: a tree with one level for each token. Finding the subscribers of a message costs as much as
+ * its subject has tokens, however many subscriptions there are.
  */
 
 interface Branch<T> {
@@ -12,7 +12,7 @@ interface Branch<T> {
 export class SubjectTrie<T> {
   readonly #root: Branch<T> = branch();
 
-  /** Puts a value under a pattern. */
+  /** Adds a value under a pattern. */
   add(pattern: string, value: T): void {
     let at = this.#root;
     for (const token of pattern.split(".")) {
@@ -23,7 +23,7 @@ export class SubjectTrie<T> {
     at.values.add(value);
   }
 
-  /** Takes a value from under a pattern; branches that held nothing else go with it. */
+  /** Removes a value from under a pattern, and branches that are empty then. */
   delete(pattern: string, value: T): void {
     prune(this.#root, pattern.split("."), 0, value);
   }
@@ -61,7 +61,7 @@ function gather<T>(at: Branch<T>, tokens: readonly string[], depth: number, foun
   const any = at.next.get("*");
   if (any) gather(any, tokens, depth + 1, found);
   const token = tokens[depth];
-  // in a published subject "*" and ">" never stand alone, so these branches are no literal ones
+  // "*" and ">" are no tokens of published subjects, so that no literal branch is matched twice
   const next = at.next.get(token);
   if (next) gather(next, tokens, depth + 1, found);
 }

@@ -6,7 +6,7 @@ const TOKENS = ["a", "b", "c"];
 const PATTERN_TOKENS = [...TOKENS, "*"];
 
 describe("SubjectTrie", () => {
-  it("match: finds what comparing with every pattern finds, while patterns come and go", () => {
+  it("match: finds what a comparison with every pattern finds, while patterns are added and deleted", () => {
     const random = numbers(7);
     const pick = (tokens: readonly string[]) => tokens[Math.floor(random() * tokens.length)];
     const join = (tokens: readonly string[]) =>
@@ -28,7 +28,7 @@ describe("SubjectTrie", () => {
     }
   });
 
-  it("delete: of what is not there does nothing", () => {
+  it("delete: does nothing for a value that is not there", () => {
     const trie = new SubjectTrie<string>();
     trie.add("a.b", "kept");
     for (const pattern of ["a", "a.b.c", "a.*", ">", "x"]) trie.delete(pattern, "kept");

@@ -1,4 +1,4 @@
-/** The port {@link Transport} within one process: a client's end of a {@link Broker}. */
+/** The port {@link Transport} within one process: a client of a {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -13,26 +13,26 @@ import {
   type TransportMessage,
   type TransportStatus,
 } from "../ports/transport.ts";
-import type { Broker, Link, Taker } from "./broker.ts";
+import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
 import { MemoryProcess } from "./process.ts";
-import { Wire } from "./wire.ts";
+import { ServerLink } from "./server_link.ts";
 
-/** What a {@link MemoryTransport} is told by its network. */
+/** What a {@link MemoryTransport} needs of its network. */
 export interface MemoryTransportOptions {
   readonly maxPayload: number;
-  /** The servers in the order in which it tries them, beginning anew at the end. */
+  /** The servers that it connects to in turn, starting over at the end. */
   readonly servers: readonly ServerInfo[];
-  /** Gets what callbacks of subscriptions throw. */
+  /** Called with what callbacks of subscriptions throw. */
   readonly onError: (error: unknown) => void;
 }
 
 /** A connection to a network in memory. */
-export class MemoryTransport implements Transport, Link {
+export class MemoryTransport implements Transport, BrokerClient {
   readonly clock: Clock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** For the network: what is between this process and its server. */
-  readonly wire: Wire;
+  /** What lies between this process and its server. For the network. */
+  readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];
   readonly #onError: (error: unknown) => void;
@@ -43,7 +43,7 @@ export class MemoryTransport implements Transport, Link {
   constructor(broker: Broker, options: MemoryTransportOptions) {
     const process = new MemoryProcess(broker.clock, broker.faults.random);
     this.clock = process.clock;
-    this.wire = new Wire(broker.clock, broker.faults, process);
+    this.link = new ServerLink(broker.clock, broker.faults, process);
     this.random = broker.random;
     this.maxPayload = options.maxPayload;
     this.#servers = options.servers;
@@ -60,7 +60,7 @@ export class MemoryTransport implements Transport, Link {
   }
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
-    // one of its own for each call, so that a listener given twice is taken away once
+    // a function of its own for each call, so that a listener that was added twice is removed once
     const own = (status: TransportStatus) => listener(status);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
@@ -89,7 +89,7 @@ export class MemoryTransport implements Transport, Link {
     const subscription = new MemorySubscription(this.#broker, this, subject, options.queue, {
       onMessage,
       onDrained: (back) => this.#roundTrip(back),
-      // in a turn of its own: what the listener throws must not hold up other messages
+      // in a later turn: what the listener throws must not delay other messages
       onError: (error) => this.clock.soon(() => this.#onError(error)),
       onEnd: () => this.#subscriptions.delete(subscription),
     });
@@ -98,11 +98,11 @@ export class MemoryTransport implements Transport, Link {
   }
 
   flush(): Promise<void> {
-    const { epoch } = this.wire;
+    const { epoch } = this.link;
     return new Promise((resolve, reject) => {
       this.#roundTrip(() => {
         if (this.#status.state === "closed") reject(closedError());
-        else if (this.wire.has(epoch)) resolve();
+        else if (this.link.has(epoch)) resolve();
         else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
       });
     });
@@ -112,59 +112,59 @@ export class MemoryTransport implements Transport, Link {
     if (this.#status.state !== "closed") {
       for (const subscription of this.#subscriptions) subscription.close();
       this.#change({ state: "closed", generation: this.#status.generation });
-      // behind what was published before
-      this.wire.up(() => this.wire.detach());
+      // after what was published before
+      this.link.toServer(() => this.link.detach());
     }
     return new Promise((resolve) => this.#roundTrip(resolve));
   }
 
-  /** Loses the connection; for the network. */
+  /** Breaks the connection. For the network. */
   cut(): void {
-    if (!this.wire.attached) return;
-    this.wire.process.enter(() => {
+    if (!this.link.attached) return;
+    this.link.process.enter(() => {
       if (this.#status.state !== "connected") return;
       this.#change({ state: "disconnected", generation: this.#status.generation });
     });
-    this.wire.detach();
+    this.link.detach();
   }
 
-  /** Connects again, to the next server; for the network. A process that is frozen does when it goes on. */
+  /** Reconnects to the next server; a frozen process does when it goes on. For the network. */
   restore(): void {
-    this.wire.process.enter(() => {
+    this.link.process.enter(() => {
       if (this.#status.state !== "disconnected") return;
-      this.wire.attach();
+      this.link.attach();
       this.#change({ state: "connected", generation: this.#status.generation + 1 });
     });
   }
 
-  /** Freezes the process; for the network. */
+  /** Freezes the process. For the network. */
   pause(): void {
-    this.wire.process.pause();
+    this.link.process.pause();
   }
 
-  /** Lets the process go on; for the network. */
+  /** Lets the process go on. For the network. */
   resume(): void {
-    this.wire.process.resume();
+    this.link.process.resume();
   }
 
-  /** The process is gone; for the network. What has left it still arrives, and behind it the server's notice. */
+  /** Kills the process: what it has sent still arrives, and the server notices after that. For the network. */
   kill(): void {
-    if (this.wire.process.dead) return;
-    this.wire.process.kill();
-    this.wire.hangUp(() => this.#vanish());
+    if (this.link.process.dead) return;
+    this.link.process.kill();
+    this.link.hangUp(() => this.#vanish());
   }
 
   #vanish(): void {
     for (const subscription of this.#subscriptions) this.#broker.remove(subscription);
-    if (this.wire.attached) this.wire.detach();
+    if (this.link.attached) this.link.detach();
   }
 
-  /** To the server and back, behind everything that is on either way; at once when the connection is lost. */
+  /** Calls back after a message to the server and back, behind all that is in transit; at once when the connection is lost. */
   #roundTrip(back: () => void): void {
-    const { wire } = this;
-    if (wire.process.dead) return this.#broker.settled(back);
-    const end = () => this.#broker.settled(() => wire.process.enter(back));
-    wire.up(() => wire.down(end, end), end);
+    const { link } = this;
+    if (link.process.dead) return this.#broker.settled(back);
+    const end = () => this.#broker.settled(() => link.process.enter(back));
+    link.toServer(() => link.toProcess(end, end), end);
   }
 
   #change(status: TransportStatus): void {
@@ -179,24 +179,30 @@ export class MemoryTransport implements Transport, Link {
 
 interface SubscriptionEvents {
   readonly onMessage: (message: TransportMessage) => void;
-  /** Calls back when all that the server has sent so far has been delivered. */
+  /** Calls back when everything that the server has sent so far is delivered. */
   readonly onDrained: (back: () => void) => void;
   readonly onError: (error: unknown) => void;
   readonly onEnd: () => void;
 }
 
-class MemorySubscription implements Subscription, Taker {
-  readonly link: Link;
+class MemorySubscription implements Subscription, Subscriber {
+  readonly client: BrokerClient;
   readonly subject: string;
   readonly queue: string | undefined;
   readonly #broker: Broker;
   readonly #events: SubscriptionEvents;
   #open = true;
-  /** The server is to know it. */
+  /** Whether the server should have this subscription. */
   #wanted = true;
 
-  constructor(broker: Broker, link: Link, subject: string, queue: string | undefined, events: SubscriptionEvents) {
-    this.link = link;
+  constructor(
+    broker: Broker,
+    client: BrokerClient,
+    subject: string,
+    queue: string | undefined,
+    events: SubscriptionEvents,
+  ) {
+    this.client = client;
     this.subject = subject;
     this.queue = queue;
     this.#broker = broker;
@@ -204,11 +210,11 @@ class MemorySubscription implements Subscription, Taker {
     const add = () => {
       if (this.#wanted) broker.add(this);
     };
-    // while there is no connection, it goes with the next one
-    link.wire.up(add, add);
+    // without a connection, it is made with the next one
+    client.link.toServer(add, add);
   }
 
-  take(message: TransportMessage): void {
+  deliver(message: TransportMessage): void {
     if (!this.#open) return;
     try {
       this.#events.onMessage(message);
@@ -240,13 +246,13 @@ class MemorySubscription implements Subscription, Taker {
       this.#wanted = false;
       this.#broker.remove(this);
     };
-    this.link.wire.up(remove, remove);
+    this.client.link.toServer(remove, remove);
   }
 }
 
 const encoder = new TextEncoder();
 
-/** What arrives of headers: values without spaces at their ends; no headers at all instead of none. */
+/** Headers as they arrive: values are trimmed, and empty headers are `undefined`. */
 function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
   const names = Object.keys(headers);
   if (names.length === 0) return undefined;
@@ -254,7 +260,7 @@ function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record
   return Object.freeze(Object.fromEntries(names.map((name) => [name, headers[name].trim()])));
 }
 
-/** The bytes of a header block as NATS writes it. */
+/** The size in bytes of a header block as NATS writes it. */
 function headersSize(headers: Readonly<Record<string, string>>): number {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return encoder.encode(`NATS/1.0\r\n${lines.join("")}\r\n`).length;

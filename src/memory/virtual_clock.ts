@@ -1,17 +1,17 @@
-/** Time that moves when a test says so. */
+/** A clock whose time a test moves. */
 import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../ports/clock.ts";
 
 interface Due {
   readonly at: number;
-  /** Timers of one moment run in the order that they were set in. */
+  /** Timers that are due at the same time run in the order in which they were set. */
   readonly order: number;
   readonly callback: () => void;
 }
 
-/** Turns of the event loop without news after which nothing is under way any more: a few promises, ticks and immediates. */
+/** After so many turns of the event loop without an event nothing is under way: promises, ticks and immediates have run. */
 const QUIET_TURNS = 3;
-/** Turns after which code that never comes to rest is given up. */
+/** After so many turns, code that never comes to rest is an error. */
 const MOST_TURNS = 100_000;
 
 /**
@@ -32,14 +32,14 @@ export class VirtualClock implements Clock {
   #passed = 0;
   #order = 0;
   #advancing = false;
-  /** Callbacks of {@link VirtualClock.soon} that have not run. */
+  /** How many callbacks of {@link VirtualClock.soon} have not run yet. */
   #soon = 0;
-  /** Grows with whatever happens on this clock. */
+  /** Counts everything that happens on this clock. */
   #events = 0;
-  /** In the order that they run in. */
+  /** In the order in which they run. */
   readonly #timers: Due[] = [];
 
-  /** `start`: the wall clock's time at first, in ms since 1970; the beginning of 2026. */
+  /** `start`: the initial wall clock time, in ms since 1970; the beginning of 2026. */
   constructor(start: number = Date.UTC(2026, 0, 1)) {
     this.#start = start;
   }
@@ -78,7 +78,7 @@ export class VirtualClock implements Clock {
   soon(callback: () => void): void {
     this.#events++;
     this.#soon++;
-    // node's immediates keep their order; one that throws holds up no other
+    // immediates keep their order, and one that throws delays no other
     setImmediate(() => {
       this.#soon--;
       callback();
@@ -99,8 +99,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and gives what it gives. Rejects with
-   * an `Error` when it has not within `limit` ms; 60,000.
+   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and resolves or rejects as it does.
+   * Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
    */
   async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
     let settled = false;
@@ -109,7 +109,7 @@ export class VirtualClock implements Clock {
     };
     promise.then(settle, settle);
     await this.#run(this.#passed + limit, () => settled);
-    if (!settled) throw new Error(`nothing came of the promise within ${limit} ms of virtual time`);
+    if (!settled) throw new Error(`the promise has not settled within ${limit} ms of virtual time`);
     return await promise;
   }
 
@@ -140,7 +140,7 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Where a timer is, or would be: the first place whose timer is not before it. */
+  /** The index of a timer, or the one to insert it at: that of the first timer that is not due before it. */
   #place(due: Due): number {
     let [low, high] = [0, this.#timers.length];
     while (low < high) {

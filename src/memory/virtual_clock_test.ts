@@ -12,7 +12,7 @@ describe("VirtualClock", () => {
     assertEquals([clock.now(), clock.monotonic()], [1_001_500, 1_500]);
   });
 
-  it("advance: runs timers in the order of their times, those of one moment as they were set", async () => {
+  it("advance: runs timers in the order of their times, those of the same time in the order in which they were set", async () => {
     const clock = new VirtualClock(0);
     const ran: [string, number][] = [];
     for (const [name, ms] of [["c", 30], ["a", 10], ["b1", 20], ["b2", 20], ["z", 31]] as const) {
@@ -77,7 +77,7 @@ describe("VirtualClock", () => {
     assertEquals(ran, 1);
   });
 
-  it("cancel: takes a timer back, also from within one of the same moment; twice is once", async () => {
+  it("cancel: removes a timer, also from within one of the same time; twice is like once", async () => {
     const clock = new VirtualClock();
     const ran: string[] = [];
     clock.after(10, () => {
@@ -106,7 +106,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.monotonic(), 0);
   });
 
-  it("advance: a second one before the first has ended is an error, as is time that runs backwards", async () => {
+  it("advance: a second call before the first has resolved is an error, as is a negative time", async () => {
     const clock = new VirtualClock();
     const first = clock.advance(10);
     await assertRejects(() => clock.advance(10), Error, "await it");
@@ -138,7 +138,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.monotonic(), 300);
   });
 
-  it("until: a promise that nothing comes of is an error, at the limit or when no timer is left", async () => {
+  it("until: a promise that does not settle is an error, at the limit or when no timer is left", async () => {
     const clock = new VirtualClock();
     await assertRejects(() => clock.until(delay(clock, 1_001), 1_000), Error, "within 1000 ms");
     await assertRejects(() => clock.until(new Promise(() => {})), Error, "within 60000 ms");

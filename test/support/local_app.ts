@@ -5,7 +5,7 @@ import type { Behavior } from "../../src/contract/behavior.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
-import { MemoryKeyValueStore } from "../../src/memory/kv_store.ts";
+import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import type { Observation } from "../../src/contract/observer.ts";
 import { collect } from "../../src/dispatch/registry.ts";

@@ -1,4 +1,4 @@
-/** What plain clients asked of one contract, as `$SRV.STATS` tells it. */
+/** How often plain clients called one contract, as `$SRV.STATS` reports it. */
 import type { CatgaError } from "../../error.ts";
 import { printable } from "../../data/printable.ts";
 import { statusOf } from "./service_error.ts";
@@ -10,17 +10,17 @@ export class CallStats {
   #ms = 0;
   #lastError = "";
 
-  /** One was answered after so many ms. */
+  /** Counts a request that was answered after so many ms. */
   count(ms: number, error: CatgaError | undefined): void {
     this.#requests++;
     this.#ms += ms;
     if (error === undefined) return;
     this.#errors++;
-    // never its text: whoever asks for the counts need not be the one whom the answer was for
+    // never its message: others than the caller may read the statistics
     this.#lastError = printable(`${statusOf(error)}:${error.code}`);
   }
 
-  /** The names are those of NATS's service protocol; times in ns. */
+  /** By the names of NATS's service protocol; times in ns. */
   get counts(): Readonly<Record<string, number | string>> {
     const time = Math.round(this.#ms * 1e6);
     return {

@@ -1,6 +1,6 @@
 /**
- * The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, for all, for its service and for itself, as
- * NATS's ADR-32 has them.
+ * The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for the node's service
+ * and for the node itself, as NATS's ADR-32 defines them.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -11,7 +11,7 @@ import { jsonSchemas } from "./json_schema.ts";
 import { QUEUE, type ServedContract } from "./plain_calls.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
 
-/** What the directory is made of. */
+/** What a directory needs of its node. */
 export interface DirectoryOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -21,7 +21,7 @@ export interface DirectoryOptions {
   readonly served: readonly ServedContract[];
 }
 
-/** Tells who asks what this node serves, and how much it was asked. */
+/** Describes what this node serves, and how often it was called. */
 export class Directory {
   readonly #options: DirectoryOptions;
   #subscriptions: Subscription[] = [];
@@ -35,18 +35,18 @@ export class Directory {
   start(): void {
     const { transport, malformed, info: { service, id } } = this.#options;
     const verbs = { PING: () => this.#ping(), INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
-    for (const [verb, tell] of Object.entries(verbs)) {
-      for (const whom of ["", `.${service}`, `.${service}.${id}`]) {
-        this.#subscriptions.push(transport.subscribe(`$SRV.${verb}${whom}`, {}, ({ subject, reply, noResponders }) => {
+    for (const [verb, describe] of Object.entries(verbs)) {
+      for (const scope of ["", `.${service}`, `.${service}.${id}`]) {
+        this.#subscriptions.push(transport.subscribe(`$SRV.${verb}${scope}`, {}, ({ subject, reply, noResponders }) => {
           if (noResponders || reply === undefined) return;
           if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
-          respond(this.#options, reply, tell());
+          respond(this.#options, reply, describe());
         }));
       }
     }
   }
 
-  /** Answers no more. */
+  /** Stops answering. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
@@ -55,7 +55,7 @@ export class Directory {
     return JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
   }
 
-  /** With schemas, when they all go into one message. */
+  /** With the schemas, if they all fit into one message. */
   #describe(): string {
     const full = this.#describeWith((contract) => jsonSchemas(contract));
     return exceeds(full, this.#options.transport.maxPayload) ? this.#describeWith(() => ({})) : full;
@@ -90,7 +90,7 @@ export class Directory {
   }
 
   #endpoint({ contract, subject }: ServedContract): Record<string, unknown> {
-    // a name of the protocol has no dots
+    // names of endpoints must not contain dots
     return { name: contract.name.replaceAll(".", "_"), subject, queue_group: QUEUE };
   }
 }

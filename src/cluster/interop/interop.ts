@@ -1,6 +1,6 @@
 /**
- * What NATS clients that know nothing of Catga see of a node: its commands and queries as plain requests, and itself as a
- * NATS service that `nats micro` lists. Costs nothing for what nodes send each other.
+ * What NATS clients without Catga see of a node: its commands and queries as plain requests (`plain_calls.ts`), and the node as
+ * a NATS service that `nats micro` lists (`directory.ts`). Requests between nodes do not pass through here.
  */
 import { PlainCalls, type PlainCallsOptions, type ServedContract } from "./plain_calls.ts";
 import { CallStats } from "./call_stats.ts";
@@ -11,18 +11,18 @@ import type { Transport } from "../../ports/transport.ts";
 
 /** What interop needs of its node. */
 export interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
-  /** This node, but for what changes while it runs. */
+  /** This node, except for what changes while it runs. */
   readonly info: NodeInfo;
-  /** The commands and queries that it has handlers for. */
+  /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
 }
 
-/** What plain clients see of one node. */
+/** One node as plain clients see it. */
 export class Interop {
   readonly #calls: PlainCalls;
   readonly #directory: Directory;
   readonly #transport: Transport;
-  /** Without contracts there is nothing to call, and nothing to list. */
+  /** A node without contracts has nothing to call, and is not listed. */
   readonly #serves: boolean;
 
   constructor(options: InteropOptions) {
@@ -38,16 +38,16 @@ export class Interop {
     this.#directory = new Directory({ ...options, served });
   }
 
-  /** Takes requests from now on; resolves when the network knows of it. */
+  /** Takes requests from now on. Resolves when the server has the subscriptions. */
   async start(): Promise<void> {
     if (!this.#serves) return;
     this.#calls.start();
     this.#directory.start();
-    // when the connection is lost just now, they go with the next one
+    // if the connection is lost just now, the subscriptions are made with the next one
     await this.#transport.flush().catch(() => {});
   }
 
-  /** Takes no more requests; resolves when those that the network has handed over have been begun. Idempotent. */
+  /** Takes no more requests. Resolves when all those that have been delivered have begun. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([this.#calls.close(), this.#directory.close()]);
   }

@@ -1,4 +1,4 @@
-/** What plain clients may count on, in memory and on NATS alike. */
+/** What is promised to plain clients, in memory and on NATS alike. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
@@ -18,13 +18,13 @@ export interface PlainAnswer {
 export interface InteropHarness extends AsyncDisposable {
   /** Starts a node on it. */
   start(options: CatgaOptions): Promise<Catga>;
-  /** Publishes with a reply subject, and resolves with the first answer; `undefined` when nobody was there. */
+  /** Publishes with a reply subject, and resolves with the first answer; `undefined` when it bounces. */
   ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
-  /** Publishes as it is told. */
+  /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
   /** Calls back with what is published there. */
-  hear(subject: string, onMessage: (text: string) => void): Promise<void>;
-  /** Resolves when that is true; rejects when it is not in time. */
+  listen(subject: string, onMessage: (text: string) => void): Promise<void>;
+  /** Resolves when the condition is true; rejects when it is not in time. */
   until(what: string, ask: () => boolean): Promise<void>;
 }
 
@@ -112,7 +112,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals(runs, before + 1);
     });
 
-    it("what is no JSON, or no UTF-8, is INVALID_MESSAGE, 400", async () => {
+    it("a body that is not JSON, or not UTF-8, is INVALID_MESSAGE, 400", async () => {
       for (const body of ["{", "undefined", "'x'", new Uint8Array([0xff, 0xfe, 0x22])]) {
         const { status, code } = await failure("Greet", body);
         assertEquals([status, code], ["400", "INVALID_MESSAGE"]);
@@ -130,18 +130,18 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       });
     });
 
-    it("a code that is a number of HTTP stands for itself; Catga's have theirs", async () => {
+    it("a code that is an HTTP status is used as it is; Catga's codes have one each", async () => {
       assertEquals((await failure("Refuse", '"404"')).status, "404");
       assertEquals((await failure("Refuse", '"OVERLOADED"')).status, "503");
       assertEquals((await failure("Refuse", '"toString"')).status, "422");
     });
 
-    it("nothing of what a handler throws goes over the wire: HANDLER_FAILED, 500", async () => {
+    it("nothing of what a handler throws is sent: HANDLER_FAILED, 500", async () => {
       const { status, code } = await failure("Throw", "");
       assertEquals([status, code], ["500", "HANDLER_FAILED"]);
     });
 
-    it("an answer that JSON does not have is INVALID_RESPONSE, and its own exception stays here", async () => {
+    it("an answer that JSON cannot express is INVALID_RESPONSE, and the exception is not sent", async () => {
       for (const what of ["bigint", "toJSON"]) {
         const { status, code } = await failure("Odd", JSON.stringify(what));
         assertEquals([status, code], ["500", "INVALID_RESPONSE"]);
@@ -154,13 +154,13 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertMatch(message, /the answer of Odd is 1100002 bytes/);
     });
 
-    it("schemas check both ways; the client gets what the handler gave, not what a transform makes of it", async () => {
+    it("schemas validate requests and answers; the client gets what the handler returned, not its transform", async () => {
       assertEquals((await call("Typed", '{"at":"2026-11-20"}')).text, '"2026-11-20T00:00:00.000Z"');
       const { status, code, details } = await failure("Typed", '{"at":7}');
       assertEquals([status, code, details[0].path], ["400", "INVALID_MESSAGE", ["at"]]);
     });
 
-    it("headers reach the handler, those of a trace in small letters; NATS's own do not", async () => {
+    it("headers reach the handler, trace headers in lower case; those of NATS do not", async () => {
       const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
       const { text } = await call("Tell", "1", { Traceparent: trace, "X-Tenant": "north", "Nats-Msg-Id": "m-1" });
       const { id, headers, left } = JSON.parse(text);
@@ -177,7 +177,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals((await failure("Pay", '{"cents":1}', { "Nats-Msg-Id": "x".repeat(257) })).code, "INVALID_MESSAGE");
     });
 
-    it("whichever node NATS picks, what has a key runs on the key's node, as a node's own send does", async () => {
+    it("a request with a key runs on the key's node, whichever node NATS picks", async () => {
       for (let n = 0; n < 20; n++) {
         const key = `k${n}`;
         const { value } = await harnessSend(apps[0], Keyed, { key });
@@ -190,13 +190,13 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       }
     });
 
-    it("a key that is missing, or cannot be made, is INVALID_MESSAGE", async () => {
+    it("a key that is missing, or cannot be made of the payload, is INVALID_MESSAGE", async () => {
       assertStringIncludes((await failure("ByHeader", "1")).message, "Catga-Key");
       assertEquals((await failure("Keyed", "null")).code, "INVALID_MESSAGE");
       assertEquals((await failure("Keyed", '{"key":7}')).code, "INVALID_MESSAGE");
     });
 
-    it("a key that is missing where the app's route wants one is the client's fault as well (it was the node's)", async () => {
+    it("a key that is missing where the app's route needs one is an error that names the header", async () => {
       const Plain = query<number, number>("Plain");
       await using _app = await harness.start({ namespace: "keyed", route: "hash", handlers: Plain.handle((n) => n) });
       const ask = (headers?: Record<string, string>) => harness.ask("catga.keyed.call.Plain", "1", headers);
@@ -204,11 +204,11 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals((await ask({ "Catga-Key": "k" }))!.text, "1");
     });
 
-    it("a name that nobody handles has nobody there", async () => {
+    it("a request for a name without a handler bounces", async () => {
       assertEquals(await harness.ask("catga.default.call.Nobody", "1"), undefined);
     });
 
-    it("a payload nested 200,000 deep is answered, one way or another, and hurts nobody", async () => {
+    it("a payload nested 200,000 deep is answered, and the node goes on", async () => {
       const deep = "[".repeat(200_000) + "]".repeat(200_000);
       for (const name of ["Tell", "Pay", "Typed", "Keyed", "Greet", "orders.Nothing"]) {
         const { headers } = await call(name, deep, { "Nats-Msg-Id": "deep" });
@@ -217,16 +217,16 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals((await call("Greet", '{"name":"tea"}')).text, '"hello tea"');
     });
 
-    it("without a reply subject it runs", async () => {
+    it("a request without a reply subject runs", async () => {
       const before = runs;
       harness.publish("catga.default.call.orders.Nothing", "");
       await harness.until("the command to have run", () => runs > before);
     });
 
-    it("an answer goes to no subject of NATS or of Catga: the request is dropped", async () => {
-      const heard: string[] = [];
-      await harness.hear("catga.default.event.>", (text) => heard.push(text));
-      await harness.hear("$KV.>", (text) => heard.push(text));
+    it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
+      const received: string[] = [];
+      await harness.listen("catga.default.event.>", (text) => received.push(text));
+      await harness.listen("$KV.>", (text) => received.push(text));
       const before = contexts.length;
       for (const reply of ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x", "$JS.API.INFO"]) {
         harness.publish("catga.default.call.Tell", "1", reply);
@@ -234,7 +234,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       }
       // behind them, on both nodes
       for (let n = 0; n < 20; n++) await call("Tell", "1");
-      assertEquals([contexts.length - before, heard], [20, []]);
+      assertEquals([contexts.length - before, received], [20, []]);
     });
   });
 }

@@ -27,7 +27,7 @@ describeInterop("in memory", () => {
         client.publish(subject, body, { reply, ...(headers === undefined ? {} : { headers }) });
       }),
     publish: (subject, body, reply) => client.publish(subject, body, reply === undefined ? {} : { reply }),
-    async hear(subject, onMessage) {
+    async listen(subject, onMessage) {
       client.subscribe(subject, {}, ({ data }) => onMessage(new TextDecoder().decode(data)));
       await client.flush();
     },
@@ -70,7 +70,7 @@ describeInterop("on NATS", async () => {
       }
     },
     publish: (subject, body, reply) => client.publish(subject, body, reply === undefined ? {} : { reply }),
-    async hear(subject, onMessage) {
+    async listen(subject, onMessage) {
       client.subscribe(subject, { callback: (_, message) => onMessage(message.string()) });
       await client.flush();
     },

@@ -1,7 +1,7 @@
 /**
- * Requests of NATS clients that know nothing of Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that
- * handle a contract share a queue group; the one that NATS picks has it handled as it would a request of its own, so that
- * keys, order, retries and ids hold, but for its own handlers, where it waits for its turn.
+ * Requests of NATS clients without Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that handle a
+ * contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order, retries and
+ * ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes do.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -22,7 +22,7 @@ import type { CallStats } from "./call_stats.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./reply.ts";
 import { errorHeaders } from "./service_error.ts";
 
-/** The queue group of all nodes: the one that NATS services have by default. */
+/** The queue group of all nodes: the default one of NATS services. */
 export const QUEUE = "q";
 
 /** A contract that plain clients may call. */
@@ -39,21 +39,21 @@ export interface PlainCallsOptions {
   readonly observer: Observer;
   readonly malformed: MalformedCount;
   readonly served: readonly ServedContract[];
-  /** A drain waits for what is pending there. */
+  /** A drain waits until nothing is pending there. */
   readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
-  /** Whether requests of a contract go by a routing key. */
+  /** Whether requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
   /** How long a request of a contract may take, in ms. */
   timeLeft(contract: AnyContract): number;
-  /** Has a request handled. May throw, or reject with, what a contract's `key` or strategy throws. */
+  /** Sends a request as this node. May throw, or reject with, what the contract's `key` or a strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
 }
 
-/** The plain requests that one node takes. */
+/** Takes the plain requests of one node. */
 export class PlainCalls {
   readonly #options: PlainCallsOptions;
   #subscriptions: Subscription[] = [];
-  #inHand = 0;
+  #underWay = 0;
 
   constructor(options: PlainCallsOptions) {
     this.#options = options;
@@ -62,13 +62,13 @@ export class PlainCalls {
   /** Takes requests from now on. */
   start(): void {
     const { transport, served } = this.#options;
-    // one for each name: with a wildcard NATS would pick nodes that have no handler
+    // one for each contract: with a wildcard, NATS would also pick nodes without its handler
     this.#subscriptions = served.map((each) =>
       transport.subscribe(each.subject, { queue: QUEUE }, (message) => this.#onMessage(each, message))
     );
   }
 
-  /** Takes no more of them; resolves when those that the network has handed over have been begun. */
+  /** Takes no more requests. Resolves when all those that have been delivered have begun. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
@@ -80,25 +80,25 @@ export class PlainCalls {
     if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
     const began = clock.monotonic();
     host.pending++;
-    this.#inHand++;
+    this.#underWay++;
     this.#handle(contract, message).then((result) => {
       stats.count(clock.monotonic() - began, result.error);
       if (reply !== undefined) this.#answer(reply, result);
-      this.#inHand--;
+      this.#underWay--;
       if (--host.pending === 0) host.idle();
     });
   }
 
-  /** The answer as JSON, or the failure. Never rejects. */
+  /** Resolves with the answer as JSON, or with the failure. Never rejects. */
   async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
     const { host, observer, transport, send, keyed } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
-      if (this.#inHand > MAX_IN_HAND) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
+      if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       const payload = readPayload(contract, data);
       const options = readHeaders(contract, keyed(contract), headers ?? {});
       const result = await send(forPlainClient(contract), payload, options);
-      // what the schema makes of it is for those who have the schema: this client gets what any node would
+      // validated, but not transformed: like a node, the client gets what the handler returned
       const checked = await this.#checked(contract, result, due);
       if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
       const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
@@ -107,17 +107,17 @@ export class PlainCalls {
       const size = `the answer of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
       throw new CatgaError("TOO_LARGE", size);
     } catch (error) {
-      const told = isCatgaError(error);
-      if (!told || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
+      const known = isCatgaError(error);
+      if (!known || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
         observer({ type: "fault", during: `the plain request ${contract.name}`, error });
       }
-      if (told) return { ok: false, error };
+      if (known) return { ok: false, error };
       const where = `${contract.kind} ${contract.name} could not be sent by node ${host.node}`;
       return { ok: false, error: new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`) };
     }
   }
 
-  /** What the contract's schema says of an answer; the handler has run, so that there is no waiting past the deadline. */
+  /** Validates an answer by the contract's schema, within the deadline: the handler has run already. */
   #checked(contract: AnyContract, result: Result<unknown>, due: number): MaybePromise<Result<unknown>> {
     const checked = parseAnswer(contract, result);
     if (!(checked instanceof Promise)) return checked;
@@ -134,7 +134,7 @@ export class PlainCalls {
   }
 }
 
-/** A body as the payload that it stands for: nothing is `undefined`. Throws `INVALID_MESSAGE`. */
+/** Parses a body; an empty one is `undefined`. Throws `INVALID_MESSAGE`. */
 function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   if (data.length === 0) return undefined;
   try {
@@ -144,9 +144,9 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   }
 }
 
-/** What a client says besides its payload. Throws `INVALID_MESSAGE`. */
+/** Reads the send options and the message's headers from those of the request. Throws `INVALID_MESSAGE`. */
 function readHeaders(
-  { name, options: { key: makes } }: AnyContract,
+  { name, options: { key: keyOf } }: AnyContract,
   keyed: boolean,
   given: Readonly<Record<string, string>>,
 ): SendOptions {
@@ -157,24 +157,24 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
-    // some clients write them in capitals, and handlers look for them as W3C has them
+    // some clients capitalize them; handlers look for the lower case of W3C
     else if (TRACE_HEADERS.has(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }
   if (id !== undefined && (id === "" || id.length > MAX_ID)) {
     throw new CatgaError("INVALID_MESSAGE", `${name}: Nats-Msg-Id must be a text of 1 to ${MAX_ID} characters`);
   }
-  if (key === undefined && makes === undefined && keyed) {
-    throw new CatgaError("INVALID_MESSAGE", `${name} goes by a routing key: send it in the header Catga-Key`);
+  if (key === undefined && keyOf === undefined && keyed) {
+    throw new CatgaError("INVALID_MESSAGE", `${name} is routed by a key: send it in the header Catga-Key`);
   }
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
-/** The contract as it is sent for a client that has no schema for the answer, and whose payload may be anything. */
+/** The contract for a request of a plain client: without an output schema, and with a key that rejects bad payloads. */
 function forPlainClient(contract: AnyContract): AnyContract {
   const { key, output: _, ...options } = contract.options;
   if (key === undefined) return { ...contract, options };
-  const makes = (payload: never): string => {
+  const keyOf = (payload: never): string => {
     try {
       return key(payload);
     } catch (cause) {
@@ -182,11 +182,11 @@ function forPlainClient(contract: AnyContract): AnyContract {
       throw new CatgaError("INVALID_MESSAGE", message, { cause });
     }
   };
-  return { ...contract, options: { ...options, key: makes } };
+  return { ...contract, options: { ...options, key: keyOf } };
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const TRACE_HEADERS: ReadonlySet<string> = new Set(["traceparent", "tracestate", "baggage"]);
-const MAX_IN_HAND = 65_536;
-const TOO_MANY = `${MAX_IN_HAND} plain requests are in hand already`;
-const MAX_HEADERS = 4_096; // bytes: those of an error, with room to spare
+const MAX_UNDER_WAY = 65_536;
+const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
+const MAX_HEADERS = 4_096; // bytes: more than those of any error

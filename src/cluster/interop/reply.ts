@@ -1,19 +1,19 @@
-/** Answers to plain clients, on the subjects that they ask for. */
+/** Sends answers to plain NATS clients, on the reply subjects that they choose. */
 import type { Observer } from "../../contract/observer.ts";
 import type { Transport } from "../../ports/transport.ts";
 
 /**
- * Whether an answer may go to this subject. Nobody but the client chose it, and NATS lets this node publish there in its own
- * name: an answer must not become a frame, an event, a record in a bucket, or a call of an API.
+ * Whether an answer may go to this subject. The client has chosen it, and this node has more permissions than the client: an
+ * answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
  */
 export function mayAnswer(reply: string): boolean {
   return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);
 }
 
-/** Why one may not. */
-export const FORBIDDEN_REPLY = "its reply subject is none, or one of NATS's own or Catga's: answers do not go there";
+/** Why an answer is not sent to a subject. */
+export const FORBIDDEN_REPLY = "its reply subject is invalid, or belongs to NATS or Catga: no answer is sent there";
 
-/** Publishes an answer; what cannot be published is observed. */
+/** Publishes an answer. Does not throw: a failure is reported to the observer. */
 export function respond(
   { transport, observer }: { transport: Transport; observer: Observer },
   reply: string,

@@ -1,8 +1,8 @@
-/** Errors as clients of NATS services expect them: a text and a number, in headers. */
+/** Errors as clients of NATS services expect them: a message and a number, in headers. */
 import type { CatgaError, ErrorCode } from "../../error.ts";
 import { printable } from "../../data/printable.ts";
 
-/** The numbers are those of HTTP. A code of a handler's own that is such a number stands for itself; others are 422. */
+/** HTTP status codes. A handler's own code that is such a number is used as it is; other codes become 422. */
 const STATUS: Record<ErrorCode, number> = {
   INVALID_MESSAGE: 400,
   NO_HANDLER: 404,
@@ -24,13 +24,13 @@ const STATUS: Record<ErrorCode, number> = {
   TIMEOUT: 504,
 };
 
-/** The number of an error. */
+/** The status code of an error. */
 export function statusOf({ code }: CatgaError): number {
   if (/^[45]\d\d$/.test(code)) return Number(code);
   return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
 }
 
-/** The headers of an answer that is an error. Long texts are cut: the body has them whole. */
+/** The headers of an error. Long texts are cut: the body has them in full. */
 export function errorHeaders(error: CatgaError): Record<string, string> {
   return {
     "Nats-Service-Error": line(error.message, MAX_MESSAGE) || error.name,
@@ -39,7 +39,7 @@ export function errorHeaders(error: CatgaError): Record<string, string> {
   };
 }
 
-/** A text that a header can carry, and a terminal show. */
+/** A text on one line that is safe in a header and on a terminal. */
 function line(text: string, length: number): string {
   // deno-lint-ignore no-control-regex
   const line = text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ");

@@ -1,34 +1,36 @@
 /**
- * Finds out whether a process is gone: pings to it have to bounce for longer than a cut that must not matter lasts, as seen
- * by a process that was connected and awake all the while.
+ * Decides whether a process is certainly gone, so that its idempotency claims may be freed. The failure detector
+ * (`failure_detector.ts`) is faster, and may be wrong about a node that is cut off; a claim that is freed by mistake would
+ * let a command run twice. So pings have to bounce for longer than a short cut lasts, as seen by a process that was
+ * connected and awake all the while.
  *
- * A bounce shows that nobody subscribed to the endpoint at some moment between its ping and its arrival. So an absence
- * begins no later than the arrival of the first bounce and lasts no less than until the last ping was sent; and between two
- * bounces nobody was looking. What this process read late, because it was paused itself, proves nothing.
+ * A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival. So
+ * an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent. Two
+ * bounces that are too far apart show nothing of the time between them: this process may have been paused.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** How long a node may lose its connection without being taken for dead, in ms. */
+/** How long a node may lose its connection without losing its claims, in ms. */
 export const CUT = 4_000;
-/** A new dial every 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter, as nats.js has it with TLS. */
+/** A reconnect is tried every 250 ms (`src/nats/connection.ts`), with up to 1 s of jitter that nats.js adds with TLS. */
 const REDIAL = 1_250; // ms
-/** For the handshake on a busy machine. */
+/** For the handshake of the reconnect on a busy machine. */
 const MARGIN = 750; // ms
 /** For how long the pings to a process have to bounce. */
 const ABSENT = CUT + REDIAL + MARGIN;
 /** Between a bounce and the next ping. */
 const EVERY = 250; // ms
-/** As long as this nobody may have been looking. */
+/** Bounces that are further apart do not prove an absence between them. */
 const GAP = 1_000; // ms
-/** Without a bounce and without an answer, nothing is known. */
+/** Without a bounce and without an answer for this long, nothing is known. */
 const SILENT = 1_000; // ms
 
-/** What it needs of the cluster. */
+/** What it needs of its node. */
 export interface AbsenceOptions {
   readonly clock: Clock;
-  /** Whether a bounce says that nobody is there; `false` after a reconnect of this process and with several servers. */
+  /** Whether a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers. */
   conclusive(): boolean;
-  /** Sends a ping. Returns the number of the last frame before it. */
+  /** Sends a ping. Returns the number of the last frame that was sent before it. */
   ping(endpoint: string): number;
 }
 
@@ -41,7 +43,7 @@ export class Absence {
     this.#options = options;
   }
 
-  /** Whether nobody has been at this endpoint for long enough; `false` as soon as that is not certain. */
+  /** Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as that is not certain. */
   gone(endpoint: string): Promise<boolean> {
     let question = this.#questions.get(endpoint);
     if (question === undefined) {
@@ -53,7 +55,7 @@ export class Absence {
     return question.answer;
   }
 
-  /** Ends the question for a process: `false` when something was heard of it. */
+  /** Ends the question for a process, with `false` when a frame has come from it. */
   conclude(endpoint: string, gone: boolean): void {
     this.#questions.get(endpoint)?.end(gone);
   }
@@ -63,7 +65,7 @@ export class Absence {
     this.#questions.get(endpoint)?.bounced(seq);
   }
 
-  /** The connection of this process was lost: what was seen before does not count. */
+  /** This process has lost its connection: earlier bounces do not count. */
   reset(): void {
     for (const question of this.#questions.values()) question.end(false);
   }
@@ -76,12 +78,13 @@ class Question {
   readonly #endpoint: string;
   readonly #resolve: (gone: boolean) => void;
   #timer: Timer | undefined;
-  /** The last frame before the ping that is unanswered; -1 for no such ping. */
+  /** The number of the last frame before the ping that is under way; -1 when none is. */
   #before = -1;
-  /** When the last ping was sent, by both clocks; before it the last one that bounced. */
+  /** When the last ping was sent, by both clocks: the monotonic one may stand still while a machine is suspended. */
   #sent = { wall: 0, monotonic: 0 };
+  /** The same of the last ping that bounced. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** When the first bounce without a gap behind it arrived, by the monotonic clock. */
+  /** When the first bounce arrived that has no gap after it, by the monotonic clock. */
   #since = 0;
 
   constructor(options: AbsenceOptions, endpoint: string) {

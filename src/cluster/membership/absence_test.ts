@@ -61,13 +61,13 @@ describe("Absence", () => {
     assertEquals(await gone(), { gone: false, ms: 1 });
   });
 
-  it("a process of which nothing comes back is not known to be gone", async () => {
+  it("a process that neither answers nor bounces is not known to be gone", async () => {
     const { state, gone } = asking();
     state.there = "nothing";
     assertEquals(await gone(), { gone: false, ms: 1_000 });
   });
 
-  it("a cut of 4 s and the new dial, at whatever moment, is no absence", async () => {
+  it("a cut of 4 s and its reconnect, at whatever moment, is no absence", async () => {
     for (let offset = 0; offset < 1_000; offset += 50) {
       const { clock, state, absence } = asking();
       state.there = "answers";
@@ -83,7 +83,7 @@ describe("Absence", () => {
     }
   });
 
-  it("two cuts with an answer in between are two", async () => {
+  it("two cuts with an answer between them are not added", async () => {
     const { clock, state, gone } = asking();
     clock.after(5_000, () => state.there = "answers");
     assertEquals((await gone()).gone, false);
@@ -91,7 +91,7 @@ describe("Absence", () => {
     assertGreater((await gone()).ms, ABSENT);
   });
 
-  it("what it said by itself counts as an answer", async () => {
+  it("a frame of its own counts as an answer", async () => {
     const { clock, absence, gone } = asking();
     clock.after(5_000, () => absence.conclude("a.1", false));
     assertEquals(await gone(), { gone: false, ms: 5_000 });
@@ -104,7 +104,7 @@ describe("Absence", () => {
     assertGreater((await gone()).ms, ABSENT);
   });
 
-  it("bounces say nothing while others may be on their way back", async () => {
+  it("bounces prove nothing while other nodes may be reconnecting", async () => {
     const { clock, state, gone } = asking();
     state.conclusive = false;
     assertEquals(await gone(), { gone: false, ms: 0 });
@@ -140,7 +140,7 @@ describe("Absence", () => {
     assertEquals((await gone()).gone, false);
   });
 
-  it("all who ask at once share the pings", async () => {
+  it("questions at the same time share the pings", async () => {
     const { clock, state, absence } = asking();
     state.there = "answers";
     const asked = [absence.gone("a.1"), absence.gone("a.1")];
@@ -148,7 +148,7 @@ describe("Absence", () => {
     assertEquals(state.frames, 1);
   });
 
-  it("with the bug that soaks can plant a process is gone at the first bounce", async () => {
+  it("with the bug that a soak can plant, a process is gone at the first bounce", async () => {
     const mend = freeClaimsAtFirstBounce();
     try {
       assertEquals(await asking().gone(), { gone: true, ms: 1 });

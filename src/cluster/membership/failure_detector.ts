@@ -1,18 +1,28 @@
 /**
- * Finds nodes that died without a word: each node pings its successor in the ring of sorted ids once a second, one ping
- * per node per second whatever the size of the cluster. A bounce makes it suspect; a second one a second later, and its
- * record is taken away. Suspects, and members whose record is gone, are pinged as well.
+ * Detects nodes that died without leaving, and removes their records. What follows a node's death:
  *
- * With several NATS servers a bounce says only that nobody is there as seen from one of them, now. So it has to go on
- * bouncing for as long as a live node may take to move to another server, and then a node on another server is asked: it
- * pings too, and when that bounces, it takes the record away.
+ * 1. Frames to the dead node bounce: the server answers that nobody subscribes to its endpoint. Each node pings its
+ *    successor in the ring of sorted ids once a second, so that this happens without traffic, too: one ping per node per
+ *    second, whatever the size of the cluster.
+ * 2. The first bounce, or 500 ms without an answer to a ping, makes the node a suspect (`membership_view.ts`): requests prefer
+ *    other nodes, and each node that suspects it pings it once a second. Requests under way to it fail or move to another
+ *    node (`../wire/watchdog.ts`, `../routing/retry_decision.ts`).
+ * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody is there
+ *    as seen from one server, now. So frames have to bounce for as long as a live node may take to move to another server;
+ *    then a node on another server is asked: it pings as well, and removes the record if that bounces, too.
+ * 4. The removal reaches every node's watch of the records, and the node leaves every view (`membership.ts`).
+ * 5. Its idempotency claims are freed when it is certainly gone (`absence.ts`), its locks and leaderships when their ttl ends.
+ *
+ * A node whose record has expired, because the store was away or the node was frozen, is pinged as well, and leaves the view at
+ * the first bounce or silence. After a reconnect of this node, bounces and silence remove nobody for 3 s.
  */
 import type { Clock, Random, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
-import type { Member, Membership } from "./membership.ts";
+import type { Member } from "./member.ts";
+import type { Membership } from "./membership.ts";
 
-/** What a ring is made of. */
+/** What a failure detector needs of its node. */
 export interface FailureDetectorOptions {
   readonly membership: Membership;
   readonly clock: Clock;
@@ -20,22 +30,23 @@ export interface FailureDetectorOptions {
   readonly observer: Observer;
   /** This node's id. */
   readonly self: string;
-  /** Whether frames may leave. */
+  /** Whether frames can be sent. */
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
-  /** Sends a ping; what comes of it is told by {@link FailureDetector.heard}. */
+  /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
-  /** Tells a node on another server that frames to `endpoint` bounce on ours; there, {@link FailureDetector.accused} is called. */
+  /** Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is called there. */
   accuse(witness: string, endpoint: string, server: string): void;
 }
 
 /** The failure detector of one node. */
 export class FailureDetector {
   readonly #options: FailureDetectorOptions;
-  /** Endpoints that were pinged and have not answered: since when, by the monotonic clock. */
-  readonly #asked: Map<string, number> = new Map();
-  readonly #burying: Set<string> = new Set();
+  /** When endpoints were first pinged that have not answered since, by the monotonic clock. */
+  readonly #unanswered: Map<string, number> = new Map();
+  /** Ids whose records are being removed. */
+  readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
   #resumedAt = -Infinity;
   #stopped = false;
@@ -48,7 +59,7 @@ export class FailureDetector {
   start(): void {
     if (this.#stopped) return;
     this.#timer = this.#options.clock.after(PERIOD, () => {
-      this.#round();
+      this.#pingRound();
       this.start();
     }, { background: true });
   }
@@ -58,49 +69,46 @@ export class FailureDetector {
     this.#timer?.cancel();
   }
 
-  /** The connection is there again: what bounced before, or does before the others are back as well, proves nothing. */
+  /** This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. */
   resume(): void {
     this.#resumedAt = this.#options.clock.monotonic();
-    this.#asked.clear();
-    for (const member of this.#options.membership.members) member.bouncedAt = member.accusedAt = -1;
+    this.#unanswered.clear();
+    for (const member of this.#options.membership.view.members) member.clearBounces();
   }
 
-  /** The record of a member is gone: sees whether the node is. */
+  /** Pings a member whose record is gone, to find out whether the node is gone as well. */
   probe(member: Member): void {
     if (this.#options.connected()) this.#ping(member);
   }
 
-  /** A node on this server has seen frames to this process bounce for a while. */
+  /** What a frame from, or a frame or ping to, another process has shown. */
+  report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
+    const { membership } = this.#options;
+    const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
+    const member = membership.view.find(endpoint);
+    if (state === "alive") {
+      return member === undefined ? membership.alive(endpoint) : membership.view.trust(member);
+    }
+    if (member === undefined) return;
+    membership.view.suspect(member);
+    if (state === "bounced") this.#bounced(member, pinged);
+  }
+
+  /** A node on that server reports that frames to this process have bounced there for a while. */
   accused(endpoint: string, server: string): void {
     const { clock, connected, membership, server: ours } = this.#options;
-    const member = membership.find(endpoint);
+    const member = membership.view.find(endpoint);
     if (member === undefined || server === ours().id || !connected()) return;
     member.accusedAt = clock.monotonic();
     this.#ping(member);
   }
 
-  /** News of another process, from traffic or from a ping of ours. */
-  heard(endpoint: string, news: "alive" | "bounced" | "silent"): void {
-    const { membership } = this.#options;
-    const asked = news !== "silent" && this.#asked.delete(endpoint);
-    const member = membership.find(endpoint);
-    if (news === "alive") return member === undefined ? membership.alive(endpoint) : membership.trust(member);
-    if (member === undefined) return;
-    membership.suspect(member);
-    if (news === "bounced") this.#bounced(member, asked);
-  }
-
-  /** Whether the others may still be on their way back to a server that was away for all. */
-  get #returning(): boolean {
-    return this.#options.clock.monotonic() - this.#resumedAt < RETURN;
-  }
-
-  #round(): void {
-    const { connected, membership: { members }, self } = this.#options;
-    if (!connected()) return this.#asked.clear();
+  #pingRound(): void {
+    const { connected, membership: { view: { members } }, self } = this.#options;
+    if (!connected()) return this.#unanswered.clear();
     let successor = false;
-    for (const member of inRing(members, self)) {
-      if (successor && !member.suspect && !member.lapsed) continue;
+    for (const member of successorsOf(self, members)) {
+      if (successor && !member.suspect && !member.recordGone) continue;
       this.#ping(member);
       if (!member.suspect) successor = true;
     }
@@ -111,74 +119,88 @@ export class FailureDetector {
     const { clock, ping } = this.#options;
     const { endpoint } = member.info;
     const now = clock.monotonic();
-    if (!this.#asked.has(endpoint)) this.#asked.set(endpoint, now);
+    if (!this.#unanswered.has(endpoint)) this.#unanswered.set(endpoint, now);
     ping(endpoint);
     clock.after(SILENT, () => {
-      // late: it is this process that stood still, and answers may lie in its socket
-      if (clock.monotonic() - now < SILENT + LATE && this.#asked.get(endpoint)! <= now) this.#silent(endpoint);
+      // a late timer means that this process was paused: answers may still be in its socket
+      if (clock.monotonic() - now < SILENT + LATE && this.#unanswered.get(endpoint)! <= now) this.#silent(endpoint);
     }, { background: true });
   }
 
   #silent(endpoint: string): void {
     const { connected, membership } = this.#options;
-    const member = membership.find(endpoint);
+    const member = membership.view.find(endpoint);
     if (member === undefined || this.#stopped || !connected()) return;
-    membership.suspect(member);
-    if (member.lapsed && !this.#returning) membership.forget(member, "silent");
+    membership.view.suspect(member);
+    if (member.recordGone && !this.#inReconnectGrace) membership.removeMember(member, "silent");
   }
 
-  #bounced(member: Member, asked: boolean): void {
+  /** `pinged`: the frame may have been a ping of ours. */
+  #bounced(member: Member, pinged: boolean): void {
     const { clock, membership, server, self } = this.#options;
     const now = clock.monotonic();
     const accused = member.accusedAt >= 0 && now - member.accusedAt < PERIOD;
     const first = member.bouncedAt < 0;
     if (first) member.bouncedAt = now;
-    if (!this.#returning) {
-      if (member.lapsed) return membership.forget(member, "bounced");
-      if (accused) return this.#bury(member);
-      if (!first && now - member.bouncedAt >= (server().clustered ? MOVE : AGAIN)) return this.#gone(member);
+    if (!this.#inReconnectGrace) {
+      if (member.recordGone) return membership.removeMember(member, "bounced");
+      if (accused) return this.#removeRecord(member);
+      if (!first && now - member.bouncedAt >= (server().clustered ? MOVE : SECOND_BOUNCE)) return this.#dead(member);
     }
-    // the one behind it may be gone as well
-    if (first && asked) this.#ping(inRing(membership.members, member.info.id).find(({ info }) => info.id !== self));
+    // its successor may be dead as well, and the dead node no longer pings it
+    if (first && pinged) {
+      this.#ping(successorsOf(member.info.id, membership.view.members).find(({ info }) => info.id !== self));
+    }
   }
 
-  /** It has bounced for long enough, as far as this node can see. */
-  #gone(member: Member): void {
+  /** It has bounced for long enough, as seen from this node. */
+  #dead(member: Member): void {
     const { accuse, membership, random, server, self } = this.#options;
     const { id, clustered } = server();
-    if (!clustered) return this.#bury(member);
+    if (!clustered) return this.#removeRecord(member);
     const { endpoint } = member.info;
-    const witnesses = membership.members.filter(({ info, suspect, lapsed }) =>
-      info.server !== id && info.id !== self && !suspect && !lapsed
+    const witnesses = membership.view.members.filter(({ info, suspect, recordGone }) =>
+      info.server !== id && info.id !== self && !suspect && !recordGone
     );
     if (witnesses.length > 0) {
       accuse(witnesses[Math.floor(random() * witnesses.length)].info.endpoint, endpoint, id);
     } else if (member.info.server === id) {
-      // the server that it was on has said so itself, and no node is on another; else its record expires
-      this.#bury(member);
+      // no node is on another server, and its own server has bounced the frames; otherwise its record expires
+      this.#removeRecord(member);
     }
   }
 
-  #bury(member: Member): void {
+  #removeRecord(member: Member): void {
     const { membership, observer } = this.#options;
     const { id } = member.info;
-    if (this.#burying.has(id)) return;
-    this.#burying.add(id);
-    membership.bury(member).catch((error) => {
+    if (this.#removing.has(id)) return;
+    this.#removing.add(id);
+    membership.removeRecord(member).catch((error) => {
       // the record expires by itself
-      observer({ type: "fault", during: `taking the record of ${id} away`, error });
-    }).finally(() => this.#burying.delete(id));
+      observer({ type: "fault", during: `removing the record of ${id}`, error });
+    }).finally(() => this.#removing.delete(id));
+  }
+
+  /** Whether other nodes may still be reconnecting after an outage that this node has seen, too. */
+  get #inReconnectGrace(): boolean {
+    return this.#options.clock.monotonic() - this.#resumedAt < RECONNECT_GRACE;
   }
 }
 
-/** All but the node of this id, in the order of the ring, beginning behind it. */
-function inRing(members: readonly Member[], id: string): Member[] {
+/** All nodes but the one with this id, in the order of the ring, beginning with its successor. */
+function successorsOf(id: string, members: readonly Member[]): Member[] {
   return [...members.filter(({ info }) => info.id > id), ...members.filter(({ info }) => info.id < id)];
 }
 
-const PERIOD = 1_000; // ms
-const SILENT = 500; // ms without an answer
-const LATE = 250; // ms that a timer may be late before its process is said to have stood still
-const AGAIN = 900; // ms between the first bounce and the one that counts: a period, less a timer's inaccuracy
-const MOVE = 2_900; // the same with several servers: a live node needs up to 1.7 s to move (measured)
-const RETURN = 3_000; // ms after a reconnect in which bounces and silence decide nothing
+/** Between two rounds of pings, in ms. */
+const PERIOD = 1_000;
+/** A ping that was not answered for this long makes a node a suspect, in ms. */
+const SILENT = 500;
+/** A timer that is later than this, in ms, shows that its own process was paused. */
+const LATE = 250;
+/** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */
+const SECOND_BOUNCE = 900;
+/** The same with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`). */
+const MOVE = 2_900;
+/** After a reconnect, in ms: bounces and silence remove nobody (`docs/internals/measurements.md`). */
+const RECONNECT_GRACE = 3_000;

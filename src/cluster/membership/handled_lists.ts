@@ -1,11 +1,11 @@
 /**
- * Which contracts the nodes handle, each list kept once: replicas handle the same ones, and write their records again every
- * few seconds.
+ * Which contracts the nodes handle. Equal lists are kept once: replicas handle the same contracts, and write their records
+ * again every few seconds.
  */
 
-/** What some nodes handle, all of them the same. */
+/** The contracts that one or more nodes handle. */
 export interface HandledList {
-  /** As the record has it; frozen. */
+  /** As the record has them; frozen. */
   readonly names: readonly string[];
   /** Whether a contract is among them. */
   has(name: string): boolean;
@@ -13,13 +13,13 @@ export interface HandledList {
 
 /** The lists of all nodes. */
 export class HandledLists {
-  /** By its names. */
+  /** By their joined names. */
   readonly #lists: Map<string, CountedList> = new Map();
   /** How many nodes handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
 
-  /** A node handles these. Give it back when the node goes, or handles others. */
-  take(names: readonly string[]): HandledList {
+  /** Counts a node that handles these. To be released when the node leaves, or handles others. */
+  retain(names: readonly string[]): HandledList {
     const text = names.join();
     let list = this.#lists.get(text);
     if (list === undefined) this.#lists.set(text, list = new CountedList(names, text));
@@ -28,9 +28,9 @@ export class HandledLists {
     return list;
   }
 
-  /** A node that handled these does so no longer. */
-  give(list: HandledList): void {
-    // `take` has made it
+  /** A node handles these no longer. */
+  release(list: HandledList): void {
+    // `retain` has made it
     const counted = list as CountedList;
     if (--counted.nodes === 0) this.#lists.delete(counted.text);
     for (const name of counted.distinct) {

@@ -1,94 +1,70 @@
 /**
- * Who is there: a record per node in the store, watched by every node. It makes its node a member when that was heard: it
- * answers a ping, or has sent a frame. A record lives for `heartbeat` and is refreshed at a
- * third of it; a node that leaves deletes its own, and the ring (`ring.ts`) deletes that of a node that died. A record
- * that is gone without having been deleted says nothing about its node, for the store may have been away: the node stays
- * as long as it answers pings.
+ * Decides which nodes are members: what records and pings do to this node's view (`membership_view.ts`).
+ *
+ * Each node has a record in the store (`own_record.ts`), which every node watches. A record alone makes no member: its
+ * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership: a
+ * node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that died. A
+ * record that expired or vanished does not, because the store may have been away: the node stays as long as it answers pings.
  */
+import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
-import type { NodeEvent, NodeInfo } from "../../contract/node_info.ts";
 import { nodeOf, PROTOCOL } from "../wire/frame.ts";
-import { type HandledList, HandledLists } from "./handled_lists.ts";
 import type { MalformedCount } from "../wire/malformed_count.ts";
-import { freeze, readRecord } from "./node_record.ts";
+import type { Member } from "./member.ts";
+import { MembershipView, type MembershipViewOptions } from "./membership_view.ts";
+import { readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
-import { PassedOver } from "./passed_over.ts";
+import { SkippedRecords } from "./skipped_records.ts";
 import { Unproven } from "./unproven.ts";
 
-/** What a membership is made of. */
-export interface MembershipOptions extends OwnRecordOptions {
+/** What a membership needs of its node. */
+export interface MembershipOptions extends OwnRecordOptions, Pick<MembershipViewOptions, "changed"> {
   readonly malformed: MalformedCount;
-  /** A node came, changed, went, or became suspect or trusted again; `handled`: with it, who handles what. */
-  changed(handled: boolean): void;
-  /** Whether anything has come from this process, and nothing to it has bounced since. */
-  heard(endpoint: string): boolean;
-  /** Sends the nth ping to a process; what comes of it is told by {@link Membership.alive} and {@link Membership.bounced}. */
+  /** Whether a frame has come from this process, and none to it has bounced since. */
+  isAlive(endpoint: string): boolean;
+  /** Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome. */
   ping(endpoint: string, n: number): void;
-  /** Whether bounces say that nobody is there. */
+  /** Whether a bounce proves that nobody is there. */
   conclusive(): boolean;
-  /** The record of a member is gone, and nobody deleted it: it has to show that it is alive. */
-  lapsed(member: Member): void;
-}
-
-/** A node and what is thought of it. */
-export interface Member {
-  info: NodeInfo;
-  /** The contracts that it handles. */
-  readonly handled: HandledList;
-  /** Of its record. */
-  revision: number;
-  /** It did not answer lately. */
-  suspect: boolean;
-  /** When the first of the frames bounced that have since it was last heard of, by the monotonic clock; -1 for none. */
-  bouncedAt: number;
-  /** When a node on another server last said that frames to it bounce there, by the monotonic clock; -1 for never. */
-  accusedAt: number;
-  /** Its record is gone: it stays as long as it answers pings. */
-  lapsed: boolean;
+  /** The record of a member has expired or vanished: the node has to show that it is alive. */
+  recordGone(member: Member): void;
 }
 
 /** The membership as this node sees it. */
 export class Membership {
+  /** The members. */
+  readonly view: MembershipView;
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
-  readonly #members: Map<string, MemberState> = new Map();
-  readonly #byEndpoint: Map<string, MemberState> = new Map();
-  readonly #unproven: Unproven;
-  /** Ids whose records are read at this moment. */
-  readonly #lookingUp: Set<string> = new Set();
-  /** How many records of nobody are being taken away at this moment. */
-  #burying = 0;
-  /** When it was told that one could not be, by the monotonic clock. */
-  #unburiedAt = -Infinity;
-  readonly #handled: HandledLists = new HandledLists();
-  /** Members that went because they were silent without a record, by id: they may have been frozen. */
-  readonly #silent: Map<string, MemberState> = new Map();
-  readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
-  readonly #stop = new AbortController();
   /** This node's id and endpoint, which do not change. */
   readonly #self: NodeInfo;
-  readonly #sorted: MemberState[] = [];
-  readonly #passed: PassedOver;
+  readonly #unproven: Unproven;
+  readonly #skipped: SkippedRecords;
+  /** Former members, by id, that were removed because they were silent and had no record: they may have been frozen. */
+  readonly #silent: Map<string, Member> = new Map();
+  /** Ids whose records are being read. */
+  readonly #lookingUp: Set<string> = new Set();
+  /** How many records of unproven nodes are being removed. */
+  #removing = 0;
+  /** When a failed removal was last reported, by the monotonic clock. */
+  #failureReportedAt = -Infinity;
+  readonly #stop = new AbortController();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
     this.#own = new OwnRecord(options);
-    const { clock, connected, ping, conclusive } = options;
-    this.#passed = new PassedOver(clock, options.observer);
+    const { clock, connected, ping, conclusive, observer, changed } = options;
+    this.view = new MembershipView({ self: this.#self.id, observer, changed });
+    this.#skipped = new SkippedRecords(clock, observer);
     this.#unproven = new Unproven({
       clock,
       connected,
       ping,
       conclusive,
-      gone: (info, revision) => void this.#buryUnproven(info, revision),
-      dropped: () => this.#passed.add("unproven"),
+      gone: (info, revision) => void this.#removeUnproven(info, revision),
+      dropped: () => this.#skipped.add("unproven"),
     });
-  }
-
-  /** All nodes, this one included once it has joined, sorted by id. */
-  get members(): readonly Member[] {
-    return this.#sorted;
   }
 
   /** Whether this node's own record is in the store, as far as it knows. */
@@ -96,32 +72,16 @@ export class Membership {
     return this.#own.listed;
   }
 
-  /** The node behind an endpoint, when it is the process that the membership knows. */
-  find(endpoint: string): Member | undefined {
-    return this.#byEndpoint.get(endpoint);
-  }
-
-  /** Whether no other node handles a contract. */
-  alone(name: string): boolean {
-    const own = this.#members.get(this.#self.id)?.handled.has(name) ? 1 : 0;
-    return this.#handled.count(name) === own;
-  }
-
-  /** Calls back at every change until the answer is called. */
-  watch(onEvent: (event: NodeEvent) => void): () => void {
-    this.#watchers.add(onEvent);
-    return () => this.#watchers.delete(onEvent);
-  }
-
   /**
-   * Registers this node and reads the others, side by side, and pings them: those that answer within 250 ms are members when
-   * it resolves. Rejects with `ID_TAKEN` when its id belongs to a live process. */
+   * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 250 ms
+   * are members when it resolves. Rejects with `ID_TAKEN` when this node's id belongs to a live process.
+   */
   async join(): Promise<void> {
     const { bucket } = this.#options;
     const registered = this.#own.register();
     try {
       await Promise.all([
-        bucket.watch("", (change) => this.#apply(change), { signal: this.#stop.signal }),
+        bucket.watch("", (change) => this.#onChange(change), { signal: this.#stop.signal }),
         registered,
       ]);
       await this.#unproven.listed(FIRST_ANSWERS);
@@ -130,94 +90,73 @@ export class Membership {
       this.#unproven.stop();
       throw error;
     }
-    this.#put(this.#options.self(), this.#own.revision);
+    this.#onRecord(this.#options.self(), this.#own.revision);
     this.#own.keep();
   }
 
-  /** Takes this node's record away; nothing writes it again. */
+  /** Removes this node's record for good, and ends all watches. */
   async leave(): Promise<void> {
     this.#stop.abort();
     this.#unproven.stop();
     await this.#own.leave();
     this.#remove(this.#self.id);
-    this.#watchers.clear();
+    this.view.close();
   }
 
-  /** A member is not to be trusted for now. */
-  suspect(member: Member): void {
-    if (member.suspect) return;
-    member.suspect = true;
-    this.#options.observer({ type: "node", change: "suspect", node: member.info.id });
-    this.#options.changed(false);
+  /** The connection is there again: the own record may have expired, or the store may be another one. */
+  resume(): void {
+    this.#own.refresh();
   }
 
-  /** It has shown that it is alive. */
-  trust(member: Member): void {
-    member.bouncedAt = member.accusedAt = -1;
-    if (!member.suspect) return;
-    member.suspect = false;
-    this.#options.observer({ type: "node", change: "alive", node: member.info.id });
-    this.#options.changed(false);
-  }
-
-  /** Takes the record of a node away that is gone, unless it has been written since. */
-  async bury(member: Member): Promise<void> {
+  /** Deletes the record of a dead member, unless it has been written since; the watches of all nodes then remove the node. */
+  async removeRecord(member: Member): Promise<void> {
     const { info, revision } = member;
-    const gone = await this.#options.bucket.delete(info.id, { revision });
-    if (gone && this.#members.get(info.id)?.revision === revision) this.#remove(info.id);
+    const removed = await this.#options.bucket.delete(info.id, { revision });
+    if (removed && this.view.get(info.id)?.revision === revision) this.#remove(info.id);
   }
 
-  /** A member whose record is gone does not show that it is alive: it leaves. One that was `silent` may come back. */
-  forget(member: Member, why: "bounced" | "silent"): void {
+  /** Removes a member whose record is gone and that does not show that it is alive; a `silent` one may come back. */
+  removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;
-    const known = this.#members.get(id);
-    if (known !== member) return;
+    if (this.view.get(id) !== member) return;
     this.#remove(id);
     if (why === "bounced") return;
-    this.#silent.set(id, known);
-    // its own record brings it back as well
+    this.#silent.set(id, member);
+    // one that is forgotten here still comes back with its own next record
     for (const [oldest] of this.#silent) {
       if (this.#silent.size <= MAX_SILENT) break;
       this.#silent.delete(oldest);
     }
   }
 
-  /** A process that is no member was heard: it is one, when it has a record, or was taken for dead. */
+  /** A process that is no member has shown that it is alive: it becomes one, if it has a record or was one before. */
   alive(endpoint: string): void {
     const proven = this.#unproven.prove(endpoint);
     if (proven !== undefined) return this.#admit(proven.info, proven.revision);
     const id = nodeOf(endpoint);
     const member = this.#silent.get(id);
     if (member === undefined && this.#unproven.lossy) return void this.#lookUp(endpoint);
-    if (member?.info.endpoint !== endpoint || this.#members.has(id)) return;
+    if (member?.info.endpoint !== endpoint || this.view.get(id) !== undefined) return;
     this.#silent.delete(id);
-    member.suspect = false;
-    member.bouncedAt = member.accusedAt = -1;
-    member.handled = this.#handled.take(member.info.handles);
-    this.#enter(member, true);
+    this.view.restore(member);
   }
 
-  /** A frame to a process that is no member bounced. */
+  /** A ping to a process that is no member bounced. */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
   }
 
-  /** The connection is there again: the record may have expired, or the store may be another one. */
-  resume(): void {
-    this.#own.refresh();
-  }
-
-  #apply(change: Change): void {
+  #onChange(change: Change): void {
     const { key } = change;
     const own = key === this.#self.id;
     if (change.type !== "put") {
-      if (own) { // evicted by mistake, or the store was away
+      if (own) { // removed by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
         return;
       }
       this.#unproven.delete(key);
       if (change.type === "delete") this.#remove(key);
-      else this.#lapse(key);
+      else this.#onRecordGone(key);
       return;
     }
     const info = readRecord(key, change.value);
@@ -227,71 +166,48 @@ export class Membership {
       return;
     }
     if (own && (info.endpoint !== this.#self.endpoint || info.protocol !== PROTOCOL)) {
-      this.#own.refresh(); // which finds out who it is
+      this.#own.refresh(); // which finds out whether that process is alive
       return;
     }
-    if (info.protocol === PROTOCOL) return this.#put(info, change.revision);
+    if (info.protocol === PROTOCOL) return this.#onRecord(info, change.revision);
     this.#unproven.delete(key);
-    this.#remove(key); // another version's node, in place of one that is gone: nothing can be sent to it
+    this.#remove(key); // a node of another protocol has replaced it: nothing can be sent there
   }
 
-  #put(info: NodeInfo, revision: number): void {
-    const known = this.#members.get(info.id);
+  #onRecord(info: NodeInfo, revision: number): void {
+    const known = this.view.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
     const { endpoint } = info;
-    // one that is in place of a member's has to be proven too, and the member stays meanwhile
-    if (endpoint === known?.info.endpoint || endpoint === this.#self.endpoint || this.#options.heard(endpoint)) {
+    // a new process under a member's id has to be proven, too; the member stays meanwhile
+    if (endpoint === known?.info.endpoint || endpoint === this.#self.endpoint || this.#options.isAlive(endpoint)) {
       this.#unproven.delete(info.id);
       this.#admit(info, revision);
     } else this.#unproven.put(info, revision);
   }
 
-  /** It has a record and is there: it is a member, unless there are too many. */
+  #onRecordGone(id: string): void {
+    const member = this.view.get(id);
+    if (member === undefined || member.recordGone) return;
+    member.recordGone = true;
+    this.#options.recordGone(member);
+  }
+
+  /** Makes the node of a record a member, unless there are too many. */
   #admit(info: NodeInfo, revision: number): void {
-    const known = this.#members.get(info.id);
-    if (known === undefined && this.#members.size >= MAX_MEMBERS && info.id !== this.#self.id) {
-      return this.#passed.add("members");
+    const { view } = this;
+    if (view.get(info.id) === undefined && view.members.length >= MAX_MEMBERS && info.id !== this.#self.id) {
+      return this.#skipped.add("members");
     }
     this.#silent.delete(info.id);
-    const same = known !== undefined && known.info.endpoint === info.endpoint;
-    // a suspect stays one until it shows that it is alive, and writing its record does
-    this.#enter(new MemberState(info, revision, this.#handled.take(info.handles)), !same || known.suspect);
-  }
-
-  /** It is a member, in place of the one with its id. */
-  #enter(member: MemberState, loud: boolean): void {
-    const { info, handled } = member;
-    const known = this.#members.get(info.id);
-    this.#members.set(info.id, member);
-    const at = placeOf(this.#sorted, info.id);
-    this.#sorted.splice(at, known === undefined ? 0 : 1, member);
-    if (known !== undefined) {
-      this.#byEndpoint.delete(known.info.endpoint);
-      this.#handled.give(known.handled);
-    }
-    this.#byEndpoint.set(info.endpoint, member);
-    this.#told(known === undefined ? "join" : "update", info, { loud, handled: handled !== known?.handled });
-  }
-
-  #lapse(id: string): void {
-    const member = this.#members.get(id);
-    if (member === undefined || member.lapsed) return;
-    member.lapsed = true;
-    this.#options.lapsed(member);
+    view.put(info, revision);
   }
 
   #remove(id: string): void {
     this.#silent.delete(id);
-    const known = this.#members.get(id);
-    if (known === undefined) return;
-    this.#members.delete(id);
-    this.#byEndpoint.delete(known.info.endpoint);
-    this.#sorted.splice(placeOf(this.#sorted, id), 1);
-    this.#handled.give(known.handled);
-    this.#told("leave", known.info, { loud: true, handled: true });
+    this.view.remove(id);
   }
 
-  /** A process was heard whose record may be among those that were passed over. */
+  /** Reads the record of a process that is alive: it may be among those that were skipped. */
   async #lookUp(endpoint: string): Promise<void> {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
@@ -300,7 +216,7 @@ export class Membership {
     this.#lookingUp.add(id);
     try {
       const entry = await bucket.get(id);
-      if (entry !== undefined && !this.#stop.signal.aborted) this.#apply({ type: "put", ...entry });
+      if (entry !== undefined && !this.#stop.signal.aborted) this.#onChange({ type: "put", ...entry });
     } catch (error) {
       observer({ type: "fault", during: `reading the record of ${id}`, error });
     } finally {
@@ -308,63 +224,31 @@ export class Membership {
     }
   }
 
-  /** Nobody is at the endpoint of a record: takes the record away, unless it has been written since. */
-  async #buryUnproven({ id }: NodeInfo, revision: number): Promise<void> {
+  /** Deletes a record whose process is not there, unless it has been written since. */
+  async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
     const { bucket, clock, observer } = this.#options;
     // the next bounce tries again
-    if (this.#burying >= MAX_AT_ONCE) return;
-    this.#burying++;
+    if (this.#removing >= MAX_AT_ONCE) return;
+    this.#removing++;
     try {
       await bucket.delete(id, { revision });
     } catch (error) {
-      // the record expires by itself; of a flood of them one line is enough
-      if (clock.monotonic() - this.#unburiedAt < UNBURIED) return;
-      this.#unburiedAt = clock.monotonic();
-      observer({ type: "fault", during: `taking the record of ${id} away`, error });
+      // the record expires by itself; one line is enough for a flood of them
+      if (clock.monotonic() - this.#failureReportedAt < FAILURE_REPORTS) return;
+      this.#failureReportedAt = clock.monotonic();
+      observer({ type: "fault", during: `removing the record of ${id}`, error });
     } finally {
-      this.#burying--;
+      this.#removing--;
     }
   }
-
-  #told(type: NodeEvent["type"], node: NodeInfo, what: { loud: boolean; handled: boolean }): void {
-    if (what.loud) this.#options.observer({ type: "node", change: type, node: node.id });
-    this.#options.changed(what.handled);
-    for (const watcher of this.#watchers) watcher({ type, node });
-  }
 }
 
-/** Where a node is, or is to be, among the sorted. */
-function placeOf(sorted: readonly Member[], id: string): number {
-  let from = 0;
-  let to = sorted.length;
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (sorted[middle].info.id < id) from = middle + 1;
-    else to = middle;
-  }
-  return from;
-}
-
-class MemberState implements Member {
-  info: NodeInfo;
-  handled: HandledList;
-  revision: number;
-  suspect = false;
-  bouncedAt = -1;
-  accusedAt = -1;
-  lapsed = false;
-
-  constructor(info: NodeInfo, revision: number, handled: HandledList) {
-    // replicas have lists of their own, all alike
-    this.info = info.handles === handled.names ? info : freeze({ ...info, handles: handled.names });
-    this.handled = handled;
-    this.revision = revision;
-  }
-}
-
-const MAX_SILENT = 256;
-/** Nodes in a view: four times the largest cluster that is planned for. */
+/** Members of a view: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
+const MAX_SILENT = 256;
+/** Reads, and removals, of records at once. */
 const MAX_AT_ONCE = 16;
-const UNBURIED = 60_000; // ms between two lines
-const FIRST_ANSWERS = 250; // ms that a start waits for nodes that do not answer
+/** Between two reports of a failed removal, in ms. */
+const FAILURE_REPORTS = 60_000;
+/** How long a start waits for nodes that do not answer, in ms. */
+const FIRST_ANSWERS = 250;

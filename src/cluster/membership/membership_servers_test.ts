@@ -1,4 +1,4 @@
-/** Who sees whom while real NATS servers die, lose their JetStream, or are out of reach. */
+/** The views of nodes while real NATS servers die, lose their JetStream, or cannot be reached. */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
@@ -34,7 +34,7 @@ describe("on three NATS servers", required, () => {
 
   before(async () => {
     servers = await startNatsCluster(3);
-    // heartbeats are long, lest expiry hides the ring; n2 and n3 share a server
+    // heartbeats are long, lest expiry hides the failure detector; n2 and n3 share a server
     observer = await observe(servers.urls[0], "observer", { replicas: 3, heartbeat: 60_000 });
     const homes = [["n1", 0], ["n2", 1], ["n3", 1], ["n4", 2]] as const;
     await Promise.all(homes.map(async ([id, home], i) => {
@@ -60,7 +60,7 @@ describe("on three NATS servers", required, () => {
     assertGreaterOrEqual(Math.min(...took), 2_900);
   });
 
-  it("a server dies, JetStream's leader perhaps with it: its nodes move, and nobody is buried", {
+  it("a server dies, JetStream's leader perhaps with it: its nodes move, and none leaves", {
     timeout: 120_000,
   }, async () => {
     observer.events.length = 0;
@@ -89,7 +89,7 @@ describe("on three NATS servers", required, () => {
 });
 
 describe("while the server that keeps the records is away", required, () => {
-  it("nobody is forgotten, though all records have expired when it is back; then a node can join", {
+  it("no node leaves, though all records have expired when it is back; then a node can join", {
     timeout: 120_000,
   }, async () => {
     await using servers = await startNatsCluster(3);
@@ -178,13 +178,13 @@ describe("on one NATS server", required, () => {
     const at = performance.now();
     const saw = eventually("it to be seen", () => a.ids().includes("b"))
       .then(() => Math.round(performance.now() - at));
-    saw.catch(() => {}); // the test that waits for it is told
+    saw.catch(() => {}); // the test that awaits it sees the error
     return { a, b, saw };
   }
 });
 
 describe("a server whose JetStream is turned off, and on again", required, () => {
-  it("forgets nobody: whoever answers pings stays, also when the store is lost", { timeout: 120_000 }, async () => {
+  it("removes no node: those that answer pings stay, also when the store is lost", { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-jetstream-"));
     const config = join(folder, "nats.conf");
     const jetstream = (dir: string) => writeFile(config, `jetstream: { store_dir: "${join(folder, dir)}" }`);
@@ -223,14 +223,14 @@ describe("a server whose JetStream is turned off, and on again", required, () =>
   });
 });
 
-/** A node of this process, and what it has told of the others. */
+/** A node of this process, and the changes that it has seen. */
 interface Observed extends AsyncDisposable {
   readonly app: Catga;
   /** Everything, as `leave n1`, and when. */
   readonly events: { readonly what: string; readonly at: number }[];
   /** The joins and leaves, sorted. */
   moves(): string[];
-  /** When it was last told, in ms since 1970. */
+  /** When a change was last seen, in ms since 1970. */
   at(what: string): number | undefined;
   ids(): string[];
 }
@@ -253,7 +253,7 @@ async function observe(url: string, id: string, options: CatgaOptions = {}): Pro
   };
 }
 
-/** Resolves when all see all; what they were told until then is forgotten. */
+/** Resolves when all nodes see all others, and clears the changes seen until then. */
 async function acquainted(all: readonly Observed[]): Promise<void> {
   await eventually("all to see all", () => all.every((each) => each.ids().length === all.length));
   for (const { events } of all) events.length = 0;

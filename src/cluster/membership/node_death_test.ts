@@ -1,6 +1,6 @@
 /**
- * Node processes that are killed, drained or frozen: that the others know, and what callers see of it. How soon is proven on
- * virtual time (`membership_test.ts`, `membership_faults_test.ts`), and printed here.
+ * Node processes that are killed, drained or frozen: that they leave the views of the others, and what callers see. How soon is
+ * tested on virtual time (`failure_detector_test.ts`, `membership_faults_test.ts`), and printed here.
  */
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +13,7 @@ import { RunLog } from "../../../test/processes/run_log.ts";
 import type { NodeOptions } from "../../../test/processes/test_node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
-const HEARTBEAT = 3_000; // of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the ring
+const HEARTBEAT = 3_000; // of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the failure detector
 /** Less than a record of the default heartbeat has left at any time, in ms. */
 const BEFORE_EXPIRY = 20_000;
 
@@ -51,7 +51,7 @@ describe("a node process", await requireNatsServer(), () => {
     await log?.[Symbol.asyncDispose]();
   });
 
-  it("that is told to drain leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
+  it("that drains leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
     for (const id of ["n5", "n6"]) { // one in Deno, one in Bun
       const traffic = new Traffic(observer);
       unwrap(await observer.send(StartLoad, undefined, { node: "n1" }));

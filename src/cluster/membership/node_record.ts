@@ -1,14 +1,14 @@
-/** The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is checked. */
+/** The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is validated. */
 import { isContractName } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
-/** A record as text. */
+/** The text of a record. */
 export function writeRecord(info: NodeInfo): string {
   return JSON.stringify(info);
 }
 
-/** Reads the record of this key; a string says what is wrong with it. */
+/** Parses the record under this key. Returns a string that says what is wrong with it if it is invalid. */
 export function readRecord(key: string, text: string): NodeInfo | string {
   let value: unknown;
   try {
@@ -49,7 +49,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   });
 }
 
-/** The same, handed out: nobody may change it. */
+/** Freezes a record before it is handed out. */
 export function freeze(info: NodeInfo): NodeInfo {
   Object.freeze(info.handles);
   Object.freeze(info.metadata);

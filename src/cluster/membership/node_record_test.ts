@@ -19,14 +19,14 @@ const INFO: NodeInfo = {
 const read = (change: Record<string, unknown>) => readRecord("a", JSON.stringify({ ...INFO, ...change }));
 
 describe("readRecord", () => {
-  it("gives back what writeRecord wrote, frozen through and through", () => {
+  it("returns what writeRecord wrote, deeply frozen", () => {
     const info = readRecord("a", writeRecord(INFO)) as NodeInfo;
     assertEquals({ ...info, metadata: { ...info.metadata } }, INFO);
     for (const part of [info, info.handles, info.metadata, info.load]) assert(Object.isFrozen(part));
     assertThrows(() => (info.handles as string[]).push("x"), TypeError);
   });
 
-  it("leaves out what it does not know, __proto__ too", () => {
+  it("drops unknown fields, __proto__ too", () => {
     const text = writeRecord(INFO).replace("{", '{"__proto__":{"admin":true},"more":1,')
       .replace('"host"', '"__proto__":"x","host"');
     const info = readRecord("a", text) as NodeInfo & { admin?: boolean; more?: number };
@@ -34,11 +34,11 @@ describe("readRecord", () => {
     assertEquals(Object.keys(info).sort(), Object.keys(INFO).sort());
   });
 
-  it("takes the record of another version: its reader decides", () => {
+  it("accepts the record of another protocol version: its reader decides", () => {
     assertEquals((read({ protocol: 2 }) as NodeInfo).protocol, 2);
   });
 
-  it("says what is wrong with one that is none", () => {
+  it("says what is wrong with an invalid record", () => {
     for (const text of ["", "{", "nul", "\u0000"]) assertEquals(readRecord("a", text), "no JSON");
     for (const text of ["null", "7", '"a"']) assertEquals(readRecord("a", text), "no object");
     const cases: Record<string, unknown>[] = [

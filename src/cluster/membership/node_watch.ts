@@ -1,13 +1,14 @@
+/** What `app.watchNodes()` returns: the changes of a membership as an async iterator. */
 import type { NodeEvent } from "../../contract/node_info.ts";
 
-/** An iterator over what a membership tells, from when it is made until it is returned or the signal aborts. */
+/** Iterates over the changes since it was made, until `return` is called or the signal aborts. */
 export class NodeWatch implements AsyncIterableIterator<NodeEvent> {
   #events: NodeEvent[] = [];
   #waiting: ((result: IteratorResult<NodeEvent>) => void)[] = [];
   readonly #end: () => void;
   #ended = false;
 
-  /** `watch` calls back at every change until its answer is called. */
+  /** `watch` calls back at every change, until the function that it returns is called. */
   constructor(watch: (onEvent: (event: NodeEvent) => void) => () => void, signal: AbortSignal) {
     const off = watch((event) => {
       const next = this.#waiting.shift();

@@ -1,6 +1,6 @@
 /**
- * This node's record in the store: registered under an id that no other live process has, written again at a third of its
- * life, sooner when it is gone or could not be written, and deleted when the node leaves.
+ * This node's record in the store. It is registered under an id that no other live process has, written again each third of
+ * its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves.
  */
 import { type Clock, delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -10,7 +10,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
 
-/** What an own record is made of. */
+/** What a node's own record needs. */
 export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
@@ -19,13 +19,13 @@ export interface OwnRecordOptions {
   readonly heartbeat: number;
   /** This node as it is now. */
   self(): NodeInfo;
-  /** Whether frames may leave. */
+  /** Whether frames can be sent. */
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
-  /** Resolves with `false` when nobody is at that endpoint, `true` when it answers, `undefined` when neither shows. */
+  /** Resolves with `true` when a process answers at that endpoint, `false` when a ping bounces, `undefined` for neither. */
   probe(endpoint: string): Promise<boolean | undefined>;
-  /** Another process has this node's id: this one has to stop. */
+  /** Another live process has taken this node's id: this node has to stop. */
   evicted(error: CatgaError): void;
 }
 
@@ -33,12 +33,12 @@ export interface OwnRecordOptions {
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
   #revision = 0;
-  /** When what was last written expires, by the monotonic clock. */
+  /** When the last written record expires, by the monotonic clock. */
   #expires = -Infinity;
   #kept = false;
   #leaving = false;
   #refreshing: Promise<void> | undefined;
-  /** It is to be written once more when the write that is under way has ended. */
+  /** To be written once more when the write under way has ended. */
   #stale = false;
   #timer: Timer | undefined;
   #retry: Timer | undefined;
@@ -47,7 +47,7 @@ export class OwnRecord {
     this.#options = options;
   }
 
-  /** Of the last write that was acknowledged. */
+  /** That of the last acknowledged write. */
   get revision(): number {
     return this.#revision;
   }
@@ -66,7 +66,7 @@ export class OwnRecord {
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
     if (revision !== undefined) return this.#written(revision, sent);
     const entry = await bucket.get(info.id);
-    if (entry === undefined) return await this.register(); // it has just gone
+    if (entry === undefined) return await this.register(); // it was removed meanwhile
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
       if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
@@ -77,23 +77,23 @@ export class OwnRecord {
     }
     sent = clock.monotonic();
     const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
-    if (taking === undefined) return await this.register(); // somebody was faster: look again
+    if (taking === undefined) return await this.register(); // another process was faster
     this.#written(taking, sent);
   }
 
-  /** From now on it is kept there. */
+  /** Writes it again and again from now on. */
   keep(): void {
     this.#kept = true;
     this.#beat();
   }
 
-  /** It is gone, and has to be written anew. */
+  /** It is gone from the store: writes it anew. */
   lost(): void {
     this.#expires = -Infinity;
     this.refresh();
   }
 
-  /** Writes it again, one write at a time; nothing before {@link OwnRecord.keep}. */
+  /** Writes it again, one write at a time. Does nothing before {@link OwnRecord.keep}. */
   refresh(): void {
     const { clock, connected, observer } = this.#options;
     this.#stale = this.#refreshing !== undefined;
@@ -101,7 +101,7 @@ export class OwnRecord {
     this.#retry?.cancel();
     this.#refreshing = this.#write().catch((error) => {
       observer({ type: "fault", during: "refreshing this node's record", error });
-      // the store may be back long before the next beat, and the record gone
+      // the store may be back long before the next regular write, and the record may be gone
       if (!this.#leaving) this.#retry = clock.after(RETRY, () => this.refresh(), { background: true });
     }).finally(() => {
       this.#refreshing = undefined;
@@ -109,7 +109,7 @@ export class OwnRecord {
     });
   }
 
-  /** Takes it away; nothing writes it again. */
+  /** Deletes it for good. */
   async leave(): Promise<void> {
     this.#leaving = true;
     this.#timer?.cancel();
@@ -148,7 +148,7 @@ export class OwnRecord {
         continue;
       }
       const other = readRecord(id, entry.value);
-      // anybody may have written it: this node has lost its id to a process that is there
+      // anybody may have written it: only a process that is there takes the id from this node
       if (typeof other !== "string" && other.endpoint !== endpoint && await this.#alive(other) !== false) {
         return evicted(taken(other, true));
       }
@@ -157,20 +157,22 @@ export class OwnRecord {
     if (revision !== undefined) this.#written(revision, sent);
   }
 
-  /** Whether the process that has this node's id lives; `undefined` when neither shows. */
+  /** Whether the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);
     const { id, clustered } = server();
     if (alive !== false || !clustered || theirs === id) return alive;
-    // it may be on its way from one server to another, and would have to stop for nothing
+    // it may be moving from one server to another, and must not lose its id for that
     await delay(clock, MOVE);
     return await probe(endpoint);
   }
 }
 
-const MOVE = 2_000; // ms: a live node needs up to 1.7 s to move to another server (measured)
-const RETRY = 1_000; // ms after a write that failed
+/** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
+const MOVE = 2_000;
+/** After a write that failed, in ms. */
+const RETRY = 1_000;
 
 function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {
   const where = metadata.host === undefined ? "" : ` on host ${metadata.host}`;

@@ -1,12 +1,13 @@
 /**
- * Asks processes that nothing is known of whether they are there. Under an endpoint of its own, so that a record that
- * anybody may have written makes this process remember nothing about the one that it names: no peer, no number of a frame.
+ * Pings processes that have a record and that this node has exchanged no frame with, to find out whether they are there.
+ * It does so under an endpoint of its own: anybody may have written the record, and pings from the node's own endpoint would
+ * make it keep state for whatever process the record names.
  */
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, PROTOCOL, readFrame } from "../wire/frame.ts";
 import { HEADERS, type MalformedCount } from "../wire/malformed_count.ts";
 
-/** What a prover is made of. */
+/** What a prover needs of its node. */
 export interface ProverOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -19,22 +20,22 @@ export interface ProverOptions {
   bounced(endpoint: string): void;
 }
 
-/** The way of one process to those that it does not know. */
+/** Sends pings to unproven processes, and reports their answers and bounces. */
 export class Prover {
   readonly #options: ProverOptions;
   readonly #endpoint: string;
-  readonly #inbox: string;
+  readonly #answers: string;
   readonly #bounces: string;
   readonly #subscriptions: readonly Subscription[];
 
   /** Subscribes at once. */
   constructor(options: ProverOptions) {
     const { transport, namespace } = this.#options = options;
-    this.#endpoint = options.endpoint + PROVER;
-    this.#inbox = `catga.${namespace}.node.${this.#endpoint}.`;
+    this.#endpoint = proverOf(options.endpoint);
+    this.#answers = `catga.${namespace}.node.${this.#endpoint}.`;
     this.#bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
     this.#subscriptions = [
-      transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
+      transport.subscribe(`${this.#answers}>`, {}, (message) => this.#onAnswer(message)),
       transport.subscribe(`${this.#bounces}>`, {}, (message) => this.#onBounce(message)),
     ];
   }
@@ -51,10 +52,10 @@ export class Prover {
     for (const subscription of this.#subscriptions) subscription.close();
   }
 
-  #onMessage({ subject, data, headers, noResponders }: TransportMessage): void {
+  #onAnswer({ subject, data, headers, noResponders }: TransportMessage): void {
     if (noResponders) return;
     const { malformed, alive } = this.#options;
-    const sender = subject.startsWith(this.#inbox) ? subject.slice(this.#inbox.length) : "";
+    const sender = subject.startsWith(this.#answers) ? subject.slice(this.#answers.length) : "";
     if (!isEndpoint(sender)) return malformed.add(subject, "the sender is no endpoint");
     if (headers !== undefined) return malformed.add(subject, HEADERS);
     try {
@@ -66,7 +67,7 @@ export class Prover {
     alive(sender);
   }
 
-  /** Anybody may publish here; only the server's own news counts. */
+  /** Any client may publish to this subject; only a bounce by the server itself counts. */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;
     const place = subject.slice(this.#bounces.length);
@@ -74,15 +75,15 @@ export class Prover {
   }
 }
 
-/** The process behind a sender: that of a prover shows that its process is there. */
+/** The endpoint of the process that a frame's sender belongs to: a prover's frame shows that its process is alive. */
 export function processOf(endpoint: string): string {
-  return endpoint.endsWith(PROVER) ? endpoint.slice(0, -PROVER.length) : endpoint;
+  return endpoint.endsWith(SUFFIX) ? endpoint.slice(0, -SUFFIX.length) : endpoint;
 }
 
 /** The endpoint of a process's prover. */
 export function proverOf(endpoint: string): string {
-  return endpoint + PROVER;
+  return endpoint + SUFFIX;
 }
 
-/** What the nonce of a prover ends with; others are letters and digits. */
-const PROVER = "-ping";
+/** Ends a prover's endpoint; the nonces of processes are letters and digits. */
+const SUFFIX = "-ping";

@@ -1,8 +1,8 @@
 /**
- * Nodes that have a record and have not shown yet that they are there. Anybody who may write to the bucket can put records
- * into it, so none is believed before its process was heard: it is pinged as soon as its record is seen, and again, since the
- * way to a node that has just started on another server may not be known yet. What a record costs does not depend on how
- * many there are: a bounded number is kept, and a bounded number of pings a second is sent for all of them together.
+ * Nodes that have a record and have not shown yet that they are alive. Anybody who may write to the bucket can forge records,
+ * so none makes a member before its process has answered a ping. It is pinged as soon as its record is seen, and again later,
+ * since the servers may not route to a node yet that has just started on another server. A flood of records is bounded: so
+ * many are kept, and so many pings a second are sent for all of them together.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -11,44 +11,44 @@ import { Fifo } from "../../data/fifo.ts";
 /** What it needs of the membership that it belongs to. */
 export interface UnprovenOptions {
   readonly clock: Clock;
-  /** Whether frames may leave. */
+  /** Whether frames can be sent. */
   connected(): boolean;
-  /** Sends the nth ping to a process; what comes of it is told by {@link Unproven.prove} and {@link Unproven.bounced}. */
+  /** Sends the nth ping to a process; {@link Unproven.prove} or {@link Unproven.bounced} is called with its outcome. */
   ping(endpoint: string, n: number): void;
-  /** Whether bounces say that nobody is there. */
+  /** Whether a bounce proves that nobody is there. */
   conclusive(): boolean;
-  /** Nobody is there: two bounces, a second apart, have said so. */
+  /** Nobody is there: two pings, a second apart, have bounced. */
   gone(info: NodeInfo, revision: number): void;
-  /** The record that came first is forgotten, for there are too many. */
+  /** The oldest record was dropped, because there are too many. */
   dropped(): void;
 }
 
-/** A record without a node that was heard. */
+/** A record whose process has not answered. */
 interface Pending {
   readonly info: NodeInfo;
   readonly revision: number;
-  /** How often it was pinged. */
+  /** How many times it was pinged. */
   pings: number;
-  /** When the first ping bounced, by the monotonic clock; -1 for never. */
+  /** When a ping first bounced, by the monotonic clock; -1 for never. */
   bouncedAt: number;
-  /** It is here no longer; queues pass it over. */
+  /** It was removed; queues skip it. */
   gone: boolean;
-  /** When its next ping is due. */
+  /** When its next ping is due, by the monotonic clock. */
   dueAt: number;
 }
 
-/** The records of nodes that were not heard yet. */
+/** The records of nodes that have not answered yet. */
 export class Unproven {
   readonly #options: UnprovenOptions;
   readonly #byId: Map<string, Pending> = new Map();
   readonly #byEndpoint: Map<string, Pending> = new Map();
-  /** In the order in which they came. */
+  /** In the order of their arrival. */
   readonly #order: Fifo<Pending> = new Fifo();
-  /** Those that were never pinged; the last, which is the newest, has its turn first. */
+  /** Those that were never pinged; the last, which is the newest, is pinged first. */
   #new: Pending[] = [];
-  /** Those that were, by how often; in each all wait for the same time. */
+  /** Those that were, by how many times: all in one queue wait for the same time. */
   readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
-  /** Pinged once, and neither answered nor bounced. */
+  /** Pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<Pending> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
@@ -73,7 +73,7 @@ export class Unproven {
     return this.#lossy;
   }
 
-  /** Notes the record of a node, in place of an older one with its id. */
+  /** Adds the record of a node, in place of an older one with its id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
@@ -92,14 +92,14 @@ export class Unproven {
     this.#new.push(pending);
     this.#order.push(pending);
     while (this.#byId.size > MAX_UNPROVEN) this.#drop();
-    // what has gone lies in between
+    // removed ones are still in the queues
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
-    // of a long listing the newest have their turn first, when it is over
+    // of a long listing the newest are pinged first, once it is over
     if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 
-  /** Its record is gone. */
+  /** Removes the record with this id. */
   delete(id: string): void {
     const pending = this.#byId.get(id);
     if (pending === undefined) return;
@@ -109,14 +109,14 @@ export class Unproven {
     this.#answered(pending);
   }
 
-  /** A process was heard: gives its record, which is here no longer. */
+  /** A process has shown that it is alive: removes its record, and returns it. */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending !== undefined) this.delete(pending.info.id);
     return pending;
   }
 
-  /** A frame to this process bounced. */
+  /** A ping to this process bounced. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -129,8 +129,8 @@ export class Unproven {
   }
 
   /**
-   * All records that are there have been seen: pings the newest, and resolves when each of these has answered or bounced,
-   * or `limit` ms later.
+   * All records of the bucket have been read: pings the newest, and resolves when each of these has answered or bounced, or
+   * after `limit` ms.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -147,7 +147,7 @@ export class Unproven {
     this.#settle();
   }
 
-  /** Forgets the record that came first. */
+  /** Removes the oldest record. */
   #drop(): void {
     const oldest = this.#order.shift();
     if (oldest === undefined || oldest.gone) return;
@@ -164,7 +164,7 @@ export class Unproven {
     for (const resolve of this.#settled.splice(0)) resolve();
   }
 
-  /** Pings what is due, as far as it may now, and sees to it that the rest is pinged later. */
+  /** Sends the pings that are due, within the limit of pings a second, and schedules the rest. */
   #pingDue(): void {
     const { clock, connected } = this.#options;
     if (this.#stopped) return;
@@ -172,7 +172,7 @@ export class Unproven {
     this.#tokens = Math.min(BURST, this.#tokens + (now - this.#filledAt) / 1_000 * RATE);
     this.#filledAt = now;
     if (connected()) {
-      // a quarter for those that were pinged before, lest new ones keep them from it
+      // a quarter is reserved for those that were pinged before: a stream of new ones must not starve them
       this.#pingAgain(now, this.#tokens / 4);
       this.#pingNew(now);
       this.#pingAgain(now, this.#tokens);
@@ -215,14 +215,15 @@ export class Unproven {
   }
 }
 
-/** How many are kept; those that came first go first. */
+/** How many are kept; the oldest are dropped first. */
 export const MAX_UNPROVEN = 4_096;
-/** Pings at once, and then a second: a cluster of 1,000 that starts anew is known at once, and a flood is no flood of pings. */
+/** Pings at once, and then a second: a cluster of 1,000 is proven at once, and a flood of records causes no flood of pings. */
 export const BURST = 1_024;
 export const RATE = 256;
-/** Pings during the listing, so that a start waits less for the answers. */
+/** Pings that are sent during the listing, so that a start waits less for the answers. */
 const EAGER = 256;
 const TICK = 20; // ms
-/** Between the pings of one, in ms: a node was seen from another server 30 ms after its start (measured). */
+/** Between the pings of one, in ms: pings from another server bounced for up to 30 ms (`docs/internals/measurements.md`). */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
-const GONE = 900; // ms between the first bounce and the one that counts, as in the ring
+/** Between the first bounce and the one that counts, in ms, as in `failure_detector.ts`. */
+const GONE = 900;

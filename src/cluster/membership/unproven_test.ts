@@ -1,4 +1,4 @@
-/** Records that nobody answers for: no members, no candidates, and a bounded number of pings and records. */
+/** Records whose process does not answer: no members, no candidates, and a bounded number of pings and records. */
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
@@ -53,8 +53,8 @@ function countPings(network: MemoryNetwork, prefix: string): { count: number } {
   return pings;
 }
 
-describe("a record that nobody answers for", () => {
-  it("makes no member, tells nobody of a join, and is no candidate: the request goes to the node that is there", async () => {
+describe("a record whose process does not answer", () => {
+  it("makes no member, no join event and no candidate: the request goes to the node that is there", async () => {
     await using cluster = await Cluster.of("a", "b");
     const a = cluster.apps.get("a")!;
     const changes = follow(a.watchNodes());
@@ -68,7 +68,7 @@ describe("a record that nobody answers for", () => {
     assertEquals(cluster.log.filter((line) => line.includes("x1")), []);
   });
 
-  it("is taken away after two bounces a second apart, on a lone server", async () => {
+  it("is removed after two bounces a second apart, on a lone server", async () => {
     await using cluster = await Cluster.of("a", "b");
     await cluster.clock.advance(5_000); // nobody is on the way back any more
     await forge(cluster.network, ["x1"]);
@@ -90,14 +90,14 @@ describe("a record that nobody answers for", () => {
     assertEquals(JSON.parse((await cluster.record("b"))!).endpoint, endpoint);
   });
 
-  it("a node that joins is a member at its first answer, without any time that passes", async () => {
+  it("a node that joins is a member at its first answer, before any time passes", async () => {
     await using cluster = await Cluster.of("a");
     const before = cluster.clock.monotonic();
     await cluster.start("b");
     assertEquals([cluster.views(), cluster.clock.monotonic()], [["a b", "a b"], before]);
   });
 
-  it("one whose first pings bounce, as on a server that does not know it yet, is a member some ms later", async () => {
+  it("a node whose first pings bounce, as on a server that does not route to it yet, is a member some ms later", async () => {
     await using stage = await openStage();
     const { app, clock, network } = stage;
     const late = new Player(network, "late", "1");
@@ -132,7 +132,7 @@ describe("a record that nobody answers for", () => {
 describe("20,000 forged records", { timeout: 60_000 }, () => {
   const ids = Array.from({ length: 20_000 }, (_, n) => `x${n}`);
 
-  it("change no view, and a node that joins behind them knows the others, and they it, within 100 ms; one line in the log says so", async () => {
+  it("change no view, and are one line in the log; a node that joins after them sees the others, and they see it, within 100 ms", async () => {
     await using cluster = await Cluster.of("a", "b");
     await forge(cluster.network, ids);
     // the records of a and b are the oldest, and c keeps the newest
@@ -180,7 +180,7 @@ describe("Unproven", () => {
     return { clock, pinged, gone, options, unproven };
   }
 
-  it("keeps so many records and drops those that came first", () => {
+  it("keeps MAX_UNPROVEN records and drops the oldest", () => {
     const { unproven, options } = make();
     for (let n = 0; n < MAX_UNPROVEN + 10; n++) unproven.put(info(`x${n}`), n + 1);
     assertEquals([unproven.size, options.dropped], [MAX_UNPROVEN, 10]);
@@ -188,7 +188,7 @@ describe("Unproven", () => {
     assertEquals(unproven.prove("x10.1")?.revision, 11);
   });
 
-  it("keeps no more for a record that is written over and over", () => {
+  it("keeps one record of a node that writes its record over and over", () => {
     const { unproven, options } = make();
     unproven.put(info("first"), 1);
     for (let n = 0; n < 5 * MAX_UNPROVEN; n++) unproven.put(info("again", `again.${n}`), n + 2);
@@ -222,7 +222,7 @@ describe("Unproven", () => {
     assertEquals(clock.timers, 0);
   });
 
-  it("a silent one holds a start up for the limit, and no longer", async () => {
+  it("a silent node delays a start by the limit, and no longer", async () => {
     const { unproven, clock } = make();
     unproven.put(info("a"), 1);
     const began = clock.monotonic();
@@ -231,7 +231,7 @@ describe("Unproven", () => {
     unproven.stop();
   });
 
-  it("those that were pinged have a share of the pings while new ones come without an end", async () => {
+  it("records that were pinged before get a share of the pings while new ones keep coming", async () => {
     const { unproven, clock, pinged } = make();
     await unproven.listed(0);
     unproven.put(info("real"), 1);
@@ -245,7 +245,7 @@ describe("Unproven", () => {
     unproven.stop();
   });
 
-  it("another process under an id takes the place of the older record, and an older revision does not", () => {
+  it("a newer revision replaces the record of an id, an older one does not", () => {
     const { unproven } = make();
     unproven.put(info("a", "a.1"), 5);
     unproven.put(info("a", "a.2"), 6);
@@ -253,7 +253,7 @@ describe("Unproven", () => {
     assertEquals([unproven.size, unproven.prove("a.1"), unproven.prove("a.2")?.revision], [1, undefined, 6]);
   });
 
-  it("two bounces a second apart say that nobody is there", () => {
+  it("two bounces a second apart show that nobody is there", () => {
     const { unproven, clock, gone } = make();
     unproven.put(info("a"), 1);
     unproven.bounced("a.1");
@@ -267,7 +267,7 @@ describe("Unproven", () => {
 });
 
 describe("a view that is full", { timeout: 60_000 }, () => {
-  it("takes no more nodes, says so, and keeps those that it has", async () => {
+  it("takes no more nodes, logs that, and keeps those that it has", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
     const log: string[] = [];

@@ -1,20 +1,20 @@
-/** How a client follows a bucket in memory, over a link that may be cut and mended. */
+/** A watch of a bucket in memory, over a connection that may be cut and restored. */
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketState } from "./bucket_state.ts";
 import type { StoreSession } from "./store_session.ts";
 
-/** What to follow, and until when. */
+/** What to watch, and until when. */
 export interface WatchRequest {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
   readonly signal: AbortSignal;
 }
 
-/** Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came. */
-export async function watchState(state: BucketState, session: StoreSession, request: WatchRequest): Promise<void> {
+/** Implements `Bucket.watch`. Rejects with the reason of the signal if that aborts before all current entries were reported. */
+export async function watchBucket(state: BucketState, session: StoreSession, request: WatchRequest): Promise<void> {
   const { prefix, onChange, signal } = request;
   signal.throwIfAborted();
-  /** What happened while the link was cut: of each key the last. */
+  /** The last change of each key while the connection was cut. */
   const missed = new Map<string, Change>();
   const undo: (() => void)[] = [];
 

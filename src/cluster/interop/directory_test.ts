@@ -1,4 +1,4 @@
-/** A node as NATS's own client for services sees it: that client knows nothing of Catga. */
+/** A node as NATS's own client for services sees it. */
 import { Svcm } from "@nats-io/services";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
@@ -75,7 +75,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
   });
 
   it(
-    "info lists commands and queries with their subjects, and schemas where there are any",
+    "info lists commands and queries with their subjects, and their schemas if they have any",
     { timeout: 120_000 },
     async () => {
       const [info] = await all(services().info("orders", "a"));
@@ -102,7 +102,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     },
   );
 
-  it("stats count what was called, and tell of the last error by its code alone", { timeout: 120_000 }, async () => {
+  it("stats count the calls, and show only the code of the last error", { timeout: 120_000 }, async () => {
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body);
     }
@@ -121,7 +121,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     }
   });
 
-  it("a service that has nothing to call is none", { timeout: 120_000 }, async () => {
+  it("a node without contracts is not listed", { timeout: 120_000 }, async () => {
     await assertRejects(() => all(services().ping("billing")), Error, "no responders");
   });
 });

@@ -1,4 +1,4 @@
-/** Plain clients while nodes leave or die, on a real server, and while they have too much to do, on virtual time. */
+/** Plain clients while nodes leave or die, on a real server, and while nodes are overloaded, on virtual time. */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
@@ -25,7 +25,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     await server?.stop();
   });
 
-  /** Calls from 16 loops until it is told to stop; what came of them, by outcome. */
+  /** Calls from 16 loops until it is stopped; counts the outcomes. */
   function traffic(namespace: string, name: string, body: () => string, timeout = 10_000) {
     const outcomes = new Map<string, number>();
     let going = true;
@@ -47,7 +47,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     };
   }
 
-  it("a node that drains loses none of it, whatever has reached it", { timeout: 120_000 }, async () => {
+  it("a node that drains loses no request that has reached it", { timeout: 120_000 }, async () => {
     const work = Work.handle(async (ms, ctx) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       return ctx.node;
@@ -64,24 +64,28 @@ describe("plain traffic", await requireNatsServer(), () => {
     }
   });
 
-  it("after kill -9 of one node of two, the other takes what comes; lost is at most what the dead one had in hand", {
-    timeout: 120_000,
-  }, async () => {
-    const options = { namespace: "killed" };
-    await using a = (await startNode("deno", server.url, "a", options)).program;
-    await using _b = (await startNode("bun", server.url, "b", options)).program;
-    const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}', 2_000);
-    await eventually("some calls", () => calls.count("ok") > 100);
-    a.kill("SIGKILL");
-    const before = calls.count("ok");
-    await eventually("calls after the death", () => calls.count("ok") > before + 300);
-    const { ok, timeout = 0, ...other } = await calls.stop();
-    assertGreater(ok, 400);
-    assertLess(timeout, 17);
-    assertEquals(other, {});
-  });
+  it(
+    "after kill -9 of one node of two, the other takes all requests; at most those under way at the dead one are lost",
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      const options = { namespace: "killed" };
+      await using a = (await startNode("deno", server.url, "a", options)).program;
+      await using _b = (await startNode("bun", server.url, "b", options)).program;
+      const calls = traffic("killed", "Slow", () => '{"entry":"x","ms":5}', 2_000);
+      await eventually("some calls", () => calls.count("ok") > 100);
+      a.kill("SIGKILL");
+      const before = calls.count("ok");
+      await eventually("calls after the death", () => calls.count("ok") > before + 300);
+      const { ok, timeout = 0, ...other } = await calls.stop();
+      assertGreater(ok, 400);
+      assertLess(timeout, 17);
+      assertEquals(other, {});
+    },
+  );
 
-  it("hostile bytes on every subject of it change nothing", { timeout: 120_000 }, async () => {
+  it("hostile bytes on each of its subjects change nothing", { timeout: 120_000 }, async () => {
     const logged: string[] = [];
     const logger: Logger = {
       debug() {},
@@ -156,7 +160,7 @@ describe("plain traffic", await requireNatsServer(), () => {
 });
 
 describe("plain traffic, on virtual time", () => {
-  it("a node with too much to do hands its calls to another, and refuses what nobody can do in time", async () => {
+  it("an overloaded node passes its calls on to another, and refuses those that no node can run in time", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
     const client = network.connect({ name: "plain" });

@@ -1,4 +1,4 @@
-/** The port {@link KeyValueStore} within one process. */
+/** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
 import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -14,10 +14,10 @@ import {
 } from "../ports/key_value_store.ts";
 import { BucketState } from "./bucket_state.ts";
 import type { FaultSource } from "./faults.ts";
-import { type SessionLink, StoreSession } from "./store_session.ts";
-import { watchState } from "./watch.ts";
+import { type SessionClient, StoreSession } from "./store_session.ts";
+import { watchBucket } from "./bucket_watch.ts";
 
-/** The longest value, in bytes: what nats-server takes, less room for headers. */
+/** The largest value, in bytes: as for nats-server, less room for headers. */
 const MAX_VALUE = 1_048_576 - 8_192;
 
 /** Buckets that live as long as this object. */
@@ -27,17 +27,17 @@ export class MemoryKeyValueStore implements KeyValueStore {
   readonly #buckets: Map<string, BucketState>;
   readonly #session: StoreSession;
 
-  /** A store without buckets; with `of`, another way to the buckets of that one, over `link`. */
-  constructor(clock: Clock, faults?: FaultSource, link?: SessionLink, of?: MemoryKeyValueStore) {
+  /** An empty store; with `of`, the buckets of that one, reached over the connection of `client`. */
+  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient, of?: MemoryKeyValueStore) {
     this.#clock = clock;
     this.#faults = faults;
-    this.#session = new StoreSession(clock, faults, link);
+    this.#session = new StoreSession(clock, faults, client);
     this.#buckets = of ? of.#buckets : new Map();
   }
 
-  /** The same buckets as a client reaches them over `link`. */
-  through(link: SessionLink): KeyValueStore {
-    return new MemoryKeyValueStore(this.#clock, this.#faults, link, this);
+  /** The same buckets, as a client reaches them over the connection of `client`. */
+  through(client: SessionClient): KeyValueStore {
+    return new MemoryKeyValueStore(this.#clock, this.#faults, client, this);
   }
 
   async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
@@ -105,7 +105,7 @@ class MemoryBucket implements Bucket {
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
-    return watchState(this.#state, this.#session, { prefix, onChange, signal: options.signal });
+    return watchBucket(this.#state, this.#session, { prefix, onChange, signal: options.signal });
   }
 
   async #write(
@@ -121,7 +121,7 @@ class MemoryBucket implements Bucket {
   }
 }
 
-/** A write as it is kept, checked. */
+/** Validates a write, and returns it as it is stored. */
 function writable(key: string, value: string, options: WriteOptions = {}): { text: string; seconds?: number } {
   checkKey(key);
   // a UTF-16 unit takes at most three bytes

@@ -48,57 +48,57 @@ describe("MemoryKeyValueStore", () => {
     const network = new MemoryNetwork();
     const connection = network.connect();
     const bucket = await connection.store.open("bucket");
-    const told: Change[] = [];
-    await bucket.watch("", (change) => told.push(change), { signal: new AbortController().signal });
+    const changes: Change[] = [];
+    await bucket.watch("", (change) => changes.push(change), { signal: new AbortController().signal });
     await connection.close();
     const calls = [() => connection.store.open("bucket"), () => bucket.entries(""), () => bucket.delete("key")];
     for (const call of calls) assertEquals((await assertRejects(call, CatgaError)).code, "CLOSED");
     const others = await network.store.open("bucket");
     await others.put("key", "value");
     await others.get("key");
-    assertEquals(told, []);
+    assertEquals(changes, []);
   });
 
-  it("watch: what changed while the connection was cut is told afterwards, of each key the last", async () => {
+  it("watch: after a cut the last change of each key is reported", async () => {
     const network = new MemoryNetwork({ clock: new VirtualClock() });
     const connection = network.connect();
     const others = await network.store.open("bucket");
     await others.put("deleted", "1");
     await others.put("kept", "1");
-    const told: Change[] = [];
+    const changes: Change[] = [];
     const bucket = await connection.store.open("bucket");
-    await bucket.watch("", (change) => told.push(change), { signal: new AbortController().signal });
-    told.length = 0;
+    await bucket.watch("", (change) => changes.push(change), { signal: new AbortController().signal });
+    changes.length = 0;
     connection.cut();
     await others.put("changed", "1");
     await others.put("changed", "2");
     await others.delete("deleted");
     await others.get("kept");
-    assertEquals(told, []);
+    assertEquals(changes, []);
     connection.restore();
     await others.put("new", "1");
-    await eventually("all changes", () => told.length === 3);
-    assertEquals(told.map((change) => `${change.type} ${change.key}`), ["put changed", "delete deleted", "put new"]);
-    assertEquals(told.map((change) => change.type === "put" ? change.value : ""), ["2", "", "1"]);
+    await eventually("all changes", () => changes.length === 3);
+    assertEquals(changes.map((change) => `${change.type} ${change.key}`), ["put changed", "delete deleted", "put new"]);
+    assertEquals(changes.map((change) => change.type === "put" ? change.value : ""), ["2", "", "1"]);
   });
 
   it("watch: rejects with the signal's reason when that aborts before the current entries came", async () => {
     const bucket = await new MemoryNetwork().store.open("bucket");
     await bucket.put("key", "value");
-    const told: Change[] = [];
+    const changes: Change[] = [];
     const reason = new Error("enough");
     const stop = new AbortController();
-    const watching = bucket.watch("", (change) => told.push(change), { signal: stop.signal });
+    const watching = bucket.watch("", (change) => changes.push(change), { signal: stop.signal });
     stop.abort(reason);
     assertEquals(await watching.catch((error) => error), reason);
-    const aborted = bucket.watch("", (change) => told.push(change), { signal: stop.signal });
+    const aborted = bucket.watch("", (change) => changes.push(change), { signal: stop.signal });
     assertEquals(await aborted.catch((error) => error), reason);
     await bucket.put("key", "again");
     await bucket.get("key");
-    assertEquals(told, []);
+    assertEquals(changes, []);
   });
 
-  it("ttl: one longer than a timer can be, or a timer that fires early, makes nothing expire early", async () => {
+  it("ttl: nothing expires early, though its ttl is longer than a timer's limit, or its timer fires early", async () => {
     const virtual = new VirtualClock();
     // as setTimeout, which takes 24.8 days at most
     const clamped: Clock = {
@@ -116,7 +116,7 @@ describe("MemoryKeyValueStore", () => {
     assertEquals(await bucket.get("key"), undefined);
   });
 
-  it("ttl: entries that wait for their expiry do not keep the process alive", async () => {
+  it("ttl: entries that have not expired do not keep the process alive", async () => {
     const program = `
       import { MemoryNetwork } from ${JSON.stringify(new URL("./network.ts", import.meta.url).href)};
       const bucket = await new MemoryNetwork().store.open("bucket");

@@ -1,29 +1,33 @@
-import type { Clock } from "../../ports/clock.ts";
+/**
+ * Counts the records that this node ignored because there were too many, and reports them at most once a minute: a flood of
+ * records is one line in the log.
+ */
 import type { Observer } from "../../contract/observer.ts";
+import type { Clock } from "../../ports/clock.ts";
 
-/** Counts the records that make no members, and tells of them once a minute at most: a flood of them is one line. */
-export class PassedOver {
+/** The records that made no member. */
+export class SkippedRecords {
   readonly #clock: Clock;
   readonly #observer: Observer;
   #unproven = 0;
   #members = 0;
-  #told = -Infinity;
+  #reportedAt = -Infinity;
 
   constructor(clock: Clock, observer: Observer) {
     this.#clock = clock;
     this.#observer = observer;
   }
 
-  /** `unproven`: of a node that did not answer yet, for newer ones came; `members`: the view is full. */
+  /** `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
   add(why: "unproven" | "members"): void {
     if (why === "unproven") this.#unproven++;
     else this.#members++;
     const now = this.#clock.monotonic();
-    if (now - this.#told < AGAIN) return;
-    this.#told = now;
+    if (now - this.#reportedAt < REPORT_EVERY) return;
+    this.#reportedAt = now;
     this.#observer({ type: "crowded", unproven: this.#unproven, members: this.#members });
     this.#unproven = this.#members = 0;
   }
 }
 
-const AGAIN = 60_000; // ms
+const REPORT_EVERY = 60_000; // ms

@@ -1,0 +1,138 @@
+/**
+ * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the events
+ * that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
+ */
+import type { NodeEvent, NodeInfo } from "../../contract/node_info.ts";
+import type { Observer } from "../../contract/observer.ts";
+import { HandledLists } from "./handled_lists.ts";
+import { Member } from "./member.ts";
+
+/** What a view needs of its node. */
+export interface MembershipViewOptions {
+  /** This node's id. */
+  readonly self: string;
+  readonly observer: Observer;
+  /** A node joined, changed, left, or became suspect or trusted again; `handled`: the lists of handled contracts changed. */
+  changed(handled: boolean): void;
+}
+
+/** The members and their events. */
+export class MembershipView {
+  readonly #options: MembershipViewOptions;
+  readonly #byId: Map<string, Member> = new Map();
+  readonly #byEndpoint: Map<string, Member> = new Map();
+  readonly #sorted: Member[] = [];
+  readonly #handled: HandledLists = new HandledLists();
+  readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
+
+  constructor(options: MembershipViewOptions) {
+    this.#options = options;
+  }
+
+  /** All nodes, this one included once it has joined, sorted by id. */
+  get members(): readonly Member[] {
+    return this.#sorted;
+  }
+
+  /** The node with this id. */
+  get(id: string): Member | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The node of the process at this endpoint. */
+  find(endpoint: string): Member | undefined {
+    return this.#byEndpoint.get(endpoint);
+  }
+
+  /** Whether no node other than this one handles a contract. */
+  alone(name: string): boolean {
+    const own = this.#byId.get(this.#options.self)?.handled.has(name) ? 1 : 0;
+    return this.#handled.count(name) === own;
+  }
+
+  /** Calls back at every change, until the returned function is called. */
+  watch(onEvent: (event: NodeEvent) => void): () => void {
+    this.#watchers.add(onEvent);
+    return () => this.#watchers.delete(onEvent);
+  }
+
+  /** Ends all watches. */
+  close(): void {
+    this.#watchers.clear();
+  }
+
+  /** Adds the node of a record, or replaces the one with its id. */
+  put(info: NodeInfo, revision: number): void {
+    const known = this.#byId.get(info.id);
+    // a refreshed record is not worth a log line, unless it ends a suspicion
+    const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
+    this.#add(new Member(info, revision, this.#handled.retain(info.handles)), logged);
+  }
+
+  /** Adds a member again that was removed. */
+  restore(member: Member): void {
+    member.suspect = false;
+    member.clearBounces();
+    member.handled = this.#handled.retain(member.info.handles);
+    this.#add(member, true);
+  }
+
+  /** Removes the node with this id, if there is one. */
+  remove(id: string): void {
+    const known = this.#byId.get(id);
+    if (known === undefined) return;
+    this.#byId.delete(id);
+    this.#byEndpoint.delete(known.info.endpoint);
+    this.#sorted.splice(indexOf(this.#sorted, id), 1);
+    this.#handled.release(known.handled);
+    this.#report("leave", known.info, { logged: true, handled: true });
+  }
+
+  /** A member does not answer: requests prefer others. */
+  suspect(member: Member): void {
+    if (member.suspect) return;
+    member.suspect = true;
+    this.#options.observer({ type: "node", change: "suspect", node: member.info.id });
+    this.#options.changed(false);
+  }
+
+  /** A member has shown that it is alive. */
+  trust(member: Member): void {
+    member.clearBounces();
+    if (!member.suspect) return;
+    member.suspect = false;
+    this.#options.observer({ type: "node", change: "alive", node: member.info.id });
+    this.#options.changed(false);
+  }
+
+  #add(member: Member, logged: boolean): void {
+    const { info, handled } = member;
+    const known = this.#byId.get(info.id);
+    this.#byId.set(info.id, member);
+    this.#sorted.splice(indexOf(this.#sorted, info.id), known === undefined ? 0 : 1, member);
+    if (known !== undefined) {
+      this.#byEndpoint.delete(known.info.endpoint);
+      this.#handled.release(known.handled);
+    }
+    this.#byEndpoint.set(info.endpoint, member);
+    this.#report(known === undefined ? "join" : "update", info, { logged, handled: handled !== known?.handled });
+  }
+
+  #report(type: NodeEvent["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
+    if (logged) this.#options.observer({ type: "node", change: type, node: node.id });
+    this.#options.changed(handled);
+    for (const watcher of this.#watchers) watcher({ type, node });
+  }
+}
+
+/** The index of a node among the sorted members, or the one to insert it at. */
+function indexOf(sorted: readonly Member[], id: string): number {
+  let from = 0;
+  let to = sorted.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (sorted[middle].info.id < id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}

@@ -1,0 +1,57 @@
+/** `app.watchNodes()`: what it yields, and when it ends. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { follow, MemoryCluster as Cluster } from "../../../test/support/memory_cluster.ts";
+
+describe("watchNodes", () => {
+  it("yields joins, updates and leaves; ends when the signal aborts, and at a drain", async () => {
+    const cluster = await Cluster.of("a");
+    const app = cluster.apps.get("a")!;
+    const stop = new AbortController();
+    const one = follow(app.watchNodes({ signal: stop.signal }));
+    const two = follow(app.watchNodes());
+    await cluster.start("b", { heartbeat: 3_000 });
+    await cluster.clock.advance(1_100);
+    assertEquals(one.events, ["join b", "update b"]);
+    stop.abort();
+    await cluster.clock.advance(0);
+    assertEquals([one.ended(), two.ended()], [true, false]);
+    await cluster.clock.until(cluster.apps.get("b")!.drain());
+    await cluster.clock.advance(0);
+    assertEquals(two.events, ["join b", "update b", "leave b"]);
+    await cluster.clock.until(app.drain());
+    await cluster.clock.advance(0);
+    assert(two.ended());
+    assertEquals((await app.watchNodes().next()).done, true);
+  });
+
+  it("an iterator that is never read is ended by return and by the signal", async () => {
+    await using cluster = await Cluster.of("a");
+    const app = cluster.apps.get("a")!;
+    const stop = new AbortController();
+    const unread = app.watchNodes({ signal: stop.signal });
+    stop.abort(); // before anybody asked
+    const waiting = app.watchNodes();
+    const next = [waiting.next(), waiting.next()];
+    await waiting.return!(); // it waited for the next change
+    const broken = app.watchNodes();
+    await broken.return!(); // it was never begun, and went on listening
+    await cluster.start("b");
+    assertEquals((await unread.next()).done, true);
+    assertEquals((await Promise.all(next)).map(({ done }) => done), [true, true]);
+    assertEquals((await broken.next()).done, true);
+    assertEquals((await app.watchNodes({ signal: AbortSignal.abort() }).next()).done, true);
+  });
+
+  it("several reads at once each get one change, in order", async () => {
+    await using cluster = await Cluster.of("a");
+    const changes = cluster.apps.get("a")!.watchNodes();
+    const reads = [changes.next(), changes.next()];
+    await cluster.start("b");
+    await cluster.start("c");
+    await cluster.start("d");
+    const ids = [...await Promise.all(reads), await changes.next()].map(({ value }) => value.node.id);
+    assertEquals(ids, ["b", "c", "d"]);
+    await changes.return!();
+  });
+});

@@ -1,0 +1,70 @@
+/** The record under a node's own id, when another process has the id. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { catga } from "../../catga.ts";
+import { CatgaError } from "../../error.ts";
+import { BUCKET, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
+import { Player } from "../../../test/support/stage.ts";
+
+describe("a duplicate id", () => {
+  it("of a live process fails to start, at once, with an error that names it; the first goes on", async () => {
+    await using cluster = await Cluster.of("a", "b");
+    const again = cluster.start("b", { service: "second" });
+    const error = await assertRejects(() => again, CatgaError, "b");
+    assertEquals(error.code, "ID_TAKEN");
+    assert(
+      error.message.includes(cluster.apps.get("b")!.self.endpoint) && error.message.includes("alive"),
+      error.message,
+    );
+    await cluster.clock.advance(5_000);
+    assertEquals(cluster.views(), ["a b", "a b"]);
+  });
+
+  it("of a process that is gone is taken over at once", async () => {
+    await using cluster = await Cluster.of("a", "b");
+    cluster.kill("b");
+    const before = cluster.clock.monotonic();
+    await cluster.start("b");
+    assertEquals(cluster.clock.monotonic(), before);
+    assertEquals(cluster.views(), ["a b", "a b"]);
+  });
+
+  it("of a frozen process fails after a second, and says that it may be frozen", async () => {
+    await using cluster = await Cluster.of("a", "b");
+    cluster.network.pause("b");
+    const error = await assertRejects(() => cluster.start("b"), CatgaError, "frozen");
+    assertEquals(error.code, "ID_TAKEN");
+    cluster.network.heal();
+  });
+
+  it("whose record is garbage is taken over", async () => {
+    await using cluster = await Cluster.of("a");
+    await (await cluster.network.store.open(BUCKET)).put("b", "garbage");
+    await cluster.start("b");
+    assertEquals(cluster.views(), ["a b", "a b"]);
+  });
+
+  it("two at once: one starts, the other fails", async () => {
+    await using cluster = await Cluster.of("a");
+    const both = await Promise.allSettled([cluster.start("b"), catga({ network: cluster.network, id: "b" })]);
+    const failed = both.filter(({ status }) => status === "rejected");
+    assertEquals(failed.length, 1);
+    assertEquals(((failed[0] as PromiseRejectedResult).reason as CatgaError).code, "ID_TAKEN");
+    for (const started of both) if (started.status === "fulfilled") cluster.apps.set("b", started.value);
+    assertEquals(cluster.views(), ["a b", "a b"]);
+  });
+
+  it("that takes over a live node's record ends that app, with ID_TAKEN; the other's record stays", async () => {
+    await using cluster = await Cluster.of("a", "b");
+    const victim = cluster.apps.get("b")!;
+    const usurper = new Player(cluster.network, "b", "usurper");
+    await usurper.register(["Who"]);
+    const error = await cluster.clock.until(assertRejects(() => victim.closed, CatgaError, "b.usurper"), 1_000);
+    assertEquals(error.code, "ID_TAKEN");
+    cluster.apps.delete("b");
+    await cluster.clock.until(victim.drain(), 1_000);
+    assertEquals((JSON.parse((await cluster.record("b"))!) as { endpoint: string }).endpoint, "b.usurper");
+    assertEquals((await victim.send(Who)).error?.code, "CLOSED");
+    assertEquals(cluster.views(), ["a b"]);
+  });
+});

@@ -1,0 +1,141 @@
+/**
+ * What lies between a process and its server: one channel in each direction, which keeps the order, delays as the faults say,
+ * and loses what is in transit when the connection breaks.
+ */
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { FaultSource } from "./faults.ts";
+import type { MemoryProcess } from "./process.ts";
+
+/** The connection of one process to its server. */
+export class ServerLink {
+  readonly process: MemoryProcess;
+  readonly #faults: FaultSource;
+  readonly #toServer: Channel;
+  readonly #toProcess: Channel;
+  #attached = true;
+  #epoch = 1;
+
+  constructor(clock: Clock, faults: FaultSource, process: MemoryProcess) {
+    this.#faults = faults;
+    this.process = process;
+    this.#toServer = new Channel(clock);
+    this.#toProcess = new Channel(clock);
+  }
+
+  /** Whether the server has this connection. */
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  /** Grows by one with each reconnect. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Whether the server still has the connection of that epoch. */
+  has(epoch: number): boolean {
+    return this.#attached && this.#epoch === epoch;
+  }
+
+  /** Whether {@link ServerLink.toServer} would call back at once; saves callers a closure for each message. */
+  get serverClear(): boolean {
+    return this.#attached && this.process.running && this.#toServer.clear && !this.#faults.late;
+  }
+
+  /** Whether {@link ServerLink.toProcess} would call back at once. */
+  get processClear(): boolean {
+    return this.#toProcess.clear && !this.#faults.late;
+  }
+
+  /**
+   * Carries something to the server: calls `arrive` there, at once when nothing is in transit. `lost` is called by
+   * {@link ServerLink.detach}, or at once while there is no connection; what was lost may arrive nevertheless, late.
+   */
+  toServer(arrive: () => void, lost: () => void = () => {}): void {
+    if (!this.process.running) return this.process.enter(() => this.toServer(arrive, lost));
+    if (!this.#attached) return lost();
+    this.#toServer.put(arrive, lost, this.#faults.lag());
+  }
+
+  /** Carries something to the process, as {@link ServerLink.toServer} does to the server. */
+  toProcess(arrive: () => void, lost: () => void = () => {}): void {
+    this.#toProcess.put(arrive, lost, this.#faults.lag());
+  }
+
+  /** The process has died: the server notices after everything that the process has sent. */
+  hangUp(noticed: () => void): void {
+    this.#toServer.put(noticed, noticed, this.#faults.lag());
+  }
+
+  /** The connection breaks: what is in transit is lost, but some of what the process sent may still arrive. */
+  detach(): void {
+    this.#attached = false;
+    const { random, faults: { delay = 0 } } = this.#faults;
+    this.#toServer.cut((count) => [Math.floor(random() * (count + 1)), Math.round(random() * delay)]);
+    this.#toProcess.cut(() => [0, 0]);
+  }
+
+  /** Reconnects. */
+  attach(): void {
+    this.#attached = true;
+    this.#epoch++;
+  }
+}
+
+interface Transit {
+  /** When it arrives, by the monotonic clock. */
+  readonly at: number;
+  readonly arrive: () => void;
+  readonly lost: () => void;
+}
+
+/** One direction: first in, first out. */
+class Channel {
+  readonly #clock: Clock;
+  #transits: Transit[] = [];
+  #timer: Timer | undefined;
+  #arriving = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether nothing is in transit. */
+  get clear(): boolean {
+    return this.#transits.length === 0 && !this.#arriving;
+  }
+
+  put(arrive: () => void, lost: () => void, lag: number): void {
+    if (lag === 0 && this.clear) return arrive();
+    const at = Math.max(this.#clock.monotonic() + lag, this.#transits.at(-1)?.at ?? 0);
+    this.#transits.push({ at, arrive, lost });
+    if (this.#timer === undefined && !this.#arriving) this.#arm();
+  }
+
+  /** Loses what is in transit, except the first so many, which arrive so much later, regardless of what is sent after them. */
+  cut(survivors: (count: number) => [count: number, later: number]): void {
+    if (this.#transits.length === 0) return;
+    const transits = this.#transits;
+    this.#transits = [];
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const now = this.#clock.monotonic();
+    const [count, later] = survivors(transits.length);
+    for (const { at, arrive } of transits.slice(0, count)) this.#clock.after(Math.max(0, at - now) + later, arrive);
+    for (const { lost } of transits) lost();
+  }
+
+  #arm(): void {
+    const wait = Math.max(0, this.#transits[0].at - this.#clock.monotonic());
+    this.#timer = this.#clock.after(wait, () => {
+      this.#timer = undefined;
+      // what is put meanwhile queues behind what arrives now
+      this.#arriving = true;
+      while (this.#transits.length > 0 && this.#transits[0].at <= this.#clock.monotonic()) {
+        this.#transits.shift()!.arrive();
+      }
+      this.#arriving = false;
+      if (this.#transits.length > 0) this.#arm();
+    });
+  }
+}

@@ -66,7 +66,7 @@ describe("import rules", () => {
     ["src/contract/result.ts", 'import { z } from "zod";', /src\/contract may import/],
     ["src/contract/result.ts", 'import { x } from "../../tools/junit.ts";', /src\/contract may import/],
     ["src/contract/result.ts", 'import { x } from "./result_test.ts";', /only tests/],
-    ["src/contract/result.ts", 'import { x } from "../../test/support/begun.ts";', /only tests/],
+    ["src/contract/result.ts", 'import { x } from "../../test/support/start_or_dispose.ts";', /only tests/],
     ["src/contract/result.ts", 'import { x } from "../../mod.ts";', /src\/contract may import/],
     ["src/dispatch/runner.ts", 'import type { X } from "../node/app.ts";', /src\/dispatch may import/],
     ["src/node/app.ts", 'import type { X } from "../cluster/cluster.ts";', /src\/node may import/],

@@ -12,7 +12,7 @@ describe("a handler or a payload that is no good", await requireNatsServer(), ()
     it(`fails alone, of what is sent to one node in one turn: ${node}`, { timeout: 30_000 }, async () => {
       // Promise: what one message does to itself, no other message notices.
       await using cluster = await FaultCluster.open({ nodes: [node] });
-      const { caller, witness, log } = cluster;
+      const { caller, sends, log } = cluster;
       const spoil = (how: Spoilt) => caller.send(Spoil, { entry: how.replace(" ", "-"), how });
       const begun = performance.now();
       const bad = [
@@ -21,7 +21,7 @@ describe("a handler or a payload that is no good", await requireNatsServer(), ()
         caller.send(Record, { entry: 1n as unknown as string }),
         ...(["too large", "cycle", "bigint", "throw"] as const).map(spoil),
       ];
-      const good = [...await witness.many(GOOD, caller, Record), ...await witness.many(GOOD, caller, Read)];
+      const good = [...await sends.many(GOOD, caller, Record), ...await sends.many(GOOD, caller, Read)];
       const took = performance.now() - begun;
       assertEquals(good.filter(({ result }) => result.value !== node), []);
       assertLessOrEqual(took, 700, "they waited for the one that never returns");
@@ -43,7 +43,7 @@ describe("a handler or a payload that is no good", await requireNatsServer(), ()
         "throw",
       ]);
       assertEquals((await log.runs("Record")).length, GOOD);
-      assertEquals((await witness.many(GOOD, caller, Record)).filter(({ result }) => !result.ok), []);
+      assertEquals((await sends.many(GOOD, caller, Record)).filter(({ result }) => !result.ok), []);
       await cluster.finish();
     });
   }

@@ -20,7 +20,7 @@ describe("hostile messages", await requireNatsServer(), () => {
       // as before, and nothing in it is subscribed to more than before.
       await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
       await using cluster = await FaultCluster.open({ url: server.url.replace("//", "//app:app@"), nodes: [id] });
-      const { caller, witness } = cluster;
+      const { caller, sends } = cluster;
       const { endpoint } = cluster.node(id);
       // a plain call is a request like others: the handlers of this node hang and burn when they are told to, so one stands for all
       const all = async () => await subscriptions(server, `catga ${id}`);
@@ -54,14 +54,14 @@ describe("hostile messages", await requireNatsServer(), () => {
             if (i % 500 === 0) await hostile.flush();
           }
           await hostile.flush();
-          const [read] = await witness.many(50, caller, Read); // behind all of them
+          const [read] = await sends.many(50, caller, Read); // behind all of them
           assertEquals(read.result.value, id);
           heaps.push(await held());
         }
         const grown = heaps[ROUNDS] - heaps[0];
         console.log(`${id}: heap after each round: ${heaps.map((heap) => (heap / 1e6).toFixed(2)).join(", ")} MB`);
         assertLess(grown, FLAT);
-        assertEquals((await witness.many(50, caller, Record)).filter(({ result }) => result.value !== id), []);
+        assertEquals((await sends.many(50, caller, Record)).filter(({ result }) => result.value !== id), []);
         assertEquals((await all()).length, subscribed);
         assertEquals(caller.nodes().map((node) => node.id).sort(), [id, "caller"].sort());
         await cluster.finish();

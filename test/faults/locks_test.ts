@@ -8,7 +8,7 @@ import process from "node:process";
 import type { LockLine } from "../processes/lock_node.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
-import { acquisitions, handovers, lockDoubts, type LockHistory } from "../support/lock_history.ts";
+import { acquisitions, handovers, type LockHistory, lockViolations } from "../support/lock_history.ts";
 
 const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 12);
 const LIMIT = 1_500; // ms beyond the ttl
@@ -27,7 +27,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       await Promise.all(KEYS.map((key) => cluster.mistreat(key, end)));
       const history = await cluster.finish(LIMIT);
       report(`${SECONDS} s`, history);
-      assertEquals(lockDoubts(history), []);
+      assertEquals(lockViolations(history), []);
       assertGreater(handovers(history).length, SECONDS / 4);
     },
   );
@@ -48,9 +48,9 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       watchers.add(strike);
       await cluster.refused(5, end);
       const history = await cluster.history(LIMIT);
-      const doubts = lockDoubts(history);
-      console.log(`${plant}: ${doubts.length} doubts, such as ${doubts[0]}`);
-      assertMatch(doubts.join("\n"), says);
+      const violations = lockViolations(history);
+      console.log(`${plant}: ${violations.length} violations, such as ${violations[0]}`);
+      assertMatch(violations.join("\n"), says);
     });
   }
 });
@@ -67,7 +67,7 @@ describe("the checker of locks", () => {
   const first = [want(0), line("enter", 10, 5), line("hold", 40, 5), line("leave", 100, 5)];
   const second = [want(0), line("enter", 110, 7), line("leave", 200, 7)];
   const planted = (history: Partial<LockHistory>) =>
-    lockDoubts({
+    lockViolations({
       lines: new Map([["x", first], ["y", second]]),
       writes: [],
       faults: [],
@@ -128,8 +128,8 @@ describe("the checker of locks", () => {
   });
 
   it("finds what does not work again at the end", () => {
-    const doubt = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
-    assertEquals(planted({ aftermath: [doubt] }), [doubt]);
+    const violation = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
+    assertEquals(planted({ aftermath: [violation] }), [violation]);
   });
 
   it("finds a failure that says nothing, or comes too late", () => {

@@ -26,21 +26,21 @@ describe("somebody who is subscribed to catga.>", await requireNatsServer(), () 
         node: heartbeat,
         caller: heartbeat,
       });
-      const { caller, witness, said, log } = cluster;
+      const { caller, sends, said, log } = cluster;
       const warning = /a message to nobody does not come back/;
       await eventually("the caller to be warned", () => said.some((line) => warning.test(line)));
       await eventually("the node to be warned", () => warning.test(cluster.node("d2").program.output));
       for (const victim of ["d1", "b1"]) {
         await cluster.start(victim);
         await cluster.complete();
-        const queries = witness.many(IN_HAND, caller, Read, 500);
-        const commands = witness.many(IN_HAND, caller, Slow, 500, { node: victim, timeout: 2_000 });
+        const queries = sends.many(IN_HAND, caller, Read, 500);
+        const commands = sends.many(IN_HAND, caller, Slow, 500, { node: victim, timeout: 2_000 });
         const ran = async () => (await log.runs("Slow")).filter(({ node }) => node === victim).length;
         await eventually("all of it to run", async () => await ran() === IN_HAND);
         const killed = cluster.signal(victim, "SIGKILL");
         assertEquals((await queries).filter(({ result }) => !result.ok), []);
         console.log(`${victim} killed: its queries were answered by another node within ${Date.now() - killed} ms`);
-        const later = await witness.many(IN_HAND, caller, Record);
+        const later = await sends.many(IN_HAND, caller, Record);
         assertEquals(later.filter(({ result }) => result.value !== "d2"), []);
         for (const { result, ended, due } of await commands) {
           assertEquals(result.error?.code, "OUTCOME_UNKNOWN");

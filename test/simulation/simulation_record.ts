@@ -2,7 +2,7 @@
 import type { Clock } from "../../src/ports/clock.ts";
 import type { LogFields, Logger, Result } from "../../mod.ts";
 import type { Happening } from "../support/history.ts";
-import type { MessageKind } from "../support/truth.ts";
+import type { MessageKind } from "../support/allowed_results.ts";
 
 /** A {@link Happening} whose moment is now. */
 type Untimed<T> = T extends Happening ? Omit<T, "at"> : never;

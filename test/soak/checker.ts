@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { mayBeTold } from "../support/truth.ts";
+import { isAllowed } from "../support/allowed_results.ts";
 import { gapWithin, type LoopGap } from "../processes/loop_gaps.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
@@ -229,7 +229,7 @@ class Checker {
   }
 
   #request(kind: "command" | "query", letter: Letter, n: number, told: string, runs: number): void {
-    if (!mayBeTold(kind, told, runs)) this.#wrong(letter, n, `told ${told}, and ran ${runs} time(s)`);
+    if (!isAllowed(kind, told, runs)) this.#wrong(letter, n, `told ${told}, and ran ${runs} time(s)`);
   }
 
   #wrong(letter: Letter, n: number, text: string): void {

@@ -32,7 +32,7 @@ export interface LastLookOptions {
 /** What it prints. */
 export interface LastLookLine {
   readonly event: "looked";
-  readonly doubts: readonly string[];
+  readonly violations: readonly string[];
 }
 
 if (import.meta.main) await main();
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     of.map((id) =>
       sendProbe(`id ${id}`, within + election, (options) => app.send(Once, workOf(id), { id, ...options }))
     );
-  const doubts = await aftermath(options, (app) => [
+  const violations = await aftermath(options, (app) => [
     ...LOCKS.map((key) => lockProbe(app, key, LOCK_TTL + election)),
     ...LEADERS.map((name) => leaderProbe(app, name, LOCK_TTL + election)),
     ...once(ids, CLAIM_LEASE, app),
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
       )
     ),
   ]);
-  const line: LastLookLine = { event: "looked", doubts };
+  const line: LastLookLine = { event: "looked", violations };
   console.log(JSON.stringify(line));
   process.exit(0);
 }

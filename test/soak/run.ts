@@ -7,8 +7,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
 import type { Runtime } from "../processes/node_messages.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { lockDoubts } from "../support/lock_history.ts";
-import { OVERDUE, readStore, storeDoubts } from "../support/store_check.ts";
+import { lockViolations } from "../support/lock_history.ts";
+import { OVERDUE, readStore, storeViolations } from "../support/store_check.ts";
 import type { LockLine } from "../processes/lock_node.ts";
 import type { LoopGap } from "../processes/loop_gaps.ts";
 import { check, evidence, type Findings } from "./checker.ts";
@@ -146,7 +146,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     `the memory of ${id} has grown from ${rss.early} to ${rss.late} bytes`
   );
   const { violations: wrong, ...findings } = await check(cluster.folder, cluster.outages, cluster.troubles);
-  const shared = state ? await stateDoubts(cluster, findings.gaps) : [];
+  const shared = state ? await stateViolations(cluster, findings.gaps) : [];
   const violations = [...cluster.violations, ...grown, ...shared, ...wrong.map(({ text }) => text)];
   const report = { ...findings, seed, deeds: cluster.done, longestDrain: cluster.longestDrain, memory, violations };
   if (violations.length === 0) return { ...report, evidence: [], ...keep ? { log: await cluster.keepLog() } : {} };
@@ -176,17 +176,17 @@ async function stateAfter(cluster: SoakCluster, since: number, root: string | un
     [url, JSON.stringify(options)],
     root,
   );
-  const { doubts } = await program.line(({ event }) => event === "looked", LOOK);
+  const { violations } = await program.line(({ event }) => event === "looked", LOOK);
   await wait(Math.max(0, since + CLAIM_LEASE + OVERDUE + 1_000 - Date.now()));
-  const stale = storeDoubts(await readStore(url, "default"));
+  const stale = storeViolations(await readStore(url, "default"));
   // an entry that was stale then is older now
   const about = (line: string) => line.split(": ")[0];
-  const known = new Set(doubts.map(about));
-  return [...doubts, ...stale.filter((line) => !known.has(about(line)))];
+  const known = new Set(violations.map(about));
+  return [...violations, ...stale.filter((line) => !known.has(about(line)))];
 }
 
 /** What was done wrong with shared state while the storm raged. */
-async function stateDoubts(
+async function stateViolations(
   cluster: SoakCluster,
   gaps: ReadonlyMap<string, readonly LoopGap[]>,
 ): Promise<string[]> {
@@ -212,27 +212,27 @@ async function stateDoubts(
       return [id, kept] as const;
     }),
   );
-  const locks = lockDoubts({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
+  const locks = lockViolations({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
   return [...onceViolations([...once.values()].flat(), [...troubles, ...stalls]), ...late, ...locks];
 }
 
 /** Which processes do not see who is there, when nothing happens any more: nobody too few, nobody too many. */
 async function wrongViews(cluster: SoakCluster): Promise<string[]> {
-  await using witness = await catga({
+  await using sends = await catga({
     nats: { servers: cluster.url.split(",") },
-    id: "witness",
-    service: "witness",
+    id: "sends",
+    service: "sends",
     heartbeat: HEARTBEAT,
     replicas: cluster.replicas,
   });
   const live = [...cluster.members].map(({ endpoint }) => endpoint);
-  const right = [...live, witness.self.endpoint].sort().join(" ");
+  const right = [...live, sends.self.endpoint].sort().join(" ");
   const late = Date.now() + SETTLE;
   for (;;) {
     const views = new Map<string, string>();
     for (const { id } of cluster.members) views.set(id, "(no answer)");
-    views.set("witness", witness.nodes().map(({ endpoint }) => endpoint).sort().join(" "));
-    for (const { node, result } of await witness.broadcast(View, undefined, { timeout: 2_000 })) {
+    views.set("sends", sends.nodes().map(({ endpoint }) => endpoint).sort().join(" "));
+    for (const { node, result } of await sends.broadcast(View, undefined, { timeout: 2_000 })) {
       views.set(node, result.ok ? [...result.value].sort().join(" ") : `(${result.error.code})`);
     }
     const wrong = [...views].filter(([, view]) => view !== right);

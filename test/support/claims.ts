@@ -1,4 +1,4 @@
-/** Idempotent commands for tests: what a runner would make of them. */
+/** Idempotent commands as a runner passes them to the idempotency store, for its tests. */
 import type { Clock } from "../../src/ports/clock.ts";
 import { fail, type Result } from "../../src/contract/result.ts";
 import type { Claimant } from "../../src/dispatch/shared_state.ts";

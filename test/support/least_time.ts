@@ -1,4 +1,4 @@
-/** How much work something is, on a machine that has other work as well. */
+/** The cost of some work, measured on a machine that is busy with other work. */
 import process from "node:process";
 
 /**

@@ -1,4 +1,4 @@
-/** An app without a cluster, on time that moves when a test says so. */
+/** An app without a cluster, on virtual time. */
 import { App, type AppParts } from "../../src/node/app.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import type { Behavior } from "../../src/contract/behavior.ts";

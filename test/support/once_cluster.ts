@@ -1,4 +1,4 @@
-/** Processes that handle an idempotent command, and processes that send it, each with a link of its own to NATS. */
+/** Processes that handle an idempotent command and processes that send it, each with its own link to NATS. */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { NatsKeyValueStore } from "../../src/nats/kv_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
 import { readClaim } from "../../src/state/claims/claim_record.ts";
 import { aftermath } from "./aftermath.ts";
-import { begun } from "./begun.ts";
+import { startOrDispose } from "./start_or_dispose.ts";
 import { eventually } from "./eventually.ts";
 import { sendProbe } from "./liveness.ts";
 import type { OnceHistory } from "./once_history.ts";
@@ -52,7 +52,7 @@ export class OnceCluster implements AsyncDisposable {
   /** Starts it; resolves when the caller sees all of them. */
   static async open(options: OnceClusterOptions): Promise<OnceCluster> {
     const cluster = new OnceCluster(options, await mkdtemp(join(tmpdir(), "catga-once-")));
-    return await begun(cluster, () => cluster.#begin());
+    return await startOrDispose(cluster, () => cluster.#begin());
   }
 
   async #begin(): Promise<void> {

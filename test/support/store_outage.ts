@@ -1,4 +1,4 @@
-/** A store that is away while the network is there, as JetStream is when it has no leader. */
+/** A store that fails while the network works, as JetStream does without a leader. */
 import { delay } from "../../src/ports/clock.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { Bucket, Change, KeyValueStore } from "../../src/ports/key_value_store.ts";

@@ -126,7 +126,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     },
   );
 
-  it("can put nothing into a bucket that is not a plain write to one key", { timeout: 60_000 }, async () => {
+  it("can write to a bucket only by plain writes to one key", { timeout: 60_000 }, async () => {
     await using server = await stage();
     await using mallory = await client(server, "mallory");
     for (
@@ -155,7 +155,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     assertEquals(await app.cache.get("mine"), 1);
   });
 
-  it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens grow on", {
+  it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens still grow", {
     timeout: 60_000,
   }, async () => {
     await using server = await stage();

@@ -450,7 +450,7 @@ const DOES: Record<User, readonly string[]> = {
 };
 
 describe("the permissions of docs/security.md", await requireNatsServer(), () => {
-  it("a node that plain clients are kept from starts, and says so in one line for each kind", async () => {
+  it("a node without the permissions for plain clients starts, and logs one line for each kind", async () => {
     await using stage = await Stage.open("orders-1", "subscribe catga.default.call.>");
     await stage.start("orders-1", {
       handlers: [...Array(20).keys()].map((n) => query<void>(`Q${n}`).handle(() => {})),
@@ -462,12 +462,12 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
   });
 
   for (const user of USERS) {
-    it(`${user}: each line of the page is tried below`, () => {
+    it(`${user}: every permission of the page has a test`, () => {
       const given = linesOf(user).flatMap(({ permission }) => permission ?? []);
       assertEquals(given.sort(), NEEDS[user].map(([permission]) => permission).sort());
     });
 
-    it(`${user}: with all of them everything works, and nothing is refused`, { timeout: 60_000 }, async () => {
+    it(`${user}: with all permissions every feature works, and NATS refuses nothing`, { timeout: 60_000 }, async () => {
       for (const feature of DOES[user]) {
         await using stage = await Stage.open(user);
         assertEquals([feature, await attempt(feature, stage, user)], [feature, "ok"]);
@@ -476,7 +476,7 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
     });
 
     for (const [permission, feature, how] of NEEDS[user]) {
-      it(`${user} may not ${permission}: ${feature} fails, and says why`, { timeout: 30_000 }, async () => {
+      it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 30_000 }, async () => {
         await using stage = await Stage.open(user, permission);
         assertMatch(await attempt(feature, stage, user), how);
       });

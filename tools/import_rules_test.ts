@@ -50,7 +50,7 @@ describe("rooms", () => {
     assertEquals(loose, ["src/catga.ts", "src/error.ts", "src/version.ts"]);
   });
 
-  it("are shown by docs/internals/architecture.md as they are", async () => {
+  it("are the same in docs/internals/architecture.md", async () => {
     const cells = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
     const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
     assertEquals(cells(page).includes(cells(roomTable())), true, `the table is to be\n${roomTable()}`);

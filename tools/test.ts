@@ -22,7 +22,7 @@ import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles
 const MINUTES = 60_000;
 /** The files that take longest, wherever they are. */
 const LONG =
-  /\/(simulation|membership_servers|node_death|process_end|cli|permissions|mixed_versions|kv_store|key_value_store)_test\.ts$/;
+  /\/(simulation|membership_servers|node_death|process_end|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));

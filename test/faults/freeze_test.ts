@@ -13,7 +13,7 @@ const SILENT = 500; // ms without an answer to a ping, after which a process is 
 describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), () => {
   for (const victim of ["d1", "b1"]) {
     it(
-      `queries move on, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
+      `queries go to another node, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
       { timeout: 60_000 },
       async () => {
         // Promise: queries of a silent node go to another one after 500 ms; commands wait for it, and end at their deadline

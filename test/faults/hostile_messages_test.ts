@@ -15,7 +15,7 @@ const ROUNDS = 3;
 
 describe("hostile messages", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
-    it(`${MESSAGES} of them, ${ROUNDS} times, change nothing: ${id}`, { timeout: 60_000 }, async () => {
+    it(`${MESSAGES} of them, ${ROUNDS} times, change no result: ${id}`, { timeout: 60_000 }, async () => {
       // Promise: a malformed message is dropped; what is kept of senders, forged ones included, is bounded; the node answers
       // as before, and nothing in it is subscribed to more than before.
       await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });

@@ -16,7 +16,7 @@ const KEYS = ["a", "b", "c"];
 
 describe("holders of locks that are frozen, killed and cut off", await requireNatsServer(), () => {
   it(
-    "tokens grow, no two hold a lock, the resource is safe, the next one has it soon",
+    "tokens grow, no lock is held twice, the resource accepts no stale write, and the next waiter has the lock soon",
     { timeout: 180_000 },
     async () => {
       // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
@@ -35,7 +35,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   for (
     const [plant, says] of [["deaf", /held it until|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
-    it(`a process that is ${plant} is found out, at the resource and by the checker`, { timeout: 60_000 }, async () => {
+    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 60_000 }, async () => {
       await using nats = await startNatsServer();
       const ids = ["d1", "b1"];
       const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };
@@ -77,7 +77,7 @@ describe("the checker of locks", () => {
       ...history,
     });
 
-  it("finds nothing where there is nothing", () => {
+  it("accepts a history of kept promises", () => {
     assertEquals(planted({ writes: [write("x", 20, 5), write("y", 120, 7), write("x", 130, 5, false)] }), []);
   });
 
@@ -113,7 +113,7 @@ describe("the checker of locks", () => {
     ]);
   });
 
-  it("finds a lock that stays free too long, or for ever, while somebody waits", () => {
+  it("finds a lock that stays free too long, or for ever, while a process waits for it", () => {
     const faults = [{ kind: "killed", id: "x", key: "a", from: 50, to: 9_000 }] as const;
     const killed = first.slice(0, 3);
     const late = [want(0), line("enter", 50 + TTL + LIMIT + 1, 7)];
@@ -127,12 +127,12 @@ describe("the checker of locks", () => {
     assertEquals(says([want(0), { event: "stall", at: 2_000, from: 1_500 }, ...late.slice(1)]), []);
   });
 
-  it("finds what does not work again at the end", () => {
+  it("reports what does not work again at the end", () => {
     const violation = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
     assertEquals(planted({ aftermath: [violation] }), [violation]);
   });
 
-  it("finds a failure that says nothing, or comes too late", () => {
+  it("finds a failure with an unclear code, or one that comes too late", () => {
     const failed = (
       code: string,
       took: number,

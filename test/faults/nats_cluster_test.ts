@@ -20,31 +20,35 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   after(() => nats?.stop());
   afterEach(restart);
 
-  it("losing the leader of the records: the cluster goes on, and nodes join again", { timeout: 90_000 }, async () => {
-    // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
-    await using cluster = await open("leader", ["d1", "b1"]);
-    const { caller, sends } = cluster;
-    const leader = await leaderOf("KV_catga_leader_nodes");
-    const load = new Load(32, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 20));
-    await eventually("some load", () => load.done > 500);
-    killed = leader;
-    await nats.servers[leader].kill("SIGKILL");
-    const at = Date.now();
-    const done = load.done;
-    await eventually("the load to go on", () => load.done > done + 1_000);
-    console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
-    await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
-    await cluster.complete(20_000);
-    console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
-    await load.stop();
-    console.log(`leader: ${sends.tally()}`);
-    assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
-    await restart();
-    await cluster.finish();
-  });
+  it(
+    "the death of the server that leads the records: sends go on, and nodes can join again",
+    { timeout: 90_000 },
+    async () => {
+      // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
+      await using cluster = await open("leader", ["d1", "b1"]);
+      const { caller, sends } = cluster;
+      const leader = await leaderOf("KV_catga_leader_nodes");
+      const load = new Load(32, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 20));
+      await eventually("some load", () => load.done > 500);
+      killed = leader;
+      await nats.servers[leader].kill("SIGKILL");
+      const at = Date.now();
+      const done = load.done;
+      await eventually("the load to go on", () => load.done > done + 1_000);
+      console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
+      await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
+      await cluster.complete(20_000);
+      console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
+      await load.stop();
+      console.log(`leader: ${sends.tally()}`);
+      assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
+      await restart();
+      await cluster.finish();
+    },
+  );
 
   for (const [n, id] of ["d1", "b1"].entries()) {
-    it(`losing a node's own: it loses none of its answers: ${id}`, { timeout: 90_000 }, async () => {
+    it(`the death of the server of a node: none of its answers is lost: ${id}`, { timeout: 90_000 }, async () => {
       // Promise: a live node that moves to another server loses none of its answers: commands in hand are not given up
       // before it had 3 s to be heard from there.
       const own = n;

@@ -13,7 +13,7 @@ import { Load } from "../support/checked_sends.ts";
 describe("a nats-server that is killed under load", await requireNatsServer(), () => {
   for (const store of ["its", "an empty"]) {
     it(
-      `and started anew on ${store} store: queries and what had not left succeed, and nothing runs twice`,
+      `and started again on ${store} store: queries and unsent requests succeed, and nothing runs twice`,
       { timeout: 60_000 },
       async () => {
         // Promise: while the network is away requests wait for it; a command that was under way when it went ends with

@@ -10,8 +10,8 @@ import { FaultCluster } from "../support/fault_cluster.ts";
 const IN_HAND = 50;
 const HEARTBEAT = 3_000;
 
-describe("somebody who is subscribed to catga.>", await requireNatsServer(), () => {
-  it("is warned of at startup, and a death is found all the same, later", { timeout: 60_000 }, async () => {
+describe("a client that is subscribed to catga.>", await requireNatsServer(), () => {
+  it("is warned of at startup; a node's death is still detected, though later", { timeout: 60_000 }, async () => {
     // Promise: the app says that bounces are swallowed, and lives by pongs: queries of a dead node move after 500 ms, its
     // commands end at their deadline, new requests avoid it, and it leaves the view when its record expires.
     await using server = await startNatsServer();

@@ -17,12 +17,12 @@ describe("the check of the store", () => {
     ...differs,
   });
 
-  it("accepts what has not outlived its ttl by much, and what has none", () => {
+  it("accepts entries that outlived their ttl by little, and entries without a ttl", () => {
     const entries = [entry(), entry({ ttl: undefined, written: 0 })];
     assertEquals(storeViolations({ now: 103_000 + OVERDUE, entries }), []);
   });
 
-  it("finds an entry that lives on, and a marker", () => {
+  it("finds an entry, and a marker, that outlived its ttl", () => {
     assertEquals(storeViolations({ now: 108_001, entries: [entry(), entry({ marker: true })] }), [
       "KV_catga_x_locks h=2Fa: 8001 ms old, its ttl 3000 ms",
       "KV_catga_x_locks marker of h=2Fa: 8001 ms old, its ttl 3000 ms",
@@ -31,7 +31,7 @@ describe("the check of the store", () => {
 });
 
 describe("reading the store", await requireNatsServer(), () => {
-  it("gives every entry with its ttl and age, and markers as such, of one namespace", async () => {
+  it("returns every entry and marker of one namespace, with ttl and age", async () => {
     await using server = await startNatsServer();
     const transport = new NatsTransport(await connectNats(server.url, { name: "test" }), { onError: () => {} });
     try {

@@ -1,4 +1,4 @@
-/** An earlier Catga in processes beside this one, on a real server: what docs/upgrading.md says. */
+/** An earlier version of Catga in processes beside this one, on a real server: the promises of docs/upgrading.md. */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readFile, writeFile } from "node:fs/promises";
@@ -13,10 +13,10 @@ import { Once, type OnceNodeOptions } from "./processes/once_node.ts";
 import { RunLog } from "./processes/run_log.ts";
 import { eventually } from "./support/eventually.ts";
 
-/** The first Catga with shared state, protocol 1. Nothing has been released: what is, is to be tried from then on. */
+/** The first commit with shared state, protocol 1. Nothing is released yet; from then on, releases take its place. */
 const EARLIER = "360bf4ba2de063079b4ef90605069b2134a0ebbb";
 
-/** A program for either tree: takes a lock, says so, and keeps it until it is told to end. */
+/** A program for either tree: acquires a lock, prints that, and holds it until SIGTERM. */
 const HOLDER = `
 import process from "node:process";
 import { catga } from "@catga/catga";
@@ -124,7 +124,7 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
         assert(there.ok && here.ok);
         assertEquals((await send("a", `now-${runtime}`)).value, there.value);
         assertEquals((await send("b", "once")).value, here.value);
-        // both at once: whoever is first, there is one run
+        // both at once: there is one run, whichever is first
         const both = await Promise.all([send("c", "once"), send("c", `now-${runtime}`)]);
         assertEquals(both[0].value, both[1].value);
 

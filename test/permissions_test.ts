@@ -49,7 +49,7 @@ function configWithout(user: User, missing: string | undefined): string {
   return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
 }
 
-/** A server with such a configuration, and what is on it. */
+/** A server with such a configuration, and its users. */
 class Stage implements AsyncDisposable {
   readonly #server: NatsServer;
   readonly #open: AsyncDisposable[] = [];
@@ -66,7 +66,7 @@ class Stage implements AsyncDisposable {
 
   static async open(user: User, permission?: string): Promise<Stage> {
     const stage = new Stage(await startNatsServer({ config: configWithout(user, permission) }));
-    // nodes may make no bucket; what the operator may not do is told by its own tests
+    // nodes may not create buckets; the operator's permissions have tests of their own
     if (user !== "operator") await stage.setUp();
     return stage;
   }
@@ -117,16 +117,16 @@ class Stage implements AsyncDisposable {
   /** Resolves with that warning when there is one. */
   async warned(what: RegExp): Promise<string> {
     const warning = () => this.log.find((line) => what.test(line)) ?? (this.#closed ? "the test is over" : undefined);
-    return await eventually(`a warning ${what}`, warning, 20_000) as string; // it gives what is truthy
+    return await eventually(`a warning ${what}`, warning, 20_000) as string; // `warning` returns the text once it is there
   }
 
-  /** "ok" when the bucket has no consumer any more, and what is wrong otherwise. */
+  /** "ok" if the bucket has no consumer any more, else the reason. */
   async consumersOf(bucket: string): Promise<string> {
     const admin = await this.client("admin");
     const left = async () =>
       (await admin.request(`$JS.API.CONSUMER.NAMES.KV_${bucket}`, "{}")).json<{ consumers: string[] | null }>()
         .consumers;
-    // those that nobody takes away end by themselves after 5 s
+    // consumers that are not deleted expire after 5 s
     return await eventually("no consumers", async () => (await left() ?? []).length === 0, 1_500)
       .then(() => "ok", () => "a consumer was left behind");
   }
@@ -161,7 +161,7 @@ class Stage implements AsyncDisposable {
 /** What a user does, one thing at a time: "ok", or what went wrong. */
 type Feature = (stage: Stage, user: string) => Promise<string>;
 
-/** Gives "ok" when it resolves with what is wanted. */
+/** "ok" if it resolves with the wanted value. */
 async function outcome(work: Promise<unknown>, wanted?: unknown): Promise<string> {
   try {
     const value = await work;

@@ -28,7 +28,7 @@ const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.
 /** Packages that only the examples need, which are not published. */
 const OF_EXAMPLES = ["@hono/node-server", "hono", "yaml"];
 
-/** An API finds what was registered by an SDK through an API that is no older than itself; `~` keeps it the oldest there is. */
+/** An API finds an SDK only if that was registered through an API no older than itself; `~` keeps ours the oldest. */
 const NO_NEWER = ["@opentelemetry/api"];
 
 /** `npm:@nats-io/transport-node@3.4.0` in its parts. */

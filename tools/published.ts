@@ -1,6 +1,6 @@
 /**
- * The tests as they run on what is published: with `jsr.json` for import map, JSR's `@std` and `@nats-io`, and, for two
- * small programs, the package itself from a registry on this machine, in Deno and in Bun.
+ * Runs the tests on the published dependencies (`jsr.json` as import map, `@std` and `@nats-io` from JSR), and the programs of
+ * `tools/consumer/` on the package itself, from a registry on this machine, in Deno and in Bun.
  *
  * @module
  */

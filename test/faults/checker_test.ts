@@ -63,7 +63,7 @@ describe("a checker of the fault suite", await requireNatsServer(), () => {
   }
 });
 
-/** What the checker says of a load over two nodes, one of which has a bug and one of which is killed. */
+/** The violations of a load over two nodes, one of which has a bug and one of which is killed. */
 async function underLoad(buggy: string, plant?: Plant): Promise<string[]> {
   await using cluster = await FaultCluster.open();
   const { caller, sends, log } = cluster;

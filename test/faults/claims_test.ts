@@ -109,7 +109,7 @@ describe("an idempotent command that other attempts wait for", await requireNats
       [...results.keys()].filter((entry) => holders.includes(entry.split(" ")[0])).sort();
     const ranAgain = (holders: string[]) => of(holders).filter((entry) => again.has(entry));
     const told = async () => (await cluster.history([])).lines;
-    // nobody waits for an answer of these
+    // no sender waits for these
     await eventually(
       "the lost runs to be told",
       async () => (await told()).filter(({ event }) => event === "aborted").length >= of(LOST).length,

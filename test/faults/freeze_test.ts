@@ -25,7 +25,7 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
         const toVictim = {
           route: (nodes: readonly { id: string }[]) => nodes.find(({ id }) => id === victim) ?? nodes[0],
         };
-        await sends.many(3, caller, Record, 0, { node: victim }); // now they know each other's clocks
+        await sends.many(3, caller, Record, 0, { node: victim }); // now each has measured the other's clock
 
         // what is under way when it freezes: its handlers have begun, and take longer than that
         const queries = sends.many(IN_HAND, caller, Read, 700, toVictim as never);

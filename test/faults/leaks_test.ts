@@ -1,4 +1,4 @@
-/** What is left behind by a million messages, and by messages that end in every way there is: nothing. */
+/** A million messages, and messages that end in every way, leave nothing behind. */
 import { assertEquals, assertLess } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
@@ -32,7 +32,7 @@ describe("memory, timers and listeners of messages", await requireNatsServer(), 
     "7,000 that end in seven ways leave no timer, no listener, and nothing in flight",
     { timeout: 60_000 },
     async () => {
-      // Promise: whichever way a message ends, what was set up for it is taken down.
+      // Promise: however a message ends, its timers and listeners are removed.
       const Do = command<string, string>("Do");
       const Ask = query<string, string>("Ask");
       const Gone = query<void, string>("Gone");

@@ -1,5 +1,5 @@
 /**
- * Fault: of eight processes that share three locks, whoever holds one is frozen for longer than its ttl, killed, or cut off
+ * Fault: of eight processes that share three locks, the holder of one is frozen for longer than its ttl, killed, or cut off
  * from NATS. `CATGA_FAULT_SECONDS=60` does it for longer.
  */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
@@ -121,7 +121,7 @@ describe("the checker of locks", () => {
     assertEquals(says(late), ["a: x was killed, and the next had it 3501 ms later"]);
     assertEquals(says([want(0)]), ["a: x was killed, and the next had it never"]);
     assertEquals(says([want(0), line("enter", 50 + TTL + LIMIT, 7)]), []);
-    // nobody waited yet
+    // no process waited yet
     assertEquals(says([want(60)]), []);
     // it was not allowed to run
     assertEquals(says([want(0), { event: "stall", at: 2_000, from: 1_500 }, ...late.slice(1)]), []);

@@ -49,8 +49,8 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
 
   for (const [n, id] of ["d1", "b1"].entries()) {
     it(`the death of the server of a node: none of its answers is lost: ${id}`, { timeout: 90_000 }, async () => {
-      // Promise: a live node that moves to another server loses none of its answers: commands in hand are not given up
-      // before it had 3 s to be heard from there.
+      // Promise: a live node that moves to another server loses none of its answers: commands in hand are kept
+      // until it has had 3 s to answer from there.
       const own = n;
       await using cluster = await open(`own${n}`, [], (own + 1) % 3);
       const { caller, sends, log } = cluster;

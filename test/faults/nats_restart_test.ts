@@ -1,4 +1,4 @@
-/** Fault: the nats-server is killed under load and started anew, with its store and with an empty one. */
+/** Fault: the nats-server is killed under load and started again, with its store and with an empty one. */
 import { assertEquals } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Fault that is none: every node is told to end (SIGTERM) and started anew, one after the other, at full load. */
+/** No fault, but a deployment: every node gets SIGTERM and is started again, one after the other, at full load. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";

@@ -1,4 +1,4 @@
-/** Fault: somebody listens on `catga.>`, so that NATS bounces nothing: everything has a taker. */
+/** Fault: a client is subscribed to `catga.>`, so that NATS bounces nothing: every message has a subscriber. */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
@@ -12,7 +12,7 @@ const HEARTBEAT = 3_000;
 
 describe("a client that is subscribed to catga.>", await requireNatsServer(), () => {
   it("is warned of at startup; a node's death is still detected, though later", { timeout: 60_000 }, async () => {
-    // Promise: the app says that bounces are swallowed, and lives by pongs: queries of a dead node move after 500 ms, its
+    // Promise: the app logs that nothing bounces, and relies on pongs: queries of a dead node move after 500 ms, its
     // commands end at their deadline, new requests avoid it, and it leaves the view when its record expires.
     await using server = await startNatsServer();
     const tap: NatsConnection = await connect({ servers: server.url });

@@ -46,22 +46,22 @@ export interface SoakOptions {
   readonly plant?: Plant | undefined;
   /** Whether the log is kept though nothing is wrong; `false`. */
   readonly keep?: boolean;
-  /** Hears of the course of things now and then. */
+  /** Called every 5 s. */
   onProgress?(progress: Progress): void;
 }
 
-/** How far a soak is. */
+/** The progress of a soak. */
 export interface Progress {
   /** Since its start. */
   readonly seconds: number;
   readonly sums: Sums;
   readonly deeds: Readonly<Record<Deed, number>>;
-  /** The nodes that nothing happens to just now, of all that there are. */
+  /** Nodes without a fault at the moment, and all nodes. */
   readonly awake: number;
   readonly nodes: number;
 }
 
-/** What came of a soak. */
+/** The outcome of a soak. */
 export interface SoakReport extends Omit<Findings, "violations"> {
   readonly seed: number;
   readonly deeds: Readonly<Record<Deed, number>>;
@@ -69,7 +69,7 @@ export interface SoakReport extends Omit<Findings, "violations"> {
   readonly longestDrain: number;
   /** Of the processes that lived from the first to the last moment, by id. */
   readonly memory: ReadonlyMap<string, Memory>;
-  /** What must not be; none. */
+  /** Broken promises; none if all is well. */
   readonly violations: readonly string[];
   /** Lines of the log about the first of them. */
   readonly evidence: readonly string[];
@@ -86,12 +86,12 @@ const LOOK = 90_000; // ms: longer than anything is waited for
  * server that forgot its ttl keeps it.
  */
 const IDS = 2_000;
-const FRESH = 16; // ids that nobody has used
-const SETTLE = 20_000; // ms: a record expires within 5 s, and whoever missed something reads all of them in as long
+const FRESH = 16; // ids that were not used before
+const SETTLE = 20_000; // ms: a record expires within 5 s, and a node that missed an update reads all records again in that time
 const SHOWN = 10; // messages of which the evidence is shown
 const PROGRESS = 5_000; // ms
 
-/** Runs one. Rejects when it cannot be run, not for what it finds. */
+/** Runs a soak. Rejects if it cannot run; broken promises are in the report. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { seconds, seed, rate, every, nodes: [nodes, most], clients, plant, keep, onProgress } = options;
   const { servers = 1, serverEvery = Infinity, state = false, root } = options;
@@ -103,7 +103,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     state,
     root,
   });
-  // nodes with shared state have to know it before they start
+  // nodes with shared state get it as an option when they start
   let until = Date.now() + START + seconds * 1_000;
   const runtime = (i: number): Runtime => i % 2 === 0 ? "deno" : "bun";
   await Promise.all(
@@ -216,7 +216,7 @@ async function stateViolations(
   return [...onceViolations([...once.values()].flat(), [...troubles, ...stalls]), ...late, ...locks];
 }
 
-/** Which processes do not see who is there, when nothing happens any more: nobody too few, nobody too many. */
+/** Processes whose view is not exactly the nodes that run, once the storm is over: a line each. */
 async function wrongViews(cluster: SoakCluster): Promise<string[]> {
   await using sends = await catga({
     nats: { servers: cluster.url.split(",") },

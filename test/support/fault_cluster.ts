@@ -29,7 +29,7 @@ export interface FaultClusterOptions {
   readonly url?: string;
 }
 
-/** A cluster whose nodes write down what they run, and a caller in this process that handles nothing. */
+/** A cluster whose nodes write down their runs, and a caller in this process without handlers. */
 export class FaultCluster implements AsyncDisposable {
   readonly log: RunLog;
   readonly sends: CheckedSends = new CheckedSends();
@@ -83,7 +83,7 @@ export class FaultCluster implements AsyncDisposable {
     return catga({ nats, service: "caller", logger, ...options });
   }
 
-  /** Starts a node, anew if need be; resolves when it is one. */
+  /** Starts a node, or starts it again; resolves when it is ready. */
   async start(id: string, options: NodeOptions = {}, url: string = this.url): Promise<NodeProcess> {
     const runtime: Runtime = id.startsWith("d") ? "deno" : "bun";
     const before = this.nodes.get(id);
@@ -102,13 +102,13 @@ export class FaultCluster implements AsyncDisposable {
     return node;
   }
 
-  /** Sends a signal to the process of a node; gives when, in ms since 1970. */
+  /** Sends a signal to the process of a node; returns the time, in ms since 1970. */
   signal(id: string, signal: NodeJS.Signals): number {
     this.node(id).program.kill(signal);
     return Date.now();
   }
 
-  /** Resolves when the caller, and every process that runs, see all of them and nobody else. */
+  /** Resolves when the caller and every running process see exactly the running nodes. */
   async complete(limit = 8_000): Promise<void> {
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
     const wanted = running.map(({ endpoint }) => endpoint).sort();
@@ -131,14 +131,14 @@ export class FaultCluster implements AsyncDisposable {
     );
   }
 
-  /** Whether this node, as the caller had it, was not heard of in time, at least once. */
+  /** Whether the caller has suspected this node at least once. */
   wasSuspect(id: string): boolean {
     return this.said.some((line) => line.includes(`node ${id}: suspect`));
   }
 
   /**
-   * What holds after every fault: what callers were told agrees with what ran, every node is reached, nothing in the store
-   * outlived its ttl, no process has thrown something that nobody handled, and nothing keeps one that is told to end.
+   * Holds after every fault: results agree with runs, every node is reached, nothing in the store
+   * outlived its ttl, no process had an unhandled error, and each ends at SIGTERM.
    */
   async finish(): Promise<void> {
     assertEquals(await this.sends.violations(this.log), []);

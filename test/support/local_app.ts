@@ -23,13 +23,13 @@ export interface LocalAppOptions {
   readonly release?: () => Promise<void>;
 }
 
-/** What {@link localApp} gives. */
+/** The result of {@link localApp}. */
 export interface LocalApp {
   readonly app: Catga;
   /** The same app, from inside. */
   readonly inside: App;
   readonly clock: VirtualClock;
-  /** What the app's observer was told. */
+  /** The calls of the app's observer. */
   readonly seen: Observation[];
 }
 

@@ -47,7 +47,7 @@ export class LockCluster implements AsyncDisposable {
   readonly #retired: Program<{ event: string }>[] = [];
   readonly #links = new Map<string, TcpProxy>();
   readonly #ways = new Map<string, string>();
-  /** Who is being mistreated. */
+  /** The processes that have a fault at the moment. */
   readonly #victims = new Set<string>();
 
   private constructor(options: LockClusterOptions, resource: FencedResource, folder: string) {
@@ -74,7 +74,7 @@ export class LockCluster implements AsyncDisposable {
     });
   }
 
-  /** Starts a process, anew if need be. */
+  /** Starts a process, or starts it again. */
   async start(id: string): Promise<void> {
     const { keys, namespace, replicas, node = {} } = this.#options;
     const options: LockNodeOptions = {
@@ -167,7 +167,7 @@ export class LockCluster implements AsyncDisposable {
     });
   }
 
-  /** It is not mistreated any more. */
+  /** Its fault is over. */
   spare(id: string): void {
     this.#victims.delete(id);
   }

@@ -60,7 +60,7 @@ export class MemoryCluster implements AsyncDisposable {
   }
 }
 
-/** What an iterator gives, as it comes. */
+/** The values of an iterator, as they come. */
 export function follow(changes: AsyncIterable<NodeEvent>): { events: string[]; ended: () => boolean } {
   const events: string[] = [];
   let ended = false;

@@ -32,7 +32,7 @@ export interface OnceClusterOptions {
   readonly takes?: number;
 }
 
-/** Such processes, a caller, and somebody who watches the store. */
+/** The processes, a caller, and a watch of the store. */
 export class OnceCluster implements AsyncDisposable {
   readonly #options: OnceClusterOptions;
   readonly #folder: string;
@@ -79,7 +79,7 @@ export class OnceCluster implements AsyncDisposable {
     }, { signal: this.#end.signal });
   }
 
-  /** Starts a process, anew if need be. */
+  /** Starts a process, or starts it again. */
   async start(id: string): Promise<void> {
     const { handlers, namespace, replicas, takes } = this.#options;
     const options: OnceNodeOptions = {
@@ -122,11 +122,11 @@ export class OnceCluster implements AsyncDisposable {
     await eventually("some runs", async () => await begun() >= count, 60_000);
   }
 
-  /** What is known, when the store has told of every result. */
+  /** The records of the run, once the watch has seen every result. */
   async history(entries: readonly string[]): Promise<OnceHistory> {
     const seen = () => new Set(this.#stored.map(({ entry }) => entry)).size;
     await eventually("the store to tell of all results", () => seen() >= entries.length).catch(() => {});
-    // a watch that was opened anew may tell of something again
+    // a watch that was opened again may repeat an entry
     const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
     const lines = await this.#lines(".once");
     return { entries, lines, stored, aftermath: await this.#aftermath(entries) };

@@ -23,12 +23,12 @@ export class StoreOutage {
     };
   }
 
-  /** Nothing is answered, and watches are silent. Entries expire, which is told at the end. */
+  /** Operations get no answer, and watches are silent. Entries expire; watches report that at the end. */
   begin(): void {
     this.#reads = this.#writes = false;
   }
 
-  /** Watches tell again; operations are not answered yet. */
+  /** Watches report again; operations get no answer yet. */
   watch(): void {
     this.#reads = true;
     for (const tell of this.#held.splice(0)) tell();

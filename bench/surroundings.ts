@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { findNatsServer, natsServerVersion } from "../tools/nats_server.ts";
+import { findNatsServer, natsServerVersion } from "../tools/nats_binary.ts";
 import type { TransportName, Wanted } from "./arguments.ts";
 import type { Launch } from "./program.ts";
 

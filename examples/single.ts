@@ -10,7 +10,7 @@ const CreateOrder = command<{ sku: string; qty: number }, { orderId: string }>("
 const CountOrders = query<void, number>("CountOrders");
 const OrderCreated = event<{ orderId: string; qty: number }>("OrderCreated");
 
-// Handlers: they return the value, or a failure that the sender can tell by its code.
+// Handlers: they return the value, or a failure whose code the sender gets.
 const orders = new Map<string, { sku: string; qty: number }>();
 
 const createOrder = CreateOrder.handle(async ({ sku, qty }, ctx) => {
@@ -26,7 +26,7 @@ const countOrders = CountOrders.handle(() => orders.size);
 const pack = OrderCreated.on(({ orderId, qty }) => console.log(`packing ${qty} for ${orderId}`));
 const thank = OrderCreated.on(({ orderId }) => console.log(`thanks for ${orderId}`));
 
-// A behavior stands around every handler, and sees what it answers.
+// A behavior wraps every handler, and sees its result.
 const log: Behavior = async ({ contract }, next) => {
   const result = await next();
   console.log(`${contract.kind} ${contract.name}: ${result.ok ? "ok" : result.error.code}`);

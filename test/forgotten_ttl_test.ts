@@ -1,6 +1,6 @@
 /**
- * Shared state after restarts of nats-server that make it forget ttls (`testing/forgetful_server.ts`): what was released,
- * freed, deleted or over comes back, and is in nobody's way.
+ * Shared state after restarts in which nats-server loses ttls (`support/forgetful_server.ts`): entries that were deleted or
+ * had expired come back, and block nothing.
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
@@ -27,10 +27,10 @@ const KINDS = [
   /cache\.deleted$/,
 ];
 
-describe("shared state on a server that has forgotten ttls", await requireNatsServer(), () => {
+describe("shared state on a server that has lost ttls", await requireNatsServer(), () => {
   for (const sequence of SEQUENCES) {
     it(
-      `${sequence}: holders, waiters, leaders, claims, results, values and nodes are gone within their ttl + 1.5 s`,
+      `${sequence}: no entry of shared state or membership outlives its ttl by more than 1.5 s`,
       { timeout: 120_000 },
       async () => {
         await using servers = await ForgetfulServer.start();
@@ -63,7 +63,7 @@ describe("shared state on a server that has forgotten ttls", await requireNatsSe
         const since = () => performance.now() - faultOver;
 
         await (await a.lock("held", { ttl: TTL, timeout: TTL + LATE })).release();
-        // of those who waited nobody is handed anything
+        // none of the waiters is handed the lock
         await waitInQueue(b, a);
         assertLess(since(), TTL + LATE + 1_000);
         await led(b);

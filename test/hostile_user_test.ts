@@ -1,4 +1,4 @@
-/** A node with the permissions of docs/security.md that means harm: what it cannot do to others, and what it can. */
+/** A hostile node with the permissions of docs/security.md: what it cannot do to others, and what it can. */
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { readFile } from "node:fs/promises";
@@ -35,7 +35,7 @@ const address = (server: NatsServer, user: string) => ({
   ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
 });
 
-/** A connection, and what it was refused. */
+/** A connection, and the operations that NATS refused it. */
 async function client(server: NatsServer, user: string) {
   const connection = await connect(address(server, user));
   const refused: string[] = [];
@@ -84,7 +84,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
         undefined,
       );
     }
-    // what is honest arrives behind it
+    // a valid message arrives after it
     for (let n = 0; n < 100; n++) {
       await other.publish(Paid, n);
       assertEquals((await other.send(Pay, n)).ok, true);
@@ -126,7 +126,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     },
   );
 
-  it("can put nothing into a bucket that is not a plain write to one key", { timeout: 60_000 }, async () => {
+  it("can write to a bucket only by plain writes to one key", { timeout: 60_000 }, async () => {
     await using server = await stage();
     await using mallory = await client(server, "mallory");
     for (
@@ -155,7 +155,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     assertEquals(await app.cache.get("mine"), 1);
   });
 
-  it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens grow on", {
+  it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens still grow", {
     timeout: 60_000,
   }, async () => {
     await using server = await stage();

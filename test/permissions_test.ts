@@ -49,7 +49,7 @@ function configWithout(user: User, missing: string | undefined): string {
   return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
 }
 
-/** A server with such a configuration, and what is on it. */
+/** A server with such a configuration, and its users. */
 class Stage implements AsyncDisposable {
   readonly #server: NatsServer;
   readonly #open: AsyncDisposable[] = [];
@@ -66,7 +66,7 @@ class Stage implements AsyncDisposable {
 
   static async open(user: User, permission?: string): Promise<Stage> {
     const stage = new Stage(await startNatsServer({ config: configWithout(user, permission) }));
-    // nodes may make no bucket; what the operator may not do is told by its own tests
+    // nodes may not create buckets; the operator's permissions have tests of their own
     if (user !== "operator") await stage.setUp();
     return stage;
   }
@@ -117,16 +117,16 @@ class Stage implements AsyncDisposable {
   /** Resolves with that warning when there is one. */
   async warned(what: RegExp): Promise<string> {
     const warning = () => this.log.find((line) => what.test(line)) ?? (this.#closed ? "the test is over" : undefined);
-    return await eventually(`a warning ${what}`, warning, 20_000) as string; // it gives what is truthy
+    return await eventually(`a warning ${what}`, warning, 20_000) as string; // `warning` returns the text once it is there
   }
 
-  /** "ok" when the bucket has no consumer any more, and what is wrong otherwise. */
+  /** "ok" if the bucket has no consumer any more, else the reason. */
   async consumersOf(bucket: string): Promise<string> {
     const admin = await this.client("admin");
     const left = async () =>
       (await admin.request(`$JS.API.CONSUMER.NAMES.KV_${bucket}`, "{}")).json<{ consumers: string[] | null }>()
         .consumers;
-    // those that nobody takes away end by themselves after 5 s
+    // consumers that are not deleted expire after 5 s
     return await eventually("no consumers", async () => (await left() ?? []).length === 0, 1_500)
       .then(() => "ok", () => "a consumer was left behind");
   }
@@ -161,7 +161,7 @@ class Stage implements AsyncDisposable {
 /** What a user does, one thing at a time: "ok", or what went wrong. */
 type Feature = (stage: Stage, user: string) => Promise<string>;
 
-/** Gives "ok" when it resolves with what is wanted. */
+/** "ok" if it resolves with the wanted value. */
 async function outcome(work: Promise<unknown>, wanted?: unknown): Promise<string> {
   try {
     const value = await work;
@@ -450,7 +450,7 @@ const DOES: Record<User, readonly string[]> = {
 };
 
 describe("the permissions of docs/security.md", await requireNatsServer(), () => {
-  it("a node that plain clients are kept from starts, and says so in one line for each kind", async () => {
+  it("a node without the permissions for plain clients starts, and logs one line for each kind", async () => {
     await using stage = await Stage.open("orders-1", "subscribe catga.default.call.>");
     await stage.start("orders-1", {
       handlers: [...Array(20).keys()].map((n) => query<void>(`Q${n}`).handle(() => {})),
@@ -462,12 +462,12 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
   });
 
   for (const user of USERS) {
-    it(`${user}: each line of the page is tried below`, () => {
+    it(`${user}: every permission of the page has a test`, () => {
       const given = linesOf(user).flatMap(({ permission }) => permission ?? []);
       assertEquals(given.sort(), NEEDS[user].map(([permission]) => permission).sort());
     });
 
-    it(`${user}: with all of them everything works, and nothing is refused`, { timeout: 60_000 }, async () => {
+    it(`${user}: with all permissions every feature works, and NATS refuses nothing`, { timeout: 60_000 }, async () => {
       for (const feature of DOES[user]) {
         await using stage = await Stage.open(user);
         assertEquals([feature, await attempt(feature, stage, user)], [feature, "ok"]);
@@ -476,7 +476,7 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
     });
 
     for (const [permission, feature, how] of NEEDS[user]) {
-      it(`${user} may not ${permission}: ${feature} fails, and says why`, { timeout: 30_000 }, async () => {
+      it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 30_000 }, async () => {
         await using stage = await Stage.open(user, permission);
         assertMatch(await attempt(feature, stage, user), how);
       });

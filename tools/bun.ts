@@ -1,5 +1,5 @@
 /**
- * Where Bun is: the one on PATH when it has the wanted version, else the one that npm has.
+ * The command that starts Bun: the one on PATH if it has the wanted version, else the one from npm.
  *
  * @module
  */

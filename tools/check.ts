@@ -1,10 +1,10 @@
 /**
- * `deno task check`: what is not a test of this tree: format, lint, types, imports, docs, publishing, and the tests and two
- * small programs on what is published.
+ * `deno task check`: format, lint, types, imports, docs and publishing; then the tests, and small programs, on the package as
+ * published.
  *
- * The last of these need a JSR registry that takes packages, such as the one of the authors: CATGA_REGISTRY names its
- * `registry.ts`, `../shared/jsr/registry.ts` unless set. Without it they are left out, which is said.
- * Ends with `N passed, N failed`: the tests and programs that ran as published; a failed check counts as 1 failed.
+ * What runs as published needs a JSR registry that accepts packages: CATGA_REGISTRY names its `registry.ts`,
+ * `../shared/jsr/registry.ts` unless set. Without one it is left out, and the output says so.
+ * Ends with `N passed, N failed`: of the tests and programs that ran as published; a failed check counts as 1 failed.
  *
  * @module
  */
@@ -42,18 +42,18 @@ if (published) {
   rows.push(...await consumePublished(processes, root, registry));
 } else {
   const notes = [`NOT TESTED: there is no registry at ${registry} (CATGA_REGISTRY names one)`];
-  rows.push(said({ title: "as published", passed: 0, failed: 0, skipped: 1, ms: 0, notes }));
+  rows.push(printed({ title: "as published", passed: 0, failed: 0, skipped: 1, ms: 0, notes }));
 }
 const { failed } = printSummary(rows);
 Deno.exit(failed > 0 ? 1 : 0);
 
 async function check(title: string, command: readonly string[]): Promise<Row> {
   const { code, late, ms } = await processes.run(command, { limit: 3 * MINUTES, show: "on failure" });
-  const notes = late ? ["took longer than 3 minutes"] : code === 0 ? [] : [`FAILED: ${words(command)}`];
-  return said({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
+  const notes = late ? ["took longer than 3 minutes"] : code === 0 ? [] : [`FAILED: ${commandLine(command)}`];
+  return printed({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
 }
 
-/** Publishing needs the types of the packages that `jsr.json` names, from JSR or from a registry in its place. */
+/** A dry run; it needs the packages that `jsr.json` names, from JSR or from the registry. */
 async function publishing(): Promise<Row> {
   const title = "publishing";
   const publish = ["publish", "--config", "jsr.json", "--allow-dirty", "--dry-run"];
@@ -61,10 +61,10 @@ async function publishing(): Promise<Row> {
   const probe = [deno, "cache", "--no-lock", jsr.imports["@nats-io/nats-core"]];
   const { code, ms } = await processes.run(probe, { limit: 1 * MINUTES, show: "never" });
   if (code === 0) return await check(title, [deno, ...publish]);
-  return said({ title, passed: 0, failed: 0, skipped: 1, ms, notes: ["NOT TESTED: JSR cannot be reached"] });
+  return printed({ title, passed: 0, failed: 0, skipped: 1, ms, notes: ["NOT TESTED: JSR is out of reach"] });
 }
 
-/** Types of nats.js that are passed on are judged as well; what is wrong with their docs cannot be mended here. */
+/** `deno doc --lint` also reports types of nats.js that are exported again; their docs cannot be changed here. */
 async function docs(): Promise<Row> {
   const { code, output, ms } = await processes.run([deno, "doc", "--lint", ...entrypoints], {
     limit: 3 * MINUTES,
@@ -76,7 +76,7 @@ async function docs(): Promise<Row> {
   else if (errors.length === 0 && code !== 0) console.log(output);
   const failed = own.length > 0 || (errors.length === 0 && code !== 0) ? 1 : 0;
   const notes = failed > 0 ? [`FAILED: deno doc --lint: ${own.length} errors`] : [];
-  return said({ title: "docs", passed: 0, failed, skipped: 0, ms, notes });
+  return printed({ title: "docs", passed: 0, failed, skipped: 0, ms, notes });
 }
 
 async function imports(): Promise<Row> {
@@ -84,14 +84,14 @@ async function imports(): Promise<Row> {
   const files = (await sourceFiles(root, ["mod.ts", "src"])).filter((file) => file.endsWith(".ts"));
   const notes = importViolations(await readImports(root, files));
   const ms = performance.now() - started;
-  return said({ title: "imports", passed: 0, failed: notes.length > 0 ? 1 : 0, skipped: 0, ms, notes });
+  return printed({ title: "imports", passed: 0, failed: notes.length > 0 ? 1 : 0, skipped: 0, ms, notes });
 }
 
-function said(row: Row): Row {
+function printed(row: Row): Row {
   console.log(`${row.failed > 0 ? "FAILED " : row.skipped > 0 ? "skipped" : "ok     "}  ${row.title}`);
   return row;
 }
 
-function words(command: readonly string[]): string {
+function commandLine(command: readonly string[]): string {
   return command.map((word) => word === deno ? "deno" : word).join(" ");
 }

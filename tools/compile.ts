@@ -1,8 +1,8 @@
 /**
  * `deno task compile`: the shop (`examples/shop/`) as one binary, by Deno and by Bun, in `dist/`.
  *
- * `deno compile` fetches a runtime of its own at the first time. Where that cannot be had, this says so, and Deno's binary
- * is left out; the exit code is 1 for what else goes wrong.
+ * `deno compile` downloads a runtime the first time. Where it cannot, this program says so and leaves Deno's binary out; any
+ * other failure ends it with code 1.
  *
  * @module
  */
@@ -27,18 +27,18 @@ const byDeno = join("dist", "shop");
 const byBun = join("dist", "shop-bun");
 const deno = await run([Deno.execPath(), "compile", "--no-check", ...PERMISSIONS, "--output", byDeno, source]);
 const missing = /^Download (\S+)$[^]*error sending request/m.exec(deno.output)?.[1];
-if (missing === undefined) await said(byDeno, deno);
-else console.log(`${byDeno}: left out, the runtime for it cannot be had from ${missing}`);
+if (missing === undefined) await printed(byDeno, deno);
+else console.log(`${byDeno}: left out, its runtime could not be downloaded from ${missing}`);
 const bun = await bunCommand(processes);
 const packages = await run([...bun, "install", "--frozen-lockfile"]);
-if (packages.code !== 0) await said(byBun, packages);
-else await said(byBun, await run([...bun, "build", "--compile", source, "--outfile", byBun]));
+if (packages.code !== 0) await printed(byBun, packages);
+else await printed(byBun, await run([...bun, "build", "--compile", source, "--outfile", byBun]));
 
 function run(command: readonly string[]): Promise<Ended> {
   return processes.run(command, { limit: LIMIT, show: "never" });
 }
 
-async function said(file: string, { code, output }: Ended): Promise<void> {
+async function printed(file: string, { code, output }: Ended): Promise<void> {
   if (code !== 0) {
     console.error(`${file}: failed\n${output}`);
     process.exitCode = 1;

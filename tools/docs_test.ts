@@ -1,4 +1,4 @@
-/** The pages: README names them all, what they link to is there, and each has an example that `deno test --doc` runs. */
+/** The pages: README names them all, no link is dead, and each has an example that `deno test --doc` runs. */
 import { assertEquals, assertGreater } from "@std/assert";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -23,7 +23,7 @@ async function anchors(path: string): Promise<string[]> {
   );
 }
 
-/** The links of a page that lead nowhere. */
+/** The dead links of a page. */
 async function deadLinks(path: string): Promise<string[]> {
   const dead: string[] = [];
   for (const [, link] of (await prose(path)).matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -38,19 +38,19 @@ async function deadLinks(path: string): Promise<string[]> {
 }
 
 const all = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
-/** Those for people who change Catga. */
+/** The pages for contributors. */
 const internals = all.filter((file) => file.startsWith("docs/internals/"));
 const pages = all.filter((file) => !internals.includes(file));
 
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
-    it(`are named in ${name}, all of them`, async () => {
+    it(`are all named in ${name}`, async () => {
       const readme = await read(name);
       assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
     });
   }
 
-  it("for those who change Catga are named in CONTRIBUTING.md, and name files that are there", async () => {
+  it("in docs/internals/ are all named in CONTRIBUTING.md, and name only files that exist", async () => {
     const contributing = await read("CONTRIBUTING.md");
     assertEquals(internals.filter((page) => !contributing.includes(`](${page})`)), []);
     const named = (await Promise.all(internals.map(read))).flatMap((text) =>
@@ -60,7 +60,7 @@ describe("docs", () => {
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
   });
 
-  it("say the same in both languages: each has the other's headings, tables and code", async () => {
+  it("have the same headings, tables and code in both languages", async () => {
     const shape = async (name: string) => {
       const text = await read(name);
       return {
@@ -72,7 +72,7 @@ describe("docs", () => {
     assertEquals(await shape("README.zh-CN.md"), await shape("README.md"));
   });
 
-  it("have an example that runs, each of them; one of measurements the command that makes them", async () => {
+  it("each have an example that runs, or the command of their measurements", async () => {
     const running = await exampleFiles(root, pages);
     const measured =
       (await Promise.all(pages.map(async (page) => (await read(page)).includes("deno task bench") ? [page] : [])))
@@ -80,7 +80,7 @@ describe("docs", () => {
     assertEquals(pages.filter((page) => !running.includes(page) && !measured.includes(page)), []);
   });
 
-  it("link to what is there", async () => {
+  it("contain no dead link", async () => {
     const more = (await sourceFiles(root, [
       "README.md",
       "README.zh-CN.md",

@@ -1,5 +1,5 @@
 /**
- * Who may import whom, as `rooms.ts` says it, and that no file is reached from itself.
+ * Checks imports against `rooms.ts`, and finds circles of imports.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Arrow } from "./import_graph.ts";
 import { roomOf } from "./rooms.ts";
 import { isTestCode } from "./sources.ts";
 
-/** What is wrong with the imports: file, import and rule, one line each. */
+/** Imports against the rules: file, import and rule, a line each. */
 export function importViolations(arrows: readonly Arrow[]): string[] {
   return arrows.flatMap((arrow) => {
     const rule = broken(arrow);
@@ -17,10 +17,10 @@ export function importViolations(arrows: readonly Arrow[]): string[] {
 
 function broken({ from, to, kind }: Arrow): string | undefined {
   if (isTestCode(from)) return undefined;
-  if (to === "(computed)") return "an import must name its module, or nothing can be said about it";
+  if (to === "(computed)") return "an import must name its module: a computed one cannot be checked";
   const room = roomOf(from);
-  if (room === undefined) return "it stands in no room: say in tools/rooms.ts what it is";
-  if (isTestCode(to)) return "only tests may import what tests need";
+  if (room === undefined) return "the file is in no room: add it to tools/rooms.ts";
+  if (isTestCode(to)) return "only tests may import test code";
   const other = roomOf(to);
   if (to.startsWith("node:") || other === room) return undefined;
   const { path, may, lazily = [] } = room;

@@ -50,7 +50,7 @@ describe("rooms", () => {
     assertEquals(loose, ["src/catga.ts", "src/error.ts", "src/version.ts"]);
   });
 
-  it("are shown by docs/internals/architecture.md as they are", async () => {
+  it("are the same in docs/internals/architecture.md", async () => {
     const cells = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
     const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
     assertEquals(cells(page).includes(cells(roomTable())), true, `the table is to be\n${roomTable()}`);
@@ -66,7 +66,7 @@ describe("import rules", () => {
     ["src/contract/result.ts", 'import { z } from "zod";', /src\/contract may import/],
     ["src/contract/result.ts", 'import { x } from "../../tools/junit.ts";', /src\/contract may import/],
     ["src/contract/result.ts", 'import { x } from "./result_test.ts";', /only tests/],
-    ["src/contract/result.ts", 'import { x } from "../../test/support/begun.ts";', /only tests/],
+    ["src/contract/result.ts", 'import { x } from "../../test/support/start_or_dispose.ts";', /only tests/],
     ["src/contract/result.ts", 'import { x } from "../../mod.ts";', /src\/contract may import/],
     ["src/dispatch/runner.ts", 'import type { X } from "../node/app.ts";', /src\/dispatch may import/],
     ["src/node/app.ts", 'import type { X } from "../cluster/cluster.ts";', /src\/node may import/],

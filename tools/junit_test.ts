@@ -4,7 +4,7 @@ import { readReport } from "./junit.ts";
 
 const lines = (xml: string) => readReport(xml).map(({ outcome, name, file }) => `${outcome} ${name} (${file})`);
 
-it("readReport: of Deno's, each test counts once, and the describes around it do not", () => {
+it("readReport: a report of Deno: each test counts once, describes do not count", () => {
   const report = `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="deno test" tests="8" failures="4" errors="0" time="0.242">
     <testsuite name="./a_test.ts" tests="4" disabled="1" errors="0" failures="3">
@@ -43,7 +43,7 @@ it("readReport: of Deno's, each test counts once, and the describes around it do
   ]);
 });
 
-it("readReport: of Bun's, each test counts once, under the names around it", () => {
+it("readReport: a report of Bun: each test counts once, under the names of its describes", () => {
   const report = `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="bun test" tests="4" assertions="0" failures="1" skipped="1" time="0.05">
   <testsuite name="src/a_test.ts" file="src/a_test.ts" tests="4" assertions="0" failures="1" skipped="1" time="0.03">
@@ -111,6 +111,6 @@ it("readReport: what Deno had not ended when a file ended its process is a failu
   ]);
 });
 
-it("readReport: of an empty report there is no test", () => {
+it("readReport: an empty report has no test", () => {
   assertEquals(readReport('<?xml version="1.0"?><testsuites name="deno test" tests="0"></testsuites>'), []);
 });

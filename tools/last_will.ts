@@ -1,6 +1,6 @@
 /**
- * What is to be done when this process dies without having cleaned up, in whichever way: a shell waits for the end of its
- * input, which this process holds, then kills the processes that it was told of last and deletes the folder.
+ * Cleans up after this process, however it dies: a shell waits for the end of its input, which this process holds open, then
+ * kills the processes of the last line that it read, and deletes the folder.
  *
  * @module
  */
@@ -16,14 +16,14 @@ export class LastWill {
     const script = 'trap "" INT TERM HUP; while read -r line; do pids=$line; done; ' +
       '[ -z "$pids" ] || kill -9 $pids 2>/dev/null; rm -rf "$1"';
     this.#shell = spawn("sh", ["-c", script, "sh", folder], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-    this.#shell.once("error", () => {}); // no shell, no will
+    this.#shell.once("error", () => {}); // no shell: nothing cleans up
     this.#shell.stdin!.once("error", () => {});
     this.#shell.unref();
     // of the pipe's types only a socket has it
     (this.#shell.stdin as unknown as { unref?(): void }).unref?.();
   }
 
-  /** From now on these. */
+  /** The processes to kill; replaces those of the last call. */
   kill(pids: readonly number[]): void {
     this.#shell?.stdin?.write(`${pids.join(" ")}\n`);
   }

@@ -1,4 +1,4 @@
-/** The four manifests say the same: name, version, exports, and which version of what they need. */
+/** The four manifests agree on name, version, exports, and dependencies with their versions. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { existsSync } from "node:fs";
@@ -25,10 +25,10 @@ const deno: Manifest = JSON.parse(await read("deno.json"));
 const jsr: Manifest & { readonly scopes: Record<string, Names> } = JSON.parse(await read("jsr.json"));
 const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.parse(await read("tsconfig.json"));
 
-/** What only examples need, which are not published. */
+/** Packages that only the examples need, which are not published. */
 const OF_EXAMPLES = ["@hono/node-server", "hono", "yaml"];
 
-/** An API finds what was registered by an SDK through an API that is no older than itself; `~` keeps it the oldest there is. */
+/** An API finds an SDK only if that was registered through an API no older than itself; `~` keeps ours the oldest. */
 const NO_NEWER = ["@opentelemetry/api"];
 
 /** `npm:@nats-io/transport-node@3.4.0` in its parts. */
@@ -52,7 +52,7 @@ describe("manifests", () => {
     assertStringIncludes(await read("src/version.ts"), `"${npm.version}"`);
   });
 
-  it("agree on the version of nats.js with what the transport of Deno says to a server", async () => {
+  it("agree on the version of nats.js with the one that the transport of Deno reports to a server", async () => {
     assertStringIncludes(
       await read("src/nats/deno_transport.ts"),
       `version = "${npm.dependencies["@nats-io/nats-core"]}"`,
@@ -64,7 +64,7 @@ describe("manifests", () => {
     assertMatch(await read("LICENSE"), /^MIT License\n/);
   });
 
-  it("agree on exports, and each is there", () => {
+  it("agree on exports, and each file exists", () => {
     assertEquals([deno.exports, npm.exports], [jsr.exports, jsr.exports]);
     for (const path of Object.values(jsr.exports)) assertEquals([path, existsSync(new URL(path, root))], [path, true]);
   });

@@ -1,25 +1,18 @@
 /**
- * A nats-server for tests, benches and demos: found or fetched ({@link findNatsServer}), started on a free port and
- * stopped again ({@link startNatsServer}, {@link startNatsCluster}). Runs in Deno, Bun and Node.
+ * nats-servers for tests, benches and demos, alone or as a cluster: each starts on a free port of 127.0.0.1 and is stopped
+ * again. Runs in Deno, Bun and Node.
  *
- *   deno run -A tools/nats_server.ts        prints where the binary is, after having fetched it if need be
+ * @module
  */
-import { execFile, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { EXECUTABLE, findNatsServer, MISSING } from "./nats_binary.ts";
 
-/** The oldest nats-server with a ttl for single keys. */
-const OLDEST = [2, 11] as const;
-/** The release that is fetched where there is none. */
-const RELEASE = "2.15.1";
-const EXECUTABLE = process.platform === "win32" ? "nats-server.exe" : "nats-server";
-const CACHE = join(dirname(dirname(fileURLToPath(import.meta.url))), ".cache", "nats-server");
-/** A server that has not come up after this time will not, in ms. */
+/** How long a server may take to start, in ms. */
 const START_LIMIT = 20_000;
 
 /** A running nats-server. */
@@ -40,7 +33,7 @@ export interface NatsServer extends AsyncDisposable {
 export interface NatsServerOptions {
   /** Whether it has JetStream; `true`. */
   jetstream?: boolean;
-  /** Where JetStream keeps its data, and left there; a temporary folder. */
+  /** Where JetStream keeps its data, which {@link NatsServer.stop} leaves there; a temporary folder. */
   storeDir?: string;
   /** The port to listen on; a free one. */
   port?: number;
@@ -50,7 +43,7 @@ export interface NatsServerOptions {
   args?: readonly string[];
 }
 
-/** Starts a nats-server on 127.0.0.1; resolves when it takes connections. Rejects when there is none to be had. */
+/** Starts a nats-server on 127.0.0.1; resolves when it accepts connections. Rejects where none can be had. */
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const binary = await findNatsServer();
   if (binary === undefined) throw new Error(MISSING);
@@ -121,11 +114,11 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   }
 }
 
-/** A few routed servers; `servers[i]` may be stopped alone and started anew with {@link NatsCluster.restart}. */
+/** Routed servers; `servers[i]` may be stopped alone, and started again with {@link NatsCluster.restart}. */
 export interface NatsCluster extends AsyncDisposable {
   readonly servers: readonly NatsServer[];
   readonly urls: readonly string[];
-  /** Starts a server that was killed anew, on its port and its store; resolves when JetStream has a leader. */
+  /** Starts a killed server again, on its port and its store; resolves when JetStream has a leader. */
   restart(index: number): Promise<NatsServer>;
   /** Ends them all. Idempotent. */
   stop(): Promise<void>;
@@ -199,7 +192,7 @@ async function tryToStartCluster(size: number): Promise<NatsCluster> {
   };
 }
 
-/** What a test that needs a nats-server hands to `describe`. */
+/** The options that a test which needs a nats-server passes to `describe`. */
 export interface Requirement {
   /** Why the test is skipped, or `false` when it runs. */
   readonly skip: string | false;
@@ -216,135 +209,9 @@ export async function requireNatsServer(): Promise<Requirement> {
   return { skip: MISSING };
 }
 
-const MISSING =
-  `no nats-server ${OLDEST.join(".")} or newer: put one on the PATH, or let this machine reach GitHub or a ` +
-  "Debian mirror";
-
-let found: Promise<string | undefined> | undefined;
-
-/** Where a nats-server is fetched from, one after the other, and in words. */
-const SOURCES = [
-  { name: `release ${RELEASE} from GitHub`, fetchBinary: fromGitHub },
-  { name: "the package of Debian forky from this machine's Debian mirror", fetchBinary: fromDebian },
-] as const;
-
 /**
- * The path of a nats-server of at least 2.11: the one on the PATH, else one fetched before into `.cache/nats-server`,
- * else the release from GitHub, else the package of Debian forky (extracted, not installed); what is fetched is said on
- * stderr. Asked once per process.
- */
-export function findNatsServer(): Promise<string | undefined> {
-  return found ??= (async () => {
-    for (const folder of (process.env.PATH ?? "").split(delimiter)) {
-      const file = join(folder, EXECUTABLE);
-      if (folder !== "" && existsSync(file) && await fits(file)) return file;
-    }
-    const cached = join(CACHE, EXECUTABLE);
-    if (existsSync(cached) && await fits(cached)) return cached;
-    for (const { name, fetchBinary } of SOURCES) {
-      console.error(`nats-server: none is here; fetching ${name}`);
-      await mkdir(CACHE, { recursive: true });
-      // beside its place, so that the rename is atomic and two processes may fetch at once
-      const folder = await mkdtemp(join(CACHE, "fetch-"));
-      try {
-        const binary = await fetchBinary(folder);
-        await chmod(binary, 0o755);
-        if (!await fits(binary)) throw new Error(`${binary} does not run here or is too old`);
-        await rename(binary, cached);
-        return cached;
-      } catch (error) {
-        console.error(`nats-server: could not fetch ${name}: ${reason(error as Error)}`);
-      } finally {
-        await rm(folder, { recursive: true, force: true });
-      }
-    }
-    return undefined;
-  })();
-}
-
-/** The first line of an error; and why, which `fetch` says in the cause of its `TypeError`. */
-function reason(error: Error): string {
-  const lines = error instanceof TypeError && error.cause instanceof Error ? [error, error.cause] : [error];
-  return lines.map(({ message }) => message.split("\n")[0]).join(": ");
-}
-
-/** The version that a nats-server binary reports, such as `2.15.1`; `undefined` when it does not run. */
-export async function natsServerVersion(binary: string): Promise<string | undefined> {
-  const output = await run(binary, ["--version"], 10_000).catch(() => "");
-  return /v?(\d+\.\d+\.\d+)/.exec(output)?.[1];
-}
-
-async function fits(binary: string): Promise<boolean> {
-  const [major, minor] = (await natsServerVersion(binary) ?? "0.0").split(".").map(Number);
-  return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
-}
-
-async function fromGitHub(folder: string): Promise<string> {
-  const system = { linux: "linux", darwin: "darwin", win32: "windows" }[process.platform as string];
-  const machine = { x64: "amd64", arm64: "arm64", arm: "arm7", ia32: "386" }[process.arch as string];
-  if (system === undefined || machine === undefined) {
-    throw new Error(`no release for ${process.platform} on ${process.arch}`);
-  }
-  const name = `nats-server-v${RELEASE}-${system}-${machine}`;
-  const archive = `${name}.${system === "windows" ? "zip" : "tar.gz"}`;
-  const url = `https://github.com/nats-io/nats-server/releases/download/v${RELEASE}/${archive}`;
-  // three seconds to answer, a minute to send
-  const patience = new AbortController();
-  let timer = setTimeout(() => patience.abort(new Error(`${url} did not answer within 3 s`)), 3_000);
-  try {
-    const response = await fetch(url, { signal: patience.signal });
-    clearTimeout(timer);
-    if (!response.ok) throw new Error(`${url} answered ${response.status}`);
-    timer = setTimeout(() => patience.abort(new Error(`${url} took longer than a minute`)), 60_000);
-    await writeFile(join(folder, archive), new Uint8Array(await response.arrayBuffer()));
-  } finally {
-    clearTimeout(timer);
-  }
-  // the tar of Windows reads zip files as well
-  await run("tar", ["-xf", join(folder, archive), "-C", folder], 60_000);
-  return join(folder, name, EXECUTABLE);
-}
-
-/** Debian 12's own package is 2.9; forky's runs on it. Its mirrors are those of this machine's own sources. */
-async function fromDebian(folder: string): Promise<string> {
-  const stanzas = (await readFile("/etc/apt/sources.list.d/debian.sources", "utf8")).split(/\n\s*\n/)
-    .filter((stanza) => /^Suites:/m.test(stanza) && !/^Suites:.*-security/m.test(stanza))
-    .map((stanza) => stanza.replace(/^Suites:.*$/m, "Suites: forky"));
-  if (stanzas.length === 0) throw new Error("debian.sources names no mirror");
-  const sources = join(folder, "forky.sources");
-  const [lists, cache, none] = [join(folder, "lists"), join(folder, "cache"), join(folder, "none")];
-  await writeFile(sources, stanzas.join("\n\n"));
-  await mkdir(join(lists, "partial"), { recursive: true });
-  await mkdir(join(cache, "archives", "partial"), { recursive: true });
-  await mkdir(none);
-  const settings = [
-    `Dir::Etc::sourcelist=${sources}`,
-    `Dir::Etc::sourceparts=${none}`,
-    `Dir::State::Lists=${lists}`,
-    `Dir::Cache=${cache}`,
-    "Acquire::Languages=none",
-    "Acquire::Retries=2",
-  ].flatMap((setting) => ["-o", setting]);
-  await run("apt-get", [...settings, "-q", "update"], 120_000);
-  await run("apt-get", [...settings, "-q", "download", "nats-server"], 120_000, folder);
-  const file = (await readdir(folder)).find((name) => name.endsWith(".deb"));
-  if (file === undefined) throw new Error("apt-get downloaded nothing");
-  await run("dpkg", ["-x", join(folder, file), folder], 60_000);
-  return join(folder, "usr", "sbin", EXECUTABLE);
-}
-
-function run(command: string, args: readonly string[], limit: number, folder?: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(command, [...args], { timeout: limit, cwd: folder }, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${command}: ${stderr.trim() || error.message}`, { cause: error }));
-      else resolve(stdout);
-    });
-  });
-}
-
-/**
- * Ends a server whose parent died without stopping it, in whichever way: a shell waits for the end of its input, which
- * this process holds. Gives the function that calls it off.
+ * Kills a server whose parent died without stopping it, however it died: a shell waits for the end of its input, which this
+ * process holds open. Returns a function that ends the shell instead.
  */
 function guard(pid: number, folder: string): () => void {
   if (process.platform === "win32") return () => {};
@@ -371,7 +238,7 @@ async function announcedPort(folder: string, pid: number, gone: () => boolean): 
   return port;
 }
 
-/** Whether a server on this port says hello. */
+/** Whether a server on this port sends its INFO. */
 function greets(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
@@ -387,7 +254,9 @@ function greets(port: number): Promise<boolean> {
   });
 }
 
-/** What a server's JetStream says of itself: the leader knows whether so many others are there, as it has to, to make a stream. */
+/**
+ * The state of a server's JetStream. `leads` only with `others` followers in sync: the leader needs them to create a stream.
+ */
 async function jetStreamReady(monitor: number, others: number): Promise<"away" | "follows" | "leads"> {
   try {
     const base = `http://127.0.0.1:${monitor}`;
@@ -403,7 +272,7 @@ async function jetStreamReady(monitor: number, others: number): Promise<"away" |
   }
 }
 
-/** As `/jsz` tells of it; the leader alone names its followers. */
+/** A part of the response of `/jsz`; only that of the leader has `replicas`. */
 interface MetaCluster {
   readonly leader?: string;
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
@@ -428,9 +297,4 @@ async function until(done: () => boolean | Promise<boolean>, limit: number): Pro
     if (performance.now() > end) throw new Error(`not ready after ${limit} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-if (process.argv[1] !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-  const binary = await findNatsServer();
-  console.log(binary === undefined ? MISSING : `${binary} ${await natsServerVersion(binary)}`);
 }

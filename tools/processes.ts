@@ -1,6 +1,6 @@
 /**
  * Child processes that leave nothing behind: each has a process group of its own, which is killed when the child has
- * ended, when its time is up, and when this process is told to end.
+ * ended, at its time limit, and when this process gets a signal to end.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** ms after which it is killed. */
   readonly limit: number;
-  /** What it prints is shown as it comes, only if it failed, or never; `"always"`. */
+  /** Whether its output is shown: as it comes, only if it failed, or never; `"always"`. */
   readonly show?: "always" | "on failure" | "never";
 }
 
@@ -23,7 +23,7 @@ export interface RunOptions {
 export interface Ended {
   /** Its exit code; 127 when it could not start, 137 when a signal ended it. */
   readonly code: number;
-  /** Whether it was killed because its time was up. */
+  /** Whether it was killed at its time limit. */
   readonly late: boolean;
   /** What it printed on both channels, without colors. */
   readonly output: string;
@@ -45,7 +45,7 @@ export class Processes implements Disposable {
     for (const signal of this.#signals) process.on(signal, this.#onSignal);
   }
 
-  /** Runs a command to its end, by default showing what it prints. Never rejects. */
+  /** Runs a command to its end, and shows its output unless told otherwise. Never rejects. */
   run(command: readonly string[], options: RunOptions): Promise<Ended> {
     const started = performance.now();
     const { show = "always" } = options;
@@ -80,13 +80,13 @@ export class Processes implements Disposable {
         output += `${command[0]}: ${error.message}\n`;
         if (group === undefined) end(127);
       });
-      // what it left running holds its pipes open, so that they would never close
+      // the processes that it left running hold its pipes open: they would never close
       child.on("exit", () => kill(group));
       child.on("close", (code) => end(code ?? 137));
     });
   }
 
-  /** Kills what still runs. */
+  /** Kills the children that still run. */
   [Symbol.dispose](): void {
     for (const signal of this.#signals) process.off(signal, this.#onSignal);
     this.#killAll();
@@ -97,9 +97,9 @@ export class Processes implements Disposable {
   }
 }
 
-/** Text without the escapes that color it. */
+/** The text without escape codes of colors. */
 export function plain(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are what is looked for
+  // deno-lint-ignore no-control-regex -- control characters are looked for
   return text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "");
 }
 
@@ -108,12 +108,12 @@ function kill(group: number | undefined): void {
   try {
     process.kill(-group, "SIGKILL");
   } catch (error) {
-    // ESRCH: nobody is left in it, which is what was wanted
+    // ESRCH: no process is left in the group
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 
-/** Deno takes any FORCE_COLOR for a yes. */
+/** Without FORCE_COLOR unless there is a terminal: Deno takes any value of it for a yes. */
 function environment(): NodeJS.ProcessEnv {
   const { FORCE_COLOR: _, ...rest } = process.env;
   return process.stdout.isTTY && !rest.NO_COLOR ? { ...rest, FORCE_COLOR: "1" } : { ...rest, NO_COLOR: "1" };

@@ -15,20 +15,20 @@ function lives(pid: number): boolean {
   }
 }
 
-it("run: gives the exit code and all that was printed, without colors", async () => {
+it("run: resolves with the exit code and the output, without colors", async () => {
   using processes = new Processes();
   const { code, late, output } = await processes.run(["sh", "-c", "printf '\\033[31mred\\033[0m'; exit 3"], quiet);
   assertEquals({ code, late, output }, { code: 3, late: false, output: "red" });
 });
 
-it("run: a command that is not there has code 127 and says so", async () => {
+it("run: a missing command has code 127 and an error in its output", async () => {
   using processes = new Processes();
   const { code, output } = await processes.run(["catga-no-such-command"], quiet);
   assertEquals(code, 127);
   assertMatch(output, /catga-no-such-command/);
 });
 
-it("run: does not wait for what the child left running, and ends it", async () => {
+it("run: kills the processes that the child left running", async () => {
   using processes = new Processes();
   const { code, output, ms } = await processes.run(["sh", "-c", "sleep 60 & echo $!"], quiet);
   assertEquals(code, 0);
@@ -47,7 +47,7 @@ it("run: at its limit ends the child and the child's children", async () => {
   await eventually("the child's child to end", () => !lives(Number(output)));
 });
 
-it("dispose: ends what still runs", async () => {
+it("dispose: kills children that still run", async () => {
   const processes = new Processes();
   const running = processes.run(["sleep", "60"], quiet);
   processes[Symbol.dispose]();

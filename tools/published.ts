@@ -1,6 +1,6 @@
 /**
- * The tests as they run on what is published: with `jsr.json` for import map, JSR's `@std` and `@nats-io`, and, for two
- * small programs, the package itself from a registry on this machine, in Deno and in Bun.
+ * Runs the tests on the published dependencies (`jsr.json` as import map, `@std` and `@nats-io` from JSR), and the programs of
+ * `tools/consumer/` on the package itself, from a registry on this machine, in Deno and in Bun.
  *
  * @module
  */
@@ -8,25 +8,15 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { readImports } from "./import_graph.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
 import type { Processes } from "./processes.ts";
 import { FAULTS, JOBS, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
 
-/**
- * Runs the tests of `src/` and `examples/` with `jsr.json`, and those of the stand-ins on what they stand in for; not those
- * whose nodes are processes of this tree, nor the simulations, which need no package but time.
- */
+/** Runs {@link publishedTests} with `jsr.json` for import map. */
 export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
-  const files: string[] = [];
-  for (const file of await testFiles(root, ["src", "examples", "tools/offline"])) {
-    if (file.startsWith(FAULTS)) continue;
-    const text = await readFile(join(root, file), "utf8");
-    if (
-      !/test\/(?!processes\/tcp_proxy|support)\w+\/\w+\.ts"|tools\/(?!nats_server|offline)\w+\.ts"|simulat/.test(text)
-    ) files.push(file);
-  }
   const command = [
     Deno.execPath(),
     "run",
@@ -42,10 +32,27 @@ export async function testPublished(processes: Processes, root: string, registry
   return await runTests(processes, {
     title: "as published, Deno",
     command,
-    files,
+    files: await publishedTests(root),
     env: { DENO_JOBS: `${JOBS}` },
     limit: 4 * MINUTES,
   });
+}
+
+/** What such a test may import of `test/` and `tools/`. */
+const ALLOWED = /^(?:test\/support\/|test\/processes\/tcp_proxy\.ts$|tools\/nats_server\.ts$|tools\/offline\/)/;
+
+/**
+ * The test files that run as published: those of the library, of the examples, and of the stand-ins for `@std`. Left out are
+ * tests whose nodes are processes of this tree, and the simulations, which need no package but time.
+ */
+export async function publishedTests(root: string): Promise<string[]> {
+  const files = (await testFiles(root, ["src", "examples", "test", "tools/offline"]))
+    .filter((file) => !file.startsWith(FAULTS));
+  const arrows = await readImports(root, files);
+  const leftOut = new Set(
+    arrows.filter(({ to }) => /^(test|tools)\//.test(to) && !ALLOWED.test(to)).map(({ from }) => from),
+  );
+  return files.filter((file) => !leftOut.has(file));
 }
 
 /** Publishes, and runs the programs of `tools/consumer/` in empty folders, as users of Deno and of Bun would. */

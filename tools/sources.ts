@@ -1,5 +1,5 @@
 /**
- * The files of this repository: which there are, and which of them only tests need.
+ * Lists the files of this repository, and says which of them only tests need.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export async function sourceFiles(root: string, paths: readonly string[]): Promi
   return [...new Set(files)].filter((file) => !file.includes("node_modules/")).sort();
 }
 
-/** Whether a file is there for tests alone: it may import everything, and is not published. */
+/** Whether only tests need a file: it may import everything, and is not published. */
 export function isTestCode(path: string): boolean {
   return /_(test|suite)\.ts$/.test(path) || path.startsWith("test/");
 }

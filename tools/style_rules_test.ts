@@ -9,8 +9,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 const texts = (path: string, source: string) => styleFindings(path, source).map(({ text }) => text);
 
-describe("style", () => {
-  it("of the sources is the house's, as far as a machine can tell", async () => {
+describe("the style", () => {
+  it("of all sources follows the rules that a machine can check", async () => {
     const files = (await sourceFiles(root, ["mod.ts", "src", "examples", "bench", "test", "tools"])).filter((file) =>
       file.endsWith(".ts")
     );
@@ -24,8 +24,8 @@ describe("style", () => {
 
 describe("style rules", () => {
   const forbidden: [path: string, source: string, says: RegExp][] = [
-    ["src/utils.ts", "", /named after nothing/],
-    ["examples/orders/types.ts", "", /named after nothing/],
+    ["src/utils.ts", "", /without a concept/],
+    ["examples/orders/types.ts", "", /without a concept/],
     ["src/a.ts", "let x: any;", /^src\/a\.ts:1: no any/],
     ["src/a.ts", "\nconst x = y as any;", /^src\/a\.ts:2: no any/],
     ["src/a.ts", "const x = new Map<string, any>();", /no any/],
@@ -34,7 +34,7 @@ describe("style rules", () => {
     ["src/a.ts", 'import { argv, env } from "node:process";', /environment/],
     ["src/a_test.ts", 'it("x", (t) => t.skip("no server"));', /skips itself/],
     ["src/a.ts", "\n".repeat(301), /301 lines/],
-    ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: points to a page/],
+    ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: cites a page/],
   ];
   for (const [path, source, says] of forbidden) {
     it(`find fault with ${path}: ${source.trim().slice(0, 60)}`, () => {
@@ -43,6 +43,23 @@ describe("style rules", () => {
       assertEquals(more, []);
     });
   }
+
+  it("accept a product file of more than 300 lines whose first comment gives the reason", () => {
+    const rest = "\n".repeat(301);
+    assertEquals(texts("src/a.ts", `/**\n * What it is.\n * Over 300 lines: one table.\n */${rest}`), []);
+    assertMatch(texts("src/a.ts", `/** What it is. Over 300 lines: */${rest}`)[0], /"Over 300 lines: …"/);
+    assertMatch(
+      texts("src/a.ts", `/** What it is. */${rest}/** Over 300 lines: one table. */`)[0],
+      /"Over 300 lines: …"/,
+    );
+  });
+
+  it("only warn of other files of more than 300 lines", () => {
+    for (const path of ["src/a_test.ts", "src/a_suite.ts", "test/support/a.ts", "tools/a.ts", "bench/a.ts"]) {
+      const [{ text, warning }, ...more] = styleFindings(path, "\n".repeat(301));
+      assertEquals([text, warning, more], [`${path}: 301 lines: look for the second concept`, true, []]);
+    }
+  });
 
   it("find no fault with comments, strings and other words", () => {
     assertEquals(texts("src/a.ts", '// x: any\nconst s = "process.env"; const company = many; environment(env);'), []);

@@ -5,17 +5,17 @@
  *   deno task test src/nats --deno      the tests below a folder, in Deno only (--bun, --doc likewise)
  *   deno task test:faults               the fault suite, in Deno
  *
- * The fault suite ({@link FAULTS}) mistreats processes of both runtimes whichever one drives it, so that it runs in Deno
- * alone, unless its paths are given.
+ * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
+ * whichever one drives it.
  *
- * Needs nothing but Deno and npm: Bun comes from npm when PATH has none of the wanted version. Ends with
+ * Needs nothing but Deno and npm: Bun comes from npm when the one on PATH has another version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
-import { findNatsServer } from "./nats_server.ts";
+import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
 import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
@@ -36,23 +36,23 @@ const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
-const mistreats = paths.some((path) => `${path}/`.startsWith(FAULTS));
+const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
-  .filter((file) => mistreats || !file.startsWith(FAULTS));
-// the longest first, lest one of them is what is left at the end
+  .filter((file) => runsFaults || !file.startsWith(FAULTS));
+// the longest first: one that starts last would run alone at the end
 const files = found.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
 const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
-// the fault suite judges how soon something is noticed
-const jobs = mistreats ? 1 : JOBS;
+// the fault suite measures how soon a fault is noticed
+const jobs = runsFaults ? 1 : JOBS;
 
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
-// before any test: those in Deno start processes in Bun
+// before any test: tests in Deno start processes in Bun
 const bun = wants("--bun") && files.length > 0 ? await bunWithPackages() : undefined;
-// once, where there is none, and not by each file that needs it
+// where there is none, it is fetched once here, and not by each test file
 if (files.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
@@ -62,7 +62,7 @@ if (wants("--deno") && files.length > 0) {
 if (bun !== undefined && "title" in bun) {
   rows.push(Promise.resolve(bun));
 } else if (bun !== undefined) {
-  // Bun gives a test 5 s otherwise, and takes a path without ./ for a part of a name
+  // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
   const options = ["--timeout=120000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
   const command = [...bun, "test", ...options];
   await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: 15 * MINUTES });
@@ -83,15 +83,15 @@ function isLong(file: string): boolean {
   return LONG.test(file);
 }
 
-/** Starts a runner beside the others, and shows what it prints after what they do; alone when it mistreats. */
+/** Starts a runner beside the others, whose output comes first; the fault suite runs alone. */
 async function start(run: TestRun): Promise<void> {
   const before = rows.at(-1);
   const row = runTests(processes, { ...run, show: before && { after: before } });
   rows.push(row);
-  if (mistreats) await row;
+  if (runsFaults) await row;
 }
 
-/** The words that start Bun, when its packages are there; what went wrong otherwise. */
+/** The command that starts Bun, once its packages are installed; a failed row when they cannot be. */
 async function bunWithPackages(): Promise<readonly string[] | Row> {
   const bun = await bunCommand(processes);
   const { code, ms } = await processes.run([...bun, "install", "--frozen-lockfile"], {

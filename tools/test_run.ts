@@ -10,13 +10,13 @@ import { readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
-/** Where the long tests are that mistreat processes: a suite of their own. */
+/** The folder of the fault suite: long tests that kill, freeze and cut off processes. */
 export const FAULTS = "test/faults/";
 
 /** How many files a runtime runs at once: one more than there are cores, for most tests wait most of the time. */
 export const JOBS = Math.min(availableParallelism() + 1, 8);
 
-/** What one run of a runner came to. */
+/** The outcome of one run of a runner. */
 export interface Row {
   /** Which runner, on what. */
   readonly title: string;
@@ -24,15 +24,15 @@ export interface Row {
   readonly passed: number;
   /** Tests that failed, files that could not be run, and 1 when the runner itself failed. */
   readonly failed: number;
-  /** Tests that were left out. */
+  /** Tests that were skipped. */
   readonly skipped: number;
   /** How long it took. */
   readonly ms: number;
-  /** What went wrong besides failed tests, and what the reader may miss. */
+  /** What went wrong besides failed tests, and what was not tested. */
   readonly notes: readonly string[];
 }
 
-/** What {@link runTests} is to run. */
+/** A run of a runner, for {@link runTests}. */
 export interface TestRun {
   /** Which runner, on what. */
   readonly title: string;
@@ -44,11 +44,11 @@ export interface TestRun {
   readonly env?: Readonly<Record<string, string>>;
   /** ms after which the runner is killed. */
   readonly limit: number;
-  /** When what it prints is shown: as it comes, never, or at its end, which waits for the run before it. */
+  /** When its output is shown: as it comes, never, or when it and the run before it have ended. */
   readonly show?: "as it comes" | "never" | { readonly after: Promise<unknown> };
 }
 
-/** Runs tests and counts them; never rejects because of what they do. */
+/** Runs tests and counts them. A test that fails, hangs or ends its process makes a row that says so, and no rejection. */
 export async function runTests(processes: Processes, run: TestRun): Promise<Row> {
   const { title, command, files, env, limit, show = "as it comes" } = run;
   const heading = `\n── ${title}: ${files.length} files\n`;
@@ -82,7 +82,7 @@ export async function runTests(processes: Processes, run: TestRun): Promise<Row>
   }
 }
 
-/** Files whose tests could not be run, and errors outside of tests: the reports of both runners leave them out. */
+/** Files that could not be loaded, and errors outside of tests: the reports of both runners leave them out. */
 function errorsBetweenTests(output: string): string[] {
   const inDeno = [...output.matchAll(/^Uncaught error from (\S+) FAILED/gm)].map(([, file]) =>
     `uncaught error: ${file}`
@@ -97,14 +97,14 @@ export async function testFiles(root: string, paths: readonly string[]): Promise
   return (await sourceFiles(root, paths)).filter((file) => file.endsWith("_test.ts"));
 }
 
-/** The sources and pages below these paths that hold examples to run. */
+/** The sources and pages below these paths that contain examples which `deno test --doc` runs. */
 export async function exampleFiles(root: string, paths: readonly string[]): Promise<string[]> {
   const files = (await sourceFiles(root, paths)).filter((file) => /\.(ts|md)$/.test(file) && !isTestCode(file));
   const texts = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
   return files.filter((_, at) => /```(ts|typescript|js|javascript)\n/.test(texts[at]));
 }
 
-/** Prints the rows as a table, then what else there is to know, then the sum as the last line. */
+/** Prints the rows as a table, then their notes, then the sums as the last line; returns the sums. */
 export function printSummary(rows: readonly Row[]): { passed: number; failed: number; skipped: number } {
   const sum = (what: "passed" | "failed" | "skipped") => rows.reduce((total, row) => total + row[what], 0);
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };

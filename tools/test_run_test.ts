@@ -24,7 +24,7 @@ const fails = (name: string) => `<testcase name="${name}" classname="./a_test.ts
 const report = (...cases: string[]) => `printf '<testsuites>${cases.join("")}</testsuites>' > "$1";`;
 
 describe("runTests", () => {
-  it("counts what the report says", async () => {
+  it("counts the tests of the report", async () => {
     assertEquals(await row(`${report(passes("a"), passes("b"), fails("c"))} exit 1`), {
       passed: 2,
       failed: 1,
@@ -46,7 +46,7 @@ describe("runTests", () => {
     assertEquals(await row(report()), { passed: 0, failed: 1, skipped: 0, notes: ["no test ran"] });
   });
 
-  it("a runner that fails although no test did has failed", async () => {
+  it("a runner that exits with an error although no test failed has failed", async () => {
     assertEquals(await row(`${report(passes("a"))} exit 1`), {
       passed: 1,
       failed: 1,
@@ -64,7 +64,7 @@ describe("runTests", () => {
     });
   });
 
-  it("a file that Deno could not run counts as one failure", async () => {
+  it("a file that Deno could not load counts as one failure", async () => {
     const printed = "Uncaught error from ./src/b_test.ts FAILED";
     assertEquals(await row(`${report(passes("a"))} echo '${printed}'; exit 1`), {
       passed: 1,
@@ -74,7 +74,7 @@ describe("runTests", () => {
     });
   });
 
-  it("an error that Bun met between tests counts as one failure", async () => {
+  it("an error between tests in Bun counts as one failure", async () => {
     const line = "-------------------------------";
     const printed = `# Unhandled error between tests\n${line}\n1 | throw\nerror: boom\n      at a.ts:1\n${line}\n`;
     assertEquals(await row(`${report(passes("a"))} printf '%s' '${printed}'; exit 1`), {
@@ -85,7 +85,7 @@ describe("runTests", () => {
     });
   });
 
-  it("beside another one shows what it printed after what that one did", async () => {
+  it("a runner beside another one prints its output after the other's", async () => {
     using processes = new Processes();
     const folder = await mkdtemp(`${tmpdir()}/catga-order-`);
     const shown: unknown[] = [];

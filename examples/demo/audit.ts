@@ -1,6 +1,6 @@
-/** What the demo's verdict rests on: pure functions of what callers were told and what handlers wrote down. */
+/** The demo's verdict: pure functions of the results that callers got and the orders on disk. */
 
-/** What became of an order, as its caller was told. */
+/** The result of an order, as its caller got it. */
 export interface Told {
   /** The id of its message. */
   readonly messageId: string;
@@ -27,13 +27,13 @@ export interface Audit {
   readonly failed: ReadonlyMap<string, number>;
   /** Orders that failed as certainly not run, and had run: their message ids. Must be empty. */
   readonly failedRan: readonly string[];
-  /** Orders that were acknowledged and nobody wrote down: their message ids. Must be empty. */
+  /** Message ids of orders that were acknowledged and are not on disk. Must be empty. */
   readonly lost: readonly string[];
   /** Orders that ran more than once: their message ids. Must be empty. */
   readonly twice: readonly string[];
 }
 
-/** Lays what callers were told beside what handlers wrote down. */
+/** Compares the results that callers got with the orders on disk. */
 export function audit(told: readonly Told[], written: readonly Written[]): Audit {
   const orderIds = new Set(written.map(({ orderId }) => orderId));
   const runs = tally(written, ({ messageId }) => messageId);

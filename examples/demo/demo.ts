@@ -149,7 +149,7 @@ async function run(): Promise<number> {
   }
 }
 
-/** Lays what callers were told beside what is on disk, says what came out, and gives the exit code. */
+/** Compares the results that callers got with the disk, prints the summary, and returns the exit code. */
 async function conclude(
   { all }: Load,
   rest: Pick<Report, "kill" | "routable" | "heard" | "unexpected">,

@@ -37,7 +37,7 @@ export class ProcessNodes implements DemoNodes {
   readonly #onExit: (id: string, how: string) => void;
   readonly #children = new Map<string, ChildProcess>();
 
-  /** `onExit` hears of a node that was started and ends by itself. */
+  /** `onExit` is called for a node that ends by itself after its start. */
   constructor(nats: string, file: string, will: LastWill, onExit: (id: string, how: string) => void) {
     this.connection = { nats };
     this.#file = file;

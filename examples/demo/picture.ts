@@ -125,7 +125,7 @@ export function draw(
   return lines.slice(0, rows).map((line) => line === "" ? "" : `  ${line}`);
 }
 
-/** What plain mode says once a second. */
+/** The line that plain mode prints once a second. */
 export function plainLine({ elapsed, nodes, pace }: Picture): string {
   const who = nodes.map(({ id, state, handled }) => `${id} ${count(handled)}${state === "live" ? "" : ` (${state})`}`);
   return `${seconds(elapsed).padStart(5)} s  ${`${pace.rate}/s`.padStart(5)}  p50 ${ms(pace.p50)}  p99 ${

@@ -7,7 +7,7 @@ import { draw, type Happening, type Picture, plainLine, seconds, type Tone } fro
 export interface Screen {
   /** Something happened, `elapsed` ms after the beginning. */
   event(elapsed: number, text: string, tone?: Tone): void;
-  /** From now on shows what `look` gives. */
+  /** From now on shows the result of `look`. */
   open(look: () => Picture): void;
   /** Shows the last picture; from now on lines may be printed, and events are not shown. Idempotent. */
   close(): void;

@@ -1,9 +1,10 @@
-/** What the demo stands on: a nats-server, a folder, the nodes; all of it gone when it is closed. */
+/** The demo's surroundings: a nats-server, a folder and the nodes; removed when it is disposed of. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { findNatsServer, type NatsServer, natsServerVersion, startNatsServer } from "../../tools/nats_server.ts";
+import { findNatsServer, natsServerVersion } from "../../tools/nats_binary.ts";
+import { type NatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OrderBook } from "../orders/order_book.ts";
 import { LastWill } from "../../tools/last_will.ts";
 import { type DemoNodes, MemoryNodes, ProcessNodes } from "./nodes.ts";
@@ -22,7 +23,7 @@ export class Stage {
     this.book = new OrderBook(this.#file);
   }
 
-  /** Gets a nats-server if there is one to be had. `onExit` hears of nodes that end by themselves. */
+  /** Starts a nats-server if one can be had. `onExit` is called for nodes that end by themselves. */
   async open(onExit: (id: string, how: string) => void): Promise<{ nodes: DemoNodes; title: string }> {
     const { deno, bun } = process.versions;
     const runtime = deno === undefined ? `Bun ${bun}` : `Deno ${deno}`;

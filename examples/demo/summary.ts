@@ -1,4 +1,4 @@
-/** What the demo says at its end. */
+/** The text that the demo prints at its end. */
 import { type Audit, median, percentile } from "./audit.ts";
 import { WORK_MS } from "./nodes.ts";
 import type { Paint } from "./paint.ts";
@@ -13,13 +13,13 @@ export interface Report {
   /** From `catga()` to routable, a start each. */
   readonly routable: readonly number[];
   readonly kill: Kill;
-  /** Events that the client heard. */
+  /** Events that the client received. */
   readonly heard: number;
-  /** What nodes did that nobody asked for. */
+  /** Nodes that ended by themselves. */
   readonly unexpected: readonly string[];
 }
 
-/** How a node was killed, and what came of it. What never came is `undefined`. */
+/** The kill of a node, and its consequences; `undefined` for those that did not occur. */
 export interface Kill {
   readonly node: string;
   /** Orders in its hands at that moment. */

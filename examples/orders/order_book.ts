@@ -39,7 +39,7 @@ export class OrderBook {
       try {
         return [JSON.parse(line) as Entry]; // nobody else writes to this file
       } catch {
-        return []; // half an entry: its writer died, and nobody was told that it was taken
+        return []; // half an entry: its writer died before it acknowledged the order
       }
     });
   }

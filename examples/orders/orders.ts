@@ -15,13 +15,13 @@ export interface Order {
 /** Takes an order; `BAD_QUANTITY` for less than one. */
 export const CreateOrder = command<{ sku: string; qty: number }, { orderId: string }>("CreateOrder");
 
-/** Gives an order back; `NO_SUCH_ORDER` when there is none. */
+/** Returns an order; `NO_SUCH_ORDER` if there is none. */
 export const FindOrder = query<{ orderId: string }, Order>("FindOrder");
 
 /** Tells every service that listens that an order was taken. */
 export const OrderCreated = event<Order>("OrderCreated");
 
-/** What the handlers work with: `node.ts` gives the real things, a test may give others. */
+/** What the handlers work with: `node.ts` passes the real ones, a test may pass others. */
 export interface Shop {
   /** Where orders are kept. */
   readonly book: OrderBook;

@@ -1,4 +1,4 @@
-/** What the services of the shop say to each other. Each of them imports this file, and none another's. */
+/** The contracts of the shop's services. Each service imports this file, and none imports another service's. */
 import { command, event, query } from "@catga/catga";
 import * as z from "zod";
 
@@ -11,7 +11,7 @@ export const Order = z.object({
 });
 export type Order = z.infer<typeof Order>;
 
-/** Places an order; its id is the message's, so that whoever repeats it with the same id gets the same order. */
+/** Places an order; its id is the message's, so that a repeated request with the same id gets the same order. */
 export const PlaceOrder = command("PlaceOrder", {
   input: z.object({
     sku: z.string().min(1).max(40),

@@ -10,7 +10,7 @@ const KEY = /^[\x21-\x7e]{1,128}$/;
 /** The routes and the handlers of one gateway. `app` is asked for at each request: it exists only after its handlers do. */
 export function gateway(app: () => Sender) {
   const latest: Order[] = [];
-  // every gateway is to hear of every order, so each node is told
+  // every gateway lists the latest orders, so each node gets the event
   const onOrder = OrderPlaced.on((order) => {
     latest.unshift(order);
     latest.length = Math.min(latest.length, LATEST);
@@ -39,7 +39,7 @@ export function gateway(app: () => Sender) {
 
 type Refusal = 400 | 402 | 404 | 409 | 422 | 500 | 503 | 504;
 
-/** What HTTP says of a failure. 503 and 504 may be sent again, with the same key. */
+/** The HTTP status of a failure. After 503 and 504 the request may be sent again, with the same key. */
 const STATUS: Readonly<Record<string, Refusal>> = {
   INVALID_MESSAGE: 400,
   CARD_DECLINED: 402,

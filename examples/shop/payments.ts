@@ -1,4 +1,4 @@
-/** The payments service. Its provider is made up: it takes 20 ms, prints what it took, and declines one card. */
+/** The payments service. Its provider is simulated: it takes 20 ms, prints each payment, and declines one card. */
 import { setTimeout as delay } from "node:timers/promises";
 import { fail } from "@catga/catga";
 import { Charge } from "./contracts.ts";

@@ -68,7 +68,7 @@ describe("a Deno node and a Bun node", await requireNatsServer(), () => {
         assertEquals(report.failures, []);
         assertGreater(report.answered, 200);
       }
-      assertEquals(await log.doubts("Record"), []);
+      assertEquals(await log.violations("Record"), []);
       // an event is handled at most once by each service, and each runtime is one here
       const told = (await log.runs("Told")).map(({ entry, node }) => `${entry} on ${node}`);
       assertEquals(told.length, new Set(told).size);

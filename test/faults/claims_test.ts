@@ -28,7 +28,7 @@ const TAKEN_OVER = 16_000; // ms: 6 to 7 s, and what a busy machine adds; the le
 const TOLD = 5_000; // ms from a thaw
 
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
-  it("runs once though its node is cut off for 4 s or frozen for 15 s, and again when it is killed", {
+  it("runs once if its node is cut off for 4 s or frozen for 15 s, and again if it is killed", {
     timeout: 120_000,
   }, async () => {
     await using nats = await startNatsServer();
@@ -109,7 +109,7 @@ describe("an idempotent command that other attempts wait for", await requireNats
       [...results.keys()].filter((entry) => holders.includes(entry.split(" ")[0])).sort();
     const ranAgain = (holders: string[]) => of(holders).filter((entry) => again.has(entry));
     const told = async () => (await cluster.history([])).lines;
-    // nobody waits for an answer of these
+    // no sender waits for these
     await eventually(
       "the lost runs to be told",
       async () => (await told()).filter(({ event }) => event === "aborted").length >= of(LOST).length,

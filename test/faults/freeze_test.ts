@@ -5,7 +5,7 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
-import { Load } from "../support/witness.ts";
+import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 50;
 const SILENT = 500; // ms without an answer to a ping, after which a process is suspect
@@ -13,31 +13,31 @@ const SILENT = 500; // ms without an answer to a ping, after which a process is 
 describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), () => {
   for (const victim of ["d1", "b1"]) {
     it(
-      `queries move on, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
+      `queries go to another node, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
       { timeout: 60_000 },
       async () => {
         // Promise: queries of a silent node go to another one after 500 ms; commands wait for it, and end at their deadline
         // with OUTCOME_UNKNOWN; new requests avoid it; what reaches it late is refused, not run.
         const others = ["b2", "d2"];
         await using cluster = await FaultCluster.open({ nodes: [victim, ...others] });
-        const { caller, witness, log } = cluster;
+        const { caller, sends, log } = cluster;
         const ran = async (name: string) => (await log.runs(name)).filter(({ node }) => node === victim);
         const toVictim = {
           route: (nodes: readonly { id: string }[]) => nodes.find(({ id }) => id === victim) ?? nodes[0],
         };
-        await witness.many(3, caller, Record, 0, { node: victim }); // now they know each other's clocks
+        await sends.many(3, caller, Record, 0, { node: victim }); // now each has measured the other's clock
 
         // what is under way when it freezes: its handlers have begun, and take longer than that
-        const queries = witness.many(IN_HAND, caller, Read, 700, toVictim as never);
-        const commands = witness.many(IN_HAND, caller, Slow, 700, { node: victim });
-        const hasty = witness.many(IN_HAND, caller, Slow, 1_500, { node: victim, timeout: 1_200 });
+        const queries = sends.many(IN_HAND, caller, Read, 700, toVictim as never);
+        const commands = sends.many(IN_HAND, caller, Slow, 700, { node: victim });
+        const hasty = sends.many(IN_HAND, caller, Slow, 1_500, { node: victim, timeout: 1_200 });
         await eventually(
           "all of it to run",
           async () => (await ran("Read")).length === IN_HAND && (await ran("Slow")).length === 2 * IN_HAND,
         );
         const frozen = cluster.signal(victim, "SIGSTOP");
         // it reaches the socket of the frozen process
-        const late = witness.many(IN_HAND, caller, Record, 0, { node: victim, timeout: 1_000 });
+        const late = sends.many(IN_HAND, caller, Record, 0, { node: victim, timeout: 1_000 });
 
         const moved = await queries;
         const after = moved.map(({ ended }) => ended - frozen);
@@ -50,20 +50,20 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
         assertLessOrEqual(Math.max(...after), SILENT + 700 + 1_000); // the handler's own time, and a busy machine's
 
         assert(cluster.wasSuspect(victim));
-        const load = new Load(16, (i) => witness.send(caller, i % 2 === 0 ? Record : Read));
+        const load = new Load(16, (i) => sends.send(caller, i % 2 === 0 ? Record : Read));
         await eventually("new requests", () => load.done > 500);
         const given = [...await hasty, ...await late];
         assertEquals(new Set(given.map(({ result }) => result.error?.code)), new Set(["OUTCOME_UNKNOWN"]));
         await eventually("three seconds", () => Date.now() > frozen + 3_000);
         await load.stop();
-        const meanwhile = witness.sent.filter(({ began }) => began > frozen + 2 * SILENT);
+        const meanwhile = sends.sent.filter(({ began }) => began > frozen + 2 * SILENT);
         assertEquals(meanwhile.filter(({ result }) => !others.includes(result?.value ?? "")), []);
 
         const woken = cluster.signal(victim, "SIGCONT");
         const answered = await commands;
         console.log(`${victim} goes on: its commands were answered within ${Date.now() - woken} ms`);
         assertEquals(answered.map(({ result }) => result.value), answered.map(() => victim));
-        const [again] = await witness.many(1, caller, Record, 0, { node: victim }); // behind all that was sent before
+        const [again] = await sends.many(1, caller, Record, 0, { node: victim }); // behind all that was sent before
         assertEquals(again.result.value, victim);
         const entries = new Set((await ran("Record")).map(({ entry }) => entry));
         assertEquals(
@@ -72,7 +72,7 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
           "ran, though its deadline was long over",
         );
         await eventually("requests to go to it again", async () => {
-          const { result } = await witness.send(caller, Record);
+          const { result } = await sends.send(caller, Record);
           return result.value === victim;
         });
         await cluster.finish();

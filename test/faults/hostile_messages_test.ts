@@ -1,4 +1,4 @@
-/** Fault: somebody publishes nonsense to every subject of a node, under every name. */
+/** Fault: a client publishes malformed messages to every subject of a node, under every name. */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
@@ -15,14 +15,16 @@ const ROUNDS = 3;
 
 describe("hostile messages", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
-    it(`${MESSAGES} of them, ${ROUNDS} times, change nothing: ${id}`, { timeout: 60_000 }, async () => {
+    it(`${MESSAGES} of them, ${ROUNDS} times, change neither memory, subscriptions nor answers: ${id}`, {
+      timeout: 60_000,
+    }, async () => {
       // Promise: a malformed message is dropped; what is kept of senders, forged ones included, is bounded; the node answers
       // as before, and nothing in it is subscribed to more than before.
       await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
       await using cluster = await FaultCluster.open({ url: server.url.replace("//", "//app:app@"), nodes: [id] });
-      const { caller, witness } = cluster;
+      const { caller, sends } = cluster;
       const { endpoint } = cluster.node(id);
-      // a plain call is a request like others: the handlers of this node hang and burn when they are told to, so one stands for all
+      // a valid plain call would run a handler; those of this node hang and burn on request, so one contract stands for all
       const all = async () => await subscriptions(server, `catga ${id}`);
       const subjects = (await all()).filter((subject) => !subject.includes(".call.") || subject.endsWith(".call.Who"));
       const subscribed = (await all()).length;
@@ -30,7 +32,7 @@ describe("hostile messages", await requireNatsServer(), () => {
       const hostile = await connect({ servers: server.url, user: "app", pass: "app" });
       const random = seededRandom(3);
       let senders = 0;
-      // whoever takes the name of a live process is trusted: the senders of frames are not authenticated (docs/security.md)
+      // a client that uses the name of a live process is trusted: the senders of frames are not authenticated (docs/security.md)
       const end = () => {
         const ends = [
           `forged.${senders++}`,
@@ -54,14 +56,14 @@ describe("hostile messages", await requireNatsServer(), () => {
             if (i % 500 === 0) await hostile.flush();
           }
           await hostile.flush();
-          const [read] = await witness.many(50, caller, Read); // behind all of them
+          const [read] = await sends.many(50, caller, Read); // behind all of them
           assertEquals(read.result.value, id);
           heaps.push(await held());
         }
         const grown = heaps[ROUNDS] - heaps[0];
         console.log(`${id}: heap after each round: ${heaps.map((heap) => (heap / 1e6).toFixed(2)).join(", ")} MB`);
         assertLess(grown, FLAT);
-        assertEquals((await witness.many(50, caller, Record)).filter(({ result }) => result.value !== id), []);
+        assertEquals((await sends.many(50, caller, Record)).filter(({ result }) => result.value !== id), []);
         assertEquals((await all()).length, subscribed);
         assertEquals(caller.nodes().map((node) => node.id).sort(), [id, "caller"].sort());
         await cluster.finish();

@@ -5,14 +5,14 @@ import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { OnceLine } from "../processes/once_node.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
-import { onceDoubts, tally } from "../support/once_history.ts";
+import { onceHistoryViolations, tally } from "../support/once_history.ts";
 
 const IDS = 1_000;
 const TIMES = 10;
 const LEASE = 20_000; // ms
 
 describe("10,000 sends of 1,000 ids at once", await requireNatsServer(), () => {
-  it("have one result for each id, through kills, a freeze and a cut", { timeout: 300_000 }, async () => {
+  it("have one result for each id in spite of kills, a freeze and a cut", { timeout: 300_000 }, async () => {
     // Promise: every acknowledged result of an id is the same, and stored once, by the run that held its claim.
     await using nats = await startNatsServer();
     await using cluster = await OnceCluster.open({
@@ -52,7 +52,7 @@ describe("10,000 sends of 1,000 ids at once", await requireNatsServer(), () => {
     assertEquals(reports.flatMap(({ failures }) => failures), []);
     assertEquals(reports.reduce((sum, { acknowledged }) => sum + acknowledged, 0), IDS * TIMES);
     assertEquals(reports.reduce((sum, { late }) => sum + late, 0), 0);
-    assertEquals(onceDoubts(history), []);
+    assertEquals(onceHistoryViolations(history), []);
     assertGreater(runs, IDS, "nothing was interrupted");
   });
 });
@@ -88,7 +88,8 @@ describe("the checker of idempotent commands", () => {
       "a: not one run has ended with the result that is stored",
     ]],
   ];
-  for (const [what, lines, results, doubts] of cases) {
-    it(`finds ${what}`, () => assertEquals(onceDoubts({ entries: ["a"], lines, stored: results }), doubts));
+  for (const [what, lines, results, violations] of cases) {
+    it(`finds ${what}`, () =>
+      assertEquals(onceHistoryViolations({ entries: ["a"], lines, stored: results }), violations));
   }
 });

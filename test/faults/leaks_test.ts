@@ -1,4 +1,4 @@
-/** What is left behind by a million messages, and by messages that end in every way there is: nothing. */
+/** A million messages, and messages that end in every way, leave nothing behind. */
 import { assertEquals, assertLess } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
@@ -9,9 +9,9 @@ import { FaultCluster, FLAT } from "../support/fault_cluster.ts";
 
 const MILLION = 1_000_000;
 
-describe("what is left of messages", await requireNatsServer(), () => {
+describe("memory, timers and listeners of messages", await requireNatsServer(), () => {
   for (const [from, to] of [["d1", "b1"], ["b1", "d1"]]) {
-    it(`of a million with signal and timeout, ${from} to ${to}: nothing`, { timeout: 60_000 }, async () => {
+    it(`a million with signal and timeout, ${from} to ${to}, leave nothing`, { timeout: 60_000 }, async () => {
       // Promise: a request that has ended leaves no listener on the caller's signal and nothing on the heap.
       await using cluster = await FaultCluster.open({ nodes: [from, to] });
       const { caller } = cluster;
@@ -28,57 +28,61 @@ describe("what is left of messages", await requireNatsServer(), () => {
     });
   }
 
-  it("of 7,000 that end in seven ways: no timer, no listener, nothing in flight", { timeout: 60_000 }, async () => {
-    // Promise: whichever way a message ends, what was set up for it is taken down.
-    const Do = command<string, string>("Do");
-    const Ask = query<string, string>("Ask");
-    const Gone = query<void, string>("Gone");
-    const handle = (how: string, { signal }: Context) => {
-      if (how === "fail") return fail("ODD", "as it was told to");
-      if (how === "throw") throw new Error("as it was told to");
-      if (how === "answer") return "done";
-      return new Promise<string>((_, reject) => {
-        signal.addEventListener("abort", () => clock.after(20, () => reject(signal.reason)));
-      });
-    };
-    const clock = new VirtualClock();
-    const network = new MemoryNetwork({ clock, seed: 1 });
-    const logger = { debug() {}, info() {}, warn() {}, error() {} };
-    const [app, node] = await clock.until(Promise.all([
-      catga({ network, id: "app", logger }),
-      catga({ network, id: "node", logger, handlers: [Do.handle(handle), Ask.handle(handle)] }),
-    ]));
-    await clock.advance(1_000);
-    const idle = clock.timers;
-    const { signal } = new AbortController();
-    for (let round = 0; round < 10; round++) {
-      const giveUp = new AbortController();
-      const results = Promise.all(
-        Array.from({ length: 100 }, () => [
-          app.send(Do, "answer", { signal, timeout: 5_000 }),
-          app.send(Do, "fail", { signal, timeout: 5_000 }),
-          app.send(Ask, "throw", { signal, timeout: 5_000 }),
-          app.send(Ask, "wait", { signal, timeout: 100 }),
-          app.send(Do, "wait", { signal, timeout: 100 }),
-          app.send(Ask, "wait", { signal: giveUp.signal, timeout: 5_000 }),
-          app.send(Gone, undefined, { signal, timeout: 5_000 }),
-        ]).flat(),
-      );
-      await clock.advance(200);
-      giveUp.abort();
-      const codes = new Set((await clock.until(results)).map(({ ok, error }) => ok ? "ok" : error.code));
-      assertEquals(
-        [...codes].sort(),
-        ["CANCELLED", "HANDLER_FAILED", "NO_HANDLER", "ODD", "OUTCOME_UNKNOWN", "TIMEOUT", "ok"].sort(),
-      );
-      assertEquals(getEventListeners(giveUp.signal, "abort").length, 0);
-    }
-    await clock.advance(1_000);
-    assertEquals(getEventListeners(signal, "abort").length, 0);
-    assertEquals([app.self.load.inFlight, node.self.load.inFlight], [0, 0]);
-    assertEquals(clock.timers, idle);
-    await clock.until(Promise.all([app.drain(), node.drain()]));
-    await clock.advance(1_000); // a ping's answer may still be waited for
-    assertEquals(clock.timers, 0);
-  });
+  it(
+    "7,000 that end in seven ways leave no timer, no listener, and nothing in flight",
+    { timeout: 60_000 },
+    async () => {
+      // Promise: however a message ends, its timers and listeners are removed.
+      const Do = command<string, string>("Do");
+      const Ask = query<string, string>("Ask");
+      const Gone = query<void, string>("Gone");
+      const handle = (how: string, { signal }: Context) => {
+        if (how === "fail") return fail("ODD", "as it was told to");
+        if (how === "throw") throw new Error("as it was told to");
+        if (how === "answer") return "done";
+        return new Promise<string>((_, reject) => {
+          signal.addEventListener("abort", () => clock.after(20, () => reject(signal.reason)));
+        });
+      };
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const logger = { debug() {}, info() {}, warn() {}, error() {} };
+      const [app, node] = await clock.until(Promise.all([
+        catga({ network, id: "app", logger }),
+        catga({ network, id: "node", logger, handlers: [Do.handle(handle), Ask.handle(handle)] }),
+      ]));
+      await clock.advance(1_000);
+      const idle = clock.timers;
+      const { signal } = new AbortController();
+      for (let round = 0; round < 10; round++) {
+        const giveUp = new AbortController();
+        const results = Promise.all(
+          Array.from({ length: 100 }, () => [
+            app.send(Do, "answer", { signal, timeout: 5_000 }),
+            app.send(Do, "fail", { signal, timeout: 5_000 }),
+            app.send(Ask, "throw", { signal, timeout: 5_000 }),
+            app.send(Ask, "wait", { signal, timeout: 100 }),
+            app.send(Do, "wait", { signal, timeout: 100 }),
+            app.send(Ask, "wait", { signal: giveUp.signal, timeout: 5_000 }),
+            app.send(Gone, undefined, { signal, timeout: 5_000 }),
+          ]).flat(),
+        );
+        await clock.advance(200);
+        giveUp.abort();
+        const codes = new Set((await clock.until(results)).map(({ ok, error }) => ok ? "ok" : error.code));
+        assertEquals(
+          [...codes].sort(),
+          ["CANCELLED", "HANDLER_FAILED", "NO_HANDLER", "ODD", "OUTCOME_UNKNOWN", "TIMEOUT", "ok"].sort(),
+        );
+        assertEquals(getEventListeners(giveUp.signal, "abort").length, 0);
+      }
+      await clock.advance(1_000);
+      assertEquals(getEventListeners(signal, "abort").length, 0);
+      assertEquals([app.self.load.inFlight, node.self.load.inFlight], [0, 0]);
+      assertEquals(clock.timers, idle);
+      await clock.until(Promise.all([app.drain(), node.drain()]));
+      await clock.advance(1_000); // a ping's answer may still be waited for
+      assertEquals(clock.timers, 0);
+    },
+  );
 });

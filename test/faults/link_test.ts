@@ -7,7 +7,7 @@ import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
-import { Load } from "../support/witness.ts";
+import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 50;
 
@@ -20,65 +20,69 @@ const FAULTS: readonly (readonly [string, (link: TcpProxy) => void, number])[] =
 
 describe("a bad link to the nats-server", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
-    it(`of a node: its queries move, nothing runs twice, it comes back: ${id}`, { timeout: 60_000 }, async () => {
-      // Promise: a node that loses its connection is as good as dead for what it has in hand: its queries go to another one,
-      // its commands end with OUTCOME_UNKNOWN; it goes on as before when it is back.
-      await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
-      await using cluster = await FaultCluster.open({ nodes: ["d2"], url: withUser(server.url) });
-      const { caller, witness } = cluster;
-      await using link = await startTcpProxy(server.port);
-      await cluster.start(id, {}, withUser(link.url));
-      await cluster.complete();
-      const subscribed = async () => (await subscriptions(server, `catga ${id}`)).length;
-      const before = await subscribed();
-      for (const [what, worsen, ms] of FAULTS) {
-        const first = witness.sent.length;
-        const load = new Load(48, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 40));
-        await eventually("some load", () => load.done > 300);
-        worsen(link);
-        const at = Date.now();
-        await eventually("it to last", () => Date.now() > at + ms);
-        mend(link);
-        await eventually(
-          "it to be asked again",
-          async () => (await witness.send(caller, Record)).result.value === id,
-          10_000,
-        );
-        await load.stop();
-        console.log(`the link of ${id} ${what} for ${ms} ms: ${witness.tally(witness.sent.slice(first))}`);
-        assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
-        assertEquals(witness.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);
-        await eventually("it to be subscribed as before, and to no more", async () => await subscribed() === before);
-      }
-      await cluster.finish();
-    });
+    it(
+      `of a node: its queries go to others, nothing runs twice, and it is used again: ${id}`,
+      { timeout: 60_000 },
+      async () => {
+        // Promise: a node that loses its connection is as good as dead for what it has in hand: its queries go to another one,
+        // its commands end with OUTCOME_UNKNOWN; it goes on as before when it is back.
+        await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
+        await using cluster = await FaultCluster.open({ nodes: ["d2"], url: withUser(server.url) });
+        const { caller, sends } = cluster;
+        await using link = await startTcpProxy(server.port);
+        await cluster.start(id, {}, withUser(link.url));
+        await cluster.complete();
+        const subscribed = async () => (await subscriptions(server, `catga ${id}`)).length;
+        const before = await subscribed();
+        for (const [what, worsen, ms] of FAULTS) {
+          const first = sends.sent.length;
+          const load = new Load(48, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 40));
+          await eventually("some load", () => load.done > 300);
+          worsen(link);
+          const at = Date.now();
+          await eventually("it to last", () => Date.now() > at + ms);
+          mend(link);
+          await eventually(
+            "it to be asked again",
+            async () => (await sends.send(caller, Record)).result.value === id,
+            10_000,
+          );
+          await load.stop();
+          console.log(`the link of ${id} ${what} for ${ms} ms: ${sends.tally(sends.sent.slice(first))}`);
+          assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
+          assertEquals(sends.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);
+          await eventually("it to be subscribed as before, and to no more", async () => await subscribed() === before);
+        }
+        await cluster.finish();
+      },
+    );
   }
 
-  it("of a caller: it loses no answer that comes when it is back, and what it sends meanwhile waits", {
+  it("of a caller: answers that come after the reconnect are not lost, and sends during the cut wait", {
     timeout: 60_000,
   }, async () => {
     // Promise: a caller that is away for a moment gets its answers when it is back, and nothing that it sent runs twice. Of
     // what goes into a link that is dying, or comes out of it, commands may end with OUTCOME_UNKNOWN, at their deadline.
     await using cluster = await FaultCluster.open({ nodes: ["d1", "b1"] });
-    const { witness } = cluster;
+    const { sends } = cluster;
     await using link = await startTcpProxy(cluster.server.port);
     await using away = await cluster.app({ id: "away", nats: link.url });
     await eventually("it to see all", () => away.nodes().length === 4);
     for (const [what, worsen, ms] of FAULTS) {
-      const first = witness.sent.length;
-      const inHand = Promise.all([...[Slow, Read].map((contract) => witness.many(IN_HAND, away, contract, 1_000))]);
+      const first = sends.sent.length;
+      const inHand = Promise.all([...[Slow, Read].map((contract) => sends.many(IN_HAND, away, contract, 1_000))]);
       const runs = async () => (await cluster.log.runs("Slow", "Read")).length;
       const wanted = 2 * IN_HAND * (1 + FAULTS.findIndex(([name]) => name === what));
       await eventually("all of it to run", async () => await runs() === wanted);
       worsen(link);
       const at = Date.now();
-      const dying = witness.many(IN_HAND, away, Record, 0, { timeout: 3_000 });
+      const dying = sends.many(IN_HAND, away, Record, 0, { timeout: 3_000 });
       await eventually("it to last", () => Date.now() > at + ms);
       mend(link);
       assertEquals((await inHand).flat().filter(({ result }) => !result.ok), []);
       await dying;
-      console.log(`the link of the caller ${what} for ${ms} ms: ${witness.tally(witness.sent.slice(first))}`);
-      assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
+      console.log(`the link of the caller ${what} for ${ms} ms: ${sends.tally(sends.sent.slice(first))}`);
+      assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
     }
     assert(cluster.said.some((line) => line.includes("lost the network")));
     await cluster.finish();

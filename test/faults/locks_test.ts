@@ -1,5 +1,5 @@
 /**
- * Fault: of eight processes that share three locks, whoever holds one is frozen for longer than its ttl, killed, or cut off
+ * Fault: of eight processes that share three locks, the holder of one is frozen for longer than its ttl, killed, or cut off
  * from NATS. `CATGA_FAULT_SECONDS=60` does it for longer.
  */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
@@ -8,7 +8,7 @@ import process from "node:process";
 import type { LockLine } from "../processes/lock_node.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
-import { acquisitions, handovers, lockDoubts, type LockHistory } from "../support/lock_history.ts";
+import { acquisitions, handovers, type LockHistory, lockViolations } from "../support/lock_history.ts";
 
 const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 12);
 const LIMIT = 1_500; // ms beyond the ttl
@@ -16,7 +16,7 @@ const KEYS = ["a", "b", "c"];
 
 describe("holders of locks that are frozen, killed and cut off", await requireNatsServer(), () => {
   it(
-    "tokens grow, no two hold a lock, the resource is safe, the next one has it soon",
+    "tokens grow, no lock is held twice, the resource accepts no stale write, and the next waiter has the lock soon",
     { timeout: 180_000 },
     async () => {
       // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
@@ -27,7 +27,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       await Promise.all(KEYS.map((key) => cluster.mistreat(key, end)));
       const history = await cluster.finish(LIMIT);
       report(`${SECONDS} s`, history);
-      assertEquals(lockDoubts(history), []);
+      assertEquals(lockViolations(history), []);
       assertGreater(handovers(history).length, SECONDS / 4);
     },
   );
@@ -35,7 +35,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   for (
     const [plant, says] of [["deaf", /held it until|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
-    it(`a process that is ${plant} is found out, at the resource and by the checker`, { timeout: 60_000 }, async () => {
+    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 60_000 }, async () => {
       await using nats = await startNatsServer();
       const ids = ["d1", "b1"];
       const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };
@@ -48,9 +48,9 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       watchers.add(strike);
       await cluster.refused(5, end);
       const history = await cluster.history(LIMIT);
-      const doubts = lockDoubts(history);
-      console.log(`${plant}: ${doubts.length} doubts, such as ${doubts[0]}`);
-      assertMatch(doubts.join("\n"), says);
+      const violations = lockViolations(history);
+      console.log(`${plant}: ${violations.length} violations, such as ${violations[0]}`);
+      assertMatch(violations.join("\n"), says);
     });
   }
 });
@@ -67,7 +67,7 @@ describe("the checker of locks", () => {
   const first = [want(0), line("enter", 10, 5), line("hold", 40, 5), line("leave", 100, 5)];
   const second = [want(0), line("enter", 110, 7), line("leave", 200, 7)];
   const planted = (history: Partial<LockHistory>) =>
-    lockDoubts({
+    lockViolations({
       lines: new Map([["x", first], ["y", second]]),
       writes: [],
       faults: [],
@@ -77,7 +77,7 @@ describe("the checker of locks", () => {
       ...history,
     });
 
-  it("finds nothing where there is nothing", () => {
+  it("accepts a history of kept promises", () => {
     assertEquals(planted({ writes: [write("x", 20, 5), write("y", 120, 7), write("x", 130, 5, false)] }), []);
   });
 
@@ -113,7 +113,7 @@ describe("the checker of locks", () => {
     ]);
   });
 
-  it("finds a lock that stays free too long, or for ever, while somebody waits", () => {
+  it("finds a lock that stays free too long, or for ever, while a process waits for it", () => {
     const faults = [{ kind: "killed", id: "x", key: "a", from: 50, to: 9_000 }] as const;
     const killed = first.slice(0, 3);
     const late = [want(0), line("enter", 50 + TTL + LIMIT + 1, 7)];
@@ -121,18 +121,18 @@ describe("the checker of locks", () => {
     assertEquals(says(late), ["a: x was killed, and the next had it 3501 ms later"]);
     assertEquals(says([want(0)]), ["a: x was killed, and the next had it never"]);
     assertEquals(says([want(0), line("enter", 50 + TTL + LIMIT, 7)]), []);
-    // nobody waited yet
+    // no process waited yet
     assertEquals(says([want(60)]), []);
     // it was not allowed to run
     assertEquals(says([want(0), { event: "stall", at: 2_000, from: 1_500 }, ...late.slice(1)]), []);
   });
 
-  it("finds what does not work again at the end", () => {
-    const doubt = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
-    assertEquals(planted({ aftermath: [doubt] }), [doubt]);
+  it("reports what does not work again at the end", () => {
+    const violation = "lock a: never (limit 3500 ms): LOCK_TIMEOUT";
+    assertEquals(planted({ aftermath: [violation] }), [violation]);
   });
 
-  it("finds a failure that says nothing, or comes too late", () => {
+  it("finds a failure with an unclear code, or one that comes too late", () => {
     const failed = (
       code: string,
       took: number,

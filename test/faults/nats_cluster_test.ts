@@ -6,7 +6,7 @@ import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../too
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
-import { Load } from "../support/witness.ts";
+import { Load } from "../support/checked_sends.ts";
 
 const IN_HAND = 100;
 
@@ -20,61 +20,65 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   after(() => nats?.stop());
   afterEach(restart);
 
-  it("losing the leader of the records: the cluster goes on, and nodes join again", { timeout: 90_000 }, async () => {
-    // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
-    await using cluster = await open("leader", ["d1", "b1"]);
-    const { caller, witness } = cluster;
-    const leader = await leaderOf("KV_catga_leader_nodes");
-    const load = new Load(32, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 20));
-    await eventually("some load", () => load.done > 500);
-    killed = leader;
-    await nats.servers[leader].kill("SIGKILL");
-    const at = Date.now();
-    const done = load.done;
-    await eventually("the load to go on", () => load.done > done + 1_000);
-    console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
-    await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
-    await cluster.complete(20_000);
-    console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
-    await load.stop();
-    console.log(`leader: ${witness.tally()}`);
-    assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
-    await restart();
-    await cluster.finish();
-  });
+  it(
+    "the death of the server that leads the records: sends go on, and nodes can join again",
+    { timeout: 90_000 },
+    async () => {
+      // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
+      await using cluster = await open("leader", ["d1", "b1"]);
+      const { caller, sends } = cluster;
+      const leader = await leaderOf("KV_catga_leader_nodes");
+      const load = new Load(32, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 20));
+      await eventually("some load", () => load.done > 500);
+      killed = leader;
+      await nats.servers[leader].kill("SIGKILL");
+      const at = Date.now();
+      const done = load.done;
+      await eventually("the load to go on", () => load.done > done + 1_000);
+      console.log(`the leader n${leader} killed: 1,000 messages done ${Date.now() - at} ms later`);
+      await cluster.start("d2", {}, urlsFrom((leader + 1) % 3)); // which needs the new one
+      await cluster.complete(20_000);
+      console.log(`a new node was in every view ${Date.now() - at} ms after the leader's death`);
+      await load.stop();
+      console.log(`leader: ${sends.tally()}`);
+      assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
+      await restart();
+      await cluster.finish();
+    },
+  );
 
   for (const [n, id] of ["d1", "b1"].entries()) {
-    it(`losing a node's own: it loses none of its answers: ${id}`, { timeout: 90_000 }, async () => {
-      // Promise: a live node that moves to another server loses none of its answers: commands in hand are not given up
-      // before it had 3 s to be heard from there.
+    it(`the death of the server of a node: none of its answers is lost: ${id}`, { timeout: 90_000 }, async () => {
+      // Promise: a live node that moves to another server loses none of its answers: commands in hand are kept
+      // until it has had 3 s to answer from there.
       const own = n;
       await using cluster = await open(`own${n}`, [], (own + 1) % 3);
-      const { caller, witness, log } = cluster;
+      const { caller, sends, log } = cluster;
       await cluster.start(id, {}, urlsFrom(own));
       await cluster.start("d2", {}, urlsFrom((own + 1) % 3));
       await cluster.complete();
-      const commands = witness.many(IN_HAND, caller, Slow, 1_000, { node: id });
-      const queries = witness.many(IN_HAND, caller, Read, 1_000);
+      const commands = sends.many(IN_HAND, caller, Slow, 1_000, { node: id });
+      const queries = sends.many(IN_HAND, caller, Read, 1_000);
       const runs = async () => (await log.runs("Slow", "Read")).length;
       await eventually("all of it to run", async () => await runs() === 2 * IN_HAND);
       killed = own;
       await nats.servers[own].kill("SIGKILL");
       const at = Date.now();
       // some of them arrive while it moves
-      const load = new Load(16, (i) => witness.send(caller, i % 2 === 0 ? Record : Read));
+      const load = new Load(16, (i) => sends.send(caller, i % 2 === 0 ? Record : Read));
       const answered = await commands;
       console.log(
-        `${id} moved: its ${IN_HAND} commands in hand: ${witness.tally(answered)}, ${Date.now() - at} ms later`,
+        `${id} moved: its ${IN_HAND} commands in hand: ${sends.tally(answered)}, ${Date.now() - at} ms later`,
       );
       assertEquals(answered.filter(({ result }) => result.value !== id), []);
       assertEquals((await queries).filter(({ result }) => !result.ok), []);
       await eventually(
         "it to be asked again",
-        async () => (await witness.send(caller, Record, 0)).result.value === id,
+        async () => (await sends.send(caller, Record, 0)).result.value === id,
         10_000,
       );
       await load.stop();
-      assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
+      assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
       await restart();
       await cluster.finish();
     });

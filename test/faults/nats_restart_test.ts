@@ -1,4 +1,4 @@
-/** Fault: the nats-server is killed under load and started anew, with its store and with an empty one. */
+/** Fault: the nats-server is killed under load and started again, with its store and with an empty one. */
 import { assertEquals } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,12 +8,12 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
-import { Load } from "../support/witness.ts";
+import { Load } from "../support/checked_sends.ts";
 
 describe("a nats-server that is killed under load", await requireNatsServer(), () => {
   for (const store of ["its", "an empty"]) {
     it(
-      `and started anew on ${store} store: queries and what had not left succeed, and nothing runs twice`,
+      `and started again on ${store} store: queries and unsent requests succeed, and nothing runs twice`,
       { timeout: 60_000 },
       async () => {
         // Promise: while the network is away requests wait for it; a command that was under way when it went ends with
@@ -22,8 +22,8 @@ describe("a nats-server that is killed under load", await requireNatsServer(), (
         let server: NatsServer = await startNatsServer({ storeDir: join(folder, "first") });
         try {
           await using cluster = await FaultCluster.open({ nodes: ["d1", "b1", "d2"], url: server.url });
-          const { caller, witness } = cluster;
-          const load = new Load(96, (i) => witness.send(caller, [Read, Record, Slow][i % 3], 30));
+          const { caller, sends } = cluster;
+          const load = new Load(96, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 30));
           await eventually("some load", () => load.done > 2_000, 15_000);
           await server.kill("SIGKILL");
           const killed = Date.now();
@@ -37,13 +37,13 @@ describe("a nats-server that is killed under load", await requireNatsServer(), (
           console.log(`${store} store: 2,000 messages done ${Date.now() - up} ms after the server was back`);
           await cluster.complete(10_000);
           await load.stop();
-          console.log(`${store} store: every view is right; ${witness.tally()}`);
-          assertEquals(witness.failures("OUTCOME_UNKNOWN"), []);
-          const began = (ms: number) => witness.sent.filter((sent) => sent.began > ms);
+          console.log(`${store} store: every view is right; ${sends.tally()}`);
+          assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
+          const began = (ms: number) => sends.sent.filter((sent) => sent.began > ms);
           assertEquals(began(killed + 500).filter(({ began, result }) => began < up && !result?.ok), [], "it waited");
           await cluster.start("b2");
           await cluster.complete();
-          assertEquals((await witness.send(caller, Record, 0, { node: "b2" })).result.value, "b2");
+          assertEquals((await sends.send(caller, Record, 0, { node: "b2" })).result.value, "b2");
           await cluster.finish();
         } finally {
           await server.stop();

@@ -5,7 +5,7 @@ import { unwrap } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Burn, Inspect, Record, Slow } from "../processes/node_messages.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
-import { atRate, Load, type Sent } from "../support/witness.ts";
+import { atRate, Load, type Sent } from "../support/checked_sends.ts";
 
 const CONCURRENCY = 8;
 const TIMEOUT = 1_000; // ms
@@ -18,9 +18,9 @@ describe("overload", await requireNatsServer(), () => {
         // Promise: a node that has too much to do stays at its full pace, says OVERLOADED at once to what it cannot do in
         // time, keeps no more in memory than that, and goes on to answer pings.
         await using cluster = await FaultCluster.open({ nodes: [node], node: { concurrency: CONCURRENCY } });
-        const { caller, witness } = cluster;
+        const { caller, sends } = cluster;
         const options = { timeout: TIMEOUT, retries: 0 };
-        const send = () => witness.send(caller, contract, ms, options);
+        const send = () => sends.send(caller, contract, ms, options);
         const peak = async () => unwrap(await caller.send(Inspect)).peak;
         let result = await overload(send, peak);
         // a busy machine gets a second chance
@@ -32,7 +32,7 @@ describe("overload", await requireNatsServer(), () => {
         console.log(
           `${node}, ${what}: capacity ${Math.round(capacity)}/s, offered ${Math.round(offered)}/s, goodput ` +
             `${Math.round(goodput)}/s (${Math.round(100 * goodput / capacity)} %); ${
-              witness.tally(sent)
+              sends.tally(sent)
             }; refused after ` +
             `${waits[waits.length >> 1]} ms in the median; ${grown.toFixed(1)} MB more at the peak`,
         );
@@ -43,7 +43,7 @@ describe("overload", await requireNatsServer(), () => {
         assertLess(waits[waits.length >> 1], TIMEOUT / 2);
         assertLess(grown, 64);
         assert(!cluster.wasSuspect(node), cluster.said.join("\n"));
-        assertEquals((await witness.send(caller, Record)).result.value, node);
+        assertEquals((await sends.send(caller, Record)).result.value, node);
         await cluster.finish();
       });
     }
@@ -51,11 +51,11 @@ describe("overload", await requireNatsServer(), () => {
     it(`ten thousand sends at once to an idle node all succeed: ${node}`, { timeout: 60_000 }, async () => {
       // Promise: a queue is no overload while everything in it can be done in time.
       await using cluster = await FaultCluster.open({ nodes: [node] });
-      const { caller, witness } = cluster;
-      await witness.many(10_000, caller, Record);
-      await witness.many(10_000, caller, Slow, 20);
-      console.log(`${node}: ${witness.tally()}`);
-      assertEquals(witness.failures(), []);
+      const { caller, sends } = cluster;
+      await sends.many(10_000, caller, Record);
+      await sends.many(10_000, caller, Slow, 20);
+      console.log(`${node}: ${sends.tally()}`);
+      assertEquals(sends.failures(), []);
       assert(!cluster.wasSuspect(node));
       await cluster.finish();
     });

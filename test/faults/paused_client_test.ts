@@ -14,7 +14,7 @@ const MARGIN = 1_000; // ms: the first turns of a process on a busy machine
 
 describe("a client that is paused past its deadlines", await requireNatsServer(), () => {
   for (const runtime of ["deno", "bun"] as const) {
-    it(`is given the answer that had come, or the deadline's error, when it wakes: ${runtime}`, {
+    it(`gets the answer that had arrived, or the error of the deadline, when it resumes: ${runtime}`, {
       timeout: 60_000,
     }, async () => {
       // Promise: a paused process can settle nothing; when it wakes, everything that was due is settled at once, by the

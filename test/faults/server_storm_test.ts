@@ -12,7 +12,7 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import { blowText, drawServerBlow, LoneServer, type ServerBlow, strikeServer } from "../processes/server_storm.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { LockCluster } from "../support/lock_cluster.ts";
-import { acquisitions, lockDoubts } from "../support/lock_history.ts";
+import { acquisitions, lockViolations } from "../support/lock_history.ts";
 
 const SEED = 10;
 const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 8);
@@ -49,7 +49,7 @@ describe("a storm of one nats-server, and holders of locks that are killed in it
       await strikeServer(server, TERM_KILL);
       const history = await cluster.finish(LIMIT);
       console.log(`seed ${SEED}: ${acquisitions(history)} acquisitions; ${blows.join("; ")}`);
-      assertEquals(lockDoubts(history), []);
+      assertEquals(lockViolations(history), []);
       assertGreater(acquisitions(history), 0);
     } finally {
       await rm(folder, { recursive: true, force: true });

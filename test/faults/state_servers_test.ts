@@ -10,16 +10,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { eventually } from "../support/eventually.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
-import { handovers, lockDoubts } from "../support/lock_history.ts";
+import { handovers, lockViolations } from "../support/lock_history.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
-import { onceDoubts, tally } from "../support/once_history.ts";
+import { onceHistoryViolations, tally } from "../support/once_history.ts";
 
 const ROUNDS = process.env.CATGA_FAULT_SECONDS === undefined ? 1 : 3;
 const LIMIT = 20_000; // ms beyond the ttl: an election takes up to 10 s, a busy machine the rest
 
 describe("shared state on three NATS servers whose leader dies", await requireNatsServer(), () => {
   it(
-    "no lock is held twice, and it is with the next one soon when its holder dies too",
+    "no lock is held twice, and the next waiter has it soon if its holder dies too",
     { timeout: 120_000 },
     async () => {
       await using nats = await startNatsCluster(3);
@@ -54,13 +54,13 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
       console.log(
         `holder and leader died together: the next one had the lock ${took.join(" and ")} ms later (ttl ${TTL} ms)`,
       );
-      assertEquals(lockDoubts(history), []);
+      assertEquals(lockViolations(history), []);
       assertEquals(took.length, ROUNDS);
     },
   );
 
   it(
-    "no result is stored twice, and every send has its result or a clear error in time",
+    "no result is stored twice, and every send ends with its result or an error in time",
     { timeout: 120_000 },
     async () => {
       await using nats = await startNatsCluster(3);
@@ -83,7 +83,7 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
       const history = await cluster.history(entries);
       const again = JSON.stringify(reports.map((report) => report.again));
       console.log(`leader killed: all done ${took} ms later; ${JSON.stringify(tally(history))}, sent again: ${again}`);
-      assertEquals(onceDoubts(history), []);
+      assertEquals(onceHistoryViolations(history), []);
       assertEquals(reports.flatMap(({ failures }) => failures), []);
       assertEquals(reports.reduce((sum, { late }) => sum + late, 0), 0);
       assertLess(took, 60_000);

@@ -2,8 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { PhaseReader, ProtocolReader } from "./kv_phases.ts";
 
-describe("reading the protocol of NATS", () => {
-  it("gives messages with headers and without, of both directions, however the bytes are cut", () => {
+describe("the reader of the protocol of NATS", () => {
+  it("reads messages with and without headers, in both directions, however the bytes are chunked", () => {
     const stream = 'CONNECT {"a":1}\r\nPUB s 2\r\nhi\r\nPING\r\nHPUB $KV.b.k r.1 12 16\r\nNATS/1.0\r\n\r\n\r\nabc\r\n' +
       "MSG x 1 0\r\n\r\nMSG r.1 7 r.2 3\r\n\r\n!\r\n";
     const bytes = new TextEncoder().encode(
@@ -19,7 +19,7 @@ describe("reading the protocol of NATS", () => {
   });
 });
 
-describe("phases of what a node holds", () => {
+describe("phases of locks and claims", () => {
   const phase = (reader: PhaseReader, key: string, payload: object | string, headers = "") =>
     reader.read({
       subject: `$KV.catga_x_${key}`,
@@ -28,7 +28,7 @@ describe("phases of what a node holds", () => {
       payload: typeof payload === "string" ? payload : JSON.stringify(payload),
     })?.phase;
 
-  it("of a claim: made, renewed, replaced by the result, freed", () => {
+  it("a claim is made, renewed, replaced by the result, freed", () => {
     const reader = new PhaseReader("a");
     const claim = { state: "running", nonce: "n" };
     assertEquals(phase(reader, "idempotency.O.1", claim), "claim");
@@ -37,7 +37,7 @@ describe("phases of what a node holds", () => {
     assertEquals(phase(reader, "idempotency.O.1", "", "NATS/1.0\r\nKV-Operation: PURGE\r\n\r\n"), "claim freed");
   });
 
-  it("of a lock: waited for, acquired, renewed, handed to another node, released", () => {
+  it("a lock is waited for, acquired, renewed, handed over, released", () => {
     const reader = new PhaseReader("a");
     assertEquals(phase(reader, "locks.w.k=2Fn", { node: "a" }), "place");
     assertEquals(phase(reader, "locks.h.k", { node: "a" }), "lock acquired");
@@ -46,7 +46,7 @@ describe("phases of what a node holds", () => {
     assertEquals(phase(reader, "locks.h.k", "", "NATS/1.0\r\nKV-Operation: PURGE\r\n\r\n"), "lock released");
   });
 
-  it("of anything else: none, or another one", () => {
+  it("other messages have no phase, or another one", () => {
     const reader = new PhaseReader("a");
     assertEquals(phase(reader, "nodes.a", "no JSON"), "other");
     assertEquals(phase(reader, "locks.h.k", "null"), "handover");

@@ -34,7 +34,7 @@ export interface LockNodeOptions {
   readonly skew?: Skew;
   /** How many times it works under a lock at most; 3. */
   readonly rounds?: number;
-  /** A bug that it is to have, to see whether a test finds it; none. */
+  /** A planted bug, which a test has to find; none. */
   readonly plant?: LockPlant;
 }
 
@@ -137,7 +137,7 @@ async function main(): Promise<void> {
     const { token } = lock;
     const most = plant === "deaf" ? 200 : 3 + Math.floor(Math.random() * (rounds - 2));
     for (let i = 0; i < most; i++) {
-      // two writes after one look: whoever is frozen in the first does not know it in the second
+      // two writes after one check of the signal: a process that was frozen in the first has not noticed in the second
       for (let j = 0; j < 2; j++) {
         const accepted = await write(key, plant === "made-up" ? token + 1_000_000 : token);
         if (!accepted && plant === undefined) break;

@@ -38,7 +38,7 @@ export class LoopGaps implements Disposable {
     this.#timer.unref();
   }
 
-  /** Looks whether there was a gap just now. What judges by time calls it first: its turn may come before the timer's. */
+  /** Looks whether there was a gap just now. To be called before a time is judged, as the timer may run later. */
   beat(): void {
     const now = performance.now();
     const gap = now - this.#last;

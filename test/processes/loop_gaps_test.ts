@@ -5,7 +5,7 @@ import { assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { gapWithin, type LoopGap, LoopGaps } from "./loop_gaps.ts";
 
 describe("gaps of an event loop", () => {
-  it("a loop that was blocked has one, which says that it computed", async () => {
+  it("a blocked loop has a gap, marked as computed", async () => {
     const gaps: LoopGap[] = [];
     using loop = new LoopGaps((gap) => gaps.push(gap));
     await wait(30);
@@ -18,7 +18,7 @@ describe("gaps of an event loop", () => {
     assertGreaterOrEqual(gap.busy, 50);
   });
 
-  it("what lies in gaps is counted once, their edges cut off", () => {
+  it("time in overlapping gaps is counted once, within the span asked for", () => {
     const gaps = [{ from: 100, to: 200 }, { from: 300, to: 500 }, { from: 900, to: 901 }];
     assertEquals(gapWithin(gaps, 150, 400), 150);
     assertEquals(gapWithin(gaps, 200, 300), 0);

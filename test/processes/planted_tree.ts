@@ -1,6 +1,6 @@
 /**
- * This tree with a bug planted in the library, in a folder of its own, so that its programs can be run and a checker be
- * seen to find the bug. (A bug that a program can have by itself is an option of the program: see `plants.ts`.)
+ * A copy of this tree with a bug planted in the library, so that its programs run with the bug, and a checker has to find it.
+ * (A bug outside of the library is an option of the program: see `plants.ts`.)
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a plant changes: each text must stand once in its file, or the plant has to be looked at anew. */
+/** A change of the sources: `from` must occur exactly once in its file, else the change has to be adapted. */
 interface Change {
   readonly file: string;
   readonly from: string;

@@ -1,5 +1,5 @@
 /**
- * Bugs that a test node can be given, to see whether a test finds them.
+ * Bugs that can be planted in a test node, which a test has to find.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export type Plant = "lost-acknowledgement" | "double-run" | "leak";
 
 /**
  * Plants a bug into this process: it takes the claim of an idempotent command at the first bounce of a ping to its holder.
- * Call it before `catga`; what it gives takes the bug out again.
+ * Call it before `catga`; the function that it returns removes the bug.
  */
 export function freeClaimsAtFirstBounce(): () => void {
   const { bounced } = Absence.prototype;
@@ -25,5 +25,5 @@ export function freeClaimsAtFirstBounce(): () => void {
   };
 }
 
-/** A planted bug strikes at every so many runs. */
+/** A planted bug occurs once in so many runs. */
 export const PLANTED = 20;

@@ -41,7 +41,7 @@ export class RunLog implements AsyncDisposable {
   }
 
   /** What must not be: commands of these names that were acknowledged and did not run, or that ran twice. */
-  async doubts(...names: string[]): Promise<string[]> {
+  async violations(...names: string[]): Promise<string[]> {
     const acknowledged = await this.acknowledged();
     const ran = new Map<string, Noted[]>();
     for (const run of await this.runs(...names)) {

@@ -1,5 +1,5 @@
 /**
- * Bad weather for a nats-server, from a seed: it is stopped in sequences of SIGTERM, SIGKILL and lame duck, frozen, and
+ * Faults for a nats-server, drawn from a seed: it is stopped in sequences of SIGTERM, SIGKILL and lame duck, frozen, and
  * its store is lost. What one stop leaves behind shows at the next: an entry with a ttl lived for ever on nats-server
  * 2.15.1 that was stopped by SIGTERM, started, killed and started again. Shared by the soak and the fault suite.
  *
@@ -29,7 +29,7 @@ export type ServerStep =
 /** Steps that follow each other, in a server's bad minute. */
 export type ServerBlow = readonly ServerStep[];
 
-/** A server that can be stopped and started anew on its port. */
+/** A server that can be stopped, and started again on its port. */
 export interface StormyServer {
   stop(by: Stop): Promise<void>;
   /** Resolves when it takes connections. */

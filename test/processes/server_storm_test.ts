@@ -26,7 +26,7 @@ describe("a storm of servers", () => {
     assertNotEquals(storm(1, 50), storm(2, 50));
   });
 
-  it("has every way to stop, double and triple stops, freezes, and lost stores unless they are unwanted", () => {
+  it("has every way to stop, double and triple stops, freezes, and lost stores unless they are turned off", () => {
     const steps = storm(1, 500).flat();
     const stops = new Set(steps.map((step) => step.do === "stop" ? step.by : step.do));
     assertEquals([...stops].sort(), ["SIGKILL", "SIGTERM", "freeze", "lame duck"]);
@@ -38,7 +38,7 @@ describe("a storm of servers", () => {
     assert(!wiped(storm(1, 500, { wipes: false }).flat()));
   });
 
-  it("does what was drawn, in that order, and starts the server after each stop", async () => {
+  it("carries out its plan in order, and starts the server after each stop", async () => {
     const did: string[] = [];
     const server: StormyServer = {
       stop: (by) => Promise.resolve(void did.push(by)),

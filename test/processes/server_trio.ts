@@ -1,5 +1,5 @@
 /**
- * Three routed nats-servers in bad weather: any of them may be stopped, frozen, or replaced by one with an empty store.
+ * Three routed nats-servers, any of which may be stopped, frozen, or replaced by one with an empty store.
  *
  * @module
  */

@@ -95,7 +95,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     from.on("data", (data: Uint8Array) => {
       if (look !== undefined) return look(from, to, data);
       if (lag === 0 && waiting.length === 0) return to.write(data);
-      // never before what came earlier, when the delay has become shorter since
+      // never before earlier bytes, if the delay has become shorter
       waiting.push({ due: Math.max(performance.now() + lag, waiting.at(-1)?.due ?? 0), data });
       if (waiting.length === 1) setTimeout(deliver, lag);
     });

@@ -43,9 +43,9 @@ import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 export interface NodeOptions
   extends
     Pick<CatgaOptions, "namespace" | "service" | "heartbeat" | "signals" | "timeout" | "replicas" | "concurrency"> {
-  /** Where it writes down what it ran; nowhere. */
+  /** Where it writes its runs; nowhere. */
   readonly folder?: string;
-  /** A bug that it is to have, to see whether a test finds it; none. */
+  /** A planted bug, which a test has to find; none. */
   readonly plant?: Plant;
   /** How wrong its wall clock is; not at all. What it prints has the right time. */
   readonly skew?: Skew;
@@ -61,12 +61,12 @@ export type NodeLine =
   | { readonly event: "join" | "update" | "leave"; readonly at: number; readonly node: Seen }
   | { readonly event: "closed"; readonly at: number; readonly error?: string };
 
-const CRASHED = 70; // the exit code that a test takes for an error that nobody handled
+const CRASHED = 70; // the exit code for an unhandled error
 
 process.on("unhandledRejection", (error) => crash("unhandled rejection", error));
 process.on("uncaughtException", (error) => crash("uncaught exception", error));
 
-const WARM_UP = 50_000; // messages that a flood does not count: what is kept for ever is made then
+const WARM_UP = 50_000; // messages that a flood does not count: what stays for ever is allocated then
 
 const [urls, id, text = "{}"] = process.argv.slice(2);
 const { folder, plant, skew = {}, ...options } = JSON.parse(text) as NodeOptions;
@@ -149,14 +149,14 @@ function ran(name: string, entry: string): string {
   return id;
 }
 
-/** Resolves after `ms`, or when nobody waits any more. */
+/** Resolves after `ms`, or when the signal aborts. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return wait(ms, undefined, { signal }).catch((error) => {
     if (!signal.aborted) throw error;
   });
 }
 
-/** Bytes on the heap once everything is gone that nobody can reach. */
+/** Bytes on the heap, after a garbage collection. */
 function heap(): number {
   const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
   gc?.();

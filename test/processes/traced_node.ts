@@ -19,7 +19,7 @@ export const Handoff = command<string, string>("Handoff");
 /** What it sends then. */
 export const Rest = query<string, string>("Rest");
 
-/** A span, as far as it tells of what is linked with what. */
+/** The fields of a span that link it to others. */
 export interface SpanLine {
   readonly event: "ready" | "span";
   readonly name?: string;

@@ -1,4 +1,4 @@
-/** The nodes of a simulated cluster, and the bad things that are done to them. */
+/** The nodes of a simulated cluster, and their faults. */
 import { delay } from "../../src/ports/clock.ts";
 import { type Catga, catga, CatgaError, type MemoryNetwork } from "../../mod.ts";
 import type { SimulatedTraffic } from "./simulated_traffic.ts";
@@ -104,7 +104,7 @@ export class SimulatedCluster {
     }
   }
 
-  /** Ends all faults of the network, and wakes whoever is frozen. */
+  /** Ends all faults of the network, and resumes frozen nodes. */
   heal(): void {
     this.#network.heal();
     for (const id of [...this.#frozen.keys()]) this.#resumed(id);

@@ -1,4 +1,4 @@
-/** The messages of a simulated cluster, and what handles them. */
+/** The messages of a simulated cluster, and their handlers. */
 import { type Clock, delay, type Random } from "../../src/ports/clock.ts";
 import {
   type Catga,
@@ -146,7 +146,7 @@ export class SimulatedTraffic {
     }
   }
 
-  /** Asks everybody: each gives one answer. */
+  /** A broadcast: each node answers once. */
   #broadcast(id: string, app: Catga, ms: number, timeout: number): void {
     this.#record.send("query", id, timeout, async (n) => {
       const results = await app.broadcast(Ask, { n, ms }, { timeout });

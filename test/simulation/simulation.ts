@@ -1,7 +1,6 @@
 /**
- * A cluster that lives through some bad seconds of virtual time, all of it made from one seed: nodes that are killed,
- * frozen, drained and started again, connections that break, messages that get lost or late. Then calm returns, and
- * everything has to be well again.
+ * A cluster under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen, drained
+ * and started again, connections break, messages are lost or late. Then the faults end, and everything has to work again.
  */
 import type { Random } from "../../src/ports/clock.ts";
 import { type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
@@ -81,7 +80,7 @@ function drawFaults(random: Random, servers: number): Faults {
   };
 }
 
-/** Sends, and does harm; gives how many nodes do not come back. */
+/** Sends messages and injects faults; returns how many nodes do not come back. */
 async function storm({ random, clock, record, traffic, cluster }: Simulation): Promise<number> {
   let gone = 0;
   for (let sent = 0; sent < SENDS;) {

@@ -1,13 +1,13 @@
-/** What is written down of a simulated run. */
+/** The record of a simulated run. */
 import type { Clock } from "../../src/ports/clock.ts";
 import type { LogFields, Logger, Result } from "../../mod.ts";
 import type { Happening } from "../support/history.ts";
-import type { MessageKind } from "../support/truth.ts";
+import type { MessageKind } from "../support/allowed_results.ts";
 
 /** A {@link Happening} whose moment is now. */
 type Untimed<T> = T extends Happening ? Omit<T, "at"> : never;
 
-/** The history of a run, what was wrong, and what has to come to its end. */
+/** The history of a run, its violations, and the promises that have to settle. */
 export class SimulationRecord {
   readonly history: Happening[] = [];
   readonly wrongs: string[] = [];

@@ -17,7 +17,7 @@ describe("simulation", () => {
   }
 
   it(
-    "the same seed takes the same course, down to the last line of every node's log",
+    "the same seed gives the same run, down to the last line of every node's log",
     { timeout: 120_000 },
     async () => {
       for (const seed of [1, 2, 3, 4, 5]) {
@@ -28,12 +28,12 @@ describe("simulation", () => {
     },
   );
 
-  it("another seed takes another course", async () => {
+  it("another seed gives another run", async () => {
     assertNotEquals(await traceOf(1), await traceOf(2));
   });
 
   it(
-    "the storms are worth their name: among them everything happens that may happen",
+    "the seeds together cover every kind of fault and outcome",
     { timeout: 120_000 },
     async () => {
       const seen = new Set<string>();

@@ -1,10 +1,10 @@
 /**
- * Lays what clients were told beside what handlers wrote down. Reads the log line by line and keeps some bytes for each
+ * Checks the results that clients got against the runs that handlers wrote down. Reads the log line by line and keeps some bytes for each
  * message, so that millions of them fit.
  *
  * @module
  */
-import { mayBeTold } from "../support/truth.ts";
+import { isAllowed } from "../support/allowed_results.ts";
 import { gapWithin, type LoopGap } from "../processes/loop_gaps.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";
@@ -29,11 +29,11 @@ export interface Violation {
   readonly text: string;
 }
 
-/** What a log says. */
+/** The contents of a log, and the broken promises in it. */
 export interface Findings {
   /** Messages that clients sent. */
   readonly operations: number;
-  /** How often clients were told what, by the name of the message. */
+  /** How often clients got which result, by the name of the message. */
   readonly outcomes: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** How long results took: of commands, queries, both, and those of both that met with no outage of the server. */
   readonly latencies: Readonly<Record<"commands" | "queries" | "requests" | "served", Latencies>>;
@@ -48,7 +48,7 @@ export interface Findings {
   readonly violations: readonly Violation[];
 }
 
-/** How much was lost while a process died, while a way to the server was cut or there was none, in both, in neither. */
+/** Losses while a process died; while a link was cut or there was no server; in both; in neither. */
 export interface Losses {
   death: number;
   cut: number;
@@ -59,7 +59,7 @@ export interface Losses {
 /** How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in ticks. */
 const MARGIN = 1_000;
 
-/** Checks the log in a folder. `outages`: when there was no server; `troubles`: what was done to whom. */
+/** Checks the log in a folder. `outages`: when there was no server; `troubles`: the faults. */
 export async function check(
   folder: string,
   outages: readonly Span[] = [],
@@ -98,14 +98,14 @@ class Checker {
   readonly #troubles: readonly Trouble[];
   /** When event loops stood still, by process. */
   readonly #gaps: Map<string, LoopGap[]> = new Map();
-  /** When commands were sent and given up whose outcome nobody knows. */
+  /** From the send to the result of commands with `OUTCOME_UNKNOWN`. */
   readonly #unknown: Span[] = [];
   /** Results that came late, unless their client stood still. */
   readonly #overdue: (ToldLine & { readonly client: string })[] = [];
   readonly #violations: Violation[] = [];
   /** Each number belongs to one message of a client; the place of its letter, and 1 more, so that 0 is none. */
   readonly #letters = Column.ofBytes();
-  /** What was told of it, and of the command that a relay sent: the place in `#codes`. */
+  /** The result of the message, and of the command that a relay sent, as places in `#codes`. */
   readonly #told = Column.ofBytes();
   readonly #toldInner = Column.ofBytes();
   readonly #codes: string[] = [""];
@@ -128,7 +128,7 @@ class Checker {
     this.#troubles = troubles;
   }
 
-  /** A process did nothing for a while. */
+  /** A gap of a process's event loop. */
   stood(id: string, gap: LoopGap): void {
     const gaps = this.#gaps.get(id);
     if (gaps === undefined) this.#gaps.set(id, [gap]);
@@ -154,7 +154,7 @@ class Checker {
     if (took > timeout + MARGIN) this.#overdue.push({ ...result, client });
   }
 
-  /** After everything that was told. */
+  /** Called after all results. */
   ran(_node: string, line: string): void {
     const { letter, n, at, service } = readRan(line);
     const due = this.#due.get(n);
@@ -204,7 +204,7 @@ class Checker {
       if (letter === "R") {
         const inner = this.#codes[this.#toldInner.get(n)];
         if (inner !== "") count(outcomes, NAMES.I, inner);
-        // of a relay that told nothing any more it is not known what it was told
+        // a relay without a result: the result of its inner command is unknown
         this.#request("command", "I", n, inner || "OUTCOME_UNKNOWN", this.#innerRuns.get(n));
       }
     }
@@ -220,7 +220,7 @@ class Checker {
     };
   }
 
-  /** What happened in a stretch of time that loses things. */
+  /** The kind of fault in a span that explains a loss. */
   #cause(from: number, to: number): keyof Losses {
     const during = this.#troubles.filter((it) => it.from <= to && it.to + NOTICED >= from);
     const death = during.some(({ kind }) => kind === "death");
@@ -229,7 +229,7 @@ class Checker {
   }
 
   #request(kind: "command" | "query", letter: Letter, n: number, told: string, runs: number): void {
-    if (!mayBeTold(kind, told, runs)) this.#wrong(letter, n, `told ${told}, and ran ${runs} time(s)`);
+    if (!isAllowed(kind, told, runs)) this.#wrong(letter, n, `told ${told}, and ran ${runs} time(s)`);
   }
 
   #wrong(letter: Letter, n: number, text: string): void {

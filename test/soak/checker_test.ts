@@ -9,7 +9,7 @@ import type { Letter } from "./messages.ts";
 import type { Trouble } from "./shared_check.ts";
 
 describe("the checker of soaks", () => {
-  it("finds nothing wrong with a log of kept promises, and counts what is in it", async () => {
+  it("accepts a log of kept promises, and counts its messages", async () => {
     const { operations, outcomes, delivered, latencies, violations } = await checked([
       told("W", 0, "ok"),
       ran("W", 0),
@@ -39,7 +39,7 @@ describe("the checker of soaks", () => {
     assertEquals([latencies.queries.percentile(50), latencies.requests.percentile(100)], [1, 30]);
   });
 
-  it("finds an acknowledged command that did not run, and one that ran twice whatever was told", async () => {
+  it("finds an acknowledged command that did not run, and one that ran twice whatever its result", async () => {
     assertEquals(await wrongs(told("W", 0, "ok")), ["Write 0: told ok, and ran 0 time(s)"]);
     assertEquals(await wrongs(told("W", 0, "ODD")), ["Write 0: told ODD, and ran 0 time(s)"]);
     for (const code of ["ok", "OUTCOME_UNKNOWN", "CANCELLED", "UNAVAILABLE"]) {
@@ -55,7 +55,7 @@ describe("the checker of soaks", () => {
     }
   });
 
-  it("holds what a relay was told against what it relayed, and knows nothing where the relay told nothing", async () => {
+  it("checks the result that a relay got against the runs; without one, none is assumed", async () => {
     const relay = [told("R", 0, "ok"), ran("R", 0)];
     assertEquals(await wrongs(...relay, told("I", 0, "ok")), ["Inner 0: told ok, and ran 0 time(s)"]);
     assertEquals(await wrongs(...relay, told("I", 0, "UNAVAILABLE"), ran("I", 0)), [
@@ -66,7 +66,7 @@ describe("the checker of soaks", () => {
     assertEquals(await wrongs(...unknown, ran("I", 0)), ["Inner 0: told OUTCOME_UNKNOWN, and ran 2 time(s)"]);
   });
 
-  it("finds wrong answers, sends that never settled, settled twice or late, and runs that nobody asked for", async () => {
+  it("finds wrong values, sends that settled twice, late or never, and runs without a send", async () => {
     assertEquals(await wrongs(told("Q", 0, WRONG), ran("Q", 0)), [`Read 0: ${WRONG}`]);
     assertEquals(await wrongs(told("Q", 0, UNSETTLED)), [`Read 0: ${UNSETTLED}`]);
     assertEquals(await wrongs(told("W", 0, "ok"), told("W", 0, "ok"), ran("W", 0)), [
@@ -79,7 +79,7 @@ describe("the checker of soaks", () => {
     assertEquals(await wrongs(ran("W", 1)), ["Inner 1: ran, and nobody sent it"]);
   });
 
-  it("lets a client settle late by as much as it was stalled", async () => {
+  it("excuses a late result by as much as its client was stalled", async () => {
     const late = told("Q", 0, "TIMEOUT", { took: 3_100 }); // from 96,900 to 100,000
     const stalled = (from: number, to: number) => wrongs(late, stallLine({ from, to, busy: 0 }));
     assertEquals(await stalled(98_000, 98_150), []);
@@ -87,19 +87,19 @@ describe("the checker of soaks", () => {
     assertEquals((await stalled(90_000, 96_950)).length, 1);
   });
 
-  it("counts what began long after its deadline", async () => {
+  it("counts runs that began long after their deadline", async () => {
     const soon = told("W", 0, "OUTCOME_UNKNOWN", { took: 100 });
     assertEquals((await checked([soon, ran("W", 0, "left", 102_800)])).late, 0);
     assertEquals((await checked([soon, ran("W", 0, "left", 103_000)])).late, 1);
   });
 
-  it("counts apart what met with no outage", async () => {
+  it("counts latencies apart that met no outage", async () => {
     const lines = [told("Q", 0, "TIMEOUT", { took: 2_000 }), told("Q", 1, "TIMEOUT", { took: 500 })];
     const { latencies } = await checked(lines, [{ from: 98_500, to: 99_000 }]);
     assertEquals([latencies.requests.percentile(100), latencies.served.percentile(100)], [2_000, 500]);
   });
 
-  it("finds an event that came twice to a service, or was not published and came", async () => {
+  it("finds an event that a service got twice, or got although publishing it failed", async () => {
     assertEquals(await wrongs(told("E", 0, "ok"), ran("E", 0, "left"), ran("E", 0, "left")), [
       "Told 0: ok, and came to service left 2 time(s)",
     ]);
@@ -108,7 +108,7 @@ describe("the checker of soaks", () => {
     ]);
   });
 
-  it("counts what was lost to a cut apart from what was lost to a death", async () => {
+  it("counts losses to a cut and losses to a death apart", async () => {
     const unknown = (n: number, at: number) =>
       toldLine({ letter: "W", n, told: "OUTCOME_UNKNOWN", at, took: 100, timeout: 2_000 });
     const lines = [unknown(0, 10_000), unknown(1, 20_000), unknown(2, 30_000), unknown(3, 40_000)];
@@ -123,7 +123,7 @@ describe("the checker of soaks", () => {
     assertEquals(lost.events, { death: 0, cut: 1, both: 0, neither: 0 });
   });
 
-  it("a line that was cut short by a kill is none", async () => {
+  it("ignores a line that a kill cut short", async () => {
     assertEquals((await checked([told("W", 12, "UNAVAILABLE"), ran("W", 12).slice(0, -5)])).violations, []);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * A client of a soak: sends commands, queries and events at a given pace, and writes down what it was told.
+ * A client of a soak: sends commands, queries and events at a given rate, and writes down their results.
  *
  *   … test/soak/client.ts <nats url> <id> '<options as JSON>'
  *
@@ -18,7 +18,7 @@ import { answerTo, type Letter, Read, Relay, tell, tellMemory, Told, View, Write
 
 /** Options of a client of a soak. */
 export interface SoakClientOptions {
-  /** Where it writes down what it was told. */
+  /** Where it writes its results. */
   readonly folder: string;
   /** Which client it is of how many. */
   readonly client: number;

@@ -1,6 +1,6 @@
 /**
  * What a soak runs on: a nats-server or three, nodes and clients in processes of their own, and all that can be done to them.
- * Whatever a process does that nobody asked for is a violation.
+ * An unexpected end of a process is a violation.
  *
  * @module
  */
@@ -89,7 +89,7 @@ export class SoakCluster implements AsyncDisposable {
   readonly #running: Set<Program<SoakLine>> = new Set();
   readonly #links: Map<string, TcpProxy> = new Map();
   readonly #endpoints: Map<string, Set<string>> = new Map();
-  /** What was done to whom. */
+  /** The faults so far. */
   readonly troubles: Trouble[] = [];
   #servers: LoneServer | ServerTrio | undefined;
   /** Resolves when there is a server. */
@@ -177,7 +177,7 @@ export class SoakCluster implements AsyncDisposable {
     await this.#start("client", runtime, id, true, { ...options, folder, heartbeat, replicas, state }, undefined);
   }
 
-  /** SIGKILL. `since`: when it was heard of last, in ms since 1970; now. */
+  /** SIGKILL. `since`: the last sign of life, in ms since 1970; now. */
   async kill(member: Member, since?: number): Promise<void> {
     this.#did("kill", member.id);
     member.state = "ending";
@@ -299,7 +299,7 @@ export class SoakCluster implements AsyncDisposable {
     appendFileSync(join(this.folder, "storm"), `${Date.now()} ${text}\n`);
   }
 
-  /** Takes the log out of the folder that is about to be deleted, and says where it is. */
+  /** Moves the log out of the folder that is about to be deleted; returns its path. */
   async keepLog(): Promise<string> {
     const kept = `${this.#base}-log`;
     await rename(this.folder, kept);

@@ -1,5 +1,5 @@
 /**
- * How a process of a soak ends when an error was handled by nobody: at once, and with a code that shows it.
+ * Ends a process of a soak at its first unhandled error, with a code that shows it.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import process from "node:process";
 
 const CRASHED = 70;
 
-/** Ends this process when an error reaches nobody. */
+/** Ends this process at the first unhandled error. */
 export function endOnError(): void {
   for (const event of ["unhandledRejection", "uncaughtException"]) {
     process.on(event, (error) => {

@@ -1,6 +1,6 @@
 /**
- * The end of a soak: a client that was not there before sees what of the shared state works again, and which nodes answer.
- * A process of its own, so that it runs the sources that the nodes run.
+ * The end of a soak: a new client probes whether shared state works again, and whether each node answers. It is a process of
+ * its own, so that it runs the sources that the nodes run.
  *
  *   … test/soak/last_look.ts <nats url>[,<nats url>…] '<options as JSON>'
  *
@@ -22,7 +22,7 @@ export interface LastLookOptions {
   readonly heartbeat: number;
   /** What the store may take beyond a ttl, in ms. */
   readonly election: number;
-  /** Ids of idempotent commands that have no result, as far as anybody was told; and ids that nobody has used. */
+  /** Ids of idempotent commands without a result that a sender got; and ids that were not used before. */
   readonly ids: readonly string[];
   readonly fresh: readonly string[];
   /** The nodes that there are. */
@@ -32,7 +32,7 @@ export interface LastLookOptions {
 /** What it prints. */
 export interface LastLookLine {
   readonly event: "looked";
-  readonly doubts: readonly string[];
+  readonly violations: readonly string[];
 }
 
 if (import.meta.main) await main();
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     of.map((id) =>
       sendProbe(`id ${id}`, within + election, (options) => app.send(Once, workOf(id), { id, ...options }))
     );
-  const doubts = await aftermath(options, (app) => [
+  const violations = await aftermath(options, (app) => [
     ...LOCKS.map((key) => lockProbe(app, key, LOCK_TTL + election)),
     ...LEADERS.map((name) => leaderProbe(app, name, LOCK_TTL + election)),
     ...once(ids, CLAIM_LEASE, app),
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
       )
     ),
   ]);
-  const line: LastLookLine = { event: "looked", doubts };
+  const line: LastLookLine = { event: "looked", violations };
   console.log(JSON.stringify(line));
   process.exit(0);
 }

@@ -109,7 +109,7 @@ export async function logFiles(folder: string, what: Kind): Promise<string[]> {
   return (await readdir(folder)).filter((file) => file.startsWith(`${what}-`)).sort();
 }
 
-/** The lines of a file, one after the other. A last one that was cut short by a kill is none. */
+/** The lines of a file, one after the other. A last line that a kill cut short is left out. */
 export async function eachLine(folder: string, file: string, take: (line: string) => void): Promise<void> {
   let rest = "";
   for await (const chunk of createReadStream(join(folder, file), { encoding: "utf8", highWaterMark: 1 << 20 })) {

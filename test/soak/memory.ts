@@ -19,7 +19,7 @@ export interface EarlyAndLate {
   readonly late: number;
 }
 
-/** What a process said of its memory; `undefined` when it lived for less than a minute. */
+/** The memory that a process reported; `undefined` if it lived for less than a minute. */
 export function memoryOf(lines: readonly SoakLine[]): Memory | undefined {
   const stats = lines.filter((line) => line.event === "stat");
   if (stats.length < 60) return undefined;

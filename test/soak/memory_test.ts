@@ -6,7 +6,7 @@ import type { SoakLine } from "./messages.ts";
 const MB = 1e6;
 
 describe("the memory of a process in a soak", () => {
-  it("is compared between a tenth of its time in and its end: the median of all, the least of the heap", () => {
+  it("is compared between a tenth of the run and its end: the median of all memory, the minimum of the heap", () => {
     assertEquals(memoryOf(stats(100, (second) => second)), {
       rss: { early: 15 * MB, late: 95 * MB },
       heap: { early: 5 * MB, late: 45 * MB },
@@ -14,7 +14,7 @@ describe("the memory of a process in a soak", () => {
     assertEquals(memoryOf(stats(59, (second) => second)), undefined);
   });
 
-  it("has grown when it is more than half as large again, and 30 MB more", () => {
+  it("has grown if it is larger by more than half, and by more than 30 MB", () => {
     const grown = (to: number) => hasGrown(memoryOf(stats(100, (second) => second < 50 ? 100 : to))!);
     assertEquals([grown(100), grown(179), grown(181)], [false, false, true]);
   });

@@ -1,6 +1,6 @@
 /**
  * The messages of a soak, and what the processes of one print. Every message carries its number: the `n`th send of
- * client `c` of `clients` has the number `n * clients + c`, so that what is known of a million of them fits into arrays.
+ * client `c` of `clients` has the number `n * clients + c`, so that the records of a million messages fit into arrays.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Work {
 
 /** Answers {@link answerTo}, or fails with `ODD`. */
 export const Write = command<Work, number>("Write", { key });
-/** Has another node run an {@link Inner}, and answers what it was told: `ok`, or the code. */
+/** Sends an {@link Inner} to another node, and returns its result: `ok`, or the code. */
 export const Relay = command<Work, string>("Relay", { key });
 /** Sent by a {@link Relay} alone. */
 export const Inner = command<Work, number>("Inner");

@@ -32,7 +32,7 @@ import { lead, neverHandlers, onceHandlers, takeLocks } from "./state_work.ts";
 
 /** Options of a node of a soak. */
 export interface SoakNodeOptions {
-  /** Where it writes down what it ran. */
+  /** Where it writes its runs. */
   readonly folder: string;
   readonly service: string;
   /** In ms. */

@@ -7,8 +7,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
 import type { Runtime } from "../processes/node_messages.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { lockDoubts } from "../support/lock_history.ts";
-import { OVERDUE, readStore, storeDoubts } from "../support/store_check.ts";
+import { lockViolations } from "../support/lock_history.ts";
+import { OVERDUE, readStore, storeViolations } from "../support/store_check.ts";
 import type { LockLine } from "../processes/lock_node.ts";
 import type { LoopGap } from "../processes/loop_gaps.ts";
 import { check, evidence, type Findings } from "./checker.ts";
@@ -46,22 +46,22 @@ export interface SoakOptions {
   readonly plant?: Plant | undefined;
   /** Whether the log is kept though nothing is wrong; `false`. */
   readonly keep?: boolean;
-  /** Hears of the course of things now and then. */
+  /** Called every 5 s. */
   onProgress?(progress: Progress): void;
 }
 
-/** How far a soak is. */
+/** The progress of a soak. */
 export interface Progress {
   /** Since its start. */
   readonly seconds: number;
   readonly sums: Sums;
   readonly deeds: Readonly<Record<Deed, number>>;
-  /** The nodes that nothing happens to just now, of all that there are. */
+  /** Nodes without a fault at the moment, and all nodes. */
   readonly awake: number;
   readonly nodes: number;
 }
 
-/** What came of a soak. */
+/** The outcome of a soak. */
 export interface SoakReport extends Omit<Findings, "violations"> {
   readonly seed: number;
   readonly deeds: Readonly<Record<Deed, number>>;
@@ -69,7 +69,7 @@ export interface SoakReport extends Omit<Findings, "violations"> {
   readonly longestDrain: number;
   /** Of the processes that lived from the first to the last moment, by id. */
   readonly memory: ReadonlyMap<string, Memory>;
-  /** What must not be; none. */
+  /** Broken promises; none if all is well. */
   readonly violations: readonly string[];
   /** Lines of the log about the first of them. */
   readonly evidence: readonly string[];
@@ -86,12 +86,12 @@ const LOOK = 90_000; // ms: longer than anything is waited for
  * server that forgot its ttl keeps it.
  */
 const IDS = 2_000;
-const FRESH = 16; // ids that nobody has used
-const SETTLE = 20_000; // ms: a record expires within 5 s, and whoever missed something reads all of them in as long
+const FRESH = 16; // ids that were not used before
+const SETTLE = 20_000; // ms: a record expires within 5 s, and a node that missed an update reads all records again in that time
 const SHOWN = 10; // messages of which the evidence is shown
 const PROGRESS = 5_000; // ms
 
-/** Runs one. Rejects when it cannot be run, not for what it finds. */
+/** Runs a soak. Rejects if it cannot run; broken promises are in the report. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { seconds, seed, rate, every, nodes: [nodes, most], clients, plant, keep, onProgress } = options;
   const { servers = 1, serverEvery = Infinity, state = false, root } = options;
@@ -103,7 +103,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     state,
     root,
   });
-  // nodes with shared state have to know it before they start
+  // nodes with shared state get it as an option when they start
   let until = Date.now() + START + seconds * 1_000;
   const runtime = (i: number): Runtime => i % 2 === 0 ? "deno" : "bun";
   await Promise.all(
@@ -146,7 +146,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     `the memory of ${id} has grown from ${rss.early} to ${rss.late} bytes`
   );
   const { violations: wrong, ...findings } = await check(cluster.folder, cluster.outages, cluster.troubles);
-  const shared = state ? await stateDoubts(cluster, findings.gaps) : [];
+  const shared = state ? await stateViolations(cluster, findings.gaps) : [];
   const violations = [...cluster.violations, ...grown, ...shared, ...wrong.map(({ text }) => text)];
   const report = { ...findings, seed, deeds: cluster.done, longestDrain: cluster.longestDrain, memory, violations };
   if (violations.length === 0) return { ...report, evidence: [], ...keep ? { log: await cluster.keepLog() } : {} };
@@ -176,17 +176,17 @@ async function stateAfter(cluster: SoakCluster, since: number, root: string | un
     [url, JSON.stringify(options)],
     root,
   );
-  const { doubts } = await program.line(({ event }) => event === "looked", LOOK);
+  const { violations } = await program.line(({ event }) => event === "looked", LOOK);
   await wait(Math.max(0, since + CLAIM_LEASE + OVERDUE + 1_000 - Date.now()));
-  const stale = storeDoubts(await readStore(url, "default"));
+  const stale = storeViolations(await readStore(url, "default"));
   // an entry that was stale then is older now
   const about = (line: string) => line.split(": ")[0];
-  const known = new Set(doubts.map(about));
-  return [...doubts, ...stale.filter((line) => !known.has(about(line)))];
+  const known = new Set(violations.map(about));
+  return [...violations, ...stale.filter((line) => !known.has(about(line)))];
 }
 
 /** What was done wrong with shared state while the storm raged. */
-async function stateDoubts(
+async function stateViolations(
   cluster: SoakCluster,
   gaps: ReadonlyMap<string, readonly LoopGap[]>,
 ): Promise<string[]> {
@@ -212,27 +212,27 @@ async function stateDoubts(
       return [id, kept] as const;
     }),
   );
-  const locks = lockDoubts({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
+  const locks = lockViolations({ lines, writes: [], faults: [], ttl: LOCK_TTL, limit: 0, timeout: LOCK_WAIT });
   return [...onceViolations([...once.values()].flat(), [...troubles, ...stalls]), ...late, ...locks];
 }
 
-/** Which processes do not see who is there, when nothing happens any more: nobody too few, nobody too many. */
+/** Processes whose view is not exactly the nodes that run, once the storm is over: a line each. */
 async function wrongViews(cluster: SoakCluster): Promise<string[]> {
-  await using witness = await catga({
+  await using sends = await catga({
     nats: { servers: cluster.url.split(",") },
-    id: "witness",
-    service: "witness",
+    id: "sends",
+    service: "sends",
     heartbeat: HEARTBEAT,
     replicas: cluster.replicas,
   });
   const live = [...cluster.members].map(({ endpoint }) => endpoint);
-  const right = [...live, witness.self.endpoint].sort().join(" ");
+  const right = [...live, sends.self.endpoint].sort().join(" ");
   const late = Date.now() + SETTLE;
   for (;;) {
     const views = new Map<string, string>();
     for (const { id } of cluster.members) views.set(id, "(no answer)");
-    views.set("witness", witness.nodes().map(({ endpoint }) => endpoint).sort().join(" "));
-    for (const { node, result } of await witness.broadcast(View, undefined, { timeout: 2_000 })) {
+    views.set("sends", sends.nodes().map(({ endpoint }) => endpoint).sort().join(" "));
+    for (const { node, result } of await sends.broadcast(View, undefined, { timeout: 2_000 })) {
       views.set(node, result.ok ? [...result.value].sort().join(" ") : `(${result.error.code})`);
     }
     const wrong = [...views].filter(([, view]) => view !== right);

@@ -60,7 +60,7 @@ export type OnceNote =
     readonly id: string;
     /** `ok`, or a code. */
     readonly told: string;
-    /** The run that it was told of. */
+    /** The run whose result it is. */
     readonly run?: string | undefined;
     /** In ms. */
     readonly took: number;

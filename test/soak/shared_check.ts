@@ -1,5 +1,5 @@
 /**
- * Judges what a soak did with shared state, by what its processes wrote down and what was done to them.
+ * Checks what a soak did with shared state against what its processes wrote down, and the faults that they had.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import { gapWithin } from "../processes/loop_gaps.ts";
 import { type Span, UNSETTLED } from "./log.ts";
 import type { NeverNote, OnceNote } from "./shared.ts";
 
-/** Something that was done; to one process, or to all. From and to in ms since 1970. */
+/** A fault of one process, or of all; `from` and `to` in ms since 1970. */
 export interface Trouble extends Span {
   readonly kind: "death" | "freeze" | "cut" | "outage" | "wipe";
-  /** The process that it was done to; all of them when left out. */
+  /** The process with the fault; all of them when left out. */
   readonly endpoint?: string;
 }
 
@@ -18,9 +18,9 @@ export interface Trouble extends Span {
 export const HELD_OUT = 4_000;
 /** How long after its deadline a send may settle, in ms. */
 export const MARGIN = 1_000;
-/** What sends of an idempotent command may be told. */
+/** Results that a send of an idempotent command may have. */
 const ONCE_TOLD = ["ok", "OUTCOME_UNKNOWN", "UNAVAILABLE", "OVERLOADED", "DRAINING", "CANCELLED"];
-/** What a send whose user code never settles may be told. */
+/** Results that a send whose user code never settles may have. */
 const NEVER_TOLD = ["TIMEOUT", "OUTCOME_UNKNOWN", "UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER"];
 
 /** A run of an idempotent handler. */
@@ -30,8 +30,8 @@ interface Run extends Span {
 }
 
 /**
- * What must not be: two runs of an id at once though nothing was done to the first one's process that frees its claim, two
- * results of an id, a run of an id whose result was told already. A lost store excuses, for that is where results are.
+ * Broken promises, a line each: two runs of an id at once although no fault of the first one's process frees its claim, two
+ * results of an id, a run of an id after its result. The loss of the store excuses all of them: results are kept there.
  */
 export function onceViolations(notes: readonly OnceNote[], troubles: readonly Trouble[]): string[] {
   const found: string[] = [];
@@ -70,7 +70,7 @@ export function onceViolations(notes: readonly OnceNote[], troubles: readonly Tr
   return found;
 }
 
-/** Ids that had begun, or been sent, and have no result that anybody was told. */
+/** Ids that were sent or began to run, and have no result that a sender got. */
 export function unfinished(notes: readonly OnceNote[]): string[] {
   return [...byId(notes)].filter(([, of]) => !of.some((note) => note.event === "told" && note.told === "ok"))
     .map(([id]) => id);

@@ -20,11 +20,11 @@ const trouble = (kind: Trouble["kind"], from: number, to: number, endpoint?: str
   endpoint === undefined ? { kind, from, to } : { kind, from, to, endpoint };
 
 describe("the soak's checker of idempotent commands", () => {
-  it("finds nothing wrong with one run, told to several, or with failures that say nothing", () => {
+  it("accepts one run whose result several senders got, and failures that leave the outcome open", () => {
     assertEquals(onceViolations([...one, told(4_000, "ok", "a.x 5"), told(5_000, "OUTCOME_UNKNOWN")], []), []);
   });
 
-  it("finds a run that begins while another one of the id runs, whose process was away for less than 4 s", () => {
+  it("finds a second run of an id beside the first, whose process was cut off for less than 4 s", () => {
     const twice = [...one, begun(2_500, "b.y 9"), ended(2_600, "b.y 9")];
     const says = ["id 7: b.y 9 began 1500 ms after a.x 5, which still ran; its process was away for 1200 ms at most"];
     assertEquals(onceViolations(twice, [trouble("cut", 1_100, 2_300, "a.x")]), says);
@@ -55,11 +55,11 @@ describe("the soak's checker of idempotent commands", () => {
     assertEquals(onceViolations(again, [trouble("wipe", 5_000, 5_100)]), []);
   });
 
-  it("finds a code that no such send may be told", () => {
+  it("finds a code that a send of an idempotent command must not have", () => {
     assertEquals(onceViolations([told(5, "ID_REUSED")], []), ["id 7: told ID_REUSED"]);
   });
 
-  it("knows the ids that have no result", () => {
+  it("lists the ids without a result", () => {
     assertEquals(unfinished([...one, begun(5, "a.x 6", "8"), told(6, "UNAVAILABLE", undefined, "9")]), ["8", "9"]);
   });
 });
@@ -69,7 +69,7 @@ describe("the soak's checker of deadlines", () => {
   const wrongs = (note: NeverNote, gaps: { from: number; to: number }[] = []) =>
     lateViolations("client-0", [note], gaps);
 
-  it("accepts a failure in time, and finds an answer, a failure that comes late, and none", () => {
+  it("accepts a failure in time; finds a success, a late failure, and a send that never settled", () => {
     assertEquals(wrongs(never("TIMEOUT", 2_000)), []);
     assertEquals(wrongs(never("ok", 500)), ["client-0: never-settling load: told ok"]);
     assertEquals(wrongs(never("TIMEOUT", 2_001)), [
@@ -78,7 +78,7 @@ describe("the soak's checker of deadlines", () => {
     assertEquals(wrongs(never(UNSETTLED, 6_000)), [`client-0: never-settling load: ${UNSETTLED}`]);
   });
 
-  it("excuses what lies in a gap of the client's loop, and no more", () => {
+  it("excuses delay that lies in a gap of the client's loop, and no more", () => {
     const late = never("TIMEOUT", 5_500); // from 4,500 on
     assertEquals(wrongs(late, [{ from: 5_000, to: 8_500 }]), []);
     assertEquals(wrongs(late, [{ from: 5_000, to: 8_499 }]).length, 1);

@@ -1,10 +1,10 @@
 /**
  * `deno task soak`: a cluster of processes in both runtimes, whose clocks disagree, under random kills, freezes, cuts,
- * restarts, joins and leaves, on a NATS server (or three) in a storm of its own; a checker that lays what clients were told
- * beside what handlers wrote down; and at the end a look at what works again, and at what outlived its ttl.
+ * restarts, joins and leaves, on a NATS server (or three) in a storm of its own; a checker that compares the results of
+ * clients with the runs of handlers; and at the end, probes of what works again, and a search for what outlived its ttl.
  *
  *   deno task soak --minutes 10              a seed is drawn, and printed
- *   deno task soak --minutes 10 --seed 42    what happens to whom as with that seed before; when exactly, processes decide
+ *   deno task soak --minutes 10 --seed 42    the same faults as with that seed before, though not to the ms
  *   … --rate 10000                           sends a second
  *   … --every 1300                           ms between two blows to nodes, in the mean
  *   … --servers 3                            NATS servers: one, or three that replicate what they store

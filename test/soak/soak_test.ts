@@ -23,11 +23,11 @@ describe("soak", await requireNatsServer(), () => {
     },
   );
 
-  it("a command that is answered and not written down makes it red", { timeout: 120_000 }, async () => {
+  it("a soak fails when a command is acknowledged and did not run", { timeout: 120_000 }, async () => {
     await assertRed("lost", /^Write \d+: told ok, and ran 0 time\(s\)$/);
   });
 
-  it("a command that runs twice makes it red", { timeout: 120_000 }, async () => {
+  it("a soak fails when a command runs twice", { timeout: 120_000 }, async () => {
     await assertRed("twice", /^Write \d+: told ok, and ran 2 time\(s\)$/);
   });
 });

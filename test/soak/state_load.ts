@@ -12,7 +12,7 @@ import { trueNow } from "../processes/skewed_clock.ts";
 import { LogFile, UNSETTLED } from "./log.ts";
 import { NEVER, type NeverNote, type NeverPlace, Once, type OnceNote, type OnceWork, workOf } from "./shared.ts";
 
-/** Where it writes down what it was told, and when it stops, in ms since 1970. */
+/** Where it writes its results, and when it stops, in ms since 1970. */
 export interface StateLoad {
   readonly folder: string;
   readonly id: string;
@@ -89,7 +89,7 @@ export async function sendNever(app: Catga, { folder, id: client, until }: State
   await Promise.all(pending);
 }
 
-/** The result, or nothing when there is none long after the deadline. */
+/** The result; `undefined` if there is none long after the deadline. */
 async function settled<T>(sending: Promise<Result<T>>, timeout: number): Promise<Result<T> | undefined> {
   const over = new AbortController();
   const late = wait(timeout + UNSETTLED_AFTER, undefined, { signal: over.signal }).catch(() => undefined);

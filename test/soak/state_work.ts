@@ -9,7 +9,7 @@ import type { LockLine } from "../processes/lock_node.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
 import { LEADERS, LOCK_TTL, LOCKS, NEVER, never, Once, type OnceNote } from "./shared.ts";
 
-/** Handlers that write down their runs. A node is asked before `catga` has given its app: `self` gives the endpoint then. */
+/** Handlers that write down their runs. They may run before `catga` has resolved: `self` returns the endpoint. */
 export function onceHandlers(self: Promise<string>, note: (line: OnceNote) => void): Handler[] {
   return [
     Once.handle(async ({ id, ms }, ctx) => {
@@ -68,7 +68,7 @@ export async function takeLocks(app: Catga, until: number, note: (line: LockLine
   }
 }
 
-/** Stands for every lead, and gives it up after a little while each time; resigns at that moment. */
+/** A candidate for every name, which resigns after a short term each time, and for good at `until`. */
 export function lead(app: Catga, until: number): void {
   for (const name of LEADERS) {
     const term = app.lead(name, (signal) => wait(LEAD, undefined, { signal }).catch(() => {}), { ttl: LOCK_TTL });

@@ -1,5 +1,5 @@
 /**
- * Bad weather for a cluster, from a seed: what happens to whom, when and for how long. Two nodes at least are left alone
+ * Faults for a cluster, drawn from a seed: which, of what process, when and for how long. Two nodes at least are left alone
  * at every moment, and the lasting ones are frozen at worst.
  *
  * @module
@@ -146,7 +146,7 @@ export class Storm {
     }
   }
 
-  /** Starts a node anew that was killed: at once, or a while later. */
+  /** Starts a killed node again: at once, or after a while. */
   async #again({ runtime, id }: Member, long: number): Promise<void> {
     await wait(Math.max(0, long * 3_000 - 500));
     await this.#cluster.startNode(runtime, id, this.#until);

@@ -1,14 +1,14 @@
-/** What is left of a run with faults when the last of them has ended: what does not work again, and what is stale. */
+/** The state of a cluster after its last fault: what does not work again, and which entries outlived their ttl. */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { catga } from "../../src/catga.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { setTimeout as wait } from "node:timers/promises";
 import { LEAST_GAP } from "../processes/loop_gaps.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
-import { livenessDoubts, type Probe, probe, type ProbeOptions } from "./liveness.ts";
-import { connectTo, readStore, storeDoubts } from "./store_check.ts";
+import { livenessViolations, type Probe, probe, type ProbeOptions } from "./liveness.ts";
+import { connectTo, readStore, storeViolations } from "./store_check.ts";
 
-/** Where it is looked for. */
+/** Options of {@link aftermath}. */
 export interface AftermathOptions extends Pick<ProbeOptions, "gaps"> {
   readonly urls: readonly string[];
   readonly namespace: string;
@@ -16,8 +16,7 @@ export interface AftermathOptions extends Pick<ProbeOptions, "gaps"> {
 }
 
 /**
- * Asks by a client of its own, from when it is connected on, then reads the store: a line for each doubt, none when all is
- * well. To be called when the last fault has ended.
+ * Runs the probes on a new client, then reads the store: a line for each violation. To be called after the last fault.
  */
 export async function aftermath(
   { urls, namespace, replicas = 1, gaps }: AftermathOptions,
@@ -32,13 +31,13 @@ export async function aftermath(
   });
   await using pace = await ServerPace.measure(urls);
   const all = async () => [...pace.gaps, ...await gaps?.() ?? []];
-  const doubts = livenessDoubts(await probe(probes(app), { gaps: all }));
-  return [...doubts, ...storeDoubts(await readStore(urls, namespace))];
+  const violations = livenessViolations(await probe(probes(app), { gaps: all }));
+  return [...violations, ...storeViolations(await readStore(urls, namespace))];
 }
 
 const EVERY = 20; // ms
 
-/** How soon a server answers that nobody does anything to: what a machine without time for it takes longer is a gap. */
+/** Measures how soon an undisturbed server answers: a slow answer is a gap of the machine, which the limits of probes exclude. */
 class ServerPace implements AsyncDisposable {
   readonly gaps: { readonly from: number; readonly to: number }[] = [];
   readonly #connection: NatsConnection;

@@ -1,4 +1,4 @@
-/** Idempotent commands for tests: what a runner would make of them. */
+/** Idempotent commands as a runner passes them to the idempotency store, for its tests. */
 import type { Clock } from "../../src/ports/clock.ts";
 import { fail, type Result } from "../../src/contract/result.ts";
 import type { Claimant } from "../../src/dispatch/shared_state.ts";
@@ -17,7 +17,7 @@ export function claimant(clock: Clock, id: string, differs: Partial<Claimant> = 
   };
 }
 
-/** A handler that gives its results in turn, then fails; it counts its runs. */
+/** A handler that returns these results in turn, then fails; it counts its runs. */
 export function handler(...results: unknown[]): { (fence: number): Result<unknown>; fences: number[] } {
   const fences: number[] = [];
   const run = (fence: number): Result<unknown> => {
@@ -30,7 +30,7 @@ export function handler(...results: unknown[]): { (fence: number): Result<unknow
   return Object.assign(run, { fences });
 }
 
-/** A handler that runs until it is told what comes of it. */
+/** A handler that runs until the test settles it. */
 export function slowHandler(): {
   (fence: number): Promise<Result<unknown>>;
   fences: number[];

@@ -1,4 +1,4 @@
-/** What goes to `console.error` while `work` runs, line by line; nothing of it is shown. */
+/** Captures the lines that `work` writes to `console.error`; they are not printed. */
 export async function consoleErrors(work: () => Promise<void>): Promise<unknown[][]> {
   const told: unknown[][] = [];
   const { error } = console;

@@ -1,4 +1,4 @@
-/** What a test takes a failure apart with. */
+/** Reads the error of a failed result. */
 import { assert, assertInstanceOf } from "@std/assert";
 import { CatgaError } from "../../src/error.ts";
 import type { Result } from "../../src/contract/result.ts";

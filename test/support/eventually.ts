@@ -1,4 +1,4 @@
-/** Waits for what a test is about, instead of for an amount of time that might do. */
+/** Waits for a condition, with a limit, where a sleep would only guess. */
 import { setTimeout as wait } from "node:timers/promises";
 
 /**

@@ -1,4 +1,4 @@
-/** A cluster of real processes, Deno and Bun, whose clocks disagree, on a real nats-server: there to be mistreated. */
+/** A cluster of processes in Deno and Bun, whose clocks disagree, on a real nats-server, with faults to inject. */
 import { assert, assertEquals } from "@std/assert";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
@@ -9,11 +9,11 @@ import { RunLog } from "../processes/run_log.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
 import type { NodeOptions } from "../processes/test_node.ts";
 import { type Runtime, Who } from "../processes/node_messages.ts";
-import { begun } from "./begun.ts";
+import { startOrDispose } from "./start_or_dispose.ts";
 import { eventually } from "./eventually.ts";
-import { livenessDoubts, probe, sendProbe } from "./liveness.ts";
-import { readStore, storeDoubts } from "./store_check.ts";
-import { Witness } from "./witness.ts";
+import { livenessViolations, probe, sendProbe } from "./liveness.ts";
+import { readStore, storeViolations } from "./store_check.ts";
+import { CheckedSends } from "./checked_sends.ts";
 
 /** Options of {@link FaultCluster.open}. */
 export interface FaultClusterOptions {
@@ -29,10 +29,10 @@ export interface FaultClusterOptions {
   readonly url?: string;
 }
 
-/** A cluster whose nodes write down what they run, and a caller in this process that handles nothing. */
+/** A cluster whose nodes write down their runs, and a caller in this process without handlers. */
 export class FaultCluster implements AsyncDisposable {
   readonly log: RunLog;
-  readonly witness: Witness = new Witness();
+  readonly sends: CheckedSends = new CheckedSends();
   readonly nodes: Map<string, NodeProcess> = new Map();
   /** What the caller has logged, all levels. */
   readonly said: string[] = [];
@@ -49,7 +49,7 @@ export class FaultCluster implements AsyncDisposable {
   /** Starts it; all nodes see each other. */
   static async open(options: FaultClusterOptions = {}): Promise<FaultCluster> {
     const cluster = new FaultCluster(await RunLog.open(), options);
-    return await begun(cluster, () => cluster.#begin());
+    return await startOrDispose(cluster, () => cluster.#begin());
   }
 
   async #begin(): Promise<void> {
@@ -83,7 +83,7 @@ export class FaultCluster implements AsyncDisposable {
     return catga({ nats, service: "caller", logger, ...options });
   }
 
-  /** Starts a node, anew if need be; resolves when it is one. */
+  /** Starts a node, or starts it again; resolves when it is ready. */
   async start(id: string, options: NodeOptions = {}, url: string = this.url): Promise<NodeProcess> {
     const runtime: Runtime = id.startsWith("d") ? "deno" : "bun";
     const before = this.nodes.get(id);
@@ -102,13 +102,13 @@ export class FaultCluster implements AsyncDisposable {
     return node;
   }
 
-  /** Sends a signal to the process of a node; gives when, in ms since 1970. */
+  /** Sends a signal to the process of a node; returns the time, in ms since 1970. */
   signal(id: string, signal: NodeJS.Signals): number {
     this.node(id).program.kill(signal);
     return Date.now();
   }
 
-  /** Resolves when the caller, and every process that runs, see all of them and nobody else. */
+  /** Resolves when the caller and every running process see exactly the running nodes. */
   async complete(limit = 8_000): Promise<void> {
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
     const wanted = running.map(({ endpoint }) => endpoint).sort();
@@ -131,18 +131,18 @@ export class FaultCluster implements AsyncDisposable {
     );
   }
 
-  /** Whether this node, as the caller had it, was not heard of in time, at least once. */
+  /** Whether the caller has suspected this node at least once. */
   wasSuspect(id: string): boolean {
     return this.said.some((line) => line.includes(`node ${id}: suspect`));
   }
 
   /**
-   * What holds after every fault: what callers were told agrees with what ran, every node is reached, nothing in the store
-   * outlived its ttl, no process has thrown something that nobody handled, and nothing keeps one that is told to end.
+   * Holds after every fault: results agree with runs, every node is reached, nothing in the store
+   * outlived its ttl, no process had an unhandled error, and each ends at SIGTERM.
    */
   async finish(): Promise<void> {
-    assertEquals(await this.witness.doubts(this.log), []);
-    assertEquals(this.witness.pending, 0, "a send has no result");
+    assertEquals(await this.sends.violations(this.log), []);
+    assertEquals(this.sends.pending, 0, "a send has no result");
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
     const { heartbeat = 30_000, namespace = "default" } = this.#options.node ?? {};
     const probed = await probe(
@@ -154,8 +154,8 @@ export class FaultCluster implements AsyncDisposable {
         )
       ),
     );
-    assertEquals(livenessDoubts(probed), []);
-    assertEquals(storeDoubts(await readStore(this.url, namespace)), []);
+    assertEquals(livenessViolations(probed), []);
+    assertEquals(storeViolations(await readStore(this.url, namespace)), []);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
       assertEquals((await program.end()).by, "SIGTERM", program.output);

@@ -1,4 +1,4 @@
-/** Something that locks protect, in the test's own process: it takes writes with a token, and refuses the older ones. */
+/** A resource that locks protect, in the test's own process: it accepts writes with a fencing token, and refuses older tokens. */
 import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { ResourceLine } from "../processes/lock_node.ts";

@@ -1,5 +1,5 @@
 /**
- * A nats-server that is put through sequences of restarts after which 2.15 forgets ttls: an entry that was deleted, or had
+ * A nats-server that goes through sequences of restarts after which 2.15 loses ttls: an entry that was deleted, or had
  * expired, before a SIGTERM is there again after a SIGKILL, without its ttl (measured; nats-server issue 8505 is a part of
  * it).
  */

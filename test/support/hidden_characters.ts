@@ -1,4 +1,4 @@
-/** Characters that no reader sees as they are, some of each range: what others put into ids, keys and texts to deceive. */
+/** Characters that are invisible or deceive a reader, some of each range, for tests of ids, keys and texts. */
 export const HIDDEN_CODES: readonly number[] = [
   ...[0x00, 0x07, 0x08, 0x09, 0x0a, 0x0d, 0x1b, 0x1f, 0x7f], // C0 and DEL
   ...[0x80, 0x85, 0x9b, 0x9d, 0x9f], // C1

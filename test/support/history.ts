@@ -1,30 +1,30 @@
-/** What happened in a run of a cluster, as its program and its handlers saw it, and what must not have happened. */
+/** The history of a run of a cluster, as its senders and handlers recorded it, and the promises that it breaks. */
 import type { Result } from "../../src/contract/result.ts";
-import { mayBeTold, type MessageKind, saysNothing } from "./truth.ts";
+import { isAllowed, isUndecided, type MessageKind } from "./allowed_results.ts";
 
-/** Something that happened, at a moment of virtual time, in ms. */
+/** One entry of a history; `at` in ms of virtual time, or since 1970. */
 export type Happening =
   /** A node began to send a message; `due`: its deadline. */
   | { type: "send"; at: number; n: number; kind: MessageKind; sender: string; due: number }
-  /** A handler ran; `outcome` is what it answers. `id`: the message id. */
+  /** A handler ran; `outcome`: what it returned, or its code. `id`: the message id. */
   | { type: "run"; at: number; n: number; kind: MessageKind; node: string; id: string; outcome: string }
-  /** The sender has its result. */
+  /** The sender got its result. */
   | { type: "result"; at: number; n: number; result: Result<string> }
   /** A subscriber of a service got an event. */
   | { type: "event"; at: number; n: number; service: string; subscriber: string; node: string }
-  /** A node is dead: what waits in it waits for ever. */
+  /** A node died: what is under way in it never settles. */
   | { type: "kill"; at: number; node: string }
-  /** A node began anew: how late the first message of one that it has never heard is, nobody can tell. */
+  /** A node started: it cannot measure how late the first message of a peer is. */
   | { type: "start"; at: number; node: string }
   /** A node was frozen until then. */
   | { type: "resume"; at: number; node: string; since: number };
 
-/** How long after its deadline a send may settle, in ms: a tick of the wheel and what a turn takes. */
+/** How long after its deadline a send may settle, in ms: a tick of the deadline wheel, and a turn of the event loop. */
 const MARGIN = 20;
 
 /**
- * What is wrong with a history; `answer` gives the right answer to a query, which otherwise is that of one of its runs.
- * `margin`: how long after its deadline a send may settle, in ms.
+ * The broken promises in a history, a line each. `answer` returns the right value of a query; without it, the value of any of
+ * its runs is right. `margin`: how long after its deadline a send may settle, in ms.
  */
 export function violations(
   history: readonly Happening[],
@@ -59,7 +59,7 @@ function wrongSends(
     if (kind === "command" && ran.length > 1) found.push(`${what}: ${where}`);
     if (more.length > 0) found.push(`${what}: settled more than once`);
     const heard = settled?.at ?? Infinity;
-    // nobody hears what a dead process is told
+    // a dead sender gets no result
     if (kills.some((it) => it.node === sender && it.at >= at && it.at <= heard)) continue;
     if (settled === undefined) {
       found.push(`${what}: never settled; it was due at ${due}, ${where}`);
@@ -69,13 +69,13 @@ function wrongSends(
     if (settled.at > latest) found.push(`${what}: settled at ${settled.at}, after its deadline ${due}`);
     const { result } = settled;
     const told = result.ok ? result.value : result.error.code;
-    if (!mayBeTold(kind, result.ok ? "ok" : told, ran.length)) found.push(`${what}: told ${told}, and ${where}`);
+    if (!isAllowed(kind, result.ok ? "ok" : told, ran.length)) found.push(`${what}: told ${told}, and ${where}`);
     else if (kind === "command") {
-      if (ran.length === 1 && !saysNothing(told) && ran[0].outcome !== told) {
+      if (ran.length === 1 && !isUndecided(told) && ran[0].outcome !== told) {
         found.push(`${what}: told ${told}, its run ${ran[0].outcome}`);
       }
     } else if (kind === "idempotent") {
-      if (ran.length > 0 && !saysNothing(told) && ran.every(({ outcome }) => outcome !== told)) {
+      if (ran.length > 0 && !isUndecided(told) && ran.every(({ outcome }) => outcome !== told)) {
         found.push(`${what}: told ${told}, its runs ${ran.map(({ outcome }) => outcome)}`);
       }
     } else if (result.ok) {
@@ -88,7 +88,7 @@ function wrongSends(
   return found;
 }
 
-/** Commands that ran twice by their id, and events that came twice to a subscriber. */
+/** Message ids that ran twice, and events that a subscriber got twice. */
 function doubles(history: readonly Happening[]): string[] {
   const ids = group(history.filter((it) => it.type === "run" && it.kind === "command"), (run) => (run as Run).id);
   const events = group(
@@ -104,7 +104,7 @@ function doubles(history: readonly Happening[]): string[] {
 type Run = Extract<Happening, { type: "run" }>;
 type Resume = Extract<Happening, { type: "resume" }>;
 
-/** When a node could first notice that a moment has passed: that moment, or when it was no longer frozen. */
+/** The first time at or after `moment` at which a node was not frozen. */
 function frozenUntil(resumes: readonly Resume[], node: string, moment: number, margin: number): number {
   let until = moment;
   for (const it of resumes) {

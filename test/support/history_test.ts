@@ -3,12 +3,12 @@ import { assertEquals } from "@std/assert";
 import { CatgaError } from "../../src/error.ts";
 import { type Happening, violations } from "./history.ts";
 
-describe("checker", () => {
-  it("a history without faults has no violations", () => {
+describe("violations of a history", () => {
+  it("a history of kept promises has none", () => {
     assertEquals(check(sent("command"), ran(), answered("run 1"), sent("query", 2), asked(2), answered("42", 2)), []);
   });
 
-  it("a double run is found, whatever the caller was told", () => {
+  it("a double run is found, whatever the result", () => {
     for (const told of [answered("run 1"), failed("OUTCOME_UNKNOWN"), failed("CANCELLED"), failed("UNAVAILABLE")]) {
       const found = check(sent("command"), ran({ node: "b" }), ran({ node: "c", at: 7 }), told);
       assertEquals(
@@ -25,20 +25,20 @@ describe("checker", () => {
     assertEquals(found, ["message id same: ran 2 times"]);
   });
 
-  it("an ok without a run is found, and one that is not its run's answer", () => {
+  it("a success without a run is found, and a value that its run did not return", () => {
     assertEquals(check(sent("command"), answered("run 1")), ["command 1 of a: told run 1, and ran 0 time(s)"]);
     assertEquals(check(sent("query"), answered("42")), ["query 1 of a: told 42, and ran 0 time(s)"]);
     assertEquals(check(sent("command"), ran(), answered("run 2")), ["command 1 of a: told run 2, its run run 1"]);
     assertEquals(check(sent("query"), asked(), answered("41")), ["query 1 of a: told 41, not 42"]);
   });
 
-  it("without a right answer, an answer that none of a query's runs gave is found", () => {
+  it("without a known value, a value that none of a query's runs returned is found", () => {
     const twice = (value: string) => violations([sent("query"), asked(), asked(), answered(value)]);
     assertEquals(twice("42"), []);
     assertEquals(twice("41"), ["query 1 of a: told 41, and ran 2 time(s), on b at 1, on b at 1"]);
   });
 
-  it("a handler's own failure counts as its answer", () => {
+  it("a handler's own failure counts as its result", () => {
     assertEquals(check(sent("command"), ran({ outcome: "ODD" }), failed("ODD")), []);
     assertEquals(check(sent("command"), failed("ODD")), ["command 1 of a: told ODD, and ran 0 time(s)"]);
   });
@@ -56,14 +56,14 @@ describe("checker", () => {
     assertEquals(check(sent("command"), ran(), failed("OUTCOME_UNKNOWN")), []);
   });
 
-  it("a code that the message cannot have is found", () => {
+  it("a code that is not allowed for the message is found", () => {
     assertEquals(check(sent("query"), failed("OUTCOME_UNKNOWN")), [
       "query 1 of a: told OUTCOME_UNKNOWN, and ran 0 time(s)",
     ]);
     assertEquals(check(sent("command"), failed("LATE")), ["command 1 of a: told LATE, and ran 0 time(s)"]);
   });
 
-  it("a lost answer that never settled is found, unless its sender is dead", () => {
+  it("a send that never settled is found, unless its sender is dead", () => {
     const found = check(sent("command"), ran());
     assertEquals(found, ["command 1 of a: never settled; it was due at 100, ran 1 time(s), on b at 1"]);
     assertEquals(check(sent("command"), ran(), { type: "kill", at: 5, node: "b" }), found);
@@ -82,7 +82,7 @@ describe("checker", () => {
     assertEquals(check(sent("command"), late, { type: "resume", at: 190, node: "a", since: 90 }), []);
   });
 
-  it("a run that began after its deadline is found, unless its node or its sender had never heard the other", () => {
+  it("a run that began after its deadline is found, unless its node or its sender had just started", () => {
     const late = [sent("command"), ran({ at: 130 }), failed("OUTCOME_UNKNOWN")];
     assertEquals(check(...late), ["command 1 of a: began on b at 130, after its deadline 100"]);
     assertEquals(check(sent("command"), ran({ at: 115 }), failed("OUTCOME_UNKNOWN")), []);
@@ -96,7 +96,7 @@ describe("checker", () => {
     assertEquals(found, ["command 1 of a: settled more than once"]);
   });
 
-  it("an event that comes twice to a subscriber of a service is found; other subscribers and services get their own", () => {
+  it("an event that a subscriber of a service got twice is found; other subscribers and services have their own", () => {
     const event: Happening = { type: "event", at: 1, n: 1, service: "app", subscriber: "first", node: "a" };
     assertEquals(check(event, { ...event, subscriber: "second" }, { ...event, service: "c" }, { ...event, n: 2 }), []);
     assertEquals(check(event, { ...event, node: "b" }), ["event 1 at first of service app: 2 times"]);

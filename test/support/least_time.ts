@@ -1,9 +1,9 @@
-/** How much work something is, on a machine that has other work as well. */
+/** The cost of some work, measured on a machine that is busy with other work. */
 import process from "node:process";
 
 /**
  * How long this process computes for it, in ms: the least of five tries, for whatever else runs in the process can only add
- * to it. Of the same work on little and on much, the quotient says how it grows.
+ * to it. The quotient of the same work on little and on much shows how it grows.
  */
 export async function leastTime(work: () => Promise<void>): Promise<number> {
   let least = Infinity;

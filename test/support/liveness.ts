@@ -1,6 +1,6 @@
 /**
- * Liveness at the end of a run with faults: after the last of them every lock is taken, every name is led, every
- * idempotent id has its result, and every node is reached, each within its limit.
+ * Liveness after the last fault of a run: every lock can be acquired, every name is led, every idempotent id has its result,
+ * and every node answers, each within its limit.
  */
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
@@ -19,13 +19,13 @@ export interface Probe {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** What came of a probe. */
+/** The outcome of a probe. */
 export interface Probed {
   readonly what: string;
   readonly limit: number;
-  /** From the last fault on, in ms; `undefined` when it did not work within {@link PATIENCE} beyond its limit. */
+  /** From the last fault on, in ms; `undefined` when it did not work within {@link GRACE} beyond its limit. */
   readonly took: number | undefined;
-  /** Of it, how long the event loops of who asked, or of those who were asked, stood still, in ms. */
+  /** Of it, how long an event loop of the prober or of the probed processes stood still, in ms. */
   readonly gaps: number;
   /** What was wrong last, when it did not work. */
   readonly problem?: string;
@@ -33,8 +33,8 @@ export interface Probed {
 
 /** How far beyond a ttl: what an answer, a watch and a busy machine take, in ms. */
 export const BEYOND = 1_500;
-/** How long somebody waits beyond a limit to tell what is late from what never comes, in ms. */
-const PATIENCE = 20_000;
+/** How long a probe goes on beyond its limit, which tells late from never, in ms. */
+const GRACE = 20_000;
 
 /** Options of {@link probe}. */
 export interface ProbeOptions {
@@ -44,13 +44,13 @@ export interface ProbeOptions {
   readonly gaps?: (() => Promise<readonly Pick<LoopGap, "from" | "to">[]>) | undefined;
 }
 
-/** Asks all of them at once. */
+/** Runs all probes at once. */
 export async function probe(probes: readonly Probe[], options: ProbeOptions = {}): Promise<Probed[]> {
   const { since = trueNow(), gaps: others = () => Promise.resolve([]) } = options;
   const own: LoopGap[] = [];
   using loop = new LoopGaps((gap) => own.push(gap));
   const asked = await Promise.all(probes.map(async ({ what, limit, run }) => {
-    const signal = AbortSignal.timeout(limit + PATIENCE);
+    const signal = AbortSignal.timeout(limit + GRACE);
     const problem = await run(signal).then(() => undefined, (error: Error) => error.message);
     loop.beat();
     return { what, limit, took: trueNow() - since, problem };
@@ -62,8 +62,8 @@ export async function probe(probes: readonly Probe[], options: ProbeOptions = {}
   });
 }
 
-/** What does not work, or too late: a line each. None when all is well. */
-export function livenessDoubts(probed: readonly Probed[]): string[] {
+/** Probes that failed, or succeeded too late: a line each. */
+export function livenessViolations(probed: readonly Probed[]): string[] {
   return probed.flatMap(({ what, limit, took, gaps, problem }) => {
     if (took === undefined) return [`${what}: never (limit ${limit} ms): ${problem}`];
     if (took - gaps <= limit) return [];
@@ -93,7 +93,7 @@ export function leaderProbe(app: Catga, name: string, ttl: number): Probe {
     limit: ttl + BEYOND,
     run: async (signal) => {
       const led = Promise.withResolvers<void>();
-      signal.addEventListener("abort", () => led.reject(new Error("nobody gave up the lead")), { once: true });
+      signal.addEventListener("abort", () => led.reject(new Error("another node kept the lead")), { once: true });
       await using _term = app.lead(name, () => led.resolve(), { ttl });
       await led.promise;
     },
@@ -114,7 +114,7 @@ export function sendProbe(
     limit: within + BEYOND,
     run: (signal) =>
       untilItWorks(signal, async () => {
-        const { ok, error } = await send({ signal, timeout: within + PATIENCE });
+        const { ok, error } = await send({ signal, timeout: within + GRACE });
         if (!ok) throw error;
       }),
   };

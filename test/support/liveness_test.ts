@@ -2,30 +2,30 @@ import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { MemoryNetwork } from "../../mod.ts";
 import { catga } from "../../src/catga.ts";
-import { livenessDoubts, lockProbe, type Probe, probe, type Probed } from "./liveness.ts";
+import { livenessViolations, lockProbe, type Probe, probe, type Probed } from "./liveness.ts";
 
 describe("the checker of liveness", () => {
   const seen = (took: number | undefined, gaps = 0): Probed => ({ what: "lock a", limit: 3_500, took, gaps });
 
-  it("accepts what works within its limit", () => {
-    assertEquals(livenessDoubts([seen(0), seen(3_500)]), []);
+  it("accepts a probe that succeeds within its limit", () => {
+    assertEquals(livenessViolations([seen(0), seen(3_500)]), []);
   });
 
-  it("finds what works too late", () => {
-    assertEquals(livenessDoubts([seen(3_501)]), [
+  it("finds a probe that succeeds too late", () => {
+    assertEquals(livenessViolations([seen(3_501)]), [
       "lock a: 3501 ms after the last fault, 0 of them in gaps; limit 3500",
     ]);
   });
 
-  it("finds what never works, whatever the gaps were", () => {
-    assertEquals(livenessDoubts([{ ...seen(undefined, 60_000), problem: "LOCK_TIMEOUT" }]), [
+  it("finds a probe that never succeeds, whatever the gaps were", () => {
+    assertEquals(livenessViolations([{ ...seen(undefined, 60_000), problem: "LOCK_TIMEOUT" }]), [
       "lock a: never (limit 3500 ms): LOCK_TIMEOUT",
     ]);
   });
 
-  it("excuses as much as the asking process stood still, and no more", () => {
-    assertEquals(livenessDoubts([seen(4_500, 1_000)]), []);
-    assertEquals(livenessDoubts([seen(4_501, 1_000)]).length, 1);
+  it("excuses the gaps of the probing process, and no more", () => {
+    assertEquals(livenessViolations([seen(4_500, 1_000)]), []);
+    assertEquals(livenessViolations([seen(4_501, 1_000)]).length, 1);
   });
 });
 
@@ -33,24 +33,24 @@ describe("probes of liveness", () => {
   it("a free lock is acquired at once", async () => {
     await using app = await catga({ network: new MemoryNetwork() });
     const [{ took }] = await probe([lockProbe(app, "a", 1_000)]);
-    assertEquals(livenessDoubts([{ what: "lock a", limit: 2_500, took, gaps: 0 }]), []);
+    assertEquals(livenessViolations([{ what: "lock a", limit: 2_500, took, gaps: 0 }]), []);
   });
 
-  it("time counts from the last fault, not from the question", async () => {
+  it("time counts from the last fault, not from the start of the probe", async () => {
     const at = Date.now() - 10_000;
     const late: Probe = { what: "x", limit: 5_000, run: () => Promise.resolve() };
-    assertMatch(livenessDoubts(await probe([late], { since: at })).join(), /^x: 10\d{3} ms after the last fault/);
+    assertMatch(livenessViolations(await probe([late], { since: at })).join(), /^x: 10\d{3} ms after the last fault/);
   });
 
-  it("the gaps of others count as well", async () => {
+  it("the gaps of the probed processes are excused as well", async () => {
     const at = Date.now() - 10_000;
     const late: Probe = { what: "x", limit: 5_000, run: () => Promise.resolve() };
     const gaps = () => Promise.resolve([{ from: at, to: at + 6_000 }]);
-    assertEquals(livenessDoubts(await probe([late], { since: at, gaps })), []);
+    assertEquals(livenessViolations(await probe([late], { since: at, gaps })), []);
   });
 
-  it("a probe that fails says why", async () => {
+  it("a probe that fails reports the reason", async () => {
     const broken: Probe = { what: "x", limit: 5_000, run: () => Promise.reject(new Error("no leader")) };
-    assertEquals(livenessDoubts(await probe([broken])), ["x: never (limit 5000 ms): no leader"]);
+    assertEquals(livenessViolations(await probe([broken])), ["x: never (limit 5000 ms): no leader"]);
   });
 });

@@ -1,4 +1,4 @@
-/** An app without a cluster, on time that moves when a test says so. */
+/** An app without a cluster, on virtual time. */
 import { App, type AppParts } from "../../src/node/app.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import type { Behavior } from "../../src/contract/behavior.ts";
@@ -22,13 +22,13 @@ export interface LocalAppOptions {
   readonly release?: () => Promise<void>;
 }
 
-/** What {@link localApp} gives. */
+/** The result of {@link localApp}. */
 export interface LocalApp {
   readonly app: Catga;
   /** The same app, from inside. */
   readonly inside: App;
   readonly clock: VirtualClock;
-  /** What the app's observer was told. */
+  /** The calls of the app's observer. */
   readonly seen: Observation[];
 }
 

@@ -1,4 +1,4 @@
-/** Processes, Deno and Bun, that work under a few locks, each with a link of its own to NATS, and whoever mistreats holders. */
+/** Processes in Deno and Bun that work under a few locks, each with its own link to NATS, and faults against lock holders. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import type { Moment, Phase } from "../processes/kv_phases.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
-import { begun } from "./begun.ts";
+import { startOrDispose } from "./start_or_dispose.ts";
 import { lockProbe } from "./liveness.ts";
 import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
 import type { LockFault, LockHistory } from "./lock_history.ts";
@@ -47,7 +47,7 @@ export class LockCluster implements AsyncDisposable {
   readonly #retired: Program<{ event: string }>[] = [];
   readonly #links = new Map<string, TcpProxy>();
   readonly #ways = new Map<string, string>();
-  /** Who is being mistreated. */
+  /** The processes that have a fault at the moment. */
   readonly #victims = new Set<string>();
 
   private constructor(options: LockClusterOptions, resource: FencedResource, folder: string) {
@@ -60,7 +60,7 @@ export class LockCluster implements AsyncDisposable {
   static async open(options: LockClusterOptions): Promise<LockCluster> {
     const folder = await mkdtemp(join(tmpdir(), "catga-locks-"));
     const cluster = new LockCluster(options, await FencedResource.open(), folder);
-    return await begun(cluster, async () => {
+    return await startOrDispose(cluster, async () => {
       await Promise.all(options.ids.map(async (id, i) => {
         const { urls } = options;
         if (urls.length === 1) {
@@ -74,7 +74,7 @@ export class LockCluster implements AsyncDisposable {
     });
   }
 
-  /** Starts a process, anew if need be. */
+  /** Starts a process, or starts it again. */
   async start(id: string): Promise<void> {
     const { keys, namespace, replicas, node = {} } = this.#options;
     const options: LockNodeOptions = {
@@ -167,7 +167,7 @@ export class LockCluster implements AsyncDisposable {
     });
   }
 
-  /** It is not mistreated any more. */
+  /** Its fault is over. */
   spare(id: string): void {
     this.#victims.delete(id);
   }

@@ -1,8 +1,8 @@
-/** Judges what processes did with locks, by what they wrote down, what the resource saw, and what was done to them. */
+/** Checks what processes did with locks against what they and the resource wrote down, and the faults. */
 import { type LockLine, STALL } from "../processes/lock_node.ts";
 import type { FencedWrite } from "./fenced_resource.ts";
 
-/** What was done to a holder; from and to when, in ms since 1970. */
+/** A fault of a lock holder; `from` and `to` in ms since 1970. */
 export interface LockFault {
   readonly kind: "frozen" | "killed" | "cut off" | "cable dead";
   readonly id: string;
@@ -11,7 +11,7 @@ export interface LockFault {
   readonly to: number;
 }
 
-/** All that is known. */
+/** The records of a run. */
 export interface LockHistory {
   /** Of each process, by its id, in the order of writing. */
   readonly lines: ReadonlyMap<string, readonly LockLine[]>;
@@ -27,7 +27,7 @@ export interface LockHistory {
   readonly aftermath?: readonly string[];
 }
 
-/** What came of one fault. */
+/** The next acquisition after a fault. */
 export interface Handover {
   readonly fault: LockFault;
   /** From the fault to the next holder's `enter`, in ms; `undefined` when there was none. */
@@ -36,13 +36,13 @@ export interface Handover {
   readonly stalled: number;
 }
 
-/** What must not be; empty when all is well. */
-export function lockDoubts(history: LockHistory): string[] {
+/** Broken promises, a line each. */
+export function lockViolations(history: LockHistory): string[] {
   const { aftermath = [] } = history;
   return [
-    ...tokenDoubts(history),
+    ...tokenViolations(history),
     ...overlaps(history),
-    ...resourceDoubts(history),
+    ...resourceViolations(history),
     ...delays(history),
     ...aftermath,
   ];
@@ -91,7 +91,7 @@ function stalls(own: readonly LockLine[], from: number, to: number): number {
   return sum;
 }
 
-function tokenDoubts({ lines }: LockHistory): string[] {
+function tokenViolations({ lines }: LockHistory): string[] {
   const last = new Map<string, { id: string; token: number }>();
   return enters(lines).flatMap(({ id, key, token }) => {
     const before = last.get(key);
@@ -125,7 +125,7 @@ function overlaps({ lines }: LockHistory): string[] {
   );
 }
 
-function resourceDoubts({ lines, writes }: LockHistory): string[] {
+function resourceViolations({ lines, writes }: LockHistory): string[] {
   const given = new Set(enters(lines).map(({ id, key, token }) => `${id} ${key} ${token}`));
   const spans = held(lines);
   const last = new Map<string, FencedWrite>();

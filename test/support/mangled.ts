@@ -1,7 +1,7 @@
-/** What nobody should send to a node: bytes that are no frame, hardly one, or one that lies. */
+/** Hostile frames: random, truncated and altered bytes, and frames whose content is false. */
 import type { Random } from "../../src/ports/clock.ts";
 
-/** Something that is no valid frame, or hardly: the contracts that it names are `Echo` and `Later`. */
+/** A frame that is invalid, or barely valid; the contracts in it are `Echo` and `Later`. */
 export function mangled(random: Random): Uint8Array {
   const pick = <T>(from: ArrayLike<T>): T => from[Math.floor(random() * from.length)];
   const encode = (text: string) => new TextEncoder().encode(text);

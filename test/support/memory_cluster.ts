@@ -1,4 +1,4 @@
-/** A cluster in memory, on virtual time, for tests of who sees whom. */
+/** A cluster in memory, on virtual time, for tests of membership. */
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
 import { query } from "../../src/contract/definition.ts";
@@ -60,7 +60,7 @@ export class MemoryCluster implements AsyncDisposable {
   }
 }
 
-/** What an iterator gives, as it comes. */
+/** The values of an iterator, as they come. */
 export function follow(changes: AsyncIterable<NodeEvent>): { events: string[]; ended: () => boolean } {
   const events: string[] = [];
   let ended = false;

@@ -1,4 +1,4 @@
-/** Processes that handle an idempotent command, and processes that send it, each with a link of its own to NATS. */
+/** Processes that handle an idempotent command and processes that send it, each with its own link to NATS. */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
 import { readClaim } from "../../src/state/claims/claim_record.ts";
 import { aftermath } from "./aftermath.ts";
-import { begun } from "./begun.ts";
+import { startOrDispose } from "./start_or_dispose.ts";
 import { eventually } from "./eventually.ts";
 import { sendProbe } from "./liveness.ts";
 import type { OnceHistory } from "./once_history.ts";
@@ -32,7 +32,7 @@ export interface OnceClusterOptions {
   readonly takes?: number;
 }
 
-/** Such processes, a caller, and somebody who watches the store. */
+/** The processes, a caller, and a watch of the store. */
 export class OnceCluster implements AsyncDisposable {
   readonly #options: OnceClusterOptions;
   readonly #folder: string;
@@ -52,7 +52,7 @@ export class OnceCluster implements AsyncDisposable {
   /** Starts it; resolves when the caller sees all of them. */
   static async open(options: OnceClusterOptions): Promise<OnceCluster> {
     const cluster = new OnceCluster(options, await mkdtemp(join(tmpdir(), "catga-once-")));
-    return await begun(cluster, () => cluster.#begin());
+    return await startOrDispose(cluster, () => cluster.#begin());
   }
 
   async #begin(): Promise<void> {
@@ -79,7 +79,7 @@ export class OnceCluster implements AsyncDisposable {
     }, { signal: this.#end.signal });
   }
 
-  /** Starts a process, anew if need be. */
+  /** Starts a process, or starts it again. */
   async start(id: string): Promise<void> {
     const { handlers, namespace, replicas, takes } = this.#options;
     const options: OnceNodeOptions = {
@@ -122,11 +122,11 @@ export class OnceCluster implements AsyncDisposable {
     await eventually("some runs", async () => await begun() >= count, 60_000);
   }
 
-  /** What is known, when the store has told of every result. */
+  /** The records of the run, once the watch has seen every result. */
   async history(entries: readonly string[]): Promise<OnceHistory> {
     const seen = () => new Set(this.#stored.map(({ entry }) => entry)).size;
     await eventually("the store to tell of all results", () => seen() >= entries.length).catch(() => {});
-    // a watch that was opened anew may tell of something again
+    // a watch that was opened again may repeat an entry
     const stored = [...new Map(this.#stored.map((it) => [`${it.entry} ${it.revision}`, it])).values()];
     const lines = await this.#lines(".once");
     return { entries, lines, stored, aftermath: await this.#aftermath(entries) };

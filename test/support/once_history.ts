@@ -1,19 +1,19 @@
-/** Judges what came of idempotent commands: by what handlers and senders wrote down, and what was stored. */
+/** Checks runs of idempotent commands against what handlers and senders wrote down, and what was stored. */
 import type { OnceLine } from "../processes/once_node.ts";
 
-/** All that is known. */
+/** The records of a run. */
 export interface OnceHistory {
   readonly entries: readonly string[];
   /** Of all processes. */
   readonly lines: readonly OnceLine[];
   /** Every result that was seen in the bucket, in the order of writing. */
   readonly stored: readonly { readonly entry: string; readonly value: string; readonly revision: number }[];
-  /** What had no result when it was asked for once more, or outlived its ttl. */
+  /** Ids that had no result when sent once more, and entries that outlived their ttl. */
   readonly aftermath?: readonly string[];
 }
 
-/** What must not be; empty when all is well. */
-export function onceDoubts({ entries, lines, stored, aftermath = [] }: OnceHistory): string[] {
+/** Broken promises, a line each. */
+export function onceHistoryViolations({ entries, lines, stored, aftermath = [] }: OnceHistory): string[] {
   const of = new Map(
     entries.map((entry) => [entry, { acknowledged: [] as string[], runs: [] as Run[], stored: [] as string[] }]),
   );
@@ -24,26 +24,26 @@ export function onceDoubts({ entries, lines, stored, aftermath = [] }: OnceHisto
   }
   for (const { entry, value } of stored) of.get(entry)!.stored.push(value);
   const wrong = [...of].flatMap(([entry, it]) => {
-    const doubts: string[] = [];
+    const violations: string[] = [];
     const values = [...new Set(it.acknowledged)];
     if (values.length !== 1) {
-      doubts.push(`${entry}: acknowledged as ${values.length === 0 ? "nothing" : values.join(", ")}`);
+      violations.push(`${entry}: acknowledged as ${values.length === 0 ? "nothing" : values.join(", ")}`);
     }
-    if (it.stored.length !== 1) doubts.push(`${entry}: stored ${it.stored.length} times`);
+    if (it.stored.length !== 1) violations.push(`${entry}: stored ${it.stored.length} times`);
     const [result] = it.stored;
     const others = values.filter((value) => value !== result);
-    if (others.length > 0) doubts.push(`${entry}: acknowledged as ${others[0]}, stored as ${result}`);
+    if (others.length > 0) violations.push(`${entry}: acknowledged as ${others[0]}, stored as ${result}`);
     const ended = it.runs.filter(({ event }) => event === "ended");
     if (ended.filter(({ value }) => value === result).length !== 1) {
-      doubts.push(`${entry}: not one run has ended with the result that is stored`);
+      violations.push(`${entry}: not one run has ended with the result that is stored`);
     }
     const begun = it.runs.filter(({ event }) => event === "begun").map(({ fence }) => fence);
-    if (new Set(begun).size !== begun.length) doubts.push(`${entry}: two runs under one fence`);
+    if (new Set(begun).size !== begun.length) violations.push(`${entry}: two runs under one fence`);
     const fence = Number(result?.split(" ")[1]);
     if (begun.some((other) => other > fence)) {
-      doubts.push(`${entry}: ran under a claim made after its result was stored`);
+      violations.push(`${entry}: ran under a claim made after its result was stored`);
     }
-    return doubts;
+    return violations;
   });
   return [...wrong, ...aftermath];
 }

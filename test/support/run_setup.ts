@@ -1,4 +1,4 @@
-/** The buckets of docs/security.md, made by its operator. */
+/** Creates the buckets of docs/security.md, as its operator does. */
 import { assertEquals } from "@std/assert";
 import { cli } from "../../src/cli/main.ts";
 

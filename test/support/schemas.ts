@@ -1,4 +1,4 @@
-/** Validators made for a test. */
+/** Schemas for tests. */
 import type { Schema, SchemaIssue } from "../../src/contract/schema.ts";
 
 /** A Standard Schema that counts how often it is run. */

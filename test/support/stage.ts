@@ -1,4 +1,7 @@
-/** A live node in memory and, on the other side of the wire, connections played by hand, so that a test sees the bytes. */
+/**
+ * A stage for tests of the wire: a real node on an in-memory network, and players, which are bare connections. A player sends
+ * the frames that the test writes and keeps those that arrive, so that the test sees the bytes.
+ */
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
 import type { LogFields } from "../../src/contract/logger.ts";
@@ -11,7 +14,7 @@ export interface StageOptions extends Omit<CatgaOptions, "network"> {
   readonly maxPayload?: number;
   /** How many servers there are; 1. */
   readonly servers?: number;
-  /** What the player `other` handles; nothing. */
+  /** The contracts in the record of the player `other`; none. */
   readonly handles?: readonly string[];
 }
 
@@ -23,9 +26,9 @@ export interface Stage extends AsyncDisposable {
   readonly other: Player;
   /** What the node has logged: level and text. */
   readonly log: string[];
-  /** The subjects that the node has published to, whatever became of it. */
+  /** The subjects that the node has published to, delivered or not. */
   readonly published: string[];
-  /** Lets everything that is under way arrive; no time passes. */
+  /** Delivers everything that is under way; no time passes. */
   settle(): Promise<void>;
 }
 
@@ -37,19 +40,19 @@ export interface PlayedFrame {
   readonly text: string;
 }
 
-/** A member of the cluster that is only a connection: it says what the test has it say. */
+/** A member of the cluster that is only a connection: it sends what the test tells it to. */
 export class Player {
   readonly id: string;
   readonly endpoint: string;
   readonly network: MemoryNetwork;
   readonly transport: MemoryConnection;
-  /** What has arrived, but for frames that hold nothing but pings. */
+  /** The frames that have arrived, without those that contain only pings. */
   readonly frames: PlayedFrame[] = [];
   /** The numbers of the pings that have arrived. */
   readonly pings: number[] = [];
   /** Called for every frame. */
   onFrame: (frame: PlayedFrame) => void = () => {};
-  /** Whether it answers pings: that it has heard everything. */
+  /** Whether it answers pings, with an acknowledgement of every frame. */
   pongs = true;
   #seq = 0;
 
@@ -63,7 +66,7 @@ export class Player {
       const text = new TextDecoder().decode(data);
       const [, seq, , ...items] = JSON.parse(text) as [number, number, number, ...unknown[][]];
       const frame: PlayedFrame = { from: subject.slice(inbox.length), seq, items, text };
-      // nobody else sees what a node asks of those that it does not know yet
+      // a ping of a node that does not know this player yet: it is kept in no list
       if (frame.from.endsWith("-ping")) {
         if (this.pongs) {
           this.sendText(frame.from, JSON.stringify([1, seq, this.network.clock.now(), ["o", seq, seq, [], [0, 0]]]));
@@ -107,19 +110,19 @@ export class Player {
     });
   }
 
-  /** Sends a frame with these items, and gives its number. */
+  /** Sends a frame with these items; returns its sequence number. */
   send(to: string, ...items: unknown[][]): number {
     const seq = ++this.#seq;
     this.sendText(to, JSON.stringify([1, seq, this.network.clock.now(), ...items]));
     return seq;
   }
 
-  /** Sends this as if it were a frame. */
+  /** Sends this text in place of a frame. */
   sendText(to: string, text: string | Uint8Array): void {
     this.transport.publish(`catga.default.node.${to}.${this.endpoint}`, text);
   }
 
-  /** A number is used up by a frame that never arrives. */
+  /** Uses up a sequence number, as a lost frame does. */
   lose(): number {
     return ++this.#seq;
   }

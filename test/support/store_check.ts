@@ -1,6 +1,5 @@
 /**
- * What stands in the buckets of a cluster, read beside Catga and with the server's own clock, and whether something is
- * still there whose time is long over.
+ * Reads the buckets of a cluster without Catga, by the server's clock, and finds entries that outlived their ttl.
  */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
 
@@ -29,7 +28,7 @@ export interface StoreView {
 export const OVERDUE = 5_000;
 
 /** Entries that outlived their ttl: a line each. None when all is well. */
-export function storeDoubts({ now, entries }: StoreView): string[] {
+export function storeViolations({ now, entries }: StoreView): string[] {
   return entries.filter((entry) => isOverdue(entry, now)).map(({ stream, key, written, ttl, marker }) =>
     `${stream} ${marker ? "marker of " : ""}${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`
   );

@@ -4,7 +4,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
-import { OVERDUE, readStore, type StoredEntry, storeDoubts } from "./store_check.ts";
+import { OVERDUE, readStore, type StoredEntry, storeViolations } from "./store_check.ts";
 
 describe("the check of the store", () => {
   const entry = (differs: Partial<StoredEntry> = {}): StoredEntry => ({
@@ -17,13 +17,13 @@ describe("the check of the store", () => {
     ...differs,
   });
 
-  it("accepts what has not outlived its ttl by much, and what has none", () => {
+  it("accepts entries that outlived their ttl by little, and entries without a ttl", () => {
     const entries = [entry(), entry({ ttl: undefined, written: 0 })];
-    assertEquals(storeDoubts({ now: 103_000 + OVERDUE, entries }), []);
+    assertEquals(storeViolations({ now: 103_000 + OVERDUE, entries }), []);
   });
 
-  it("finds an entry that lives on, and a marker", () => {
-    assertEquals(storeDoubts({ now: 108_001, entries: [entry(), entry({ marker: true })] }), [
+  it("finds an entry, and a marker, that outlived its ttl", () => {
+    assertEquals(storeViolations({ now: 108_001, entries: [entry(), entry({ marker: true })] }), [
       "KV_catga_x_locks h=2Fa: 8001 ms old, its ttl 3000 ms",
       "KV_catga_x_locks marker of h=2Fa: 8001 ms old, its ttl 3000 ms",
     ]);
@@ -31,7 +31,7 @@ describe("the check of the store", () => {
 });
 
 describe("reading the store", await requireNatsServer(), () => {
-  it("gives every entry with its ttl and age, and markers as such, of one namespace", async () => {
+  it("returns every entry and marker of one namespace, with ttl and age", async () => {
     await using server = await startNatsServer();
     const transport = new NatsTransport(await connectNats(server.url, { name: "test" }), { onError: () => {} });
     try {

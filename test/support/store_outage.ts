@@ -1,4 +1,4 @@
-/** A store that is away while the network is there, as JetStream is when it has no leader. */
+/** A store that fails while the network works, as JetStream does without a leader. */
 import { delay } from "../../src/ports/clock.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { Bucket, Change, KeyValueStore } from "../../src/ports/key_value_store.ts";
@@ -23,12 +23,12 @@ export class StoreOutage {
     };
   }
 
-  /** Nothing is answered, and watches are silent. Entries expire, which is told at the end. */
+  /** Operations get no answer, and watches are silent. Entries expire; watches report that at the end. */
   begin(): void {
     this.#reads = this.#writes = false;
   }
 
-  /** Watches tell again; operations are not answered yet. */
+  /** Watches report again; operations get no answer yet. */
   watch(): void {
     this.#reads = true;
     for (const tell of this.#held.splice(0)) tell();

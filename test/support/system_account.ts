@@ -1,4 +1,4 @@
-/** A nats-server that may be asked who is connected, and subscribed to what. */
+/** A nats-server with a system account, which reports its connections and their subscriptions. */
 import { connect } from "@nats-io/transport-node";
 import type { NatsServer } from "../../tools/nats_server.ts";
 

@@ -1,4 +1,4 @@
-/** The SDK of OpenTelemetry, registered for one test file, with all that it is given kept in memory. */
+/** The SDK of OpenTelemetry, registered for one test file; spans and metrics are kept in memory. */
 import { context, metrics, propagation, trace } from "@opentelemetry/api";
 import {
   AggregationTemporality,

@@ -114,9 +114,9 @@ export function assertObjectMatch(
   if (!matches(actual, expected)) assertEquals<unknown>(actual, expected, msg ?? "expected must be a part of actual");
 }
 
-/** Asserts that the function throws; gives what it threw. */
+/** Asserts that the function throws; returns what it threw. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
-/** Asserts that the function throws an error of the class, whose message includes the text; gives the error. */
+/** Asserts that the function throws an error of the class, whose message includes the text; returns the error. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
   ErrorClass: Constructor<E>,
@@ -139,9 +139,9 @@ export function assertThrows(
   return reject("Expected function to throw", typeof classOrMsg === "string" ? classOrMsg : msg);
 }
 
-/** Asserts that the promise rejects; gives what it rejected with. */
+/** Asserts that the promise rejects; returns the reason. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
-/** Asserts that the promise rejects with an error of the class, whose message includes the text; gives the error. */
+/** Asserts that the promise rejects with an error of the class, whose message includes the text; returns the error. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   ErrorClass: Constructor<E>,

@@ -44,7 +44,7 @@ const real = {
 // The globals that it replaces exist once in a process, and so does this.
 let active: FakeTime | undefined;
 
-/** Replaces `Date`, timers and `AbortSignal.timeout` by ones that move only when told, until it is disposed of. */
+/** Replaces `Date`, timers and `AbortSignal.timeout` by virtual ones, which move only by its methods, until it is disposed of. */
 export class FakeTime {
   /** When the fake time began, in ms since 1970. */
   readonly start: number;
@@ -131,7 +131,7 @@ export class FakeTime {
     this.now += ms;
   }
 
-  /** Moves time on to the next timer; tells whether there was one. */
+  /** Moves time on to the next timer; returns whether there was one. */
   next(): boolean {
     const id = this.#earliest(Infinity);
     if (id !== undefined) this.now = this.#timers.get(id)!.due;

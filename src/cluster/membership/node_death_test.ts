@@ -66,7 +66,7 @@ describe("a node process", await requireNatsServer(), () => {
       console.log(`${id}, drained: gone from every view after ${took} ms, its process after ${ended.at - at} ms`);
       assertEquals(traffic.failures, []);
       assertEquals({ failures, unknown }, { failures: [], unknown: 0 });
-      assertEquals(await log.doubts("Record", "Slow"), []);
+      assertEquals(await log.violations("Record", "Slow"), []);
       await start(id);
       await seenEverywhere(id);
     }
@@ -122,7 +122,7 @@ describe("a node process", await requireNatsServer(), () => {
       assertEquals(failures.filter((send) => !unknown.includes(send)), []);
       assertEquals(later.filter(({ result }) => !result!.ok), []);
       assertLess(slowest, 5_000); // half of what a send has; a dead node answers none of it
-      assertEquals(await log.doubts("Record", "Slow"), []);
+      assertEquals(await log.violations("Record", "Slow"), []);
       await start(id);
       await seenEverywhere(id);
     }

@@ -1,4 +1,4 @@
-/** Sends messages to nodes in processes of their own, and holds what it was told against what they wrote down. */
+/** Sends messages to nodes in other processes, and checks the results against what the handlers there wrote down. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Catga } from "../../src/contract/running_node.ts";
 import type { Contract, Kind } from "../../src/contract/contract.ts";
@@ -7,14 +7,14 @@ import type { Result } from "../../src/contract/result.ts";
 import type { RunLog } from "../processes/run_log.ts";
 import { type Happening, violations } from "./history.ts";
 
-/** A contract whose handlers write an entry down, and then answer with the id of their node. */
+/** A contract whose handlers write the entry to disk, and then return the id of their node. */
 export type Noting = Contract<"command" | "query", { entry: string; ms: number }, string>;
 
-/** A message that was sent; what came of it, once it is known. */
+/** A message that was sent; with its result, once there is one. */
 export interface Sent {
   readonly kind: Kind;
   readonly name: string;
-  /** What its handlers write down. */
+  /** What its handlers write to disk. */
   readonly entry: string;
   /** The app's id. */
   readonly sender: string;
@@ -25,14 +25,14 @@ export interface Sent {
   result?: Result<string>;
 }
 
-/** Remembers all that was sent through it. */
-export class Witness {
+/** Keeps every message that was sent through it, with its result. */
+export class CheckedSends {
   readonly sent: Sent[] = [];
   readonly #run: string = crypto.randomUUID().slice(0, 8);
   readonly #ids: Map<Catga, string> = new Map();
   readonly #pending: Set<Promise<unknown>> = new Set();
 
-  /** Sends a message, and gives what came of it. */
+  /** Sends a message; resolves with its result. Never rejects. */
   async send(app: Catga, contract: Noting, ms = 0, options: SendOptions = {}): Promise<Required<Sent>> {
     const began = Date.now();
     const { kind, name, options: { timeout = 30_000 } } = contract;
@@ -59,17 +59,17 @@ export class Witness {
     return id;
   }
 
-  /** As many messages at once. */
-  many(count: number, ...message: Parameters<Witness["send"]>): Promise<Required<Sent>[]> {
+  /** Sends `count` of these messages at once. */
+  many(count: number, ...message: Parameters<CheckedSends["send"]>): Promise<Required<Sent>[]> {
     return Promise.all(Array.from({ length: count }, () => this.send(...message)));
   }
 
-  /** How many have no result yet. */
+  /** How many messages have no result yet. */
   get pending(): number {
     return this.#pending.size;
   }
 
-  /** Messages that failed, and not with one of these codes: a line each. */
+  /** Messages that failed with another code than these: a line each. */
   failures(...but: string[]): string[] {
     return this.sent.flatMap(({ kind, name, entry, result }) =>
       result?.ok === false && !but.includes(result.error.code)
@@ -78,7 +78,7 @@ export class Witness {
     );
   }
 
-  /** How many of each code, `ok` among them, from most to least. */
+  /** How many messages had which code, `ok` among them, from most to least. */
   tally(sent: readonly Sent[] = this.sent): string {
     const counts = new Map<string, number>();
     for (const { result } of sent) {
@@ -89,10 +89,10 @@ export class Witness {
   }
 
   /**
-   * What must not be: a command that ran twice, an acknowledgement without a run, a run of what certainly did not run, an
-   * answer of another run, a caller that waits for longer than it wanted to. `margin`: by how much at most, in ms.
+   * Broken promises: a command that ran twice, a success without a run, a run of what certainly did not run, a value of
+   * another run, a result later than `margin` ms after the deadline. A line each.
    */
-  async doubts(log: RunLog, margin = 1_000): Promise<string[]> {
+  async violations(log: RunLog, margin = 1_000): Promise<string[]> {
     const history: Happening[] = [];
     const numbers = new Map<string, number>();
     this.sent.forEach(({ entry, kind, sender, began, due, ended, result }, n) => {
@@ -119,11 +119,11 @@ export class Witness {
   }
 }
 
-/** Calls `send` again and again, `outstanding` times at once, until it is stopped. */
+/** Keeps `outstanding` calls of `send` under way until it is stopped. */
 export class Load {
   readonly #senders: Promise<void>[];
   #stopped = false;
-  /** How many have ended. */
+  /** How many calls have ended. */
   done = 0;
 
   constructor(outstanding: number, send: (i: number) => Promise<unknown>) {
@@ -136,14 +136,14 @@ export class Load {
     });
   }
 
-  /** Resolves when everything that was sent has its result. */
+  /** Makes no more calls; resolves when those under way have ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#senders);
   }
 }
 
-/** Calls `send` so often a second, for so many seconds, whatever becomes of it; gives what came of it all. */
+/** Calls `send` at this rate, however long the calls take; resolves with all their results. */
 export async function atRate<T>(perSecond: number, seconds: number, send: () => Promise<T>): Promise<T[]> {
   const all: Promise<T>[] = [];
   const began = performance.now();

@@ -76,8 +76,6 @@ export class Router implements CallOwner {
   readonly #breakers: Breakers;
   /** Calls without a result. */
   #underWay = 0;
-  /** When the connection came back, by the monotonic clock. */
-  #resumedAt = -Infinity;
   /** The membership has changed since the tables were made. */
   #stale = false;
   #waking = false;
@@ -135,7 +133,6 @@ export class Router implements CallOwner {
 
   /** The connection is there again. */
   resume(): void {
-    this.#resumedAt = this.#options.clock.monotonic();
     const held = [...this.#held];
     this.#held.clear();
     for (const call of held) this.#again(call);
@@ -181,7 +178,7 @@ export class Router implements CallOwner {
 
   /** A delivery to a process has failed; while everybody is on the way back from an outage that says nothing. */
   failed(peer: Peer): void {
-    if (this.#options.clock.monotonic() - this.#resumedAt >= RETURN) this.#breakers.failed(peer);
+    if (!this.#options.endpoint.grace.running) this.#breakers.failed(peer);
   }
 
   /** Lets nothing be woken by it any more. */
@@ -365,10 +362,9 @@ export class Router implements CallOwner {
 
   #failed(call: Call, failed: Failed, node: string): void {
     if (call.done) return;
-    const { observer, clock, random } = this.#options;
+    const { observer, clock, random, endpoint } = this.#options;
     const { contract, retries, meta } = call.request;
-    const returning = failed.how === "undelivered" && failed.code === "BOUNCED" &&
-      clock.monotonic() - this.#resumedAt < RETURN;
+    const returning = failed.how === "undelivered" && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = failed.how === "undelivered" && failed.code === "DEADLOCK" && !this.#elsewhere(call, node);
     const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for its deadline
@@ -456,9 +452,4 @@ const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view
 const MAX_HELD = 65_536;
 const FIRST_BACKOFF = 10; // ms
 const MAX_BACKOFF = 1_000; // ms
-/**
- * After an outage of the server the others are on their way back as well, and bounce until they are there: 1.7 s
- * (measured). Bounces of this time, in ms, use up no attempts.
- */
-const RETURN = 3_000;
-const RETURN_PAUSE = 100; // ms at most between their attempts
+const RETURN_PAUSE = 100; // ms at most between attempts while others return from an outage, which use up none

@@ -26,6 +26,7 @@ import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests
 import { ResendBuffer } from "./resend_buffer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost } from "./peer.ts";
+import { ReconnectGrace } from "./reconnect_grace.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
@@ -73,8 +74,8 @@ export class Endpoint implements PeerHost {
   readonly #watchdog: Watchdog;
   /** The wall clock when this process began: with the monotonic clock added it is one that does not jump. */
   readonly #epoch: number;
-  /** When the connection came back, by the monotonic clock. */
-  #resumedAt = -Infinity;
+  /** Runs after each reconnect of this process. */
+  readonly grace: ReconnectGrace;
   readonly #leftAnswers: ResendBuffer;
   readonly #bouncePrefix: string;
   readonly #inbox: string;
@@ -90,6 +91,7 @@ export class Endpoint implements PeerHost {
     this.#inbox = `catga.${namespace}.node.${endpoint}.`;
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
     const { clock } = transport;
+    this.grace = new ReconnectGrace(clock);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
     const { observer, concurrency, host, receive, slice } = options;
@@ -138,7 +140,7 @@ export class Endpoint implements PeerHost {
    * and not while others may be on their way back to one that was away.
    */
   get conclusive(): boolean {
-    return !this.#transport.server.clustered && this.now() - this.#resumedAt >= RETURN;
+    return !this.#transport.server.clustered && !this.grace.running;
   }
 
   now(): number {
@@ -247,7 +249,7 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "connection", state, generation });
     if (state !== "connected") return;
     this.#measure();
-    this.#resumedAt = this.now();
+    this.grace.begin();
     this.#leftAnswers.resume();
     for (const peer of this.#peers.values()) {
       peer.pingedAt = -1; // what was asked before the cut may never have arrived
@@ -393,6 +395,5 @@ const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header,
 const KEPT_AS_TEXT = 1_024;
 const MAX_PEERS = 4_096;
 const PROBE = "probe"; // in the place of a slot and a number
-const RETURN = 3_000; // ms; reconnects took 1.7 s (measured)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms

@@ -4,9 +4,10 @@
  * whole or not at all.
  */
 import { isContractName } from "../../contract/contract.ts";
+import { isRecord } from "../../data/is_record.ts";
 import { stringify } from "../../data/json.ts";
-import type { Meta } from "../../dispatch/remote.ts";
 import { encode } from "../../data/utf8.ts";
+import type { Meta } from "../../dispatch/remote.ts";
 
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
@@ -215,10 +216,6 @@ function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (!isRecord(headers) || !Object.values(headers).every((value) => typeof value === "string")) {
     throw new Malformed("meta.headers is no object of strings");
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {

@@ -87,21 +87,21 @@ export class Cluster implements Remote {
       malformed,
       concurrency: options.concurrency,
       host: app,
-      slice: app.runner.slice,
+      budget: app.runner.slice,
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
-      heard: (peer, news) => {
+      observed: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");
         if (news === "alive") absence.conclude(peer.endpoint, false);
         if (news === "bounced") absence.bounced(peer.endpoint, peer.bouncedSeq);
         this.#ring.heard(news === "alive" ? processOf(peer.endpoint) : peer.endpoint, news);
-        if (news === "alive") this.#router.heard(peer);
-        if (news === "bounced") this.#router.failed(peer);
+        if (news === "alive") this.#router.reachable(peer);
+        if (news === "bounced") this.#router.deliveryFailed(peer);
         // a conclusive bounce says more: what was in hand is lost
-        if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
+        if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.moveFrom(peer);
       },
-      answered: (peer) => this.#router.heard(peer),
+      answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#ring.accused(endpoint, server),
-      resumed: () => {
+      reconnected: () => {
         absence.reset();
         this.#router.resume();
         this.#events.resume();
@@ -119,7 +119,7 @@ export class Cluster implements Remote {
       malformed,
       deliver: (name, payload, from) =>
         app.runner.deliver(name, payload, from, (begin) => {
-          if (!this.#endpoint.inbox.event(begin)) dropped.add(name);
+          if (!this.#endpoint.inbound.event(begin)) dropped.add(name);
         }),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
@@ -137,7 +137,7 @@ export class Cluster implements Remote {
       keyed: (contract) => app.keyed(contract),
       timeLeft: (contract) => app.timeLeft(contract),
       send: (contract, payload, sending) =>
-        app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
+        app.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbound.admit(ctx, run)),
     });
     this.#prover = new Prover({
       transport,
@@ -147,7 +147,7 @@ export class Cluster implements Remote {
       alive: (endpoint) => this.#ring.heard(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
-    const heard = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
+    const heard = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
     this.#membership = new Membership({
       bucket,
       clock,
@@ -195,7 +195,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: app.inFlight, queued: this.#endpoint.inbox.load[1] },
+      load: { inFlight: app.inFlight, queued: this.#endpoint.inbound.load[1] },
       server: transport.server.id,
     });
   }
@@ -204,7 +204,7 @@ export class Cluster implements Remote {
     return {
       connection: this.#options.transport.status.state,
       member: this.#membership.listed,
-      queued: this.#endpoint.inbox.load[1],
+      queued: this.#endpoint.inbound.load[1],
     };
   }
 

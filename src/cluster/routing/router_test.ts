@@ -598,7 +598,7 @@ describe("a strategy of the user's", () => {
     };
     await assertRejects(() => app.send(Ask, 1, { route: throwing }), RangeError, "my own");
     const foreign = { ...app.self, id: "foreign" };
-    await assertRejects(() => app.send(Ask, 1, { route: () => foreign }), TypeError, "none of its candidates");
+    await assertRejects(() => app.send(Ask, 1, { route: () => foreign }), TypeError, "not one of its candidates");
     await assertQuiet(stage);
   });
 

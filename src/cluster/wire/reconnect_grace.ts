@@ -24,5 +24,5 @@ export class ReconnectGrace {
   }
 }
 
-/** ms; reconnects took up to 1.7 s (see docs/internals/measurements.md). */
+/** ms that a live process may need to come back, to the same server or to another one; it took up to 1.7 s (docs/internals/measurements.md). */
 export const RECONNECT_GRACE = 3_000;

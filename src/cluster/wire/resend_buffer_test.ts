@@ -72,8 +72,8 @@ describe("an answer whose caller is away for a moment", () => {
     const clock = new VirtualClock();
     const again: string[] = [];
     // all that the log asks of a peer
-    const peer = { again: (items: string) => again.push(items[11]) } as unknown as Peer;
-    const log = new ResendBuffer({ clock, connected: () => true, knows: () => true });
+    const peer = { resend: (items: string) => again.push(items[11]) } as unknown as Peer;
+    const log = new ResendBuffer({ clock, connected: () => true, isCurrent: () => true });
     const add = (seq: number, letter: string, length: number) =>
       log.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
     for (let i = 0; i < 26; i++) add(i + 1, String.fromCharCode(97 + i), 1_000_000);

@@ -37,26 +37,26 @@ describe("readFrame", () => {
 
   it("refuses what is no frame, and says why", () => {
     const cases: [string, string][] = [
-      ["", "no JSON"],
-      ["{", "no JSON"],
-      ["null", "no array"],
-      ["7", "no array"],
-      ['{"0":1}', "no array"],
-      ["[]", "no protocol version"],
-      ['["1",1,1]', "no protocol version"],
-      ["[1.5,1,1]", "no protocol version"],
-      ["[-1,1,1]", "no protocol version"],
+      ["", "it is not JSON"],
+      ["{", "it is not JSON"],
+      ["null", "it is not an array"],
+      ["7", "it is not an array"],
+      ['{"0":1}', "it is not an array"],
+      ["[]", "it has no protocol version"],
+      ['["1",1,1]', "it has no protocol version"],
+      ["[1.5,1,1]", "it has no protocol version"],
+      ["[-1,1,1]", "it has no protocol version"],
       ["[2,1,1]", "protocol version 2, not 1"],
-      ["[1]", "seq is no positive integer"],
-      ["[1,0,1]", "seq is no positive integer"],
-      ["[1,-1,1]", "seq is no positive integer"],
-      ["[1,1.5,1]", "seq is no positive integer"],
-      ["[1,9007199254740992,1]", "seq is no positive integer"],
-      ["[1,1e400,1]", "seq is no positive integer"],
-      ['[1,"1",1]', "seq is no positive integer"],
-      ["[1,1]", "sentAt is no time"],
-      ["[1,1,null]", "sentAt is no time"],
-      ["[1,1,1e400]", "sentAt is no time"],
+      ["[1]", "seq is not a positive integer"],
+      ["[1,0,1]", "seq is not a positive integer"],
+      ["[1,-1,1]", "seq is not a positive integer"],
+      ["[1,1.5,1]", "seq is not a positive integer"],
+      ["[1,9007199254740992,1]", "seq is not a positive integer"],
+      ["[1,1e400,1]", "seq is not a positive integer"],
+      ['[1,"1",1]', "seq is not a positive integer"],
+      ["[1,1]", "sentAt is not a time"],
+      ["[1,1,null]", "sentAt is not a time"],
+      ["[1,1,1e400]", "sentAt is not a time"],
     ];
     for (const [text, why] of cases) assertEquals(refused(() => readFrame(bytes(text))), why, text);
   });
@@ -131,7 +131,7 @@ describe("readFrame", () => {
   it("refuses bytes that are no UTF-8", () => {
     for (const wrong of [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98]]) {
       const text = bytes('[1,1,1,["q","A",1,"');
-      assertEquals(refused(() => readFrame(new Uint8Array([...text, ...wrong, ...bytes('"]]')]))), "no JSON");
+      assertEquals(refused(() => readFrame(new Uint8Array([...text, ...wrong, ...bytes('"]]')]))), "it is not JSON");
     }
   });
 

@@ -35,7 +35,7 @@ const TABLE: Row[] = [
   // the process is gone with it
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
-  // its process does not hear: it may have run, and may yet
+  // its process does not answer pings: it may have run, and may yet
   [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],
   // out of time
@@ -49,7 +49,7 @@ const TABLE: Row[] = [
   [aborted(late, true), 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
 ];
 
-describe("follow", () => {
+describe("decideRetry", () => {
   for (const [failed, attempts, ...wanted] of TABLE) {
     const { how, code = "", left = "", reason } = failed as { how: string } & Record<string, string | CatgaError>;
     const name = [how, code, left === "" ? "" : `left: ${left}`, (reason as CatgaError | undefined)?.code ?? ""];

@@ -6,12 +6,12 @@ import type { AnyContract } from "../../contract/contract.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { AttemptFailure, RefusalCode } from "../wire/call.ts";
 
-/** Why the caller waits no longer. `left`: an attempt has been sent, and may have run. */
+/** Why the caller waits no longer. `sent`: an attempt may have run. */
 export type GivenUp =
   /** The deadline passed. */
-  | { readonly how: "expired"; readonly left: boolean }
+  | { readonly how: "expired"; readonly sent: boolean }
   /** The caller gave up, or the app stops. */
-  | { readonly how: "aborted"; readonly left: boolean; readonly reason: CatgaError };
+  | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
 
 /** How an attempt ended without an answer. */
 export type Failed = AttemptFailure | GivenUp;
@@ -60,7 +60,7 @@ export function decideRetry(
     case "silent":
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
-      if (!failed.left) {
+      if (!failed.sent) {
         return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {
           retryable: true,
         });
@@ -69,7 +69,7 @@ export function decideRetry(
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
         : unknown("it was not answered before its deadline");
     case "aborted":
-      return failed.reason.code === "CANCELLED" || !failed.left || contract.kind === "query"
+      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query"
         ? failed.reason
         : unknown(failed.reason.message);
   }

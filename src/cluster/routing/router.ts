@@ -187,11 +187,11 @@ export class Router implements CallOwner {
   }
 
   expired(call: Call): void {
-    this.#giveUp(call, { how: "expired", left: (call.at ?? call.ran) !== undefined });
+    this.#giveUp(call, { how: "expired", sent: (call.at ?? call.ran) !== undefined });
   }
 
   aborted(call: Call, reason: CatgaError): void {
-    this.#giveUp(call, { how: "aborted", left: (call.at ?? call.ran) !== undefined, reason });
+    this.#giveUp(call, { how: "aborted", sent: (call.at ?? call.ran) !== undefined, reason });
   }
 
   failed(call: Call, failed: AttemptFailure, node: string): void {

@@ -142,7 +142,7 @@ export class InboundRequests implements TurnWatcher {
       this.#watch(ctx);
       this.#budget.spent();
       return result.then((outcome) => {
-        this.#left(ctx, outcome);
+        this.#finished(ctx, outcome);
         return outcome;
       });
     };
@@ -218,7 +218,7 @@ export class InboundRequests implements TurnWatcher {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
       ended(outcome);
-      this.#left(ctx, outcome);
+      this.#finished(ctx, outcome);
     });
     this.#budget.spent();
   }
@@ -231,7 +231,7 @@ export class InboundRequests implements TurnWatcher {
   }
 
   /** An asynchronous handler has ended. */
-  #left(ctx: MessageContext, outcome: Outcome): void {
+  #finished(ctx: MessageContext, outcome: Outcome): void {
     this.#admitted?.delete(ctx);
     if (ctx.waiting) this.#aside--;
     else if (outcome instanceof Refusal) this.#queue.stepAside();

@@ -99,12 +99,12 @@ export class Cluster implements Remote {
       malformed,
       concurrency: options.concurrency,
       host,
-      slice: host.runner.slice,
+      budget: host.runner.slice,
       receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
-      heard: (peer, news) => this.#onPeer(peer, news),
-      answered: (peer) => this.#router.heard(peer),
+      observed: (peer, news) => this.#onPeer(peer, news),
+      answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
-      resumed: () => this.#onReconnect(),
+      reconnected: () => this.#onReconnect(),
     });
     this.#events = new EventChannel({
       transport,
@@ -115,7 +115,7 @@ export class Cluster implements Remote {
       malformed,
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
-          if (!this.#endpoint.inbox.event(begin)) dropped.add(name);
+          if (!this.#endpoint.inbound.event(begin)) dropped.add(name);
         }),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
@@ -133,7 +133,7 @@ export class Cluster implements Remote {
       keyed: (contract) => host.keyed(contract),
       timeLeft: (contract) => host.timeLeft(contract),
       send: (contract, payload, sending) =>
-        host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbox.admit(ctx, run)),
+        host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbound.admit(ctx, run)),
     });
     this.#prover = new Prover({
       transport,
@@ -143,7 +143,7 @@ export class Cluster implements Remote {
       alive: (endpoint) => this.#failureDetector.report(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
-    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.heardAt ?? -1) >= 0;
+    const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
     this.#membership = new Membership({
       bucket,
       clock,
@@ -191,7 +191,7 @@ export class Cluster implements Remote {
     return freeze({
       ...info,
       lastSeen: transport.clock.now(),
-      load: { inFlight: host.inFlight, queued: this.#endpoint.inbox.load[1] },
+      load: { inFlight: host.inFlight, queued: this.#endpoint.inbound.load[1] },
       server: transport.server.id,
     });
   }
@@ -200,7 +200,7 @@ export class Cluster implements Remote {
     return {
       connection: this.#options.transport.status.state,
       member: this.#membership.listed,
-      queued: this.#endpoint.inbox.load[1],
+      queued: this.#endpoint.inbound.load[1],
     };
   }
 
@@ -276,10 +276,10 @@ export class Cluster implements Remote {
     if (news === "alive") this.#absence.conclude(endpoint, false);
     if (news === "bounced") this.#absence.bounced(endpoint, peer.bouncedSeq);
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
-    if (news === "alive") this.#router.heard(peer);
-    if (news === "bounced") this.#router.failed(peer);
+    if (news === "alive") this.#router.reachable(peer);
+    if (news === "bounced") this.#router.deliveryFailed(peer);
     // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
-    if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.deaf(peer);
+    if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.moveFrom(peer);
   }
 
   #onReconnect(): void {

@@ -331,7 +331,7 @@ describe("misuse by code that should be synchronous", () => {
     const client = await cluster.start("client", { handlers: [] });
     let thrown: unknown;
     await cluster.clock.until(client.send(Who, 1).catch((error) => thrown = error));
-    assert(String(thrown).includes("the strategy of Routed gave a node that is none of its candidates"));
+    assert(String(thrown).includes("the strategy of Routed picked a node that is not one of its candidates"));
     await settled();
   });
 

@@ -19,6 +19,7 @@
 import type { Clock, Random, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
+import { ReconnectGrace } from "../wire/reconnect_grace.ts";
 import type { Member } from "./member.ts";
 import type { Membership } from "./membership.ts";
 
@@ -48,11 +49,13 @@ export class FailureDetector {
   /** Ids whose records are being removed. */
   readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
-  #resumedAt = -Infinity;
+  /** While it runs, other nodes may still be reconnecting after an outage that this node has seen, too. */
+  readonly #grace: ReconnectGrace;
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
     this.#options = options;
+    this.#grace = new ReconnectGrace(options.clock);
   }
 
   /** Begins to ping. */
@@ -71,7 +74,7 @@ export class FailureDetector {
 
   /** This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. */
   resume(): void {
-    this.#resumedAt = this.#options.clock.monotonic();
+    this.#grace.begin();
     this.#unanswered.clear();
     for (const member of this.#options.membership.view.members) member.clearBounces();
   }
@@ -132,7 +135,7 @@ export class FailureDetector {
     const member = membership.view.find(endpoint);
     if (member === undefined || this.#stopped || !connected()) return;
     membership.view.suspect(member);
-    if (member.recordGone && !this.#inReconnectGrace) membership.removeMember(member, "silent");
+    if (member.recordGone && !this.#grace.running) membership.removeMember(member, "silent");
   }
 
   /** `pinged`: the frame may have been a ping of ours. */
@@ -142,7 +145,7 @@ export class FailureDetector {
     const accused = member.accusedAt >= 0 && now - member.accusedAt < PERIOD;
     const first = member.bouncedAt < 0;
     if (first) member.bouncedAt = now;
-    if (!this.#inReconnectGrace) {
+    if (!this.#grace.running) {
       if (member.recordGone) return membership.removeMember(member, "bounced");
       if (accused) return this.#removeRecord(member);
       if (!first && now - member.bouncedAt >= (server().clustered ? MOVE : SECOND_BOUNCE)) return this.#dead(member);
@@ -180,11 +183,6 @@ export class FailureDetector {
       observer({ type: "fault", during: `removing the record of ${id}`, error });
     }).finally(() => this.#removing.delete(id));
   }
-
-  /** Whether other nodes may still be reconnecting after an outage that this node has seen, too. */
-  get #inReconnectGrace(): boolean {
-    return this.#options.clock.monotonic() - this.#resumedAt < RECONNECT_GRACE;
-  }
 }
 
 /** All nodes but the one with this id, in the order of the ring, beginning with its successor. */
@@ -202,5 +200,3 @@ const LATE = 250;
 const SECOND_BOUNCE = 900;
 /** The same with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`). */
 const MOVE = 2_900;
-/** After a reconnect, in ms: bounces and silence remove nobody (`docs/internals/measurements.md`). */
-const RECONNECT_GRACE = 3_000;

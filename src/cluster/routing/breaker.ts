@@ -1,6 +1,6 @@
 /**
- * A circuit breaker (Nygard, Release It!) for the way to one process: after some failures in a row nothing is sent there
- * for a while, then one trial decides.
+ * A circuit breaker (Nygard, Release It!) for one process: after some failures in a row nothing is sent to it for a while
+ * (open); after the cooldown it is half-open: one request is sent, the trial, and its result closes or opens it again.
  */
 import type { Clock } from "../../ports/clock.ts";
 
@@ -12,7 +12,7 @@ export interface BreakerOptions {
   readonly cooldown: number;
 }
 
-/** `half-open`: one trial is let through, and decides. */
+/** `half-open`: one trial is sent, and decides. */
 export type BreakerState = "closed" | "open" | "half-open";
 
 /** The breaker of one process. */
@@ -25,7 +25,7 @@ export class Breaker {
   #failures = 0;
   /** When it opened, by the monotonic clock. */
   #openedAt = 0;
-  /** The trial is under way: since when; -1 for none. */
+  /** When the trial was sent; -1 for none. */
   #trialAt = -1;
 
   constructor(options: BreakerOptions, clock: Clock, onChange: (state: BreakerState) => void) {
@@ -34,7 +34,7 @@ export class Breaker {
     this.#onChange = onChange;
   }
 
-  /** As it stands now. */
+  /** Its state now; the end of the cooldown makes it half-open. */
   get state(): BreakerState {
     if (this.#state === "open" && this.#clock.monotonic() - this.#openedAt >= this.#options.cooldown) {
       this.#move("half-open");
@@ -46,16 +46,16 @@ export class Breaker {
   get allows(): boolean {
     if (this.#state === "closed") return true;
     if (this.state !== "half-open") return false;
-    // a trial that nobody reported the end of must not shut the way for ever
+    // a trial whose end is not reported must not block the process for ever
     return this.#trialAt < 0 || this.#clock.monotonic() - this.#trialAt >= this.#options.cooldown;
   }
 
-  /** Something is sent: in the half-open state it is the trial. */
+  /** A request is sent: in the half-open state it is the trial. */
   sent(): void {
     if (this.#state === "half-open") this.#trialAt = this.#clock.monotonic();
   }
 
-  /** An answer came, whatever it said. */
+  /** The process answered, with whatever result. */
   succeeded(): void {
     this.#failures = 0;
     if (this.#state !== "closed") this.#move("closed");

@@ -19,7 +19,7 @@ describe("Breaker", () => {
     assertEquals([breaker.allows, moves], [false, ["open"]]);
   });
 
-  it("an answer in between begins the count anew", () => {
+  it("an answer in between resets the count", () => {
     const { breaker } = make(2);
     breaker.failed();
     breaker.succeeded();
@@ -27,7 +27,7 @@ describe("Breaker", () => {
     assertEquals(breaker.state, "closed");
   });
 
-  it("lets one trial through after the cooldown, and closes when it succeeds", async () => {
+  it("is half-open after the cooldown: allows one trial, and closes when it succeeds", async () => {
     const { breaker, clock, moves } = make(1, 1_000);
     breaker.failed();
     await clock.advance(999);
@@ -54,7 +54,7 @@ describe("Breaker", () => {
     assertEquals(breaker.allows, true);
   });
 
-  it("a failure while open changes nothing, and does not make it stay open longer", async () => {
+  it("does not stay open longer for a failure while it is open", async () => {
     const { breaker, clock, moves } = make(1, 1_000);
     breaker.failed();
     await clock.advance(600);
@@ -63,7 +63,7 @@ describe("Breaker", () => {
     assertEquals([breaker.allows, moves], [true, ["open", "half-open"]]);
   });
 
-  it("a trial whose end is never told does not shut the way for ever", async () => {
+  it("allows another trial when the end of the first is never reported", async () => {
     const { breaker, clock } = make(1, 1_000);
     breaker.failed();
     await clock.advance(1_000);

@@ -1,4 +1,4 @@
-/** The breakers of the ways from this process to all others: made at the first failed delivery, and kept with the process. */
+/** The breakers of this process, one for each other process; made at the first failed delivery to it. */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { Breaker, type BreakerOptions } from "./breaker.ts";
@@ -8,14 +8,14 @@ import type { Peer } from "../wire/peer.ts";
 export interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** One lets through what it did not before, or does no more. */
+  /** A breaker allows requests now, or does not any more. */
   changed(): void;
 }
 
 /** All of them. */
 export class Breakers {
   readonly #options: BreakersOptions;
-  /** Of processes that a delivery has failed to; they are forgotten with their processes. */
+  /** Breakers of processes that a delivery has failed to; they are forgotten with their peers. */
   readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
   /** Whether there has been one: most nodes never need any. */
   #any = false;
@@ -32,7 +32,7 @@ export class Breakers {
     return this.#of(peer)?.allows ?? true;
   }
 
-  /** A request is about to leave; `false`: it must not. The trial shuts the way again for the others. */
+  /** Called before a request is sent; `false`: it must not be. In the half-open state it is the trial, and the only one. */
   passes(peer: Peer): boolean {
     const breaker = this.#of(peer);
     if (breaker === undefined) return true;
@@ -44,8 +44,8 @@ export class Breakers {
     return true;
   }
 
-  /** The process has answered, or shown that it is there. */
-  heard(peer: Peer | undefined): void {
+  /** The process has answered, or shown that it is alive. */
+  succeeded(peer: Peer | undefined): void {
     this.#of(peer)?.succeeded();
   }
 
@@ -70,7 +70,7 @@ export class Breakers {
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);
-          this.allows(peer); // which moves it to half-open
+          this.allows(peer); // moves it to half-open
           changed();
         }, { background: true });
         this.#timers.add(timer);

@@ -2,17 +2,11 @@
  * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the highest wins, so that
  * a node that joins or leaves moves only its own keys.
  */
+import { fnv1a } from "../../data/fnv1a.ts";
 
 /** The weight of a node for a key: 32 bits, the same on every machine. */
 export function weight(key: string, node: string): number {
-  return mix(fnv1a(node, fnv1a("/", fnv1a(key, 0x811c9dc5))));
-}
-
-/** FNV-1a over UTF-16 code units, 32 bits. */
-function fnv1a(text: string, seed: number): number {
-  let hash = seed;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
+  return mix(fnv1a(node, fnv1a("/", fnv1a(key))));
 }
 
 /** The finalizer of MurmurHash3 (Appleby): FNV alone leaves the weights of similar ids close together. */

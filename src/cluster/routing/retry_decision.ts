@@ -1,24 +1,25 @@
-/** What follows when an attempt has failed: another one, or which error. One function, for every combination. */
+/**
+ * What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for every
+ * combination.
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
-import type { RefusalCode } from "../wire/call.ts";
+import type { AttemptFailure, RefusalCode } from "../wire/call.ts";
+
+/** Why the caller waits no longer. `sent`: an attempt may have run. */
+export type GivenUp =
+  /** The deadline passed. */
+  | { readonly how: "expired"; readonly sent: boolean }
+  /** The caller gave up, or the app stops. */
+  | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
 
 /** How an attempt ended without an answer. */
-export type Failed =
-  /** It certainly did not run there. */
-  | { readonly how: "undelivered"; readonly code: RefusalCode }
-  /** It was delivered, or perhaps, and the process is gone. */
-  | { readonly how: "lost" }
-  /** Its process does not answer pings: it may have run, and may yet. */
-  | { readonly how: "silent" }
-  /** The deadline passed; `left`: its frame had left. */
-  | { readonly how: "expired"; readonly left: boolean }
-  /** The caller gave up, or the app stops; `left` as above. */
-  | { readonly how: "aborted"; readonly left: boolean; readonly reason: CatgaError };
+export type Failed = AttemptFailure | GivenUp;
 
 /**
- * `"again"`, `"wait"` for what may still come, or the error that the caller gets. `attempts`: how many more there may be.
- * What certainly did not run may be tried again whatever it is; what may have run only when it is a query or idempotent.
+ * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the error
+ * that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated whatever
+ * it is; one that may have run, only when it is a query or an idempotent command.
  */
 export function decideRetry(
   contract: AnyContract,
@@ -59,7 +60,7 @@ export function decideRetry(
     case "silent":
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
-      if (!failed.left) {
+      if (!failed.sent) {
         return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {
           retryable: true,
         });
@@ -68,7 +69,7 @@ export function decideRetry(
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
         : unknown("it was not answered before its deadline");
     case "aborted":
-      return failed.reason.code === "CANCELLED" || !failed.left || contract.kind === "query"
+      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query"
         ? failed.reason
         : unknown(failed.reason.message);
   }
@@ -76,7 +77,7 @@ export function decideRetry(
 
 const REASONS: Record<RefusalCode, string> = {
   BOUNCED: "nobody was there",
-  LOST: "it got lost on its way",
+  LOST: "it was lost on its way",
   OVERLOADED: "the node has too much to do",
   DRAINING: "the node is leaving",
   NO_HANDLER: "the node has no handler for it",

@@ -15,7 +15,7 @@ const late = new CatgaError("TIMEOUT", "the handler that waits is out of time");
 type Row = [failed: Failed, attempts: number, query: string, command: string, idempotent: string];
 
 const undelivered = (code: RefusalCode): Failed => ({ how: "undelivered", code });
-const aborted = (reason: CatgaError, left: boolean): Failed => ({ how: "aborted", left, reason });
+const aborted = (reason: CatgaError, sent: boolean): Failed => ({ how: "aborted", sent, reason });
 
 const TABLE: Row[] = [
   // certainly not run: every kind goes on while there are attempts
@@ -35,12 +35,12 @@ const TABLE: Row[] = [
   // the process is gone with it
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
-  // its process does not hear: it may have run, and may yet
+  // its process does not answer pings: it may have run, and may yet
   [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],
   // out of time
-  [{ how: "expired", left: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
-  [{ how: "expired", left: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  [{ how: "expired", sent: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
+  [{ how: "expired", sent: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   // given up
   [aborted(gaveUp, false), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
   [aborted(gaveUp, true), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
@@ -49,10 +49,10 @@ const TABLE: Row[] = [
   [aborted(late, true), 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
 ];
 
-describe("follow", () => {
+describe("decideRetry", () => {
   for (const [failed, attempts, ...wanted] of TABLE) {
-    const { how, code = "", left = "", reason } = failed as { how: string } & Record<string, string | CatgaError>;
-    const name = [how, code, left === "" ? "" : `left: ${left}`, (reason as CatgaError | undefined)?.code ?? ""];
+    const { how, code = "", sent = "", reason } = failed as { how: string } & Record<string, string | CatgaError>;
+    const name = [how, code, sent === "" ? "" : `sent: ${sent}`, (reason as CatgaError | undefined)?.code ?? ""];
     it(`${name.filter(Boolean).join(", ")}, ${attempts} more attempts: ${wanted.join(", ")}`, () => {
       for (const [i, kind] of KINDS.entries()) {
         const next = decideRetry(CONTRACTS[kind], failed, attempts, "there");

@@ -1,4 +1,4 @@
-/** The built-in strategies, each a function of its candidates; one instance a contract, so that their turns do not mix. */
+/** The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do not mix. */
 import type { Random } from "../../ports/clock.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import { weight } from "./rendezvous_hash.ts";
@@ -10,7 +10,7 @@ export interface StrategyHost {
   turn(): number;
   /** How many requests of this process have no result yet. */
   underWay(): number;
-  /** What this process knows to be under way at a node. */
+  /** How much is under way at a node, as far as this process knows. */
   load(node: NodeInfo): number;
 }
 
@@ -29,11 +29,11 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 
 /**
  * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full frames
- * are worth 1.5 to 2 times the rate (measured). While more than 32 for each candidate are under way, runs begin with
- * the turn, for what comes back from a node in one turn then leaves in one frame again.
+ * have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32 for each candidate are under way, runs
+ * begin with the turn: the requests that follow one turn's answers are then sent in one frame again.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
-  let next = Math.floor(random() * 65_536); // so that many senders do not begin with the same node
+  let next = Math.floor(random() * 65_536); // many senders must not begin with the same node
   let current = -1;
   let sent = 0;
   let left = 0; // of a run

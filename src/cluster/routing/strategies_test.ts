@@ -49,7 +49,7 @@ for (const name of NAMES) {
       }
     });
 
-    it("leaves no candidate without requests for ever", () => {
+    it("leaves no candidate without requests", () => {
       const host = new Host();
       const strategy = strategyOf(name, host);
       const candidates = nodes(4);
@@ -61,7 +61,7 @@ for (const name of NAMES) {
       assertEquals(seen.size, 4);
     });
 
-    it("has turns of its own: another contract's picks do not change them", () => {
+    it("has its own turns: another contract's picks do not change them", () => {
       const [one, two, host] = [new Host(), new Host(), new Host()];
       const alone = strategyOf(name, one);
       const beside = strategyOf(name, two);
@@ -87,7 +87,7 @@ describe("strategy round-robin", () => {
     }
   });
 
-  it("beyond 32 in one turn it goes on in runs of 32", () => {
+  it("continues in runs of 32 beyond 32 in one turn", () => {
     const host = new Host();
     const ids = picks(strategyOf("round-robin", host), nodes(3), 32 + 4 * 32);
     for (let run = 0; run < 4; run++) {
@@ -99,7 +99,7 @@ describe("strategy round-robin", () => {
     assertEquals(new Set(picks(strategyOf("round-robin", host), nodes(3), 3)).size, 3);
   });
 
-  it("while more than 32 a node are under way each turn begins with a run, at the next node", () => {
+  it("begins each turn with a run at the next node while more than 32 for each node are under way", () => {
     const host = new Host();
     const strategy = strategyOf("round-robin", host);
     const firsts = new Set<string>();
@@ -136,14 +136,14 @@ describe("strategy local-first", () => {
 describe("strategy hash", () => {
   const strategy = strategyOf("hash", new Host());
 
-  it("gives one key to one node, in whatever order the candidates come", () => {
+  it("picks one node for one key, in whatever order the candidates come", () => {
     for (let i = 0; i < 200; i++) {
       const key = `order:${i}`;
       assertEquals(strategy(nodes(5), request({ key }))!.id, strategy(nodes(5).reverse(), request({ key }))!.id);
     }
   });
 
-  it("a node that leaves moves its own keys and no others", () => {
+  it("moves only the keys of a node that leaves", () => {
     for (let i = 0; i < 1_000; i++) {
       const key = `order:${i}`;
       const before = strategy(nodes(5), request({ key }))!.id;
@@ -152,7 +152,7 @@ describe("strategy hash", () => {
     }
   });
 
-  it("without a key it is a TypeError that says what to do; an empty key is one", () => {
+  it("throws a TypeError that says what to do without a key; an empty key is a key", () => {
     const error = assertThrows(() => strategy(nodes(2), { self: "n1", attempt: 1 }), TypeError);
     assert(error.message.includes("key"), error.message);
     assert(strategy(nodes(2), request({ key: "" })) !== undefined);
@@ -160,7 +160,7 @@ describe("strategy hash", () => {
 });
 
 describe("strategy least-loaded", () => {
-  it("picks the less loaded of two: the most loaded one never while there are others, an idle one most often", () => {
+  it("picks the less loaded of two: never the most loaded of all, an idle one most often", () => {
     const host = new Host();
     for (const [i, load] of [100, 10, 0, 10].entries()) host.loads.set(`n${i}`, load);
     const ids = picks(strategyOf("least-loaded", host), nodes(4), 1_000);
@@ -168,7 +168,7 @@ describe("strategy least-loaded", () => {
     assert(ids.filter((id) => id === "n2").length > 400);
   });
 
-  it("spreads evenly what is equally loaded, two candidates too", () => {
+  it("spreads evenly over equally loaded nodes, also over two", () => {
     for (const count of [2, 5]) {
       for (const share of counts(picks(strategyOf("least-loaded", new Host()), nodes(count), 5_000))) {
         assert(Math.abs(share - 5_000 / count) < 250, String(share));
@@ -178,7 +178,7 @@ describe("strategy least-loaded", () => {
 });
 
 describe("strategyOf", () => {
-  it("gives a function as it is", () => {
+  it("returns a function as it is", () => {
     const own: Strategy = (candidates) => candidates[0];
     assertEquals(strategyOf(own, new Host()), own);
   });

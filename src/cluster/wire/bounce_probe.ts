@@ -1,6 +1,6 @@
 /**
- * Finds out whether messages to nobody come back. Somebody who subscribes to every subject (a tap, a stream) takes them;
- * deaths are found by unanswered pings then, and later.
+ * Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream); then a
+ * node's death is found later, by unanswered pings.
  */
 import type { Timer } from "../../ports/clock.ts";
 import type { Transport } from "../../ports/transport.ts";
@@ -8,63 +8,63 @@ import type { Transport } from "../../ports/transport.ts";
 /** What a probe is made of. */
 export interface BounceProbeOptions {
   readonly transport: Transport;
-  /** Where nobody can be. */
+  /** A subject that nobody of Catga subscribes to. */
   readonly subject: string;
-  /** Where it comes back to; subscribed by whoever then calls {@link BounceProbe.returned}. */
+  /** Where the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
   readonly reply: string;
-  /** Nothing comes back. Called once at most. */
-  silent(): void;
+  /** Messages to nobody do not bounce. Called once at most. */
+  noBounces(): void;
 }
 
-/** One question. It is asked again when nothing comes back: a single message may get lost. */
+/** One probe. It is repeated once when nothing bounces: a single message may get lost. */
 export class BounceProbe {
   readonly #options: BounceProbeOptions;
-  #silences = 0;
-  #over = false;
+  #unanswered = 0;
+  #stopped = false;
   #timer: Timer | undefined;
 
-  /** Asks at once, when it is connected. */
+  /** Publishes at once, if the transport is connected. */
   constructor(options: BounceProbeOptions) {
     this.#options = options;
-    this.#ask();
+    this.#publish();
   }
 
-  /** It came back. */
+  /** The message bounced. */
   returned(): void {
     this.stop();
   }
 
   stop(): void {
-    this.#over = true;
+    this.#stopped = true;
     this.#timer?.cancel();
   }
 
-  #ask(): void {
+  #publish(): void {
     const { transport, subject, reply } = this.#options;
     const { state, generation } = transport.status;
     if (state !== "connected") return;
     transport.publish(subject, "", { reply });
     this.#after(WAIT, () => {
-      // the server's answers come in order: behind this one it does not come any more
-      transport.flush().then(() => this.#after(SETTLE, () => this.#silence(generation)), () => {
-        // the connection was lost, and it with it: that says nothing
+      // the server answers in order: after this answer no bounce follows
+      transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
+        // the connection was lost, and perhaps the message with it: that says nothing
       });
     });
   }
 
-  #silence(generation: number): void {
-    const { transport, silent } = this.#options;
+  #noBounce(generation: number): void {
+    const { transport, noBounces } = this.#options;
     if (transport.status.state !== "connected" || transport.status.generation !== generation) return;
-    if (++this.#silences < TIMES) return this.#ask();
-    this.#over = true;
-    silent();
+    if (++this.#unanswered < TIMES) return this.#publish();
+    this.#stopped = true;
+    noBounces();
   }
 
   #after(ms: number, then: () => void): void {
-    if (!this.#over) this.#timer = this.#options.transport.clock.after(ms, then, { background: true });
+    if (!this.#stopped) this.#timer = this.#options.transport.clock.after(ms, then, { background: true });
   }
 }
 
-const WAIT = 1_000; // ms: a bounce takes one at most (measured)
+const WAIT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
 const SETTLE = 10; // ms from the arrival of a message to its subscriber
 const TIMES = 2;

@@ -31,19 +31,19 @@ async function warnings(
 }
 
 describe("messages to nobody", () => {
-  it("are taken by a foreign subscriber to catga.>: the app warns once", async () => {
+  it("do not bounce when a foreign client subscribes to catga.>: the app warns once", async () => {
     assertEquals(await warnings({ tap: true }), 1);
   });
 
-  it("come back without one: it never warns", async () => {
+  it("bounce without one: the app never warns", async () => {
     assertEquals(await warnings({}), 0);
   });
 
-  it("late: it does not warn (it did, after one second)", async () => {
+  it("that bounce late cause no warning (they did, after one second)", async () => {
     assertEquals(await warnings({ faults: { delay: 4_000 } }), 0);
   });
 
-  it("get lost with the connection: it does not warn", async () => {
+  it("that are lost with the connection cause no warning", async () => {
     const cut = (ms: number) => (network: MemoryNetwork, clock: VirtualClock) => {
       network.cut("app");
       clock.after(ms, () => network.restore("app"));
@@ -51,7 +51,7 @@ describe("messages to nobody", () => {
     for (const ms of [0, 100, 5_000]) assertEquals(await warnings({ tap: true, disturb: cut(ms) }), 0);
   });
 
-  it("are not asked about for longer than the app lives", async () => {
+  it("are not sent after the app has stopped", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 3 });
     const app = await clock.until(catga({ network, id: "app" }));

@@ -1,21 +1,43 @@
-/** A request on its way to another process, from the send to its result. */
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+/**
+ * A request on its way to another process, from the send to its result. Its life:
+ *
+ * | state     | `peer` | `frame` | `at`      | next                                                              |
+ * | --------- | ------ | ------- | --------- | ----------------------------------------------------------------- |
+ * | waiting   | –      | –       | –         | gathered, or running here: the router has chosen a node           |
+ * | gathered  | set    | –       | the node  | sent; waiting when the connection is lost before the frame leaves |
+ * | sent      | set    | set     | the node  | done by an answer; waiting when it certainly did not run          |
+ * | lost      | –      | –       | the node  | gathered elsewhere, if it may run twice; else done                |
+ * | here      | –      | –       | this node | done; waiting when this node refuses it                           |
+ * | done      | –      | –       | any       | nothing: it has its result, in each state by deadline or abort    |
+ *
+ * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's ledger
+ * has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
+ */
 import type { CatgaError } from "../../error.ts";
-import type { RemoteRequest } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
+import { toJson } from "../../data/json.ts";
+import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import type { RemoteRequest } from "../../dispatch/remote.ts";
+import { cancelled } from "../../dispatch/wait.ts";
+import { tooLarge } from "./size_limits.ts";
 
-/** What becomes of a call besides an answer; the router decides what follows. */
+/** How an attempt failed on a node. */
+export type AttemptFailure =
+  /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
+  | { readonly how: "undelivered"; readonly code: RefusalCode }
+  /** It was delivered, or perhaps, and the process is gone. */
+  | { readonly how: "lost" }
+  /** Its process does not answer pings: it may have run, and may yet. */
+  | { readonly how: "silent" };
+
+/** Is called with what becomes of a call. */
 export interface CallOwner {
   /** The node answered. */
   answered(call: Call, result: Result<unknown>): void;
-  /** It certainly did not run there: a bounce, a refusal, or a pong that has not heard of it. */
-  undelivered(call: Call, code: RefusalCode, node: string): void;
-  /** It was delivered, or perhaps, and the process is gone. */
-  lost(call: Call, node: string): void;
-  /** Its process does not hear, and it may run elsewhere. */
-  silent(call: Call, node: string): void;
-  /** The connection was down when it was to leave; it has not left. */
-  held(call: Call): void;
+  /** The attempt on this node failed. */
+  failed(call: Call, failure: AttemptFailure, node: string): void;
+  /** The connection was lost before its frame left. */
+  disconnected(call: Call): void;
   /** Its deadline has passed. */
   expired(call: Call): void;
   /** The caller gave up, or the app stops. */
@@ -24,19 +46,19 @@ export interface CallOwner {
 
 /** The process that a call waits for. */
 export interface Answerer {
-  /** The caller has given up: tells the process. */
+  /** The caller has given up: sends the process a cancellation. */
   cancel(call: Call): void;
-  /** The process owes this call no answer any more. */
+  /** No answer to this call is awaited any more. */
   settle(call: Call): void;
 }
 
-/** A frame with requests that has left. */
+/** A frame with requests that has been sent. */
 export class SentFrame {
   readonly seq: number;
   readonly calls: readonly Call[];
-  /** When, by the monotonic clock. */
+  /** When it was sent, by the monotonic clock. */
   readonly at: number;
-  /** Calls of it that wait for an answer. */
+  /** How many of its calls wait for an answer. */
   open = 0;
 
   constructor(seq: number, calls: readonly Call[], at: number) {
@@ -68,11 +90,11 @@ export class Call extends Deadlined {
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
-  /** What it is called in every attempt, once it has been called something. */
+  /** The message id: the sender's, or the name that the request had in its first frame; the same in every attempt. */
   id: string | undefined;
-  /** The process that owes it an answer. */
+  /** The process whose answer it waits for. */
   peer: Answerer | undefined = undefined;
-  /** The frame that it left with; `undefined` before. */
+  /** The frame that it was sent in; `undefined` before. */
   frame: SentFrame | undefined = undefined;
   /** The id of the node where it may be running, or have run; `undefined` while it certainly runs nowhere. */
   at: string | undefined = undefined;
@@ -82,10 +104,10 @@ export class Call extends Deadlined {
   index = 0;
   /** The ids of the nodes that it failed on since all had a chance. */
   failedOn: Set<string> | undefined = undefined;
-  /** The caller's signal calls it. */
-  onAbort: (() => void) | undefined = undefined;
   /** It has its result. */
   done = false;
+  /** The listener on the caller's signal. */
+  onAbort: (() => void) | undefined = undefined;
 
   constructor(
     owner: CallOwner,
@@ -100,6 +122,30 @@ export class Call extends Deadlined {
     this.resolve = resolve;
     this.reject = reject;
     this.id = request.meta?.id;
+  }
+
+  /** Encodes the payload; returns the error of one that JSON does not have, or that takes more than `limit` bytes. */
+  encode(limit: number): CatgaError | undefined {
+    const { contract: { name }, payload, meta } = this.request;
+    try {
+      if (payload !== undefined) this.text = toJson(payload, "INVALID_MESSAGE", "the payload", name);
+    } catch (error) {
+      return error as CatgaError; // the only one that it throws
+    }
+    this.encoded = true;
+    const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
+    return tooLarge("the payload", name, text, limit);
+  }
+
+  /** Aborts it with the caller's signal. */
+  listen(signal: AbortSignal): void {
+    this.onAbort = () => this.abort(cancelled(this.request.contract));
+    signal.addEventListener("abort", this.onAbort, { once: true });
+  }
+
+  /** Removes the listener from the caller's signal. */
+  unlisten(): void {
+    if (this.onAbort !== undefined) this.request.signal!.removeEventListener("abort", this.onAbort);
   }
 
   override expire(): void {

@@ -1,12 +1,13 @@
-import type { Clock, Timer } from "../../ports/clock.ts";
+/** Events that were dropped because too many waited: counted by contract, and reported at once and then once a minute. */
 import type { Observer } from "../../contract/observer.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** Counts the events that found no room, and tells of each contract's at once and then once a minute: one for a node. */
+/** The count of one node. */
 export class DroppedEvents {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** Contracts of which it told less than a minute ago. */
-  readonly #told: Map<string, Untold> = new Map();
+  /** Contracts that were reported less than a minute ago. */
+  readonly #reported: Map<string, Unreported> = new Map();
 
   constructor(clock: Clock, observer: Observer) {
     this.#clock = clock;
@@ -14,36 +15,36 @@ export class DroppedEvents {
   }
 
   add(contract: string): void {
-    const untold = this.#told.get(contract);
-    if (untold !== undefined) untold.count++;
-    else this.#tell(contract, 1);
+    const unreported = this.#reported.get(contract);
+    if (unreported !== undefined) unreported.count++;
+    else this.#report(contract, 1);
   }
 
-  /** Tells of those that have come since the last time. */
+  /** Reports those since the last report. */
   report(): void {
-    for (const [contract, { count, timer }] of this.#told) {
+    for (const [contract, { count, timer }] of this.#reported) {
       timer.cancel();
       if (count > 0) this.#observer({ type: "event-dropped", contract, count });
     }
-    this.#told.clear();
+    this.#reported.clear();
   }
 
-  #tell(contract: string, count: number): void {
-    // however many more there are, nobody is to wait for the next one to hear of them
-    const timer = this.#clock.after(60_000, () => this.#again(contract), { background: true });
-    this.#told.set(contract, { count: 0, timer });
+  #report(contract: string, count: number): void {
+    // the rest is reported although no other may follow
+    const timer = this.#clock.after(60_000, () => this.#endMinute(contract), { background: true });
+    this.#reported.set(contract, { count: 0, timer });
     this.#observer({ type: "event-dropped", contract, count });
   }
 
-  #again(contract: string): void {
-    const { count } = this.#told.get(contract)!;
-    this.#told.delete(contract);
-    if (count > 0) this.#tell(contract, count);
+  #endMinute(contract: string): void {
+    const { count } = this.#reported.get(contract)!;
+    this.#reported.delete(contract);
+    if (count > 0) this.#report(contract, count);
   }
 }
 
-/** Those of one contract since it was last told of. */
-interface Untold {
+/** The events of one contract since its last report. */
+interface Unreported {
   count: number;
   readonly timer: Timer;
 }

@@ -19,7 +19,7 @@ function counting() {
 }
 
 describe("DroppedEvents", () => {
-  it("tells of the first at once, and of the others of that minute at its end (a line for each filled the log)", async () => {
+  it("reports the first at once, and the others of that minute at its end (a line for each filled the log)", async () => {
     const { clock, told, add } = counting();
     add("Moved", 1_000);
     assertEquals(told, [[0, "Moved", 1]]);
@@ -30,7 +30,7 @@ describe("DroppedEvents", () => {
     assertEquals(told, [[0, "Moved", 1], [60_000, "Moved", 1_000]]);
   });
 
-  it("goes on so minute by minute, and after one without any tells of the next at once", async () => {
+  it("reports minute by minute, and the next at once after a minute without any", async () => {
     const { clock, told, add } = counting();
     for (let minute = 0; minute < 3; minute++) {
       add("Moved", 5);
@@ -43,7 +43,7 @@ describe("DroppedEvents", () => {
     assertEquals(told.slice(4), [[270_000, "Moved", 1], [330_000, "Moved", 1]]);
   });
 
-  it("has a minute of its own for each contract", async () => {
+  it("counts the minute of each contract by itself", async () => {
     const { clock, told, add } = counting();
     add("Moved", 2);
     await clock.advance(30_000);
@@ -52,7 +52,7 @@ describe("DroppedEvents", () => {
     assertEquals(told, [[0, "Moved", 1], [30_000, "Seen", 1], [60_000, "Moved", 1], [90_000, "Seen", 2]]);
   });
 
-  it("tells of the rest when it is asked for, once", async () => {
+  it("report() reports the rest, once", async () => {
     const { clock, told, dropped, add } = counting();
     add("Moved", 3);
     add("Seen", 1);

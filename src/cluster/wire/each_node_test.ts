@@ -26,7 +26,7 @@ async function four(): Promise<{ cluster: TestCluster; seen: string[] }> {
 }
 
 describe('on(fn, { each: "node" })', () => {
-  it("every node of every service gets it once, and of the ordinary handlers one of each service", async () => {
+  it("runs once on every node of every service; an ordinary handler on one node of each service", async () => {
     const { cluster, seen } = await four();
     await using _ = cluster;
     for (let n = 0; n < EVENTS; n++) await cluster.apps[n % 4].publish(Changed, n);
@@ -36,7 +36,7 @@ describe('on(fn, { each: "node" })', () => {
     assertEquals(seen.sort(), wanted.sort());
   });
 
-  it("a broadcast of it runs all handlers of every node", async () => {
+  it("runs at a broadcast like every handler of every node", async () => {
     const { cluster, seen } = await four();
     await using _ = cluster;
     const results = await cluster.app("a").broadcast(Changed, 7);
@@ -56,7 +56,7 @@ describe('on(fn, { each: "node" })', () => {
     );
   });
 
-  it("without a network: like any other handler, once", async () => {
+  it("runs once, like any other handler, without a network", async () => {
     const seen: string[] = [];
     const { app, clock } = localApp({
       handlers: [

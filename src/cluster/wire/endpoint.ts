@@ -1,105 +1,98 @@
 /**
- * This process on the wire: takes frames in and lets frames out, runs what others request, and finds out what became of
- * its own requests: an answer, a bounce, or a process that is gone with them in hand.
+ * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event loop.
+ * What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
  */
 import { nextTick } from "node:process";
-import { delay, token } from "../../ports/clock.ts";
-import { readError } from "../../dispatch/error_text.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import { encode } from "../../data/utf8.ts";
+import { delay, token } from "../../ports/clock.ts";
+import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import { BounceProbe } from "./bounce_probe.ts";
-import type { Call, RefusalCode, SentFrame } from "./call.ts";
-import {
-  type Frame,
-  isEndpoint,
-  type Item,
-  Malformed,
-  nodeOf,
-  type PingItem,
-  PROTOCOL,
-  readFrame,
-  type VersionsItem,
-} from "./frame.ts";
+import type { Call, SentFrame } from "./call.ts";
+import { nodeOf } from "./frame.ts";
+import { FrameReceiver } from "./frame_receiver.ts";
 import { frameText } from "./frame_writer.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
-import { HEADERS, type MalformedCount } from "./malformed_count.ts";
+import { ELSEWHERE, type MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost } from "./peer.ts";
+import { PeerTable } from "./peer_table.ts";
+import { ReconnectGrace } from "./reconnect_grace.ts";
+import { ResendBuffer } from "./resend_buffer.ts";
+import { frameLimit, payloadLimit } from "./size_limits.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "slice"> {
+export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** What is heard of other processes. */
-  heard(peer: Peer, news: "alive" | "bounced" | "silent"): void;
-  /** Frames to that process bounce on that server, says another node. */
+  /** Another process was seen alive after a while, or a frame to it bounced, or it does not answer pings. */
+  observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
+  /** Another node reports that frames to `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
   /** A process has answered requests. */
   answered(peer: Peer): void;
-  /** The connection is there again. */
-  resumed(): void;
+  /** The connection is back. */
+  reconnected(): void;
 }
 
 /** This process on the wire. */
 export class Endpoint implements PeerHost {
   readonly endpoint: string;
-  /** Grows by one when a turn's frames leave: sends of the same turn see the same number. */
+  /** Requests of other processes. */
+  readonly inbound: InboundRequests;
+  /** Runs after each reconnect of this process. */
+  readonly grace: ReconnectGrace;
+  /** Grows by one when a turn's frames are sent: sends of the same turn see the same number. */
   turn = 0;
+  /** As {@link frameLimit} and {@link payloadLimit} have them; what the server takes is looked up in each turn. */
   frameLimit = 0;
-  /** The largest payload or answer that fits into a frame, in bytes; what the server takes is looked at in each turn. */
   payloadLimit = 0;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
-  readonly #peers: Map<string, Peer> = new Map();
-  readonly #bySlot: Map<number, Peer> = new Map();
-  #slots = 0;
-  /** Peers have been forgotten: a new one may be an old one. */
-  #forgot = false;
-  /** The highest number of a frame to a peer that was forgotten: it would take one with a lower number for an old one. */
-  #forgottenSeq = 0;
-  /** How many peers there may be before some are forgotten. */
-  #room = MAX_PEERS;
-  #dirty: Peer[] = [];
+  readonly #peers: PeerTable;
+  /** Peers with something to send in this turn. */
+  #toFlush: Peer[] = [];
   #closed = false;
   readonly #bounceProbe: BounceProbe;
-  /** What requests of others become. */
-  readonly inbox: InboundRequests;
   readonly #watchdog: Watchdog;
+  readonly #resendBuffer: ResendBuffer;
   /** The wall clock when this process began: with the monotonic clock added it is one that does not jump. */
   readonly #epoch: number;
-  /** When the connection came back, by the monotonic clock. */
-  #resumedAt = -Infinity;
-  readonly #leftAnswers: ResendBuffer;
+  readonly #framePrefix: string;
   readonly #bouncePrefix: string;
-  readonly #inbox: string;
   #subscriptions: Subscription[] = [];
   readonly #offStatus: () => void;
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint } = options;
+    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget } = options;
+    const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
     this.endpoint = endpoint;
-    this.#inbox = `catga.${namespace}.node.${endpoint}.`;
+    this.#framePrefix = `catga.${namespace}.node.${endpoint}.`;
     this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
-    const { clock } = transport;
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
-    const { observer, concurrency, host, receive, slice } = options;
-    this.inbox = new InboundRequests({
+    this.grace = new ReconnectGrace(clock);
+    this.#peers = new PeerTable((other, identity) =>
+      new Peer(this, other, {
+        ...identity,
+        subject: this.#subjectOf(other),
+        bounces: `${this.#bouncePrefix}${identity.slot}.`,
+      })
+    );
+    this.inbound = new InboundRequests({
       clock,
       observer,
       concurrency,
       host,
       receive,
-      slice,
+      budget,
       payloadLimit: () => this.payloadLimit,
     });
     this.#watchdog = new Watchdog({
@@ -109,23 +102,34 @@ export class Endpoint implements PeerHost {
       clustered: () => transport.server.clustered,
       conclusive: () => this.conclusive,
       peers: () => this.#peers.values(),
-      concluded: (peer, news) => options.heard(peer, news),
+      observed: (peer, sign) => options.observed(peer, sign),
     });
-    this.#leftAnswers = new ResendBuffer({
-      clock: transport.clock,
+    this.#resendBuffer = new ResendBuffer({
+      clock,
       connected: () => this.connected,
-      knows: (peer) => !this.#closed && this.#peers.get(peer.endpoint) === peer,
+      isCurrent: (peer) => !this.#closed && this.find(peer.endpoint) === peer,
+    });
+    const receiver = new FrameReceiver({
+      prefix: this.#framePrefix,
+      epoch: this.#epoch,
+      clock,
+      peers: this.#peers,
+      inbound: this.inbound,
+      malformed: options.malformed,
+      observed: (peer) => options.observed(peer, "alive"),
+      answered: (peer) => options.answered(peer),
+      accused: (other, server) => options.accused(other, server),
     });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [
-      transport.subscribe(`${this.#inbox}>`, {}, (message) => this.#onMessage(message)),
+      transport.subscribe(`${this.#framePrefix}>`, {}, (message) => receiver.receive(message)),
       transport.subscribe(`${this.#bouncePrefix}>`, {}, (message) => this.#onBounce(message)),
     ];
     this.#bounceProbe = new BounceProbe({
       transport,
-      subject: `${this.#inboxOf(`${nodeOf(endpoint)}.${token(transport.random, 12)}`)}${endpoint}`,
+      subject: this.#subjectOf(`${nodeOf(endpoint)}.${token(transport.random, 12)}`),
       reply: this.#bouncePrefix + PROBE,
-      silent: () => observer({ type: "no-bounces" }),
+      noBounces: () => observer({ type: "no-bounces" }),
     });
   }
 
@@ -135,10 +139,10 @@ export class Endpoint implements PeerHost {
 
   /**
    * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several servers,
-   * and not while others may be on their way back to one that was away.
+   * and not while others may be on their way back from an outage.
    */
   get conclusive(): boolean {
-    return !this.#transport.server.clustered && this.now() - this.#resumedAt >= RETURN;
+    return !this.#transport.server.clustered && !this.grace.running;
   }
 
   now(): number {
@@ -149,37 +153,24 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "fault", during, error });
   }
 
-  /** The other process of this name, when anything was sent to it or heard of it. */
+  /** The other process of this name, if frames were exchanged with it. */
   find(endpoint: string): Peer | undefined {
-    return this.#peers.get(endpoint);
+    return this.#peers.find(endpoint);
   }
 
   /** The other process of this name. */
   peer(endpoint: string): Peer {
-    const known = this.#peers.get(endpoint);
-    if (known !== undefined) return known;
-    if (this.#peers.size >= this.#room) this.#forget();
-    const slot = this.#slots++;
-    const peer = new Peer(this, endpoint, {
-      slot,
-      subject: `${this.#inboxOf(endpoint)}${this.endpoint}`,
-      bounces: `${this.#bouncePrefix}${slot}.`,
-      after: this.#forgottenSeq,
-      forgotten: this.#forgot,
-    });
-    this.#peers.set(endpoint, peer);
-    this.#bySlot.set(peer.slot, peer);
-    return peer;
+    return this.#peers.get(endpoint);
   }
 
-  /** Sends a request with this much time left, in ms; the call's owner hears what becomes of it. */
+  /** Sends a request with this much time left, in ms; the call's owner is called with what becomes of it. */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
-    this.#watchdog.owed();
+    this.#watchdog.start();
   }
 
-  dirty(peer: Peer): void {
-    if (this.#dirty.push(peer) === 1) nextTick(this.#flush);
+  scheduleFlush(peer: Peer): void {
+    if (this.#toFlush.push(peer) === 1) nextTick(this.#flush);
   }
 
   publish(peer: Peer, { seq, at }: SentFrame, items: string, kept: boolean): string | Uint8Array {
@@ -189,18 +180,18 @@ export class Endpoint implements PeerHost {
     return frame;
   }
 
-  answering(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void {
-    this.#leftAnswers.add(peer, seq, frame, until);
+  answersSent(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void {
+    this.#resendBuffer.add(peer, seq, frame, until);
   }
 
   /** From now on requests are refused with `DRAINING`. */
   refuse(): void {
-    this.inbox.refuse();
+    this.inbound.refuse();
   }
 
-  /** Lets go everything that waits to leave, and ends the subscriptions. */
+  /** Sends everything that is gathered, and ends the subscriptions. */
   async close(): Promise<void> {
-    this.inbox.close();
+    this.inbound.close();
     await this.#linger();
     this.#closed = true;
     this.#watchdog.stop();
@@ -212,13 +203,13 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Stays until nobody has asked for a while: a request that bounces tells its sender that what was in hand here is lost,
-   * and must not overtake the answers, or the refusals, of those before it.
+   * Stays until no request has come for a while: one that bounces tells its sender that what was in hand here is lost, and
+   * must not overtake the answers, or the refusals, of those before it.
    */
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;
     while (this.connected) {
-      const left = Math.min(this.inbox.busyAt + LINGER, until) - this.now();
+      const left = Math.min(this.inbound.busyAt + LINGER, until) - this.now();
       if (!(left > 0)) return;
       await delay(this.#transport.clock, left);
     }
@@ -226,135 +217,41 @@ export class Endpoint implements PeerHost {
 
   #measure(): void {
     const { maxPayload } = this.#transport;
-    this.payloadLimit = maxPayload - FRAME_OVERHEAD;
-    // a code unit is at most 3 bytes of UTF-8
-    this.frameLimit = Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
+    this.payloadLimit = payloadLimit(maxPayload);
+    this.frameLimit = frameLimit(maxPayload);
   }
 
-  #inboxOf(endpoint: string): string {
-    return `catga.${this.#options.namespace}.node.${endpoint}.`;
+  /** Where frames of this process to another one are published. */
+  #subjectOf(endpoint: string): string {
+    return `catga.${this.#options.namespace}.node.${endpoint}.${this.endpoint}`;
   }
 
   readonly #flush = (): void => {
-    const dirty = this.#dirty;
-    this.#dirty = [];
+    const peers = this.#toFlush;
+    this.#toFlush = [];
     this.turn++;
     this.#measure();
-    for (const peer of dirty) peer.flush();
+    for (const peer of peers) peer.flush();
   };
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
     if (state !== "connected") return;
     this.#measure();
-    this.#resumedAt = this.now();
-    this.#leftAnswers.resume();
+    this.grace.begin();
+    this.#resendBuffer.resume();
     for (const peer of this.#peers.values()) {
-      peer.pingedAt = -1; // what was asked before the cut may never have arrived
+      peer.pingedAt = -1; // a ping from before the cut may never have arrived
       peer.resume();
-      // what left before the cut may be lost: ask at once
-      if (peer.outstanding > 0) peer.ping();
+      // requests from before the cut may be lost: ask at once
+      if (peer.ledger.outstanding > 0) peer.ping();
     }
-    this.#options.resumed();
-  }
-
-  #onMessage(message: TransportMessage): void {
-    if (message.noResponders) return;
-    const { malformed } = this.#options;
-    if (!message.subject.startsWith(this.#inbox)) return malformed.add(message.subject, ELSEWHERE);
-    const sender = message.subject.slice(this.#inbox.length);
-    if (!this.#peers.has(sender) && !isEndpoint(sender)) {
-      return malformed.add(message.subject, "the sender is no endpoint");
-    }
-    // no node sends any: JetStream does, which publishes what is stored wherever it is asked to
-    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
-    let frame: Frame;
-    try {
-      frame = readFrame(message.data);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      malformed.add(message.subject, error.message);
-      if (error.version !== undefined) this.peer(sender).versions([PROTOCOL]);
-      return;
-    }
-    const peer = this.peer(sender);
-    const runs = peer.heard.take(frame.seq);
-    const now = this.now();
-    const late = peer.lateness.note(frame.sentAt, this.#epoch + now);
-    if (peer.heardAt < 0 || peer.pingedAt >= 0) this.#options.heard(peer, "alive");
-    peer.heardAt = now;
-    peer.pingedAt = peer.bouncedAt = -1;
-    const owing = peer.outstanding;
-    let index = 0;
-    let ping = -1;
-    for (const item of frame.items) {
-      if (item[0] === "p") ping = item[1];
-      else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
-      else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
-    }
-    if (index > 0) this.inbox.busyAt = peer.heardAt;
-    if (peer.outstanding < owing) this.#options.answered(peer);
-    // one for a frame, however many ask
-    if (ping >= 0) peer.pong(ping, this.inbox.load);
-  }
-
-  /** Gives the place of the frame's next request. `late`: how late the frame is, in ms; `Infinity` when it must not run. */
-  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, late: number): number {
-    switch (item[0]) {
-      case "q": {
-        const count = Math.max(1, item.length - 3);
-        for (let i = 0; late < Infinity && i < count; i++) {
-          this.inbox.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
-        }
-        return index + count;
-      }
-      case "m":
-        if (late < Infinity) this.inbox.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
-        return index + 1;
-      case "r":
-        peer.answered(item);
-        return index;
-      case "e": {
-        const call = peer.find(item[1], item[2]);
-        if (call === undefined) return index;
-        peer.settle(call);
-        call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
-        return index;
-      }
-      case "n": {
-        const call = peer.find(item[1], item[2]);
-        const code = item[3];
-        if (call !== undefined) {
-          peer.refused(call, REFUSALS.has(code as RefusalCode) ? code as RefusalCode : "LATE");
-        }
-        return index;
-      }
-      case "c":
-        this.inbox.cancel(peer, item);
-        return index;
-      case "o":
-        peer.load = item[4][0] + item[4][1];
-        this.#onPong(peer, item[2], item[3]);
-        return index;
-      case "b":
-        this.#options.accused(item[1], item[2]);
-        return index;
-    }
-  }
-
-  /** What the other process has not heard of the frames before its pong will never run there. */
-  #onPong(peer: Peer, upTo: number, missing: readonly number[]): void {
-    if (peer.sent.size === 0) return;
-    for (const { seq } of peer.sent.values()) {
-      for (let i = 0; i < missing.length && seq <= upTo; i += 2) {
-        if (seq >= missing[i] && seq <= missing[i + 1]) peer.undeliver(seq, "LOST");
-      }
-    }
+    this.#options.reconnected();
   }
 
   /** Nobody subscribes to the target of that frame. */
   #onBounce(message: TransportMessage): void {
-    // anybody may publish here; only the server's own news counts
+    // anybody may publish here; only the server's own 503 counts
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) {
       return this.#options.malformed.add(message.subject, ELSEWHERE);
@@ -363,36 +260,15 @@ export class Endpoint implements PeerHost {
     if (place === PROBE) return this.#bounceProbe.returned();
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
-    const peer = this.#bySlot.get(slot);
+    const peer = this.#peers.bySlot(slot);
     if (peer === undefined || !(seq <= peer.seq)) return;
-    this.#leftAnswers.bounced(peer, seq);
+    this.#resendBuffer.bounced(peer, seq);
     this.#watchdog.bounced(peer, seq);
-  }
-
-  /** Forgets peers with nothing under way, half of the longest unheard: forged senders must not fill the memory. */
-  #forget(): void {
-    const idle = [...this.#peers.values()].filter((peer) => peer.idle).sort((a, b) => a.heardAt - b.heardAt);
-    for (const peer of idle.slice(0, MAX_PEERS / 2)) {
-      this.#peers.delete(peer.endpoint);
-      this.#bySlot.delete(peer.slot);
-      this.#forgot = true;
-      this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.seq);
-    }
-    // when most of them are busy, not to look through all of them at every message
-    this.#room = Math.max(MAX_PEERS, 2 * this.#peers.size);
   }
 }
 
-const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";
-/** What a node refuses with, as it travels; whatever else it says, it did not run there. */
-const REFUSALS: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
-const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
-const FRAME_LENGTH = 64_000; // larger frames are no faster, and hold up what stands behind them (measured)
-const FRAME_OVERHEAD = 2_048; // subject, name, meta-less item and frame header, with room to spare
-/** Code units; a large text that lives on is copied at each collection of garbage, and bytes are not. */
+/** Code units; V8 copies a large text that lives on at each garbage collection, and bytes not (docs/internals/measurements.md). */
 const KEPT_AS_TEXT = 1_024;
-const MAX_PEERS = 4_096;
 const PROBE = "probe"; // in the place of a slot and a number
-const RETURN = 3_000; // ms; reconnects took 1.7 s (measured)
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms

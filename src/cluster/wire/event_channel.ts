@@ -1,6 +1,7 @@
 /**
  * Events on the wire: those of one name and one meta that are published in one turn of the event loop travel as one
- * message, in two turns when many are published. A service's nodes share a queue group, so that one of them gets it.
+ * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the service, so
+ * that one of them gets each event.
  */
 import { nextTick } from "node:process";
 import type { Envelope } from "../../dispatch/context_host.ts";
@@ -11,13 +12,13 @@ import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
 import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
 import { eventFrameText } from "./frame_writer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
+import { FRAME_LENGTH, payloadLimit, tooLarge } from "./size_limits.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
-/** What the channel needs of the app. */
+/** What an event channel needs of the node. */
 export interface EventChannelOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -26,11 +27,11 @@ export interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** Runs the handlers of an event that each service, or every node, has. */
+  /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
   deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
 }
 
-/** Events of one name and one meta that leave together. */
+/** Events of one name and one meta, sent as one message. */
 interface Batch {
   readonly name: string;
   readonly meta: Meta | undefined;
@@ -38,7 +39,7 @@ interface Batch {
   count: number;
 }
 
-/** Publishes and takes the events of one node. */
+/** Publishes and receives the events of one node. */
 export class EventChannel {
   readonly #options: EventChannelOptions;
   readonly #batches: Map<string, Batch> = new Map();
@@ -50,14 +51,14 @@ export class EventChannel {
   #gathered = 0;
   #ticking = false;
   #closing = false;
-  /** When a message last left, by the wall clock. */
-  #leftAt = -Infinity;
+  /** When a message was last sent, by the wall clock. */
+  #sentAt = -Infinity;
 
   constructor(options: EventChannelOptions) {
     this.#options = options;
   }
 
-  /** Takes the events of this name from now on: those that fall to this node of its service, or all. */
+  /** Receives the events of this name from now on: this node's share of its service, or all. */
   subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;
     const onMessage = (message: TransportMessage) => this.#onMessage(name, message, each);
@@ -69,7 +70,8 @@ export class EventChannel {
   publish({ contract, payload, meta }: RemoteEvent): Result<void> {
     const { transport } = this.#options;
     if (transport.status.state !== "connected") {
-      return refused("UNAVAILABLE", `event ${contract.name} was not published: the network is not connected`, true);
+      const message = `event ${contract.name} was not published: the network is not connected`;
+      return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
     }
     let text = "";
     try {
@@ -79,24 +81,20 @@ export class EventChannel {
     }
     const { name } = contract;
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
-    const limit = transport.maxPayload - FRAME_OVERHEAD;
+    const limit = payloadLimit(transport.maxPayload);
     const whole = text + metaText;
-    if (exceeds(whole, limit)) {
-      return refused(
-        "TOO_LARGE",
-        `the payload of ${name} is ${byteLength(whole)} bytes; the server takes ${limit} at most`,
-      );
-    }
-    // an event without a payload, or with an id of its own, travels alone
+    const error = tooLarge("the payload", name, whole, limit);
+    if (error !== undefined) return { ok: false, error };
+    // an event without a payload, or with an id of its own, is sent alone
     const alone = payload === undefined || meta?.id !== undefined;
     const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;
     let batch = this.#batches.get(key);
     if (
       batch !== undefined &&
-      (batch.count === MAX_EVENTS || (batch.text.length + whole.length) * 3 > Math.min(FRAME_LENGTH, limit))
+      (batch.count === MAX_EVENTS || (batch.text.length + whole.length) * 3 > Math.min(3 * FRAME_LENGTH, limit))
     ) {
       this.#batches.delete(key);
-      this.#leave(batch);
+      this.#send(batch);
       batch = undefined;
     }
     if (batch === undefined) {
@@ -111,19 +109,19 @@ export class EventChannel {
     return { ok: true, value: undefined };
   }
 
-  /** The connection is there again: lets go what had gathered when it was lost. */
+  /** The connection is back: sends what had gathered when it was lost. */
   resume(): void {
     this.#flush();
   }
 
-  /** Lets go what has gathered, and takes no more events; what has been taken is delivered. */
+  /** Sends what has gathered, and ends the subscriptions; events that NATS has delivered are handled. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#flush();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** The same string for a name each time: that is what the transport knows it by. */
+  /** The same string for a name each time, which the transport compares with the last one. */
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
@@ -134,29 +132,30 @@ export class EventChannel {
   }
 
   /**
-   * Events that come one a turn would each be a message, and a write to the socket: a turn of few that ends within 1 ms of
-   * the last message shares one with the next, which follows at once (1.5 to 1.7 × as many a second, measured).
+   * One event in each turn would be a message, and a write to the socket, for each. So few events of a turn that ends within
+   * 1 ms of the last message share one with the next turn, which follows at once: 1.5 to 1.7 times as many events a second
+   * (docs/internals/measurements.md).
    */
   readonly #endTurn = (): void => {
     const { clock } = this.#options.transport;
     const many = this.#gathered > MAX_EVENTS / 2;
     // a wall clock that has jumped does no harm
-    if (many || this.#closing || Math.abs(clock.now() - this.#leftAt) > 1) this.#flush();
+    if (many || this.#closing || Math.abs(clock.now() - this.#sentAt) > 1) this.#flush();
     else clock.soon(this.#flush);
   };
 
   readonly #flush = (): void => {
     this.#ticking = false;
     if (this.#options.transport.status.state !== "connected") return;
-    for (const batch of this.#batches.values()) this.#leave(batch);
+    for (const batch of this.#batches.values()) this.#send(batch);
     this.#batches.clear();
     this.#gathered = 0;
   };
 
-  #leave({ name, meta, text }: Batch): void {
+  #send({ name, meta, text }: Batch): void {
     const { transport, endpoint, observer } = this.#options;
     const seq = ++this.#seq;
-    const now = this.#leftAt = transport.clock.now();
+    const now = this.#sentAt = transport.clock.now();
     try {
       transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text));
     } catch (error) {
@@ -167,7 +166,7 @@ export class EventChannel {
   #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
     const { malformed } = this.#options;
-    // JetStream publishes what is stored wherever it is asked to, with headers or under the subject of the record
+    // no node sends such: JetStream does, with headers or under the subject that a message was stored under
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     if (message.subject !== this.#subject(name)) return malformed.add(message.subject, "it is on another subject");
     let frame: EventFrame;
@@ -178,9 +177,9 @@ export class EventChannel {
       return malformed.add(message.subject, error.message);
     }
     const { payloads } = frame;
-    const count = Math.max(1, payloads.length); // without one an event whose payload is `undefined`
+    const count = Math.max(1, payloads.length); // without payloads, one event whose payload is `undefined`
     for (let index = 0; index < count; index++) {
-      const source = new HeardEvent(frame, index, this.#nextRun);
+      const source = new ReceivedEvent(frame, index, this.#nextRun);
       this.#options.deliver(name, payloads[index], { source, each });
     }
   }
@@ -189,7 +188,7 @@ export class EventChannel {
 }
 
 /** An event of a batch. */
-class HeardEvent implements EventSource {
+class ReceivedEvent implements EventSource {
   readonly frame: EventFrame;
   readonly index: number;
   readonly nextRun: () => string;
@@ -205,11 +204,11 @@ class HeardEvent implements EventSource {
   }
 }
 
-/** What one of the handlers of an event is told about it. */
+/** The envelope of one handler's run for an event. */
 class EventEnvelope extends WireEnvelope {
-  readonly #event: HeardEvent;
+  readonly #event: ReceivedEvent;
 
-  constructor(event: HeardEvent) {
+  constructor(event: ReceivedEvent) {
     super(event.frame.meta);
     this.#event = event;
   }
@@ -223,21 +222,10 @@ class EventEnvelope extends WireEnvelope {
     return `${sender}.e${meta.seq}.${index}`;
   }
 
-  /** Nobody awaits an event: whatever it waits for, its publisher does not. */
+  /** None: the publisher does not wait for the handlers, so they cannot deadlock with it. */
   override get ancestry(): readonly string[] {
     return [];
   }
 }
 
 const MAX_EVENTS = 64; // a queue group gives the whole batch to one node
-const FRAME_LENGTH = 192_000; // bytes at most, counted as 3 a code unit
-const FRAME_OVERHEAD = 2_048;
-
-function refused(
-  code: "UNAVAILABLE" | "INVALID_MESSAGE" | "TOO_LARGE",
-  message: string,
-  retryable = false,
-  cause?: unknown,
-): Result<void> {
-  return { ok: false, error: new CatgaError(code, message, { retryable, cause }) };
-}

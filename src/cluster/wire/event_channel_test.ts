@@ -22,7 +22,7 @@ async function listening(options: StageOptions = {}): Promise<Stage & { batches:
   return Object.assign(stage, { batches, texts });
 }
 
-describe("events that leave", () => {
+describe("events that are published", () => {
   it("those of one name and turn are one message", async () => {
     await using stage = await listening();
     const { app, batches, settle } = stage;
@@ -39,7 +39,7 @@ describe("events that leave", () => {
     ]);
   });
 
-  it("one a turn, turn after turn: those of two turns are one message", async () => {
+  it("those of two turns with one each are one message", async () => {
     await using stage = await listening();
     const { app, batches, clock, published, settle } = stage;
     const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -62,7 +62,7 @@ describe("events that leave", () => {
     assertEquals(left(), 4);
   });
 
-  it("what shares a message with the next turn leaves before the node does", async () => {
+  it("those that wait for the next turn are sent before the node stops", async () => {
     await using stage = await listening();
     const { app, batches, clock } = stage;
     for (let i = 0; i < 3; i++) {
@@ -92,7 +92,7 @@ describe("events that leave", () => {
     ]);
   });
 
-  it("another meta is another message; an id of its own, or no payload, a message alone", async () => {
+  it("one with another meta is in another message; one with an id of its own, or no payload, in a message alone", async () => {
     await using stage = await listening();
     const { app, batches, settle } = stage;
     app.publish(Seen, 1, { headers: { a: "1" } });
@@ -139,7 +139,7 @@ describe("events that leave", () => {
     assertEquals(batches.flatMap((batch) => batch.slice(4)), [1, 2]);
   });
 
-  it("while disconnected: UNAVAILABLE, and nothing is published, now or later", async () => {
+  it("while disconnected: the result is UNAVAILABLE, and nothing is published, now or later", async () => {
     await using stage = await listening();
     const { app, batches, network, settle, published } = stage;
     network.cut("node");
@@ -153,7 +153,7 @@ describe("events that leave", () => {
     assertEquals(batches, []);
   });
 
-  it("cut in the turn of the publish: what was ok leaves when the connection is there again (it vanished)", async () => {
+  it("those of the turn in which the connection is lost are sent when it is back (they vanished)", async () => {
     await using stage = await listening();
     const { app, batches, network, settle, published } = stage;
     const result = app.publish(Seen, 1);
@@ -169,7 +169,7 @@ describe("events that leave", () => {
     assertEquals(batches.flatMap((batch) => batch.slice(4)), [1, 2, 3]);
   });
 
-  it("published while the node drains, by a handler that ends: it leaves", async () => {
+  it("those that a last handler publishes while the node drains are sent", async () => {
     let end = () => {};
     const Slow = query<void, void>("Slow");
     const slow = Slow.handle(async (_, ctx) => {
@@ -215,7 +215,7 @@ describe("events that arrive", () => {
     assertEquals(stage.app.self.load.inFlight, 0);
   });
 
-  it("what a handler throws is logged, and keeps no other from its event", async () => {
+  it("a handler that throws is logged, and the others still run", async () => {
     const got: unknown[] = [];
     const handlers = [
       Seen.on(() => {
@@ -230,7 +230,7 @@ describe("events that arrive", () => {
     assertEquals(stage.log.filter((line) => line.includes("my own")).length, 2);
   });
 
-  it("each service gets each once, each node of a service its share", async () => {
+  it("each service gets each event once, each node of a service its share", async () => {
     const got: string[] = [];
     const stage = await openStage({ service: "shop" });
     const { clock, network, app } = stage;
@@ -249,7 +249,7 @@ describe("events that arrive", () => {
     await clock.until(Promise.all([...apps, app].map((each) => each.drain())));
   });
 
-  it("a broadcast of an event reaches every node, and tells of each", async () => {
+  it("a broadcast of an event reaches every node, and has a result for each", async () => {
     const got: string[] = [];
     const stage = await openStage({ handlers: Moved.on(() => got.push("node")) });
     const { clock, network, app } = stage;

@@ -52,7 +52,7 @@ describe("a user whose frames must bear its own name", await requireNatsServer()
 });
 
 describe("a frame that JetStream delivers under the subject of a record", await requireNatsServer(), () => {
-  it("is dropped: what stands in the place of the sender is a part of that subject", async () => {
+  it("is dropped: the part of that subject in the sender's place is not a sender", async () => {
     await using server = await startNatsServer();
     const ran: number[] = [];
     const warnings: string[] = [];
@@ -115,7 +115,7 @@ describe("a stream that republishes", await requireNatsServer(), () => {
 });
 
 describe("a frame in another's name, where nobody forbids it", () => {
-  it("is believed; one with a high number and a ping has the frames of that node refused, until it starts anew", async () => {
+  it("is accepted; one with a high number and a ping makes that node's frames refused until it restarts", async () => {
     const ran: number[] = [];
     await using stage = await openStage({ handlers: Do.handle((n) => ran.push(n)) });
     const { app, other, network, settle, clock } = stage;

@@ -1,41 +1,42 @@
 /**
- * The wire: what processes send each other, as JSON texts. Everything that one process sends to another in one turn of
- * the event loop is one frame, `[1, seq, sentAt, item, item, …]`. Nothing that comes in is trusted: a frame is taken
- * whole or not at all.
+ * The format of frames, and how they are read (`frame_writer.ts` writes them). A frame is a JSON text with everything that one
+ * process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives is
+ * trusted: a frame is accepted as a whole or not at all.
  */
 import { isContractName } from "../../contract/contract.ts";
+import { isRecord } from "../../data/is_record.ts";
 import { stringify } from "../../data/json.ts";
-import type { Meta } from "../../dispatch/remote.ts";
 import { encode } from "../../data/utf8.ts";
+import type { Meta } from "../../dispatch/remote.ts";
 
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
 
-/** `["q", name, ttl, payload, …]`: requests of one contract; without a payload one whose payload is `undefined`. */
+/** `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is `undefined`. */
 export type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 /** `["m", name, ttl, meta, payload]`: one request with what is not default. */
 export type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
-/** `["r", seq, index, value, …]`: answers to consecutive requests; without a value one answer that is `undefined`. */
+/** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
-/** `["e", seq, index, error]`: a failure that the handler answered. */
+/** `["e", seq, index, error]`: the handler failed. */
 export type FailureItem = ["e", seq: number, index: number, error: unknown];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 export type RefusalItem = ["n", seq: number, index: number, code: string];
-/** `["c", seq, index]`: the caller has given up. With a 1 it asks another node now, which waits for what a run here comes to. */
+/** `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on. */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /** `["p", n]`: ping. */
 export type PingItem = ["p", n: number];
 /**
- * `["o", n, upTo, missing, load]`: pong. It has heard the sender up to frame `upTo` but for the frames in `missing`
+ * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
  * (`[from, to, from, to, …]`, both included), which it will never run; `load` is `[in flight, queued]`.
  */
 export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number]];
-/** `["v", version, …]`: the versions of the protocol that the sender speaks, when it got another. */
+/** `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another. */
 export type VersionsItem = ["v", ...versions: number[]];
-/** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, is to look. */
+/** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
 export type BouncesItem = ["b", endpoint: string, server: string];
 
-/** What a frame holds. */
+/** An item of a frame. */
 export type Item =
   | RequestsItem
   | RequestItem
@@ -48,10 +49,10 @@ export type Item =
   | VersionsItem
   | BouncesItem;
 
-/** A frame that has been checked: every item has its shape. Items of unknown kinds have been left out. */
+/** A frame that has been checked: every item has its shape. Items of unknown kinds are left out. */
 export interface Frame {
   readonly seq: number;
-  /** By a clock of the sender's that does not jump, in ms: what is late is told by its differences. */
+  /** By a clock of the sender's that does not jump, in ms; lateness is measured by its differences. */
   readonly sentAt: number;
   readonly items: readonly Item[];
 }
@@ -71,9 +72,9 @@ export interface EventFrame {
   readonly payloads: readonly unknown[];
 }
 
-/** Why bytes are no frame. */
+/** Bytes that are not a frame, and why. */
 export class Malformed extends Error {
-  /** Of a frame of another version: that version. */
+  /** The version of a frame of another version. */
   readonly version: number | undefined;
 
   constructor(reason: string, version?: number) {
@@ -86,8 +87,8 @@ export class Malformed extends Error {
 export function readFrame(data: Uint8Array): Frame {
   const frame = readArray(data);
   const [, seq, sentAt] = frame;
-  if (!isCount(seq) || seq === 0) throw new Malformed("seq is no positive integer");
-  if (!isTime(sentAt)) throw new Malformed("sentAt is no time");
+  if (!isCount(seq) || seq === 0) throw new Malformed("seq is not a positive integer");
+  if (!isTime(sentAt)) throw new Malformed("sentAt is not a time");
   const items: Item[] = [];
   for (let i = 3; i < frame.length; i++) {
     const item = frame[i];
@@ -99,11 +100,11 @@ export function readFrame(data: Uint8Array): Frame {
 /** Reads a batch of events; throws {@link Malformed}. */
 export function readEventFrame(data: Uint8Array): EventFrame {
   const [, sender, sentAt, meta, ...payloads] = readArray(data);
-  if (typeof sender !== "string" || !isEndpoint(sender)) throw new Malformed("sender is no endpoint");
-  if (!isTime(sentAt)) throw new Malformed("sentAt is no time");
+  if (typeof sender !== "string" || !isEndpoint(sender)) throw new Malformed("sender is not an endpoint");
+  if (!isTime(sentAt)) throw new Malformed("sentAt is not a time");
   checkMeta(meta);
   const { seq } = meta as { seq?: unknown };
-  if (!isCount(seq)) throw new Malformed("meta.seq is no count");
+  if (!isCount(seq)) throw new Malformed("meta.seq is not a count");
   return { sender, sentAt, meta: { ...meta, seq }, payloads };
 }
 
@@ -124,7 +125,7 @@ export function answersIn(frame: string | Uint8Array): string {
 }
 
 const MAX_VERSIONS = 16;
-const REPLACEMENT = "\ufffd"; // for what is no UTF-8
+const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
 const decoder = new TextDecoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
 
@@ -132,23 +133,23 @@ function readArray(data: Uint8Array): unknown[] {
   let value: unknown;
   try {
     const text = decoder.decode(data);
-    // a strict decoder takes twice as long (Deno, measured); only what it may refuse is decoded again
+    // a strict decoder takes twice as long (Deno, measured): it decodes only what it may refuse
     value = JSON.parse(text.includes(REPLACEMENT) ? strict.decode(data) : text);
   } catch {
-    throw new Malformed("no JSON");
+    throw new Malformed("it is not JSON");
   }
-  if (!Array.isArray(value)) throw new Malformed("no array");
+  if (!Array.isArray(value)) throw new Malformed("it is not an array");
   if (value[0] !== PROTOCOL) {
     throw isCount(value[0])
       ? new Malformed(`protocol version ${value[0]}, not ${PROTOCOL}`, value[0])
-      : new Malformed("no protocol version");
+      : new Malformed("it has no protocol version");
   }
   return value;
 }
 
-/** `false` for an item of a kind that is not known here; throws for a known one with the wrong shape. */
+/** `false` for an item of an unknown kind; throws for a known one with the wrong shape. */
 function isItem(item: unknown): item is Item {
-  if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is no array with a kind");
+  if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
   switch (item[0]) {
     case "q":
       checkRequest(item);
@@ -156,7 +157,7 @@ function isItem(item: unknown): item is Item {
     case "m":
       checkRequest(item);
       checkMeta(item[3]);
-      if (item.length > 5) throw new Malformed("an m item of more than one payload");
+      if (item.length > 5) throw new Malformed("an m item with more than one payload");
       return true;
     case "r":
     case "e":
@@ -176,11 +177,11 @@ function isItem(item: unknown): item is Item {
       if (!isCounts(item[4]) || item[4].length !== 2) throw new Malformed("a pong without a load");
       return true;
     case "v":
-      if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("versions that are none");
+      if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("invalid versions");
       return true;
     case "b":
-      if (typeof item[1] !== "string" || !isEndpoint(item[1])) throw new Malformed("bounces of no endpoint");
-      if (typeof item[2] !== "string") throw new Malformed("bounces on no server");
+      if (typeof item[1] !== "string" || !isEndpoint(item[1])) throw new Malformed("bounces without an endpoint");
+      if (typeof item[2] !== "string") throw new Malformed("bounces without a server");
       return true;
     default:
       return false;
@@ -195,30 +196,26 @@ function checkRequest(item: unknown[]): void {
 }
 
 function checkPlace(item: unknown[]): void {
-  if (!isCount(item[1]) || !isCount(item[2])) throw new Malformed(`an ${item[0]} item that names no request`);
+  if (!isCount(item[1]) || !isCount(item[2])) throw new Malformed(`an ${item[0]} item without the place of a request`);
 }
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
-  if (!isRecord(meta)) throw new Malformed("meta is no object");
+  if (!isRecord(meta)) throw new Malformed("meta is not an object");
   const { id, correlation, causation, attempt, ancestry, headers, key } = meta;
-  if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is no string");
+  if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is not a string");
   for (const text of [id, correlation, causation]) {
     if (text !== undefined && (typeof text !== "string" || text === "")) {
-      throw new Malformed("an id in meta is no string");
+      throw new Malformed("an id in meta is not a string, or empty");
     }
   }
-  if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is no count");
+  if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is not a count");
   if (ancestry !== undefined && !(Array.isArray(ancestry) && ancestry.every((call) => typeof call === "string"))) {
-    throw new Malformed("meta.ancestry is no array of strings");
+    throw new Malformed("meta.ancestry is not an array of strings");
   }
   if (headers === undefined) return;
   if (!isRecord(headers) || !Object.values(headers).every((value) => typeof value === "string")) {
-    throw new Malformed("meta.headers is no object of strings");
+    throw new Malformed("meta.headers is not an object of strings");
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {

@@ -1,6 +1,6 @@
 /**
- * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. What churns in a Map cost 37 %
- * of a client's time in garbage collection, because the Map's old tables keep young objects alive (measured).
+ * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost 37 % of
+ * a client's time in garbage collection: its old tables keep young objects alive (docs/internals/measurements.md).
  */
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;
@@ -12,7 +12,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     return this.#size;
   }
 
-  /** Puts one in; its number is higher than all before. */
+  /** Adds one; its number is higher than all before. */
   add(value: T): void {
     const ring = this.#ring ??= new Array(RING).fill(undefined);
     const place = value.seq % RING;
@@ -28,7 +28,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     return value?.seq === seq ? value : this.#stragglers?.get(seq);
   }
 
-  /** Takes one out, when it is there. */
+  /** Removes one, if it is there. */
   delete(seq: number): void {
     const place = seq % RING;
     if (this.#ring?.[place]?.seq === seq) this.#ring[place] = undefined;

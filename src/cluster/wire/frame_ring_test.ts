@@ -4,7 +4,7 @@ import { seededRandom } from "../../memory/seeded_random.ts";
 import { FrameRing } from "./frame_ring.ts";
 
 describe("FrameRing", () => {
-  it("get: what was not added is not there", () => {
+  it("get returns undefined for a number that was not added", () => {
     const ring = new FrameRing<{ seq: number }>();
     assertEquals([ring.size, ring.values(), ring.get(0), ring.get(1)], [0, [], undefined, undefined]);
     ring.delete(1);

@@ -8,7 +8,7 @@ const event = (...rest: unknown[]): EventFrame => readEventFrame(bytes(JSON.stri
 const refused = (read: () => unknown): string => assertThrows(read, Malformed).message;
 
 describe("readFrame", () => {
-  it("takes every kind of item, as it is", () => {
+  it("accepts every kind of item, as it is", () => {
     const items = [
       ["q", "Add", 100, 1, { a: 2 }],
       ["q", "Ping", 100],
@@ -29,34 +29,34 @@ describe("readFrame", () => {
     assertEquals(read.items as unknown[], items);
   });
 
-  it("skips items of kinds that it does not know, and keeps their neighbours", () => {
+  it("skips items of unknown kinds, and keeps the others", () => {
     assertEquals(frame(["zz", { any: "thing" }], ["p", 1], [""], ["Q"]).items, [["p", 1]]);
   });
 
-  it("takes a frame without items", () => assertEquals(frame().items, []));
+  it("accepts a frame without items", () => assertEquals(frame().items, []));
 
-  it("refuses what is no frame, and says why", () => {
+  it("refuses what is not a frame, and says why", () => {
     const cases: [string, string][] = [
-      ["", "no JSON"],
-      ["{", "no JSON"],
-      ["null", "no array"],
-      ["7", "no array"],
-      ['{"0":1}', "no array"],
-      ["[]", "no protocol version"],
-      ['["1",1,1]', "no protocol version"],
-      ["[1.5,1,1]", "no protocol version"],
-      ["[-1,1,1]", "no protocol version"],
+      ["", "it is not JSON"],
+      ["{", "it is not JSON"],
+      ["null", "it is not an array"],
+      ["7", "it is not an array"],
+      ['{"0":1}', "it is not an array"],
+      ["[]", "it has no protocol version"],
+      ['["1",1,1]', "it has no protocol version"],
+      ["[1.5,1,1]", "it has no protocol version"],
+      ["[-1,1,1]", "it has no protocol version"],
       ["[2,1,1]", "protocol version 2, not 1"],
-      ["[1]", "seq is no positive integer"],
-      ["[1,0,1]", "seq is no positive integer"],
-      ["[1,-1,1]", "seq is no positive integer"],
-      ["[1,1.5,1]", "seq is no positive integer"],
-      ["[1,9007199254740992,1]", "seq is no positive integer"],
-      ["[1,1e400,1]", "seq is no positive integer"],
-      ['[1,"1",1]', "seq is no positive integer"],
-      ["[1,1]", "sentAt is no time"],
-      ["[1,1,null]", "sentAt is no time"],
-      ["[1,1,1e400]", "sentAt is no time"],
+      ["[1]", "seq is not a positive integer"],
+      ["[1,0,1]", "seq is not a positive integer"],
+      ["[1,-1,1]", "seq is not a positive integer"],
+      ["[1,1.5,1]", "seq is not a positive integer"],
+      ["[1,9007199254740992,1]", "seq is not a positive integer"],
+      ["[1,1e400,1]", "seq is not a positive integer"],
+      ['[1,"1",1]', "seq is not a positive integer"],
+      ["[1,1]", "sentAt is not a time"],
+      ["[1,1,null]", "sentAt is not a time"],
+      ["[1,1,1e400]", "sentAt is not a time"],
     ];
     for (const [text, why] of cases) assertEquals(refused(() => readFrame(bytes(text))), why, text);
   });
@@ -123,15 +123,15 @@ describe("readFrame", () => {
     for (const item of cases) assert(refused(() => frame(["p", 1], item)).length > 0, JSON.stringify(item));
   });
 
-  it("tells the version of a frame that it cannot read", () => {
+  it("reports the version of a frame that it cannot read", () => {
     assertEquals(assertThrows(() => readFrame(bytes('[2,"whatever"]')), Malformed).version, 2);
     assertEquals(assertThrows(() => readFrame(bytes("[1,0,0]")), Malformed).version, undefined);
   });
 
-  it("refuses bytes that are no UTF-8", () => {
+  it("refuses invalid UTF-8", () => {
     for (const wrong of [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98]]) {
       const text = bytes('[1,1,1,["q","A",1,"');
-      assertEquals(refused(() => readFrame(new Uint8Array([...text, ...wrong, ...bytes('"]]')]))), "no JSON");
+      assertEquals(refused(() => readFrame(new Uint8Array([...text, ...wrong, ...bytes('"]]')]))), "it is not JSON");
     }
   });
 
@@ -143,7 +143,7 @@ describe("readFrame", () => {
     assertEquals(({} as { admin?: boolean }).admin, undefined);
   });
 
-  it("survives nesting as deep as a message can hold", () => {
+  it("reads nesting as deep as a message can hold", () => {
     for (const [open, close] of [["[", "]"], ['{"a":', "}"]]) {
       const depth = 150_000;
       const deep = open.repeat(depth) + "1" + close.repeat(depth);
@@ -159,7 +159,7 @@ describe("readFrame", () => {
 });
 
 describe("readEventFrame", () => {
-  it("takes a batch, and one without a payload", () => {
+  it("accepts a batch, and one without a payload", () => {
     assertEquals(event("a.1", 5, { seq: 1, id: "x" }, 1, null), {
       sender: "a.1",
       sentAt: 5,
@@ -169,7 +169,7 @@ describe("readEventFrame", () => {
     assertEquals(event("a.1", 5, { seq: 1 }).payloads, []);
   });
 
-  it("refuses what is no batch", () => {
+  it("refuses what is not a batch", () => {
     const cases: unknown[][] = [
       [],
       ["a", 5, { seq: 1 }],

@@ -1,16 +1,16 @@
 /**
- * Writes what `frame.ts` reads. Requests of one contract that leave in one frame are grouped in one item, and so are answers
+ * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and so are answers
  * to consecutive requests.
  */
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { type PongItem, PROTOCOL } from "./frame.ts";
 
-/** What leaves in one frame: requests first, then answers and everything else. */
+/** The items of one frame: requests first, then answers and everything else. */
 export interface WrittenItems {
   readonly requests: string;
   readonly others: string;
-  /** Whether an answer or a refusal is among them, beside pings and the like. */
+  /** Whether an answer or a refusal is among them, not only pings and the like. */
   readonly answering: boolean;
 }
 
@@ -26,12 +26,12 @@ export class FrameWriter {
   #openSeq = 0;
   #openIndex = 0;
 
-  /** Its length, in UTF-16 code units. */
+  /** The length of the items, in UTF-16 code units. */
   get length(): number {
     return this.#requests.length + this.#others.length;
   }
 
-  /** A request. `ttl`: what is left of its time, in ms; payload and meta as JSON, `undefined` where there is none. */
+  /** Adds a request. `ttl`: what is left of its time, in ms; payload and meta as JSON, `undefined` if there is none. */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
     const rounded = roundTtl(ttl);
     if (meta !== undefined) {
@@ -50,7 +50,7 @@ export class FrameWriter {
     }
   }
 
-  /** The answer to the request at this place: a value as JSON, `undefined` for `undefined`. */
+  /** Adds the answer to the request at this place: a value as JSON, `undefined` for `undefined`. */
   answer(seq: number, index: number, value: string | undefined): void {
     if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
     this.#answering = true;
@@ -65,14 +65,14 @@ export class FrameWriter {
     }
   }
 
-  /** An item as text. */
+  /** Adds an item. */
   item(text: string, answering = false): void {
     if (answering) this.#answering = true;
     this.#closeAnswers();
     this.#others += "," + text;
   }
 
-  /** Gives what has been gathered, and begins anew. */
+  /** Returns what has been gathered, and begins anew. */
   take(): WrittenItems {
     this.#closeRequests();
     this.#closeAnswers();
@@ -93,7 +93,7 @@ export class FrameWriter {
   }
 }
 
-/** A frame; `items` as {@link FrameWriter.take} gives them. */
+/** A frame; `items` as {@link FrameWriter.take} returns them. */
 export function frameText(seq: number, sentAt: number, items: string): string {
   return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
 }
@@ -124,12 +124,12 @@ export function refusalItem(
   return `["n",${seq},${index},"${code}"]`;
 }
 
-/** The item of a request whose caller has given up. */
+/** The item that cancels a request: its caller has given up. */
 export function cancelItem(seq: number, index: number): string {
   return `["c",${seq},${index}]`;
 }
 
-/** The item of a request that its caller has sent to another node: an idempotent command that runs may go on. */
+/** The item of an idempotent command that has moved to another node: a run with its claim may go on. */
 export function movedItem(seq: number, index: number): string {
   return `["c",${seq},${index},1]`;
 }

@@ -11,7 +11,7 @@ const Later = query<unknown, unknown>("Later");
 const Told = event<unknown>("Told");
 
 describe("a claim of an idempotent command that names no process", () => {
-  it("is not asked for on a subject of its own making: it is waited for like one that does not answer", async () => {
+  it("is not pinged on a subject of its making: it counts as a process that does not answer", async () => {
     const Once = command<number, number>("Once", { idempotent: true });
     await using stage = await openStage({ handlers: Once.handle((n) => n) });
     const { app, clock, network, published, log } = stage;

@@ -1,4 +1,4 @@
-/** A request of another process: where it stands there, and what came with it. */
+/** A request of another process: its frame, its place in it, and what came with it. */
 import type { WireMeta } from "./frame.ts";
 import type { Peer } from "./peer.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
@@ -8,7 +8,7 @@ export class InboundRequest extends WireEnvelope {
   readonly peer: Peer;
   readonly seq: number;
   readonly index: number;
-  /** The contract's. */
+  /** The contract's name. */
   readonly contract: string;
 
   /** The request at this place among those of the frame. */

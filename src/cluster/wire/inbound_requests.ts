@@ -1,6 +1,7 @@
 /**
- * What other processes ask of this one: requests and events find their handlers, so many at once, and answers the way back.
- * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
+ * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. A request
+ * that arrives after its deadline is refused here with `LATE`. Every 5 ms the event loop takes its turn, so that pings,
+ * cancellations and other senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost, Envelope, TurnWatcher } from "../../dispatch/context_host.ts";
@@ -16,103 +17,103 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { areAmong, type RunNow, Turn, watchForDeadlock } from "../../dispatch/concurrency.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
 import { InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
+import { tooLarge } from "./size_limits.ts";
 
-/** What an inbox is made of. */
+/** What inbound requests need of the node. */
 export interface InboundRequestsOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
-  readonly slice: TurnBudget;
+  readonly budget: TurnBudget;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
   /** The largest answer, in bytes. */
   payloadLimit(): number;
-  /** Runs a request from the wire; `undefined` when there is no handler. */
+  /** Runs the handler of a request; `undefined` if there is none. */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
 }
 
-/** The requests of other processes, and events. */
+/** The inbound requests and events of one node. */
 export class InboundRequests implements TurnWatcher {
   readonly #options: InboundRequestsOptions;
-  readonly #gate: AdmissionQueue;
-  readonly #slice: TurnBudget;
-  /** Messages that wait for the turn of their handler, or of their key: others may run meanwhile. */
+  readonly #queue: AdmissionQueue;
+  readonly #budget: TurnBudget;
+  /** Messages that were admitted, and wait for the turn of their handler or key: others run meanwhile. */
   #aside = 0;
   #refusing = false;
-  /** The messages of handlers that go on; where there are more turns than runs can wait for one, nobody asks. */
-  readonly #under: Set<MessageContext> | undefined;
-  /** When something was last asked or answered, by the monotonic clock. */
+  /** The messages that were admitted, to detect deadlocks; not kept where there are more turns than a chain can hold. */
+  readonly #admitted: Set<MessageContext> | undefined;
+  /** When a request last arrived or was answered, by the monotonic clock. */
   busyAt = -Infinity;
 
   constructor(options: InboundRequestsOptions) {
-    const { clock, concurrency, slice } = options;
+    const { clock, concurrency, budget } = options;
     this.#options = options;
-    this.#slice = slice;
-    this.#gate = new AdmissionQueue(clock, { limit: concurrency, slice });
-    this.#under = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
+    this.#budget = budget;
+    this.#queue = new AdmissionQueue(clock, { limit: concurrency, slice: budget });
+    this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
-  /** Handlers that run for others, and messages that wait for their turn. */
+  /** Handlers that run for other processes, and messages that wait. */
   get load(): readonly [inFlight: number, queued: number] {
-    return [this.#gate.running, this.#gate.waiting + this.#aside];
+    return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
-  /** From now on requests are refused with `DRAINING`, those that wait too; events that wait have their turn. */
+  /** Refuses requests with `DRAINING` from now on, and those that wait; events that wait still have their turn. */
   refuse(): void {
     this.#refusing = true;
-    for (const ticket of this.#gate.queue()) if (ticket.due < Infinity) ticket.quit("DRAINING");
+    for (const entry of this.#queue.queue()) if (entry.due < Infinity) entry.quit("DRAINING");
   }
 
-  /** Nothing has a turn any more. */
+  /** Like {@link InboundRequests.refuse}, and drops the events that wait. */
   close(): void {
     this.refuse();
-    for (const ticket of this.#gate.queue()) ticket.quit("DRAINING");
+    for (const entry of this.#queue.queue()) entry.quit("DRAINING");
   }
 
-  /** Takes the request at this place. `ttl`: what is left of its time, in ms. */
+  /** Runs, queues or refuses the request at this place. `ttl`: what is left of its time, in ms. */
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
-    const asked = new InboundRequest(peer, seq, index, name, meta);
+    const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
-    if (this.#gate.open && this.#aside < MAX_ASIDE) {
-      this.#gate.pass();
-      return this.#run(asked, payload, timeout);
+    if (this.#queue.open && this.#aside < MAX_ASIDE) {
+      this.#queue.pass();
+      return this.#run(request, payload, timeout);
     }
-    this.#wait(asked, payload, timeout);
+    this.#wait(request, payload, timeout);
   }
 
-  /** Apart from the way without waiting, which makes no closures. */
-  #wait(asked: InboundRequest, payload: unknown, timeout: number): void {
-    const { peer, seq, index } = asked;
+  /** Apart from {@link InboundRequests.request}, which makes no closures. */
+  #wait(request: InboundRequest, payload: unknown, timeout: number): void {
+    const { peer, seq, index, ancestry } = request;
     const { clock, host: { wheel } } = this.#options;
     const waiting = new Waiting(clock.monotonic() + timeout, (why) => {
       wheel.delete(waiting);
-      this.#ended(asked);
+      this.#ended(request);
       if (why !== undefined) peer.refuse(seq, index, why);
-      else this.#run(asked, payload, waiting.due - clock.monotonic());
+      else this.#run(request, payload, waiting.due - clock.monotonic());
     });
-    this.#begun(asked, waiting);
-    if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) {
+    this.#begun(request, waiting);
+    if (this.#aside < MAX_ASIDE && this.#queue.enter(waiting)) {
       wheel.add(waiting);
-      if (this.#under !== undefined) {
-        watchForDeadlock(clock, waiting, asked.ancestry, () => this.#heldBy(asked.ancestry));
+      if (this.#admitted !== undefined) {
+        watchForDeadlock(clock, waiting, ancestry, () => this.#heldBy(ancestry));
       }
       return;
     }
-    this.#ended(asked);
+    this.#ended(request);
     peer.refuse(seq, index, "OVERLOADED");
   }
 
-  /** Has a handler of an event run when its turn comes. `false` when there is no room for it. */
+  /** Runs a handler of an event when its turn comes. `false`: too many wait, and it is dropped. */
   event(begin: () => Receipt): boolean {
     if (this.#aside >= MAX_ASIDE) return false;
-    if (this.#gate.open) {
-      this.#gate.pass();
+    if (this.#queue.open) {
+      this.#queue.pass();
       this.#runEvent(begin);
       return true;
     }
@@ -122,12 +123,12 @@ export class InboundRequests implements TurnWatcher {
       if (why === undefined) this.#runEvent(begin);
       if (--host.pending === 0) host.idle();
     });
-    const taken = this.#gate.enter(waiting);
+    const taken = this.#queue.enter(waiting);
     if (taken) host.pending++; // a drain waits for it
     return taken;
   }
 
-  /** Has a request that came in no frame run when its turn comes. */
+  /** Runs a request that came in no frame (from a plain NATS client) when its turn comes. */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     if (this.#refusing) return new Refusal("DRAINING", ctx);
     if (this.#aside >= MAX_ASIDE) return new Refusal("OVERLOADED", ctx);
@@ -135,119 +136,119 @@ export class InboundRequests implements TurnWatcher {
     const start = (): MaybePromise<Outcome> => {
       const result = run();
       if (!(result instanceof Promise)) {
-        this.#gate.leave(this.#slice.spent());
+        this.#queue.leave(this.#budget.spent());
         return result;
       }
       this.#watch(ctx);
-      this.#slice.spent();
+      this.#budget.spent();
       return result.then((outcome) => {
-        this.#left(ctx, outcome);
+        this.#finished(ctx, outcome);
         return outcome;
       });
     };
-    if (this.#gate.open) {
-      this.#gate.pass();
+    if (this.#queue.open) {
+      this.#queue.pass();
       return start();
     }
     return new Promise((resolve) => {
       const drop = (why: Dropped) => resolve(new Refusal(why, ctx));
-      const turn = new Turn(ctx, clock, { start: () => resolve(start()), drop });
-      ctx.wait(turn);
-      if (!this.#gate.enter(turn)) drop("OVERLOADED");
+      const message = new Turn(ctx, clock, { start: () => resolve(start()), drop });
+      ctx.wait(message);
+      if (!this.#queue.enter(message)) drop("OVERLOADED");
     });
   }
 
-  /** The sender of a request has given up. One that has asked another node only gives up what does not run here under a claim. */
+  /** The sender has given a request up, or moved it to another node: then a run that has its id's claim goes on. */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
-    const asked = peer.running.get(seq)?.asked[index];
-    if (moved === 1 && asked instanceof MessageContext && asked.fence !== undefined && !asked.waiting) return;
-    asked?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
+    const run = peer.running.get(seq)?.requests[index];
+    if (moved === 1 && run instanceof MessageContext && run.fence !== undefined && !run.waiting) return;
+    run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
   waits(): void {
     this.#aside++;
-    this.#gate.stepAside();
+    this.#queue.stepAside();
   }
 
   goes(): void {
     this.#aside--;
-    this.#gate.pass();
+    this.#queue.pass();
   }
 
-  #run(asked: InboundRequest, payload: unknown, timeout: number): void {
-    const receipt = this.#options.receive(asked.contract, payload, timeout, asked);
+  #run(request: InboundRequest, payload: unknown, timeout: number): void {
+    const receipt = this.#options.receive(request.contract, payload, timeout, request);
     if (receipt === undefined) {
-      asked.peer.refuse(asked.seq, asked.index, "NO_HANDLER");
-      return this.#gate.stepAside();
+      request.peer.refuse(request.seq, request.index, "NO_HANDLER");
+      return this.#queue.stepAside();
     }
     const { ctx, result } = receipt;
     if (!(result instanceof Promise)) {
-      this.#answer(asked, result);
-      return this.#gate.leave(this.#slice.spent());
+      this.#answer(request, result);
+      return this.#queue.leave(this.#budget.spent());
     }
-    this.#go(asked, ctx, result);
+    this.#answerLater(request, ctx, result);
   }
 
-  #go(asked: InboundRequest, ctx: MessageContext, result: Promise<Outcome>): void {
-    this.#begun(asked, ctx);
-    this.#follow(ctx, result, (outcome) => {
-      this.#ended(asked);
+  #answerLater(request: InboundRequest, ctx: MessageContext, result: Promise<Outcome>): void {
+    this.#begun(request, ctx);
+    this.#onEnd(ctx, result, (outcome) => {
+      this.#ended(request);
       this.busyAt = this.#options.clock.monotonic();
       const { aborted } = ctx;
-      // why it was given up says nothing of what it had done by then
-      const handedOn = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
-      this.#answer(asked, handedOn ? abandoned(ctx.contract, aborted) : outcome);
+      // the reason of an abort does not say what the handler had done by then
+      const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
+      this.#answer(request, gaveUp ? abandoned(ctx.contract, aborted) : outcome);
     });
   }
 
-  /** Whether these runs have all turns. */
+  /** Whether these runs hold all turns. */
   #heldBy(runs: readonly string[]): boolean {
-    const holders = [...this.#under ?? []].filter(({ waiting }) => !waiting);
-    return this.#gate.full && holders.length === this.#gate.running && areAmong(runs, holders);
+    const holders = [...this.#admitted ?? []].filter(({ waiting }) => !waiting);
+    return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
   }
 
   #runEvent(begin: () => Receipt): void {
     const { ctx, result } = begin();
-    if (result instanceof Promise) this.#follow(ctx, result, () => {});
-    else this.#gate.leave(this.#slice.spent());
+    if (result instanceof Promise) this.#onEnd(ctx, result, () => {});
+    else this.#queue.leave(this.#budget.spent());
   }
 
-  /** A handler goes on, or waits for its own turn. */
-  #follow(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+  /** A handler is asynchronous, or waits for a turn of its own: calls back with its outcome. */
+  #onEnd(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
       ended(outcome);
-      this.#left(ctx, outcome);
+      this.#finished(ctx, outcome);
     });
-    this.#slice.spent();
+    this.#budget.spent();
   }
 
-  /** Follows from now on whether it waits for its own turn. */
+  /** While it waits for a turn of its own, it does not count as running. */
   #watch(ctx: MessageContext): void {
     if (ctx.waiting) this.waits();
     ctx.course.watcher = this;
-    this.#under?.add(ctx);
+    this.#admitted?.add(ctx);
   }
 
-  /** It has come to its end. */
-  #left(ctx: MessageContext, outcome: Outcome): void {
-    this.#under?.delete(ctx);
+  /** An asynchronous handler has ended. */
+  #finished(ctx: MessageContext, outcome: Outcome): void {
+    this.#admitted?.delete(ctx);
     if (ctx.waiting) this.#aside--;
-    else if (outcome instanceof Refusal) this.#gate.stepAside();
-    else this.#gate.leave(this.#slice.spent());
+    else if (outcome instanceof Refusal) this.#queue.stepAside();
+    else this.#queue.leave(this.#budget.spent());
   }
 
-  #begun({ peer, seq, index }: InboundRequest, under: QueueEntry | MessageContext): void {
+  #begun({ peer, seq, index }: InboundRequest, run: QueueEntry | MessageContext): void {
     let frame: RunningFrame | undefined = peer.running.get(seq);
-    if (frame === undefined) peer.running.add(frame = { seq, asked: [], open: 0 });
-    frame.asked[index] = under;
+    if (frame === undefined) peer.running.add(frame = { seq, requests: [], open: 0 });
+    frame.requests[index] = run;
     frame.open++;
   }
 
   #ended({ peer, seq, index }: InboundRequest): void {
     const frame = peer.running.get(seq);
     if (frame === undefined) return;
-    frame.asked[index] = undefined;
+    frame.requests[index] = undefined;
     if (--frame.open === 0) peer.running.delete(seq);
   }
 
@@ -263,10 +264,8 @@ export class InboundRequests implements TurnWatcher {
     } catch (error) {
       return this.#unfit(peer, seq, index, error as CatgaError); // the only one that it throws
     }
-    if (exceeds(text, limit)) {
-      const reason = `the answer of ${contract} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
-      return this.#unfit(peer, seq, index, new CatgaError("TOO_LARGE", reason));
-    }
+    const error = tooLarge("the answer", contract, text, limit);
+    if (error !== undefined) return this.#unfit(peer, seq, index, error);
     peer.answer(seq, index, text);
   }
 
@@ -276,25 +275,25 @@ export class InboundRequests implements TurnWatcher {
   }
 }
 
-/** A message that waits for its turn. `then` is told why it has none. */
+/** A message that waits for its turn. `onEnd` is called once: with the reason if it has none. */
 class Waiting extends QueueEntry {
-  readonly #then: (why?: Dropped) => void;
+  readonly #onEnd: (why?: Dropped) => void;
 
-  constructor(due: number, then: (why?: Dropped) => void) {
+  constructor(due: number, onEnd: (why?: Dropped) => void) {
     super(due);
-    this.#then = then;
+    this.#onEnd = onEnd;
   }
 
   override start(): void {
-    this.#then();
+    this.#onEnd();
   }
 
   override drop(why: Dropped): void {
-    this.#then(why);
+    this.#onEnd(why);
   }
 }
 
-/** As many as may wait at the gate: they would fill the memory. */
+/** Messages that may wait aside; more would fill the memory. */
 const MAX_ASIDE = 65_536;
-const MOST_ANCESTORS = 64; // runs that wait for one, in a chain
+const MOST_ANCESTORS = 64; // runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;

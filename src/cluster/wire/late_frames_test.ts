@@ -48,7 +48,7 @@ async function pair(options: CatgaOptions = {}) {
 }
 
 describe("a frame that arrives late", () => {
-  it("has what it is late by taken off the time of its requests", async () => {
+  it("reduces the time of its requests by its lateness", async () => {
     await using stage = await pair();
     const { clock, network, client } = stage;
     assertEquals(code(await clock.until(client.send(Left, undefined, { timeout: 10_000 }))), 10_000);
@@ -59,7 +59,7 @@ describe("a frame that arrives late", () => {
     assertEquals(Math.round(code(await clock.until(sent)) as number), 9_600);
   });
 
-  it("with no time left is refused, not run, by a server that was frozen", async () => {
+  it("with no time left is refused, not run, by a node that was frozen", async () => {
     await using stage = await pair();
     const { clock, network, client, ran } = stage;
     await clock.until(client.send(Do, 1));
@@ -71,7 +71,7 @@ describe("a frame that arrives late", () => {
     assertEquals([(await Promise.all(sent)).map(code), ran], [["OUTCOME_UNKNOWN", "done"], [1, 3]]);
   });
 
-  it("the same when the way is long for a while: nothing runs past its deadline", async () => {
+  it("is refused, too, when the network is slow for a while: nothing runs past its deadline", async () => {
     await using stage = await pair();
     const { clock, network, client, ran, ranAt } = stage;
     await clock.until(client.send(Do, 0));

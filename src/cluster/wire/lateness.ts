@@ -1,10 +1,10 @@
 /**
  * How late messages of one sender are. Messages reach a paused process seconds late, with their time to live unchanged
- * (see docs/internals/measurements.md). The smallest difference between two clocks that was seen is the clocks' own difference plus the
- * shortest way; what a message exceeds it by is how late it is.
+ * (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks' own difference plus
+ * the shortest way; a message is late by what it exceeds this.
  */
 
-/** The smallest difference among the messages of a while. */
+/** The smallest difference among the messages of 30 s. */
 interface Window {
   /** When its first message arrived. */
   readonly begun: number;
@@ -22,7 +22,7 @@ export class Lateness {
   #last: Window | undefined;
   #now: Window | undefined;
 
-  /** Notes a message, and gives how late it is, in ms; 0 for the first one. Both times by clocks that do not jump. */
+  /** Notes a message and returns how late it is, in ms; 0 for the first one. Both times by clocks that do not jump. */
   note(sentAt: number, receivedAt: number): number {
     const difference = receivedAt - sentAt;
     const now = this.#now;

@@ -3,31 +3,31 @@ import { assert, assertEquals } from "@std/assert";
 import { Lateness } from "./lateness.ts";
 
 describe("Lateness", () => {
-  it("is nothing for the first message, whatever the clocks say", () => {
+  it("is 0 for the first message, whatever the clocks say", () => {
     assertEquals(new Lateness().note(5_000_000, 1_000), 0);
   });
 
-  it("is what a message exceeds the shortest way by", () => {
+  it("is what a message takes longer than the fastest one", () => {
     const lateness = new Lateness();
     lateness.note(1_000, 11_005);
     lateness.note(1_010, 11_012); // the shortest way: a difference of 10,002
     assert(Math.abs(lateness.note(1_020, 19_022) - 8_000) < 10);
   });
 
-  it("does not take the drift of two clocks for lateness: 500 ppm over a day", () => {
+  it("does not count the drift of two clocks: 500 ppm over a day", () => {
     const lateness = new Lateness();
     for (let second = 0; second < 86_400; second++) {
       assertEquals(lateness.note(second * 1_000, 7 + second * 1_000.5), 0);
     }
   });
 
-  it("tells lateness after a long silence too", () => {
+  it("is measured after a long silence, too", () => {
     const lateness = new Lateness();
     lateness.note(0, 3);
     assert(Math.abs(lateness.note(60_000, 69_003) - 9_000) < 100);
   });
 
-  it("believes a sender again whose clock stood still for an hour (it was refused until it restarted)", () => {
+  it("recovers when the sender's clock stood still for an hour (its frames were refused until it restarted)", () => {
     const lateness = new Lateness();
     for (let ms = 0; ms < 40_000; ms += 100) lateness.note(ms, ms + 5);
     const hour = 3_600_000;
@@ -37,7 +37,7 @@ describe("Lateness", () => {
     assert(refused > 100 && refused < 610, `${refused} refused: 30 to 60 s of them`);
   });
 
-  it("a message from the future does not make all that follow late for long: anybody can forge one", () => {
+  it("is not changed for long by a forged message from the future", () => {
     const lateness = new Lateness();
     lateness.note(1_000, 1_005);
     lateness.note(90_000_000, 1_010);

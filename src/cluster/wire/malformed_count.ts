@@ -1,12 +1,13 @@
+/** Malformed messages from the network: counted, and reported at once and then once a minute at most. */
 import type { Observer } from "../../contract/observer.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** Counts what came from the network and was not as it should be, and tells of it once a minute at most: one for a node. */
+/** The count of one node. */
 export class MalformedCount {
   readonly #transport: Transport;
   readonly #observer: Observer;
   #count = 0;
-  #told = -Infinity;
+  #reportedAt = -Infinity;
   #last = { subject: "", reason: "" };
 
   constructor(transport: Transport, observer: Observer) {
@@ -17,17 +18,21 @@ export class MalformedCount {
   add(subject: string, reason: string): void {
     this.#count++;
     this.#last = { subject: subject.slice(0, 200), reason };
-    if (this.#transport.clock.monotonic() - this.#told >= 60_000) this.report();
+    if (this.#transport.clock.monotonic() - this.#reportedAt >= 60_000) this.report();
   }
 
-  /** Tells of those that have come since the last time. */
+  /** Reports those that have come since the last report. */
   report(): void {
     if (this.#count === 0) return;
-    this.#told = this.#transport.clock.monotonic();
+    this.#reportedAt = this.#transport.clock.monotonic();
     this.#observer({ type: "malformed", ...this.#last, count: this.#count });
     this.#count = 0;
   }
 }
 
-/** What is wrong with a frame or an event that has headers. */
+/** The reason when a frame or an event has headers. */
 export const HEADERS = "it has headers, and no node sends any";
+
+/** The reason when a message is on a subject that the node did not subscribe to. */
+export const ELSEWHERE =
+  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -8,7 +8,7 @@ const handlers = Do.handle((_, { id, attempt }) => ({ id, attempt }));
 const node = (id: string) => (id === "client" ? {} : { handlers });
 
 describe("message id", () => {
-  it("no two messages have the same one, though the frames to each node are counted from 1", async () => {
+  it("is different for every message, although the frames to each node are counted from 1", async () => {
     await using cluster = await testCluster(["a", "b", "client"], { node });
     const client = cluster.app("client");
     const first = unwrap(await client.send(Do, undefined, { node: "a" }));
@@ -16,7 +16,7 @@ describe("message id", () => {
     assertNotEquals(first.id, second.id);
   });
 
-  it("is the one of the first attempt in the next, and no other message's", async () => {
+  it("stays the same in the next attempt, and is no other message's", async () => {
     await using cluster = await testCluster(["a", "b", "client"], { node });
     const client = cluster.app("client");
     cluster.kill("a");

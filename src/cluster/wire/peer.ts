@@ -1,8 +1,11 @@
-/** One other process: the ledger of what is on its way to it, of what has left and is unanswered, and of what came from it. */
+/**
+ * One other process: when it was last seen, what has been received from it, and what is gathered for it, which is sent as
+ * one frame when the turn of the event loop ends. Requests on their way to it are in its ledger.
+ */
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
-import { type Call, type RefusalCode, SentFrame } from "./call.ts";
-import { type AnswersItem, nodeOf } from "./frame.ts";
+import { type Call, SentFrame } from "./call.ts";
+import { nodeOf } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import {
   bouncesItem,
@@ -15,33 +18,44 @@ import {
   refusalItem,
   versionsItem,
 } from "./frame_writer.ts";
-import { ReceivedFrames } from "./received_frames.ts";
 import { Lateness } from "./lateness.ts";
+import { ReceivedFrames } from "./received_frames.ts";
+import { RequestLedger } from "./request_ledger.ts";
 
 /** What a peer needs of the endpoint that it belongs to. */
 export interface PeerHost {
   /** This process: `<id>.<nonce>`. */
   readonly endpoint: string;
-  /** Frames may leave. */
+  /** Whether frames can be sent. */
   readonly connected: boolean;
-  /** Largest text of a frame, in UTF-16 code units, before another one is begun. */
+  /** Length of a frame's items, in UTF-16 code units, at which another frame is begun. */
   readonly frameLimit: number;
-  /** Sees to it that {@link Peer.flush} is called when this turn's microtasks have run. */
-  dirty(peer: Peer): void;
-  /** Hands a frame with these items to the network, and gives it as it was, to be `kept`. Throws when it cannot. */
+  /** Calls {@link Peer.flush} when this turn's microtasks have run. */
+  scheduleFlush(peer: Peer): void;
+  /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
   publish(peer: Peer, frame: SentFrame, items: string, kept: boolean): string | Uint8Array;
-  /** Notes a frame with answers that has left; `until` of those that leave again. */
-  answering(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void;
+  /** A frame with answers has been sent. `until`: when to give them up, by the monotonic clock, if they were sent before. */
+  answersSent(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void;
   /** The monotonic clock, in ms. */
   now(): number;
-  /** Something went wrong that nobody waits for. */
+  /** Reports an error that nobody waits for. */
   fault(during: string, error: unknown): void;
 }
 
-/** The requests of one frame of the peer's that run or wait for their turn, by their place in it. */
+/** How an endpoint knows a peer. */
+export interface PeerIdentity {
+  /** This process's number for the peer, which stands in bounce subjects. */
+  readonly slot: number;
+  /** Its frames are numbered from the next number on. */
+  readonly after: number;
+  /** It may have been known before, and forgotten. */
+  readonly forgotten: boolean;
+}
+
+/** The requests of one received frame that run or wait for their turn, by their place in it. */
 export interface RunningFrame {
   readonly seq: number;
-  readonly asked: ({ abort(reason: CatgaError): void } | undefined)[];
+  readonly requests: ({ abort(reason: CatgaError): void } | undefined)[];
   open: number;
 }
 
@@ -51,71 +65,72 @@ export class Peer {
   readonly endpoint: string;
   /** The id of the node behind it. */
   readonly node: string;
-  /** What the names of requests to it begin with; place and frame follow. */
-  readonly ourCalls: string;
-  /** What the names of its requests to this process begin with. */
+  /** What the names of its requests to this process begin with; frame and place follow. */
   readonly theirCalls: string;
-  /** This sender's number for it, as it stands in the bounce subject. */
+  /** This process's number for it, which stands in bounce subjects. */
   readonly slot: number;
-  /** Where its frames go. */
+  /** Where frames to it are published. */
   readonly subject: string;
-  /** What the bounce subjects of its frames begin with; the frame's number follows. */
+  /** What the bounce subjects of frames to it begin with; the frame's number follows. */
   readonly bounces: string;
-  readonly heard: ReceivedFrames;
+  /** Requests of this process to it. */
+  readonly ledger: RequestLedger;
+  readonly received: ReceivedFrames;
   readonly lateness: Lateness = new Lateness();
-  readonly sent: FrameRing<SentFrame> = new FrameRing();
+  /** Its requests to this process. */
   readonly running: FrameRing<RunningFrame> = new FrameRing();
-  /** When anything of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
-  heardAt = -1;
-  /** When the first of the frames bounced that have since it was last heard, by the monotonic clock; -1 for none. */
+  /** When a frame of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
+  lastSeenAt = -1;
+  /** When the first frame bounced since it was last seen, by the monotonic clock; -1 for none. */
   bouncedAt = -1;
-  /** The last frame that bounced: what left after it may well have arrived. */
+  /** The last frame that bounced: later ones may well have arrived. */
   bouncedSeq = 0;
-  /** When the oldest ping that nothing answered was sent; -1 for none. */
+  /** When the oldest unanswered ping was sent; -1 for none. */
   pingedAt = -1;
   /** When the last ping was sent. */
   lastPingAt = -1;
-  /** Requests that have no result. */
-  outstanding = 0;
   /** Its load in its last pong: in flight and queued. */
   load = 0;
 
   readonly #host: PeerHost;
-  #seq: number;
-  #toldVersions = false;
-  #pings = 0;
-  #calls: Call[] = [];
   readonly #writer = new FrameWriter();
-  /** Answers that wait for the connection, a frame's worth each. */
-  readonly #held: { readonly answers: string; readonly answering: boolean }[] = [];
-  #waiting = false;
+  /** The gathered requests. */
+  #calls: Call[] = [];
+  /** The number of the last frame. */
+  #seq: number;
+  #pings = 0;
+  #versionsSent = false;
+  #flushScheduled = false;
+  /** Answers and the like that wait for the connection, a frame's worth each. */
+  readonly #offline: { readonly items: string; readonly answering: boolean }[] = [];
 
-  /** `after`: its frames' numbers begin behind this one; with `forgotten` it may have been known before. */
+  /** `subject` and `bounces` as the fields of these names. */
   constructor(
     host: PeerHost,
     endpoint: string,
-    options: { slot: number; subject: string; bounces: string; after: number; forgotten: boolean },
+    { slot, after, forgotten, subject, bounces }: PeerIdentity & { subject: string; bounces: string },
   ) {
     this.#host = host;
     this.endpoint = endpoint;
     this.node = nodeOf(endpoint);
-    this.ourCalls = callPrefix(host.endpoint, endpoint);
     this.theirCalls = callPrefix(endpoint, host.endpoint);
-    this.slot = options.slot;
-    this.subject = options.subject;
-    this.bounces = options.bounces;
-    this.#seq = options.after;
-    this.heard = new ReceivedFrames({ forgotten: options.forgotten });
+    this.slot = slot;
+    this.subject = subject;
+    this.bounces = bounces;
+    this.ledger = new RequestLedger(this.node, callPrefix(host.endpoint, endpoint));
+    this.received = new ReceivedFrames({ forgotten });
+    this.#seq = after;
   }
 
-  /** The number of the last frame that left for it. */
+  /** The number of the last frame that was sent to it. */
   get seq(): number {
     return this.#seq;
   }
 
-  /** Whether nothing is under way either way, so that it may be forgotten. */
+  /** Whether nothing is under way in either direction, so that it may be forgotten. */
   get idle(): boolean {
-    return this.outstanding === 0 && this.running.size === 0 && !this.#waiting && this.#held.length === 0;
+    return this.ledger.outstanding === 0 && this.running.size === 0 && !this.#flushScheduled &&
+      this.#offline.length === 0;
   }
 
   /** Puts a request into the next frame. `ttl`: what is left of its time, in ms. */
@@ -129,50 +144,34 @@ export class Peer {
     call.at = this.node;
     call.index = this.#calls.length;
     this.#calls.push(call);
-    this.outstanding++;
-    this.#dirty();
+    this.ledger.outstanding++;
+    this.#schedule();
   }
 
-  /** It has answered requests of ours. */
-  answered(item: AnswersItem): void {
-    const frame = this.sent.get(item[1]);
-    if (frame === undefined) return;
-    const first = item[2];
-    // one without a value is an answer that is `undefined`
-    const count = Math.max(1, item.length - 3);
-    for (let i = 0; i < count; i++) {
-      const call: Call | undefined = frame.calls[first + i];
-      if (call?.frame !== frame) continue;
-      this.settle(call);
-      call.owner.answered(call, { ok: true, value: item[3 + i] });
-    }
-  }
-
-  /** It owes this call no answer any more. */
+  /** No answer to this call is awaited any more. */
   settle(call: Call): void {
-    this.outstanding--;
-    const { frame } = call;
-    call.peer = call.frame = undefined;
-    if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
+    this.ledger.settle(call);
   }
 
-  /** Tells it that the caller has given up. A call that has not left yet is followed by this when it has. */
+  /** Sends a cancellation: the caller has given up. That of a call that is gathered follows when its frame is sent. */
   cancel({ frame, index }: Call): void {
     if (frame !== undefined) this.#item(cancelItem(frame.seq, index));
   }
 
-  /** Tells it that another node is asked: of an idempotent command the run that has the claim goes on. */
-  #moved(call: Call): void {
-    const { frame, index, request: { contract } } = call;
-    if (!contract.options.idempotent) this.cancel(call);
-    else if (frame !== undefined) this.#item(movedItem(frame.seq, index));
+  /** Takes back the sent calls that `may` go elsewhere although this process may have received them. */
+  release(may: (call: Call) => boolean): void {
+    this.ledger.release(may, (call) => {
+      // a run of an idempotent command that has the claim goes on: the other node waits for its result
+      if (!call.request.contract.options.idempotent) this.cancel(call);
+      else if (call.frame !== undefined) this.#item(movedItem(call.frame.seq, call.index));
+    });
   }
 
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
     if (text !== undefined && this.#writer.length + text.length > this.#host.frameLimit) this.flush();
     this.#writer.answer(seq, index, text);
-    this.#dirty();
+    this.#schedule();
   }
 
   /** Answers the request at this place with an error as JSON. */
@@ -185,7 +184,7 @@ export class Peer {
     this.#item(refusalItem(seq, index, code), true);
   }
 
-  /** Asks whether it is alive and what it has heard. */
+  /** Asks whether it is alive and which frames it has received. */
   ping(): void {
     const now = this.#host.now();
     if (this.pingedAt < 0) this.pingedAt = now;
@@ -195,140 +194,73 @@ export class Peer {
 
   /** Answers a ping. */
   pong(n: number, load: readonly [number, number]): void {
-    this.#item(pongItem(n, this.heard, load));
+    this.#item(pongItem(n, this.received, load));
   }
 
-  /** Has it look whether frames to another process bounce on its server, too. */
+  /** Asks it to check whether frames to another process bounce on its server, too. */
   accuse(endpoint: string, server: string): void {
     this.#item(bouncesItem(endpoint, server));
   }
 
-  /** Tells which versions of the protocol are spoken here; once, or two versions would tell each other for ever. */
+  /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */
   versions(versions: readonly number[]): void {
-    if (this.#toldVersions) return;
-    this.#toldVersions = true;
+    if (this.#versionsSent) return;
+    this.#versionsSent = true;
     this.#item(versionsItem(versions));
   }
 
-  /** Lets go what has gathered, as one frame. While disconnected requests go back to their owner and answers wait. */
+  /** Sends what is gathered as one frame. While disconnected requests go back to their owner, and answers wait. */
   flush(): void {
-    this.#waiting = false;
+    this.#flushScheduled = false;
     const calls = this.#calls;
     this.#calls = [];
-    const { requests, others: answers, answering } = this.#writer.take();
+    const { requests, others: items, answering } = this.#writer.take();
     if (!this.#host.connected) {
-      if (answers !== "") this.#held.push({ answers, answering });
-      for (const call of calls) {
-        if (call.done) continue;
-        this.#takeBack(call);
-        call.at = undefined;
-        call.owner.held(call);
-      }
+      if (items !== "") this.#offline.push({ items, answering });
+      for (const call of calls) if (!call.done) this.ledger.disconnected(call);
       return;
     }
-    if (calls.length > 0 || answers !== "") this.#leave(calls, requests, answers, answering);
+    if (calls.length > 0 || items !== "") this.#send(calls, requests, items, answering);
   }
 
-  /** Lets go the answers that waited for the connection. */
+  /** The connection is back: sends the answers that waited for it. */
   resume(): void {
-    for (const { answers, answering } of this.#held.splice(0)) this.#leave([], "", answers, answering);
+    for (const { items, answering } of this.#offline.splice(0)) this.#send([], "", items, answering);
   }
 
-  /** Lets go answers whose frame bounced; `until`: when they are given up. */
-  again(answers: string, until: number): void {
-    this.#leave([], "", answers, true, until);
+  /** Sends answers again; `until`: when they are given up, by the monotonic clock. */
+  resend(answers: string, until: number): void {
+    this.#send([], "", answers, true, until);
   }
 
-  #leave(calls: readonly Call[], requests: string, answers: string, answering: boolean, until?: number): void {
+  #send(calls: readonly Call[], requests: string, items: string, answering: boolean, until?: number): void {
     const seq = ++this.#seq;
     const frame = new SentFrame(seq, calls, this.#host.now());
-    for (const call of calls) {
-      if (call.done) continue;
-      call.frame = frame;
-      frame.open++;
-    }
-    if (frame.open > 0) this.sent.add(frame);
+    this.ledger.add(frame);
     try {
-      const left = this.#host.publish(this, frame, requests + answers, answering);
-      if (answering) this.#host.answering(this, seq, left, until);
+      const sent = this.#host.publish(this, frame, requests + items, answering);
+      if (answering) this.#host.answersSent(this, seq, sent, until);
     } catch (error) {
       this.#host.fault(`sending to ${this.endpoint}`, error);
       // the limit may have shrunk at a reconnect
       const tooLarge = calls.length === 1 && isCatgaError(error) && error.code === "TOO_LARGE";
-      for (const call of calls) this.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
+      for (const call of calls) this.ledger.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
-    // the callers of those have given up meanwhile
+    // their callers gave up after they were gathered
     for (const { done, index } of calls) if (done) this.#item(cancelItem(seq, index));
-  }
-
-  /** Everything unanswered in frames before `seq` is lost with the process: it was delivered, or perhaps. */
-  lose(seq: number): number {
-    let lost = 0;
-    for (const frame of this.sent.values()) {
-      if (frame.seq >= seq) continue;
-      for (const call of frame.calls) {
-        if (call.frame !== frame) continue;
-        lost++;
-        this.#takeBack(call);
-        call.owner.lost(call, this.node);
-      }
-    }
-    return lost;
-  }
-
-  /** The calls in hand that may go elsewhere although it has, or may have, got them; it is told that nobody waits for them. */
-  release(may: (call: Call) => boolean): void {
-    for (const frame of this.sent.values()) {
-      for (const call of frame.calls) {
-        if (call.frame !== frame || !may(call)) continue;
-        this.#moved(call);
-        this.#takeBack(call);
-        call.owner.silent(call, this.node);
-      }
-    }
-  }
-
-  /** The requests of this frame certainly did not run. */
-  undeliver(seq: number, code: RefusalCode): void {
-    const frame = this.sent.get(seq);
-    if (frame === undefined) return;
-    for (const call of frame.calls) {
-      if (call.frame === frame) this.refused(call, code);
-    }
-  }
-
-  /** The call at this place of a frame of ours, when it waits for an answer. */
-  find(seq: number, index: number): Call | undefined {
-    const frame = this.sent.get(seq);
-    const call = frame?.calls[index];
-    return call?.frame === frame ? call : undefined;
-  }
-
-  /** A call that certainly did not run here. */
-  refused(call: Call, code: RefusalCode): void {
-    if (call.done) return;
-    this.#takeBack(call);
-    call.at = undefined;
-    call.owner.undelivered(call, code, this.node);
-  }
-
-  #takeBack(call: Call): void {
-    // the name that it had there stays its own
-    if (call.frame !== undefined) call.id ??= `${this.ourCalls}${call.frame.seq}.${call.index}`;
-    this.settle(call);
   }
 
   #item(text: string, answering = false): void {
     if (this.#writer.length + text.length > this.#host.frameLimit) this.flush();
     this.#writer.item(text, answering);
-    this.#dirty();
+    this.#schedule();
   }
 
-  #dirty(): void {
-    if (this.#waiting) return;
-    this.#waiting = true;
-    this.#host.dirty(this);
+  #schedule(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.#host.scheduleFlush(this);
   }
 }
 
@@ -337,7 +269,7 @@ function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }
 
-/** Requests in a frame; 4,096 was slower by a third to a half, 128 cost (measured). */
+/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
 const MAX_REQUESTS = 512;
 
 /** What is not default about a call; `undefined` when all of it is. */

@@ -17,8 +17,8 @@ const requests = ({ other }: Stage): unknown[][] =>
     )
   ).filter((payloads) => payloads.length > 0);
 
-describe("requests on their way", () => {
-  it("those of one turn and contract travel in one item of one frame", async () => {
+describe("requests that are sent", () => {
+  it("those of one turn and contract are in one item of one frame", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle } = stage;
     other.answerWith((_, payload) => payload);
@@ -53,7 +53,7 @@ describe("requests on their way", () => {
     assertEquals((await Promise.all(sent)).map(unwrap), ["Echo 1", "Do 2", "Do 3", "Echo 4", "Echo 5", "Echo 6"]);
   });
 
-  it("undefined stays undefined and null null, there and back, also among others", async () => {
+  it("undefined stays undefined, and null null, in requests and answers, among others too", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, clock } = stage;
     other.onFrame = ({ from, seq, items }) => {
@@ -64,7 +64,7 @@ describe("requests on their way", () => {
     assertEquals(other.frames[0].items, [["q", "Echo", 30_000], ["q", "Echo", 30_000, null, 1], ["q", "Echo", 30_000]]);
   });
 
-  it("what is not default about a request travels beside it", async () => {
+  it("meta is sent for what is not default about a request", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, clock } = stage;
     other.answerWith((_, payload) => payload);
@@ -106,7 +106,7 @@ describe("requests on their way", () => {
   });
 
   for (const maxPayload of [1_048_576, 65_536, 8_192, 4_096]) {
-    it(`no message exceeds a limit of ${maxPayload} bytes, and what fits alone goes`, async () => {
+    it(`no message exceeds a limit of ${maxPayload} bytes, and a request that fits alone is sent`, async () => {
       await using stage = await openStage({ handles: HANDLES, maxPayload });
       stage.other.answerWith((_, payload) => (payload as string).length);
       const most = maxPayload - 2_048 - 2; // quotes
@@ -128,7 +128,7 @@ describe("requests on their way", () => {
     });
   }
 
-  it("large headers count: requests of one turn with them are not put into one frame that is too large", async () => {
+  it("large headers count: requests with them are split over frames that fit", async () => {
     await using stage = await openStage({ handles: HANDLES, maxPayload: 65_536 });
     stage.other.answerWith((_, payload) => payload);
     const headers = { large: "x".repeat(60_000) };
@@ -143,7 +143,7 @@ describe("requests on their way", () => {
     assertEquals(stage.log.filter((line) => line.startsWith("error")), []);
   });
 
-  it("one that alone is too large fails alone, at once", async () => {
+  it("a request that is too large fails alone, at once", async () => {
     await using stage = await openStage({ handles: HANDLES, maxPayload: 8_192 });
     const { app, other, settle } = stage;
     other.answerWith((_, payload) => payload);
@@ -160,7 +160,7 @@ describe("requests on their way", () => {
     assertEquals(requests(stage), [[1, 3]]);
   });
 
-  it("one that cannot be encoded fails alone, at once, and says why", async () => {
+  it("a request that cannot be encoded fails alone, at once, and says why", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle } = stage;
     other.answerWith((_, payload) => payload);
@@ -184,7 +184,7 @@ describe("requests on their way", () => {
     assertEquals(String(results[5].error!.cause), "Error: not today", "which is for nobody but the sender's log");
   });
 
-  it("a payload that is changed after the send has left as it was", async () => {
+  it("a payload that is changed after the send is sent as it was", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const payload = { n: 1 };
     const sent = stage.app.send(Echo, payload);
@@ -195,7 +195,7 @@ describe("requests on their way", () => {
 });
 
 describe("answers that arrive", () => {
-  it("in whatever order and grouping, each finds its request", async () => {
+  it("reach their requests, in any order and grouping", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle } = stage;
     const sent = Array.from({ length: 6 }, (_, i) => app.send(Do, i));
@@ -218,7 +218,7 @@ describe("answers that arrive", () => {
     assertEquals([node, details], ["other", [1]]);
   });
 
-  it("a handler's own OVERLOADED or DRAINING is an answer: it is not sent again", async () => {
+  it("with a handler's own OVERLOADED or DRAINING are answers: the request is not sent again", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, clock } = stage;
     other.onFrame = ({ from, seq, items }) => {
@@ -228,7 +228,7 @@ describe("answers that arrive", () => {
     assertEquals([error?.code, error?.message, requests(stage).length], ["DRAINING", "mine", 1]);
   });
 
-  it("those that nobody waits for, and those to what was never asked, have no effect", async () => {
+  it("have no effect when the request is done, or was never sent", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle, clock } = stage;
     const first = app.send(Do, 1, { timeout: 50 });
@@ -254,7 +254,7 @@ describe("answers that arrive", () => {
     assertEquals([requests(stage).length, app.self.load.inFlight], [2, 0]);
   });
 
-  it("another process's answer to a frame that was not sent to it has no effect", async () => {
+  it("have no effect from a process that the frame was not sent to", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle, network } = stage;
     const thief = new Player(network, "thief");

@@ -1,9 +1,9 @@
 /**
- * Which frames of one sender have arrived here, told so that the sender can trust it: a frame that was once reported
- * missing is refused for ever, because an old one can overtake after a reconnect.
+ * Which frames of one sender have arrived. The sender can rely on a report: a frame that was once reported missing is refused
+ * for ever, even when it arrives late, after a reconnect.
  */
 
-/** What has been heard of one sender. The state is bounded: at most {@link MAX_GAPS} gaps. */
+/** The received frames of one sender: at most {@link MAX_GAPS} gaps are kept. */
 export class ReceivedFrames {
   /** The highest number so far. */
   #upTo = 0;
@@ -11,13 +11,13 @@ export class ReceivedFrames {
   #missing: [from: number, to: number][] = [];
   /** Gaps that were reported: they are refused. */
   #refused: [from: number, to: number][] = [];
-  /** Everything up to here is old news, arrived or not: too many gaps were forgotten to say. */
+  /** Frames up to here are refused: their gaps are forgotten. */
   #forgotten = 0;
-  /** What came before the first frame cannot be told: this sender was known here before, and forgotten. */
-  #blank: boolean;
+  /** The sender was known before, and forgotten: which frames came before the next one is not known. */
+  #unknown: boolean;
 
   constructor(options: { forgotten?: boolean } = {}) {
-    this.#blank = options.forgotten ?? false;
+    this.#unknown = options.forgotten ?? false;
   }
 
   /** The highest number so far. */
@@ -25,10 +25,10 @@ export class ReceivedFrames {
     return this.#upTo;
   }
 
-  /** Notes a frame. `false` when its requests must not run: it came before, or was reported missing. */
+  /** Notes a frame. `false`: its requests must not run, because it came before, or was reported missing. */
   take(seq: number): boolean {
-    if (this.#blank) {
-      this.#blank = false;
+    if (this.#unknown) {
+      this.#unknown = false;
       this.#upTo = this.#forgotten = seq - 1;
     }
     if (seq > this.#upTo) {
@@ -61,7 +61,7 @@ export class ReceivedFrames {
     return this.#refused.flat();
   }
 
-  /** One more gap at most: a frame that arrives may split one, too. */
+  /** Forgets the oldest gap when there are too many: a frame adds one at most. */
   #bound(): void {
     if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }

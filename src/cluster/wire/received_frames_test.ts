@@ -3,8 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { MAX_GAPS, ReceivedFrames } from "./received_frames.ts";
 
-describe("HeardFrames", () => {
-  it("take: each frame once, gaps filled later", () => {
+describe("ReceivedFrames", () => {
+  it("accepts each frame once, and gaps that are filled later", () => {
     const heard = new ReceivedFrames();
     assertEquals([1, 2, 5, 5, 4, 1, 3, 3].map((seq) => heard.take(seq)), [
       ...[true, true, true, false],
@@ -13,7 +13,7 @@ describe("HeardFrames", () => {
     assertEquals([heard.upTo, heard.report()], [5, []]);
   });
 
-  it("report: what was missing then is refused for ever, and reported again", () => {
+  it("refuses for ever what was reported missing, and reports it again", () => {
     const heard = new ReceivedFrames();
     heard.take(4);
     heard.take(6);
@@ -24,13 +24,13 @@ describe("HeardFrames", () => {
     assertEquals(heard.report(), [1, 3, 5, 5, 7, 7]);
   });
 
-  it("after it was forgotten: nothing before the first frame is taken, and none of that is reported missing", () => {
+  it("refuses frames before the first one of a forgotten sender, and does not report them missing", () => {
     const heard = new ReceivedFrames({ forgotten: true });
     assertEquals([9, 8, 1, 10].map((seq) => heard.take(seq)), [true, false, false, true]);
     assertEquals(heard.report(), []);
   });
 
-  it("in whatever order frames arrive: none is taken twice, none that was reported is taken, none taken is reported", () => {
+  it("in any order of arrival: accepts no frame twice and none that was reported, and reports none that was accepted", () => {
     for (let seed = 1; seed <= 60; seed++) {
       const random = seededRandom(seed);
       const heard = new ReceivedFrames();
@@ -60,7 +60,7 @@ describe("HeardFrames", () => {
     }
   });
 
-  it("without losses everything is taken, however out of order, while there are few gaps", () => {
+  it("accepts every frame in any order while there are few gaps", () => {
     const heard = new ReceivedFrames();
     const order = Array.from({ length: 1_000 }, (_, i) => i + 1);
     for (let i = 0; i + 20 <= order.length; i += 20) order.splice(i, 20, ...order.slice(i, i + 20).reverse());
@@ -68,7 +68,7 @@ describe("HeardFrames", () => {
     assertEquals(heard.report(), []);
   });
 
-  it("is bounded: frames that leave a gap each, and frames that split one (they grew it without end)", () => {
+  it("is bounded for frames that leave a gap each, and for frames that split one (it grew without end)", () => {
     for (const numbers of [(i: number) => 2 * i, (i: number) => (i === 1 ? 2 ** 50 : 2 * i)]) {
       const heard = new ReceivedFrames();
       for (let i = 1; i < 20_000; i++) heard.take(numbers(i));
@@ -79,7 +79,7 @@ describe("HeardFrames", () => {
     }
   });
 
-  it("what it could not keep in mind is refused, not taken a second time", () => {
+  it("refuses a frame of a forgotten gap, which may have been accepted", () => {
     const heard = new ReceivedFrames();
     for (let seq = 2; seq <= 4 * MAX_GAPS; seq += 2) heard.take(seq);
     assertEquals([heard.take(1), heard.take(2), heard.take(4 * MAX_GAPS - 1)], [false, false, true]);

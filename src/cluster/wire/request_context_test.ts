@@ -44,7 +44,7 @@ async function chain() {
 }
 
 describe("a request from node to node", () => {
-  it("cancelled at its beginning, stops at its end", async () => {
+  it("stops at the last node when it is cancelled at the first", async () => {
     const { cluster, seen, client, clock } = await chain();
     await using _ = cluster;
     const stop = new AbortController();
@@ -58,7 +58,7 @@ describe("a request from node to node", () => {
     assertEquals([...cluster.apps.values()].map((app) => app.self.load), new Array(4).fill({ inFlight: 0, queued: 0 }));
   });
 
-  it("has less and less time, whatever a handler asks for", async () => {
+  it("has less and less time, whatever timeout a handler sets", async () => {
     const { cluster, seen, client, clock } = await chain();
     await using _ = cluster;
     const began = clock.now();
@@ -71,7 +71,7 @@ describe("a request from node to node", () => {
     assertEquals((seen.c.signal.reason as { code: string }).code, "TIMEOUT");
   });
 
-  it("keeps its correlation and its trace, and says what it was caused by; other headers stay where they were given", async () => {
+  it("keeps correlation and trace, and has its cause; other headers are not passed on", async () => {
     const { cluster, seen, client, clock } = await chain();
     await using _ = cluster;
     const stop = new AbortController();

@@ -1,109 +1,108 @@
 /**
- * Answers that have left lately. One whose frame bounces leaves again until its caller is there, and those that may have
- * gone down with the server leave again when there is one: a caller would otherwise wait for its deadline, although the
- * work is done.
+ * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back, and answers that a
+ * server may have lost are sent again after a reconnect: else a caller waits for its deadline although the work is done.
  */
 import type { Clock } from "../../ports/clock.ts";
 import { answersIn } from "./frame.ts";
 import type { Peer } from "./peer.ts";
 
 /** The answers of one frame. */
-interface LeftAnswers {
+interface SentAnswers {
   readonly peer: Peer;
   readonly seq: number;
-  /** A large one as bytes: as texts they cost a quarter of the rate (measured). */
+  /** A large one as bytes: as texts they cost a quarter of the rate (docs/internals/measurements.md). */
   readonly frame: string | Uint8Array;
   /** When it is given up, by the monotonic clock. */
   readonly until: number;
 }
 
-/** What a log of answers needs. */
-export interface LeftAnswersOptions {
+/** What a resend buffer needs of the endpoint that it belongs to. */
+export interface ResendBufferOptions {
   readonly clock: Clock;
-  /** Whether frames may leave. */
+  /** Whether frames can be sent. */
   connected(): boolean;
-  /** Whether this is still what stands for the other process. */
-  knows(peer: Peer): boolean;
+  /** Whether this is still the peer of its endpoint: it may have been forgotten. */
+  isCurrent(peer: Peer): boolean;
 }
 
-/** The last answers of one process, to all others: bounded, whoever asks. */
+/** The last answers of one process, to all others: at most 256 frames, and about 4 MiB. */
 export class ResendBuffer {
-  readonly #options: LeftAnswersOptions;
-  /** In the order in which they left, from `#first` on; `undefined` for those that have bounced. */
-  readonly #last: (LeftAnswers | undefined)[] = [];
-  /** Those before it are forgotten: to move all of them up at each frame costs as much as the rest (measured). */
+  readonly #options: ResendBufferOptions;
+  /** In the order in which they were sent, from `#first` on; `undefined` for those that have bounced. */
+  readonly #last: (SentAnswers | undefined)[] = [];
+  /** Those before it are forgotten: a shift at each frame costs as much as all the rest (measured). */
   #first = 0;
-  /** How large all of them are, in bytes. */
+  /** The length of all of them. */
   #size = 0;
-  /** Those that bounced. */
-  #bounced: LeftAnswers[] = [];
-  #waiting = false;
+  /** Those that are to be sent again. */
+  #due: SentAnswers[] = [];
+  #timerSet = false;
 
-  constructor(options: LeftAnswersOptions) {
+  constructor(options: ResendBufferOptions) {
     this.#options = options;
   }
 
-  /** Notes a frame with answers that has left; `until` of those that leave again. */
-  add(peer: Peer, seq: number, frame: string | Uint8Array, until = this.#options.clock.monotonic() + PATIENCE): void {
+  /** Keeps a frame with answers that has been sent. `until`: when to give it up; 10 s from now. */
+  add(peer: Peer, seq: number, frame: string | Uint8Array, until = this.#options.clock.monotonic() + GIVE_UP): void {
     this.#last.push({ peer, seq, frame, until });
     this.#size += frame.length;
     while (this.#count > KEPT || (this.#size > MOST && this.#count > 1)) this.#take(this.#first);
   }
 
-  /** A frame bounced: the answers in it leave again after a while. */
+  /** A frame bounced: the answers in it are sent again after a while. */
   bounced(peer: Peer, seq: number): void {
-    const at = this.#last.findIndex((left) => left?.peer === peer && left.seq === seq);
+    const at = this.#last.findIndex((sent) => sent?.peer === peer && sent.seq === seq);
     if (at < 0) return;
-    const left = this.#take(at);
-    if (left !== undefined && this.#bounced.length < KEPT) this.#bounced.push(left);
+    const sent = this.#take(at);
+    if (sent !== undefined && this.#due.length < KEPT) this.#due.push(sent);
     this.#wait();
   }
 
-  /** The connection is there again: what had left may be lost, and leaves once more. Who has it takes it for nothing. */
+  /** The connection is back: sends everything again, for it may be lost. Receivers ignore duplicates. */
   resume(): void {
-    this.#bounced.push(...this.#last.splice(0).filter((left) => left !== undefined));
+    this.#due.push(...this.#last.splice(0).filter((sent) => sent !== undefined));
     this.#size = this.#first = 0;
-    if (this.#bounced.length > 0) this.#again();
+    if (this.#due.length > 0) this.#resend();
   }
 
-  /** Places that are not forgotten. */
+  /** How many are kept, bounced ones included until they are forgotten. */
   get #count(): number {
     return this.#last.length - this.#first;
   }
 
-  #take(at: number): LeftAnswers | undefined {
-    const left = this.#last[at];
+  #take(at: number): SentAnswers | undefined {
+    const sent = this.#last[at];
     this.#last[at] = undefined;
-    this.#size -= left?.frame.length ?? 0;
+    this.#size -= sent?.frame.length ?? 0;
     if (at === this.#first && ++this.#first >= KEPT) {
       this.#last.splice(0, this.#first);
       this.#first = 0;
     }
-    return left;
+    return sent;
   }
 
   #wait(): void {
-    if (this.#waiting) return;
-    this.#waiting = true;
+    if (this.#timerSet) return;
+    this.#timerSet = true;
     this.#options.clock.after(PAUSE, () => {
-      this.#waiting = false;
-      this.#again();
+      this.#timerSet = false;
+      this.#resend();
     }, { background: true });
   }
 
-  #again(): void {
-    const { clock, connected, knows } = this.#options;
+  #resend(): void {
+    const { clock, connected, isCurrent } = this.#options;
     const now = clock.monotonic();
-    this.#bounced = this.#bounced.filter(({ peer, until }) => now < until && knows(peer));
+    this.#due = this.#due.filter(({ peer, until }) => now < until && isCurrent(peer));
     if (connected()) {
-      for (const { peer, frame, until } of this.#bounced.splice(0)) {
-        peer.again(answersIn(frame), until);
+      for (const { peer, frame, until } of this.#due.splice(0)) {
+        peer.resend(answersIn(frame), until);
       }
-    } else if (this.#bounced.length > 0) this.#wait();
+    } else if (this.#due.length > 0) this.#wait();
   }
 }
 
 const KEPT = 256; // frames: a bounce comes within ms
-const MOST = 4_194_304; // bytes of all of them: some would be a megabyte each
-const PAUSE = 250; // ms, as a connection is dialled anew
-const PATIENCE = 10_000; // ms: a caller that stays away longer has been told that its node is gone, or that it is gone itself
+const MOST = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
+const PAUSE = 250; // ms between two attempts, as between two of a connection
+const GIVE_UP = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself

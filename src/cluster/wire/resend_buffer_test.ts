@@ -15,8 +15,8 @@ import type { Peer } from "./peer.ts";
 const Do = command<void, string>("Do");
 const Give = query<string, string>("Give");
 
-describe("an answer whose caller is away for a moment", () => {
-  it("arrives when it is back (it was lost, and the caller waited for its deadline)", async () => {
+describe("an answer whose caller is disconnected for a moment", () => {
+  it("arrives after the reconnect (it was lost, and the caller waited for its deadline)", async () => {
     const network = new MemoryNetwork();
     const done = Promise.withResolvers<string>();
     const said: string[] = [];
@@ -42,7 +42,7 @@ describe("an answer whose caller is away for a moment", () => {
     assertEquals(runs, 1);
   });
 
-  it("arrives too when it was the first of another frame (it was taken for something that nobody waits for)", async () => {
+  it("arrives, too, when it was the first of its frame (it was dropped as not awaited)", async () => {
     let away = () => {};
     const give = Give.handle((letter) => (away(), letter.repeat(40_000)));
     await using stage = await openStage({ handlers: give });
@@ -56,7 +56,7 @@ describe("an answer whose caller is away for a moment", () => {
     assertEquals(other.items("r").map(([, , index, text]) => [index, (text as string)[0]]), [[0, "a"], [1, "b"]]);
   });
 
-  it("leaves again when its own node was away (the server took it along, and the caller waited for its deadline)", async () => {
+  it("is sent again when its own node was disconnected (it was lost with the server)", async () => {
     const give = Give.handle((letter) => letter);
     await using stage = await openStage({ handlers: give });
     const { other, network, clock, app } = stage;
@@ -68,26 +68,26 @@ describe("an answer whose caller is away for a moment", () => {
     assertEquals(other.items("r"), [["r", seq, 0, "a"], ["r", seq, 0, "a"]]);
   });
 
-  it("is kept in mind up to 4 MiB: the last ones", async () => {
+  it("is kept while the last ones have at most 4 MiB", async () => {
     const clock = new VirtualClock();
     const again: string[] = [];
-    // all that the log asks of a peer
-    const peer = { again: (items: string) => again.push(items[11]) } as unknown as Peer;
-    const log = new ResendBuffer({ clock, connected: () => true, knows: () => true });
+    // all that the buffer asks of a peer
+    const peer = { resend: (items: string) => again.push(items[11]) } as unknown as Peer;
+    const buffer = new ResendBuffer({ clock, connected: () => true, isCurrent: () => true });
     const add = (seq: number, letter: string, length: number) =>
-      log.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
+      buffer.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
     for (let i = 0; i < 26; i++) add(i + 1, String.fromCharCode(97 + i), 1_000_000);
-    for (let i = 0; i < 26; i++) log.bounced(peer, i + 1);
+    for (let i = 0; i < 26; i++) buffer.bounced(peer, i + 1);
     add(99, "z", 5_000_000);
-    log.bounced(peer, 99);
-    log.bounced(peer, 99);
+    buffer.bounced(peer, 99);
+    buffer.bounced(peer, 99);
     await clock.advance(300);
     assertEquals(again, ["w", "x", "y", "z", "z"]);
   });
 });
 
 describe("a nats-server that dies with answers on their way", await requireNatsServer(), () => {
-  it("costs no caller its answer (callers waited for their deadlines)", { timeout: 120_000 }, async () => {
+  it("loses no answer (callers waited for their deadlines)", { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-left-answers-"));
     let server = await startNatsServer({ storeDir: folder });
     const options = { nats: server.url, logger: { debug() {}, info() {}, warn() {}, error() {} } };
@@ -118,7 +118,7 @@ describe("a nats-server that dies with answers on their way", await requireNatsS
 });
 
 describe("a node that comes back to the server after its caller", () => {
-  it("is not taken for gone with what it has in hand (commands in hand had unknown outcomes)", async () => {
+  it("does not count as gone with its requests (commands had unknown outcomes)", async () => {
     await using stage = await openStage({ handles: ["Do"] });
     const { other, network, clock, app } = stage;
     const sent = app.send(Do, undefined, { timeout: 9_000 });
@@ -134,7 +134,7 @@ describe("a node that comes back to the server after its caller", () => {
     assertEquals(await clock.until(sent), { ok: true, value: "done" });
   });
 
-  it("is taken for gone when it is still away 3 s later", async () => {
+  it("counts as gone when it is still away 3 s later", async () => {
     await using stage = await openStage({ handles: ["Do"] });
     const { network, clock, app } = stage;
     const sent = app.send(Do, undefined, { timeout: 9_000 });

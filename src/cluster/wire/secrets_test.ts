@@ -57,7 +57,7 @@ const Checked = command<unknown, unknown>("Checked", { output: throwing });
 const Told = event<Way>("Told");
 
 describe("what a handler throws", await requireNatsServer(), () => {
-  it("is on no subject: neither text nor stack, in answers, results that are kept, events and plain answers", async () => {
+  it("is published nowhere, neither text nor stack: not in answers, kept results, events or plain answers", async () => {
     await using server = await startNatsServer();
     const tap = await connect({ servers: server.url });
     const seen: string[] = [];

@@ -1,4 +1,4 @@
-/** What came with a message over the wire. Most handlers ask for nothing of it: what they ask for is made then. */
+/** What came with a message over the wire. Made on demand: most handlers read none of it. */
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import type { WireMeta } from "./frame.ts";
 
@@ -8,15 +8,15 @@ export abstract class WireEnvelope implements Envelope {
   #call: string | undefined = undefined;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  /** `meta`: what was not default about the message. */
+  /** `meta`: what is not default about the message. */
   constructor(meta: WireMeta | undefined) {
     this.#meta = meta;
   }
 
-  /** Names this run among all others. */
+  /** The name of this run, different from all others. */
   protected abstract name(): string;
 
-  /** The message id, when its sender gave none. */
+  /** The message id if the sender set none. */
   protected defaultId(): string {
     return this.call;
   }
@@ -48,7 +48,7 @@ export abstract class WireEnvelope implements Envelope {
   get headers(): Readonly<Record<string, string>> {
     const headers = this.#meta?.headers;
     if (headers === undefined) return NO_HEADERS;
-    // without a prototype: what stands there came over the wire
+    // without a prototype: the names come from the wire
     return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
   }
 

@@ -1,4 +1,4 @@
-/** More work than a node can do: what waits, what is refused, and who is still heard. */
+/** More work than a node can do: what waits, what is refused, and which messages are still read. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Catga } from "../../contract/running_node.ts";
@@ -31,7 +31,7 @@ const answers = ({ other }: Stage) => other.items("r", "e", "n");
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
 
 describe("concurrency", () => {
-  it("so many handlers run at once for others, the rest in the order in which they came", async () => {
+  it("limits the handlers that run at once for others; the rest run in the order of arrival", async () => {
     const { handler, begun, ends } = slow();
     await using stage = await openStage({ handlers: handler, concurrency: 2 });
     stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
@@ -59,7 +59,7 @@ describe("concurrency", () => {
     assertEquals(stage.app.self.load, { inFlight: 0, queued: 0 });
   });
 
-  it("one that is cancelled while it waits never runs, and nothing is left of it", async () => {
+  it("a request that is cancelled while it waits never runs, and leaves nothing behind", async () => {
     const { handler, begun, ends } = slow();
     await using stage = await openStage({ handlers: handler, concurrency: 1 });
     const seq = stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
@@ -74,7 +74,7 @@ describe("concurrency", () => {
     assertEquals(stage.app.self.load, { inFlight: 0, queued: 0 });
   });
 
-  it("one whose deadline passes while it waits is refused then, though nobody has ended", async () => {
+  it("a request whose deadline passes while it waits is refused then, although no handler has ended", async () => {
     const { handler, begun, ends } = slow();
     await using stage = await openStage({ handlers: handler, concurrency: 1 });
     stage.other.send(to(stage), ["q", "Slow", 9_000, 1], ["q", "Slow", 300, 2], ["q", "Slow", 9_000, 3]);
@@ -87,7 +87,7 @@ describe("concurrency", () => {
     await stage.settle();
   });
 
-  it("a command that waited until its deadline has not run, and its sender is told so", async () => {
+  it("a command that waited until its deadline has not run, and its error says so", async () => {
     const { handler, begun, ends } = slow();
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
@@ -103,7 +103,7 @@ describe("concurrency", () => {
     await clock.until(Promise.all([client.drain(), server.drain()]));
   });
 
-  it("one that cannot have its turn in time is refused at once, and moves to another node", async () => {
+  it("a request that cannot start before its deadline is refused at once, and moves to another node", async () => {
     const { handler, begun, ends } = slow();
     await using stage = await openStage({ handlers: handler, concurrency: 1 });
     const { clock, other } = stage;
@@ -123,7 +123,7 @@ describe("concurrency", () => {
     assertEquals(begun.at(-1), "in time");
   });
 
-  it("every node refuses: the caller has OVERLOADED, which is worth another try; one has room: it runs there", async () => {
+  it("with every node overloaded the result is OVERLOADED, retryable; with room at one, the request runs there", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
     const apps: Catga[] = [];
@@ -174,7 +174,7 @@ describe("concurrency", () => {
 });
 
 describe("a drain with a full queue", () => {
-  it("refuses what waits, finishes what runs", async () => {
+  it("refuses the requests that wait, and finishes those that run", async () => {
     const { handler, begun, ends } = slow();
     await using stage = await openStage({ handlers: handler, concurrency: 1 });
     stage.other.send(to(stage), ["q", "Slow", 9_000, 1, 2, 3]);
@@ -187,7 +187,7 @@ describe("a drain with a full queue", () => {
     assertEquals([answers(stage).at(-1), begun], [["r", 1, 0, "done"], [1]]);
   });
 
-  it("an event that waits has its turn first (the node stopped, and it was lost without a word)", async () => {
+  it("runs the events that wait before the node stops (they were lost silently)", async () => {
     const { handler, ends } = slow();
     const noted: number[] = [];
     await using stage = await openStage({ handlers: [handler, Noted.on((n) => void noted.push(n))], concurrency: 1 });
@@ -205,7 +205,7 @@ describe("a drain with a full queue", () => {
     assertEquals(noted, [1, 2]);
   });
 
-  it("that runs into its timeout refuses what waits for its handler's turn: it certainly did not run", async () => {
+  it("refuses at its timeout the requests that wait for a handler's turn: they certainly did not run", async () => {
     const begun: unknown[] = [];
     const handlers = Slow.handle((payload) => (begun.push(payload), new Promise(() => {})), { concurrency: 1 });
     await using stage = await openStage({ handlers });
@@ -252,7 +252,7 @@ describe("events under load", () => {
     },
   );
 
-  it("a slow event handler of its own concurrency holds up no request (all places were taken by those that wait)", async () => {
+  it("a slow event handler with its own concurrency delays no request (waiting events took all places)", async () => {
     const handlers = [Noted.on(() => new Promise(() => {}), { concurrency: 1 }), Quick.handle((n) => n)];
     await using stage = await openStage({ handlers, concurrency: 4 });
     stage.other.transport.publish("catga.default.event.Noted", `[1,"other.1",0,{"seq":1},1,2,3,4,5,6,7,8]`);
@@ -293,7 +293,7 @@ describe("handlers that compute", () => {
     "events": Noted.on(() => compute()),
   };
   for (const [name, handler] of Object.entries(kinds)) {
-    it(`give the event loop back every few ms: ${name}`, async () => {
+    it(`give way to the event loop every few ms: ${name}`, async () => {
       const network = new MemoryNetwork();
       await using server = await catga({ network, handlers: [handler, Quick.handle((n) => n)] });
       await using client = await catga({ network });

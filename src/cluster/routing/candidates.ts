@@ -1,0 +1,167 @@
+/**
+ * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks. Candidates
+ * are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing these, the
+ * suspect ones; failing these, all.
+ */
+import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
+import { show } from "../../contract/checks.ts";
+import { disown } from "../../contract/schema.ts";
+import type { Random } from "../../ports/clock.ts";
+import type { Call } from "../wire/call.ts";
+import type { Endpoint } from "../wire/endpoint.ts";
+import type { Breakers } from "./breakers.ts";
+import { type StrategyHost, strategyOf } from "./strategies.ts";
+
+/** A node as the membership knows it. */
+export interface KnownNode {
+  readonly info: NodeInfo;
+  /** It did not answer lately: others are preferred. */
+  readonly suspect: boolean;
+  /** The contracts that it handles. */
+  readonly handled: { has(name: string): boolean };
+}
+
+/** What the choice depends on. */
+export interface CandidatesOptions {
+  /** The id of this node. */
+  readonly self: string;
+  readonly endpoint: Endpoint;
+  readonly random: Random;
+  readonly breakers: Breakers;
+  /** How many requests of this process have no result yet. */
+  underWay(): number;
+  /** The nodes as the membership has them now, this one included. */
+  members(): readonly KnownNode[];
+}
+
+/** The nodes that handle a contract. */
+interface Table {
+  /** All of them. */
+  readonly all: readonly NodeInfo[];
+  /** Those whose breakers let requests through. */
+  readonly allowed: readonly NodeInfo[];
+  /** Those of the allowed that are not suspect. */
+  readonly trusted: readonly NodeInfo[];
+  /** The trusted; when every one is suspect, the allowed. */
+  readonly preferred: readonly NodeInfo[];
+}
+
+/** The candidates of one node's requests. */
+export class Candidates {
+  readonly #options: CandidatesOptions;
+  readonly #host: StrategyHost;
+  readonly #tables: Map<string, Table> = new Map();
+  /** The ids of the nodes whose breakers are open. */
+  #blocked: ReadonlySet<string> = new Set();
+  readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
+  /** The membership or a breaker has changed since the tables were made. */
+  #stale = false;
+
+  constructor(options: CandidatesOptions) {
+    this.#options = options;
+    const { random, endpoint, underWay } = options;
+    this.#host = {
+      random,
+      underWay,
+      turn: () => endpoint.turn,
+      load: (node) => {
+        const peer = endpoint.peer(node.endpoint);
+        const listed = peer.lastSeenAt < 0 ? node.load.inFlight + node.load.queued : 0;
+        return peer.ledger.outstanding + Math.max(peer.load, listed);
+      },
+    };
+  }
+
+  /** The membership or a breaker has changed: the tables are made anew at the next request, once for many changes. */
+  refresh(): void {
+    this.#stale = true;
+  }
+
+  /** Every node that handles a contract. */
+  handling(name: string): readonly NodeInfo[] {
+    return this.#table(name)?.all ?? [];
+  }
+
+  /** Whether a trusted node other than this one handles a contract. */
+  trustedBesides(name: string, node: string): boolean {
+    return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
+  }
+
+  /** Who may have this call now. */
+  of({ request, failedOn }: Call): readonly NodeInfo[] {
+    const table = this.#table(request.contract.name);
+    if (table === undefined) return [];
+    if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
+    if (table.allowed.length === 0) return table.all; // each of them refuses it, which counts as an attempt
+    const { self, endpoint } = this.#options;
+    if (!endpoint.connected) {
+      const own = table.all.filter(({ id }) => id === self);
+      if (own.length > 0) return own;
+    }
+    if (failedOn === undefined) return table.preferred;
+    const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
+    return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
+  }
+
+  /**
+   * The one of these candidates, at least one, that gets the call; `undefined` when the user's strategy picks none. Throws
+   * what such a strategy throws, and a TypeError when it picks another node.
+   */
+  choose({ request, attempt }: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
+    const { contract, route, key, admit, node } = request;
+    if (node !== undefined) return candidates[0];
+    if (candidates.length === 1 && typeof route === "string") return candidates[0];
+    const { self } = this.#options;
+    if (admit !== undefined && (route === "round-robin" || route === "random")) {
+      // NATS has picked already: this node
+      const own = candidates.find(({ id }) => id === self);
+      if (own !== undefined) return own;
+    }
+    let known = this.#strategies.get(contract.name);
+    if (known?.route !== route) {
+      known = { route, strategy: strategyOf(route, this.#host) };
+      this.#strategies.set(contract.name, known);
+    }
+    const chosen = known!.strategy(candidates, key === undefined ? { self, attempt } : { key, self, attempt });
+    if (chosen === undefined || candidates.includes(chosen)) return chosen;
+    disown(chosen);
+    throw new TypeError(
+      `the strategy of ${contract.name} picked a node that is not one of its candidates: ${show(chosen)}`,
+    );
+  }
+
+  /** Made on demand: most contracts are not sent between one change of the membership and the next. */
+  #table(name: string): Table | undefined {
+    if (this.#stale) this.#update();
+    const known = this.#tables.get(name);
+    if (known !== undefined) return known;
+    const all: NodeInfo[] = [];
+    const allowed: NodeInfo[] = [];
+    const trusted: NodeInfo[] = [];
+    for (const { info, suspect, handled } of this.#options.members()) {
+      if (!handled.has(name)) continue;
+      all.push(info);
+      if (this.#blocked.has(info.id)) continue;
+      allowed.push(info);
+      if (!suspect) trusted.push(info);
+    }
+    if (all.length === 0) return undefined;
+    const table = { all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
+    this.#tables.set(name, table);
+    return table;
+  }
+
+  /** Reads the breakers anew, and drops the tables. */
+  #update(): void {
+    this.#stale = false;
+    const { self, endpoint, breakers, members } = this.#options;
+    const blocked = new Set<string>();
+    for (const { info, suspect } of members()) {
+      const peer = endpoint.find(info.endpoint);
+      if (!suspect) breakers.succeeded(peer); // each failure makes a node suspect: it has been seen alive since
+      if (info.id !== self && !breakers.allows(peer)) blocked.add(info.id);
+    }
+    this.#blocked = blocked;
+    this.#tables.clear();
+  }
+}

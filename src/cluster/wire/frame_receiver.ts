@@ -1,0 +1,141 @@
+/**
+ * What becomes of a frame that arrives: it is checked, its sender is noted as alive, its requests are handed to their handlers,
+ * and its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused, and what a
+ * frame is late by is taken off the time of its requests.
+ */
+import { readError } from "../../dispatch/error_text.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { TransportMessage } from "../../ports/transport.ts";
+import type { RefusalCode } from "./call.ts";
+import {
+  type Frame,
+  isEndpoint,
+  type Item,
+  Malformed,
+  type PingItem,
+  PROTOCOL,
+  readFrame,
+  type VersionsItem,
+} from "./frame.ts";
+import type { InboundRequests } from "./inbound_requests.ts";
+import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
+import type { Peer } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+
+/** What a receiver needs of the endpoint that it belongs to. */
+export interface FrameReceiverOptions {
+  /** What the subjects of frames to this process begin with; the sender follows. */
+  readonly prefix: string;
+  /** With the monotonic clock added: the time by a clock that does not jump. */
+  readonly epoch: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+  readonly inbound: InboundRequests;
+  readonly malformed: MalformedCount;
+  /** The sender is alive; called for its first frame, and for those that follow a ping. */
+  observed(peer: Peer): void;
+  /** A process has answered requests. */
+  answered(peer: Peer): void;
+  /** Another node reports that frames to `endpoint` bounce on its server. */
+  accused(endpoint: string, server: string): void;
+}
+
+/** Receives the frames of one process. */
+export class FrameReceiver {
+  readonly #options: FrameReceiverOptions;
+
+  constructor(options: FrameReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message of the node's subscription. */
+  receive(message: TransportMessage): void {
+    if (message.noResponders) return;
+    const { prefix, epoch, clock, peers, inbound, malformed } = this.#options;
+    if (!message.subject.startsWith(prefix)) return malformed.add(message.subject, ELSEWHERE);
+    const sender = message.subject.slice(prefix.length);
+    if (peers.find(sender) === undefined && !isEndpoint(sender)) {
+      return malformed.add(message.subject, "the sender is not an endpoint");
+    }
+    // no node sends any: JetStream does, which publishes stored messages on any subject
+    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
+    let frame: Frame;
+    try {
+      frame = readFrame(message.data);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      malformed.add(message.subject, error.message);
+      if (error.version !== undefined) peers.get(sender).versions([PROTOCOL]);
+      return;
+    }
+    const peer = peers.get(sender);
+    const runs = peer.received.take(frame.seq);
+    const now = clock.monotonic();
+    const late = peer.lateness.note(frame.sentAt, epoch + now);
+    if (peer.lastSeenAt < 0 || peer.pingedAt >= 0) this.#options.observed(peer);
+    peer.lastSeenAt = now;
+    peer.pingedAt = peer.bouncedAt = -1;
+    const { outstanding } = peer.ledger;
+    let index = 0;
+    let ping = -1;
+    for (const item of frame.items) {
+      if (item[0] === "p") ping = item[1];
+      else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
+      else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
+    }
+    if (index > 0) inbound.busyAt = peer.lastSeenAt;
+    if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
+    // one pong for a frame, however many pings are in it
+    if (ping >= 0) peer.pong(ping, inbound.load);
+  }
+
+  /** Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must not run. */
+  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, late: number): number {
+    const { inbound } = this.#options;
+    switch (item[0]) {
+      case "q": {
+        const count = Math.max(1, item.length - 3);
+        for (let i = 0; late < Infinity && i < count; i++) {
+          inbound.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
+        }
+        return index + count;
+      }
+      case "m":
+        if (late < Infinity) inbound.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
+        return index + 1;
+      case "r":
+        peer.ledger.answered(item);
+        return index;
+      case "e": {
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call === undefined) return index;
+        peer.settle(call);
+        call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
+        return index;
+      }
+      case "n": {
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
+        return index;
+      }
+      case "c":
+        inbound.cancel(peer, item);
+        return index;
+      case "o":
+        peer.load = item[4][0] + item[4][1];
+        peer.ledger.missing(item[2], item[3]);
+        return index;
+      case "b":
+        this.#options.accused(item[1], item[2]);
+        return index;
+    }
+  }
+}
+
+/** The codes of a node's refusals; one with another code did not run there either. */
+const REFUSALS: ReadonlySet<string> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
+const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
+
+function isRefusal(code: string): code is RefusalCode {
+  return REFUSALS.has(code);
+}

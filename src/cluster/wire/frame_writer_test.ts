@@ -1,0 +1,100 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { encode } from "../../data/utf8.ts";
+import { readEventFrame, readFrame } from "./frame.ts";
+import {
+  bouncesItem,
+  cancelItem,
+  eventFrameText,
+  failureItem,
+  frameText,
+  FrameWriter,
+  movedItem,
+  pingItem,
+  pongItem,
+  refusalItem,
+  versionsItem,
+} from "./frame_writer.ts";
+
+/** What the other side reads of what has been written. */
+function read(writer: FrameWriter): readonly unknown[] {
+  const { requests, others } = writer.take();
+  return readFrame(encode(frameText(1, 0, requests + others))).items;
+}
+
+describe("FrameWriter", () => {
+  it("groups requests of one contract and ttl, and answers to consecutive requests", () => {
+    const writer = new FrameWriter();
+    writer.answer(7, 0, "1");
+    writer.request("Add", 5_000, "1", undefined);
+    writer.answer(7, 1, "2");
+    writer.request("Add", 5_000, "2", undefined);
+    writer.request("Add", 4_000, "3", undefined);
+    writer.answer(7, 3, "4");
+    assertEquals(read(writer), [["q", "Add", 5_000, 1, 2], ["q", "Add", 4_000, 3], ["r", 7, 0, 1, 2], ["r", 7, 3, 4]]);
+  });
+
+  it("writes requests and answers without a value, and requests with meta, as items of their own", () => {
+    const writer = new FrameWriter();
+    writer.request("Add", 100, "1", undefined);
+    writer.request("Add", 100, undefined, undefined);
+    writer.request("Add", 100, "2", '{"id":"x"}');
+    writer.answer(7, 0, undefined);
+    writer.answer(7, 1, "1");
+    assertEquals(read(writer), [
+      ["q", "Add", 100, 1],
+      ["q", "Add", 100],
+      ["m", "Add", 100, { id: "x" }, 2],
+      ["r", 7, 0],
+      ["r", 7, 1, 1],
+    ]);
+  });
+
+  it("begins anew after take, which says whether answers were among the items", () => {
+    const writer = new FrameWriter();
+    writer.item(pingItem(1));
+    assertEquals(writer.take().answering, false);
+    writer.item(refusalItem(1, 0, "DRAINING"), true);
+    assertEquals(writer.take().answering, true);
+    assertEquals({ length: writer.length, taken: writer.take() }, {
+      length: 0,
+      taken: { requests: "", others: "", answering: false },
+    });
+  });
+
+  it("rounds a ttl down, so that requests of one turn are one group", () => {
+    const writer = new FrameWriter();
+    for (const ttl of [29_999.5, 29_900.1, 999.9, 99.2]) writer.request("Add", ttl, "0", undefined);
+    assertEquals(read(writer).map((item) => (item as unknown[])[2]), [29_900, 990, 100]);
+  });
+});
+
+describe("the items that are written", () => {
+  it("are read as they were meant", () => {
+    const received = { upTo: 9, report: () => [2, 3] };
+    const written: [text: string, item: unknown][] = [
+      [failureItem(1, 2, '{"code":"NO"}'), ["e", 1, 2, { code: "NO" }]],
+      [refusalItem(1, 2, "NO_HANDLER"), ["n", 1, 2, "NO_HANDLER"]],
+      [cancelItem(1, 2), ["c", 1, 2]],
+      [movedItem(1, 2), ["c", 1, 2, 1]],
+      [pingItem(4), ["p", 4]],
+      [pongItem(4, received, [5, 6]), ["o", 4, 9, [2, 3], [5, 6]]],
+      [bouncesItem("a.1", "S"), ["b", "a.1", "S"]],
+      [versionsItem([1, 2]), ["v", 1, 2]],
+    ];
+    for (const [text, item] of written) {
+      const { items } = readFrame(encode(frameText(1, 0, "," + text)));
+      assertEquals(items as unknown[], [item]);
+    }
+  });
+
+  it("events keep their meta and payloads", () => {
+    const { sender, sentAt, meta, payloads } = readEventFrame(encode(eventFrameText("a.1", 5, { id: "x" }, 3, ",1,2")));
+    assertEquals({ sender, sentAt, meta, payloads }, {
+      sender: "a.1",
+      sentAt: 5,
+      meta: { id: "x", seq: 3 },
+      payloads: [1, 2],
+    });
+  });
+});

@@ -1,0 +1,81 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { query } from "../../contract/definition.ts";
+import type { RemoteRequest } from "../../dispatch/remote.ts";
+import { type AttemptFailure, Call, type CallOwner, SentFrame } from "./call.ts";
+import { RequestLedger } from "./request_ledger.ts";
+
+const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
+
+/** A ledger with `count` calls in each of `frames` frames, numbered from 1, and what became of the calls: `<frame>.<place>`. */
+function make({ frames = 1, count = 1 } = {}) {
+  const ledger = new RequestLedger("b", "a.1.2.");
+  const calls = new Map<Call, string>();
+  const events: string[] = [];
+  const owner: CallOwner = {
+    answered: (call, result) => void events.push(`${calls.get(call)} answered ${result.ok ? result.value : "failure"}`),
+    failed: (call, failure, node) => void events.push(`${calls.get(call)} ${textOf(failure)} on ${node}`),
+    disconnected: (call) => void events.push(`${calls.get(call)} disconnected`),
+    expired() {},
+    aborted() {},
+  };
+  for (let seq = 1; seq <= frames; seq++) {
+    const sent = Array.from({ length: count }, (_, index) => {
+      const call = new Call(owner, request, Infinity, () => {}, () => {});
+      call.at = "b";
+      call.index = index;
+      calls.set(call, `${seq}.${index}`);
+      ledger.outstanding++;
+      return call;
+    });
+    ledger.add(new SentFrame(seq, sent, 0));
+  }
+  return { ledger, events, call: (name: string) => [...calls].find(([, known]) => known === name)![0] };
+}
+
+const textOf = (failure: AttemptFailure) => failure.how === "undelivered" ? failure.code : failure.how;
+
+describe("RequestLedger", () => {
+  it("a call is answered once", () => {
+    const { ledger, events } = make({ count: 3 });
+    ledger.answered(["r", 1, 1, "x", "y"]);
+    ledger.answered(["r", 1, 1, "x", "y"]);
+    assertEquals(events, ["1.1 answered x", "1.2 answered y"]);
+    assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 1, frames: 1 });
+    ledger.answered(["r", 1, 0]);
+    assertEquals(events[2], "1.0 answered undefined");
+    assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 0, frames: 0 });
+  });
+
+  it("the process is gone: calls in earlier frames are lost, the frame that bounced and later ones are not", () => {
+    const { ledger, events } = make({ frames: 3 });
+    assertEquals(ledger.lost(2), 1);
+    assertEquals(events, ["1.0 lost on b"]);
+    assertEquals(ledger.outstanding, 2);
+  });
+
+  it("a lost call may have run on the node, an undelivered one has not; both keep the name that they had there", () => {
+    const { ledger, call } = make({ frames: 2 });
+    ledger.lost(2);
+    ledger.undelivered(2, "BOUNCED");
+    const [lost, undelivered] = [call("1.0"), call("2.0")];
+    assertEquals({ at: lost.at, id: lost.id }, { at: "b", id: "a.1.2.1.0" });
+    assertEquals({ at: undelivered.at, id: undelivered.id }, { at: undefined, id: "a.1.2.2.0" });
+  });
+
+  it("a pong's gaps count up to the last frame that the process had received", () => {
+    const { ledger, events } = make({ frames: 4 });
+    ledger.missing(3, [2, 2, 4, 9]);
+    assertEquals(events, ["2.0 LOST on b"]);
+  });
+
+  it("release takes back those calls that may move, and no others", () => {
+    const { ledger, events, call } = make({ count: 2 });
+    const moved: Call[] = [];
+    ledger.release((each) => each === call("1.1"), (each) => void moved.push(each));
+    assertEquals(moved.map(({ index }) => index), [1]);
+    assertEquals(events, ["1.1 silent on b"]);
+    assertEquals(ledger.find(1, 0), call("1.0"));
+    assertEquals(ledger.find(1, 1), undefined);
+  });
+});

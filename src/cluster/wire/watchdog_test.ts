@@ -1,0 +1,229 @@
+/** Processes that do not answer: pings, what silence and bounces show, with one NATS server and with several. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { command, query } from "../../contract/definition.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { type Result, unwrap } from "../../contract/result.ts";
+import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { openStage, openTrio, type Player } from "../../../test/support/stage.ts";
+
+const Ask = query<unknown, unknown>("Ask");
+const Do = command<unknown, unknown>("Do");
+const HANDLES = ["Ask", "Do"];
+const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
+/** Sends to one node by a strategy that others may take over from. */
+const first = (id: string) => ({
+  route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
+});
+const asked = (player: Player) => player.items("q", "m").length;
+
+describe("pings", () => {
+  it("are sent when a request has waited for 50 ms, then every 100 ms, and not without one", async () => {
+    await using stage = await openTrio();
+    const { app, other, second, clock } = stage;
+    other.pongs = false;
+    const sent = app.send(Do, 1, first("other"));
+    await clock.advance(45);
+    assertEquals(other.pings.length, 0);
+    await clock.advance(60);
+    assertEquals(other.pings.length, 1);
+    await clock.advance(500);
+    assert(other.pings.length >= 5 && other.pings.length <= 6, String(other.pings.length));
+    assertEquals(second.pings.length, 0);
+    other.send(app.self.endpoint, ["r", 1, 0, "done"]);
+    await clock.until(sent);
+    const before = other.pings.length;
+    await clock.advance(300); // those of the failure detector begin a second after the start
+    assertEquals(other.pings.length, before);
+  });
+
+  it("are not sent for requests that are answered in time", async () => {
+    await using stage = await openTrio();
+    const { app, other, clock } = stage;
+    other.answerWith(() => 1);
+    for (let i = 0; i < 40; i++) {
+      await clock.until(app.send(Do, 1, first("other")));
+      await clock.advance(20);
+    }
+    assertEquals(other.pings, []);
+  });
+
+  it("unanswered for 500 ms, make a node suspect: requests go to other nodes", async () => {
+    await using stage = await openTrio();
+    const { app, other, second, clock } = stage;
+    other.pongs = false;
+    second.answerWith(() => "second");
+    const sent = app.send(Do, 1, { ...first("other"), timeout: 5_000 });
+    await clock.advance(700);
+    assert(stage.log.some((line) => line.endsWith("node other: suspect")), stage.log.join("\n"));
+    assertEquals(unwrap(await clock.until(app.send(Ask, 1, first("other")))), "second");
+    await clock.advance(5_000);
+    assertEquals((await sent).error?.code, "OUTCOME_UNKNOWN");
+  });
+});
+
+describe("a process that does not respond", () => {
+  /** `a` and `b` handle, `client` sends; `ends` lets a run end. */
+  async function paused() {
+    const cluster = new MemoryCluster();
+    const runs: string[] = [];
+    const ends: ((value: string) => void)[] = [];
+    for (const id of ["a", "b"]) {
+      const run = (kind: string) => (_: unknown) => {
+        runs.push(`${kind} ${id}`);
+        return id === "b" ? "b" : new Promise<string>((resolve) => ends.push(resolve));
+      };
+      await cluster.start(id, { handlers: [Ask.handle(run("ask")), Do.handle(run("do"))] });
+    }
+    const client = await cluster.start("client", { handlers: [] });
+    return { cluster, runs, ends, client, clock: cluster.clock, network: cluster.network };
+  }
+
+  it("loses its queries after 500 ms, and their late answers are ignored; commands wait, new ones avoid it", async () => {
+    const { cluster, runs, ends, client, clock, network } = await paused();
+    await using _ = cluster;
+    const sent = [client.send(Ask, 1, first("a")), client.send(Do, 2, first("a"))];
+    await clock.advance(0);
+    network.pause("a");
+    const results: unknown[] = [];
+    sent[0].then((result) => results.push(code(result)));
+    await clock.advance(450);
+    assertEquals(results, []);
+    await clock.advance(300);
+    assertEquals(results, ["b"]);
+    assertEquals((await clock.until(client.sendAll(Do, [1, 2, 3, 4], first("a")))).map(code), ["b", "b", "b", "b"]);
+    network.resume("a");
+    await clock.advance(0);
+    for (const end of ends) end("late");
+    assertEquals(code(await clock.until(sent[1])), "late");
+    assertEquals(runs.filter((it) => it.endsWith(" a")), ["ask a", "do a"]);
+    assertEquals(client.self.load.inFlight, 0);
+  });
+
+  it("without another node: requests wait, and are answered when it goes on", async () => {
+    const { cluster, ends, client, clock, network } = await paused();
+    await using _ = cluster;
+    cluster.kill("b");
+    await clock.advance(4_000);
+    const sent = [client.send(Ask, 1), client.send(Do, 2)];
+    await clock.advance(0);
+    network.pause("a");
+    await clock.advance(3_000);
+    network.resume("a");
+    await clock.advance(0);
+    for (const end of ends) end("late");
+    assertEquals((await clock.until(Promise.all(sent))).map(code), ["late", "late"]);
+  });
+
+  it("twice: a query does not move to and fro between two such processes until its attempts are used up", async () => {
+    const { cluster, runs, ends, client, clock, network } = await paused();
+    await using _ = cluster;
+    const sent = client.send(Ask, 1, first("a"));
+    await clock.advance(0);
+    network.pause("a");
+    network.pause("b");
+    await clock.advance(5_000);
+    network.resume("b");
+    network.resume("a");
+    await clock.advance(0);
+    for (const end of ends) end("a");
+    assert(["a", "b"].includes(code(await clock.until(sent)) as string));
+    assertLess(runs.length, 4);
+  });
+
+  it("with no retries left: the query waits, and does not fail", async () => {
+    const { cluster, ends, client, clock, network } = await paused();
+    await using _ = cluster;
+    const sent = client.send(Ask, 1, { ...first("a"), retries: 0 });
+    await clock.advance(0);
+    network.pause("a");
+    await clock.advance(2_000);
+    network.resume("a");
+    await clock.advance(0);
+    ends[0]("late");
+    assertEquals(code(await clock.until(sent)), "late");
+  });
+
+  it("itself, does not count the others as silent when it goes on", async () => {
+    const { cluster, runs, ends, client, clock, network } = await paused();
+    await using _ = cluster;
+    const sent = client.send(Ask, 1, first("a"));
+    for (let i = 0; i < 8; i++) { // timers or messages come first, by chance
+      await clock.advance(120); // a ping is under way
+      network.pause("client");
+      await clock.advance(1_000);
+      network.resume("client");
+      await clock.advance(100);
+    }
+    assertEquals(runs, ["ask a"]);
+    assert(
+      !cluster.log.some((line) => line.startsWith("catga client") && line.endsWith("suspect")),
+      cluster.log.join("\n"),
+    );
+    ends[0]("a");
+    assertEquals(code(await clock.until(sent)), "a");
+  });
+});
+
+describe("on several NATS servers", () => {
+  async function spread() {
+    const cluster = new MemoryCluster({ servers: 3 });
+    const ends: ((value: string) => void)[] = [];
+    const runs: string[] = [];
+    const run = (id: string) => () => {
+      runs.push(id);
+      return id === "b" ? "b" : new Promise<string>((resolve) => ends.push(resolve));
+    };
+    for (const id of ["a", "b"]) await cluster.start(id, { handlers: [Ask.handle(run(id)), Do.handle(run(id))] });
+    const client = await cluster.start("client", { handlers: [] });
+    return { cluster, runs, ends, client, clock: cluster.clock, network: cluster.network };
+  }
+
+  it("a bounce moves the requests of its frame, and the queries sent before; a command's late answer counts", async () => {
+    const { cluster, ends, runs, client, clock, network } = await spread();
+    await using _ = cluster;
+    const inHand = [client.send(Ask, 1, first("a")), client.send(Do, 2, first("a"))];
+    await clock.advance(0);
+    network.cut("a");
+    const moved = client.send(Do, 3, first("a"));
+    assertEquals([await clock.until(moved, 10), await clock.until(inHand[0], 10)].map(code), ["b", "b"]);
+    await clock.advance(2_500);
+    network.restore("a");
+    await clock.advance(0);
+    for (const end of ends) end("late");
+    assertEquals(code(await clock.until(inHand[1])), "late");
+    assertEquals(runs.filter((id) => id === "a").length, 2);
+  });
+
+  it("commands at a process that bounces for 3 s end with OUTCOME_UNKNOWN", async () => {
+    const { cluster, client, clock, network } = await spread();
+    await using _ = cluster;
+    const sent = client.send(Do, 2, first("a"));
+    await clock.advance(0);
+    network.cut("a");
+    const began = clock.monotonic();
+    const result = await clock.until(sent);
+    const took = clock.monotonic() - began;
+    assertEquals(code(result), "OUTCOME_UNKNOWN");
+    assert(took >= 3_000 && took < 3_400, `${took}`);
+    network.restore("a");
+    await clock.advance(1_000);
+  });
+
+  it("a command sent to a node that is back is not lost with the frames before (it had OUTCOME_UNKNOWN)", async () => {
+    await using stage = await openStage({ handles: HANDLES, servers: 3 });
+    const { app, clock, other, settle } = stage;
+    other.pongs = false;
+    stage.network.cut("other");
+    assertEquals(code(await clock.until(app.send(Do, 1, { node: "other", retries: 0 }))), "UNAVAILABLE");
+    await clock.advance(2_980); // the failure detector's pings bounce meanwhile
+    stage.network.restore("other");
+    const sent = app.send(Do, 2, { node: "other" });
+    await clock.advance(45); // the failure detector's next ping has not been sent
+    const before = asked(other);
+    await clock.advance(40);
+    other.send(app.self.endpoint, ["r", other.frames.at(-1)!.seq, 0, "done"]);
+    await settle();
+    assertEquals([before, code(await clock.until(sent))], [1, "done"]);
+  });
+});

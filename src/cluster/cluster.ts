@@ -87,7 +87,7 @@ export class Cluster implements Remote {
       malformed,
       concurrency: options.concurrency,
       host: app,
-      slice: app.runner.slice,
+      budget: app.runner.budget,
       receive: (name, payload, timeout, envelope) => app.runner.receive(name, payload, timeout, envelope),
       heard: (peer, news) => {
         if (news !== "silent") this.#probes.get(peer.endpoint)?.(news === "alive");

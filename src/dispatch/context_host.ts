@@ -28,7 +28,7 @@ export interface ParentMessage extends Context {
   /** Why it was given up, when it was. */
   readonly aborted: CatgaError | undefined;
   /** Sends end with the handler that sent them. */
-  readonly course: {
+  readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
   };

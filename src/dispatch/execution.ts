@@ -1,4 +1,4 @@
-/** The course of a message at its handler: its deadline, its turn, how it is given up, and what goes with its end. */
+/** The execution of a message at its handler: its deadline, its turn, how it is given up, and what goes with its end. */
 import type { ContextHost, TurnWatcher } from "./context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { Deadlined } from "./deadline_wheel.ts";
@@ -10,7 +10,7 @@ import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import type { Outcome } from "./outcome.ts";
 import { Wait } from "./wait.ts";
 
-/** The course of one message. A handler that returns at once, and asks for nothing of it, has none. */
+/** The execution of one message. A handler that returns at once, and asks for nothing of it, has none. */
 export class Execution extends Deadlined {
   /** The key whose messages run one at a time, when the contract is ordered. */
   key: string | undefined = undefined;

@@ -12,7 +12,10 @@ import type { Registration } from "./registry.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise, validate } from "../contract/schema.ts";
 import { TurnBudget } from "./turn_budget.ts";
-import { beforeHandler, HandlerAdmission } from "./concurrency.ts";
+import type { Admission } from "./admission.ts";
+import { ConcurrencyLimit } from "./concurrency_limit.ts";
+import { KeyQueue } from "./key_queue.ts";
+import { orRefusal } from "./preparation.ts";
 import { asResult, type Outcome, Refusal } from "./outcome.ts";
 
 /** Calls a handler: takes a payload that has been parsed, never throws and never rejects. */
@@ -32,7 +35,7 @@ export interface Dispatch {
 /** The handlers of a node by contract name. */
 export class Mediator {
   /** What of a turn of the event loop these handlers may have. */
-  readonly slice: TurnBudget;
+  readonly budget: TurnBudget;
   readonly #dispatches: Map<string, Dispatch> = new Map();
 
   constructor(
@@ -41,12 +44,12 @@ export class Mediator {
     observer: Observer,
     tools: BehaviorTools,
   ) {
-    const slice = this.slice = new TurnBudget(tools.clock);
+    const budget = this.budget = new TurnBudget(tools.clock);
     for (const { handler } of registrations) {
       const { contract } = handler;
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const call = new Call(handler, observer);
-      const run = compile(handler, behaviors, call, { ...tools, slice });
+      const run = compile(handler, behaviors, call, { ...tools, budget });
       const own = handler["~handler"].each === "node";
       this.#dispatches.set(contract.name, {
         contract,
@@ -140,21 +143,22 @@ export class Call {
   }
 }
 
+/** From the outside in: the order of its key, its claim, its concurrency, its behaviors. */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly Behavior[],
   call: Call,
-  { slice, ...tools }: BehaviorTools & { slice: TurnBudget },
+  { budget, ...tools }: BehaviorTools & { budget: TurnBudget },
 ): HandlerRun {
-  const folded = aroundHandler(contract, [...around, ...behaviors], call, tools);
   const { clock } = tools;
   const { ordered = false, idempotent = false } = contract.options;
-  const turns = (limits: { concurrency?: number | undefined; ordered?: boolean }) =>
-    new HandlerAdmission(clock, slice, { concurrency: undefined, ordered: false, ...limits });
-  const inTurn = concurrency === undefined ? folded : taking(turns({ concurrency }), folded);
-  const once = idempotent === false ? inTurn : guarded(idempotent === true ? {} : idempotent, clock, inTurn);
+  const folded = aroundHandler(contract, [...around, ...behaviors], call, tools);
+  const limited = concurrency === undefined
+    ? folded
+    : admitted(new ConcurrencyLimit(clock, budget, concurrency), folded);
+  const once = idempotent === false ? limited : guarded(idempotent === true ? {} : idempotent, clock, limited);
   // the order of a key is that of arrival, not the one in which claims are acknowledged
-  return ordered ? taking(turns({ ordered }), once) : once;
+  return ordered ? admitted(new KeyQueue(clock, budget), once) : once;
 }
 
 /** A handler and the behaviors around it: until one of them has called it, it has not begun, and will not when it is given up. */
@@ -166,53 +170,53 @@ function aroundHandler(
 ): HandlerRun {
   if (behaviors.length === 0) return call.run;
   const begin: Run<MessageContext> = (payload, ctx) => {
-    const { course } = ctx;
-    if (course.preparing && course.aborted !== undefined) return { ok: false, error: course.aborted };
-    course.preparing = false;
+    const { execution } = ctx;
+    if (execution.preparing && execution.aborted !== undefined) return { ok: false, error: execution.aborted };
+    execution.preparing = false;
     return call.run(payload, ctx);
   };
   const folded = fold(contract, behaviors, begin, (error, ctx) => call.failure(error, ctx), tools);
   return (payload, ctx) => {
-    ctx.course.preparing = true;
+    ctx.execution.preparing = true;
     const result = folded(payload, ctx);
-    return result instanceof Promise ? beforeHandler(ctx, result) : result;
+    return result instanceof Promise ? orRefusal(ctx, result) : result;
   };
 }
 
-function taking(turns: HandlerAdmission, run: HandlerRun): HandlerRun {
-  return (payload, ctx) => turns.take(ctx, () => run(payload, ctx));
+function admitted(by: { admit: Admission }, run: HandlerRun): HandlerRun {
+  return (payload, ctx) => by.admit(ctx, () => run(payload, ctx));
 }
 
 /** Once for each message id: who comes second waits for the result, before it waits for one of the handler's places. */
 function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
-    const { course } = ctx;
-    course.claiming = true;
+    const { execution } = ctx;
+    execution.claiming = true;
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
       contract: ctx.contract.name,
       id: ctx.id,
-      payload: course.payload,
+      payload: execution.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
-      signal: course.sender,
-      lost: (reason) => course.lose(reason),
+      signal: execution.sender,
+      lost: (reason) => execution.lose(reason),
     }, async (fence, check) => {
-      course.claiming = false;
-      course.fence = fence;
-      course.checkClaim = check;
+      execution.claiming = false;
+      execution.fence = fence;
+      execution.checkClaim = check;
       const outcome = await run(payload, ctx);
-      course.checkClaim = undefined;
+      execution.checkClaim = undefined;
       if (outcome instanceof Refusal) refusal = outcome;
       // before the result is kept: should that be another attempt's, that one may wait for these locks
-      await course.ended();
+      await execution.ended();
       return asResult(outcome);
     });
     if (refusal !== undefined) return refusal;
     // this node stops before anybody is known to have run it: another one may
-    return course.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return execution.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

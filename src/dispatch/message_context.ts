@@ -26,7 +26,7 @@ export class MessageContext implements Context, Abortable {
   readonly #host: ContextHost;
   readonly #timeout: number;
   #envelope: Envelope | undefined;
-  #course: Execution | undefined;
+  #execution: Execution | undefined;
 
   /** `timeout` counts from when something first depends on it, in ms; `envelope` is what came with the message, when something did. */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
@@ -34,16 +34,16 @@ export class MessageContext implements Context, Abortable {
     this.#host = host;
     this.#timeout = timeout;
     this.#envelope = envelope;
-    this.#course = undefined;
+    this.#execution = undefined;
   }
 
   /** Its deadline, and all that can happen until then. */
-  get course(): Execution {
-    return this.#course ?? this.#begin(this.#host.wheel.now());
+  get execution(): Execution {
+    return this.#execution ?? this.#begin(this.#host.wheel.now());
   }
 
   #begin(now: number): Execution {
-    return this.#course = new Execution(this.#host, this.contract, now + this.#timeout);
+    return this.#execution = new Execution(this.#host, this.contract, now + this.#timeout);
   }
 
   get envelope(): Envelope {
@@ -93,7 +93,7 @@ export class MessageContext implements Context, Abortable {
   }
 
   get fence(): number | undefined {
-    return this.#course?.fence;
+    return this.#execution?.fence;
   }
 
   get node(): string {
@@ -106,7 +106,7 @@ export class MessageContext implements Context, Abortable {
   }
 
   get signal(): AbortSignal {
-    return this.course.signal;
+    return this.execution.signal;
   }
 
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>> {
@@ -146,22 +146,22 @@ export class MessageContext implements Context, Abortable {
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
     const { call, ancestry } = this.envelope;
-    return this.course.lock(key, options, { call, ancestry });
+    return this.execution.lock(key, options, { call, ancestry });
   }
 
   /** Why it was given up, when it was. */
   get aborted(): CatgaError | undefined {
-    return this.#course?.aborted;
+    return this.#execution?.aborted;
   }
 
   /** Gives it up. */
   abort(reason: CatgaError): void {
-    this.course.abort(reason);
+    this.execution.abort(reason);
   }
 
   /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
   dueAt(now: number): number {
-    return (this.#course ?? this.#begin(now)).due;
+    return (this.#execution ?? this.#begin(now)).due;
   }
 
   /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
@@ -172,17 +172,17 @@ export class MessageContext implements Context, Abortable {
 
   /** Whether its handler has not begun: it waits for its turn, or had none. */
   get waiting(): boolean {
-    return this.#course?.waiting ?? false;
+    return this.#execution?.waiting ?? false;
   }
 
   /** It waits for its turn from now on, and gives it up when it is aborted. */
   wait(place: QueueEntry): void {
-    this.course.wait(place);
+    this.execution.wait(place);
   }
 
   /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
-    this.course.run(handler, ended);
+    this.execution.run(handler, ended);
   }
 
   /** Runs one of several handlers of this message as a run of its own: what it locks is not held by the others. */
@@ -191,12 +191,12 @@ export class MessageContext implements Context, Abortable {
     const { id, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
     const envelope = { call: host.nextCall(), id, attempt, correlation, causation, ancestry, headers, key };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
-    own.course.key = this.course.key;
-    this.course.adopt(own.course);
+    own.execution.key = this.execution.key;
+    this.execution.adopt(own.execution);
     const handled = Promise.resolve(handle(own));
     return new Promise((resolve) =>
       own.run(handled, (outcome) => {
-        this.course.release(own.course);
+        this.execution.release(own.execution);
         resolve(outcome);
       })
     );

@@ -5,7 +5,7 @@ import type { ClusterHealth } from "./cluster_health.ts";
 import type { NodeEvent, NodeInfo, Route } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Admission } from "./concurrency.ts";
+import type { Admission } from "./admission.ts";
 
 /** A request that is to find a node. Its payload has passed the contract's schema. */
 export interface RemoteRequest {

@@ -14,7 +14,7 @@ import { noHandlerHere } from "./failures.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { TurnBudget } from "./turn_budget.ts";
-import { beforeHandler, dropped } from "./concurrency.ts";
+import { orRefusal, refusalOf } from "./preparation.ts";
 import { asResult, type Outcome, Refusal } from "./outcome.ts";
 import { cancelled } from "./wait.ts";
 
@@ -54,8 +54,8 @@ export class Runner {
   }
 
   /** What of a turn of the event loop its handlers may have. */
-  get slice(): TurnBudget {
-    return this.#mediator.slice;
+  get budget(): TurnBudget {
+    return this.#mediator.budget;
   }
 
   /**
@@ -72,26 +72,26 @@ export class Runner {
       request.timeout,
       this.envelope(request.meta, attempt),
     );
-    const { course } = ctx;
-    course.key = request.key;
-    course.payload = request.payload;
+    const { execution } = ctx;
+    execution.key = request.key;
+    execution.payload = request.payload;
     const abort = () => ctx.abort(cancelled(request.contract));
-    parent?.course.adopt(course);
+    parent?.execution.adopt(execution);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
     const run = () => runAll(dispatch, request.parsed, ctx);
     const handled = admit === undefined ? run() : admit(ctx, run);
     const answered = request.contract.options.output === undefined
       ? handled
-      : andThen(handled, (outcome) => answerOf(request.contract, outcome, course));
+      : andThen(handled, (outcome) => answerOf(request.contract, outcome, execution));
     const ended = (outcome: Outcome): Outcome => {
       signal?.removeEventListener("abort", abort);
-      parent?.course.release(course);
+      parent?.execution.release(execution);
       return outcome;
     };
     // of what has ended already nothing is left that could be waited for, or given up
-    if (!(answered instanceof Promise) && course.untouched) return Promise.resolve(ended(answered));
-    return course.outcome(Promise.resolve(answered), ended);
+    if (!(answered instanceof Promise) && execution.untouched) return Promise.resolve(ended(answered));
+    return execution.outcome(Promise.resolve(answered), ended);
   }
 
   /**
@@ -104,7 +104,7 @@ export class Runner {
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
     const { input, output, ordered, idempotent } = contract.options;
-    if (idempotent) ctx.course.payload = payload;
+    if (idempotent) ctx.execution.payload = payload;
     const result = input === undefined && output === undefined && contract.kind !== "event" && !ordered
       ? runs[0](payload, ctx)
       : runParsed(dispatch, payload, ctx);
@@ -195,7 +195,7 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
   const { contract } = dispatch;
   return withParsed(contract, payload, ctx, (parsed) => {
     try {
-      if (contract.options.ordered) ctx.course.key = ctx.envelope.key ?? keyOf(contract, payload);
+      if (contract.options.ordered) ctx.execution.key = ctx.envelope.key ?? keyOf(contract, payload);
     } catch (cause) {
       const message = `the key of ${contract.name} cannot be made of this payload`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
@@ -221,11 +221,11 @@ function withParsed(
 ): MaybePromise<Outcome> {
   const parsed = parsePayload(contract, payload);
   if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
-  ctx.course.preparing = true;
-  return beforeHandler(ctx, parsed).then((checked) => {
+  ctx.execution.preparing = true;
+  return orRefusal(ctx, parsed).then((checked) => {
     if (checked instanceof Refusal || !checked.ok) return checked;
-    if (ctx.aborted !== undefined) return dropped(ctx, ctx.aborted);
-    ctx.course.preparing = false;
+    if (ctx.aborted !== undefined) return refusalOf(ctx, ctx.aborted);
+    ctx.execution.preparing = false;
     return run(checked.value);
   });
 }
@@ -233,16 +233,16 @@ function withParsed(
 /** What a handler gave, as it gave it, when the contract's schema takes it. */
 function checkAnswer(contract: AnyContract, outcome: Outcome, ctx: MessageContext): MaybePromise<Outcome> {
   return andThen(
-    answerOf(contract, outcome, ctx.course),
+    answerOf(contract, outcome, ctx.execution),
     (checked) => checked instanceof Refusal || checked.ok ? outcome : checked,
   );
 }
 
 /** What a handler gave, as the contract's schema makes it; a failure at the deadline, for the handler has run. */
-function answerOf(contract: AnyContract, outcome: Outcome, course: Execution): MaybePromise<Outcome> {
+function answerOf(contract: AnyContract, outcome: Outcome, execution: Execution): MaybePromise<Outcome> {
   if (outcome instanceof Refusal) return outcome;
   const answer = parseAnswer(contract, outcome);
-  return answer instanceof Promise ? course.until<Outcome>(answer, (reason) => abandoned(contract, reason)) : answer;
+  return answer instanceof Promise ? execution.until<Outcome>(answer, (reason) => abandoned(contract, reason)) : answer;
 }
 
 function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<R>): MaybePromise<R> {

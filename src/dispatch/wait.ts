@@ -59,12 +59,12 @@ export function untilDeadline<T>(
   givenUp: (reason: CatgaError) => T | Promise<T>,
 ): Promise<T> {
   // what a handler that was given up on has done may still be told
-  const course = contract.kind === "event" ? undefined : parent?.course;
+  const execution = contract.kind === "event" ? undefined : parent?.execution;
   const onAbort = () => wait.abort(cancelled(contract));
   const ended = () => {
     host.wheel.delete(wait);
     signal?.removeEventListener("abort", onAbort);
-    course?.release(wait);
+    execution?.release(wait);
     if (--host.pending === 0) host.idle();
   };
   const wait = new Wait(host.wheel.now() + timeout, work, { givenUp, ended });
@@ -72,7 +72,7 @@ export function untilDeadline<T>(
   host.wheel.add(wait);
   if (signal?.aborted) onAbort();
   else signal?.addEventListener("abort", onAbort, { once: true });
-  course?.adopt(wait);
+  execution?.adopt(wait);
   return wait.outcome;
 }
 

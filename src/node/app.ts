@@ -25,7 +25,7 @@ import { sendAll } from "./send_all.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type { SharedState } from "../dispatch/shared_state.ts";
-import type { Admission } from "../dispatch/concurrency.ts";
+import type { Admission } from "../dispatch/admission.ts";
 import { asResult } from "../dispatch/outcome.ts";
 
 /** What {@link App} is made of. */

@@ -46,15 +46,15 @@ export class LocalFastPath {
   /** One `then` and one promise: each further one costs 60 ns. */
   #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
     return new Promise((resolve) => {
-      const { course } = ctx;
-      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
-      value.then((value) => course.end(call.success(value, ctx)), (error) => course.end(call.failure(error, ctx)));
+      const { execution } = ctx;
+      execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
+      value.then((value) => execution.end(call.success(value, ctx)), (error) => execution.end(call.failure(error, ctx)));
     });
   }
 }
 
 function settled(outcome: MaybePromise<Outcome>, ctx: MessageContext): Promise<Result<unknown>> {
-  return outcome instanceof Promise ? ctx.course.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
+  return outcome instanceof Promise ? ctx.execution.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
 }
 
 /** Whether what a handler returned is certainly neither a promise nor a failure. */

@@ -153,7 +153,7 @@ export class Router implements CallOwner {
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) listen(call, request.signal);
-    request.parent?.course.adopt(call);
+    request.parent?.execution.adopt(call);
     this.#dispatch(call, request.timeout);
   }
 
@@ -440,7 +440,7 @@ export class Router implements CallOwner {
       this.#homeless.delete(call);
     }
     const { parent, signal } = call.request;
-    parent?.course.release(call);
+    parent?.execution.release(call);
     if (call.onAbort !== undefined) signal!.removeEventListener("abort", call.onAbort);
     if (--app.pending === 0) app.idle();
     return true;

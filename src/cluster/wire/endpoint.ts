@@ -29,7 +29,7 @@ import { Peer, type PeerHost } from "./peer.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "slice"> {
+export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -92,14 +92,14 @@ export class Endpoint implements PeerHost {
     const { clock } = transport;
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
-    const { observer, concurrency, host, receive, slice } = options;
+    const { observer, concurrency, host, receive, budget } = options;
     this.inbox = new InboundRequests({
       clock,
       observer,
       concurrency,
       host,
       receive,
-      slice,
+      budget,
       payloadLimit: () => this.payloadLimit,
     });
     this.#watchdog = new Watchdog({

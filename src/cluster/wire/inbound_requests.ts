@@ -14,7 +14,8 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Receipt } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
-import { areAmong, type RunNow, Turn, watchForDeadlock } from "../../dispatch/concurrency.ts";
+import { QueuedMessage, type RunNow } from "../../dispatch/admission.ts";
+import { areAmong, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { InboundRequest } from "./inbound_request.ts";
@@ -26,7 +27,7 @@ export interface InboundRequestsOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
-  readonly slice: TurnBudget;
+  readonly budget: TurnBudget;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
   /** The largest answer, in bytes. */
@@ -38,8 +39,8 @@ export interface InboundRequestsOptions {
 /** The requests of other processes, and events. */
 export class InboundRequests implements TurnWatcher {
   readonly #options: InboundRequestsOptions;
-  readonly #gate: AdmissionQueue;
-  readonly #slice: TurnBudget;
+  readonly #queue: AdmissionQueue;
+  readonly #budget: TurnBudget;
   /** Messages that wait for the turn of their handler, or of their key: others may run meanwhile. */
   #aside = 0;
   #refusing = false;
@@ -49,28 +50,28 @@ export class InboundRequests implements TurnWatcher {
   busyAt = -Infinity;
 
   constructor(options: InboundRequestsOptions) {
-    const { clock, concurrency, slice } = options;
+    const { clock, concurrency, budget } = options;
     this.#options = options;
-    this.#slice = slice;
-    this.#gate = new AdmissionQueue(clock, { limit: concurrency, slice });
+    this.#budget = budget;
+    this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#under = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
   /** Handlers that run for others, and messages that wait for their turn. */
   get load(): readonly [inFlight: number, queued: number] {
-    return [this.#gate.running, this.#gate.waiting + this.#aside];
+    return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
   /** From now on requests are refused with `DRAINING`, those that wait too; events that wait have their turn. */
   refuse(): void {
     this.#refusing = true;
-    for (const ticket of this.#gate.queue()) if (ticket.due < Infinity) ticket.quit("DRAINING");
+    for (const entry of this.#queue.entries()) if (entry.due < Infinity) entry.quit("DRAINING");
   }
 
   /** Nothing has a turn any more. */
   close(): void {
     this.refuse();
-    for (const ticket of this.#gate.queue()) ticket.quit("DRAINING");
+    for (const entry of this.#queue.entries()) entry.quit("DRAINING");
   }
 
   /** Takes the request at this place. `ttl`: what is left of its time, in ms. */
@@ -79,8 +80,8 @@ export class InboundRequests implements TurnWatcher {
     if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
     const asked = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
-    if (this.#gate.open && this.#aside < MAX_ASIDE) {
-      this.#gate.pass();
+    if (this.#queue.open && this.#aside < MAX_ASIDE) {
+      this.#queue.occupy();
       return this.#run(asked, payload, timeout);
     }
     this.#wait(asked, payload, timeout);
@@ -97,7 +98,7 @@ export class InboundRequests implements TurnWatcher {
       else this.#run(asked, payload, waiting.due - clock.monotonic());
     });
     this.#begun(asked, waiting);
-    if (this.#aside < MAX_ASIDE && this.#gate.enter(waiting)) {
+    if (this.#aside < MAX_ASIDE && this.#queue.enter(waiting)) {
       wheel.add(waiting);
       if (this.#under !== undefined) {
         watchForDeadlock(clock, waiting, asked.ancestry, () => this.#heldBy(asked.ancestry));
@@ -111,8 +112,8 @@ export class InboundRequests implements TurnWatcher {
   /** Has a handler of an event run when its turn comes. `false` when there is no room for it. */
   event(begin: () => Receipt): boolean {
     if (this.#aside >= MAX_ASIDE) return false;
-    if (this.#gate.open) {
-      this.#gate.pass();
+    if (this.#queue.open) {
+      this.#queue.occupy();
       this.#runEvent(begin);
       return true;
     }
@@ -122,7 +123,7 @@ export class InboundRequests implements TurnWatcher {
       if (why === undefined) this.#runEvent(begin);
       if (--host.pending === 0) host.idle();
     });
-    const taken = this.#gate.enter(waiting);
+    const taken = this.#queue.enter(waiting);
     if (taken) host.pending++; // a drain waits for it
     return taken;
   }
@@ -135,25 +136,25 @@ export class InboundRequests implements TurnWatcher {
     const start = (): MaybePromise<Outcome> => {
       const result = run();
       if (!(result instanceof Promise)) {
-        this.#gate.leave(this.#slice.spent());
+        this.#queue.leave(this.#budget.spent());
         return result;
       }
       this.#watch(ctx);
-      this.#slice.spent();
+      this.#budget.spent();
       return result.then((outcome) => {
         this.#left(ctx, outcome);
         return outcome;
       });
     };
-    if (this.#gate.open) {
-      this.#gate.pass();
+    if (this.#queue.open) {
+      this.#queue.occupy();
       return start();
     }
     return new Promise((resolve) => {
       const drop = (why: Dropped) => resolve(new Refusal(why, ctx));
-      const turn = new Turn(ctx, clock, { start: () => resolve(start()), drop });
-      ctx.wait(turn);
-      if (!this.#gate.enter(turn)) drop("OVERLOADED");
+      const message = new QueuedMessage(ctx, clock, { start: () => resolve(start()), drop });
+      ctx.wait(message);
+      if (!this.#queue.enter(message)) drop("OVERLOADED");
     });
   }
 
@@ -166,24 +167,24 @@ export class InboundRequests implements TurnWatcher {
 
   waits(): void {
     this.#aside++;
-    this.#gate.stepAside();
+    this.#queue.stepAside();
   }
 
   goes(): void {
     this.#aside--;
-    this.#gate.pass();
+    this.#queue.occupy();
   }
 
   #run(asked: InboundRequest, payload: unknown, timeout: number): void {
     const receipt = this.#options.receive(asked.contract, payload, timeout, asked);
     if (receipt === undefined) {
       asked.peer.refuse(asked.seq, asked.index, "NO_HANDLER");
-      return this.#gate.stepAside();
+      return this.#queue.stepAside();
     }
     const { ctx, result } = receipt;
     if (!(result instanceof Promise)) {
       this.#answer(asked, result);
-      return this.#gate.leave(this.#slice.spent());
+      return this.#queue.leave(this.#budget.spent());
     }
     this.#go(asked, ctx, result);
   }
@@ -203,13 +204,13 @@ export class InboundRequests implements TurnWatcher {
   /** Whether these runs have all turns. */
   #heldBy(runs: readonly string[]): boolean {
     const holders = [...this.#under ?? []].filter(({ waiting }) => !waiting);
-    return this.#gate.full && holders.length === this.#gate.running && areAmong(runs, holders);
+    return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
   }
 
   #runEvent(begin: () => Receipt): void {
     const { ctx, result } = begin();
     if (result instanceof Promise) this.#follow(ctx, result, () => {});
-    else this.#gate.leave(this.#slice.spent());
+    else this.#queue.leave(this.#budget.spent());
   }
 
   /** A handler goes on, or waits for its own turn. */
@@ -219,13 +220,13 @@ export class InboundRequests implements TurnWatcher {
       ended(outcome);
       this.#left(ctx, outcome);
     });
-    this.#slice.spent();
+    this.#budget.spent();
   }
 
   /** Follows from now on whether it waits for its own turn. */
   #watch(ctx: MessageContext): void {
     if (ctx.waiting) this.waits();
-    ctx.course.watcher = this;
+    ctx.execution.watcher = this;
     this.#under?.add(ctx);
   }
 
@@ -233,8 +234,8 @@ export class InboundRequests implements TurnWatcher {
   #left(ctx: MessageContext, outcome: Outcome): void {
     this.#under?.delete(ctx);
     if (ctx.waiting) this.#aside--;
-    else if (outcome instanceof Refusal) this.#gate.stepAside();
-    else this.#gate.leave(this.#slice.spent());
+    else if (outcome instanceof Refusal) this.#queue.stepAside();
+    else this.#queue.leave(this.#budget.spent());
   }
 
   #begun({ peer, seq, index }: InboundRequest, under: QueueEntry | MessageContext): void {
@@ -294,7 +295,7 @@ class Waiting extends QueueEntry {
   }
 }
 
-/** As many as may wait at the gate: they would fill the memory. */
+/** As many as may wait aside: they would fill the memory. */
 const MAX_ASIDE = 65_536;
 const MOST_ANCESTORS = 64; // runs that wait for one, in a chain
 const MAX_TTL = 2_147_483_647;

@@ -48,7 +48,10 @@ export class LocalFastPath {
     return new Promise((resolve) => {
       const { execution } = ctx;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused
-      value.then((value) => execution.end(call.success(value, ctx)), (error) => execution.end(call.failure(error, ctx)));
+      value.then(
+        (value) => execution.end(call.success(value, ctx)),
+        (error) => execution.end(call.failure(error, ctx)),
+      );
     });
   }
 }

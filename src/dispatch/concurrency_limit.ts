@@ -5,7 +5,7 @@ import { QueuedMessage, type RunNow } from "./admission.ts";
 import { areAmong, watchForDeadlock } from "./admission_deadlock.ts";
 import { AdmissionQueue } from "./admission_queue.ts";
 import type { MessageContext } from "./message_context.ts";
-import { type NoTurn, type Outcome, Refusal } from "./outcome.ts";
+import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /** The concurrency limit of one handler, or of one key. */
@@ -51,7 +51,7 @@ export class ConcurrencyLimit {
       return start();
     }
     return new Promise((resolve) => {
-      const drop = (code: NoTurn): void => {
+      const drop = (code: RefusalCode): void => {
         resolve(new Refusal(code, ctx));
         left?.();
       };

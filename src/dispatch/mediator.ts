@@ -202,7 +202,7 @@ function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: Hand
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
       signal: execution.sender,
-      lost: (reason) => execution.lose(reason),
+      lost: (reason) => execution.loseClaim(reason),
     }, async (fence, check) => {
       execution.claiming = false;
       execution.fence = fence;
@@ -211,7 +211,7 @@ function guarded({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: Hand
       execution.checkClaim = undefined;
       if (outcome instanceof Refusal) refusal = outcome;
       // before the result is kept: should that be another attempt's, that one may wait for these locks
-      await execution.ended();
+      await execution.releaseLocks();
       return asResult(outcome);
     });
     if (refusal !== undefined) return refusal;

@@ -3,9 +3,9 @@
  * The event loop is given back every 5 ms, so that pings, cancellations and other senders are heard while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
-import type { ContextHost, Envelope, TurnWatcher } from "../../dispatch/context_host.ts";
+import type { ContextHost, Envelope } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { abandoned } from "../../dispatch/execution.ts";
+import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
 import { writeError } from "../../dispatch/error_text.ts";
 import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
@@ -37,7 +37,7 @@ export interface InboundRequestsOptions {
 }
 
 /** The requests of other processes, and events. */
-export class InboundRequests implements TurnWatcher {
+export class InboundRequests implements AdmissionWatcher {
   readonly #options: InboundRequestsOptions;
   readonly #queue: AdmissionQueue;
   readonly #budget: TurnBudget;

@@ -2,7 +2,8 @@
 import type { ContextHost } from "../dispatch/context_host.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Call, Dispatch, HandlerRun } from "../dispatch/mediator.ts";
+import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
+import type { Dispatch } from "../dispatch/mediator.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { asResult, type Outcome } from "../dispatch/outcome.ts";
@@ -17,7 +18,7 @@ export class LocalFastPath {
   readonly #contract: AnyContract;
   readonly #timeout: number;
   readonly #run: HandlerRun;
-  readonly #call: Call | undefined;
+  readonly #call: HandlerCall | undefined;
 
   /** `timeout` in ms. */
   constructor(host: ContextHost, { contract, runs: [run], call }: Dispatch, timeout: number) {
@@ -44,7 +45,7 @@ export class LocalFastPath {
   }
 
   /** One `then` and one promise: each further one costs 60 ns. */
-  #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
+  #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { execution } = ctx;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that none was refused

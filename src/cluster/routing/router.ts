@@ -7,7 +7,7 @@ import type { NodeHost } from "../../dispatch/node_host.ts";
 import type { Clock, Random, Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import { toJson } from "../../data/json.ts";
-import { parseAnswer } from "../../dispatch/mediator.ts";
+import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { show } from "../../contract/checks.ts";

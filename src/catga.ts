@@ -103,7 +103,10 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
-      cluster = new Cluster({ ...settings, host: app, transport, namespace, info: self, events, requests, observer }, bucket);
+      cluster = new Cluster(
+        { ...settings, host: app, transport, namespace, info: self, events, requests, observer },
+        bucket,
+      );
       app.join(cluster);
 
       // 6. Write the record, read those of the others, then take requests of plain NATS clients.

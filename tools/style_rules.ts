@@ -17,7 +17,7 @@ export interface Finding {
 /** The lines of a product file, unless its first comment says why it has more: {@link REASON}. */
 const MOST_LINES = 300;
 /** Whether a longer product file without a reason fails the check; otherwise it is a warning, as it is for all other files. */
-const LENGTH_FAILS = false;
+const LENGTH_FAILS = true;
 /** In the first comment of a file: `Over 300 lines: ` and the reason. */
 const REASON = /\bOver 300 lines:\s+(?:\*\s+)?[\w"`]/;
 /** The comment that a file begins with. */

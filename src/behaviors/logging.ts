@@ -1,21 +1,21 @@
-/** A line for each message that was handled: what, how it ended, how long it took. */
+/** `logging()`: a log line for each message that was handled. */
 import type { Behavior } from "../contract/behavior.ts";
-import type { LogFields, Logger } from "../contract/logger.ts";
 import { checkKnown, show } from "../contract/checks.ts";
+import type { LogFields, Logger } from "../contract/logger.ts";
 import { printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Where it logs to; the app's `logger`, or, when that has none of its own, the console, without fields. */
+  /** Where it logs to; the app's `logger`, or the console, without fields, if the app has none. */
   logger?: Pick<Logger, "debug" | "info" | "warn">;
-  /** The level of what went well; a failure is a warning. `"info"`. */
+  /** The level for successful messages; a failure is a warning. `"info"`. */
   level?: "debug" | "info";
-  /** Whether payloads are among the fields. They may hold what should be in no log; `false`. */
+  /** Whether payloads are among the fields. They may contain data that must not be logged; `false`. */
   payload?: boolean;
 }
 
 /**
- * Logs each message that is handled, when it has been. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
+ * Logs each message when its handler has ended. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
  * `correlationId`, `attempt`, `ms`, `outcome` (`"ok"` or the error's code), and `error` after a failure.
  *
  * @example
@@ -52,7 +52,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
         },
       );
     } catch (error) {
-      console.error(`catga ${node}: the logger of logging() threw`, error); // the message was handled all the same
+      console.error(`catga ${node}: the logger of logging() threw`, error); // the message has been handled: its result stays
     }
     return result;
   };

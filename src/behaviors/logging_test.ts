@@ -24,7 +24,7 @@ async function logged(options: LoggingOptions): Promise<[string, string, LogFiel
 }
 
 describe("logging", () => {
-  it("writes a line for each message: what, how it ended, how long it took; failures are warnings", async () => {
+  it("writes a line for each message: contract, outcome and duration; failures are warnings", async () => {
     const lines = await logged({});
     assertEquals(lines.map(([level, message]) => [level, message]), [
       ["info", "catga here: Ask ok in 20.0 ms"],
@@ -44,7 +44,7 @@ describe("logging", () => {
     }]);
   });
 
-  it("writes to the logger of its app, unless it has one of its own (it wrote past it to the console)", async () => {
+  it("writes to its own logger, else to that of its app (it wrote to the console instead)", async () => {
     const lines: string[] = [];
     const note = (message: string) => void lines.push(message);
     const logger = { debug: note, info: note, warn: note, error: note };
@@ -54,13 +54,13 @@ describe("logging", () => {
     assertEquals((await logged({})).length, 2);
   });
 
-  it("level and payload are for the asking", async () => {
+  it("writes at the level of its options, and the payload only if they say so", async () => {
     const [[level, , fields]] = await logged({ level: "debug", payload: true });
     assertEquals([level, fields.payload, fields.outcome], ["debug", 1, "ok"]);
     assertEquals("payload" in (await logged({}))[0][2], false);
   });
 
-  it("a logger that throws spoils no message", async () => {
+  it("a logger that throws does not change the result", async () => {
     const told = await consoleErrors(async () => {
       const wrong = () => {
         throw new Error("disk full");
@@ -72,7 +72,7 @@ describe("logging", () => {
     assertMatch(told.flat().join(" "), /the logger of logging\(\) threw Error: disk full/);
   });
 
-  it("refuses options that are none", () => {
+  it("throws for invalid options", () => {
     // @ts-expect-error: no level
     assertThrows(() => logging({ level: "loud" }), TypeError, 'logging: level must be "debug" or "info"; got "loud"');
     // @ts-expect-error: no option

@@ -1,12 +1,12 @@
 /**
- * Metrics on the API of OpenTelemetry: how long sends and handlers take and what comes of them, what waits, and what goes
- * wrong on the way. The API is loaded when an app starts, and only by those who measure.
+ * `metrics()`: durations and outcomes of sends and handlers, queues, and failures between nodes, through the API of
+ * OpenTelemetry. The API is loaded when an app with this behavior starts.
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
-import type { Catga } from "../contract/running_node.ts";
 import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import type { Catga } from "../contract/running_node.ts";
 import { VERSION } from "../version.ts";
 
 /**
@@ -15,8 +15,8 @@ import { VERSION } from "../version.ts";
  * `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
  * `catga.events.dropped`. docs/observability.md says what each is.
  *
- * It needs an SDK that was registered before the app starts; without one it does nothing. Given to a handler
- * it measures that handler alone.
+ * It needs an SDK that is registered before the app starts; without one it does nothing. Given to a handler, it measures that
+ * handler alone.
  *
  * @example
  * ```ts
@@ -66,9 +66,9 @@ export function metrics(): Behavior {
   const attach = async (app: Catga): Promise<Attachment | undefined> => {
     const api = await import("@opentelemetry/api");
     const meter = api.metrics.getMeter("@catga/catga", VERSION);
-    if (instruments === undefined && meter === api.createNoopMeter()) return undefined; // nobody measures
+    if (instruments === undefined && meter === api.createNoopMeter()) return undefined; // no SDK is registered
     instruments ??= instrumentsOf(meter);
-    return watch(instruments, app);
+    return observeApp(instruments, app);
   };
   return Object.assign(handle, { send, attach });
 }
@@ -109,24 +109,26 @@ function instrumentsOf(meter: Meter) {
   };
 }
 
-/** Follows one app. */
-function watch(instruments: Instruments, app: Catga): Attachment {
+/** Records the gauges and the counters of one app. */
+function observeApp(instruments: Instruments, app: Catga): Attachment {
   const { meter, inFlight, queued, breakersOpen, nodes } = instruments;
   const node = { "catga.node": app.self.id };
-  const shut = new Set<string>();
+  const openBreakers = new Set<string>();
   const gauges = [inFlight, queued, breakersOpen, nodes];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
     result.observe(queued, health.queued, node);
-    result.observe(breakersOpen, shut.size, node);
+    result.observe(breakersOpen, openBreakers.size, node);
     result.observe(nodes, health.nodes, node);
   };
   meter.addBatchObservableCallback(read, gauges);
   return {
     observe: (seen) => {
-      if (seen.type === "breaker" && seen.state !== "closed") shut.add(seen.node);
-      else if (seen.type === "breaker" || (seen.type === "node" && seen.change === "leave")) shut.delete(seen.node);
+      if (seen.type === "breaker" && seen.state !== "closed") openBreakers.add(seen.node);
+      else if (seen.type === "breaker" || (seen.type === "node" && seen.change === "leave")) {
+        openBreakers.delete(seen.node);
+      }
       count(instruments, seen);
     },
     detach: () => meter.removeBatchObservableCallback(read, gauges),
@@ -152,7 +154,7 @@ function count(instruments: Instruments, seen: Observation): void {
   }
 }
 
-/** Outcomes as attributes: each is a series of its own, and codes come from other nodes, too. */
+/** Outcomes as attributes, a limited number of them: each is a series of its own, and other nodes may send any code. */
 class Outcomes {
   readonly #codes: Set<string> = new Set();
 
@@ -168,7 +170,7 @@ class Outcomes {
 
 const MAX_CODES = 100;
 
-/** In s: those of the conventions for messaging, and three below, for a send to a neighbor takes less than the first. */
+/** In s: the boundaries of the conventions for messaging, and three below, for a send within a data center is shorter. */
 const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],
   ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],

@@ -24,7 +24,7 @@ describe("metrics", () => {
   before(() => void (telemetry = new Telemetry()));
   after(() => telemetry.stop());
 
-  it("durations of handlers and of sends, by contract and outcome", async () => {
+  it("records durations of handlers and of sends, by contract and outcome", async () => {
     await using app = await catga({ handlers: [order, price], behaviors: [metrics()] });
     await app.send(Order, { qty: 1 });
     await app.send(Order, { qty: 1 });
@@ -47,7 +47,7 @@ describe("metrics", () => {
     ]);
   });
 
-  it("outcomes are bounded, whatever codes a handler or another node makes up", async () => {
+  it("limits the number of outcomes, whatever codes handlers and other nodes return", async () => {
     const Fails = command<string, void>("Fails");
     const handlers = Fails.handle((code) => fail(code, "made up"));
     await using app = await catga({ handlers, behaviors: [metrics()] });
@@ -68,7 +68,7 @@ describe("metrics", () => {
     assertEquals([outcomes.length, outcomes.includes("NO_TEA"), outcomes.includes("_OTHER")], [101, true, true]);
   });
 
-  it("what is in flight, what waits, and how many nodes there are, until the app has stopped", async () => {
+  it("records messages in flight, messages that wait, and the number of nodes, until the app has stopped", async () => {
     const cluster = new MemoryCluster();
     const go = Promise.withResolvers<number>();
     const behaviors = [metrics()];
@@ -95,7 +95,7 @@ describe("metrics", () => {
     assertEquals(reads, before);
   });
 
-  it("retries, bounces, breakers and lost connections", async () => {
+  it("counts retries, bounces, breaker transitions and lost connections", async () => {
     await using stage = await openStage({
       handles: ["Price"],
       behaviors: [metrics()],
@@ -113,7 +113,7 @@ describe("metrics", () => {
     assertEquals((await of("disconnects"))?.value, 1);
   });
 
-  it("events that were dropped, all of them, a minute after the first", { timeout: 120_000 }, async () => {
+  it("counts all dropped events, a minute after the first", { timeout: 120_000 }, async () => {
     const handlers = Moved.on(() => new Promise(() => {}));
     const stage = await openStage({ handlers, concurrency: 1, behaviors: [metrics()] });
     const events = 1 + 65_536 + 5;
@@ -129,7 +129,7 @@ describe("metrics", () => {
     await stage.clock.until(stage.app.drain({ timeout: 0 }), 1_000);
   });
 
-  it("waits for locks, by outcome", async () => {
+  it("records the time that locks were waited for, by outcome", async () => {
     await using cluster = new MemoryCluster();
     const app = await cluster.start("waits", { behaviors: [metrics()] });
     await cluster.clock.until(app.lock("k"));
@@ -141,7 +141,7 @@ describe("metrics", () => {
 });
 
 describe("metrics without an SDK", () => {
-  it("change nothing", async () => {
+  it("changes nothing", async () => {
     await using app = await catga({ handlers: price, behaviors: [metrics()] });
     assertEquals(await app.send(Price), { ok: true, value: 420 });
   });

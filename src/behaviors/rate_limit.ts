@@ -1,11 +1,11 @@
-/** So many messages in a while, and no more: a token bucket. */
+/** `rateLimit()`: a token bucket. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkKnown, checkNumber } from "../contract/checks.ts";
 import { fail } from "../contract/result.ts";
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
-  /** How many messages pass in `per` ms, in the long run: more than 0, 1,000,000,000 at most. */
+  /** How many messages pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
   rate: number;
   /** In ms, more than 0; 1,000. */
   per?: number;
@@ -14,13 +14,13 @@ export interface RateLimitOptions {
 }
 
 /**
- * Lets so many messages pass in a while, and refuses the others at once, without running their handler: `RATE_LIMITED`, which
- * is `retryable` and says in `details.retryAfter` after how many ms one would pass. Refused ones do not wait, for they would
- * hold places that others could use; and do not go to another node, for this is the handler's answer. An event that is
- * refused is lost, and logged.
+ * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`, which is
+ * `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do not wait, for they
+ * would hold places of others; and they do not go to another node, for this is the handler's answer. A refused event is lost,
+ * and logged.
  *
- * The tokens are this process's own. Given to an app, all of its handlers draw from one bucket; given to a handler, it has
- * its own.
+ * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler has its
+ * own.
  *
  * @example
  * ```ts
@@ -52,7 +52,7 @@ export function rateLimit(options: RateLimitOptions): Behavior {
       return next();
     }
     const retryAfter = Math.ceil((1 - tokens) * per / rate);
-    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: ${rate} in ${per} ms pass`, {
+    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: the limit is ${rate} in ${per} ms`, {
       retryable: true,
       details: { retryAfter },
     });

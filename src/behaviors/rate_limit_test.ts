@@ -8,7 +8,7 @@ const Ask = query<void, string>("Ask");
 const Tell = query<void, string>("Tell");
 
 describe("rateLimit", () => {
-  it("lets a burst pass, then so many in a while; refuses the others at once, and says when one would pass", async () => {
+  it("lets a burst pass, then messages at the rate; refuses the others at once, with the time after which one would pass", async () => {
     let runs = 0;
     const behaviors = [rateLimit({ rate: 10, per: 1_000, burst: 3 })];
     const { app, clock } = localApp({ handlers: Ask.handle(() => `${++runs}`, { behaviors }) });
@@ -26,17 +26,17 @@ describe("rateLimit", () => {
     assertEquals(await send(4), ["5", "6", "7", refused]); // no more than the burst have gathered
   });
 
-  it("the failure is retryable, and names contract, node and rate", async () => {
+  it("the failure is retryable, and its message has contract, node and limit", async () => {
     const { app } = localApp({ handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate: 1, per: 60_000 })] }) });
     await app.send(Ask);
     const { error } = await app.send(Ask);
     assertEquals([error?.retryable, error?.message], [
       true,
-      "query Ask did not run on node here: 1 in 60000 ms pass",
+      "query Ask did not run on node here: the limit is 1 in 60000 ms",
     ]);
   });
 
-  it("is one bucket for all that it is given to: an app's handlers draw from one, a handler's own is its own", async () => {
+  it("an app's handlers share one bucket, a handler's own limit has its own", async () => {
     const handlers = (own?: RateLimitOptions) =>
       [Ask, Tell].map((contract) =>
         contract.handle(() => "ok", { behaviors: own === undefined ? [] : [rateLimit(own)] })
@@ -48,7 +48,7 @@ describe("rateLimit", () => {
     assertEquals([await outcomes(shared), await outcomes(apart)], [["ok", "RATE_LIMITED"], ["ok", "ok"]]);
   });
 
-  it("refuses options that are none", () => {
+  it("throws for invalid options", () => {
     assertThrows(() => rateLimit({ rate: 0 }), RangeError, "rateLimit: rate must be from");
     assertThrows(() => rateLimit({ rate: 1, per: 0 }), RangeError, "rateLimit: per must be from");
     assertThrows(() => rateLimit({ rate: 1, burst: 0.5 }), RangeError, "rateLimit: burst must be from 1");

@@ -1,4 +1,4 @@
-/** Has a handler another go, on its own node, when it failed in a way that may pass. */
+/** `retry()`: runs a handler again, on the same node, after a failure that may pass. */
 import type { Behavior } from "../contract/behavior.ts";
 import { delay } from "../ports/clock.ts";
 import type { CatgaError, Code } from "../error.ts";
@@ -6,9 +6,9 @@ import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../con
 
 /** Options of {@link retry}. */
 export interface RetryOptions {
-  /** How often the handler runs at most, the first time included: 2 to 1,000; 3. */
+  /** How often the handler runs at most, including the first time: 2 to 1,000; 3. */
   attempts?: number;
-  /** After which failures: codes, or a function. What the handler threw (`HANDLER_FAILED`), and what is `retryable`. */
+  /** After which failures it runs again: codes, or a function. `HANDLER_FAILED`, and whatever is `retryable`. */
   on?: readonly Code[] | ((error: CatgaError) => boolean);
   /**
    * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from twice as
@@ -18,11 +18,11 @@ export interface RetryOptions {
 }
 
 /**
- * Runs a handler again that failed, within the deadline of its message: what it did before it failed, it does again. Gives
- * the last failure when its attempts are used up, when the next would come after the deadline, and when the message is given
- * up. A failure that is `final` is never retried.
+ * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed. Returns the last
+ * failure when its attempts are used up, when the next one would start after the deadline, and when the message is aborted. A
+ * failure that is `final` is never retried.
  *
- * Catga's own `retries` are about messages that did not arrive; what a handler answers is never retried without this.
+ * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never retried.
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ export function retry(options: RetryOptions = {}): Behavior {
       if (clock.now() + pause >= ctx.deadline) return result;
       try {
         await delay(clock, pause, ctx.signal);
-      } catch { // it was given up: nobody waits for another attempt
+      } catch { // the message was aborted: no sender waits for another attempt
         return result;
       }
     }

@@ -26,7 +26,7 @@ async function tried(
 }
 
 describe("retry", () => {
-  it("runs a handler again that threw or failed retryably, 3 times in all, and gives what came of the last", async () => {
+  it("runs a handler that threw or failed retryably up to 3 times, and returns the last result", async () => {
     const { runs, end } = await tried({}, 2, { retryable: true });
     assertEquals([runs, end], [3, "done"]);
     assertEquals((await tried({}, 2, { code: "HANDLER_FAILED" })).end, "done");
@@ -34,7 +34,7 @@ describe("retry", () => {
     assertEquals((await tried({ attempts: 5 }, 4, { retryable: true })).end, "done");
   });
 
-  it("leaves other failures alone, and one that is final in any case", async () => {
+  it("does not run again after other failures, nor after one that is final", async () => {
     assertEquals((await tried({}, 9)).runs, 1);
     assertEquals((await tried({ on: () => true }, 9, { final: true })).runs, 1);
   });
@@ -54,7 +54,7 @@ describe("retry", () => {
     assertEquals((await tried({ backoff: 0 }, 2, { retryable: true })).at, [0, 0, 0]);
   });
 
-  it("gives up when the next attempt would come after the deadline", async () => {
+  it("returns the last failure when the next attempt would start after the deadline", async () => {
     const { end, runs } = await tried({ attempts: 100, backoff: 1_000 }, 99, {
       retryable: true,
       sending: { timeout: 500 },
@@ -62,7 +62,7 @@ describe("retry", () => {
     assertEquals(end, `failure ${runs}`);
   });
 
-  it("gives up when the message is given up: no attempt follows, and the last failure stands", async () => {
+  it("returns the last failure when the message is aborted during the pause", async () => {
     let runs = 0;
     const handlers = Do.handle(() => fail("BUSY", `failure ${++runs}`));
     const { app, clock } = localApp({
@@ -75,7 +75,7 @@ describe("retry", () => {
     await clock.until(app.drain());
   });
 
-  it("refuses options that are none", () => {
+  it("throws for invalid options", () => {
     const wrong: [RetryOptions, string][] = [
       [{ attempts: 1 }, "retry: attempts must be from 2 to 1000; got 1"],
       [{ backoff: -1 }, "retry: backoff must be from 0 to 2147483647 ms; got -1"],

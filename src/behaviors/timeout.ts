@@ -1,18 +1,18 @@
-/** Less time for a handler than its senders give it. */
+/** `timeout()`: a time limit for a handler, below the timeout of its senders. */
 import type { Behavior } from "../contract/behavior.ts";
+import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 import type { Abortable } from "../contract/context.ts";
 import { CatgaError } from "../error.ts";
-import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 
 /**
- * Gives a message up that has been with its handler, and the behaviors within, for `ms` (1 to 2^31 - 1), as its deadline
- * would: `ctx.signal` aborts with `TIMEOUT`, what the handler has sent is cancelled, its waiting for locks ends, and no
- * attempt of `retry()` follows. A sender in this process is told at once (`TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command;
- * `UNAVAILABLE` when a behavior within had not called the handler, which then is not called); one elsewhere when the handler
- * has ended, or at its own deadline.
+ * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as its deadline
+ * would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for locks end, and no attempt of
+ * `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command;
+ * `UNAVAILABLE` if a behavior inside has not called the handler, which then does not run. A sender elsewhere gets its result
+ * when the handler has ended, or fails at its own deadline.
  *
- * Nothing can stop a handler that does not listen to `ctx.signal`: it goes on, and keeps its place and its locks until it
- * has ended. What it gives then is what a sender elsewhere gets, and the result of an idempotent command.
+ * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has ended.
+ * What it returns then is the result for a sender elsewhere, and the recorded result of an idempotent command.
  *
  * @example
  * ```ts
@@ -31,7 +31,7 @@ import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
 export function timeout(ms: number): Behavior {
   checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
   return async ({ contract: { kind, name }, ctx, clock }, next) => {
-    // every context is one
+    // every context of a handler is Abortable
     const message = ctx as typeof ctx & Abortable;
     const timer = clock.after(ms, () => {
       message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));

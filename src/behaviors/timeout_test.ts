@@ -9,7 +9,7 @@ const Ask = query<void, string>("Ask");
 const Do = command<void, string>("Do");
 
 describe("timeout", () => {
-  it("gives a handler up after so long: its signal aborts, what it has sent is cancelled, its sender is told", async () => {
+  it("aborts a message after its time: ctx.signal aborts, the handler's sends are cancelled, the sender gets a failure", async () => {
     const seen: string[] = [];
     const behaviors = [timeout(100)];
     const { app, clock } = localApp({
@@ -28,7 +28,7 @@ describe("timeout", () => {
     assertEquals(seen, ["TIMEOUT at 100, Ask: TIMEOUT"]);
   });
 
-  it("a query's sender gets TIMEOUT, also from another node, once the handler has ended", async () => {
+  it("the sender of a query gets TIMEOUT; on another node, when the handler has ended", async () => {
     await using cluster = new MemoryCluster();
     const handlers = Ask.handle(
       (_, { signal }) => new Promise((_, reject) => signal.onabort = () => reject(signal.reason)),
@@ -40,7 +40,7 @@ describe("timeout", () => {
     assertEquals([result.error?.code, result.error?.message], ["TIMEOUT", "query Ask was to be handled within 100 ms"]);
   });
 
-  it("what a handler gives that does not listen is the result of an idempotent command, and it did not run twice", async () => {
+  it("a handler that ignores ctx.signal gives the result of an idempotent command, which does not run twice", async () => {
     const Pay = command<void, string>("Pay", { idempotent: true });
     let runs = 0;
     const handlers = Pay.handle(async () => {
@@ -54,7 +54,7 @@ describe("timeout", () => {
     assertEquals(clock.monotonic(), 500);
   });
 
-  it("leaves a handler alone that is in time", async () => {
+  it("does nothing to a handler that ends in time", async () => {
     const timers: number[] = [];
     for (const behaviors of [[], [timeout(1)]]) {
       const { app, clock } = localApp({ handlers: Ask.handle(async () => await "in time", { behaviors }) });
@@ -64,7 +64,7 @@ describe("timeout", () => {
     assertEquals(timers[0], timers[1]); // and leaves none behind
   });
 
-  it("refuses a time that is none", () => {
+  it("throws for an invalid time", () => {
     assertThrows(() => timeout(0), RangeError, "timeout: ms must be from 1 to 2147483647 ms; got 0");
     assertThrows(() => timeout("1" as never), TypeError, 'timeout: ms must be a number of ms; got "1"');
   });

@@ -71,7 +71,7 @@ async function ordered(apps: Catga[]): Promise<void> {
 }
 
 describe("tracing", () => {
-  it("one trace from a send to its handler, the sends of that, and their handlers, on four nodes", async () => {
+  it("is one trace from a send to its handler, the sends of that handler, and their handlers, on four nodes", async () => {
     const apps = await chain({ network: new MemoryNetwork() });
     await ordered(apps);
     await Promise.all(apps.map((app) => app.drain()));
@@ -111,7 +111,7 @@ describe("tracing", () => {
     await Promise.all(apps.map((app) => app.drain()));
   });
 
-  it("a failure is the status and the error.type of both spans; what was thrown stays at its node", async () => {
+  it("a failure sets the status and error.type of both spans; the exception is recorded on the handler's node alone", async () => {
     const network = new MemoryNetwork();
     const handlers = [
       Order.handle(() => fail("OUT_OF_TEA", "no tea left")),
@@ -136,7 +136,7 @@ describe("tracing", () => {
     assertEquals(telemetry.span("send Order").status.message, "no tea left");
   });
 
-  it("an attempt that goes on to another node is an event of the send's span", async () => {
+  it("a further attempt on another node is an event of the send's span", async () => {
     await using stage = await openStage({ handles: ["Ask"], behaviors: [tracing()] });
     const Ask = query<void, string>("Ask");
     let asked = 0;
@@ -153,7 +153,7 @@ describe("tracing", () => {
     assertEquals(status.code, SpanStatusCode.UNSET);
   });
 
-  it("inside of retry() it has a span for each attempt, outside of it one for all", async () => {
+  it("makes a span for each attempt inside of retry(), one for all outside of it", async () => {
     for (const [behaviors, spans] of [[[retry(), tracing()], 3], [[tracing(), retry()], 1]] as const) {
       telemetry.forget();
       let runs = 0;
@@ -164,7 +164,7 @@ describe("tracing", () => {
     }
   });
 
-  it("a send from a handler is its child also where the runtime has lost track of it", async () => {
+  it("a send of a handler is its child also where the runtime has lost the active context", async () => {
     let later: (() => Promise<unknown>) | undefined;
     const handlers = [
       Order.handle((what, ctx) => {
@@ -179,7 +179,7 @@ describe("tracing", () => {
     assertEquals(tree().includes("send Price < process Order"), true);
   });
 
-  it("is part of what is active at the sender, or of the trace that the headers of the send name", async () => {
+  it("a send is a child of the active span, or of the span in the headers of the send", async () => {
     await using app = await catga({ handlers: Price.handle(() => 1), behaviors: [tracing()] });
     const [trace_, parent] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
     await app.send(Price, { sku: "tea" }, { headers: { traceparent: `00-${trace_}-${parent}-01` } });
@@ -193,7 +193,7 @@ describe("tracing", () => {
     assertEquals(tree(), ["process Price < send Price", "request < nothing", "send Price < request"]);
   });
 
-  it("a broadcast has one span, and each handler of it one that is its child", async () => {
+  it("a broadcast has one span, and each of its handlers a child of it", async () => {
     const network = new MemoryNetwork();
     const handlers = Price.handle(() => 1);
     await using _a = await catga({ network, id: "a", handlers, behaviors: [tracing()] });
@@ -205,7 +205,7 @@ describe("tracing", () => {
     ]);
   });
 
-  it("of a handler alone traces that handler, under what its sender was in", async () => {
+  it("given to a handler, traces that handler, as a child of its sender's span", async () => {
     const handlers = [Order.handle(() => "", { behaviors: [tracing()] }), Price.handle(() => 1)];
     await using app = await catga({ handlers });
     await app.send(Price, { sku: "tea" });
@@ -213,7 +213,7 @@ describe("tracing", () => {
     assertEquals(tree(), ["process Order < nothing"]);
   });
 
-  it("baggage goes along", async () => {
+  it("handlers receive the baggage of their sender", async () => {
     const seen: unknown[] = [];
     const handlers = Order.handle(() => {
       seen.push(propagation.getActiveBaggage()?.getEntry("tenant")?.value);
@@ -227,7 +227,7 @@ describe("tracing", () => {
 });
 
 describe("tracing without a propagator", () => {
-  it("links spans all the same, by W3C Trace Context", async () => {
+  it("links spans by W3C Trace Context", async () => {
     propagation.disable();
     try {
       const seen: unknown[] = [];
@@ -254,7 +254,7 @@ describe("tracing over NATS", await requireNatsServer(), () => {
     await Promise.all(apps.map((app) => app.drain()));
   });
 
-  it("the call of a plain client is part of the trace that its headers name", async () => {
+  it("the call of a plain client is a child of the span in its headers", async () => {
     await using app = await catga({ nats: server.url, handlers: Price.handle(() => 1), behaviors: [tracing()] });
     const plain = await connect({ servers: server.url });
     try {
@@ -301,7 +301,7 @@ describe("tracing over NATS", await requireNatsServer(), () => {
 });
 
 describe("tracing without an SDK", () => {
-  it("costs no headers, and changes nothing", async () => {
+  it("adds no headers, and changes nothing", async () => {
     await telemetry.stop();
     try {
       const seen: unknown[] = [];

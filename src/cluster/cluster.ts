@@ -7,7 +7,7 @@ import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { ClusterHealth } from "../dispatch/cluster_health.ts";
+import type { ClusterHealth } from "../dispatch/remote.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
@@ -99,7 +99,7 @@ export class Cluster implements Remote {
       malformed,
       concurrency: options.concurrency,
       host,
-      budget: host.runner.slice,
+      budget: host.runner.budget,
       receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),

@@ -1,36 +1,36 @@
 /**
- * Lets so many run at once, and the others wait their turn, first come first served. One that by the present pace could
- * not start before its deadline is turned away at once: it would be run for nobody, and hold up those behind it.
+ * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace could not
+ * start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
 import type { Clock } from "../ports/clock.ts";
-import { Deadlined } from "./deadline_wheel.ts";
 import type { CatgaError } from "../error.ts";
+import { Deadlined } from "./deadline_wheel.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /**
- * Why one that waited has no turn: its time is over or it was given up, the app stops, it would come too late, or only when
- * those who wait for it have ended.
+ * Why an entry left its queue without starting: its deadline passed or it was aborted; the node stops; it would start too
+ * late; or the runs that could make room for it wait for it themselves.
  */
 export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
-/** Somebody who wants to run. It can be given up while it waits, and then has no turn. */
+/** Something that wants to run, and may wait for it in a queue. While it waits it can be aborted. */
 export abstract class QueueEntry extends Deadlined {
-  /** @internal The gate that it waits at. */
-  gate: AdmissionQueue | undefined = undefined;
-  /** @internal The one behind it. */
-  gateNext: QueueEntry | undefined = undefined;
-  /** @internal The one before it. */
-  gatePrevious: QueueEntry | undefined = undefined;
+  /** @internal The queue that it waits in. */
+  queue: AdmissionQueue | undefined = undefined;
+  /** @internal The entry behind it. */
+  queueNext: QueueEntry | undefined = undefined;
+  /** @internal The entry before it. */
+  queuePrevious: QueueEntry | undefined = undefined;
 
-  /** Its turn. {@link AdmissionQueue.leave} is to be called at its end. Must not throw. */
+  /** Called when it may run; {@link AdmissionQueue.leave} is to be called at its end. Must not throw. */
   abstract start(): void;
 
-  /** It has waited, and will not have a turn. Must not throw. */
+  /** Called when it left the queue without starting. Must not throw. */
   abstract drop(why: Dropped): void;
 
-  /** It gives its turn up; nothing happens when it does not wait. */
+  /** Takes it out of its queue and drops it; nothing happens when it does not wait. */
   quit(why: Dropped): void {
-    if (this.gate?.forget(this)) this.drop(why);
+    if (this.queue?.remove(this)) this.drop(why);
   }
 
   override expire(): void {
@@ -42,45 +42,45 @@ export abstract class QueueEntry extends Deadlined {
   }
 }
 
-/** Options of a {@link AdmissionQueue}. */
+/** Options of an {@link AdmissionQueue}. */
 export interface AdmissionQueueOptions {
   /** How many run at once. */
   readonly limit: number;
   /** How many may wait; 65,536. */
-  readonly queue?: number;
-  /** Gives no more turns than there is time for; all at once. */
-  readonly slice?: TurnBudget;
+  readonly capacity?: number;
+  /** While it is used up, nothing starts; without one, whatever may start does at once. */
+  readonly budget?: TurnBudget;
 }
 
-/** A gate. */
+/** Entries that run, and entries that wait. */
 export class AdmissionQueue {
   readonly #clock: Clock;
   readonly #limit: number;
-  readonly #room: number;
-  readonly #slice: TurnBudget | undefined;
+  readonly #capacity: number;
+  readonly #budget: TurnBudget | undefined;
   #running = 0;
   #waiting = 0;
   #first: QueueEntry | undefined;
   #last: QueueEntry | undefined;
-  /** Turns are being given: one that ends within its turn does not begin another round. */
-  #giving = false;
-  /** It goes on in the next turn of the event loop. */
+  /** Entries are being started: one that ends within its start must not start others in a loop of its own. */
+  #starting = false;
+  /** Starting goes on in the next turn of the event loop. */
   #resumes = false;
-  /** Those that left, in tenths of a second: a ring of ten, and the tenth that is being counted. */
-  readonly #left: number[] = new Array(TENTHS).fill(0);
+  /** How many have ended in each of the last ten tenths of a second, in a circle; and the number of the newest tenth. */
+  readonly #ended: number[] = new Array(TENTHS).fill(0);
   #tenth = 0;
-  /** When somebody left last, by the monotonic clock. */
-  #leftAt = 0;
-  /** When those that wait were last looked through, by the monotonic clock. */
-  #weededAt = -Infinity;
-  /** Since when somebody has been waiting; -1 while nobody is. */
+  /** When one ended last, by the monotonic clock. */
+  #endedAt = 0;
+  /** When the waiting entries were last checked, by the monotonic clock. */
+  #checkedAt = -Infinity;
+  /** Since when at least one has been waiting; -1 while none is. */
   #busySince = -1;
 
-  constructor(clock: Clock, { limit, queue = 65_536, slice }: AdmissionQueueOptions) {
+  constructor(clock: Clock, { limit, capacity = 65_536, budget }: AdmissionQueueOptions) {
     this.#clock = clock;
     this.#limit = limit;
-    this.#room = queue;
-    this.#slice = slice;
+    this.#capacity = capacity;
+    this.#budget = budget;
   }
 
   /** How many run. */
@@ -98,139 +98,139 @@ export class AdmissionQueue {
     return this.#running >= this.#limit;
   }
 
-  /** Whether one that came now would start at once. */
+  /** Whether an entry that came now would start at once. */
   get open(): boolean {
-    return this.#running < this.#limit && this.#waiting === 0 && this.#slice?.over !== true;
+    return this.#running < this.#limit && this.#waiting === 0 && this.#budget?.over !== true;
   }
 
-  /** One starts that found the gate {@link AdmissionQueue.open}, or that comes back from where it had stepped aside. */
-  pass(): void {
+  /** Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside. */
+  occupy(): void {
     this.#running++;
   }
 
-  /** Lets it start, now or when its turn comes. `false`: there is no room, or no time. */
-  enter(ticket: QueueEntry): boolean {
+  /** Starts an entry, at once or when there is room. `false`: the queue is full, or it would start after its deadline. */
+  enter(entry: QueueEntry): boolean {
     if (this.open) {
       this.#running++;
-      ticket.start();
+      entry.start();
       return true;
     }
     const now = this.#clock.monotonic();
     const each = this.#each(now);
-    this.#weed(now, each);
-    if (this.#waiting >= this.#room || now + (this.#waiting + 1) * each > ticket.due) return false;
+    this.#dropLate(now, each);
+    if (this.#waiting >= this.#capacity || now + (this.#waiting + 1) * each > entry.due) return false;
     if (this.#busySince < 0) this.#busySince = now;
-    this.#append(ticket);
-    if (this.#slice?.over) this.#resume(this.#slice);
+    this.#append(entry);
+    if (this.#budget?.over) this.#resume(this.#budget);
     return true;
   }
 
-  /** Takes one that waits out of the queue; `false` when it does not wait here. */
-  forget(ticket: QueueEntry): boolean {
-    if (ticket.gate !== this) return false;
-    const { gateNext: next, gatePrevious: previous } = ticket;
+  /** Takes out an entry that waits, without dropping it; `false` when it does not wait here. */
+  remove(entry: QueueEntry): boolean {
+    if (entry.queue !== this) return false;
+    const { queueNext: next, queuePrevious: previous } = entry;
     if (next === undefined) this.#last = previous;
-    else next.gatePrevious = previous;
+    else next.queuePrevious = previous;
     if (previous === undefined) this.#first = next;
-    else previous.gateNext = next;
-    ticket.gate = ticket.gateNext = ticket.gatePrevious = undefined;
+    else previous.queueNext = next;
+    entry.queue = entry.queueNext = entry.queuePrevious = undefined;
     if (--this.#waiting === 0) this.#busySince = -1;
     return true;
   }
 
-  /** Those that wait, as they are now. */
-  queue(): QueueEntry[] {
+  /** The entries that wait now, in order; a copy. */
+  entries(): QueueEntry[] {
     const all: QueueEntry[] = [];
-    for (let ticket = this.#first; ticket !== undefined; ticket = ticket.gateNext) all.push(ticket);
+    for (let entry = this.#first; entry !== undefined; entry = entry.queueNext) all.push(entry);
     return all;
   }
 
-  /** One has ended, `now` by the monotonic clock. */
+  /** One that ran has ended, `now` by the monotonic clock. */
   leave(now: number = this.#clock.monotonic()): void {
     this.#advance(now);
-    this.#left[this.#tenth % TENTHS]++;
-    this.#leftAt = now;
+    this.#ended[this.#tenth % TENTHS]++;
+    this.#endedAt = now;
     this.stepAside();
   }
 
-  /** One that runs has to wait for something else, or does not run after all: its place is free, and nobody has ended. */
+  /** One makes room without having ended: it waits for something else, or does not run after all. */
   stepAside(): void {
     this.#running--;
-    this.#give();
+    this.#startNext();
   }
 
-  #give(): void {
-    if (this.#giving) return;
-    this.#giving = true;
+  #startNext(): void {
+    if (this.#starting) return;
+    this.#starting = true;
     while (this.#running < this.#limit && this.#first !== undefined) {
-      if (this.#slice?.over) {
-        this.#resume(this.#slice);
+      if (this.#budget?.over) {
+        this.#resume(this.#budget);
         break;
       }
-      const ticket = this.#first;
-      this.forget(ticket);
-      if (ticket.due <= this.#clock.monotonic()) {
-        ticket.drop("LATE");
+      const entry = this.#first;
+      this.remove(entry);
+      if (entry.due <= this.#clock.monotonic()) {
+        entry.drop("LATE");
       } else {
         this.#running++;
-        ticket.start();
+        entry.start();
       }
     }
-    this.#giving = false;
+    this.#starting = false;
   }
 
-  #resume(slice: TurnBudget): void {
+  #resume(budget: TurnBudget): void {
     if (this.#resumes) return;
     this.#resumes = true;
-    slice.then(() => {
+    budget.nextTurn(() => {
       this.#resumes = false;
-      this.#give();
+      this.#startNext();
     });
   }
 
-  #append(ticket: QueueEntry): void {
-    ticket.gate = this;
-    ticket.gatePrevious = this.#last;
-    if (this.#last === undefined) this.#first = ticket;
-    else this.#last.gateNext = ticket;
-    this.#last = ticket;
+  #append(entry: QueueEntry): void {
+    entry.queue = this;
+    entry.queuePrevious = this.#last;
+    if (this.#last === undefined) this.#first = entry;
+    else this.#last.queueNext = entry;
+    this.#last = entry;
     this.#waiting++;
   }
 
-  /** How long each of those that wait makes the next one wait, in ms, by the pace of the last second; 0 before there is one. */
+  /** The time between two starts, in ms, by the pace of the last second; 0 before there is one. */
   #each(now: number): number {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
-    const left = this.#left.reduce((sum, count) => sum + count, 0);
+    const ended = this.#ended.reduce((sum, count) => sum + count, 0);
     // the oldest tenth is counted whole, the newest as far as it has gone
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
-    if (left > 0) return Math.min(counted, now - this.#busySince) / left;
-    // nobody has left for a while: at best all who run leave as late as this again
-    return (now - Math.max(this.#busySince, this.#leftAt)) / this.#limit;
+    if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
+    // none has ended in the last second: at best, all that run end after as long again
+    return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 
-  /** Turns away, every now and then, who was let in before there was a pace to go by, or by a better one. */
-  #weed(now: number, each: number): void {
-    // without anybody who has left lately the pace is a guess, good enough for those that come only
-    if (each === 0 || now - this.#weededAt < LEARN || this.#left.every((count) => count === 0)) return;
-    this.#weededAt = now;
-    let turn = now;
-    for (let ticket = this.#first; ticket !== undefined;) {
-      const next: QueueEntry | undefined = ticket.gateNext;
-      if (turn + each > ticket.due) ticket.quit("OVERLOADED");
-      else turn += each;
-      ticket = next;
+  /** Drops the entries that cannot start in time: they entered before there was a pace, or by a better one. */
+  #dropLate(now: number, each: number): void {
+    // with no end in the last second the pace is a guess: good enough to refuse by, not to drop by
+    if (each === 0 || now - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
+    this.#checkedAt = now;
+    let start = now;
+    for (let entry = this.#first; entry !== undefined;) {
+      const next: QueueEntry | undefined = entry.queueNext;
+      if (start + each > entry.due) entry.quit("OVERLOADED");
+      else start += each;
+      entry = next;
     }
   }
 
   /** Empties the tenths that have begun since the last count. */
   #advance(now: number): void {
     const tenth = Math.floor(now / 100);
-    if (tenth <= this.#tenth) return; // the time that a slice gives may be a little old
-    for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#left[i % TENTHS] = 0;
+    if (tenth <= this.#tenth) return; // the time that a budget returns may be a little old
+    for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#ended[i % TENTHS] = 0;
     this.#tenth = tenth;
   }
 }
 
 const TENTHS = 10;
-const LEARN = 100; // ms of waiting before there is a pace, and between two looks at those that wait
+const LEARN = 100; // ms of waiting before there is a pace, and between two checks of the waiting entries

@@ -4,7 +4,7 @@ import { AdmissionQueue, type Dropped, QueueEntry } from "./admission_queue.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { TurnBudget } from "./turn_budget.ts";
 
-class Guest extends QueueEntry {
+class TestEntry extends QueueEntry {
   state: "waiting" | "running" | Dropped = "waiting";
   readonly name: number;
   readonly log: number[];
@@ -25,148 +25,148 @@ class Guest extends QueueEntry {
   }
 }
 
-describe("Gate", () => {
-  it("lets so many run, the others in the order in which they came", () => {
+describe("AdmissionQueue", () => {
+  it("runs as many as its limit, the others in the order in which they came", () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 2 });
+    const queue = new AdmissionQueue(clock, { limit: 2 });
     const log: number[] = [];
     const due = clock.monotonic() + 1_000;
-    for (let i = 0; i < 5; i++) assert(gate.enter(new Guest(i, due, log)));
-    assertEquals([log, gate.running, gate.waiting], [[0, 1], 2, 3]);
-    gate.leave();
-    gate.leave();
+    for (let i = 0; i < 5; i++) assert(queue.enter(new TestEntry(i, due, log)));
+    assertEquals([log, queue.running, queue.waiting], [[0, 1], 2, 3]);
+    queue.leave();
+    queue.leave();
     assertEquals(log, [0, 1, 2, 3]);
-    for (let i = 0; i < 3; i++) gate.leave();
-    assertEquals([log, gate.running, gate.waiting], [[0, 1, 2, 3, 4], 0, 0]);
+    for (let i = 0; i < 3; i++) queue.leave();
+    assertEquals([log, queue.running, queue.waiting], [[0, 1, 2, 3, 4], 0, 0]);
   });
 
-  it("drops those that have gone, and those whose time is over", async () => {
+  it("drops an entry that quits, and one whose deadline has passed", async () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1 });
+    const queue = new AdmissionQueue(clock, { limit: 1 });
     const now = clock.monotonic();
-    const [first, gone, late, last] = [10_000, 10_000, 50, 10_000].map((time, i) => new Guest(i, now + time));
-    for (const guest of [first, gone, late, last]) gate.enter(guest);
+    const [first, gone, late, last] = [10_000, 10_000, 50, 10_000].map((time, i) => new TestEntry(i, now + time));
+    for (const entry of [first, gone, late, last]) queue.enter(entry);
     gone.quit("DRAINING");
-    assertEquals([gone.state, gate.waiting], ["DRAINING", 2]);
+    assertEquals([gone.state, queue.waiting], ["DRAINING", 2]);
     await clock.advance(60);
-    gate.leave();
+    queue.leave();
     assertEquals([gone.state, late.state, last.state], ["DRAINING", "LATE", "running"]);
   });
 
-  it("takes ten thousand at once while it knows no pace", () => {
+  it("accepts ten thousand entries before there is a pace", () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1 });
+    const queue = new AdmissionQueue(clock, { limit: 1 });
     const due = clock.monotonic() + 1_000;
-    for (let i = 0; i < 10_000; i++) assert(gate.enter(new Guest(i, due)));
+    for (let i = 0; i < 10_000; i++) assert(queue.enter(new TestEntry(i, due)));
   });
 
-  it("turns away one that cannot start before its deadline, and takes one that can", async () => {
+  it("refuses an entry that cannot start before its deadline, and accepts one that can", async () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1 });
-    for (let i = 0; i < 101; i++) gate.enter(new Guest(i, clock.monotonic() + 60_000));
+    const queue = new AdmissionQueue(clock, { limit: 1 });
+    for (let i = 0; i < 101; i++) queue.enter(new TestEntry(i, clock.monotonic() + 60_000));
     for (let i = 0; i < 50; i++) { // one each 20 ms: 50 a second
       await clock.advance(20);
-      gate.leave();
+      queue.leave();
     }
     // 50 wait before it: a second at this pace
-    assertEquals(gate.enter(new Guest(200, clock.monotonic() + 500)), false);
-    assertEquals(gate.enter(new Guest(201, clock.monotonic() + 2_000)), true);
+    assertEquals(queue.enter(new TestEntry(200, clock.monotonic() + 500)), false);
+    assertEquals(queue.enter(new TestEntry(201, clock.monotonic() + 2_000)), true);
   });
 
-  it("turns those away as well that came before there was a pace, as soon as there is (they waited in vain)", async () => {
+  it("drops entries that came before there was a pace and cannot start in time (they waited in vain)", async () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1 });
-    const guests = Array.from({ length: 101 }, (_, i) => new Guest(i, clock.monotonic() + 1_000));
-    for (const guest of guests) assert(gate.enter(guest));
+    const queue = new AdmissionQueue(clock, { limit: 1 });
+    const entries = Array.from({ length: 101 }, (_, i) => new TestEntry(i, clock.monotonic() + 1_000));
+    for (const entry of entries) assert(queue.enter(entry));
     for (let i = 0; i < 10; i++) { // one each 20 ms: 40 more until their deadline
       await clock.advance(20);
-      gate.leave();
+      queue.leave();
     }
-    assertEquals(guests.filter(({ state }) => state === "OVERLOADED"), []);
-    assertEquals(gate.enter(new Guest(200, clock.monotonic() + 500)), false);
-    assertEquals([gate.running, gate.waiting], [1, 40]);
-    assertEquals(guests.slice(51).filter(({ state }) => state !== "OVERLOADED"), []);
+    assertEquals(entries.filter(({ state }) => state === "OVERLOADED"), []);
+    assertEquals(queue.enter(new TestEntry(200, clock.monotonic() + 500)), false);
+    assertEquals([queue.running, queue.waiting], [1, 40]);
+    assertEquals(entries.slice(51).filter(({ state }) => state !== "OVERLOADED"), []);
   });
 
-  it("turns nobody away because slow ones have not ended yet, but does when they never end", async () => {
+  it("refuses nothing because slow runs have not ended yet, but does when they never end", async () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 100 });
-    for (let i = 0; i < 150; i++) gate.enter(new Guest(i, clock.monotonic() + 60_000));
+    const queue = new AdmissionQueue(clock, { limit: 100 });
+    for (let i = 0; i < 150; i++) queue.enter(new TestEntry(i, clock.monotonic() + 60_000));
     await clock.advance(5_000);
-    assertEquals(gate.enter(new Guest(200, clock.monotonic() + 30_000)), true);
+    assertEquals(queue.enter(new TestEntry(200, clock.monotonic() + 30_000)), true);
     await clock.advance(55_000);
-    for (let i = 0; i < 1_000; i++) gate.enter(new Guest(300 + i, clock.monotonic() + 30_000));
-    assertEquals(gate.enter(new Guest(2_000, clock.monotonic() + 30_000)), false);
+    for (let i = 0; i < 1_000; i++) queue.enter(new TestEntry(300 + i, clock.monotonic() + 30_000));
+    assertEquals(queue.enter(new TestEntry(2_000, clock.monotonic() + 30_000)), false);
   });
 
-  it("has only so much room", () => {
+  it("refuses an entry when as many wait as may", () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1, queue: 2 });
+    const queue = new AdmissionQueue(clock, { limit: 1, capacity: 2 });
     const due = clock.monotonic() + 1_000;
-    assertEquals([0, 1, 2, 3].map((i) => gate.enter(new Guest(i, due))), [true, true, true, false]);
+    assertEquals([0, 1, 2, 3].map((i) => queue.enter(new TestEntry(i, due))), [true, true, true, false]);
   });
 
-  it("gives no turns while the slice is over, and goes on in the next turn of the event loop", async () => {
+  it("starts nothing while the budget is used up, and goes on in the next turn of the event loop", async () => {
     const clock = new VirtualClock();
     const slow = Object.assign(new VirtualClock(), { passed: 0 });
     slow.monotonic = () => slow.passed;
-    const slice = new TurnBudget(slow);
-    const gate = new AdmissionQueue(clock, { limit: 2, slice });
-    slice.spent();
+    const budget = new TurnBudget(slow);
+    const queue = new AdmissionQueue(clock, { limit: 2, budget });
+    budget.spent();
     slow.passed = 6;
-    slice.spent();
-    assertEquals([slice.over, gate.open], [true, false]);
-    const guests = [0, 1, 2].map((i) => new Guest(i, clock.monotonic() + 1_000));
-    for (const guest of guests) gate.enter(guest);
-    assertEquals([gate.running, gate.waiting], [0, 3]);
+    budget.spent();
+    assertEquals([budget.over, queue.open], [true, false]);
+    const entries = [0, 1, 2].map((i) => new TestEntry(i, clock.monotonic() + 1_000));
+    for (const entry of entries) queue.enter(entry);
+    assertEquals([queue.running, queue.waiting], [0, 3]);
     await slow.advance(0);
-    assertEquals(guests.map(({ state }) => state), ["running", "running", "waiting"]);
+    assertEquals(entries.map(({ state }) => state), ["running", "running", "waiting"]);
   });
 
-  it("bears a hundred thousand that end within their turn (each began the next, deeper and deeper)", () => {
+  it("a hundred thousand entries that end within start() do not nest (each started the next, deeper and deeper)", () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1, queue: 200_000 });
+    const queue = new AdmissionQueue(clock, { limit: 1, capacity: 200_000 });
     let ran = 0;
-    class Quick extends Guest {
+    class Quick extends TestEntry {
       override start(): void {
         ran++;
-        gate.leave();
+        queue.leave();
       }
     }
-    gate.pass();
-    for (let i = 0; i < 100_000; i++) gate.enter(new Quick(i, Infinity));
-    gate.leave();
-    assertEquals([ran, gate.running, gate.waiting], [100_000, 0, 0]);
+    queue.occupy();
+    for (let i = 0; i < 100_000; i++) queue.enter(new Quick(i, Infinity));
+    queue.leave();
+    assertEquals([ran, queue.running, queue.waiting], [100_000, 0, 0]);
   });
 
-  it("one that was given up leaves no trace: whoever waits behind it, or alone, has its turn", () => {
-    const gate = new AdmissionQueue(new VirtualClock(), { limit: 1, queue: 3 });
-    gate.pass();
-    const guests = [0, 1, 2].map((i) => new Guest(i, Infinity));
-    for (const guest of guests) assert(gate.enter(guest));
-    assertEquals(gate.enter(new Guest(3, Infinity)), false);
-    guests[2].quit("LATE");
-    guests[0].quit("LATE");
-    guests[0].quit("LATE");
-    const more = [4, 5].map((i) => new Guest(i, Infinity));
-    for (const guest of more) assert(gate.enter(guest)); // there is room again
-    assertEquals(gate.queue(), [guests[1], ...more]);
-    guests[1].quit("LATE");
-    gate.leave();
-    assertEquals([more.map(({ state }) => state), gate.running], [["running", "waiting"], 1]);
-    gate.leave();
-    gate.leave();
-    assertEquals([gate.running, gate.waiting], [0, 0]);
+  it("an entry that quits makes room in the queue, and those behind it start", () => {
+    const queue = new AdmissionQueue(new VirtualClock(), { limit: 1, capacity: 3 });
+    queue.occupy();
+    const entries = [0, 1, 2].map((i) => new TestEntry(i, Infinity));
+    for (const entry of entries) assert(queue.enter(entry));
+    assertEquals(queue.enter(new TestEntry(3, Infinity)), false);
+    entries[2].quit("LATE");
+    entries[0].quit("LATE");
+    entries[0].quit("LATE");
+    const more = [4, 5].map((i) => new TestEntry(i, Infinity));
+    for (const entry of more) assert(queue.enter(entry)); // there is room again
+    assertEquals(queue.entries(), [entries[1], ...more]);
+    entries[1].quit("LATE");
+    queue.leave();
+    assertEquals([more.map(({ state }) => state), queue.running], [["running", "waiting"], 1]);
+    queue.leave();
+    queue.leave();
+    assertEquals([queue.running, queue.waiting], [0, 0]);
   });
 
-  it("one that steps aside makes room, and is not counted among those that have ended", async () => {
+  it("one that steps aside makes room, and does not count as ended", async () => {
     const clock = new VirtualClock();
-    const gate = new AdmissionQueue(clock, { limit: 1 });
-    for (let i = 0; i < 60; i++) gate.enter(new Guest(i, Infinity));
+    const queue = new AdmissionQueue(clock, { limit: 1 });
+    for (let i = 0; i < 60; i++) queue.enter(new TestEntry(i, Infinity));
     await clock.advance(1_000);
-    for (let i = 0; i < 50; i++) gate.stepAside();
-    // nobody has ended for a second, so 11 before it take 11 s at best
-    assertEquals(gate.enter(new Guest(60, clock.monotonic() + 9_000)), false);
-    assertEquals(gate.enter(new Guest(61, clock.monotonic() + 12_000)), true);
+    for (let i = 0; i < 50; i++) queue.stepAside();
+    // none has ended for a second, so 11 before it take 11 s at best
+    assertEquals(queue.enter(new TestEntry(60, clock.monotonic() + 9_000)), false);
+    assertEquals(queue.enter(new TestEntry(61, clock.monotonic() + 12_000)), true);
   });
 });

@@ -1,6 +1,7 @@
+/** One node's part of a broadcast. */
 import type { RemoteRequest } from "./remote.ts";
 
-/** What one node gets of a broadcast: an idempotent command has an id for each, under which that node runs it once. */
+/** The request for one node of a broadcast. An idempotent command has an id of its own for each node, and runs once on each. */
 export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
   const { contract, meta } = broadcast;
   const own = contract.options.idempotent ? { ...meta, id: `${meta?.id}@${node}` } : meta;

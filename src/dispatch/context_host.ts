@@ -1,55 +1,57 @@
-import type { Clock } from "../ports/clock.ts";
+/** What a message carries besides its payload, and what a context needs of its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
-import type { CatgaError } from "../error.ts";
-import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
-import type { SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
-import type { SharedState } from "./shared_state.ts";
+import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
+import type { CatgaError } from "../error.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
+import type { SharedState } from "./shared_state.ts";
 
-/** What travels with a message besides its payload; made by the context, carried by the endpoint. */
+/** What a message carries besides its payload. */
 export interface Envelope {
-  /** Names this run of a handler among all others: `<endpoint>.<number>…`. */
+  /** Identifies this run of a handler among all runs: `<endpoint>.<number>…`. */
   readonly call: string;
   readonly id: string;
   readonly attempt: number;
   readonly correlation: string | undefined;
   readonly causation: string | undefined;
+  /** The runs that wait for this one, outermost first. */
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
-  /** The routing key that the sender gave, when the contract is ordered. */
+  /** The routing key in the sender's options; of an ordered contract. */
   readonly key?: string | undefined;
 }
 
-/** The message whose handler sends: what its sends take over from it. */
+/** The message whose handler sends: its sends inherit its deadline, its abort and its trace. */
 export interface ParentMessage extends Context {
   readonly envelope: Envelope;
-  /** Why it was given up, when it was. */
+  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
   readonly aborted: CatgaError | undefined;
-  /** Sends end with the handler that sent them. */
-  readonly course: {
+  /** Sends are aborted with the message whose handler sent them. */
+  readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
   };
-  /** What is left until its deadline, in ms, at this moment of the monotonic clock. */
+  /** The time until its deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number;
 }
 
-/** What contexts need of the app that they belong to. */
+/** What contexts need of their app. */
 export interface ContextHost {
   readonly node: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
-  /** What a drain waits for: asynchronous handlers that run, and sends that wait for an answer. */
+  /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
   pending: number;
-  /** To be called whenever {@link ContextHost.pending} has come down to 0. */
+  /** To be called whenever {@link ContextHost.pending} has become 0. */
   idle(): void;
-  /** What the nodes share. */
+  /** Locks, claims and the cache. */
   readonly state: SharedState;
-  /** Something went wrong that nobody waits for. */
+  /** Reports an error that no caller receives. */
   fault(during: string, error: unknown): void;
-  /** A new name for a run, or for a message, of this process. */
+  /** A new id for a run or a message. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<unknown>>;
   sendAll(
@@ -65,14 +67,6 @@ export interface ContextHost {
     options: SendOptions,
     parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
-}
-
-/** Hears when a message steps aside to wait for its handler's turn. */
-export interface TurnWatcher {
-  /** It begins to wait. */
-  waits(): void;
-  /** Its turn has come. Not called when it is dropped instead. */
-  goes(): void;
 }
 
 /** No headers. */

@@ -1,16 +1,16 @@
 /**
- * Deadlines of everything that is under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
- * lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (measured).
+ * The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked lists:
+ * 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (docs/internals/measurements.md).
  *
- * A process that is paused settles nothing meanwhile. What is promised to it when it wakes: whatever came due is settled in
- * one turn of the wheel, its first; before that turn or after it, as the runtime has it, the process reads what has arrived
- * (Deno runs timers first, Bun reads first; measured). So a send whose deadline passed in the pause ends at once, with the
- * answer that had arrived or with the deadline's error, and both are true.
+ * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the process
+ * reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun reads first). So a
+ * send whose deadline passed in the pause ends at once, with the answer that had arrived or with the deadline's error; both
+ * are true.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
 
-/** Something with a deadline; the wheel links it into its lists. */
+/** An entry with a deadline; the wheel links it into its lists. */
 export abstract class Deadlined {
   /** When, in ms of the monotonic clock. */
   due: number;
@@ -26,24 +26,24 @@ export abstract class Deadlined {
   }
 
   /**
-   * Called once when the deadline has passed; it is out of the wheel then. Must not throw, and must bear that another
-   * entry of the same tick has just settled it.
+   * Called once, when the deadline has passed and it has left the wheel. Must not throw, even if another entry of the same
+   * tick has just settled it.
    */
   abstract expire(): void;
 
-  /** Ends it before its time, for `reason`. Must not throw. */
+  /** Ends it before its deadline, for `reason`. Must not throw. */
   abstract abort(reason: CatgaError): void;
 }
 
-/** The wheel. It ticks only while there is something in it. */
+/** A timing wheel. It ticks only while it has entries. */
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
   #size = 0;
-  /** The first tick that has not been gone through. */
+  /** The first tick that has not been processed. */
   #tick = 0;
   #timer: Timer | undefined;
-  /** The clocks when they were last looked at. */
+  /** The clocks when they were last read. */
   #wall = -1;
   #monotonic = 0;
 
@@ -51,14 +51,14 @@ export class DeadlineWheel {
     this.#clock = clock;
   }
 
-  /** How many there are. */
+  /** How many entries it has. */
   get size(): number {
     return this.#size;
   }
 
   /**
-   * The monotonic clock, in whole ms, as it was when the ms of the wall clock began: enough for deadlines. Deno asks its
-   * runtime for the monotonic clock (80 ns), and V8 for the wall clock (40 ns; measured); a whole number needs no memory.
+   * The monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for deadlines. In Deno the monotonic
+   * clock takes 80 ns, the wall clock 40 ns (measured); a whole number needs no memory.
    */
   now(): number {
     const wall = this.#clock.now();
@@ -69,10 +69,10 @@ export class DeadlineWheel {
     return this.#monotonic;
   }
 
-  /** Puts one in; it must not be in already. */
+  /** Adds an entry, which must not be in the wheel. */
   add(entry: Deadlined): void {
     if (this.#timer === undefined) this.#start();
-    // a deadline that has passed is met in the next tick
+    // a deadline that has passed expires in the next tick
     const bucket = Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
     const first = this.#buckets[bucket];
     entry.wheelBucket = bucket;
@@ -82,7 +82,7 @@ export class DeadlineWheel {
     this.#size++;
   }
 
-  /** Takes one out; nothing happens when it is not in. */
+  /** Removes an entry; nothing happens if it is not in the wheel. */
   delete(entry: Deadlined): void {
     if (entry.wheelBucket < 0) return;
     const { wheelNext: next, wheelPrevious: previous } = entry;
@@ -94,7 +94,7 @@ export class DeadlineWheel {
     this.#size--;
   }
 
-  /** Takes everything out and ends it for `reason`. */
+  /** Removes all entries and aborts them for `reason`. */
   abort(reason: CatgaError): void {
     const all: Deadlined[] = [];
     for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
@@ -113,18 +113,18 @@ export class DeadlineWheel {
 
   #arm(): void {
     this.#timer = this.#clock.after(TICK, () => {
-      this.#turn();
+      this.#process();
       if (this.#size > 0) this.#arm();
       else this.#timer = undefined;
     });
   }
 
-  #turn(): void {
-    this.#wall = -1; // a wall clock that stands still must not stop this one
+  #process(): void {
+    this.#wall = -1; // now() must move even while the wall clock stands still
     const now = this.#clock.monotonic();
     const end = Math.floor(now / TICK);
     const due: Deadlined[] = [];
-    // after a pause longer than a whole turn one pass over every bucket is enough
+    // after a pause longer than a whole revolution, one pass over every bucket is enough
     for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
       let entry = this.#buckets[tick % BUCKETS];
       while (entry !== undefined) {
@@ -142,4 +142,4 @@ export class DeadlineWheel {
 }
 
 const TICK = 10; // ms
-const BUCKETS = 4_096; // 41 s a turn; a later deadline stays in its bucket until its turn comes
+const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one

@@ -48,7 +48,7 @@ describe("DeadlineWheel", () => {
     assertEquals(wheel.size, 0);
   });
 
-  it("a deadline that has passed already is met in the next tick", async () => {
+  it("an entry whose deadline has passed expires in the next tick", async () => {
     const { clock, wheel } = wheelOf();
     await clock.advance(1_005);
     const late = new Entry(3, clock);
@@ -57,7 +57,7 @@ describe("DeadlineWheel", () => {
     assertEquals(late.expired, [1_015]);
   });
 
-  it("entries that are taken out do not expire, wherever they stand among others of the same moment", async () => {
+  it("deleted entries do not expire, wherever they are among others of the same moment", async () => {
     for (const gone of [0, 1, 2]) {
       const { clock, wheel, entries } = wheelOf(50, 50, 50);
       wheel.delete(entries[gone]);
@@ -68,7 +68,7 @@ describe("DeadlineWheel", () => {
     }
   });
 
-  it("an entry may be put in again, with another deadline", async () => {
+  it("an entry can be added again, with another deadline", async () => {
     const { clock, wheel, entries: [entry] } = wheelOf(50);
     wheel.delete(entry);
     entry.due = 200;
@@ -79,7 +79,7 @@ describe("DeadlineWheel", () => {
     assertEquals(entry.expired, [200]);
   });
 
-  it("later turns of the wheel leave those of earlier ones alone", async () => {
+  it("an entry with a deadline in a later revolution does not expire in an earlier one", async () => {
     const { clock, entries } = wheelOf(50, 50 + TURN, 50 + 2 * TURN);
     await clock.advance(60);
     assertEquals(entries.map(({ expired }) => expired.length), [1, 0, 0]);
@@ -87,7 +87,7 @@ describe("DeadlineWheel", () => {
     assertEquals(entries.map(({ expired }) => expired.length), [1, 1, 0]);
   });
 
-  it("an entry that is added while others expire is not lost", async () => {
+  it("an entry that is added while others expire expires, too", async () => {
     const { clock, wheel } = wheelOf();
     const second = new Entry(0, clock);
     wheel.add(new Entry(20, clock, () => wheel.add(second)));
@@ -95,7 +95,7 @@ describe("DeadlineWheel", () => {
     assertEquals([second.expired.length, wheel.size], [1, 0]);
   });
 
-  it("entries of one tick may take each other out: all that had come due end", async () => {
+  it("entries of one tick may delete each other: all that were due expire", async () => {
     const { clock, wheel } = wheelOf();
     const other: Entry = new Entry(20, clock);
     const first = new Entry(20, clock, () => wheel.delete(other));
@@ -105,7 +105,7 @@ describe("DeadlineWheel", () => {
     assertEquals([first.expired.length, other.expired.length, wheel.size], [1, 1, 0]);
   });
 
-  it("stands still while it is empty, and starts again", async () => {
+  it("does not tick while it is empty, and starts again", async () => {
     const { clock, wheel, entries: [first] } = wheelOf(10);
     let timers = 0;
     const after = clock.after.bind(clock);
@@ -118,7 +118,7 @@ describe("DeadlineWheel", () => {
     assertEquals([next.expired.length, timers], [1, 3]);
   });
 
-  it("after a pause longer than a turn everything that is due ends in the first tick", () => {
+  it("after a pause longer than a revolution, all that is due expires in the first tick", () => {
     // a clock whose timers are late, as after the process was stopped
     let now = 0;
     const due: (() => void)[] = [];
@@ -137,7 +137,7 @@ describe("DeadlineWheel", () => {
     assertEquals([entries[4].expired.length, wheel.size, due.length], [1, 0, 0]);
   });
 
-  it("abort: takes out and ends everything, and serves what comes after", async () => {
+  it("abort: aborts all entries, and accepts new ones", async () => {
     const { clock, wheel, entries } = wheelOf(10, 500, TURN + 500);
     wheel.abort(new CatgaError("CLOSED", "the end"));
     assertEquals([entries.map(({ aborted }) => aborted), wheel.size], [[["CLOSED"], ["CLOSED"], ["CLOSED"]], 0]);

@@ -1,4 +1,4 @@
-/** Payloads, answers, failures and cached values that are nested more deeply than a stack is. */
+/** Payloads, answers, failures and cached values whose nesting is deeper than the stack. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
@@ -13,7 +13,9 @@ const Refuse = command<void, void>("Refuse");
 const Passed = event<unknown>("Passed");
 
 describe("JSON of 50,000 levels", await requireNatsServer(), () => {
-  it("goes to an idempotent handler, and is what a repeat is told by", { timeout: 60_000 }, async () => {
+  it("is the payload of an idempotent command over the wire, and its fingerprint detects another payload", {
+    timeout: 60_000,
+  }, async () => {
     await using server = await startNatsServer();
     const handlers = Once.handle((payload) => innermost(payload));
     await using _node = await catga({ nats: server.url, id: "node", service: "node", handlers });
@@ -22,7 +24,7 @@ describe("JSON of 50,000 levels", await requireNatsServer(), () => {
     assertEquals((await app.send(Once, nested(10), { id: "deep" })).error?.code, "ID_REUSED");
   });
 
-  it("comes back as an answer", { timeout: 60_000 }, async () => {
+  it("can be an answer", { timeout: 60_000 }, async () => {
     await using server = await startNatsServer();
     const deep = nested(DEPTH);
     await using _node = await catga({
@@ -35,7 +37,7 @@ describe("JSON of 50,000 levels", await requireNatsServer(), () => {
     assertEquals(innermost(unwrap(await app.send(Look))), INNERMOST);
   });
 
-  it("goes with a failure, with an event and into the cache", { timeout: 60_000 }, async () => {
+  it("can be the details of a failure, the payload of an event and a cached value", { timeout: 60_000 }, async () => {
     await using server = await startNatsServer();
     const deep = nested(DEPTH);
     const passed = Promise.withResolvers<unknown>();

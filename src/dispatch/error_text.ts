@@ -1,11 +1,12 @@
-/** Errors as texts: as they travel from node to node, and as they are kept for those who ask later. */
+/** Errors as JSON: on the wire, and in the recorded results of idempotent commands. A stack never leaves the node. */
 import { CatgaError } from "../error.ts";
+import { isRecord } from "../data/is_record.ts";
 import { stringify } from "../data/json.ts";
 import { exceeds } from "../data/utf8.ts";
 
 /**
- * An error as JSON, of at most `limit` bytes: code, message, retryable, final, node and details; never a stack, a cause, or
- * what `details` cannot encode.
+ * An error as JSON of at most `limit` bytes: code, message, retryable, final, node and details; never a stack, never a cause.
+ * Details that cannot be encoded, or are too large, are replaced by a note that says so.
  */
 export function writeError({ code, message, retryable, details, node, final }: CatgaError, limit: number): string {
   const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
@@ -26,12 +27,9 @@ export function writeError({ code, message, retryable, details, node, final }: C
   });
 }
 
-/** An error from such a text, parsed. What is not as it should be is left out: it came from the network. */
+/** The error that such a text stands for; `wire` is the text, parsed. It came from the network: invalid members are left out. */
 export function readError(wire: unknown, node: string): CatgaError {
-  const { code, message, retryable, details, final, node: origin } = (isRecord(wire) ? wire : {}) as Record<
-    string,
-    unknown
-  >;
+  const { code, message, retryable, details, final, node: origin } = isRecord(wire) ? wire : {};
   return new CatgaError(
     typeof code === "string" && code !== "" ? code.slice(0, MAX_CODE) : "HANDLER_FAILED",
     typeof message === "string" ? message : "the node answered with a failure that says nothing",
@@ -48,8 +46,4 @@ const MAX_CODE = 128;
 
 function isId(value: unknown): value is string {
   return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -32,7 +32,7 @@ describe("writeError and readError", () => {
     assert(!secret.includes("secret") && !secret.includes("stack"), secret);
   });
 
-  it("say so when the details cannot be encoded", () => {
+  it("replace details that cannot be encoded by a note", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     assertEquals(
@@ -42,7 +42,7 @@ describe("writeError and readError", () => {
     assertEquals(over(new CatgaError("A", "b", { details: 1n })).code, "A");
   });
 
-  it("shorten what is too large for the server", () => {
+  it("shorten an error that is larger than the limit", () => {
     const large = over(new CatgaError("A", "b", { details: "é".repeat(9_000) }));
     assertEquals([large.message, large.details], ["b", "(the details are too large for the server)"]);
     const long = new CatgaError("A".repeat(9_000), "b".repeat(90_000), { retryable: true });
@@ -51,7 +51,7 @@ describe("writeError and readError", () => {
     assertEquals([over(long, 4_000).code.length, over(long, 4_000).retryable], [128, true]);
   });
 
-  it("make an error of whatever comes", () => {
+  it("read any JSON as an error", () => {
     for (const wire of [undefined, null, 7, "x", [], {}, { code: 7 }, { code: "", message: {} }]) {
       assertEquals([readError(wire, "there").code, readError(wire, "there").node], ["HANDLER_FAILED", "there"]);
     }
@@ -59,7 +59,7 @@ describe("writeError and readError", () => {
     assertEquals(readError({ code: "X", retryable: "yes", node: 7 }, "n").retryable, false);
   });
 
-  it("name a node by an id alone: what came in its place is left out", () => {
+  it("ignore a node that is no valid id", () => {
     for (const node of ["x\nnode b is fine", "a.b", "", "\u202e", "x".repeat(65), 7, {}]) {
       assertEquals([readError({ node }, "n").node, readError({ node }, "n\n").node], ["n", undefined]);
     }

@@ -1,47 +1,59 @@
-/** The course of a message at its handler: its deadline, its turn, how it is given up, and what goes with its end. */
-import type { ContextHost, TurnWatcher } from "./context_host.ts";
+/** One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its end. */
 import type { AnyContract } from "../contract/contract.ts";
-import { Deadlined } from "./deadline_wheel.ts";
+import type { Failure } from "../contract/result.ts";
+import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import type { Failure } from "../contract/result.ts";
-import type { Asker } from "./shared_state.ts";
-import type { Lock, LockOptions } from "../contract/shared_state.ts";
+import type { ContextHost } from "./context_host.ts";
+import { Deadlined } from "./deadline_wheel.ts";
 import type { Outcome } from "./outcome.ts";
+import type { Asker } from "./shared_state.ts";
 import { Wait } from "./wait.ts";
 
-/** The course of one message. A handler that returns at once, and asks for nothing of it, has none. */
+/** Notified when a message begins to wait for admission. */
+export interface AdmissionWatcher {
+  /** It begins to wait. */
+  waits(): void;
+  /** It is admitted. Not called when it is dropped instead. */
+  goes(): void;
+}
+
+/** The execution of one message. The message of a handler that returns at once and uses none of this has no execution. */
 export class Execution extends Deadlined {
-  /** The key whose messages run one at a time, when the contract is ordered. */
+  /** The key whose messages run one at a time; of an ordered contract. */
   key: string | undefined = undefined;
-  /** As the sender gave it; of an idempotent command. */
+  /** The payload before the schema; of an idempotent command. */
   payload: unknown = undefined;
+  /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
-  /** It waits for its claim, which hears of the signal and says what is known of other attempts: it has not begun itself. */
+  /**
+   * It is acquiring its idempotency claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler
+   * has not begun.
+   */
   claiming = false;
-  /** Calls {@link Execution.lose} if the lease of its claim has ended; while its handler runs under a claim. */
+  /** Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim. */
   checkClaim: (() => void) | undefined = undefined;
-  /** Something that takes its time comes before its handler (a schema, a behavior), which has not begun. */
+  /** An asynchronous schema or a behavior runs before its handler, which has not begun. */
   preparing = false;
-  /** Called when it is given up while it is {@link Execution.preparing}. */
+  /** Called when it is aborted while it is {@link Execution.preparing}. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Whoever has it run is told when it waits. */
-  watcher: TurnWatcher | undefined = undefined;
+  /** Notified when it begins to wait for admission, and when it is admitted. */
+  watcher: AdmissionWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
-  /** Why its handler was to stop, though the sender waits on: its claim is lost. */
+  /** Set when its claim is lost: its handler should stop, but its sender still waits. */
   #lost: CatgaError | undefined = undefined;
   #sender: AbortController | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
-  /** The locks of its handler while that runs, and those that it waits for. */
+  /** The locks that its handler holds, and those that it waits for. */
   #locks: Set<Lock> | undefined = undefined;
-  #wishes: Set<AbortController> | undefined = undefined;
+  #lockWaits: Set<AbortController> | undefined = undefined;
   #running = false;
-  /** Where it waits for its turn. */
-  #place: QueueEntry | undefined = undefined;
-  /** What a sender in this process waits for. */
+  /** Its place in the queue in which it waits for admission. */
+  #entry: QueueEntry | undefined = undefined;
+  /** Settles the send that waits for it in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
   /** `due`: the deadline, in ms of the monotonic clock. */
@@ -51,18 +63,18 @@ export class Execution extends Deadlined {
     this.#contract = contract;
   }
 
-  /** Why it was given up, or its claim is lost, when either is so. */
+  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
   get aborted(): CatgaError | undefined {
     this.checkClaim?.();
     return this.#aborted ?? this.#lost;
   }
 
-  /** Whether it was not given up, and its handler has asked for no lock. */
+  /** Whether it was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
-    return this.#aborted === undefined && this.#locks === undefined && this.#wishes === undefined;
+    return this.#aborted === undefined && this.#locks === undefined && this.#lockWaits === undefined;
   }
 
-  /** Aborts when it is given up, or its claim is lost. */
+  /** For the handler: aborts when the message is aborted or its claim is lost. */
   get signal(): AbortSignal {
     this.checkClaim?.();
     if (this.#controller === undefined) {
@@ -73,7 +85,7 @@ export class Execution extends Deadlined {
     return this.#controller.signal;
   }
 
-  /** Aborts when it is given up: an attempt whose claim is lost waits for the result of the other. */
+  /** For the claim: aborts when the message is aborted. After a lost claim the sender waits for the result of another attempt. */
   get sender(): AbortSignal {
     if (this.#sender === undefined) {
       this.#sender = new AbortController();
@@ -82,10 +94,10 @@ export class Execution extends Deadlined {
     return this.#sender.signal;
   }
 
-  /** Takes a lock for the run of its handler; gives it back when that has ended. */
+  /** Takes a lock for its handler; it is released at the end of the handler at the latest. */
   lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     const lock = this.#lock(key, options, asker);
-    // of a lock that its handler did not await nobody hears, and the process must not end of that
+    // a handler may not await its lock, and then end: the rejection must not end the process
     lock.catch((error) => {
       if (!this.#running) this.#host.fault(`taking a lock of ${this.#contract.name}, whose handler has ended`, error);
     });
@@ -93,11 +105,11 @@ export class Execution extends Deadlined {
   }
 
   async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    await undefined; // a handler that is not asynchronous has ended when this goes on
+    await undefined; // a synchronous handler has ended when this resumes
     if (!this.#running) throw this.#handlerEnded();
-    const wish = new AbortController();
-    (this.#wishes ??= new Set()).add(wish);
-    const signals = [this.signal, wish.signal];
+    const wait = new AbortController();
+    (this.#lockWaits ??= new Set()).add(wait);
+    const signals = [this.signal, wait.signal];
     if (options.signal !== undefined) signals.push(options.signal);
     try {
       const signal = AbortSignal.any(signals);
@@ -108,23 +120,23 @@ export class Execution extends Deadlined {
       }
       await lock.release();
     } catch (error) {
-      if (wish.signal.aborted) throw wish.signal.reason;
-      // as its signal has it: why a message was given up says nothing of what it had done by then
+      if (wait.signal.aborted) throw wait.signal.reason;
+      // the reason as the signal has it, so that a handler that fails with it is recognized as aborted
       const reason = this.#aborted ?? this.#lost?.cause;
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
     } finally {
-      this.#wishes.delete(wish);
+      this.#lockWaits.delete(wait);
     }
     throw this.#handlerEnded();
   }
 
-  /** Its handler has ended: gives back the locks that it held, and waits for no more. Never rejects. */
-  async ended(): Promise<void> {
+  /** To be called when its handler has ended: releases its locks, and waits for no more. Never rejects. */
+  async releaseLocks(): Promise<void> {
     this.#running = false;
-    const [wishes, locks, host] = [this.#wishes, this.#locks, this.#host];
+    const [lockWaits, locks, host] = [this.#lockWaits, this.#locks, this.#host];
     this.#locks = undefined;
-    if (wishes !== undefined) { for (const wish of wishes) wish.abort(this.#handlerEnded()); }
+    if (lockWaits !== undefined) { for (const wait of lockWaits) wait.abort(this.#handlerEnded()); }
     if (locks === undefined) return;
     await Promise.all(
       [...locks].map((lock) =>
@@ -137,38 +149,41 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** Whether its handler has not begun: it waits for its turn, or had none. */
+  /** Whether it waits for admission, or was dropped while it did: its handler has not begun. */
   get waiting(): boolean {
-    return this.#place !== undefined;
+    return this.#entry !== undefined;
   }
 
-  /** It waits for its turn from now on, and gives it up when it is aborted. */
-  wait(place: QueueEntry): void {
+  /** It waits for admission from now on; aborting it aborts the entry. */
+  wait(entry: QueueEntry): void {
     const waited = this.waiting;
-    this.#place = place;
+    this.#entry = entry;
     if (!waited) this.watcher?.waits();
   }
 
-  /** Its turn has come. */
+  /** It has been admitted. */
   go(): void {
-    this.#place = undefined;
+    this.#entry = undefined;
     this.watcher?.goes();
   }
 
-  /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
+  /** An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the handler. */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
     this.#start();
     handler.then((outcome) => this.#end(outcome, ended));
   }
 
-  /** The same for who sees to it that {@link Execution.end} is called. `settle` hears of that end, or that it was given up. */
+  /**
+   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle` is called with the outcome, and
+   * before that with a failure if it is aborted first.
+   */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;
     if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
     this.#start();
   }
 
-  /** What has {@link Execution.begin begun} has come to its end. */
+  /** The handler after {@link Execution.begin} has ended. */
   end(outcome: Outcome): void {
     this.#end(outcome, this.#settle!);
   }
@@ -185,8 +200,8 @@ export class Execution extends Deadlined {
     this.#children = undefined;
     this.#running = false;
     ended(outcome);
-    if (this.#locks === undefined && this.#wishes === undefined) this.#done();
-    else this.ended().then(() => this.#done()); // a drain waits for it
+    if (this.#locks === undefined && this.#lockWaits === undefined) this.#done();
+    else this.releaseLocks().then(() => this.#done()); // a drain waits for it
   }
 
   #done(): void {
@@ -194,31 +209,31 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * What comes of it for a sender in this process, as `told` has it: the handler's result, or a failure at the deadline, or
-   * when the sender gives up.
+   * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that, converted by
+   * `as`.
    */
-  outcome<T>(handler: Promise<Outcome>, told: (outcome: Outcome) => T): Promise<T> {
+  outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T): Promise<T> {
     return new Promise((resolve) => {
-      this.begin((outcome) => resolve(told(outcome)));
+      this.begin((outcome) => resolve(as(outcome)));
       handler.then((outcome) => this.end(outcome));
     });
   }
 
-  /** What the user's code gives for this message, or what `givenUp` makes of the reason when it is given up first. */
-  until<T>(work: Promise<T>, givenUp: (reason: CatgaError) => T): Promise<T> {
-    const wait = new Wait(Infinity, work, { givenUp, ended: () => this.release(wait) });
+  /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
+  until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T> {
+    const wait = new Wait(Infinity, work, { onAbort, ended: () => this.release(wait) });
     this.adopt(wait);
     return wait.outcome;
   }
 
-  /** Cancels a send of this handler when the handler itself is cancelled. */
+  /** From now on, aborting this message aborts the child: a send of its handler. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
     if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
-  /** The send has ended. */
+  /** The child has ended. */
   release(child: Deadlined): void {
     this.#children?.delete(child);
   }
@@ -235,15 +250,15 @@ export class Execution extends Deadlined {
     this.#stop(reason, reason);
     if (!this.claiming) this.#settle?.(this.#abandoned(reason));
     if (this.preparing) this.drop?.(reason);
-    this.#place?.abort(reason);
+    this.#entry?.abort(reason);
   }
 
-  /** Its claim is lost: its handler is to stop, or not to begin. Its sender waits on, for the result of another attempt. */
-  lose(reason: CatgaError): void {
+  /** Its claim is lost: its handler should stop, or does not begin. Its sender waits for the result of another attempt. */
+  loseClaim(reason: CatgaError): void {
     if (this.#aborted !== undefined || this.#lost !== undefined) return;
     this.#lost = new CatgaError("CANCELLED", reason.message, { cause: reason });
     this.#stop(reason, this.#lost);
-    this.#place?.abort(reason);
+    this.#entry?.abort(reason);
   }
 
   #stop(reason: CatgaError, children: CatgaError): void {
@@ -260,17 +275,14 @@ export class Execution extends Deadlined {
   }
 }
 
-/** What a sender gets for a handler that it gave up on before it began: it certainly did not run. */
+/** The failure of a message that was aborted before its handler began: it certainly did not run. */
 function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${kind} ${name} did not run: ${why} when its deadline passed`;
   return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
 }
 
-/**
- * What a sender gets for a handler that it gave up on while it ran: a command may have had its effect, whatever the reason
- * is.
- */
+/** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
 export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
   if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
   return {

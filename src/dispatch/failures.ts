@@ -1,8 +1,9 @@
+/** Failures of messages that reached no handler: no node has one, or the message was not sent. */
 import type { AnyContract } from "../contract/contract.ts";
-import { CatgaError, type ErrorCode } from "../error.ts";
 import type { Failure } from "../contract/result.ts";
+import { CatgaError, type ErrorCode } from "../error.ts";
 
-/** The failure of a request that no live node handles, or not the node that was asked for. */
+/** The failure of a request that no live node handles, or that the node named in the options does not. */
 export function noHandler(contract: AnyContract, node?: string): Failure {
   return failure(
     "NO_HANDLER",
@@ -12,7 +13,7 @@ export function noHandler(contract: AnyContract, node?: string): Failure {
   );
 }
 
-/** The failure of a request that an app without others has no handler for. */
+/** The failure of a request that an app without a cluster has no handler for. */
 export function noHandlerHere({ kind, name }: AnyContract): Failure {
   return failure(
     "NO_HANDLER",
@@ -20,17 +21,19 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
   );
 }
 
-/** The failure of a message that was given up before it was sent. */
+/** The failure of a message that was aborted before it was sent. */
 export function notSent(contract: AnyContract, reason: CatgaError): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${unsent(contract)}: its schema, or a behavior around sends, had not ended at its deadline`;
   return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
 }
 
+/** For error messages: what was not sent. */
 export function unsent({ kind, name }: AnyContract): string {
   return `${kind} ${name} was not sent`;
 }
 
+/** A failed result. */
 export function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, error: new CatgaError(code, message) };
 }

@@ -1,49 +1,46 @@
+/** The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort. */
+import type { Abortable, Context } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
-import { Execution } from "./execution.ts";
+import type { Result } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { BroadcastOptions, PublishOptions, SendOptions } from "../contract/send_options.ts";
+import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
+import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import type { CatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import type { BroadcastOptions, PublishOptions, SendOptions } from "../contract/send_options.ts";
-import type { Result } from "../contract/result.ts";
-import { RunCache } from "./run_cache.ts";
-import type { MaybePromise } from "../contract/schema.ts";
-import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
-import type { Claims } from "./shared_state.ts";
-import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
-import type { Outcome } from "./outcome.ts";
-import type { Abortable, Context } from "../contract/context.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
-
-const NO_ANCESTRY: readonly string[] = Object.freeze([]);
-
-const NO_OPTIONS: SendOptions = Object.freeze({});
+import { Execution } from "./execution.ts";
+import type { Outcome } from "./outcome.ts";
+import { RunCache } from "./run_cache.ts";
+import type { Claims } from "./shared_state.ts";
 
 /**
- * The one context there is. Small, for there is one for each message: what a handler may never ask for is made when it asks,
- * and what only handlers need that take their time is in a {@link Execution} (80 bytes instead of 260, measured in Deno).
+ * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
+ * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
 export class MessageContext implements Context, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;
   #envelope: Envelope | undefined;
-  #course: Execution | undefined;
+  #execution: Execution | undefined;
 
-  /** `timeout` counts from when something first depends on it, in ms; `envelope` is what came with the message, when something did. */
+  /** `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything did. */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
     this.contract = contract;
     this.#host = host;
     this.#timeout = timeout;
     this.#envelope = envelope;
-    this.#course = undefined;
+    this.#execution = undefined;
   }
 
-  /** Its deadline, and all that can happen until then. */
-  get course(): Execution {
-    return this.#course ?? this.#begin(this.#host.wheel.now());
+  /** Its execution, made when it is first needed. */
+  get execution(): Execution {
+    return this.#execution ?? this.#begin(this.#host.wheel.now());
   }
 
   #begin(now: number): Execution {
-    return this.#course = new Execution(this.#host, this.contract, now + this.#timeout);
+    return this.#execution = new Execution(this.#host, this.contract, now + this.#timeout);
   }
 
   get envelope(): Envelope {
@@ -82,7 +79,7 @@ export class MessageContext implements Context, Abortable {
     return this.#envelope?.attempt ?? 1;
   }
 
-  /** The name of its run, if anybody may have been told it. */
+  /** The id of its run; `undefined` if none was made, so that no other run can refer to it. */
   get call(): string | undefined {
     return this.#envelope?.call;
   }
@@ -93,7 +90,7 @@ export class MessageContext implements Context, Abortable {
   }
 
   get fence(): number | undefined {
-    return this.#course?.fence;
+    return this.#execution?.fence;
   }
 
   get node(): string {
@@ -106,7 +103,7 @@ export class MessageContext implements Context, Abortable {
   }
 
   get signal(): AbortSignal {
-    return this.course.signal;
+    return this.execution.signal;
   }
 
   send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>> {
@@ -135,7 +132,7 @@ export class MessageContext implements Context, Abortable {
     >;
   }
 
-  /** For the one who runs its handler, when that is to run once for its id. */
+  /** For the mediator, which runs the handler of an idempotent command under a claim. */
   get claims(): Claims {
     return this.#host.state.claims;
   }
@@ -146,59 +143,62 @@ export class MessageContext implements Context, Abortable {
 
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
     const { call, ancestry } = this.envelope;
-    return this.course.lock(key, options, { call, ancestry });
+    return this.execution.lock(key, options, { call, ancestry });
   }
 
-  /** Why it was given up, when it was. */
+  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
   get aborted(): CatgaError | undefined {
-    return this.#course?.aborted;
+    return this.#execution?.aborted;
   }
 
-  /** Gives it up. */
   abort(reason: CatgaError): void {
-    this.course.abort(reason);
+    this.execution.abort(reason);
   }
 
-  /** The deadline by the monotonic clock, which says `now`: what has not been asked for begins to count then. */
+  /** The deadline by the monotonic clock; the timeout begins at `now` if it has not begun. */
   dueAt(now: number): number {
-    return (this.#course ?? this.#begin(now)).due;
+    return (this.#execution ?? this.#begin(now)).due;
   }
 
-  /** What is left until the deadline, in ms, at this moment of the monotonic clock. */
+  /** The time until the deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number {
-    // the wheel's clock, by which it began, may be a ms ahead
+    // the timeout began by the clock of the wheel, which may be up to 1 ms ahead
     return Math.min(this.dueAt(now) - now, this.#timeout);
   }
 
-  /** Whether its handler has not begun: it waits for its turn, or had none. */
+  /** As {@link Execution.waiting}. */
   get waiting(): boolean {
-    return this.#course?.waiting ?? false;
+    return this.#execution?.waiting ?? false;
   }
 
-  /** It waits for its turn from now on, and gives it up when it is aborted. */
-  wait(place: QueueEntry): void {
-    this.course.wait(place);
+  /** As {@link Execution.wait}. */
+  wait(entry: QueueEntry): void {
+    this.execution.wait(entry);
   }
 
-  /** An asynchronous handler is under way: from now on the deadline counts. `ended` is called when it has come to its end. */
+  /** As {@link Execution.run}. */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
-    this.course.run(handler, ended);
+    this.execution.run(handler, ended);
   }
 
-  /** Runs one of several handlers of this message as a run of its own: what it locks is not held by the others. */
+  /** Runs one of several handlers of this message as a run of its own: a lock of one is not a lock of the others. */
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
     const envelope = { call: host.nextCall(), id, attempt, correlation, causation, ancestry, headers, key };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
-    own.course.key = this.course.key;
-    this.course.adopt(own.course);
+    own.execution.key = this.execution.key;
+    this.execution.adopt(own.execution);
     const handled = Promise.resolve(handle(own));
     return new Promise((resolve) =>
       own.run(handled, (outcome) => {
-        this.course.release(own.course);
+        this.execution.release(own.execution);
         resolve(outcome);
       })
     );
   }
 }
+
+const NO_ANCESTRY: readonly string[] = Object.freeze([]);
+
+const NO_OPTIONS: SendOptions = Object.freeze({});

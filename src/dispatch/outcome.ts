@@ -1,31 +1,34 @@
+/** The outcome of a message at a handler: the handler's result, or a refusal, which promises that the handler did not run. */
 import type { AnyContract } from "../contract/contract.ts";
+import type { Failure, Result } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
-import type { Failure, Result } from "../contract/result.ts";
 
-/** Why a message had no turn: it certainly did not run. */
-export type NoTurn = "OVERLOADED" | Dropped;
+/** The outcome of a message at a handler. */
+export type Outcome = Result<unknown> | Refusal;
 
-/** What is said of a message that had no turn. */
-interface Refused {
-  readonly contract: AnyContract;
-  readonly node: string;
+/** The outcome as a `Result`: a refusal becomes an error. */
+export function asResult(outcome: Outcome): Result<unknown> {
+  return outcome instanceof Refusal ? outcome.failure : outcome;
 }
 
+/** Why a message was refused: it certainly did not run. */
+export type RefusalCode = "OVERLOADED" | Dropped;
+
 /**
- * That a message had no turn. No {@link Result}, so that none can be mistaken for it: a handler that hands on what its own
- * send came to has run.
+ * The outcome of a message whose handler did not run. It is no {@link Result}, so that no result can be taken for it: a
+ * handler that returns the failure of a send of its own has run.
  */
 export class Refusal {
-  readonly code: NoTurn;
+  readonly code: RefusalCode;
   readonly #ctx: Refused;
 
-  constructor(code: NoTurn, ctx: Refused) {
+  constructor(code: RefusalCode, ctx: Refused) {
     this.code = code;
     this.#ctx = ctx;
   }
 
-  /** As a sender in this process is told it. */
+  /** The failure that a sender in this process receives. */
   get failure(): Failure {
     const { contract, node } = this.#ctx;
     const code = this.code === "LATE" ? "UNAVAILABLE" : this.code;
@@ -34,15 +37,13 @@ export class Refusal {
   }
 }
 
-/** What comes of a message at a handler. */
-export type Outcome = Result<unknown> | Refusal;
-
-/** An outcome as a sender in this process is told it. */
-export function asResult(outcome: Outcome): Result<unknown> {
-  return outcome instanceof Refusal ? outcome.failure : outcome;
+/** What a refusal is about. */
+interface Refused {
+  readonly contract: AnyContract;
+  readonly node: string;
 }
 
-const WHY: Record<NoTurn, string> = {
+const WHY: Record<RefusalCode, string> = {
   OVERLOADED: "it could not have had its turn before its deadline",
   LATE: "it had not begun when it was given up",
   DRAINING: "it had not begun when the node stopped",

@@ -1,13 +1,14 @@
-import type { Clock, Random } from "../ports/clock.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import type { Context } from "../contract/context.ts";
-import type { Logger } from "../contract/logger.ts";
+/** Behaviors around a handler, as one function: outermost first, each with the next ones as its `next`. */
+import type { Behavior } from "../contract/behavior.ts";
 import { show } from "../contract/checks.ts";
+import type { Context } from "../contract/context.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Logger } from "../contract/logger.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { Behavior } from "../contract/behavior.ts";
+import type { Clock, Random } from "../ports/clock.ts";
 
-/** What an app has for its behaviors. */
+/** What an app gives to its behaviors. */
 export interface BehaviorTools {
   readonly clock: Clock;
   readonly random: Random;
@@ -18,8 +19,8 @@ export interface BehaviorTools {
 export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
 
 /**
- * Folds behaviors around a handler. `caught` makes a result of what a behavior throws. With no behaviors the handler
- * itself comes back, so that none cost nothing.
+ * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it returns
+ * the handler itself: an app that has none pays nothing.
  */
 export function fold<Ctx extends Context>(
   contract: AnyContract,

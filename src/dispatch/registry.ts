@@ -1,9 +1,9 @@
-/** From what a user passes as `handlers` to the handlers in it, each with the name that errors call it by. */
+/** Finds the handlers in the option `handlers`, each with its name for errors. */
 import type { AnyContract } from "../contract/contract.ts";
 import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
 import { show } from "../contract/checks.ts";
 
-/** A handler and where it was found. */
+/** A handler and its place in the option. */
 export interface Registration {
   readonly handler: Handler;
   /** Like `handlers.createOrder` in a module, or `handlers[2]` in an array. */
@@ -11,9 +11,8 @@ export interface Registration {
 }
 
 /**
- * Finds every handler in modules, values and arrays of these, in order. Throws `TypeError` for a module without any, for
- * something that is none of these, and for a second handler of one command or query, naming both. The same handler found
- * twice counts once.
+ * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once. Throws
+ * `TypeError` for a module without handlers, for any other value, and for a second handler of a command or query, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
   const found = new Map<Handler, Registration>();

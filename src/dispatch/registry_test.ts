@@ -12,7 +12,7 @@ const names = (handlers: Handlers | undefined) =>
 const refusal = (handlers: unknown) => assertThrows(() => collect(handlers as Handlers), TypeError).message;
 
 describe("collect", () => {
-  it("a module: its handlers, not its other exports; one that is exported twice counts once", () => {
+  it("of a module: its handlers, not its other exports; a handler exported twice counts once", () => {
     const found = collect(orders);
     assertEquals(found.map(({ handler }) => handler.contract.name).sort(), [
       "CountOrders",
@@ -21,7 +21,7 @@ describe("collect", () => {
     ]);
   });
 
-  it("values, modules, arrays and arrays in arrays, each named after its place", () => {
+  it("of values, modules, arrays and nested arrays: handlers named after their places", () => {
     const Price = query<void, number>("Price");
     const Tick = event("Tick");
     const shipped = [Tick.on(() => {}), [Tick.on(() => {})]];
@@ -36,31 +36,31 @@ describe("collect", () => {
     assertEquals(names(Price.handle(() => 1)), { handlers: "Price" });
   });
 
-  it("what a function that takes a database gives", () => {
+  it("accepts the handlers that a user's function returns", () => {
     const Price = query<string, number>("Price");
     const withDatabase = (db: Map<string, number>) => ({ price: Price.handle((sku) => db.get(sku) ?? 0), db });
     assertEquals(names(withDatabase(new Map())), { "handlers.price": "Price" });
   });
 
-  it("nothing: no handlers", () => {
+  it("undefined or an empty array has no handlers", () => {
     assertEquals(collect(undefined), []);
     assertEquals(collect([]), []);
     assertEquals(collect([[], []]), []);
   });
 
-  it("the same handler in two places counts once, under its first name", () => {
+  it("a handler in two places counts once, under its first name", () => {
     const [first, ...rest] = collect([orders.createOrder, orders.alias, orders.createOrder]);
     assertEquals([first.name, rest.length], ["handlers[0]", 0]);
     assertStrictEquals(first.handler, orders.createOrder);
   });
 
-  it("an event has any number of handlers, in their order", () => {
+  it("an event may have several handlers, in order", () => {
     const Tick = event("Tick");
     const three = [1, 2, 3].map((n) => Tick.on(() => n));
     assertEquals(collect(three).map(({ handler }): Handler => handler), three);
   });
 
-  it("two handlers of one command or query: an error that names both", () => {
+  it("throws for two handlers of one command or query, naming both", () => {
     const Create = command("Create");
     const module = { first: Create.handle(() => {}), second: Create.handle(() => {}) };
     assertEquals(
@@ -70,7 +70,7 @@ describe("collect", () => {
     );
   });
 
-  it("two contracts of one name and different kinds: the same error", () => {
+  it("throws for two contracts of one name and different kinds", () => {
     const handlers = [event("Create").on(() => {}), command("Create").handle(() => {})];
     assertEquals(
       refusal(handlers),
@@ -79,7 +79,7 @@ describe("collect", () => {
     );
   });
 
-  it("a module without handlers: an error that says what it exports instead", () => {
+  it("throws for a module without handlers, naming its exports", () => {
     assertEquals(
       refusal(prices),
       "handlers has no handlers: it exports CURRENCY, Price; export what Contract.handle(…) and Contract.on(…) give",
@@ -90,7 +90,7 @@ describe("collect", () => {
     );
   });
 
-  it("what a user may take for handlers: the error says what to pass", () => {
+  it("throws for a contract, a promise or a function, with what to pass instead", () => {
     assertEquals(refusal(orders.CreateOrder), "handlers is a contract, CreateOrder: pass what its handle(…) gives");
     assertEquals(refusal([orders.OrderCreated]), "handlers[0] is a contract, OrderCreated: pass what its on(…) gives");
     assertEquals(

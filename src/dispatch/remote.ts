@@ -1,76 +1,78 @@
-/** What the rest of Catga needs of a cluster; `cluster/` implements it, `catga.ts` wires it. */
-import type { ParentMessage } from "./context_host.ts";
+/** What an app needs of its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { ClusterHealth } from "./cluster_health.ts";
+import type { Health } from "../contract/health.ts";
 import type { NodeEvent, NodeInfo, Route } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Admission } from "./concurrency.ts";
+import type { Admission } from "./admission.ts";
+import type { ParentMessage } from "./context_host.ts";
 
-/** A request that is to find a node. Its payload has passed the contract's schema. */
+/** The cluster of a node. */
+export interface Remote {
+  /** This node. */
+  readonly self: NodeInfo;
+  /** Its connection, membership and queue. */
+  readonly health: ClusterHealth;
+  /** The live nodes, this one included, sorted by id. */
+  nodes(): readonly NodeInfo[];
+  /** The changes from now on. Ends when the signal aborts or the node stops. */
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
+  /** Whether this node is the only one in its own view that handles a contract. */
+  alone(name: string): boolean;
+  /** Has a request handled by one node, which may be this one. Never rejects. */
+  request(request: RemoteRequest): Promise<Result<unknown>>;
+  /** Has a request handled by every node that has a handler for it. Never rejects. */
+  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
+  /** Whether pings to this endpoint have bounced for so long that its process is gone. `false` if that is not known. */
+  gone(endpoint: string): Promise<boolean>;
+  /** Publishes an event: it is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
+  publish(event: RemoteEvent): Result<void>;
+  /** Removes this node from the membership; it refuses new requests from then on. */
+  leave(): Promise<void>;
+  /** Sends what is still to be sent, and ends every subscription. */
+  close(): Promise<void>;
+}
+
+/** What a cluster adds to the health of an app. */
+export type ClusterHealth = Pick<Health, "member" | "queued"> & {
+  readonly connection: "connected" | "disconnected" | "closed";
+};
+
+/** A request for which a node is to be selected. Its payload has passed the contract's schema. */
 export interface RemoteRequest {
   readonly contract: AnyContract;
-  /** As the sender gave it. */
+  /** Before the contract's schema: what is sent. */
   readonly payload: unknown;
-  /** As the contract's schema made it: for a handler in this process. */
+  /** After the contract's schema: for a handler in this process. */
   readonly parsed: unknown;
-  /** What is left of its time, in ms. */
+  /** The time until its deadline, in ms. */
   readonly timeout: number;
   readonly retries: number;
   readonly route: Route;
   readonly key: string | undefined;
-  /** The id of the one node that may have it. */
+  /** The id of the one node that may handle it; `undefined`: any. */
   readonly node: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
-  /**
-   * Of a client that is no node, and whom this one was picked for: how it has its turn at the handlers of this process; left
-   * out: at once.
-   */
+  /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
 }
 
-/** What is not default about a message; `undefined` where all of it is. */
+/** What a message carries besides its payload, where it is not the default. */
 export interface Meta {
   readonly id?: string | undefined;
   readonly correlation?: string | undefined;
   readonly causation?: string | undefined;
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** The routing key of an ordered contract, when the payload does not tell it. */
+  /** The routing key of an ordered contract, if it is not that of the payload. */
   readonly key?: string | undefined;
 }
 
-/** An event on its way. Its payload has passed the contract's schema. */
+/** An event to be published. Its payload has passed the contract's schema. */
 export interface RemoteEvent {
   readonly contract: AnyContract;
   readonly payload: unknown;
   readonly meta: Meta | undefined;
-}
-
-/** The cluster that an app is a node of. */
-export interface Remote {
-  /** This node. */
-  readonly self: NodeInfo;
-  /** How it is. */
-  readonly health: ClusterHealth;
-  /** The live nodes, this one included, sorted by id. */
-  nodes(): readonly NodeInfo[];
-  /** The changes from now on. Ends when the signal aborts or the node stops. */
-  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
-  /** Whether this node, as far as it knows, is the only one that handles a contract. */
-  alone(name: string): boolean;
-  /** Has a request handled by one node that handles it: this one, perhaps. Never rejects. */
-  request(request: RemoteRequest): Promise<Result<unknown>>;
-  /** Has it handled by every node that handles it. Never rejects. */
-  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
-  /** Whether pings to this endpoint have bounced for so long that its process is gone. `false` when that is not known. */
-  gone(endpoint: string): Promise<boolean>;
-  /** Takes an event: it leaves within two turns of the event loop, {@link Remote.close} at the latest. */
-  publish(event: RemoteEvent): Result<void>;
-  /** Takes this node out of the membership, and from then on refuses new requests. */
-  leave(): Promise<void>;
-  /** Hands over what is still to be sent and ends every subscription. */
-  close(): Promise<void>;
 }

@@ -1,8 +1,12 @@
-import type { AnyContract } from "../contract/contract.ts";
+/** The routing key of a payload: it decides which node handles the message, and which messages of a contract run in order. */
 import { show } from "../contract/checks.ts";
+import type { AnyContract } from "../contract/contract.ts";
 import { disown } from "../contract/schema.ts";
 
-/** The routing key that the contract makes of a payload, when it has a function for it. Throws what that throws. */
+/**
+ * The key that the contract's `key` function returns for a payload; `undefined` if it has none. Throws what the function
+ * throws, and a `TypeError` if it returns no string.
+ */
 export function keyOf(contract: AnyContract, payload: unknown): string | undefined {
   // the payload has the contract's type: its schema or its type arguments say so
   const makes = contract.options.key as ((payload: unknown) => unknown) | undefined;

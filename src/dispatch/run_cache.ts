@@ -1,4 +1,4 @@
-/** The cache as a handler has it: waiting for a load ends with the handler's message. */
+/** The cache of a handler's context: waiting for a load ends when the handler's message is aborted. */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../contract/shared_state.ts";
 

@@ -1,11 +1,12 @@
-import type { CatgaError } from "../error.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+/** What an app needs of the state that nodes share; `state/` implements it. */
 import type { Result } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
+import type { CatgaError } from "../error.ts";
 
-/** Who asks for a lock: a run of a handler, or something outside of any. */
+/** Who asks for a lock: a run of a handler, or code outside of handlers. */
 export interface Asker {
-  /** Names this run among all others. */
+  /** Identifies this run among all runs. */
   readonly call: string;
   /** The runs that wait for this one to end, outermost first. */
   readonly ancestry: readonly string[];
@@ -15,47 +16,47 @@ export interface Asker {
 export interface Locks {
   /** Takes a key, or several in sorted order: all or none. Rejects with a `CatgaError`: see {@link LockOptions}, `DEADLOCK`. */
   lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock>;
-  /** Releases everything that this node holds, and waits for nothing any more: `CLOSED`. */
+  /** Releases the locks of this node; those that are waited for are rejected with `CLOSED`. */
   close(): Promise<void>;
 }
 
-/** A message that is to be handled once for its id. */
+/** A message whose id is to have one recorded result. */
 export interface Claimant {
   readonly contract: string;
   readonly id: string;
-  /** As the sender gave it, after the wire: what another payload under this id is told by. */
+  /** Before the schema, after the wire. Its fingerprint detects reuse of the id for another payload. */
   readonly payload: unknown;
   /** How long a result is kept, in ms. */
   readonly ttl: number;
-  /** When its sender gives up, by the monotonic clock. */
+  /** Until when the caller waits, by the monotonic clock. */
   readonly due: number;
-  /** Aborts when the sender gives up. */
+  /** Aborts when the message is aborted. */
   readonly signal: AbortSignal;
-  /** Called at most once, before the result of `run` is kept: another attempt may run from now on. */
+  /** Called at most once, before the result of `run` is recorded: another attempt may run from now on. */
   lost(reason: CatgaError): void;
 }
 
-/** Sees to it that an idempotent command has one recorded result per id. */
+/** Idempotency: one recorded result for each id of a command. */
 export interface Claims {
   /**
-   * Runs `run` with the claim's revision (the fence) when the id is new, and keeps its result; else gives the result that
-   * is kept, waiting for it when it is not there yet. `ID_REUSED` for another payload. Never rejects.
+   * Runs `run` with the claim's revision (the fence) if the id is new, and records its result. Otherwise resolves with the
+   * recorded result, waiting for it while another attempt runs; `ID_REUSED` for another payload. Never rejects.
    */
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
   /** Ends waiting and renewing. */
   close(): Promise<void>;
 }
 
-/** Knowing whether a process is gone: from the cluster, for leases. */
+/** Whether a process is gone: the cluster answers it, for leases. */
 export interface Liveness {
   /**
-   * Whether pings to this endpoint bounce, and have for longer than a process that loses its connection for up to 4 s needs to
-   * come back. `false` when that is not known, or when somebody answers.
+   * Whether pings to this endpoint have bounced for longer than a process needs to return that loses its connection for up to
+   * 4 s. `false` if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }
 
-/** Everything that the nodes of a cluster share besides messages, as one node has it. */
+/** The locks, claims, cache and leadership of one node. */
 export interface SharedState {
   readonly locks: Locks;
   readonly claims: Claims;
@@ -64,6 +65,6 @@ export interface SharedState {
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
   /** Gives up every leadership; others take over at once. */
   abdicate(): Promise<void>;
-  /** Gives back what this node holds. */
+  /** Releases what this node holds. */
   close(): Promise<void>;
 }

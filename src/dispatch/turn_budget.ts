@@ -1,20 +1,21 @@
 /**
- * The share of an app's handlers in a turn of the event loop: 5 ms. Those that have not begun then wait for the next turn,
- * so that pings, cancellations and other senders are heard while handlers compute.
+ * An app's handlers start for at most 5 ms in a turn of the event loop; those that have not started by then wait for the
+ * next turn. So the node reads pings, cancellations and other messages while its handlers compute.
  */
 import { nextTick } from "node:process";
 import type { Clock } from "../ports/clock.ts";
 
-/** The slice of this turn, and of each that follows. */
+/** The time for handlers in a turn of the event loop; each turn has the whole of it. */
 export class TurnBudget {
   readonly #clock: Clock;
   #over = false;
-  /** It has taken so long that a timer ends it. */
+  /** This turn has lasted longer than {@link SHORT}: a timer ends it. */
   #long = false;
-  /** When the first handler of this turn was done, by the monotonic clock; -1 before. */
+  /** When the first handler of this turn returned, by the monotonic clock; -1 before. */
   #since = -1;
-  /** When the clock was last looked at, how many handlers ago the next look is due, and how many lie between two. */
+  /** The clock when it was last read. */
   #now = 0;
+  /** After how many more handlers the clock is read, and after how many from one time to the next. */
   #unseen = 0;
   #stride = 1;
   /** To be called in the next turn. */
@@ -24,14 +25,14 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
-  /** Whether it is used up. */
+  /** Whether this turn's time is used up. */
   get over(): boolean {
     return this.#over;
   }
 
   /**
-   * A handler has given the event loop back, for now or for good. Gives the time by the monotonic clock, of a few handlers
-   * ago perhaps: the clock is looked at the more seldom the faster they are.
+   * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic clock;
+   * it may be a few handlers old, for the faster they are, the more seldom the clock is read.
    */
   spent(): number {
     if (--this.#unseen > 0) return this.#now;
@@ -43,23 +44,23 @@ export class TurnBudget {
     } else {
       this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
       if (now - this.#since > SHORT && !this.#long) this.#lengthen();
-      if (now - this.#since > SLICE) this.#over = true;
+      if (now - this.#since > BUDGET) this.#over = true;
     }
     this.#unseen = this.#stride;
     return this.#now = now;
   }
 
-  /** Calls back when the next turn's slice begins. */
-  then(callback: () => void): void {
+  /** Calls back in the next turn of the event loop. */
+  nextTurn(callback: () => void): void {
     this.#waiting.push(callback);
   }
 
-  /** What the event loop called has returned to it. Short turns end so, for a timer costs as much as ten of their handlers. */
+  /** Ends a short turn, when what the event loop called has returned: a timer would cost as much as ten of its handlers. */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();
   };
 
-  /** It has to end with the turn of the event loop itself, and others may come in it. */
+  /** Lets a timer end this turn: further callbacks of the same turn of the event loop count, too. */
   #lengthen(): void {
     this.#long = true;
     // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
@@ -78,7 +79,7 @@ export class TurnBudget {
   }
 }
 
-const SLICE = 5; // ms
-const SHORT = 1; // ms of handlers in a turn that is given back by itself
-const FAST = 0.05; // ms between two looks: they may lie further apart
-const MAX_STRIDE = 16; // handlers: as many slow ones in a row may go unnoticed
+const BUDGET = 5; // ms
+const SHORT = 1; // ms: a turn whose handlers take less ends without a timer
+const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
+const MAX_STRIDE = 16; // handlers; as many slow ones in a row may go unnoticed

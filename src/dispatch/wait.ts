@@ -1,20 +1,20 @@
-/** A wait for the user's code that ends with the message it is for, so that nothing that never settles is waited for for ever. */
-import type { ContextHost, ParentMessage } from "./context_host.ts";
+/** Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor a drain. */
 import type { AnyContract } from "../contract/contract.ts";
-import { Deadlined } from "./deadline_wheel.ts";
 import { CatgaError } from "../error.ts";
+import type { ContextHost, ParentMessage } from "./context_host.ts";
+import { Deadlined } from "./deadline_wheel.ts";
 
-/** What is waited for, until it is given up. What the work gives after that has no effect. */
+/** A wait for `work`. What it settles with after the wait was aborted has no effect. */
 export class Wait<T> extends Deadlined {
-  /** What the work gives, or what was made of the reason to give it up. */
+  /** Settles as the work does, or as `onAbort` does. */
   readonly outcome: Promise<T>;
-  readonly #giveUp: (reason: CatgaError) => void;
+  readonly #abort: (reason: CatgaError) => void;
 
-  /** `givenUp` gives the outcome when the message is given up first; `ended` is called once. */
+  /** `onAbort` returns the outcome if the wait is aborted before the work has settled; `ended` is called once. */
   constructor(
     due: number,
     work: Promise<T>,
-    { givenUp, ended }: { givenUp(reason: CatgaError): T | Promise<T>; ended(): void },
+    { onAbort, ended }: { onAbort(reason: CatgaError): T | Promise<T>; ended(): void },
   ) {
     super(due);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -22,11 +22,11 @@ export class Wait<T> extends Deadlined {
     const end = (settle: () => void) => {
       if (over) return;
       over = true;
-      settle(); // first: whoever waits for it may go on with something that a drain waits for
+      settle(); // first: code that waits for it may start something that a drain has to wait for
       ended();
     };
     this.outcome = promise;
-    this.#giveUp = (reason) => end(() => resolve(givenUp(reason)));
+    this.#abort = (reason) => end(() => resolve(onAbort(reason)));
     work.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
   }
 
@@ -35,48 +35,48 @@ export class Wait<T> extends Deadlined {
   }
 
   override abort(reason: CatgaError): void {
-    this.#giveUp(reason);
+    this.#abort(reason);
   }
 }
 
 /** A message that is being sent. */
 export interface Sent {
   readonly contract: AnyContract;
-  /** What is left of its time, in ms. */
+  /** The time until its deadline, in ms. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly parent: ParentMessage | undefined;
 }
 
 /**
- * What the work gives, or what `givenUp` makes of the reason when the message's deadline passes, its sender gives up, or the
- * app stops before that. A drain waits for it.
+ * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops before
+ * that. A drain waits for it.
  */
 export function untilDeadline<T>(
   host: Pick<ContextHost, "wheel" | "pending" | "idle">,
   { contract, timeout, signal, parent }: Sent,
   work: Promise<T>,
-  givenUp: (reason: CatgaError) => T | Promise<T>,
+  onAbort: (reason: CatgaError) => T | Promise<T>,
 ): Promise<T> {
-  // what a handler that was given up on has done may still be told
-  const course = contract.kind === "event" ? undefined : parent?.course;
-  const onAbort = () => wait.abort(cancelled(contract));
+  // events are not aborted with their handler: it may still publish what it did
+  const execution = contract.kind === "event" ? undefined : parent?.execution;
+  const cancel = () => wait.abort(cancelled(contract));
   const ended = () => {
     host.wheel.delete(wait);
-    signal?.removeEventListener("abort", onAbort);
-    course?.release(wait);
+    signal?.removeEventListener("abort", cancel);
+    execution?.release(wait);
     if (--host.pending === 0) host.idle();
   };
-  const wait = new Wait(host.wheel.now() + timeout, work, { givenUp, ended });
+  const wait = new Wait(host.wheel.now() + timeout, work, { onAbort, ended });
   host.pending++;
   host.wheel.add(wait);
-  if (signal?.aborted) onAbort();
-  else signal?.addEventListener("abort", onAbort, { once: true });
-  course?.adopt(wait);
+  if (signal?.aborted) cancel();
+  else signal?.addEventListener("abort", cancel, { once: true });
+  execution?.adopt(wait);
   return wait.outcome;
 }
 
-/** The error of a send whose caller gave up. */
+/** The error of a send that its caller cancelled. */
 export function cancelled(contract: AnyContract): CatgaError {
   return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
 }

@@ -1,6 +1,6 @@
 /**
- * What a file has of Catga: contracts, handlers, apps, contexts and sends. Told from its syntax: by imports from
- * `@catga/catga`, by constants, and by type annotations. What cannot be told is nothing, so that no rule speaks of it.
+ * The contracts, handlers, apps, contexts and sends of a file, recognized by its syntax: imports from `@catga/catga`, constants,
+ * and type annotations. What the syntax does not prove is not recognized, so that no rule reports it.
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
@@ -8,7 +8,7 @@ import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts
 export interface HandlerCall {
   /** The contract, as it is written. */
   readonly contract: Deno.lint.Node;
-  /** The function, when it stands in this file. */
+  /** The function, if it is defined in this file. */
   readonly fn: FunctionNode | undefined;
 }
 
@@ -16,21 +16,21 @@ export interface HandlerCall {
 export interface SenderCall {
   /** The app or the context, as it is written. */
   readonly sender: Deno.lint.Node;
-  /** What it is, when that can be told: else a contract as first argument shows that it is one of them. */
+  /** Which of the two it is; `undefined` if only its first argument, a contract, shows that it is one of them. */
   readonly is: "app" | "context" | undefined;
-  /** What is called. */
+  /** The method that is called. */
   readonly method: SenderMethod;
 }
 
-/** What an app and a context have in common. */
+/** The methods that an app and a context have in common. */
 export type SenderMethod = "send" | "sendAll" | "publish" | "broadcast" | "lock";
 
-/** What one file has of Catga. */
+/** Recognizes the Catga parts of one file. */
 export class CatgaFile {
-  /** The names of the file. */
+  /** The declarations of the file. */
   readonly scopes: Scopes = new Scopes();
 
-  /** The name of the export of `@catga/catga` that an expression stands for. */
+  /** The name of the export of `@catga/catga` that an expression refers to. */
   exportOf(expression: Deno.lint.Node): string | undefined {
     const { type } = expression;
     if (type === "Identifier") {
@@ -141,7 +141,7 @@ export class CatgaFile {
   }
 }
 
-/** What a rule looks at: nothing in a file that imports nothing from `@catga/catga`. */
+/** The visitor of a rule; an empty one for a file that imports nothing from `@catga/catga`. */
 export function inCatgaFiles(
   context: Deno.lint.RuleContext,
   visitor: (file: CatgaFile) => Deno.lint.LintVisitor,
@@ -152,7 +152,7 @@ export function inCatgaFiles(
   return imports ? visitor(new CatgaFile()) : {};
 }
 
-/** An expression without what changes nothing here: `as`, `satisfies`, `!`, `?.`. */
+/** An expression without the wrappers that do not change which value it is: `as`, `satisfies`, `!`, `?.`. */
 export function bare(expression: Deno.lint.Node): Deno.lint.Node {
   switch (expression.type) {
     case "TSAsExpression":
@@ -177,14 +177,14 @@ function isSenderMethod(name: string): name is SenderMethod {
   return name === "send" || name === "sendAll" || name === "publish" || name === "broadcast" || name === "lock";
 }
 
-/** `app`, `this.app`, `ctx`, …: of a sender whose origin cannot be told, the name is the second witness. */
+/** `app`, `this.app`, `ctx`, …: a sender of unknown origin is recognized only if its name is a usual one, too. */
 function isNamedSender(expression: Deno.lint.Node): boolean {
   const node = bare(expression);
   const name = node.type === "Identifier" ? node.name : node.type === "MemberExpression" ? memberName(node) : undefined;
   return name !== undefined && /^(?:app|catga|ctx|context)$/i.test(name);
 }
 
-/** The package as Deno (`jsr:`) and Bun (`@jsr/`) know it, with a version or without. */
+/** The package as it is named in Deno (`jsr:`) and in Bun (`@jsr/`), with a version or without. */
 function isCatga(module: string): boolean {
   return /^(?:(?:jsr:|npm:)\/?)?(?:@catga\/catga|@jsr\/catga__catga)(?:@[^/]+)?$/.test(module);
 }
@@ -193,7 +193,7 @@ function isCatgas(binding: Binding | undefined): binding is Extract<Binding, { k
   return binding?.kind === "import" && isCatga(binding.module);
 }
 
-/** Of another module, which may hold contracts. */
+/** An import from another module, which may export contracts. */
 function isForeign(binding: Binding | undefined): boolean {
   return binding?.kind === "import" && !isCatga(binding.module) && !binding.module.startsWith("node:");
 }

@@ -1,13 +1,13 @@
-/** `catga/contract-name`: a contract is found by the name that its constant has. */
+/** `catga/contract-name`: a contract has the name of its constant. */
 import { bare, inCatgaFiles } from "./catga_file.ts";
 
 /**
- * A contract whose name is another one than its constant's: most often a copy that was not renamed, and two contracts of
- * one name are one contract to the cluster.
+ * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two contracts
+ * of one name are one contract.
  *
- * Case, `-` and `_` do not count, nor do `Command`, `Query`, `Event` and `Contract` at the end; of a name with dots the last
- * token has to stand in the constant's name. A constant that is named `contract` may hold any. There is no fix: either name
- * may be the right one, and others may use it.
+ * It ignores case, `-` and `_`, and `Command`, `Query`, `Event` and `Contract` at the end; of a name with dots, the constant's
+ * name has to contain the last token. A constant named `contract`, `command`, `query` or `event` may have any. There is no fix:
+ * either name may be the right one, and other code may use it.
  */
 export const contractName: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -15,7 +15,7 @@ export const contractName: Deno.lint.Rule = {
       VariableDeclarator({ id, init }): void {
         const kind = file.contractKind(init);
         if (id.type !== "Identifier" || init === null || kind === undefined) return;
-        const call = bare(init) as Deno.lint.CallExpression; // contractKind has seen to it
+        const call = bare(init) as Deno.lint.CallExpression; // contractKind has checked that
         const [name] = call.arguments;
         if (name?.type !== "Literal" || typeof name.value !== "string" || agree(id.name, name.value)) return;
         context.report({

@@ -1,8 +1,8 @@
-/** The functions of a file that run as handlers, and what stands in them. */
+/** The functions of a file that run as handlers, and the nodes inside of them. */
 import type { CatgaFile } from "./catga_file.ts";
 import { type FunctionNode, functionsAround } from "./scopes.ts";
 
-/** Collects handlers while a file is walked through; what they hold is known at the end of the file. */
+/** Collects handlers while a file is visited; complete at the end of the file. */
 export class HandlerFunctions {
   readonly #file: CatgaFile;
   readonly #found = new Set<FunctionNode>();
@@ -11,7 +11,7 @@ export class HandlerFunctions {
     this.#file = file;
   }
 
-  /** Looks at a call: is it one of `handle` or `on`? */
+  /** Adds the handler of a call, if it is one of `handle` or `on`. */
   visit(call: Deno.lint.CallExpression): void {
     const fn = this.#file.handlerCall(call)?.fn;
     if (fn !== undefined) this.#found.add(fn);
@@ -22,8 +22,8 @@ export class HandlerFunctions {
     return this.#found.has(fn);
   }
 
-  /** Whether a node stands in a handler, however deep. */
-  hold(node: Deno.lint.Node): boolean {
+  /** Whether a node is inside of a handler, at any depth. */
+  contain(node: Deno.lint.Node): boolean {
     return functionsAround(node).some((fn) => this.#found.has(fn));
   }
 }

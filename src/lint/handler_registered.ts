@@ -3,8 +3,8 @@ import { bare, inCatgaFiles } from "./catga_file.ts";
 import { isReference, parentOf } from "./scopes.ts";
 
 /**
- * A handler that nobody can register: it is dropped where it is made, or kept in a constant that is neither exported nor
- * used. There is no fix: an export would start it.
+ * Reports a handler that cannot be registered: it is not assigned at all, or assigned to a constant that is neither exported
+ * nor used. There is no fix: an export would start it.
  */
 export const handlerRegistered: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

@@ -1,14 +1,14 @@
-/** `catga/lock-using`: a lock without `using` is held until nobody knows when. */
+/** `catga/lock-using`: a lock is released at the end of a block, by `await using`. */
 import { inCatgaFiles, memberName } from "./catga_file.ts";
 import { isFunction, isReference, parentOf } from "./scopes.ts";
 
 /**
- * A lock of an app or a context that nothing releases: dropped, or in a variable of which only `token` and `signal` are
- * read. One that is released by hand, returned or passed on is no finding. An app's lock is then held until the process
- * ends, a context's until the handler ends.
+ * Reports a lock of an app or a context that nothing releases: it is not assigned, or only its `token` and `signal` are read. It
+ * does not report one that is released by hand, returned or passed on. Unreleased, an app's lock is held until the app stops,
+ * a context's until the handler ends.
  *
- * The fix writes `await using` where a constant stands at the top of a function or of the module: there it is held as long
- * as anything can use it.
+ * The fix writes `await using` for a constant at the top level of a function or of the module: there the lock is held as long
+ * as any code can use it.
  */
 export const lockUsing: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

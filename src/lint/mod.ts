@@ -1,12 +1,12 @@
 /**
- * Rules for `deno lint` that know Catga: contracts, handlers, results and locks.
+ * Rules for `deno lint` about Catga: contracts, handlers, results and locks.
  *
  * ```json
  * { "lint": { "plugins": ["jsr:@catga/catga/lint"] } }
  * ```
  *
- * They look at files that import something from `@catga/catga`, and judge by syntax, so that they keep quiet when they cannot
- * tell. `deno lint --fix` applies the fixes that are safe; `// deno-lint-ignore catga/no-floating` excuses the next line.
+ * They check files that import something from `@catga/catga`, by syntax alone, and report only what the syntax proves.
+ * `deno lint --fix` applies the fixes that are safe; `// deno-lint-ignore catga/no-floating` silences the next line.
  * `docs/lint.md` of the repository has each rule with a good and a bad example. Needs Deno 2.2.15 or newer.
  *
  * @module

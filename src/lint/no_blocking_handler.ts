@@ -1,11 +1,11 @@
-/** `catga/no-blocking-handler`: while a handler blocks, its node is deaf. */
+/** `catga/no-blocking-handler`: while a handler blocks, its node answers nothing. */
 import { type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 
 /**
- * Calls in a handler that stop the event loop: `Deno.*Sync`, `Bun.*Sync`, `*Sync` of Node's modules, `outputSync` of a
- * `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and hears no cancellation; after
- * half a second others hold it for frozen.
+ * Reports calls in a handler that stop the event loop: `Deno.*Sync`, `Bun.*Sync`, `*Sync` of Node's modules, `outputSync` of a
+ * `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and reads no cancellation; after
+ * half a second other nodes treat it as frozen.
  */
 export const noBlockingHandler: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -20,7 +20,7 @@ export const noBlockingHandler: Deno.lint.Rule = {
         },
         "Program:exit"(): void {
           for (const { call, instead } of found) {
-            if (!handlers.hold(call)) continue;
+            if (!handlers.contain(call)) continue;
             context.report({
               node: call,
               message: `${context.sourceCode.getText(call.callee)} stops the event loop in a handler`,
@@ -35,7 +35,7 @@ export const noBlockingHandler: Deno.lint.Rule = {
 
 /** Modules of Node with functions that block. */
 const BLOCKING_MODULES = /^(?:node:)?(?:fs|child_process|crypto|zlib)$/;
-/** Fill memory that is there, as fast as anything. */
+/** Functions that only fill existing memory: their asynchronous forms are no faster. */
 const HARMLESS = new Set(["randomFillSync"]);
 
 /** What to use instead of a call that blocks; `undefined` for one that does not. */

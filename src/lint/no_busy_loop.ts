@@ -6,8 +6,8 @@ import { isFunction, parentOf } from "./scopes.ts";
 type Loop = Deno.lint.WhileStatement | Deno.lint.DoWhileStatement | Deno.lint.ForStatement;
 
 /**
- * Loops in a handler that stop the event loop: without `await`, and either without an end (`while (true)` without `break`,
- * `return` or `throw`), or until the clock says so (`while (Date.now() < end)`).
+ * Reports loops in a handler that stop the event loop: without `await`, and either endless (`while (true)` without `break`,
+ * `return` or `throw`) or until a certain time (`while (Date.now() < end)`).
  */
 export const noBusyLoop: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -44,7 +44,7 @@ export const noBusyLoop: Deno.lint.Rule = {
         "Program:exit"(): void {
           const busy = new Set([...clocked, ...endless.filter((loop) => !ends.has(loop))]);
           for (const node of busy) {
-            if (waits.has(node) || !handlers.hold(node)) continue;
+            if (waits.has(node) || !handlers.contain(node)) continue;
             context.report({
               node,
               message: "This loop stops the event loop in a handler: there is no await in it",
@@ -57,14 +57,14 @@ export const noBusyLoop: Deno.lint.Rule = {
   },
 };
 
-/** The loops around a node, as far as its function goes. */
+/** The loops around a node, within its function. */
 function loopsAround(node: Deno.lint.Node): Loop[] {
   const loops: Loop[] = [];
   for (let at = parentOf(node); at !== undefined && !isFunction(at); at = parentOf(at)) if (isLoop(at)) loops.push(at);
   return loops;
 }
 
-/** The loop that goes on until the clock says so: the call stands in its test, or in that of an `if` that leaves it. */
+/** The loop that a reading of the clock ends: the call is in its test, or in that of an `if` that leaves it. */
 function decidedBy(call: Deno.lint.CallExpression): Loop | undefined {
   let leaves = false;
   let child: Deno.lint.Node = call;

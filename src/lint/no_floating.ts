@@ -1,12 +1,12 @@
-/** `catga/no-floating`: a send that nobody waits for outlives its handler, its lock and its app. */
+/** `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app. */
 import { bare, inCatgaFiles } from "./catga_file.ts";
 import { mayAwait } from "./scopes.ts";
 
 /**
- * A `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor kept. It is cut off when the
- * handler ends or the app drains, and what it rejects with has no owner. `void` before it says that this is meant.
+ * Reports a `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor assigned. It is cancelled
+ * when the handler ends or the app drains, and its rejection is unhandled. `void` before it says that this is meant.
  *
- * The fix awaits `publish` where `await` may stand; the others give something to look at, which is for the author.
+ * The fix awaits `publish` where `await` is allowed; the others return a value that the author has to look at.
  */
 export const noFloating: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -28,7 +28,7 @@ export const noFloating: Deno.lint.Rule = {
   },
 };
 
-/** The calls whose value an expression gives, whichever way it goes. */
+/** The calls whose value may be that of an expression. */
 function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
   const node = bare(expression);
   switch (node.type) {

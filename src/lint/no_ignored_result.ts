@@ -1,10 +1,10 @@
-/** `catga/no-ignored-result`: what went wrong stands in the result of a send, and nowhere else. */
+/** `catga/no-ignored-result`: a failure is in the result of a send, and nowhere else. */
 import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { isFunction } from "./scopes.ts";
 
 /**
- * A `send` or `sendAll` that is awaited and whose result nobody looks at, also several in `Promise.all`. `send` does not
- * throw for what goes wrong in operation, so that the failure is lost. `void` before `await` says that this is meant.
+ * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send` does not
+ * throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant.
  */
 export const noIgnoredResult: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -24,7 +24,7 @@ export const noIgnoredResult: Deno.lint.Rule = {
   },
 };
 
-/** The call whose result an expression gives, alone or in `Promise.all`. */
+/** The send whose result is the value of an expression, alone or in `Promise.all`. */
 function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
   const call = bare(expression);
   if (call.type !== "CallExpression") return undefined;

@@ -1,11 +1,11 @@
-/** `catga/no-top-level-using`: `await using` at the top of a module ends with the module, and so would the server. */
+/** `catga/no-top-level-using`: `await using` at the top level of a module drains a server when the module has run. */
 import { type CatgaFile, inCatgaFiles } from "./catga_file.ts";
 import { functionsAround } from "./scopes.ts";
 
 /**
- * `await using app = await catga(…)` with `nats` or `signals` at the top level of a module that waits for nothing after it: the
- * app drains when the module has run, that is at once. With `signals`, a message that the app itself sends is no waiting. A
- * script that sends and ends is no finding.
+ * Reports `await using app = await catga(…)` with `nats` or `signals` at the top level of a module that awaits nothing after it:
+ * the app drains when the module has run, that is at once. With `signals`, a send of the app itself does not count as awaiting.
+ * It does not report a script that sends and ends.
  *
  * The fix writes `const`.
  */
@@ -13,7 +13,7 @@ export const noTopLevelUsing: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
     return inCatgaFiles(context, (file) => {
       const apps: { declaration: Deno.lint.VariableDeclaration; signals: boolean }[] = [];
-      /** Where the module waits: for one of its own messages, or for something else. */
+      /** Where the module awaits something; `own`: a send of its own app. */
       const waits: { at: number; own: boolean }[] = [];
       const wait = (node: Deno.lint.Node, own: boolean) => {
         if (functionsAround(node).length === 0) waits.push({ at: node.range[0], own });
@@ -62,7 +62,7 @@ function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.Objec
   return options?.type === "ObjectExpression" ? options : undefined;
 }
 
-/** Whether an option is there, and not written off. */
+/** Whether an option is given, and not as `false` or `undefined`. */
 function has(options: Deno.lint.ObjectExpression, name: string): boolean {
   return options.properties.some((property) => {
     if (property.type !== "Property" || property.computed || property.key.type !== "Identifier") return false;

@@ -1,14 +1,14 @@
-/** `catga/prefer-context`: what a handler sends belongs to the message that it handles. */
+/** `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles. */
 import { inCatgaFiles, type SenderCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 
 /**
- * `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler, where the context's would carry on the deadline, the
- * cancellation and the trace, and tell a deadlock. What runs later than the handler (a timer's function, an event listener)
- * is no finding: there the context has ended.
+ * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: those of the context carry on the deadline, the
+ * cancellation and the trace, and detect deadlocks. It does not report code that runs later than the handler (the callback of
+ * a timer, an event listener): there the context has ended.
  *
- * The fix puts the context in the app's place, when the handler names it.
+ * The fix replaces the app by the context, if the handler has a parameter for it.
  */
 export const preferContext: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -45,7 +45,7 @@ export const preferContext: Deno.lint.Rule = {
 
 const IN_PLACE = new Set(["map", "flatMap", "forEach", "filter", "find", "reduce", "some", "every"]);
 
-/** The handler that a node runs in: the function around it, or one around functions that an array calls in place. */
+/** The handler that a node runs in: the function around it, or around callbacks that an array method calls at once. */
 function handlerOf(node: Deno.lint.Node, handlers: HandlerFunctions): FunctionNode | undefined {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {
     if (!isFunction(at)) continue;

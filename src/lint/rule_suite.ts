@@ -1,10 +1,10 @@
-/** What tests of rules have in common: source in, findings and the fixed source out. */
+/** The suite for a lint rule: its findings in sources, and the sources after its fixes. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 
-/** Options of tests that lint: `deno lint` and its plugins are there in Deno alone. */
+/** Options of tests that run `deno lint` or its plugins, which only Deno has. */
 export const IN_DENO: { readonly skip: string | false } = {
-  skip: "Deno" in globalThis ? false : "deno lint is there in Deno alone",
+  skip: "Deno" in globalThis ? false : "only Deno has deno lint",
 };
 
 /** Source with findings. */
@@ -12,13 +12,13 @@ export interface BadSource {
   readonly source: string;
   /** The text of each finding, in order. */
   readonly at: readonly string[];
-  /** What each message says. */
+  /** Matches each message. */
   readonly says: RegExp;
-  /** The source with all fixes; as it is when there are none. */
+  /** The source with all fixes; unchanged if omitted. */
   readonly fixed?: string;
 }
 
-/** What a rule is tried with. */
+/** The sources for a rule. */
 export interface RuleCases {
   /** Written before each source: imports and constants. */
   readonly head: string;
@@ -41,11 +41,11 @@ export function fixed(source: string, findings: readonly Deno.lint.Diagnostic[])
   );
 }
 
-/** Tries one rule. */
+/** The tests of one rule. */
 export function ruleSuite(name: string, rule: Deno.lint.Rule, { head, bad, good }: RuleCases): void {
   describe(`catga/${name}`, IN_DENO, () => {
     for (const [what, { source, at, says, fixed: wanted = source }] of Object.entries(bad)) {
-      it(`finds ${what}`, () => {
+      it(`reports ${what}`, () => {
         const whole = `${head}\n${source}`;
         const findings = lint(name, rule, whole);
         assertEquals(
@@ -54,16 +54,16 @@ export function ruleSuite(name: string, rule: Deno.lint.Rule, { head, bad, good 
         );
         for (const { message } of findings) assertMatch(message, says);
         assertEquals(fixed(whole, findings), `${head}\n${wanted}`);
-        // what is fixed must not come back
+        // the fixed source has no findings
         if (wanted !== source) assertEquals(lint(name, rule, fixed(whole, findings)), []);
       });
     }
     for (const [what, source] of Object.entries(good)) {
-      it(`passes over ${what}`, () => {
+      it(`does not report ${what}`, () => {
         assertEquals(lint(name, rule, `${head}\n${source}`).map(({ message }) => message), []);
       });
     }
-    it("passes over files that import nothing from @catga/catga", () => {
+    it("does not report files that import nothing from @catga/catga", () => {
       const foreign = (text: string) => `${head}\n${text}`.replaceAll("@catga/catga", "./other.ts");
       assertEquals(Object.values(bad).flatMap(({ source }) => lint(name, rule, foreign(source))), []);
     });

@@ -1,12 +1,12 @@
-/** What the names of a file stand for, from its syntax alone: one table for each scope, made when it is asked for. */
+/** The declarations of a file, from its syntax alone: one table for each scope, made when it is first read. */
 
-/** A function of whatever form. */
+/** A function of any form. */
 export type FunctionNode =
   | Deno.lint.ArrowFunctionExpression
   | Deno.lint.FunctionDeclaration
   | Deno.lint.FunctionExpression;
 
-/** Where a name comes from. */
+/** The declaration of a name. */
 export type Binding =
   | { readonly kind: "import"; readonly module: string; readonly name: string }
   | { readonly kind: "variable"; readonly declarator: Deno.lint.VariableDeclarator; readonly id: Deno.lint.Node }
@@ -18,12 +18,12 @@ export type Binding =
 export class Scopes {
   readonly #tables = new Map<Deno.lint.Node, Map<string, Binding>>();
 
-  /** Where an identifier's name was declared; `undefined` for a global. A `var` is taken for the block it stands in. */
+  /** The declaration of an identifier's name; `undefined` for a global. A `var` counts as declared in its block. */
   resolve(identifier: Deno.lint.Identifier): Binding | undefined {
     return this.lookUp(identifier.name, identifier);
   }
 
-  /** Where a name was declared, as it is read at a node. */
+  /** The declaration that a name refers to at a node. */
   lookUp(name: string, node: Deno.lint.Node): Binding | undefined {
     let at = parentOf(node);
     while (at !== undefined) {
@@ -39,7 +39,7 @@ export class Scopes {
 
 /** The node around a node; `undefined` for the program. */
 export function parentOf(node: Deno.lint.Node): Deno.lint.Node | undefined {
-  // Deno 2.9's types leave the parent of a `constructor(private x)` out of Node, which it is
+  // the types of Deno 2.9 lack one kind of parent in Node: that of a `constructor(private x)`
   return "parent" in node ? (node.parent ?? undefined) as Deno.lint.Node | undefined : undefined;
 }
 
@@ -56,7 +56,7 @@ export function functionsAround(node: Deno.lint.Node): FunctionNode[] {
   return found;
 }
 
-/** Whether `await` may stand where a node stands. */
+/** Whether `await` is allowed at a node. */
 export function mayAwait(node: Deno.lint.Node): boolean {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {
     if (isFunction(at)) return at.async;
@@ -65,7 +65,7 @@ export function mayAwait(node: Deno.lint.Node): boolean {
   return true;
 }
 
-/** Whether an identifier reads what its name stands for: it is no key, no member's name and no declaration. */
+/** Whether an identifier is a reference: neither a key, nor the name of a member, nor a declaration. */
 export function isReference(identifier: Deno.lint.Identifier): boolean {
   const parent = parentOf(identifier);
   switch (parent?.type) {

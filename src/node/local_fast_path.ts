@@ -6,7 +6,8 @@ import type { ContextHost } from "../dispatch/context_host.ts";
 import type { Remote } from "../dispatch/remote.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Call, Dispatch, HandlerRun, Mediator } from "../dispatch/mediator.ts";
+import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
+import type { Dispatch, Mediator } from "../dispatch/mediator.ts";
 import type { RequestBuilder } from "./request_builder.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -36,7 +37,7 @@ export class LocalFastPath {
   readonly #contract: AnyContract;
   readonly #timeout: number;
   readonly #run: HandlerRun;
-  readonly #call: Call | undefined;
+  readonly #call: HandlerCall | undefined;
 
   /** `timeout` in ms. */
   constructor(host: ContextHost, { contract, runs: [run], call }: Dispatch, timeout: number) {
@@ -63,17 +64,20 @@ export class LocalFastPath {
   }
 
   /** One `then` and one promise: each further one costs 60 ns. */
-  #later(value: Promise<unknown>, ctx: MessageContext, call: Call): Promise<Result<unknown>> {
+  #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
-      const { course } = ctx;
-      course.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
-      value.then((value) => course.end(call.success(value, ctx)), (error) => course.end(call.failure(error, ctx)));
+      const { execution } = ctx;
+      execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
+      value.then(
+        (value) => execution.end(call.success(value, ctx)),
+        (error) => execution.end(call.failure(error, ctx)),
+      );
     });
   }
 }
 
 function settled(outcome: MaybePromise<Outcome>, ctx: MessageContext): Promise<Result<unknown>> {
-  return outcome instanceof Promise ? ctx.course.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
+  return outcome instanceof Promise ? ctx.execution.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
 }
 
 /** Whether what a handler returned is certainly neither a promise nor a failure. */

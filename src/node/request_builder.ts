@@ -5,7 +5,7 @@
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
-import { parsePayload } from "../dispatch/mediator.ts";
+import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import { show } from "../contract/checks.ts";

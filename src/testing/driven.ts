@@ -1,20 +1,20 @@
-/** An app as a test has it: whatever it promises, time passes for it. */
+/** The app that a test works with: virtual time passes while the test awaits one of its promises. */
 
 /**
- * The same object, whose promises are handed to `drive`, as are those of what it gives: locks, terms, its cache. What an
- * iterator gives is not waited for: there may be nothing.
+ * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms and cache
+ * that it returns. Iterators are returned as they are: their next value may never come.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
-  const given = (value: unknown): unknown => {
-    if (value instanceof Promise) return drive(value.then(given));
+  const wrap = (value: unknown): unknown => {
+    if (value instanceof Promise) return drive(value.then(wrap));
     return isResource(value) ? driven(value, drive) : value;
   };
-  // of the real one's class, and with nothing of its own: a frozen object's members could not be replaced
+  // a target of the same class, without members: a proxy may not replace members of a frozen target
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
       if (key === "cache") return driven(value as object, drive);
-      return typeof value === "function" ? (...args: unknown[]) => given(value.apply(real, args)) : value;
+      return typeof value === "function" ? (...args: unknown[]) => wrap(value.apply(real, args)) : value;
     },
     has: (_, key) => key in real,
   });

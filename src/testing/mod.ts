@@ -1,6 +1,6 @@
 /**
- * A test kit: clusters in memory whose nodes are killed, frozen and cut off, on time that a test need not wait for, and a
- * recorder of what they send, publish and handle. Works under any test runner, in Deno and in Bun.
+ * A test kit: clusters in memory, on virtual time, whose nodes can be killed, frozen and cut off, and a recorder of what they
+ * send, publish and handle. Works under any test runner, in Deno and in Bun.
  *
  * @example
  * ```ts

@@ -1,47 +1,47 @@
-/** How the time of a test cluster passes: by itself as long as the test waits for something, by hand, or as it does outside. */
+/** How the time of a test cluster passes: by itself while the test awaits something, by hand, or as real time. */
 import { setTimeout as wait } from "node:timers/promises";
 import { type Clock, VirtualClock } from "../../mod.ts";
 
-/** The time of a cluster, and who waits for it. */
+/** The time of a cluster. */
 export interface Pace {
-  /** As the network has it; that of this machine when there is none. */
+  /** The clock for the network; `undefined`: that of this machine. */
   readonly clock: Clock | undefined;
-  /** The test waits for something of a node: time has to pass. */
+  /** The test awaits a promise of a node: time passes until it has settled, unless time passes by hand. */
   drive<T>(node: string, promise: Promise<T>): Promise<T>;
   /** Lets time pass until a promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>;
-  /** Lets so many ms pass. */
+  /** Lets `ms` pass. */
   advance(ms: number): Promise<void>;
-  /** Lets time pass until the answer is yes; `false` when it is not within `limit` ms. */
-  reach(ask: () => boolean, limit: number): Promise<boolean>;
+  /** Lets time pass until `condition` returns true; resolves to `false` if it does not within `limit` ms. */
+  reach(condition: () => boolean, limit: number): Promise<boolean>;
 }
 
-/** What a {@link VirtualPace} asks of its cluster. */
+/** Options of a {@link VirtualPace}. */
 export interface VirtualPaceOptions {
   /** Whether time passes by itself. */
   readonly auto: boolean;
-  /** Whether a node is there and not frozen: what waits at another waits for somebody else. */
+  /** Whether a node is running and not frozen: time does not pass for promises of other nodes. */
   awake(node: string): boolean;
   /** Whether handlers run. */
   busy(): boolean;
 }
 
-/** Virtual time. It passes only while somebody waits, so that a test that computes, or reads a file, loses none. */
+/** Virtual time. It passes only while the test awaits the cluster: none passes while the test computes or reads a file. */
 export class VirtualPace implements Pace {
   readonly clock: VirtualClock = new VirtualClock();
   readonly #options: VirtualPaceOptions;
-  /** What is waited for, and at which node. */
+  /** The promises that the test awaits, and the node of each. */
   readonly #awaited = new Map<symbol, string>();
-  /** Rejects when the code under test never comes to rest. */
+  /** Rejects when the code under test never becomes idle. */
   readonly #broken = Promise.withResolvers<never>();
   #last: Promise<unknown> = Promise.resolve();
   #running = false;
-  /** How much time has passed while handlers ran, in ms, since it was last given to what is outside of it. */
-  #hurry = 0;
+  /** Virtual ms that have passed while handlers ran, since real time last did. */
+  #passedBusy = 0;
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
-    this.#broken.promise.catch(() => {}); // whoever waits is told
+    this.#broken.promise.catch(() => {}); // every awaited promise is raced against it
   }
 
   drive<T>(node: string, promise: Promise<T>): Promise<T> {
@@ -56,11 +56,11 @@ export class VirtualPace implements Pace {
     return this.#alone(() => this.clock.advance(ms));
   }
 
-  async reach(ask: () => boolean, limit: number): Promise<boolean> {
+  async reach(condition: () => boolean, limit: number): Promise<boolean> {
     const end = this.clock.monotonic() + limit;
     while (true) {
       await this.advance(0);
-      if (ask()) return true;
+      if (condition()) return true;
       if (this.clock.monotonic() >= end) return false;
       await this.#alone(() => this.clock.advance(Math.min(this.clock.next ?? limit, end - this.clock.monotonic())));
     }
@@ -91,18 +91,18 @@ export class VirtualPace implements Pace {
     await this.clock.advance(0);
     if (!this.#wanted) return;
     const { next } = this.clock;
-    if (next === undefined) return await wait(1); // for something outside of virtual time
+    if (next === undefined) return await wait(1); // the test awaits something outside of virtual time
     if (this.#options.busy()) {
-      this.#hurry += next;
-      if (this.#hurry >= HURRY) {
-        this.#hurry = 0;
+      this.#passedBusy += next;
+      if (this.#passedBusy >= MAX_BUSY) {
+        this.#passedBusy = 0;
         await wait(1);
       }
     }
     if (this.#wanted) await this.clock.advance(next);
   }
 
-  /** One after the other: the clock knows no two who move it. */
+  /** Runs one at a time: the clock must not be advanced twice at once. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(work);
     this.#last = done.catch(() => {});
@@ -110,7 +110,7 @@ export class VirtualPace implements Pace {
   }
 }
 
-/** The time of this machine. */
+/** Real time. */
 export class RealPace implements Pace {
   readonly clock = undefined;
 
@@ -126,9 +126,9 @@ export class RealPace implements Pace {
     await wait(ms);
   }
 
-  async reach(ask: () => boolean, limit: number): Promise<boolean> {
+  async reach(condition: () => boolean, limit: number): Promise<boolean> {
     const end = performance.now() + limit;
-    while (!ask()) {
+    while (!condition()) {
       if (performance.now() >= end) return false;
       await wait(5);
     }
@@ -137,9 +137,9 @@ export class RealPace implements Pace {
 }
 
 /**
- * While handlers run, this much virtual time takes 1 ms at least: one that waits for a file, or for a timer of its own, has
- * 300 ms for it before a timeout of 30 s has passed.
+ * While handlers run, this many virtual ms take at least 1 ms of real time: a handler that waits for a file, or for a real
+ * timer, has 300 ms before a timeout of 30 s has passed.
  */
-const HURRY = 100;
-/** Stands for the test itself, which no node is. */
+const MAX_BUSY = 100;
+/** In place of a node: the test itself awaits the promise. */
 const TEST = "the test";

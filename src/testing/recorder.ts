@@ -1,47 +1,47 @@
-/** Remembers what apps send, publish and handle. */
+/** A recorder of what apps send, publish and handle. */
 import { clearTimeout, setTimeout } from "node:timers";
 import type { AnyContract, Behavior, BroadcastResult, Contract, Kind, OutgoingMessage, Result } from "../../mod.ts";
 
-/** What happened to a message: it was sent, published or broadcast by an app, or handled by one. */
+/** Whether a message was sent, published or broadcast by an app, or handled by one. */
 export type RecordType = "sent" | "published" | "broadcast" | "handled";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown> {
-  /** What happened to it. A message that is sent and handled is recorded twice, and once more for each further attempt. */
+  /** What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt. */
   readonly type: RecordType;
-  /** Of its contract. */
+  /** The kind of its contract. */
   readonly kind: Kind;
-  /** Of its contract. */
+  /** The name of its contract. */
   readonly name: string;
-  /** As the sender gave it; of a handled one, as the handler saw it. */
+  /** As the sender passed it; of a handled message, as the handler received it. */
   readonly payload: In;
   /** The id of the node that sent it, or handled it. */
   readonly node: string;
   /** When it was sent, or its handler began, in ms since 1970 by the node's clock. */
   readonly at: number;
-  /** The message id; of one that was sent, only when its sender gave one. */
+  /** The message id; of a sent message, only if it is in the options of the send. */
   readonly id: string | undefined;
-  /** The headers that its sender gave, or its handler saw. */
+  /** The headers in the options of the send, or in the context of the handler. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The id of the message that it all began with; `undefined` for one that no handler sent. */
+  /** The correlation id; `undefined` for a message that no handler sent. */
   readonly correlationId: string | undefined;
-  /** What came of it; `undefined` while nothing has. The value of a broadcast is an array of `BroadcastResult`. */
+  /** Its result; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
   readonly result: Result<Out> | undefined;
 }
 
 /** Options of {@link Recorder.next}. */
 export interface NextOptions {
-  /** What is waited for; `"published"` for an event, `"handled"` for a command or a query. */
+  /** Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. */
   type?: RecordType;
-  /** How long, in ms by the cluster's time; 30,000. */
+  /** How long to wait, in ms of the cluster's time; 30,000. */
   limit?: number;
 }
 
-/** What {@link recorder} gives, and what a `TestCluster` has. */
+/** Records of messages: made by {@link recorder}, and in every `TestCluster`. */
 export interface Recorder {
-  /** To be given to an app: `catga({ behaviors: [recorder.behavior] })`, before others. */
+  /** For an app, before other behaviors: `catga({ behaviors: [recorder.behavior] })`. */
   readonly behavior: Behavior;
-  /** Everything, in the order in which it began. */
+  /** All records, in the order in which the messages were sent or their handlers began. */
   readonly all: readonly Recorded[];
   /** The commands and queries of a contract that were sent. */
   sent<In, Out>(contract: Contract<"command" | "query", In, Out>): readonly Recorded<In, Out>[];
@@ -52,19 +52,19 @@ export interface Recorder {
   /** The messages of a contract whose handlers ran, one for each run. */
   handled<In, Out>(contract: Contract<Kind, In, Out>): readonly Recorded<In, Out>[];
   /**
-   * The next message of a contract that has come to its end and that `next` has not given yet: one that is there already, or
-   * the first that comes. So nothing is missed between two calls. Rejects when none comes within the limit.
+   * The next record of a contract that has a result and that `next` has not returned yet: an earlier one, or else the first to
+   * come, so that none is missed between two calls. Rejects if none comes within the limit.
    */
   next<In, Out>(contract: Contract<Kind, In, Out>, options?: NextOptions): Promise<Recorded<In, Out>>;
-  /** Forgets everything so far. */
+  /** Removes all records. */
   clear(): void;
 }
 
-/** How a recorder waits: by the time of its cluster. */
+/** How a recorder waits, by the time of its cluster. */
 export interface Waiting {
-  /** Calls back after `ms`; the answer takes it back. */
+  /** Calls back after `ms`; the function that it returns cancels that. */
   after(ms: number, callback: () => void): () => void;
-  /** Somebody waits for this. */
+  /** The test awaits this promise. */
   drive<T>(promise: Promise<T>): Promise<T>;
 }
 
@@ -94,12 +94,12 @@ export function recorder(): Recorder {
   });
 }
 
-/** The one recorder there is. */
+/** The implementation of {@link Recorder}. */
 export class MessageRecorder implements Recorder {
   readonly behavior: Behavior;
   readonly #waiting: Waiting;
   readonly #running = new Map<string, Set<symbol>>();
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, RecordQueue>();
   #all: Recorded[] = [];
 
   constructor(waiting: Waiting) {
@@ -108,7 +108,7 @@ export class MessageRecorder implements Recorder {
       const { node, id, headers, correlationId } = ctx;
       const record = this.#begin("handled", contract, { payload, node, at: clock.now(), id, headers, correlationId });
       const ended = this.#run(node);
-      // who was given up on may run for ever, and nobody waits for it
+      // an aborted handler may run for ever, and no sender waits for it
       ctx.signal.addEventListener("abort", ended, { once: true });
       const result = await next();
       ended();
@@ -133,12 +133,12 @@ export class MessageRecorder implements Recorder {
     return [...this.#all];
   }
 
-  /** Whether handlers run on a node that somebody waits for. */
+  /** Whether handlers run on a node whose senders still wait. */
   busy(node: string): boolean {
     return (this.#running.get(node)?.size ?? 0) > 0;
   }
 
-  /** The node is dead: what runs there runs for nobody. */
+  /** The node was killed: handlers that run there do not count any more. */
   forget(node: string): void {
     this.#running.delete(node);
   }
@@ -161,13 +161,13 @@ export class MessageRecorder implements Recorder {
 
   next<In, Out>(contract: Contract<Kind, In, Out>, options: NextOptions = {}): Promise<Recorded<In, Out>> {
     const { type = contract.kind === "event" ? "published" : "handled", limit = 30_000 } = options;
-    const line = this.#line(type, contract.name);
-    const ended = line.ended.shift();
-    // what stands in the line of a contract has its types
+    const queue = this.#queueOf(type, contract.name);
+    const ended = queue.ended.shift();
+    // the records in the queue of a contract have its types
     if (ended !== undefined) return Promise.resolve(ended as Recorded<In, Out>);
     const coming = new Promise<Recorded>((resolve, reject) => {
       const cancel = this.#waiting.after(limit, () => {
-        line.waiters.delete(take);
+        queue.waiters.delete(take);
         const seen = this.#all.slice(-MOST_SHOWN).map(({ type, name, node }) => `${type} ${name} on ${node}`);
         reject(
           new Error(
@@ -180,14 +180,14 @@ export class MessageRecorder implements Recorder {
         cancel();
         resolve(record);
       };
-      line.waiters.add(take);
+      queue.waiters.add(take);
     });
     return this.#waiting.drive(coming) as Promise<Recorded<In, Out>>;
   }
 
   clear(): void {
     this.#all = [];
-    for (const line of this.#lines.values()) line.ended.length = 0;
+    for (const queue of this.#queues.values()) queue.ended.length = 0;
   }
 
   #of<In, Out>(type: RecordType, { name }: { readonly name: string }): readonly Recorded<In, Out>[] {
@@ -207,24 +207,24 @@ export class MessageRecorder implements Recorder {
 
   #end(record: OpenRecord, result: Result<unknown>): void {
     record.result = result;
-    const line = this.#line(record.type, record.name);
-    const [first] = line.waiters;
+    const queue = this.#queueOf(record.type, record.name);
+    const [first] = queue.waiters;
     if (first === undefined) {
-      line.ended.push(record);
+      queue.ended.push(record);
       return;
     }
-    line.waiters.delete(first);
+    queue.waiters.delete(first);
     first(record);
   }
 
-  #line(type: RecordType, name: string): Line {
+  #queueOf(type: RecordType, name: string): RecordQueue {
     const key = `${type} ${name}`;
-    let line = this.#lines.get(key);
-    if (line === undefined) this.#lines.set(key, line = { ended: [], waiters: new Set() });
-    return line;
+    let queue = this.#queues.get(key);
+    if (queue === undefined) this.#queues.set(key, queue = { ended: [], waiters: new Set() });
+    return queue;
   }
 
-  /** A handler begins; the answer ends it. */
+  /** A handler begins; the function that it returns is called at its end. */
   #run(node: string): () => void {
     let runs = this.#running.get(node);
     if (runs === undefined) this.#running.set(node, runs = new Set());
@@ -234,11 +234,11 @@ export class MessageRecorder implements Recorder {
   }
 }
 
-/** A record whose result is still to come. */
+/** A record that has no result yet. */
 type OpenRecord = { -readonly [Member in keyof Recorded]: Recorded[Member] };
 
-/** What has come to its end and was not given yet, and who waits for what has not. */
-interface Line {
+/** The records of one type and contract that `next` has not returned, and the calls of `next` that wait. */
+interface RecordQueue {
   readonly ended: Recorded[];
   readonly waiters: Set<(record: Recorded) => void>;
 }

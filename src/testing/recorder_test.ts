@@ -7,7 +7,7 @@ const Price = query<{ sku: string }, number>("Price");
 const Asked = event<{ sku: string }>("Asked");
 
 describe("recorder", () => {
-  it("of an app of one's own: what it sends and handles, failures too", async () => {
+  it("records what an app sends and handles, failures too", async () => {
     const messages = recorder();
     const price = Price.handle(({ sku }) => (sku === "tea" ? 420 : fail("NO_SUCH_SKU", sku)));
     await using app = await catga({ handlers: price, behaviors: [messages.behavior] });
@@ -22,7 +22,7 @@ describe("recorder", () => {
     assertEquals((await messages.next(Asked)).payload, { sku: "tea" });
   });
 
-  it("next: rejects when nothing comes", async () => {
+  it("next: rejects if no record comes within the limit", async () => {
     await assertRejects(
       () => recorder().next(Asked, { limit: 10 }),
       Error,

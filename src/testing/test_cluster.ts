@@ -1,4 +1,4 @@
-/** Several apps of one process as one cluster, to be tried and mistreated. */
+/** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
 import {
   type Catga,
   catga,
@@ -12,30 +12,30 @@ import { driven } from "./driven.ts";
 import { type Pace, RealPace, VirtualPace } from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
 
-/** Options of {@link testCluster}: those of `catga` that every node has, and these. */
+/** Options of {@link testCluster}: options of `catga` for every node, and these. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
-  /** What is different about a node: its service, its handlers; called with its id whenever it starts. */
+  /** Further options of one node, such as its service or its handlers; called with its id whenever it starts. */
   node?: (id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>;
-  /** A safe integer that all chance is made from; 1. The same seed takes the same course. */
+  /** The seed of all random numbers, a safe integer; 1. Runs with the same seed are the same. */
   seed?: number;
-  /** What goes wrong by chance, from when all nodes have joined; nothing. */
+  /** Random faults, from when all nodes have joined; none. */
   faults?: Faults;
-  /** How many NATS servers there seem to be; 1. */
+  /** How many NATS servers are simulated; 1. */
   servers?: number;
   /** The largest message, in bytes; 1 MiB. */
   maxPayload?: number;
   /**
-   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: it
-   * passes by {@link TestCluster.advance} and {@link TestCluster.until} alone. `"real"`: as outside. `"virtual"`.
+   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: time
+   * passes only in {@link TestCluster.advance} and {@link TestCluster.until}. `"real"`: real time. `"virtual"`.
    */
   time?: "virtual" | "manual" | "real";
 }
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
- * see each other. Rejects as `catga` does, with a `RangeError` for a size that is none, and with a `TypeError` for an id twice.
+ * see each other. Rejects as `catga` does, with a `RangeError` for an invalid size, and with a `TypeError` for a repeated id.
  *
- * What they log is in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a `logger`.
+ * Log lines are in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a `logger`.
  *
  * @example
  * ```ts
@@ -77,11 +77,11 @@ export async function testCluster(
 
 /** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
 export class TestCluster implements AsyncDisposable {
-  /** What joins them. Its faults may be changed while it runs. */
+  /** Their network. Its faults may be changed at any time. */
   readonly network: MemoryNetwork;
-  /** What was sent, published and handled. */
+  /** Records of what was sent, published and handled. */
   readonly recorder: Recorder;
-  /** What the nodes have logged: level and message, a line each. */
+  /** The log of all nodes, one entry a line: level and message. */
   readonly log: string[] = [];
   readonly #options: TestClusterOptions;
   readonly #recorder: MessageRecorder;
@@ -91,7 +91,7 @@ export class TestCluster implements AsyncDisposable {
   readonly #frozen = new Set<string>();
   readonly #cut = new Set<string>();
 
-  /** A cluster without nodes; {@link testCluster} starts some. */
+  /** A cluster without nodes; {@link testCluster} makes one with nodes. */
   constructor(options: TestClusterOptions = {}) {
     const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
     if (!["virtual", "manual", "real"].includes(time)) {
@@ -118,7 +118,7 @@ export class TestCluster implements AsyncDisposable {
     });
   }
 
-  /** The nodes that are there, in the order in which they first started. */
+  /** The running nodes, in the order in which they first started. */
   get apps(): readonly Catga[] {
     return [...this.#nodes.values()].filter((app) => app !== undefined);
   }
@@ -128,7 +128,7 @@ export class TestCluster implements AsyncDisposable {
     return this.network.clock;
   }
 
-  /** The node with this id. Throws a `TypeError` when there is none. */
+  /** The running node with this id. Throws a `TypeError` if there is none. */
   app(id: string): Catga {
     const app = this.#nodes.get(id);
     if (app !== undefined) return app;
@@ -138,7 +138,7 @@ export class TestCluster implements AsyncDisposable {
 
   /**
    * Starts one more node, or one that was killed or drained, with these options besides those of the cluster. Rejects as
-   * `catga` does, and with a `TypeError` when the node is there.
+   * `catga` does, and with a `TypeError` if the node is running.
    */
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
@@ -148,70 +148,70 @@ export class TestCluster implements AsyncDisposable {
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
     const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
     const app = await this.#pace.until(starting);
-    const face = driven(app, (promise) => this.#pace.drive(id, promise));
-    this.#nodes.set(id, face);
+    const wrapped = driven(app, (promise) => this.#pace.drive(id, promise));
+    this.#nodes.set(id, wrapped);
     const gone = () => {
-      if (this.#nodes.get(id) === face) this.#forget(id);
+      if (this.#nodes.get(id) === wrapped) this.#forget(id);
     };
     app.closed.then(gone, gone);
-    return face;
+    return wrapped;
   }
 
-  /** Ends a node as SIGKILL does. What waits in it waits for ever; {@link TestCluster.start} may start it anew. */
+  /** Ends a node as SIGKILL does: its promises never settle. {@link TestCluster.start} starts a node with its id again. */
   kill(id: string): void {
     this.app(id);
     this.network.kill(id);
     this.#forget(id);
   }
 
-  /** Freezes a node as SIGSTOP does: it is there, and does not answer. What a test awaits of it, it awaits in vain. */
+  /** Freezes a node as SIGSTOP does: it stays connected, and does not answer. Its promises do not settle until it resumes. */
   pause(id: string): void {
     this.app(id);
     this.network.pause(id);
     this.#frozen.add(id);
   }
 
-  /** Lets a frozen node go on: everything that it has missed comes to it now. */
+  /** Resumes a frozen node: it receives all messages of the meantime now. */
   resume(id: string): void {
     this.app(id);
     this.network.resume(id);
     this.#frozen.delete(id);
   }
 
-  /** Breaks a node's connection: for the others it is not there. */
+  /** Breaks a node's connection: the others cannot reach it. */
   cut(id: string): void {
     this.app(id);
     this.network.cut(id);
     this.#cut.add(id);
   }
 
-  /** Mends a connection that was cut. */
+  /** Restores a connection that was cut. */
   restore(id: string): void {
     this.app(id);
     this.network.restore(id);
     this.#cut.delete(id);
   }
 
-  /** Ends all that goes wrong: faults, cuts and freezes. The dead stay dead. */
+  /** Ends all faults, cuts and freezes. Killed nodes stay killed. */
   heal(): void {
     this.network.heal();
     this.#frozen.clear();
     this.#cut.clear();
   }
 
-  /** Lets `ms` pass, 0 or more; at 0, what is under way arrives, where nothing delays it. In real time it just waits. */
+  /** Lets `ms` pass, 0 or more; at 0, messages that nothing delays arrive. In real time it waits that long. */
   advance(ms: number): Promise<void> {
     return this.#pace.advance(ms);
   }
 
-  /** Lets time pass until a promise has settled, and gives what it gives. */
+  /** Lets time pass until a promise has settled, and settles as it does. */
   until<T>(promise: Promise<T>): Promise<T> {
     return this.#pace.until(promise);
   }
 
   /**
-   * Lets time pass until every node that is not frozen or cut off sees those that are not, and nobody else: some seconds
-   * after a kill, 30 s after a freeze. Rejects when they do not within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no others: some seconds after a
+   * kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
    */
   async agreed(limit = 60_000): Promise<void> {
     const well = [...this.#nodes].filter(([id, app]) =>
@@ -224,12 +224,12 @@ export class TestCluster implements AsyncDisposable {
     throw new Error(`the nodes do not agree on ${wanted} within ${limit} ms: ${seen}`);
   }
 
-  /** Ends all that goes wrong, and drains every node. */
+  /** As {@link TestCluster.drain}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.drain();
   }
 
-  /** As the end of an `await using` block does, for `afterEach`: ends all that goes wrong, and drains every node. */
+  /** Ends all faults, cuts and freezes, and drains every node; for `afterEach`, where there is no `await using`. */
   async drain(): Promise<void> {
     this.heal();
     await this.#pace.until(Promise.all(this.apps.map((app) => app.drain({ timeout: DRAIN }))));
@@ -246,7 +246,7 @@ export class TestCluster implements AsyncDisposable {
     this.#recorder.forget(id);
   }
 
-  /** Keeps what is logged. */
+  /** A logger that appends to {@link TestCluster.log}. */
   #logger(): Logger {
     const note = (level: string) => (message: string) => void this.log.push(`${level} ${message}`);
     const { faults } = this.#options;

@@ -26,7 +26,7 @@ describe("testCluster", () => {
     assertEquals(cluster.apps, []);
   });
 
-  it("takes ids, and options of each node", async () => {
+  it("starts nodes with ids and options of their own", async () => {
     await using cluster = await testCluster(["shop", "stock"], {
       node: (id) => ({ service: id, ...(id === "stock" ? { handlers } : {}) }),
     });
@@ -34,7 +34,7 @@ describe("testCluster", () => {
     assertEquals(cluster.app("stock").self.service, "stock");
   });
 
-  it("kill: who has it in hand is told, the others agree, and it may start again", async () => {
+  it("kill: a command that runs there is OUTCOME_UNKNOWN, the others agree, and it may start again", async () => {
     await using cluster = await testCluster(3, { handlers });
     const [a] = cluster.apps;
     const lost = a.send(Forever, undefined, { node: "node-2" });
@@ -51,7 +51,7 @@ describe("testCluster", () => {
     assertEquals(unwrap(await a.send(Do, undefined, { node: "node-2" })), "node-2");
   });
 
-  it("pause and resume: a query moves on, and the node comes back", async () => {
+  it("pause and resume: a query moves to another node, and the node comes back", async () => {
     await using cluster = await testCluster(["a", "b", "client"], {
       node: (id) => (id === "client" ? {} : { handlers }),
     });
@@ -78,14 +78,14 @@ describe("testCluster", () => {
     assertEquals(cluster.apps[0].nodes().length, 3);
   });
 
-  it("a node that drains is gone from apps", async () => {
+  it("apps lacks a node that has drained", async () => {
     await using cluster = await testCluster(2, { handlers });
     await cluster.app("node-2").drain();
     await cluster.agreed();
     assertEquals(cluster.apps.map(({ self }) => self.id), ["node-1"]);
   });
 
-  it("time passes by itself for what is awaited: sends, locks, the cache", async () => {
+  it("virtual time passes while the test awaits sends, locks and the cache", async () => {
     await using cluster = await testCluster(2, { handlers });
     const [a, b] = cluster.apps;
     cluster.network.faults = { delay: 50 };
@@ -100,7 +100,7 @@ describe("testCluster", () => {
     assert(next.token > lock.token);
   });
 
-  it("time stands while the test waits for something else", async () => {
+  it("virtual time stands still while the test awaits something else", async () => {
     await using cluster = await testCluster(2, { handlers });
     const before = cluster.clock.monotonic();
     await readFile(new URL(import.meta.url));
@@ -110,7 +110,7 @@ describe("testCluster", () => {
     assertEquals(cluster.clock.monotonic(), before); // what needs no time takes none
   });
 
-  it("a handler that waits for something outside is given the time for it", async () => {
+  it("a handler that waits for a real timer has real time for it", async () => {
     const slow = Do.handle(async (_, ctx) => {
       await wait(30);
       return ctx.node;
@@ -121,7 +121,7 @@ describe("testCluster", () => {
     assertEquals(unwrap(await cluster.app("client").send(Do)), "server");
   });
 
-  it('time: "manual" passes by advance and until alone', async () => {
+  it('time: "manual" passes only in advance and until', async () => {
     await using cluster = await testCluster(["server", "client"], {
       time: "manual",
       node: (id) => (id === "server" ? { handlers } : {}),
@@ -139,7 +139,7 @@ describe("testCluster", () => {
     assertEquals(unwrap(await cluster.until(client.send(Do))), "server");
   });
 
-  it('time: "real" passes as outside', async () => {
+  it('time: "real" is real time', async () => {
     await using cluster = await testCluster(2, { handlers, time: "real" });
     assertEquals(unwrap(await cluster.apps[0].send(Do, undefined, { node: "node-2" })), "node-2");
     const before = Date.now();
@@ -149,8 +149,8 @@ describe("testCluster", () => {
     assert(early - 1 <= now && now <= late + 1, `${early}, ${now}, ${late}`);
   });
 
-  it("the same seed takes the same course, another one another", async () => {
-    const course = async (seed: number) => {
+  it("runs with the same seed are the same, with another seed different", async () => {
+    const run = async (seed: number) => {
       const ran: string[] = [];
       const faults = { drop: 0.05, delay: 30, cut: { every: 3_000, lasts: 500 } };
       await using cluster = await testCluster(["client", "a", "b"], {
@@ -166,12 +166,12 @@ describe("testCluster", () => {
       }
       return JSON.stringify([ran, results.map(({ value, error }) => value ?? error?.code), cluster.clock.now()]);
     };
-    const first = await course(7);
-    assertEquals(await course(7), first);
-    assert(await course(8) !== first);
+    const first = await run(7);
+    assertEquals(await run(7), first);
+    assert(await run(8) !== first);
   });
 
-  it("keeps what nodes log, and shows errors of handlers", async () => {
+  it("keeps the log of all nodes, and shows errors of handlers", async () => {
     const failing = Do.handle(() => {
       throw new Error("no tea");
     });
@@ -183,7 +183,7 @@ describe("testCluster", () => {
     assertEquals(shown.map(([, error]) => String(error)), ["Error: no tea"]);
   });
 
-  it("refuses options that are none, and leaves nothing behind", async () => {
+  it("rejects for invalid options, and leaves no node behind", async () => {
     for (const size of [0, 1.5, -1, 1_001]) await assertRejects(() => testCluster(size), RangeError, `got ${size}`);
     await assertRejects(() => testCluster(["a", "a"]), TypeError, 'got "a" twice');
     const bad: unknown = { time: "fast" };
@@ -196,7 +196,7 @@ describe("testCluster", () => {
 });
 
 describe("recorder of a cluster", () => {
-  it("has what was sent, published and handled, with results", async () => {
+  it("has records of what was sent, published and handled, with results", async () => {
     const Buy = command<{ sku: string }, string>("Buy");
     const Bought = event<{ sku: string }>("Bought");
     const buy = Buy.handle(async ({ sku }, ctx) => {
@@ -228,7 +228,7 @@ describe("recorder of a cluster", () => {
     assertEquals(recorder.broadcast(Buy)[0].result?.value?.map(({ node }) => node), ["stock"]);
   });
 
-  it("next: gives each once, waits for those that come, and says what there was instead", async () => {
+  it("next: returns each record once, waits for further ones, and rejects with the last records", async () => {
     await using cluster = await testCluster(2, { handlers: [who, Told.on(() => {})] });
     const [a] = cluster.apps;
     unwrap(await a.publish(Told, 1));

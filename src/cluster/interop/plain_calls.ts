@@ -9,7 +9,7 @@ import { abandoned } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { writeError } from "../../dispatch/error_text.ts";
 import { toJson } from "../../data/json.ts";
-import { parseAnswer } from "../../dispatch/mediator.ts";
+import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";

@@ -8,7 +8,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { requestOf } from "../../dispatch/broadcast_request.ts";
 import { noHandler } from "../../dispatch/failures.ts";
-import { parseAnswer } from "../../dispatch/mediator.ts";
+import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
@@ -86,7 +86,7 @@ export class Router implements CallOwner {
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) call.listen(request.signal);
-    request.parent?.course.adopt(call);
+    request.parent?.execution.adopt(call);
     this.#dispatch(call, request.timeout);
   }
 
@@ -274,7 +274,7 @@ export class Router implements CallOwner {
     app.wheel.delete(call);
     this.#waiting.delete(call);
     call.unlisten();
-    call.request.parent?.course.release(call);
+    call.request.parent?.execution.release(call);
     if (--app.pending === 0) app.idle();
     return true;
   }

@@ -4,7 +4,8 @@
  * cancellations and other senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
-import type { ContextHost, Envelope, TurnWatcher } from "../../dispatch/context_host.ts";
+import type { ContextHost, Envelope } from "../../dispatch/context_host.ts";
+import type { AdmissionWatcher } from "../../dispatch/execution.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
@@ -15,7 +16,8 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Receipt } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
-import { areAmong, type RunNow, Turn, watchForDeadlock } from "../../dispatch/concurrency.ts";
+import { QueuedMessage, type RunNow } from "../../dispatch/admission.ts";
+import { areAmong, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
@@ -37,7 +39,7 @@ export interface InboundRequestsOptions {
 }
 
 /** The inbound requests and events of one node. */
-export class InboundRequests implements TurnWatcher {
+export class InboundRequests implements AdmissionWatcher {
   readonly #options: InboundRequestsOptions;
   readonly #queue: AdmissionQueue;
   readonly #budget: TurnBudget;
@@ -53,7 +55,7 @@ export class InboundRequests implements TurnWatcher {
     const { clock, concurrency, budget } = options;
     this.#options = options;
     this.#budget = budget;
-    this.#queue = new AdmissionQueue(clock, { limit: concurrency, slice: budget });
+    this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
@@ -65,13 +67,13 @@ export class InboundRequests implements TurnWatcher {
   /** Refuses requests with `DRAINING` from now on, and those that wait; events that wait still have their turn. */
   refuse(): void {
     this.#refusing = true;
-    for (const entry of this.#queue.queue()) if (entry.due < Infinity) entry.quit("DRAINING");
+    for (const entry of this.#queue.entries()) if (entry.due < Infinity) entry.quit("DRAINING");
   }
 
   /** Like {@link InboundRequests.refuse}, and drops the events that wait. */
   close(): void {
     this.refuse();
-    for (const entry of this.#queue.queue()) entry.quit("DRAINING");
+    for (const entry of this.#queue.entries()) entry.quit("DRAINING");
   }
 
   /** Runs, queues or refuses the request at this place. `ttl`: what is left of its time, in ms. */
@@ -81,7 +83,7 @@ export class InboundRequests implements TurnWatcher {
     const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
     if (this.#queue.open && this.#aside < MAX_ASIDE) {
-      this.#queue.pass();
+      this.#queue.occupy();
       return this.#run(request, payload, timeout);
     }
     this.#wait(request, payload, timeout);
@@ -113,7 +115,7 @@ export class InboundRequests implements TurnWatcher {
   event(begin: () => Receipt): boolean {
     if (this.#aside >= MAX_ASIDE) return false;
     if (this.#queue.open) {
-      this.#queue.pass();
+      this.#queue.occupy();
       this.#runEvent(begin);
       return true;
     }
@@ -147,12 +149,12 @@ export class InboundRequests implements TurnWatcher {
       });
     };
     if (this.#queue.open) {
-      this.#queue.pass();
+      this.#queue.occupy();
       return start();
     }
     return new Promise((resolve) => {
       const drop = (why: Dropped) => resolve(new Refusal(why, ctx));
-      const message = new Turn(ctx, clock, { start: () => resolve(start()), drop });
+      const message = new QueuedMessage(ctx, clock, { start: () => resolve(start()), drop });
       ctx.wait(message);
       if (!this.#queue.enter(message)) drop("OVERLOADED");
     });
@@ -172,7 +174,7 @@ export class InboundRequests implements TurnWatcher {
 
   goes(): void {
     this.#aside--;
-    this.#queue.pass();
+    this.#queue.occupy();
   }
 
   #run(request: InboundRequest, payload: unknown, timeout: number): void {
@@ -226,7 +228,7 @@ export class InboundRequests implements TurnWatcher {
   /** While it waits for a turn of its own, it does not count as running. */
   #watch(ctx: MessageContext): void {
     if (ctx.waiting) this.waits();
-    ctx.course.watcher = this;
+    ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
 

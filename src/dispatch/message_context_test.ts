@@ -1,4 +1,4 @@
-/** What a handler is told of its message, and what goes along from one message to the next. */
+/** What a context says of its message, and what messages inherit from the one before. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
@@ -29,7 +29,7 @@ describe("context", () => {
     return { ...localApp({ handlers }), contexts };
   }
 
-  it("each message has its id, that of the first as correlation, that of the one before as causation", async () => {
+  it("has the id of its message, that of the first as correlation id, that of the one before as causation id", async () => {
     const { app, clock, contexts } = chain();
     await app.send(Slow, undefined, { id: "order-1" });
     await clock.advance(0);
@@ -41,7 +41,7 @@ describe("context", () => {
     assertEquals([first.node, first.attempt], ["here", 1]);
   });
 
-  it("without an id of the sender's one is made, the same whenever it is asked for", async () => {
+  it("makes an id if the sender gave none, the same whenever it is read", async () => {
     const { app, clock, contexts } = chain();
     await app.send(Slow);
     await clock.advance(0);
@@ -52,7 +52,7 @@ describe("context", () => {
     assertNotEquals(contexts.first.id, id);
   });
 
-  it("trace headers go along the chain, others do not", async () => {
+  it("trace headers are inherited by further sends, other headers are not", async () => {
     const { app, clock, contexts } = chain();
     const trace = { traceparent: "00-1-2-01", tracestate: "a=1", baggage: "b=2" };
     await app.send(Slow, undefined, { headers: { ...trace, tenant: "t" } });
@@ -63,7 +63,7 @@ describe("context", () => {
     assert(Object.isFrozen(contexts.third.headers));
   });
 
-  it("headers are a copy that cannot be changed, whose names may be any", async () => {
+  it("headers are a frozen copy, with any names", async () => {
     const { app, contexts } = chain();
     const headers = { traceparent: "1" };
     await app.send(Slow, undefined, { headers });
@@ -75,7 +75,7 @@ describe("context", () => {
     assertEquals({ ...contexts.first.headers }, {});
   });
 
-  it("each handler of an event has a context of its own", async () => {
+  it("each handler of an event has its own context", async () => {
     const contexts: Context[] = [];
     const { app, clock } = localApp({ handlers: [1, 2].map(() => Tick.on((_, ctx) => contexts.push(ctx))) });
     await app.publish(Tick, undefined, { id: "t1" });
@@ -84,7 +84,7 @@ describe("context", () => {
     assertEquals(contexts.map(({ id }) => id), ["t1", "t1"]);
   });
 
-  it("after the end of its handler a context still tells and sends", async () => {
+  it("can be read and can send after the end of its handler", async () => {
     const { app, contexts } = chain();
     await app.send(Slow, undefined, { id: "order-1" });
     assertEquals([contexts.first.id, contexts.first.signal.aborted], ["order-1", false]);

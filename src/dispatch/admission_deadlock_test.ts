@@ -1,4 +1,4 @@
-/** A message that can only have its turn when the run that waits for it has ended: DEADLOCK, and no false alarms. */
+/** A message that is admitted only when the run that waits for it has ended: DEADLOCK, and no false alarms. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
@@ -17,7 +17,7 @@ function said(result: Result<string>): string {
 }
 
 describe("a send in one process to a handler that is waiting for it", () => {
-  it("at concurrency 1 is DEADLOCK a tenth of a second later, does not run, and leaves nothing behind", async () => {
+  it("at concurrency 1 is DEADLOCK 100 ms later, does not run, and leaves nothing behind", async () => {
     let runs = 0;
     const handle = async (depth: number, ctx: Context) => {
       runs++;
@@ -30,7 +30,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
     assertEquals(await app.send(Self, 0), { ok: true, value: "ran" });
   });
 
-  it("says which contract, that it did not run, and that trying again does not help", async () => {
+  it("names the contract, says that it did not run, and is not retryable", async () => {
     let inner: Result<string> | undefined;
     const handle = async (depth: number, ctx: Context) => {
       inner = await ctx.send(Self, depth - 1);
@@ -43,7 +43,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
     assert(error?.message.startsWith("command Self did not run on node here: "), error?.message);
   });
 
-  it("through another handler", async () => {
+  it("through another handler is DEADLOCK, too", async () => {
     const handlers = [
       Self.handle(async (depth, ctx) => depth === 0 ? "ran" : said(await ctx.send(Other, depth)), { concurrency: 1 }),
       Other.handle(async (depth, ctx) => said(await ctx.send(Self, depth - 1))),
@@ -52,7 +52,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
     assertEquals((await clock.until(app.send(Self, 1), 150)).value, "DEADLOCK");
   });
 
-  it("of the same ordered key; another key has its turn", async () => {
+  it("of the same ordered key is DEADLOCK; of another key it runs", async () => {
     const handlers = Keyed.handle(async ({ key, depth }, ctx) => {
       if (depth === 0) return "ran";
       const [same, next] = await Promise.all([
@@ -65,14 +65,14 @@ describe("a send in one process to a handler that is waiting for it", () => {
     assertEquals((await clock.until(app.send(Keyed, { key: "a", depth: 1 }), 150)).value, "DEADLOCK ran");
   });
 
-  it("at concurrency 2 only when both runs wait for it", async () => {
+  it("at concurrency 2 is DEADLOCK only if both runs wait for it", async () => {
     const handle = async (depth: number, ctx: Context) => depth === 0 ? "ran" : said(await ctx.send(Self, depth - 1));
     const { app, clock } = localApp({ handlers: Self.handle(handle, { concurrency: 2 }) });
     assertEquals((await clock.until(app.send(Self, 1), 150)).value, "ran");
     assertEquals((await clock.until(app.send(Self, 2), 150)).value, "DEADLOCK");
   });
 
-  it("waits for its turn when a run that does not wait for it holds it, however long that takes", async () => {
+  it("waits while a run that does not wait for it holds a place, however long that takes", async () => {
     const handle = async (depth: number, ctx: Context) => {
       if (depth === 0) await new Promise<void>((resolve) => clock.after(1_000, resolve));
       return depth === 0 ? "ran" : said(await ctx.send(Self, depth - 1));
@@ -82,7 +82,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
     assertEquals((await clock.until(Promise.all(all), 4_000)).map(({ value }) => value), ["ran", "ran", "ran"]);
   });
 
-  it("that its handler does not await runs when the handler has ended", async () => {
+  it("that is not awaited runs when the handler has ended", async () => {
     const ran: number[] = [];
     const handle = async (depth: number, ctx: Context) => {
       ran.push(depth);
@@ -97,7 +97,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
   });
 });
 
-describe("a send over the wire to a node whose turns are held by runs that wait for it", () => {
+describe("a send over the wire to a node whose places are held by runs that wait for it", () => {
   /** `shop` has Self, `mid` has Other, and each calls the other. */
   async function chain(concurrency: number | undefined, app?: { concurrency?: number }) {
     const cluster = new MemoryCluster();
@@ -114,21 +114,21 @@ describe("a send over the wire to a node whose turns are held by runs that wait 
     return { cluster, client, start, runs: () => runs };
   }
 
-  it("of a handler's concurrency: DEADLOCK at the sender", async () => {
+  it("is DEADLOCK at the sender for the concurrency of a handler", async () => {
     const { cluster, client, runs } = await chain(1);
     assertEquals((await cluster.clock.until(client.send(Self, 1), 300)).value, "DEADLOCK");
     assertEquals(runs(), 1);
     await cluster[Symbol.asyncDispose]();
   });
 
-  it("of the node's own concurrency: DEADLOCK at the sender", async () => {
+  it("is DEADLOCK at the sender for the concurrency of the node", async () => {
     const { cluster, client, runs } = await chain(undefined, { concurrency: 1 });
     assertEquals((await cluster.clock.until(client.send(Self, 1), 300)).value, "DEADLOCK");
     assertEquals(runs(), 1);
     await cluster[Symbol.asyncDispose]();
   });
 
-  it("goes to another node, while there is one with a free turn", async () => {
+  it("goes to another node while one has a free place", async () => {
     const { cluster, client, start } = await chain(1);
     await start("second");
     for (let i = 0; i < 8; i++) {
@@ -137,7 +137,7 @@ describe("a send over the wire to a node whose turns are held by runs that wait 
     await cluster[Symbol.asyncDispose]();
   });
 
-  it("of an ordered key: DEADLOCK, and never on another node beside the run that has the key's turn", async () => {
+  it("of an ordered key is DEADLOCK, and never runs on another node beside the run that holds the key", async () => {
     await using cluster = new MemoryCluster();
     const Relay = query<{ key: string }, string>("Relay");
     const keyed = Keyed.handle(async ({ key, depth }, ctx) =>

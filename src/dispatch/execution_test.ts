@@ -1,4 +1,4 @@
-/** The deadline of a message and its cancellation, for the sender, for the handler and for what the handler sends. */
+/** The deadline of a message and its cancellation, for the sender, for the handler and for the handler's sends. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
@@ -34,7 +34,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe("deadline", () => {
-  it("a query whose handler takes too long: TIMEOUT, and ctx.signal aborts with the same error", async () => {
+  it("a query whose handler takes too long is TIMEOUT, and ctx.signal aborts with the same error", async () => {
     let signal: AbortSignal | undefined;
     const { app, clock } = localApp({ handlers: Slow.handle((_, ctx) => (signal = ctx.signal, never())) });
     const result = watched(app.send(Slow, undefined, { timeout: 100 }));
@@ -47,7 +47,7 @@ describe("deadline", () => {
     assertEquals(result.now.error!.message, "the deadline of query Slow has passed");
   });
 
-  it("a command whose handler takes too long: OUTCOME_UNKNOWN, for it may have run", async () => {
+  it("a command whose handler takes too long is OUTCOME_UNKNOWN, for it may have run", async () => {
     const { app, clock } = localApp({ handlers: Work.handle(never) });
     const result = app.send(Work, undefined, { timeout: 100 });
     await clock.advance(110);
@@ -59,7 +59,7 @@ describe("deadline", () => {
     assertInstanceOf(error?.cause, CatgaError);
   });
 
-  it("counts without options, by the app's timeout or the contract's", async () => {
+  it("is that of the app's timeout or the contract's, if the send has none", async () => {
     const Hasty = query<void, string>("Hasty", { timeout: 50 });
     const { app, clock } = localApp({ handlers: [Slow.handle(never), Hasty.handle(never)], timeout: 200 });
     const [slow, hasty] = [watched(app.send(Slow)), watched(app.send(Hasty))];
@@ -69,7 +69,7 @@ describe("deadline", () => {
     assert(slow.now as unknown !== "pending");
   });
 
-  it("an answer in time is the answer; one that comes too late changes nothing", async () => {
+  it("an answer in time is the result; one after the deadline has no effect", async () => {
     const late = gate();
     const { app, clock, inside } = localApp({
       handlers: Slow.handle(async () => (await late.opened, "late")),
@@ -89,7 +89,7 @@ describe("deadline", () => {
     assertEquals([inside.wheel.size, again.inside.wheel.size], [0, 0]);
   });
 
-  it("ctx.deadline: when the sender gives up, by the wall clock", async () => {
+  it("ctx.deadline is the sender's deadline, by the wall clock", async () => {
     const seen: number[] = [];
     const { app, clock } = localApp({
       handlers: Slow.handle(async (_, ctx) => {
@@ -105,7 +105,7 @@ describe("deadline", () => {
     assertEquals(seen, [now + 100, now + 100, now + 30_000, now + 30_000]);
   });
 
-  it("ctx.send carries it: what is left of it is all that an inner send has", async () => {
+  it("ctx.send inherits it: an inner send has the time that is left", async () => {
     const { app, clock } = localApp({
       handlers: [
         Slow.handle(async (_, ctx) => {
@@ -121,7 +121,7 @@ describe("deadline", () => {
     assertEquals(await result, { ok: true, value: "40" });
   });
 
-  it("ctx.send after it: the message certainly does not run", async () => {
+  it("ctx.send after it fails, and the message certainly does not run", async () => {
     let ran = 0;
     const codes: string[] = [];
     const { app, clock } = localApp({
@@ -145,7 +145,7 @@ describe("deadline", () => {
     assertEquals([codes, ran], [["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"], 0]);
   });
 
-  it("an async schema counts, too: what it leaves is all that the handler has", async () => {
+  it("includes the time of an async schema: the handler has what is left", async () => {
     const input = (clock: () => LocalApp["clock"], ms: number): Schema<void> => ({
       "~standard": {
         version: 1,
@@ -168,7 +168,7 @@ describe("deadline", () => {
 });
 
 describe("cancellation", () => {
-  it("a signal that has aborted: CANCELLED, and nothing runs", async () => {
+  it("a send with an aborted signal is CANCELLED, and nothing runs", async () => {
     let ran = 0;
     const { app, clock } = localApp({ handlers: [Quick.handle(() => `${ran++}`), Tick.on(() => ran++)] });
     const signal = AbortSignal.abort();
@@ -181,7 +181,7 @@ describe("cancellation", () => {
     assertEquals(ran, 0);
   });
 
-  it("a signal that aborts while an async schema runs: nothing runs", async () => {
+  it("a signal that aborts while an async schema runs keeps the handler from running", async () => {
     const asked = gate();
     let ran = 0;
     const Checked = command<void, number>("Checked", {
@@ -197,7 +197,7 @@ describe("cancellation", () => {
     assertEquals([errorOf(await result).code, ran], ["CANCELLED", 0]);
   });
 
-  it("a signal that aborts while the handler runs: CANCELLED at once, and ctx.signal aborts", async () => {
+  it("a signal that aborts while the handler runs is CANCELLED at once, and ctx.signal aborts", async () => {
     let signal: AbortSignal | undefined;
     const { app } = localApp({ handlers: Work.handle((_, ctx) => (signal = ctx.signal, never())) });
     const controller = new AbortController();
@@ -208,7 +208,7 @@ describe("cancellation", () => {
     assertStrictEquals(signal!.reason, error);
   });
 
-  it("ctx.signal is as good when it is asked for late", async () => {
+  it("ctx.signal that is first read after the abort is aborted", async () => {
     const asked = gate();
     let aborted: unknown;
     const { app } = localApp({
@@ -227,7 +227,7 @@ describe("cancellation", () => {
     assertStrictEquals(aborted, error);
   });
 
-  it("ctx.send carries it: a whole chain of handlers is cancelled, the innermost too", async () => {
+  it("ctx.send inherits it: a whole chain of handlers is cancelled, including the innermost", async () => {
     const reasons: string[] = [];
     const note = (name: string, ctx: Context) =>
       ctx.signal.addEventListener("abort", () => reasons.push(`${name} ${ctx.signal.reason.code}`));
@@ -256,7 +256,7 @@ describe("cancellation", () => {
     assertEquals(reasons[3], "outer got CANCELLED");
   });
 
-  it("a handler that was given up on starts nothing more; but may tell of what it did", async () => {
+  it("an aborted handler sends no requests any more, but may publish events", async () => {
     const asked = gate();
     const done = gate();
     let ran = 0;
@@ -284,7 +284,7 @@ describe("cancellation", () => {
     assertEquals([code, ran, told], ["CANCELLED", 0, 1]);
   });
 
-  it("signals that outlive their sends keep nothing of them", async () => {
+  it("signals that outlive their sends keep no listeners", async () => {
     const { app } = localApp({ handlers: Quick.handle(() => Promise.resolve("")) });
     const { signal } = new AbortController();
     let listeners = 0;

@@ -25,7 +25,7 @@ function failureOf(result: Result<unknown>) {
 }
 
 describe("fold", () => {
-  it("behaviors run outermost first: the app's, then the handler's own, then the handler", async () => {
+  it("runs behaviors outermost first: the app's, then the handler's own, then the handler", async () => {
     const notes: string[] = [];
     const { app } = localApp({
       behaviors: [noting("app 1", notes), noting("app 2", notes)],
@@ -42,7 +42,7 @@ describe("fold", () => {
     ]);
   });
 
-  it("a behavior is told the contract, the parsed payload and the handler's context", async () => {
+  it("a behavior receives the contract, the parsed payload and the handler's context", async () => {
     const Parse = query<string, number, number>("Parse", {
       input: { "~standard": { version: 1, vendor: "test", validate: (text) => ({ value: Number(text) }) } },
     });
@@ -76,7 +76,7 @@ describe("fold", () => {
     assertEquals([failureOf(await app.send(Ask, 1)).code, ran], ["FORBIDDEN", 0]);
   });
 
-  it("a behavior that calls next again has the handler run again, with what stands inside", async () => {
+  it("a behavior that calls next again runs the handler again, with the behaviors inside", async () => {
     const notes: string[] = [];
     let tries = 0;
     const again: Behavior = async (_, next) => {
@@ -91,7 +91,7 @@ describe("fold", () => {
     assertEquals(notes, ["inner begins", "inner ends", "inner begins", "inner ends"]);
   });
 
-  it("next never rejects: what the handler throws comes back as HANDLER_FAILED", async () => {
+  it("next never rejects: an error that the handler throws becomes HANDLER_FAILED", async () => {
     const codes: string[] = [];
     const { app } = localApp({
       behaviors: [async (_, next) => {
@@ -106,7 +106,7 @@ describe("fold", () => {
     assertEquals([await app.send(Ask, 1), codes], [{ ok: true, value: 0 }, ["HANDLER_FAILED"]]);
   });
 
-  it("a behavior that throws: HANDLER_FAILED to those outside of it, and observed", async () => {
+  it("a behavior that throws is HANDLER_FAILED for those outside of it, and observed", async () => {
     const thrown = new Error("bug");
     const outside: string[] = [];
     const { app, seen } = localApp({
@@ -126,7 +126,7 @@ describe("fold", () => {
     assertEquals([outside, seen.map(({ type }) => type)], [["HANDLER_FAILED"], ["handler-failed"]]);
   });
 
-  it("a behavior that gives no result: an error that says so, instead of undefined to the sender", async () => {
+  it("a behavior that returns no result is an error that names it (the sender got undefined)", async () => {
     const forgetful = (async (_: unknown, next: () => Promise<unknown>) => void await next()) as unknown as Behavior;
     const { app } = localApp({ behaviors: [forgetful], handlers: Ask.handle((n) => n) });
     for (const result of [await app.send(Ask, 1), await app.send(Ask, 1, { id: "x" })]) {
@@ -139,7 +139,7 @@ describe("fold", () => {
     }
   });
 
-  it("behaviors stand around an event's handlers, each by itself", async () => {
+  it("behaviors run around each handler of an event", async () => {
     const Tick = event("Tick");
     const notes: string[] = [];
     const { app, clock } = localApp({
@@ -151,7 +151,7 @@ describe("fold", () => {
     assertEquals(notes.toSorted(), ["app begins", "app begins", "app ends", "app ends", "first", "second"]);
   });
 
-  it("without behaviors the handler itself comes back", () => {
+  it("returns the handler itself if there are no behaviors", () => {
     const run = () => ({ ok: true as const, value: 1 });
     assertStrictEquals(fold(Ask, [], run, () => fail("X", "x"), { clock: systemClock, random: Math.random }), run);
   });

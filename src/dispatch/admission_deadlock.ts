@@ -1,0 +1,28 @@
+/** Detects a message that waits for admission until runs end that wait for the message itself. */
+import type { Clock } from "../ports/clock.ts";
+import type { QueueEntry } from "./admission_queue.ts";
+import type { MessageContext } from "./message_context.ts";
+
+/**
+ * Drops an entry with `DEADLOCK` if all that run in its queue are runs that wait for it (`held`): when it enters, and still
+ * 100 ms later. A handler that sends without awaiting, and ends meanwhile, is therefore no deadlock.
+ */
+export function watchForDeadlock(
+  clock: Clock,
+  entry: QueueEntry,
+  ancestry: readonly string[],
+  held: () => boolean,
+): void {
+  // checked on entry alone: any other run that holds a place will end, and a run that waits for the entry gains no place
+  if (ancestry.length === 0 || entry.queue === undefined || !held()) return;
+  const { queue } = entry;
+  clock.after(DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });
+}
+
+/** Whether each of these messages is handled by one of these runs. */
+export function areAmong(runs: readonly string[], messages: Iterable<MessageContext>): boolean {
+  for (const { call } of messages) if (call === undefined || !runs.includes(call)) return false;
+  return true;
+}
+
+const DELAY = 100; // ms; the deadlock detection of locks waits as long

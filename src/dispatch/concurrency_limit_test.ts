@@ -1,0 +1,144 @@
+/** A handler's `concurrency`, and what refused messages look like. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { localApp } from "../../test/support/local_app.ts";
+import { codeOf, type Job, job, JobHandler, serverAndClient } from "../../test/support/jobs.ts";
+import { openStage } from "../../test/support/stage.ts";
+import { command, event, query } from "../contract/definition.ts";
+import type { Result } from "../contract/result.ts";
+import { Refusal } from "./outcome.ts";
+
+const Do = command<Job, string>("Do");
+
+describe("a handler's concurrency", () => {
+  it("counts runs for this process and for others together, and admits in order of arrival", async () => {
+    const jobs = new JobHandler();
+    await using stage = await serverAndClient(Do.handle(jobs.handle, { concurrency: 2 }));
+    const { clock, server, client } = stage;
+    const sent: Promise<Result<string>>[] = [];
+    for (const [app, what] of [[server, "a1"], [client, "b2"], [server, "a3"], [client, "b4"]] as const) {
+      sent.push(app.send(Do, job(what)));
+      await clock.advance(0);
+    }
+    assertEquals(jobs.begun, ["a1", "b2"]);
+    jobs.end("b2");
+    await clock.advance(0);
+    assertEquals(jobs.begun, ["a1", "b2", "a3"]);
+    jobs.end("a1");
+    await clock.advance(0);
+    jobs.end("a3", "b4");
+    assertEquals((await clock.until(Promise.all(sent))).map(codeOf), ["done a1", "done b2", "done a3", "done b4"]);
+  });
+
+  it("limits event handlers too", async () => {
+    const Noted = event<Job>("Noted");
+    const jobs = new JobHandler();
+    const { app, clock } = localApp({ handlers: Noted.on(jobs.handle, { concurrency: 1 }) });
+    for (const what of ["a1", "b2"]) await app.publish(Noted, job(what));
+    await clock.advance(0);
+    assertEquals(jobs.begun, ["a1"]);
+    jobs.end("a1");
+    await clock.advance(0);
+    assertEquals(jobs.begun, ["a1", "b2"]);
+    jobs.end("b2");
+    await clock.until(app.drain());
+  });
+
+  it("a waiting message that is cancelled, or whose deadline passes, never runs, and its send fails", async () => {
+    const jobs = new JobHandler();
+    for (const far of [false, true]) {
+      await using stage = await serverAndClient(Do.handle(jobs.handle, { concurrency: 1 }));
+      const { clock, server, client } = stage;
+      const app = far ? client : server;
+      const stop = new AbortController();
+      jobs.begun.length = 0;
+      const sent = [
+        app.send(Do, job("a1")),
+        app.send(Do, job("a2"), { signal: stop.signal }),
+        app.send(Do, job("a3"), { timeout: 1_099, retries: 0 }),
+        app.send(Do, job("a4")),
+      ];
+      await clock.advance(10);
+      stop.abort();
+      await clock.advance(1_200);
+      assertEquals((await Promise.all(sent.slice(1, 3))).map(codeOf), ["CANCELLED", "UNAVAILABLE"]);
+      jobs.end("a1");
+      await clock.advance(0);
+      assertEquals(jobs.begun, ["a1", "a4"]);
+      jobs.end("a4");
+      assertEquals(codeOf(await clock.until(sent[3])), "done a4");
+      assertEquals(server.self.load, { inFlight: 0, queued: 0 });
+    }
+  });
+
+  it("waiting messages take no place of other contracts (1,024 of them blocked the node)", async () => {
+    const Other = query<number, number>("Other");
+    const jobs = new JobHandler();
+    await using stage = await serverAndClient([Do.handle(jobs.handle, { concurrency: 1 }), Other.handle((n) => n)]);
+    const { clock, server, client } = stage;
+    for (let n = 0; n < 3_000; n++) client.send(Do, { key: "a", n });
+    await clock.advance(0);
+    assertEquals(server.self.load.queued, 2_999);
+    assertEquals(codeOf(await clock.until(client.send(Other, 7, { timeout: 1_000 }), 0)), 7);
+  });
+});
+
+describe("a message that was refused", () => {
+  it("is a plain failed Result wherever user code sees it", async () => {
+    const jobs = new JobHandler();
+    const { app, clock } = localApp({ handlers: Do.handle(jobs.handle, { concurrency: 1 }), timeout: 100 });
+    const first = app.send(Do, job("a1"), { timeout: 60_000 });
+    for (let n = 0; n < 10; n++) app.send(Do, job("a2"), { timeout: 60_000 });
+    await clock.advance(10_000);
+    // none has ended for ten seconds: eleven cannot start within one
+    const sent = [
+      app.send(Do, job("a3"), { timeout: 1_000 }),
+      app.send(Do, job("a4")),
+      app.broadcast(Do, job("a5"), { timeout: 1_000 }).then(([{ result }]) => result),
+      app.sendAll(Do, [job("a6")]).then(([result]) => result),
+    ];
+    for (const result of await clock.until(Promise.all(sent), 0)) {
+      assertEquals([result.ok, Object.keys(result).sort(), result.error?.code, result.error?.retryable], [
+        ...[false, ["error", "ok"], "OVERLOADED", true],
+      ]);
+      assert(!((result as unknown) instanceof Refusal) && Object.getPrototypeOf(result) === Object.prototype);
+    }
+    jobs.end("a1");
+    await clock.until(first);
+    await clock.until(app.drain({ timeout: 0 }));
+  });
+
+  it("a refusal that a handler returns is that handler's answer: it does not run again (its command ran twice)", async () => {
+    const Outer = command<void, string>("Outer");
+    const jobs = new JobHandler();
+    let ran = 0;
+    const handlers = [
+      Do.handle(jobs.handle, { concurrency: 1 }),
+      Outer.handle(async (_, ctx) => {
+        ran++;
+        return await ctx.send(Do, job("a9"), { timeout: 1_000 }) as unknown as string;
+      }),
+    ];
+    await using stage = await openStage({ handlers });
+    const { app, clock, other } = stage;
+    for (let n = 0; n < 10; n++) app.send(Do, job(`a${n}`), { timeout: 60_000 });
+    await clock.advance(10_000);
+    other.send(app.self.endpoint, ["q", "Outer", 9_000]);
+    await clock.advance(2_000);
+    const [[kind, , , error]] = other.items("r", "e", "n") as [string, number, number, { code: string }][];
+    assertEquals([kind, error.code, ran], ["e", "OVERLOADED", 1]);
+    await clock.until(app.drain({ timeout: 0 }));
+  });
+
+  it("is refused on the wire, so that the sender tries another node", async () => {
+    const jobs = new JobHandler();
+    await using stage = await openStage({ handlers: Do.handle(jobs.handle, { concurrency: 1 }) });
+    const { app, clock, other } = stage;
+    for (let n = 0; n < 11; n++) other.send(app.self.endpoint, ["q", "Do", 60_000, job(`a${n}`)]);
+    await clock.advance(10_000);
+    const seq = other.send(app.self.endpoint, ["q", "Do", 1_000, job("b1")], ["q", "Do", 200_000, job("b2")]);
+    await stage.settle();
+    assertEquals(other.items("n", "e"), [["n", seq, 0, "OVERLOADED"]]);
+    await clock.until(app.drain({ timeout: 0 }));
+  });
+});

@@ -1,0 +1,75 @@
+/** One handler as a function that neither throws nor rejects: what it throws becomes `HANDLER_FAILED`. */
+import type { Context } from "../contract/context.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Handler } from "../contract/handler.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Failure, Result } from "../contract/result.ts";
+import { isThenable, type MaybePromise } from "../contract/schema.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import type { MessageContext } from "./message_context.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Run } from "./pipeline.ts";
+
+/** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
+export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
+
+/** The call of one handler, with nothing around it. */
+export class HandlerCall {
+  /** The user's function. */
+  readonly fn: (payload: unknown, ctx: Context) => unknown;
+  readonly #contract: AnyContract;
+  readonly #observer: Observer;
+
+  constructor({ contract, "~handler": { fn } }: Handler, observer: Observer) {
+    this.fn = fn;
+    this.#contract = contract;
+    this.#observer = observer;
+  }
+
+  /** Calls it. Never throws, never rejects. */
+  readonly run: Run<MessageContext> = (payload, ctx) => {
+    try {
+      return this.result(this.fn(payload, ctx), ctx);
+    } catch (error) {
+      return this.failure(error, ctx);
+    }
+  };
+
+  /** The result of what it returned. Throws what a getter of that throws. */
+  result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
+    // a thenable may be no Promise, or a class derived from it, as those of some database clients are
+    return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : toResult(returned);
+  }
+
+  #settled(returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> {
+    return returned.then((value) => this.success(value, ctx), (error) => this.failure(error, ctx));
+  }
+
+  /** The result of what its promise was resolved with. Never throws. */
+  success(value: unknown, ctx: MessageContext): Result<unknown> {
+    try {
+      return toResult(value);
+    } catch (error) { // thrown by a getter of the value
+      return this.failure(error, ctx);
+    }
+  }
+
+  /** The result of what it threw: a `CatgaError` as it is; anything else is observed, and becomes `HANDLER_FAILED`. */
+  failure(error: unknown, ctx: MessageContext): Failure {
+    if (isCatgaError(error)) return { ok: false, error };
+    const { name } = this.#contract;
+    this.#observer({ type: "handler-failed", contract: name, id: ctx.id, error });
+    const message =
+      `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
+    return { ok: false, error: new CatgaError("HANDLER_FAILED", message, { cause: error, node: ctx.node }) };
+  }
+}
+
+function toResult(returned: unknown): Result<unknown> {
+  return isFailure(returned) ? returned : { ok: true, value: returned };
+}
+
+function isFailure(returned: unknown): returned is Failure {
+  return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
+    isCatgaError((returned as Failure).error);
+}

@@ -1,0 +1,51 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { localApp } from "../../test/support/local_app.ts";
+import { query } from "../contract/definition.ts";
+import type { Observation } from "../contract/observer.ts";
+import { fail } from "../contract/result.ts";
+import { CatgaError } from "../error.ts";
+import { HandlerCall } from "./handler_call.ts";
+import { MessageContext } from "./message_context.ts";
+
+const Ask = query<void, unknown>("Ask");
+
+/** Calls a handler; what its observer received stands beside the result. */
+async function call(fn: () => unknown) {
+  const seen: Observation[] = [];
+  const { inside } = localApp();
+  const handler = new HandlerCall(Ask.handle(fn), (observation) => seen.push(observation));
+  const result = await handler.run(undefined, new MessageContext(inside, Ask, 1_000, undefined));
+  return { result, seen };
+}
+
+describe("HandlerCall", () => {
+  it("the value of a thenable that is no Promise is the handler's value", async () => {
+    const thenable = { then: (resolve: (value: number) => void) => resolve(7) };
+    assertEquals((await call(() => thenable)).result, { ok: true, value: 7 });
+  });
+
+  it("a failure that it returns is its result, and so is a CatgaError that it throws; neither is observed", async () => {
+    const failure = fail("NO_TEA", "sold out");
+    assertStrictEquals((await call(() => failure)).result, failure);
+    const error = new CatgaError("NO_TEA", "sold out");
+    const thrown = await call(() => Promise.reject(error));
+    assertStrictEquals(thrown.result.error, error);
+    assertEquals(thrown.seen, []);
+  });
+
+  it("what it throws, a getter of its value too, is HANDLER_FAILED and observed", async () => {
+    const error = new Error("broken");
+    const withGetter = {
+      get ok() {
+        throw error;
+      },
+    };
+    const handlers = [() => Promise.reject(error), () => withGetter, () => Promise.resolve(withGetter)];
+    for (const handler of handlers) {
+      const { result, seen } = await call(handler);
+      assertEquals(result.error?.code, "HANDLER_FAILED");
+      assertEquals(seen.map((one) => one.type === "handler-failed" && one.error), [error]);
+    }
+  });
+});

@@ -1,0 +1,75 @@
+/** A contract's schemas at its messages: the payload before the handler, the answer after it. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { Result } from "../contract/result.ts";
+import { type MaybePromise, validate } from "../contract/schema.ts";
+import { abandoned, type Execution } from "./execution.ts";
+import type { MessageContext } from "./message_context.ts";
+import { type Outcome, Refusal } from "./outcome.ts";
+import { orRefusal, refusalOf } from "./preparation.ts";
+
+/** The payload as the handler receives it, or `INVALID_MESSAGE`. */
+export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
+  const { input } = contract.options;
+  return input === undefined
+    ? { ok: true, value: payload }
+    : validate(input, payload, "INVALID_MESSAGE", contract.name);
+}
+
+/** The answer as the sender receives it, or `INVALID_RESPONSE`; a failure stays as it is. */
+export function parseAnswer(contract: AnyContract, result: Result<unknown>): MaybePromise<Result<unknown>> {
+  const { output } = contract.options;
+  return output === undefined || !result.ok
+    ? result
+    : validate(output, result.value, "INVALID_RESPONSE", contract.name);
+}
+
+/** Runs a handler with the parsed payload, at once if the schema is synchronous; refused if it is aborted meanwhile. */
+export function withParsedPayload(
+  contract: AnyContract,
+  payload: unknown,
+  ctx: MessageContext,
+  run: (parsed: unknown) => MaybePromise<Outcome>,
+): MaybePromise<Outcome> {
+  const parsed = parsePayload(contract, payload);
+  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
+  ctx.execution.preparing = true;
+  return orRefusal(ctx, parsed).then((checked) => {
+    if (checked instanceof Refusal || !checked.ok) return checked;
+    if (ctx.aborted !== undefined) return refusalOf(ctx, ctx.aborted);
+    ctx.execution.preparing = false;
+    return run(checked.value);
+  });
+}
+
+/** For a sender in this process: the outcome with the answer parsed. */
+export function withParsedAnswer(
+  contract: AnyContract,
+  handled: MaybePromise<Outcome>,
+  execution: Execution,
+): MaybePromise<Outcome> {
+  return andThen(handled, (outcome) => parseOutcome(contract, outcome, execution));
+}
+
+/** For a sender elsewhere, which parses the answer itself: the outcome as it is, or `INVALID_RESPONSE`. */
+export function withCheckedAnswer(
+  contract: AnyContract,
+  handled: MaybePromise<Outcome>,
+  execution: Execution,
+): MaybePromise<Outcome> {
+  return andThen(handled, (outcome) =>
+    andThen(
+      parseOutcome(contract, outcome, execution),
+      (checked) => checked instanceof Refusal || checked.ok ? outcome : checked,
+    ));
+}
+
+/** The handler has run: if the message is aborted while the schema runs, a command's outcome is unknown. */
+function parseOutcome(contract: AnyContract, outcome: Outcome, execution: Execution): MaybePromise<Outcome> {
+  if (outcome instanceof Refusal) return outcome;
+  const answer = parseAnswer(contract, outcome);
+  return answer instanceof Promise ? execution.until<Outcome>(answer, (reason) => abandoned(contract, reason)) : answer;
+}
+
+function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  return given instanceof Promise ? given.then(then) : then(given);
+}

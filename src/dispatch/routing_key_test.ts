@@ -1,0 +1,21 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { command } from "../contract/definition.ts";
+import { keyOf } from "./routing_key.ts";
+
+describe("keyOf", () => {
+  it("is what the contract's function returns; undefined without a function", () => {
+    assertEquals(keyOf(command<{ id: string }>("Create", { key: ({ id }) => id }), { id: "7" }), "7");
+    assertEquals(keyOf(command<{ id: string }>("Create"), { id: "7" }), undefined);
+  });
+
+  it("throws for a key that is no string, a rejected promise too, which stays handled", async () => {
+    const rejecting = command("Create", { key: (() => Promise.reject(new Error("no"))) as unknown as () => string });
+    assertThrows(
+      () => keyOf(rejecting, undefined),
+      TypeError,
+      "Create: the contract's key function must give a string",
+    );
+    await new Promise((resolve) => setTimeout(resolve)); // an unhandled rejection would end the process in this turn
+  });
+});

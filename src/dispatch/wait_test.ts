@@ -1,0 +1,41 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { localApp } from "../../test/support/local_app.ts";
+import { query } from "../contract/definition.ts";
+import { untilDeadline } from "./wait.ts";
+
+const Ask = query<void, string>("Ask");
+
+/** A wait for work that the test settles; `timeout` 100 ms. */
+function waitFor(signal?: AbortSignal) {
+  const { inside, clock } = localApp();
+  const work = Promise.withResolvers<string>();
+  const message = { contract: Ask, timeout: 100, signal, parent: undefined };
+  const outcome = untilDeadline(inside, message, work.promise, ({ code }) => code);
+  return { inside, clock, work, outcome };
+}
+
+describe("untilDeadline", () => {
+  it("settles as the work does, and a drain waits until then", async () => {
+    const { inside, work, outcome } = waitFor();
+    assertEquals({ pending: inside.pending, deadlines: inside.wheel.size }, { pending: 1, deadlines: 1 });
+    work.resolve("done");
+    assertEquals(await outcome, "done");
+    assertEquals({ pending: inside.pending, deadlines: inside.wheel.size }, { pending: 0, deadlines: 0 });
+  });
+
+  it("ends at the deadline, after which the work has no effect", async () => {
+    const { inside, clock, work, outcome } = waitFor();
+    assertEquals(await clock.until(outcome), "TIMEOUT");
+    work.reject(new Error("too late"));
+    await clock.advance(0);
+    assertEquals(inside.pending, 0);
+  });
+
+  it("ends with CANCELLED when the signal aborts, before the wait too", async () => {
+    const later = new AbortController();
+    const { outcome } = waitFor(later.signal);
+    later.abort();
+    assertEquals([await outcome, await waitFor(AbortSignal.abort()).outcome], ["CANCELLED", "CANCELLED"]);
+  });
+});

@@ -5,9 +5,8 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost, Envelope } from "../../dispatch/context_host.ts";
-import type { AdmissionWatcher } from "../../dispatch/execution.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { abandoned } from "../../dispatch/execution.ts";
+import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
 import { writeError } from "../../dispatch/error_text.ts";
 import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";

@@ -1,6 +1,6 @@
 /**
- * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and so are answers
- * to consecutive requests.
+ * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and
+ * so are answers to consecutive requests. `peer.ts` begins another frame at the limit of `size_limits.ts`.
  */
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import type { Meta } from "../../dispatch/remote.ts";

@@ -1,7 +1,8 @@
 /**
  * How late messages of one sender are. Messages reach a paused process seconds late, with their time to live unchanged
  * (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks' own difference plus
- * the shortest way; a message is late by what it exceeds this.
+ * the shortest way; a message is late by what it exceeds this. This file measures; `inbound_requests.ts` refuses, with
+ * `LATE`, what has no time left.
  */
 
 /** The smallest difference among the messages of 30 s. */

@@ -3,6 +3,7 @@
  * contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order, retries and
  * ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes do.
  */
+import { TRACE_HEADERS } from "../../data/trace_headers.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned } from "../../dispatch/execution.ts";
@@ -158,7 +159,7 @@ function readHeaders(
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
     // some clients capitalize them; handlers look for the lower case of W3C
-    else if (TRACE_HEADERS.has(known)) headers[known] = value;
+    else if (TRACE_HEADERS.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }
   if (id !== undefined && (id === "" || id.length > MAX_ID)) {
@@ -186,7 +187,6 @@ function forPlainClient(contract: AnyContract): AnyContract {
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
-const TRACE_HEADERS: ReadonlySet<string> = new Set(["traceparent", "tracestate", "baggage"]);
 const MAX_UNDER_WAY = 65_536;
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than those of any error

@@ -37,7 +37,7 @@ export type { Faults, Outages } from "./memory/faults.ts";
 export type { MemoryNetworkOptions } from "./memory/network.ts";
 
 /**
- * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 250 ms at most for their first
+ * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 1 s at most for their first
  * answers to pings); without `nats` and `network` at once.
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:

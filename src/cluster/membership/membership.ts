@@ -73,7 +73,7 @@ export class Membership {
   }
 
   /**
-   * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 250 ms
+   * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 1 s
    * are members when it resolves. Rejects with `ID_TAKEN` when this node's id belongs to a live process.
    */
   async join(): Promise<void> {
@@ -251,4 +251,4 @@ const MAX_AT_ONCE = 16;
 /** Between two reports of a failed removal, in ms. */
 const FAILURE_REPORTS = 60_000;
 /** How long a start waits for nodes that do not answer, in ms. */
-const FIRST_ANSWERS = 250;
+const FIRST_ANSWERS = 1_000;

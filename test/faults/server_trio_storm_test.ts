@@ -2,7 +2,7 @@
  * Fault: of three NATS servers one after the other is killed, stopped twice in a row, frozen, and replaced by one with an
  * empty store, under a load of commands and queries, and of locks. Then by seed; `CATGA_FAULT_SECONDS=60` does it for longer.
  */
-import { assertEquals, assertGreater } from "@std/assert";
+import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import process from "node:process";
 import { requireNatsServer } from "../../tools/nats_server.ts";
@@ -68,7 +68,12 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
       await load.stop();
       console.log(`seed ${SEED}: ${said.join("; ")}: ${sends.tally()}`);
       assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
-      assertEquals(sends.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);
+      // an answer that was in the connection of its sender's server is lost with that, and noticed at the deadline
+      const failed = sends.sent.flatMap(({ kind, result }) =>
+        kind === "query" && !result?.ok ? [result?.error.code] : []
+      );
+      assertEquals(failed.filter((code) => code !== "TIMEOUT"), []);
+      assertLess(failed.length, said.length + 1, "more queries unanswered than servers struck");
       await cluster.complete(30_000);
       await cluster.finish();
       const history = await locks.finish(ELECTION, { election: ELECTION });

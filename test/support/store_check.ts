@@ -2,6 +2,7 @@
  * Reads the buckets of a cluster without Catga, by the server's clock, and finds entries that outlived their ttl.
  */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { eventually } from "./eventually.ts";
 
 /** An entry, or the marker of one that was deleted. */
 export interface StoredEntry {
@@ -27,10 +28,13 @@ export interface StoreView {
 /** How long after its ttl an entry may still be there, in ms. */
 export const OVERDUE = 5_000;
 
-/** Entries that outlived their ttl: a line each. None when all is well. */
+/**
+ * Entries that outlived their ttl: a line each. None when all is well. A marker is not an entry: it says that its key is
+ * free, for however long a server (seen on three of them, after elections) keeps it.
+ */
 export function storeViolations({ now, entries }: StoreView): string[] {
-  return entries.filter((entry) => isOverdue(entry, now)).map(({ stream, key, written, ttl, marker }) =>
-    `${stream} ${marker ? "marker of " : ""}${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`
+  return entries.filter((entry) => !entry.marker && isOverdue(entry, now)).map(({ stream, key, written, ttl }) =>
+    `${stream} ${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`
   );
 }
 
@@ -49,9 +53,10 @@ export function connectTo(servers: string | readonly string[]): Promise<NatsConn
 export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {
   const connection = await connectTo(servers);
   const ask = async <T extends object>(subject: string, request: object = {}): Promise<T> => {
-    const answer = (await connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 10_000 })).json<
-      T & { error?: { description: string } }
-    >();
+    const once = () => connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 5_000 });
+    // while servers elect a leader nobody answers
+    const message = await eventually(`an answer to ${subject}`, () => once().catch(() => undefined), 40_000);
+    const answer = message.json<T & { error?: { description: string } }>();
     if (answer.error !== undefined) throw new Error(`${subject}: ${answer.error.description}`);
     return answer;
   };

@@ -55,8 +55,12 @@ export async function readStore(servers: string | readonly string[], namespace: 
   const ask = async <T extends object>(subject: string, request: object = {}): Promise<T> => {
     const once = () => connection.request(`$JS.API.${subject}`, JSON.stringify(request), { timeout: 5_000 });
     // while servers elect a leader nobody answers
-    const message = await eventually(`an answer to ${subject}`, () => once().catch(() => undefined), 40_000);
-    const answer = message.json<T & { error?: { description: string } }>();
+    let message: Msg | undefined;
+    await eventually(`an answer to ${subject}`, async () => {
+      message = await once().catch(() => undefined);
+      return message !== undefined;
+    }, 40_000);
+    const answer = message!.json<T & { error?: { description: string } }>();
     if (answer.error !== undefined) throw new Error(`${subject}: ${answer.error.description}`);
     return answer;
   };

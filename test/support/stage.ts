@@ -2,6 +2,7 @@
  * A stage for tests of the wire: a real node on an in-memory network, and players, which are bare connections. A player sends
  * the frames that the test writes and keeps those that arrive, so that the test sees the bytes.
  */
+import type { NodeInfo } from "../../src/contract/node_info.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
 import type { LogFields } from "../../src/contract/logger.ts";
@@ -187,3 +188,11 @@ export async function openTrio(options: StageOptions = {}): Promise<Stage & { se
   await stage.settle();
   return Object.assign(stage, { second });
 }
+
+/** How many request items a player has received. */
+export const asked = (player: Player): number => player.items("q", "m").length;
+
+/** Options of a send: a strategy that prefers one node, from which others may take over. */
+export const first = (id: string): { route: (nodes: readonly NodeInfo[]) => NodeInfo } => ({
+  route: (nodes) => nodes.find((node) => node.id === id) ?? nodes[0],
+});

@@ -2,18 +2,12 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { command } from "../../contract/definition.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Result } from "../../contract/result.ts";
-import { openStage, openTrio, type Player, type Stage } from "../../../test/support/stage.ts";
+import { asked, first, openStage, openTrio, type Stage } from "../../../test/support/stage.ts";
 
 const Do = command<unknown, unknown>("Do");
 const HANDLES = ["Ask", "Do"];
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
-/** Sends to one node by a strategy that others may take over from. */
-const first = (id: string) => ({
-  route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
-});
-const asked = (player: Player) => player.items("q", "m").length;
 
 describe("the breaker of a node", () => {
   const breaker = { failures: 3, cooldown: 20_000 };

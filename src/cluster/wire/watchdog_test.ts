@@ -2,20 +2,14 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
-import { openStage, openTrio, type Player } from "../../../test/support/stage.ts";
+import { asked, first, openStage, openTrio } from "../../../test/support/stage.ts";
 
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
 const HANDLES = ["Ask", "Do"];
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
-/** Sends to one node by a strategy that others may take over from. */
-const first = (id: string) => ({
-  route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
-});
-const asked = (player: Player) => player.items("q", "m").length;
 
 describe("pings", () => {
   it("are sent when a request has waited for 50 ms, then every 100 ms, and not without one", async () => {

@@ -26,7 +26,15 @@ export type { Catga, DrainOptions } from "./src/contract/running_node.ts";
 export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/contract/behavior.ts";
 export type { Clock, Random, Timer } from "./src/ports/clock.ts";
 export { command, event, query } from "./src/contract/definition.ts";
-export type { AnyContract, Contract, ContractOptions, InputOf, Kind, OutputOf } from "./src/contract/contract.ts";
+export type {
+  AnyContract,
+  CodeOf,
+  Contract,
+  ContractOptions,
+  InputOf,
+  Kind,
+  OutputOf,
+} from "./src/contract/contract.ts";
 export type {
   Command,
   CommandOptions,

@@ -156,9 +156,10 @@ interface Link {
 }
 
 async function connect(
-  { nats, network, transport: client }: CatgaOptions,
+  options: CatgaOptions,
   { id, namespace, observer }: { id: string; namespace: string; observer: Observer },
 ): Promise<Link> {
+  const { nats, network, transport: client } = options;
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();
   if (nats !== undefined) {
@@ -179,6 +180,7 @@ async function connect(
     const { clock, random, store } = transport;
     return { clock, random, transport, store, permitted, close: () => transport.close() };
   }
+  if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const store = new MemoryKeyValueStore(systemClock);
   return { clock: systemClock, random: systemRandom(), store, permitted, close: () => Promise.resolve() };
 }

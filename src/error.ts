@@ -21,19 +21,45 @@ export type ErrorCode =
   | "ID_TAKEN"
   | "CLOSED";
 
+/** Whether a code is one of Catga's own. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(OWN_CODES, code);
+}
+
+const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
+  NO_HANDLER: true,
+  UNAVAILABLE: true,
+  TIMEOUT: true,
+  OUTCOME_UNKNOWN: true,
+  CANCELLED: true,
+  OVERLOADED: true,
+  DRAINING: true,
+  INVALID_MESSAGE: true,
+  INVALID_RESPONSE: true,
+  TOO_LARGE: true,
+  HANDLER_FAILED: true,
+  ID_REUSED: true,
+  DEADLOCK: true,
+  LOCK_TIMEOUT: true,
+  LOCK_LOST: true,
+  BUCKET_MISMATCH: true,
+  ID_TAKEN: true,
+  CLOSED: true,
+};
+
 /** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
 export type Code = ErrorCode | (string & Record<never, never>);
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
   /** Says that trying again may help; `false`. Catga itself does not retry what a handler has answered. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   /** Data for the sender, for programs; crosses the wire, so it must be JSON. */
   details?: unknown;
   /** The id of the node that failed. */
-  node?: string;
+  node?: string | undefined;
   /** Whether to keep this failure as the result for an idempotent command's id; `false`. */
-  final?: boolean;
+  final?: boolean | undefined;
   /** What caused it, for logs; not sent to other nodes. */
   cause?: unknown;
 }
@@ -41,6 +67,7 @@ export interface CatgaErrorOptions {
 /**
  * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. The
  * fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never are.
+ * `F`: the codes that it may have besides Catga's own.
  *
  * @example
  * ```ts
@@ -50,11 +77,11 @@ export interface CatgaErrorOptions {
  * console.log(error.code, error.retryable); // OUT_OF_TEA true
  * ```
  */
-export class CatgaError extends Error {
+export class CatgaError<F extends string = Code> extends Error {
   /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
   /** What went wrong, for programs. */
-  readonly code: Code;
+  readonly code: F | ErrorCode;
   /** Whether trying again may help. */
   readonly retryable: boolean;
   /** Data for the sender. */
@@ -65,8 +92,8 @@ export class CatgaError extends Error {
   readonly final: boolean;
 
   /** Makes an error. Handlers return `fail(…)` instead. */
-  constructor(code: Code, message: string, options: CatgaErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+  constructor(code: F | ErrorCode, message: string, options: CatgaErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? false;
     this.details = options.details;
@@ -75,7 +102,7 @@ export class CatgaError extends Error {
   }
 
   /** For `JSON.stringify`, and so for HTTP answers and logs: without stack and cause. */
-  toJSON(): Pick<CatgaError, "name" | "code" | "message" | "retryable" | "details" | "node"> {
+  toJSON(): Pick<CatgaError<F>, "name" | "code" | "message" | "retryable" | "details" | "node"> {
     const { name, code, message, retryable, details, node } = this;
     return { name, code, message, retryable, details, node };
   }

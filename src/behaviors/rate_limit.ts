@@ -8,9 +8,9 @@ export interface RateLimitOptions {
   /** How many messages pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
   rate: number;
   /** In ms, more than 0; 1,000. */
-  per?: number;
+  per?: number | undefined;
   /** How many may pass at once after a pause, 1 at least; `rate`, or 1 when that is less. */
-  burst?: number;
+  burst?: number | undefined;
 }
 
 /**

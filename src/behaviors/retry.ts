@@ -7,14 +7,14 @@ import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../con
 /** Options of {@link retry}. */
 export interface RetryOptions {
   /** How often the handler runs at most, including the first time: 2 to 1,000; 3. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** After which failures it runs again: codes, or a function. `HANDLER_FAILED`, and whatever is `retryable`. */
-  on?: readonly Code[] | ((error: CatgaError) => boolean);
+  on?: readonly Code[] | ((error: CatgaError) => boolean) | undefined;
   /**
    * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from twice as
    * much. 10.
    */
-  backoff?: number;
+  backoff?: number | undefined;
 }
 
 /**

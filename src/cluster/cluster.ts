@@ -130,6 +130,7 @@ export class Cluster implements Remote {
       observer,
       malformed,
       host,
+      carried: host.carried,
       keyed: (contract) => host.keyed(contract),
       timeLeft: (contract) => host.timeLeft(contract),
       send: (contract, payload, sending) =>

@@ -36,12 +36,12 @@ import type { MaybePromise } from "./schema.ts";
 export interface Behavior {
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
   /** Wraps every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
-  readonly send?: SendBehavior;
+  readonly send?: SendBehavior | undefined;
   /**
    * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
    * `catga()` waits for it, and rejects with what it throws.
    */
-  readonly attach?: (app: Catga) => MaybePromise<Attachment | void>;
+  readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
 }
 
 /** What a {@link Behavior} gets. */
@@ -105,9 +105,9 @@ export interface OutgoingMessage {
 /** What {@link Behavior.attach} returns: the callbacks of a behavior at one app. */
 export interface Attachment {
   /** Called with what happens outside of handlers. What it throws is logged. */
-  readonly observe?: (observation: Observation) => void;
+  readonly observe?: ((observation: Observation) => void) | undefined;
   /** Called when the app has stopped, or could not start. What it throws is logged. */
-  readonly detach?: () => void;
+  readonly detach?: (() => void) | undefined;
 }
 
 /** Throws a `TypeError` for a value that is not an array of behaviors. `name` is the option's. */

@@ -2,6 +2,7 @@
  * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain frozen
  * value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
+import type { Code, ErrorCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 
@@ -11,25 +12,32 @@ export type Kind = "command" | "query" | "event";
 /** The options of any contract; those that were not given are left out. */
 export interface ContractOptions {
   /** Checks and parses the payload. */
-  readonly input?: Schema<never, unknown>;
+  readonly input?: Schema<never, unknown> | undefined;
   /** Checks and parses the answer. */
-  readonly output?: Schema<never, unknown>;
+  readonly output?: Schema<never, unknown> | undefined;
   /** The routing key of a payload. */
-  readonly key?: (payload: never) => string;
+  readonly key?: ((payload: never) => string) | undefined;
   /** How a node is chosen. */
-  readonly route?: Route;
+  readonly route?: Route | undefined;
   /** The messages of one key run one at a time. */
-  readonly ordered?: boolean;
+  readonly ordered?: boolean | undefined;
   /** How long a send may take, retries included, in ms. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** How many further attempts after the first. */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
+  /** The codes that the handler may fail with. */
+  readonly failures?: readonly string[] | undefined;
+  /** The message id of a payload. */
+  readonly id?: ((payload: never) => string) | undefined;
   /** One recorded result for each message id. */
-  readonly idempotent?: boolean | { readonly ttl?: number };
+  readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
 }
 
-/** What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. */
-export interface Contract<K extends Kind, In, Out> {
+/**
+ * What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes that its
+ * handler may fail with.
+ */
+export interface Contract<K extends Kind, In, Out, F extends string = Code> {
   /** What the message is: only commands and queries can be sent, only events published. */
   readonly kind: K;
   /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
@@ -38,6 +46,8 @@ export interface Contract<K extends Kind, In, Out> {
   readonly options: ContractOptions;
   /** Carries the types; never has a value. */
   readonly "~types"?: (payload: In) => Out;
+  /** Carries the type of the failures; never has a value. */
+  readonly "~fails"?: () => F;
 }
 
 /** Any contract. */
@@ -48,6 +58,9 @@ export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, 
 
 /** The type that a contract's sender gets. */
 export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
+
+/** The codes that a contract's sender may get: those of its failures, and Catga's own. */
+export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unknown, infer F> ? F | ErrorCode : never;
 
 /** Whether a name is valid for a contract. */
 export function isContractName(name: string): boolean {

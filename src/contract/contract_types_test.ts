@@ -97,7 +97,7 @@ describe("types of contracts", () => {
       const renamed = await app.send(Rename, { id: "1" });
       same<Equal<typeof renamed, Result<void>>>();
       const published = await app.publish(Tick);
-      same<Equal<typeof published, Result<void>>>();
+      same<Equal<typeof published, Result<void, never>>>();
       // @ts-expect-error the value is there only when the result is ok
       created.value.orderId;
       // @ts-expect-error no such property in the answer

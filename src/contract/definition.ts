@@ -2,75 +2,91 @@
 import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
 import { checkBehaviors } from "./behavior.ts";
-import {
-  checkInteger,
-  checkKnown,
-  checkNumber,
-  checkRoute,
-  checkTimes,
-  MAX_CONCURRENCY,
-  MAX_TIMEOUT,
-  show,
-} from "./checks.ts";
+import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import type { Code } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
-import { type AnyContract, type Contract, type ContractOptions, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
+import { type AnyContract, type Contract, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
+import { contractOptions } from "./contract_options.ts";
 import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
 export interface EventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
-  input?: Schema<In, Payload>;
+  input?: Schema<In, Payload> | undefined;
 }
 
-/** Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets. */
-export interface QueryOptions<In, Out, Payload = In, Returned = Out> extends EventOptions<In, Payload> {
+/**
+ * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the handler may
+ * fail with.
+ */
+export interface QueryOptions<In, Out, F extends string = Code, Payload = In, Returned = Out>
+  extends EventOptions<In, Payload> {
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
-  output?: Schema<Returned, Out>;
+  output?: Schema<Returned, Out> | undefined;
+  /**
+   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with another one
+   * (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
+   */
+  failures?: readonly F[] | undefined;
   /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
-  key?: (payload: NoInfer<In>) => string;
+  key?: ((payload: NoInfer<In>) => string) | undefined;
   /** How a node is chosen; the app's, or `"hash"` when `ordered`. */
-  route?: Route;
+  route?: Route | undefined;
   /**
    * The messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. The route is
    * `"hash"`, so a `key` is needed, here or in each send.
    */
-  ordered?: boolean;
+  ordered?: boolean | undefined;
   /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How many further attempts after the first: 0 to 1,000; the app's. */
-  retries?: number;
+  retries?: number | undefined;
 }
 
 /** Options of {@link command}. */
-export interface CommandOptions<In, Out, Payload = In, Returned = Out>
-  extends QueryOptions<In, Out, Payload, Returned> {
+export interface CommandOptions<In, Out, F extends string = Code, Payload = In, Returned = Out>
+  extends QueryOptions<In, Out, F, Payload, Returned> {
   /**
    * One recorded result for each message id, which every sender with that id gets, from whichever node; `false`. The command
    * is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
    * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
    * result is kept, in ms, 1,000 at least; a day.
    */
-  idempotent?: boolean | { ttl?: number };
+  idempotent?: boolean | { ttl?: number | undefined } | undefined;
+  /**
+   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own. Called
+   * where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`. None.
+   */
+  id?: ((payload: NoInfer<In>) => string) | undefined;
 }
 
 /** A command or a query. */
-export interface RequestContract<K extends "command" | "query", In, Out, Payload = In, Returned = Out>
-  extends Contract<K, In, Out> {
+export interface RequestContract<
+  K extends "command" | "query",
+  In,
+  Out,
+  F extends string = Code,
+  Payload = In,
+  Returned = Out,
+> extends Contract<K, In, Out, F> {
   /**
    * Makes the handler: `fn` returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`, which takes one
    * handler for this contract.
    */
-  handle(fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure>, options?: HandlerOptions): Handler;
+  handle(
+    fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
+    options?: HandlerOptions,
+  ): Handler;
 }
 
 /** A command: {@link command} makes it. */
-export interface Command<In = void, Out = void, Payload = In, Returned = Out>
-  extends RequestContract<"command", In, Out, Payload, Returned> {}
+export interface Command<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>
+  extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
 /** A query: {@link query} makes it. */
-export interface Query<In = void, Out = void, Payload = In, Returned = Out>
-  extends RequestContract<"query", In, Out, Payload, Returned> {}
+export interface Query<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>
+  extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
@@ -82,7 +98,8 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
  * `OUTCOME_UNKNOWN`.
  *
- * The types are the type arguments, or those of the schemas in `options`. The name is one or more tokens of letters, digits,
+ * The types are the type arguments, or those of the schemas in `options`; the third are the codes that the handler may fail with
+ * (`command<In, Out, "SOLD_OUT" | "TOO_MANY">`, or `failures` in the options), any code without it. The name is one or more tokens of letters, digits,
  * `-` and `_`, joined by dots, 256 characters at most. Throws a `TypeError` for an invalid name, and a `TypeError` or
  * `RangeError` for an invalid option.
  *
@@ -96,14 +113,14 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * console.log(result.ok && result.value.orderId); // tea-1
  * ```
  */
-export function command<In = void, Out = void, Payload = In, Returned = Out>(
+export function command<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>(
   name: string,
-  options?: CommandOptions<In, Out, Payload, Returned>,
-): Command<In, Out, Payload, Returned> {
-  const contract: Command<In, Out, Payload, Returned> = Object.freeze({
+  options?: CommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned> {
+  const contract: Command<In, Out, F, Payload, Returned> = Object.freeze({
     kind: "command",
     name: checkName(name),
-    options: checkOptions(name, options, COMMAND_OPTIONS),
+    options: contractOptions("command", name, options),
     handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
@@ -124,14 +141,14 @@ export function command<In = void, Out = void, Payload = In, Returned = Out>(
  * console.log(value); // 3
  * ```
  */
-export function query<In = void, Out = void, Payload = In, Returned = Out>(
+export function query<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>(
   name: string,
-  options?: QueryOptions<In, Out, Payload, Returned>,
-): Query<In, Out, Payload, Returned> {
-  const contract: Query<In, Out, Payload, Returned> = Object.freeze({
+  options?: QueryOptions<In, Out, F, Payload, Returned>,
+): Query<In, Out, F, Payload, Returned> {
+  const contract: Query<In, Out, F, Payload, Returned> = Object.freeze({
     kind: "query",
     name: checkName(name),
-    options: checkOptions(name, options, QUERY_OPTIONS),
+    options: contractOptions("query", name, options),
     handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
@@ -159,17 +176,11 @@ export function event<In = void, Payload = In>(
   const contract: EventContract<In, Payload> = Object.freeze({
     kind: "event",
     name: checkName(name),
-    options: checkOptions(name, options, EVENT_OPTIONS),
+    options: contractOptions("event", name, options),
     on: (fn: HandlerFn, options?: EventHandlerOptions) => handler(contract, "on", fn, options),
   });
   return contract;
 }
-
-const EVENT_OPTIONS = new Set(["input"]);
-
-const QUERY_OPTIONS = new Set(["input", "output", "key", "route", "ordered", "timeout", "retries"]);
-
-const COMMAND_OPTIONS = new Set([...QUERY_OPTIONS, "idempotent"]);
 
 const HANDLER_OPTIONS = {
   handle: new Set(["behaviors", "concurrency"]),
@@ -183,48 +194,6 @@ function checkName(name: string): string {
       `characters at most, like "orders.Create"; got ${show(name)}`,
   );
 }
-
-function checkOptions(name: string, options: object | undefined, known: ReadonlySet<string>): ContractOptions {
-  if (options === undefined) return NO_OPTIONS;
-  const at = `contract ${name}`;
-  checkKnown(at, options, known);
-  const { input, output, key, route, ordered, timeout, retries, idempotent } = options as ContractOptions;
-  for (const [option, schema] of [["input", input], ["output", output]] as const) {
-    if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
-      throw new TypeError(
-        `${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
-      );
-    }
-  }
-  if (key !== undefined && typeof key !== "function") {
-    throw new TypeError(`${at}: key must be a function of the payload that returns a string; got ${show(key)}`);
-  }
-  if (route !== undefined) checkRoute(`${at}: route`, route);
-  checkTimes(`${at}: `, { timeout, retries });
-  if (ordered !== undefined && typeof ordered !== "boolean") {
-    throw new TypeError(`${at}: ordered must be true or false; got ${show(ordered)}`);
-  }
-  if (ordered && route !== undefined && route !== "hash") {
-    throw new TypeError(`${at}: ordered needs the route "hash", which it has by itself; got ${show(route)}`);
-  }
-  if (idempotent !== undefined) checkIdempotent(at, idempotent);
-  return Object.freeze(
-    typeof idempotent === "object" ? { ...options, idempotent: Object.freeze({ ...idempotent }) } : { ...options },
-  );
-}
-
-function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["idempotent"]>): void {
-  if (typeof idempotent === "boolean") return;
-  if (typeof idempotent !== "object" || idempotent === null) {
-    throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
-  }
-  checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
-  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
-}
-
-const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
-
-const NO_OPTIONS: ContractOptions = Object.freeze({});
 
 function handler(
   contract: AnyContract,

@@ -6,18 +6,18 @@ import type { AnyContract } from "./contract.ts";
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
   /** Wrapped around this handler, inside the app's own, outermost first; none. */
-  behaviors?: readonly Behavior[];
+  behaviors?: readonly Behavior[] | undefined;
   /**
    * How many runs of it there are at once on this node, whoever sent the messages; further messages wait, first come, first
    * served. No limit of its own.
    */
-  concurrency?: number;
+  concurrency?: number | undefined;
 }
 
 /** Options of `on`. */
 export interface EventHandlerOptions extends HandlerOptions {
   /** Who gets an event: one node of each `"service"`, or every `"node"`; `"service"`. */
-  each?: "service" | "node";
+  each?: "service" | "node" | undefined;
 }
 
 /** What `handle` and `on` return. Export it, and pass its module to `catga`. */

@@ -43,7 +43,7 @@ export interface NodeEvent {
 /** What a {@link Strategy} gets about the request. */
 export interface RouteRequest {
   /** The routing key, when the send or the contract gives one. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** The id of the node that sends. */
   readonly self: string;
   /** 1 for the first attempt. */

@@ -47,6 +47,8 @@ export type Observation =
   | { readonly type: "crowded"; readonly unproven: number; readonly members: number }
   /** The server forbids this node something; reported once a minute for each subject. */
   | { readonly type: "forbidden"; readonly operation: "publish" | "subscribe"; readonly subject: string }
+  /** The app was given `nats: undefined`, as that of a variable that is not set: it runs alone, in memory. */
+  | { readonly type: "island" }
   /** Something that an operator may want to know. */
   | { readonly type: "notice"; readonly text: string }
   /** Something failed in the background that should not fail; the app goes on. */

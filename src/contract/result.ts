@@ -1,8 +1,11 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { CatgaError, type CatgaErrorOptions, type Code } from "../error.ts";
 
-/** What a send resolves with. `value` and `error` may be destructured before `ok` is checked. */
-export type Result<T> = Success<T> | Failure;
+/**
+ * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
+ * fail with, besides Catga's own.
+ */
+export type Result<T, F extends string = Code> = Success<T> | Failure<F>;
 
 /** A {@link Result} with a value. */
 export interface Success<T> {
@@ -15,13 +18,13 @@ export interface Success<T> {
 }
 
 /** A {@link Result} with an error. A handler may return one: that of {@link fail}, or that of another send. */
-export interface Failure {
+export interface Failure<F extends string = Code> {
   /** Tells the two kinds of result apart. */
   readonly ok: false;
   /** Never has a value. */
   readonly value?: undefined;
   /** What went wrong. */
-  readonly error: CatgaError;
+  readonly error: CatgaError<F>;
 }
 
 /** Options of {@link fail}. */
@@ -29,7 +32,8 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
 
 /**
  * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
- * Choose codes that are not Catga's (`ErrorCode`).
+ * Choose codes that are not Catga's (`ErrorCode`). A contract with failures of its own (`command<In, Out, "SOLD_OUT">`) takes no
+ * other code.
  *
  * @example
  * ```ts
@@ -41,7 +45,7 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
  * );
  * ```
  */
-export function fail(code: Code, message: string, options?: FailOptions): Failure {
+export function fail<F extends string>(code: F, message: string, options?: FailOptions): Failure<F> {
   return { ok: false, error: new CatgaError(code, message, options) };
 }
 

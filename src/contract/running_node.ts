@@ -8,7 +8,7 @@ import type { LeadOptions, Term } from "./shared_state.ts";
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
   /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more. 30,000. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** A running node: what `catga()` resolves with. `await using` drains it. */
@@ -62,7 +62,7 @@ export interface Catga extends Sender, AsyncDisposable {
    * console.log(value.type, value.node.id); // join second
    * ```
    */
-  watchNodes(options?: { signal?: AbortSignal }): AsyncIterableIterator<NodeEvent>;
+  watchNodes(options?: { signal?: AbortSignal | undefined }): AsyncIterableIterator<NodeEvent>;
   /**
    * The health of this node, for probes; made without the network.
    *

@@ -8,21 +8,21 @@ export interface SendOptions {
    * The message id, 1 to 256 characters: the handler's `ctx.id`; Catga makes one otherwise. All sends of an idempotent command
    * with this id get one result.
    */
-  id?: string;
+  id?: string | undefined;
   /** The routing key; what the contract's `key` returns for the payload. */
-  key?: string;
+  key?: string | undefined;
   /** The id of the only node that may handle it, in every attempt; any node. */
-  node?: string;
+  node?: string | undefined;
   /** How a node is chosen; the contract's, else the app's. */
-  route?: Route;
+  route?: Route | undefined;
   /** How long it may take, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How many further attempts after the first: 0 to 1,000; the contract's, else the app's. */
-  retries?: number;
+  retries?: number | undefined;
   /** Ends the send when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. None. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Sent with the message; the handler's `ctx.headers`. None. */
-  headers?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of one `publish`. */

@@ -1,4 +1,5 @@
 /** The methods that an app and a handler's context share: sends, locks and the cache. */
+import type { Code } from "../error.ts";
 import type { Contract, Kind } from "./contract.ts";
 import type { BroadcastOptions, PublishOptions, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
@@ -11,15 +12,15 @@ export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payloa
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id"> {
   /** How many sends are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
-  concurrency?: number;
+  concurrency?: number | undefined;
 }
 
 /** One node's result of a broadcast. */
-export interface BroadcastResult<T> {
+export interface BroadcastResult<T, F extends string = Code> {
   /** The node's id. */
   readonly node: string;
   /** Its answer, or the error. */
-  readonly result: Result<T>;
+  readonly result: Result<T, F>;
 }
 
 /**
@@ -86,7 +87,10 @@ export interface Sender extends Sharing {
    * else console.error(result.error.code, result.error.message);
    * ```
    */
-  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>>;
+  send<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F>,
+    ...args: SendArgs<In>
+  ): Promise<Result<Out, F>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
    * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a generator
@@ -103,11 +107,11 @@ export interface Sender extends Sharing {
    * console.log(results.map((result) => result.value)); // [ 1, 4, 9 ]
    * ```
    */
-  sendAll<In, Out>(
-    contract: Contract<"command" | "query", In, Out>,
+  sendAll<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F>,
     payloads: Iterable<NoInfer<In>>,
     options?: SendAllOptions,
-  ): Promise<Result<Out>[]>;
+  ): Promise<Result<Out, F>[]>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
    * `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node handles it: it is
@@ -125,7 +129,10 @@ export interface Sender extends Sharing {
    * console.log(published.ok, await heard.promise); // true assam
    * ```
    */
-  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, PublishOptions>): Promise<Result<void>>;
+  publish<In>(
+    contract: Contract<"event", In, void>,
+    ...args: SendArgs<In, PublishOptions>
+  ): Promise<Result<void, never>>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
@@ -142,8 +149,8 @@ export interface Sender extends Sharing {
    * for (const { node, result } of await b.broadcast(Uptime)) console.log(node, result.value); // a 7, then b 9
    * ```
    */
-  broadcast<In, Out>(
-    contract: Contract<Kind, In, Out>,
+  broadcast<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
-  ): Promise<BroadcastResult<Out>[]>;
+  ): Promise<BroadcastResult<Out, F>[]>;
 }

@@ -5,11 +5,11 @@ import type { Result } from "./result.ts";
 /** Options of `lock`. All of them may be left out; a value out of range is a `RangeError`. */
 export interface LockOptions {
   /** How long the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third. 10,000. */
-  ttl?: number;
+  ttl?: number | undefined;
   /** How long to wait for all of its keys, in ms: `LOCK_TIMEOUT` then; 0 does not wait, `Infinity` waits on. 30,000. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Stops waiting when it aborts: `CANCELLED`; a lock that is held stays so. None. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -47,7 +47,7 @@ export interface Lock extends AsyncDisposable {
 /** Options of `lead`. */
 export interface LeadOptions {
   /** How long leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000. */
-  ttl?: number;
+  ttl?: number | undefined;
 }
 
 /**
@@ -78,22 +78,22 @@ export interface Term extends AsyncDisposable {
 /** Options of a cache write. */
 export interface CacheSetOptions {
   /** How long it is kept, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
-  ttl?: number;
+  ttl?: number | undefined;
   /**
    * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a greater one.
    * `TypeError` if it is not a whole number. None.
    */
-  fence?: number;
+  fence?: number | undefined;
 }
 
 /** Options of `cache.getOrSet`. */
 export interface CacheLoadOptions extends CacheSetOptions {
   /** One load at a time in the cluster, instead of in this node; `false`. */
-  once?: boolean;
+  once?: boolean | undefined;
   /** How long it waits for a load, in ms: 1 to 2^31 - 1, then `TIMEOUT`; for as long as that takes. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Stops waiting when it aborts: `CANCELLED`. None. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Handler } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
@@ -38,7 +38,7 @@ export class HandlerCall {
   /** The result of what it returned. Throws what a getter of that throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
     // a thenable may be no Promise, or a class derived from it, as those of some database clients are
-    return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : toResult(returned);
+    return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : this.#toResult(returned);
   }
 
   #settled(returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> {
@@ -48,14 +48,35 @@ export class HandlerCall {
   /** The result of what its promise was resolved with. Never throws. */
   success(value: unknown, ctx: MessageContext): Result<unknown> {
     try {
-      return toResult(value);
+      return this.#toResult(value);
     } catch (error) { // thrown by a getter of the value
       return this.failure(error, ctx);
     }
   }
 
-  /** The result of what it threw: a `CatgaError` as it is; anything else is observed, and becomes `HANDLER_FAILED`. */
+  /** The result of what it threw. */
   failure(error: unknown, ctx: MessageContext): Failure {
+    return this.#checked(this.thrown(error, ctx));
+  }
+
+  #toResult(returned: unknown): Result<unknown> {
+    return isFailure(returned) ? this.#checked(returned) : { ok: true, value: returned };
+  }
+
+  /** Its failure, or `INVALID_RESPONSE` if the contract has `failures` and this is none of them. */
+  #checked(failed: Failure): Failure {
+    const { name, options: { failures } } = this.#contract;
+    const { code, message } = failed.error;
+    if (failures === undefined || isErrorCode(code) || failures.includes(code)) return failed;
+    const what = `the handler of ${name} failed with ${code}, which is none of its failures (${failures.join(", ")})`;
+    return { ok: false, error: new CatgaError("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error }) };
+  }
+
+  /**
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError` as it is; anything else is observed, and becomes
+   * `HANDLER_FAILED`.
+   */
+  thrown(error: unknown, ctx: MessageContext): Failure {
     if (isCatgaError(error)) return { ok: false, error };
     const { name } = this.#contract;
     this.#observer({ type: "handler-failed", contract: name, id: ctx.id, error });
@@ -63,10 +84,6 @@ export class HandlerCall {
       `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
     return { ok: false, error: new CatgaError("HANDLER_FAILED", message, { cause: error, node: ctx.node }) };
   }
-}
-
-function toResult(returned: unknown): Result<unknown> {
-  return isFailure(returned) ? returned : { ok: true, value: returned };
 }
 
 function isFailure(returned: unknown): returned is Failure {

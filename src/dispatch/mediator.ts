@@ -106,7 +106,7 @@ function aroundHandler(
     execution.preparing = false;
     return call.run(payload, ctx);
   };
-  const folded = fold(contract, behaviors, begin, (error, ctx) => call.failure(error, ctx), tools);
+  const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx), tools);
   return (payload, ctx) => {
     ctx.execution.preparing = true;
     const result = folded(payload, ctx);

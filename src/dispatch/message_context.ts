@@ -63,6 +63,17 @@ export class MessageContext implements Context, Abortable {
     return this.envelope.id;
   }
 
+  /** The id that its contract makes of the payload, for a message that came without one. */
+  set id(id: string) {
+    const { call, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
+    this.#envelope = { call, id, attempt, correlation, causation, ancestry, headers, key };
+  }
+
+  /** Whether the sender gave it an id. */
+  get named(): boolean {
+    return this.envelope.id !== this.envelope.call;
+  }
+
   get correlationId(): string {
     return this.envelope.correlation ?? this.envelope.id;
   }
@@ -106,29 +117,37 @@ export class MessageContext implements Context, Abortable {
     return this.execution.signal;
   }
 
-  send<In, Out>(contract: Contract<"command" | "query", In, Out>, ...args: SendArgs<In>): Promise<Result<Out>> {
-    // the contract's types say that what comes back is an Out
-    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out>>;
+  send<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F>,
+    ...args: SendArgs<In>
+  ): Promise<Result<Out, F>> {
+    // the contract's types say that what comes back is an Out, or one of its failures
+    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out, F>>;
   }
 
-  sendAll<In, Out>(
-    contract: Contract<"command" | "query", In, Out>,
+  sendAll<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F>,
     payloads: Iterable<NoInfer<In>>,
     options: SendAllOptions = {},
-  ): Promise<Result<Out>[]> {
-    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out>[]>;
+  ): Promise<Result<Out, F>[]> {
+    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out, F>[]>;
   }
 
-  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, PublishOptions>): Promise<Result<void>> {
-    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this);
+  publish<In>(
+    contract: Contract<"event", In, void>,
+    ...args: SendArgs<In, PublishOptions>
+  ): Promise<Result<void, never>> {
+    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+      Result<void, never>
+    >;
   }
 
-  broadcast<In, Out>(
-    contract: Contract<Kind, In, Out>,
+  broadcast<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
-  ): Promise<BroadcastResult<Out>[]> {
+  ): Promise<BroadcastResult<Out, F>[]> {
     return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
-      BroadcastResult<Out>[]
+      BroadcastResult<Out, F>[]
     >;
   }
 

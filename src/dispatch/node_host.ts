@@ -17,6 +17,8 @@ export interface NodeHost extends ContextHost {
   timeLeft(contract: AnyContract): number;
   /** Whether requests of a contract are routed by key. */
   keyed(contract: AnyContract): boolean;
+  /** The headers that go on with what handlers send. */
+  readonly carried: readonly string[];
   /** Sends for a plain NATS client; this node's own handlers run it through `admit`. */
   relay(contract: AnyContract, payload: unknown, options: SendOptions, admit: Admission): Promise<Result<unknown>>;
   /** To be called when the view has changed: other nodes, or other contracts of theirs. */

@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import type { Behavior } from "../contract/behavior.ts";
 import { fold } from "./pipeline.ts";
+import type { Code } from "../error.ts";
 import { systemClock } from "../ports/clock.ts";
 import { event, query } from "../contract/definition.ts";
 import { fail, type Result } from "../contract/result.ts";
@@ -43,7 +44,7 @@ describe("fold", () => {
   });
 
   it("a behavior receives the contract, the parsed payload and the handler's context", async () => {
-    const Parse = query<string, number, number>("Parse", {
+    const Parse = query<string, number, Code, number>("Parse", {
       input: { "~standard": { version: 1, vendor: "test", validate: (text) => ({ value: Number(text) }) } },
     });
     const told: unknown[] = [];

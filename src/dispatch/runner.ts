@@ -4,12 +4,14 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
+import type { Failure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { noHandlerHere } from "./failures.ts";
 import type { HandlerRun } from "./handler_call.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
+import { idOf } from "./message_id.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import { asResult, type Outcome, Refusal } from "./outcome.ts";
@@ -72,6 +74,8 @@ export class Runner {
       request.timeout,
       this.envelope(request.meta, attempt),
     );
+    const unnamed = named(ctx, request.payload);
+    if (unnamed !== undefined) return Promise.resolve(unnamed);
     const { execution } = ctx;
     execution.key = request.key;
     execution.payload = request.payload;
@@ -103,11 +107,10 @@ export class Runner {
     if (dispatch === undefined) return undefined;
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
-    const { input, output, ordered, idempotent } = contract.options;
+    const { input, output, ordered, idempotent, id } = contract.options;
     if (idempotent) ctx.execution.payload = payload;
-    const result = input === undefined && output === undefined && contract.kind !== "event" && !ordered
-      ? runs[0](payload, ctx)
-      : runParsed(dispatch, payload, ctx);
+    const plain = input === undefined && output === undefined && !ordered && id === undefined;
+    const result = plain && contract.kind !== "event" ? runs[0](payload, ctx) : runParsed(dispatch, payload, ctx);
     return { ctx, result };
   }
 
@@ -192,10 +195,24 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
   );
 }
 
+/**
+ * Gives a message the id that its contract makes of the payload, if its sender gave it none: a plain contract object of the same
+ * name, as that of the command line tool. Returns why that cannot be done.
+ */
+function named(ctx: MessageContext, payload: unknown): Failure | undefined {
+  if (ctx.contract.options.id === undefined || ctx.named) return undefined;
+  const id = idOf(ctx.contract, payload);
+  if (typeof id === "object") return id;
+  if (id !== undefined) ctx.id = id;
+  return undefined;
+}
+
 /** Not async: with synchronous schemas the handler runs in this turn of the event loop, and counts for its budget. */
 function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract } = dispatch;
   return withParsedPayload(contract, payload, ctx, (parsed) => {
+    const unnamed = named(ctx, payload);
+    if (unnamed !== undefined) return unnamed;
     try {
       if (contract.options.ordered) ctx.execution.key = ctx.envelope.key ?? keyOf(contract, payload);
     } catch (cause) {

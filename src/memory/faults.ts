@@ -10,33 +10,33 @@ import type { Random } from "../ports/clock.ts";
  */
 export interface Faults {
   /** Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. */
-  readonly drop?: number;
+  readonly drop?: number | undefined;
   /**
    * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
    * an even draw). Holds for requests to the store and its answers as well. What is in transit to the server when a
    * connection breaks is lost, or arrives late: even after what the next connection sends.
    */
-  readonly delay?: number;
+  readonly delay?: number | undefined;
   /** Connections break, and are restored. */
-  readonly cut?: Outages;
+  readonly cut?: Outages | undefined;
   /** Processes freeze, and go on. */
-  readonly pause?: Outages;
+  readonly pause?: Outages | undefined;
   /**
    * Chance that a message with a reply subject bounces, undelivered, though somebody subscribes to its subject on another
    * server. Only with several servers.
    */
-  readonly falseBounce?: number;
+  readonly falseBounce?: number | undefined;
   /** Chance that a store operation is carried out and its answer is lost: `UNAVAILABLE` after 5 s. */
-  readonly lostAck?: number;
+  readonly lostAck?: number | undefined;
   /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
-  readonly earlyExpiry?: number;
+  readonly earlyExpiry?: number | undefined;
   /** Chance that an entry outlives its ttl, by 1 s at most: as when the server has forgotten the ttl. */
-  readonly lateExpiry?: number;
+  readonly lateExpiry?: number | undefined;
   /**
    * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as after a
    * kill of the server. Watches report nothing before it ends.
    */
-  readonly revival?: number;
+  readonly revival?: number | undefined;
 }
 
 /** Something that happens to each connection again and again, at independent moments. */

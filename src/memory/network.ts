@@ -15,17 +15,17 @@ import { MemoryTransport } from "./transport.ts";
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
   /** The clock of every app on it; that of this machine. */
-  clock?: Clock;
+  clock?: Clock | undefined;
   /** Its source of random numbers; that of the operating system. */
-  random?: Random;
+  random?: Random | undefined;
   /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
-  seed?: number;
+  seed?: number | undefined;
   /** What goes wrong; nothing. */
-  faults?: Faults;
+  faults?: Faults | undefined;
   /** How many servers the connections are spread over, in turn; each goes on to the next server when it reconnects; 1. */
-  servers?: number;
+  servers?: number | undefined;
   /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
-  maxPayload?: number;
+  maxPayload?: number | undefined;
 }
 
 /**
@@ -35,9 +35,9 @@ export interface MemoryNetworkOptions {
  */
 export interface MemoryConnectOptions {
   /** Its name for methods such as {@link MemoryNetwork.cut}, until another connection has that name: an app's id. */
-  name?: string;
+  name?: string | undefined;
   /** Called with what callbacks of subscriptions throw; logs it to the console. */
-  onError?: (error: unknown) => void;
+  onError?: ((error: unknown) => void) | undefined;
 }
 
 /**

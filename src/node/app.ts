@@ -108,7 +108,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.nodes() ?? (this.#builder.stopped ? [] : [this.#parts.self]);
   }
 
-  watchNodes(options: { signal?: AbortSignal } = {}): AsyncIterableIterator<NodeEvent> {
+  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeEvent> {
     checkKnown("watchNodes", options, WATCH_OPTIONS);
     checkSignal("watchNodes", options.signal);
     return this.#remote?.watchNodes(options.signal) ?? this.#noChanges(options.signal);
@@ -132,6 +132,10 @@ export class App implements NodeHost, DrainableNode {
 
   timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {
     return this.#builder.timeLeft(contract, options, parent);
+  }
+
+  get carried(): readonly string[] {
+    return this.#builder.carried;
   }
 
   keyed(contract: AnyContract): boolean {

@@ -170,7 +170,7 @@ describe("send", () => {
   });
 
   it("output schema: INVALID_RESPONSE; a failure is not checked", async () => {
-    const Create = query<number, never, number, number>("Create", {
+    const Create = query<number, never, "NONE", number, number>("Create", {
       output: refusing({ message: "not a price", path: [] }) as Schema<number, never>,
     });
     const { app } = localApp({ handlers: Create.handle((n) => n > 0 ? n : fail("NONE", "none")) });

@@ -1,7 +1,17 @@
 /** Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the store. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Behavior, catga, command, fail, query, type Result, type Route, type Schema } from "../../mod.ts";
+import {
+  type Behavior,
+  catga,
+  type Code,
+  command,
+  fail,
+  query,
+  type Result,
+  type Route,
+  type Schema,
+} from "../../mod.ts";
 import { delay } from "../ports/clock.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
@@ -255,7 +265,7 @@ describe("an idempotent command", () => {
     const cluster = new MemoryCluster();
     await using _ = cluster;
     let runs = 0;
-    const Stamp = command<{ at: string }, number, { at: Date; order: number }>("Stamp", {
+    const Stamp = command<{ at: string }, number, Code, { at: Date; order: number }>("Stamp", {
       idempotent: true,
       // what it makes differs from call to call
       input: schema(({ at }: { at: string }) => ({ at: new Date(at), order: ++runs })),

@@ -54,6 +54,11 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
         "a message to nobody does not come back: something subscribes to all subjects of this namespace (a tap, a stream). " +
         "Dead nodes are noticed later; let it subscribe to the event subjects only",
       ];
+    case "island":
+      return [
+        "warn",
+        "nats is undefined: this node runs alone, in memory. Set what `nats` is read from, or leave `nats` out to run in memory",
+      ];
     case "forbidden":
       return [
         "warn",

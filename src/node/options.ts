@@ -17,52 +17,61 @@ import type { Logger } from "../contract/logger.ts";
 import type { Route } from "../contract/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
+import { TRACE_HEADERS } from "../data/trace_headers.ts";
 import { consoleWarnings } from "./logging.ts";
 
 /** Options of `catga()`. All of them may be left out. */
 export interface CatgaOptions {
   /** A module namespace (`import * as orders`), a handler, or an array of these; none. */
-  handlers?: Handlers;
-  /** A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory. */
-  nats?: string | readonly string[] | ConnectionOptions | NatsConnection;
+  handlers?: Handlers | undefined;
+  /**
+   * A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory. `undefined`, as that
+   * of a variable that is not set, is in memory too, with a warning.
+   */
+  nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
   /** A network in memory: several apps of one process as one cluster, for tests; none. */
-  network?: MemoryNetwork;
+  network?: MemoryNetwork | undefined;
   /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
-  namespace?: string;
+  namespace?: string | undefined;
   /** What this node is a replica of, named like a namespace: one node of each service gets an event; `"app"`. */
-  service?: string;
+  service?: string | undefined;
   /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
-  id?: string;
+  id?: string | undefined;
   /** What other nodes see of it; over NATS its `address`, and its `host` unless given, are added; none. */
-  metadata?: Readonly<Record<string, string>>;
+  metadata?: Readonly<Record<string, string>> | undefined;
   /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
-  transport?: "deno" | "node";
+  transport?: "deno" | "node" | undefined;
   /** SIGTERM and SIGINT drain the app, then the process ends as it would have; `false`. */
-  signals?: boolean;
+  signals?: boolean | undefined;
   /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; 30,000. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How many further attempts after the first: 0 to 1,000; 3. */
-  retries?: number;
+  retries?: number | undefined;
   /** How a node is chosen for a send; `"round-robin"`. */
-  route?: Route;
+  route?: Route | undefined;
   /**
    * How many handlers run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A request that
    * cannot begin before its deadline is refused with `OVERLOADED`.
    */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
-  heartbeat?: number;
+  heartbeat?: number | undefined;
   /**
    * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one request
    * decides whether it is sent to again. An error that a handler answers is not a failed delivery.
    */
-  breaker?: { failures?: number; cooldown?: number };
+  breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
   /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
-  behaviors?: readonly Behavior[];
+  behaviors?: readonly Behavior[] | undefined;
+  /**
+   * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at most, each of 1
+   * to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.
+   */
+  carry?: readonly string[] | undefined;
   /** Where it logs to; warnings and errors to the console. */
-  logger?: Logger;
+  logger?: Logger | undefined;
   /** On how many NATS servers the records of the nodes, locks, results and the cache are kept, 1 to 5; 1. */
-  replicas?: number;
+  replicas?: number | undefined;
 }
 
 /** The options that have a default, each as given or by its default. */
@@ -78,6 +87,7 @@ export function withDefaults(options: CatgaOptions) {
     heartbeat: options.heartbeat ?? 30_000,
     breaker: { failures, cooldown },
     behaviors: options.behaviors ?? [],
+    carry: options.carry ?? [],
     logger: options.logger ?? consoleWarnings,
     replicas: options.replicas ?? 1,
   };
@@ -100,6 +110,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
   "heartbeat",
   "breaker",
   "behaviors",
+  "carry",
   "logger",
   "replicas",
 ]);
@@ -123,6 +134,7 @@ export function checkOptions(options: CatgaOptions): void {
     heartbeat,
     breaker,
     behaviors,
+    carry,
     logger,
     replicas,
   } = options;
@@ -149,9 +161,27 @@ export function checkOptions(options: CatgaOptions): void {
     if (breaker.cooldown !== undefined) checkNumber("breaker.cooldown", breaker.cooldown, 1, MAX_TIMEOUT, "ms");
   }
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
+  if (carry !== undefined) checkCarry(carry);
   if (logger !== undefined) checkLogger(logger);
   if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }
+
+function checkCarry(carry: readonly string[]): void {
+  if (!Array.isArray(carry)) throw new TypeError(`carry must be an array of names of headers; got ${show(carry)}`);
+  if (carry.length > MAX_CARRIED) {
+    throw new RangeError(`carry takes ${MAX_CARRIED} names of headers at most; got ${carry.length}`);
+  }
+  carry.forEach((name, index) => {
+    const at = `carry[${index}]`;
+    if (typeof name !== "string" || !/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) {
+      throw new TypeError(`${at} must be 1 to 64 lower-case letters, digits, "-", "_" and "."; got ${show(name)}`);
+    }
+    if (TRACE_HEADERS.includes(name)) throw new TypeError(`${at}: ${name} goes on by itself`);
+    if (/^(?:nats|catga)-/.test(name)) throw new TypeError(`${at}: ${name} is reserved`);
+  });
+}
+
+const MAX_CARRIED = 32;
 
 function checkLogger(logger: Logger): void {
   if (typeof logger !== "object" || logger === null) {

@@ -2,7 +2,7 @@
  * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as the
  * contract's schema parses it.
  */
-import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
+import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
@@ -14,6 +14,7 @@ import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/wait.ts";
 import { failure, notSent, unsent } from "../dispatch/failures.ts";
+import { idOf } from "../dispatch/message_id.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import { TRACE_HEADERS } from "../data/trace_headers.ts";
 
@@ -23,17 +24,22 @@ export interface SendDefaults {
   readonly timeout: number;
   readonly retries: number;
   readonly route: Route;
+  /** The headers that go on with what handlers send, besides those of the trace; none. */
+  readonly carry?: readonly string[];
 }
 
 /** Prepares what one node sends. */
 export class RequestBuilder {
   readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
+  /** The headers that go on with what handlers send. */
+  readonly carried: readonly string[];
   #stopped = false;
 
   constructor(host: ContextHost, defaults: SendDefaults) {
     this.#host = host;
     this.#defaults = defaults;
+    this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
   }
 
   /** Whether all that is sent fails with `CLOSED`. */
@@ -86,6 +92,8 @@ export class RequestBuilder {
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
+    const id = this.#idOf(contract, payload, options);
+    if (typeof id === "object") return id;
     return {
       contract,
       payload,
@@ -97,7 +105,7 @@ export class RequestBuilder {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: metaOf(contract, this.#idOf(contract, options), options, { parent, awaited: method !== "publish" }),
+      meta: this.#metaOf(contract, id, options, { parent, awaited: method !== "publish" }),
       parent,
     };
   }
@@ -108,9 +116,15 @@ export class RequestBuilder {
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
   }
 
-  /** The id that was given. An idempotent command without one gets an id here, because every attempt must have the same. */
-  #idOf({ options: { idempotent } }: AnyContract, options: SendOptions | undefined): string | undefined {
-    return options?.id ?? (idempotent ? this.#host.nextCall() : undefined);
+  /**
+   * The id that was given. An idempotent command without one gets an id here, because every attempt must have the same: its
+   * contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one.
+   */
+  #idOf(contract: AnyContract, payload: unknown, options: SendOptions | undefined): string | Failure | undefined {
+    const { input, idempotent, id } = contract.options;
+    if (options?.id !== undefined || !idempotent) return options?.id;
+    if (id === undefined) return this.#host.nextCall();
+    return input === undefined ? idOf(contract, payload) : undefined;
   }
 
   /** Whether sends of this contract are routed by key when their options have no `route`. */
@@ -156,8 +170,11 @@ export class RequestBuilder {
     if (contract.options.input === undefined) return Promise.resolve(go(request));
     const next = (parsed: Result<unknown>, timeout: number): MaybePromise<T> => {
       if (!parsed.ok) return refuse(parsed);
+      const id = request.meta?.id ?? idOf(contract, payload);
+      if (typeof id === "object") return refuse(id);
       const key = request.key ?? keyOf(contract, payload);
-      return go({ ...request, parsed: parsed.value, key, timeout });
+      const meta = id === request.meta?.id ? request.meta : { ...request.meta, id };
+      return go({ ...request, parsed: parsed.value, key, timeout, meta });
     };
     const parsed = parsePayload(contract, payload);
     if (!(parsed instanceof Promise)) return Promise.resolve(next(parsed, request.timeout));
@@ -170,38 +187,40 @@ export class RequestBuilder {
       return refused === undefined ? next(result, timeout) : refuse(refused);
     });
   }
-}
 
-function metaOf(
-  contract: AnyContract,
-  id: string | undefined,
-  options: SendOptions | undefined,
-  { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
-): Meta | undefined {
-  const headers = options?.headers;
-  const key = contract.options.ordered ? options?.key : undefined;
-  if (parent === undefined) {
-    if (id === undefined && headers === undefined && key === undefined) return undefined;
-    return { id, key, headers: withTrace(undefined, headers) };
+  #metaOf(
+    contract: AnyContract,
+    id: string | undefined,
+    options: SendOptions | undefined,
+    { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
+  ): Meta | undefined {
+    const headers = options?.headers;
+    const key = contract.options.ordered ? options?.key : undefined;
+    if (parent === undefined) {
+      if (id === undefined && headers === undefined && key === undefined) return undefined;
+      return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers) };
+    }
+    return {
+      id,
+      key,
+      correlation: parent.correlationId,
+      causation: parent.id,
+      // nobody waits for an event's handlers, so that they cannot be part of a deadlock
+      ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
+      headers: withCarried(this.carried, parent.headers, headers),
+    };
   }
-  return {
-    id,
-    key,
-    correlation: parent.correlationId,
-    causation: parent.id,
-    // nobody waits for an event's handlers, so that they cannot be part of a deadlock
-    ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
-    headers: withTrace(parent.headers, headers),
-  };
 }
 
-function withTrace(
-  inherited: Readonly<Record<string, string>> | undefined,
+/** The headers of these names that were inherited, and a message's own, which win. */
+function withCarried(
+  names: readonly string[],
+  inherited: Readonly<Record<string, string>>,
   own: Readonly<Record<string, string>> | undefined,
 ): Readonly<Record<string, string>> | undefined {
   let headers: Record<string, string> | undefined;
-  for (const name of inherited === undefined ? [] : TRACE_HEADERS) {
-    const value = inherited![name];
+  for (const name of names) {
+    const value = inherited[name];
     if (value !== undefined) (headers ??= Object.create(null) as Record<string, string>)[name] = value;
   }
   if (own !== undefined) Object.assign(headers ??= Object.create(null) as Record<string, string>, own);

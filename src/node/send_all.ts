@@ -22,9 +22,10 @@ export async function sendAll(
   { clock, send, over }: SendAllHost,
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
-  const { concurrency = 512, ...each } = options;
+  const { concurrency = 512, ...rest } = options;
+  const { id, ...each }: SendOptions = rest;
   checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
-  if ("id" in each) throw new TypeError(`${at}: an id is of one message; got ${show(each.id)}`);
+  if (id !== undefined) throw new TypeError(`${at}: an id is of one message; got ${show(id)}`);
   checkSendOptions("sendAll", name, each);
   if (typeof payloads?.[Symbol.iterator] !== "function") {
     throw new TypeError(`${at}: the payloads must be an array or another iterable; got ${show(payloads)}`);

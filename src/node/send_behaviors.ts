@@ -132,9 +132,13 @@ export class AppWithSendBehaviors extends App {
     });
   }
 
-  /** The options, with an id for an idempotent command: a behavior that sends it again must send the same id. */
+  /**
+   * The options, with an id for an idempotent command: a behavior that sends it again must send the same id. One that the contract
+   * makes of the payload is the same each time.
+   */
   #named(contract: AnyContract, options: SendOptions | undefined): SendOptions | undefined {
-    if (!contract.options.idempotent || options?.id !== undefined) return options;
+    const { idempotent, id } = contract.options;
+    if (!idempotent || id !== undefined || options?.id !== undefined) return options;
     return { ...options, id: this.nextCall() };
   }
 

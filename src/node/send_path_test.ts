@@ -1,6 +1,7 @@
 /** Events and broadcasts of an app without a cluster. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import type { Code } from "../error.ts";
 import { event, query } from "../contract/definition.ts";
 import { fail } from "../contract/result.ts";
 import { errorOf } from "../../test/support/error_of.ts";
@@ -92,7 +93,7 @@ describe("broadcast", () => {
 
   it("a request has this node's answer under its id, parsed once", async () => {
     const output = counting((n: number) => `${n}!`);
-    const Ask = query<number, string, number, number>("Ask", { output });
+    const Ask = query<number, string, Code, number, number>("Ask", { output });
     const { app } = localApp({ handlers: Ask.handle((n) => n * 2) });
     assertEquals(await app.broadcast(Ask, 2), [{ node: "here", result: { ok: true, value: "4!" } }]);
     assertEquals(output.runs, 1);

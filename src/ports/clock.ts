@@ -15,7 +15,7 @@ export interface Clock {
    * Calls back once, `ms` from now (0 or more), never within this call. A `background` timer does not keep the process
    * alive.
    */
-  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer;
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer;
   /** Calls back in a later turn of the event loop, without delay, in the order of the calls. */
   soon(callback: () => void): void;
 }
@@ -33,7 +33,7 @@ export type Random = () => number;
 export const systemClock: Clock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer {
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
     // a longer delay than 2^31 ms would fire at once
     const timer = timeout(callback, Math.min(ms, 2_147_483_647));
     if (options?.background) timer.unref();

@@ -1,12 +1,21 @@
 /** A recorder of what apps send, publish and handle. */
 import { clearTimeout, setTimeout } from "node:timers";
-import type { AnyContract, Behavior, BroadcastResult, Contract, Kind, OutgoingMessage, Result } from "../../mod.ts";
+import type {
+  AnyContract,
+  Behavior,
+  BroadcastResult,
+  Code,
+  Contract,
+  Kind,
+  OutgoingMessage,
+  Result,
+} from "../../mod.ts";
 
 /** Whether a message was sent, published or broadcast by an app, or handled by one. */
 export type RecordType = "sent" | "published" | "broadcast" | "handled";
 
 /** A message that was sent or handled. */
-export interface Recorded<In = unknown, Out = unknown> {
+export interface Recorded<In = unknown, Out = unknown, F extends string = Code> {
   /** What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt. */
   readonly type: RecordType;
   /** The kind of its contract. */
@@ -26,15 +35,15 @@ export interface Recorded<In = unknown, Out = unknown> {
   /** The correlation id; `undefined` for a message that no handler sent. */
   readonly correlationId: string | undefined;
   /** Its result; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
-  readonly result: Result<Out> | undefined;
+  readonly result: Result<Out, F> | undefined;
 }
 
 /** Options of {@link Recorder.next}. */
 export interface NextOptions {
   /** Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. */
-  type?: RecordType;
+  type?: RecordType | undefined;
   /** How long to wait, in ms of the cluster's time; 30,000. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 /** Records of messages: made by {@link recorder}, and in every `TestCluster`. */
@@ -44,18 +53,23 @@ export interface Recorder {
   /** All records, in the order in which the messages were sent or their handlers began. */
   readonly all: readonly Recorded[];
   /** The commands and queries of a contract that were sent. */
-  sent<In, Out>(contract: Contract<"command" | "query", In, Out>): readonly Recorded<In, Out>[];
+  sent<In, Out, F extends string>(contract: Contract<"command" | "query", In, Out, F>): readonly Recorded<In, Out, F>[];
   /** The events of a contract that were published. */
-  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void>[];
+  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[];
   /** The messages of a contract that were broadcast. */
-  broadcast<In, Out>(contract: Contract<Kind, In, Out>): readonly Recorded<In, BroadcastResult<Out>[]>[];
+  broadcast<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
+  ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[];
   /** The messages of a contract whose handlers ran, one for each run. */
-  handled<In, Out>(contract: Contract<Kind, In, Out>): readonly Recorded<In, Out>[];
+  handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
    * The next record of a contract that has a result and that `next` has not returned yet: an earlier one, or else the first to
    * come, so that none is missed between two calls. Rejects if none comes within the limit.
    */
-  next<In, Out>(contract: Contract<Kind, In, Out>, options?: NextOptions): Promise<Recorded<In, Out>>;
+  next<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
+    options?: NextOptions,
+  ): Promise<Recorded<In, Out, F>>;
   /** Removes all records. */
   clear(): void;
 }
@@ -143,28 +157,35 @@ export class MessageRecorder implements Recorder {
     this.#running.delete(node);
   }
 
-  sent<In, Out>(contract: Contract<"command" | "query", In, Out>): readonly Recorded<In, Out>[] {
+  sent<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F>,
+  ): readonly Recorded<In, Out, F>[] {
     return this.#of("sent", contract);
   }
 
-  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void>[] {
+  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[] {
     return this.#of("published", contract);
   }
 
-  broadcast<In, Out>(contract: Contract<Kind, In, Out>): readonly Recorded<In, BroadcastResult<Out>[]>[] {
+  broadcast<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
+  ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[] {
     return this.#of("broadcast", contract);
   }
 
-  handled<In, Out>(contract: Contract<Kind, In, Out>): readonly Recorded<In, Out>[] {
+  handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[] {
     return this.#of("handled", contract);
   }
 
-  next<In, Out>(contract: Contract<Kind, In, Out>, options: NextOptions = {}): Promise<Recorded<In, Out>> {
+  next<In, Out, F extends string>(
+    contract: Contract<Kind, In, Out, F>,
+    options: NextOptions = {},
+  ): Promise<Recorded<In, Out, F>> {
     const { type = contract.kind === "event" ? "published" : "handled", limit = 30_000 } = options;
     const queue = this.#queueOf(type, contract.name);
     const ended = queue.ended.shift();
     // the records in the queue of a contract have its types
-    if (ended !== undefined) return Promise.resolve(ended as Recorded<In, Out>);
+    if (ended !== undefined) return Promise.resolve(ended as Recorded<In, Out, F>);
     const coming = new Promise<Recorded>((resolve, reject) => {
       const cancel = this.#waiting.after(limit, () => {
         queue.waiters.delete(take);
@@ -182,7 +203,7 @@ export class MessageRecorder implements Recorder {
       };
       queue.waiters.add(take);
     });
-    return this.#waiting.drive(coming) as Promise<Recorded<In, Out>>;
+    return this.#waiting.drive(coming) as Promise<Recorded<In, Out, F>>;
   }
 
   clear(): void {
@@ -190,9 +211,12 @@ export class MessageRecorder implements Recorder {
     for (const queue of this.#queues.values()) queue.ended.length = 0;
   }
 
-  #of<In, Out>(type: RecordType, { name }: { readonly name: string }): readonly Recorded<In, Out>[] {
+  #of<In, Out, F extends string>(
+    type: RecordType,
+    { name }: { readonly name: string },
+  ): readonly Recorded<In, Out, F>[] {
     // records of this contract have its types
-    return this.#all.filter((record) => record.type === type && record.name === name) as Recorded<In, Out>[];
+    return this.#all.filter((record) => record.type === type && record.name === name) as Recorded<In, Out, F>[];
   }
 
   #begin(

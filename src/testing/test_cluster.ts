@@ -15,20 +15,20 @@ import { MessageRecorder, type Recorder } from "./recorder.ts";
 /** Options of {@link testCluster}: options of `catga` for every node, and these. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
   /** Further options of one node, such as its service or its handlers; called with its id whenever it starts. */
-  node?: (id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>;
+  node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
   /** The seed of all random numbers, a safe integer; 1. Runs with the same seed are the same. */
-  seed?: number;
+  seed?: number | undefined;
   /** Random faults, from when all nodes have joined; none. */
-  faults?: Faults;
+  faults?: Faults | undefined;
   /** How many NATS servers are simulated; 1. */
-  servers?: number;
+  servers?: number | undefined;
   /** The largest message, in bytes; 1 MiB. */
-  maxPayload?: number;
+  maxPayload?: number | undefined;
   /**
    * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: time
    * passes only in {@link TestCluster.advance} and {@link TestCluster.until}. `"real"`: real time. `"virtual"`.
    */
-  time?: "virtual" | "manual" | "real";
+  time?: "virtual" | "manual" | "real" | undefined;
 }
 
 /**

@@ -3,7 +3,6 @@
  * contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order, retries and
  * ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes do.
  */
-import { TRACE_HEADERS } from "../../data/trace_headers.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned } from "../../dispatch/execution.ts";
@@ -42,6 +41,8 @@ export interface PlainCallsOptions {
   readonly served: readonly ServedContract[];
   /** A drain waits until nothing is pending there. */
   readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
+  /** The headers that go on with what handlers send; their names are in lower case. */
+  readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
   /** How long a request of a contract may take, in ms. */
@@ -92,12 +93,12 @@ export class PlainCalls {
 
   /** Resolves with the answer as JSON, or with the failure. Never rejects. */
   async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
-    const { host, observer, transport, send, keyed } = this.#options;
+    const { host, observer, transport, send, keyed, carried } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
       if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       const payload = readPayload(contract, data);
-      const options = readHeaders(contract, keyed(contract), headers ?? {});
+      const options = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
       const result = await send(forPlainClient(contract), payload, options);
       // validated, but not transformed: like a node, the client gets what the handler returned
       const checked = await this.#checked(contract, result, due);
@@ -148,8 +149,8 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
 /** Reads the send options and the message's headers from those of the request. Throws `INVALID_MESSAGE`. */
 function readHeaders(
   { name, options: { key: keyOf } }: AnyContract,
-  keyed: boolean,
   given: Readonly<Record<string, string>>,
+  { keyed, carried }: { keyed: boolean; carried: readonly string[] },
 ): SendOptions {
   const headers: Record<string, string> = Object.create(null);
   let id: string | undefined;
@@ -158,8 +159,8 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
-    // some clients capitalize them; handlers look for the lower case of W3C
-    else if (TRACE_HEADERS.includes(known)) headers[known] = value;
+    // some clients capitalize them
+    else if (carried.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }
   if (id !== undefined && (id === "" || id.length > MAX_ID)) {

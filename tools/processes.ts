@@ -10,7 +10,7 @@ import process from "node:process";
 /** Options of {@link Processes.run}. */
 export interface RunOptions {
   /** Added to this process's environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Where it runs; the present folder. */
   readonly cwd?: string;
   /** ms after which it is killed. */

@@ -41,11 +41,11 @@ export interface TestRun {
   /** The files. */
   readonly files: readonly string[];
   /** Added to the environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** ms after which the runner is killed. */
   readonly limit: number;
   /** When its output is shown: as it comes, never, or when it and the run before it have ended. */
-  readonly show?: "as it comes" | "never" | { readonly after: Promise<unknown> };
+  readonly show?: "as it comes" | "never" | { readonly after: Promise<unknown> } | undefined;
 }
 
 /** Runs tests and counts them. A test that fails, hangs or ends its process makes a row that says so, and no rejection. */

@@ -7,7 +7,7 @@ import { asResult, Refusal } from "./outcome.ts";
  * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the recorded result, and
  * takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
  */
-export function runOnce({ ttl = RESULT_TTL }: { ttl?: number }, clock: Clock, run: HandlerRun): HandlerRun {
+export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
     const { execution } = ctx;

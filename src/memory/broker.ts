@@ -18,7 +18,7 @@ export interface BrokerClient {
 /** A subscription as the broker knows it. */
 export interface Subscriber {
   readonly subject: string;
-  readonly queue?: string;
+  readonly queue?: string | undefined;
   readonly client: BrokerClient;
   /** Handles a message. Must not throw. */
   deliver(message: TransportMessage): void;
@@ -28,8 +28,8 @@ export interface Subscriber {
 export interface PublishedMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  readonly reply?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly reply?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Routes messages from clients to subscribers, in later turns of the event loop, in order. */

@@ -90,7 +90,7 @@ class MemoryBucket implements Bucket {
     return await this.#session.call(() => this.#state.put(key, text, seconds));
   }
 
-  async delete(key: string, options: { revision?: number } = {}): Promise<boolean> {
+  async delete(key: string, options: { revision?: number | undefined } = {}): Promise<boolean> {
     checkKey(key);
     const { revision } = options;
     return await this.#session.call(() => {

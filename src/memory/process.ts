@@ -63,7 +63,7 @@ export class MemoryProcess {
     this.#timers = [];
   }
 
-  #after(ms: number, callback: () => void, options: { background?: boolean } | undefined): Timer {
+  #after(ms: number, callback: () => void, options: { background?: boolean | undefined } | undefined): Timer {
     let set = true;
     const fire = () => {
       if (set) callback();

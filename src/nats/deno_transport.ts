@@ -233,7 +233,7 @@ export class DenoTransport implements Transport {
     // a second call does not wait, and cuts short a first one that does
     if (this.#ended) return this.#release();
     this.#ended = true;
-    this.closeError = reason;
+    if (reason !== undefined) this.closeError = reason;
     this.#dial.abort();
     if (flush) await this.#writing;
     this.#release();

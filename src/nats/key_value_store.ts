@@ -117,7 +117,7 @@ class NatsBucket implements Bucket {
     return revision;
   }
 
-  async delete(key: string, options: { revision?: number } = {}): Promise<boolean> {
+  async delete(key: string, options: { revision?: number | undefined } = {}): Promise<boolean> {
     checkKey(key);
     const subject = encodeKey(key);
     const { revision } = options;

@@ -114,8 +114,9 @@ export class NatsTransport implements Transport {
     // nats.js keeps a reference to the bytes until the end of the turn
     const payload = typeof data === "string" ? data : data.slice();
     try {
-      if (headers !== undefined) this.connection.publish(subject, payload, { reply, headers });
-      else if (reply !== undefined) this.connection.publish(subject, payload, { reply });
+      if (headers !== undefined) {
+        this.connection.publish(subject, payload, reply === undefined ? { headers } : { reply, headers });
+      } else if (reply !== undefined) this.connection.publish(subject, payload, { reply });
       else this.connection.publish(subject, payload);
     } catch (error) {
       switch (failure(error)) {
@@ -133,7 +134,7 @@ export class NatsTransport implements Transport {
     checkPattern(subject, options.queue);
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const subscription = this.connection.subscribe(subject, {
-      queue: options.queue,
+      ...(options.queue === undefined ? {} : { queue: options.queue }),
       // an error that is thrown here would end the connection's reader for good
       callback: (error, message) => {
         try {

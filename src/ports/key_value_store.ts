@@ -50,7 +50,7 @@ export interface Bucket {
    * Removes the entry and leaves nothing behind, even in a store that is full. With a `revision` only the entry of that
    * revision: `false` when the key is at another one. Without a `revision`, `true` even if the key has no entry.
    */
-  delete(key: string, options?: { revision?: number }): Promise<boolean>;
+  delete(key: string, options?: { revision?: number | undefined }): Promise<boolean>;
   /** The entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**

@@ -61,7 +61,7 @@ export interface TransportStatus {
   /** Grows by one at each connection: 1 for the first. */
   readonly generation: number;
   /** Why the connection closed, unless `close` was called. */
-  readonly error?: Error;
+  readonly error?: Error | undefined;
 }
 
 /** What a transport knows about the server that it is connected to. */
@@ -71,29 +71,29 @@ export interface ServerInfo {
   /** Whether it is one of several servers. */
   readonly clustered: boolean;
   /** The address of this process as the server sees it, when that is known. */
-  readonly clientAddress?: string;
+  readonly clientAddress?: string | undefined;
 }
 
 /** Options of {@link Transport.publish}. */
 export interface PublishOptions {
   /** The subject for answers, and for the bounce when there is no subscription. */
-  reply?: string;
+  reply?: string | undefined;
   /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
-  headers?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of {@link Transport.subscribe}. */
 export interface SubscribeOptions {
   /** The queue group: one of its members gets each message. */
-  queue?: string;
+  queue?: string | undefined;
 }
 
 /** A message as it arrives. Its data belongs to the receiver until the callback returns; keep a copy, not a view. */
 export interface TransportMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  readonly reply?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly reply?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Whether it is a bounce: a message of this connection with this reply subject reached no subscription. */
   readonly noResponders: boolean;
 }

@@ -51,7 +51,10 @@ async function main(): Promise<void> {
   console.log(JSON.stringify({ event: "done", settled, gaps }));
   await app.drain({ timeout: 0 });
 
-  async function note(name: string, sending: Promise<{ ok: boolean; error?: { code: string } }>): Promise<Settled> {
+  async function note(
+    name: string,
+    sending: Promise<{ ok: boolean; error?: { code: string } | undefined }>,
+  ): Promise<Settled> {
     const began = performance.now();
     const { ok, error } = await sending;
     loop.beat();

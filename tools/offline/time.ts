@@ -29,7 +29,7 @@ interface Timer {
   readonly callback: (...args: unknown[]) => unknown;
   readonly args: unknown[];
   /** ms between calls; undefined: once. */
-  readonly every?: number;
+  readonly every?: number | undefined;
 }
 
 const real = {

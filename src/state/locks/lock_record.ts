@@ -15,9 +15,9 @@ export interface LockRecord {
   /** When it was taken, or waiting began, in ms since 1970 by the writer's clock. For people. */
   readonly since: number;
   /** Of a waiter, in a renewal: the revision of its first record. The waiter with the smallest is next. */
-  readonly place?: number;
+  readonly place?: number | undefined;
   /** Of a holder, in a renewal: its token, the revision of the acquisition. For people. */
-  readonly token?: number;
+  readonly token?: number | undefined;
 }
 
 /** The text of a record. */

@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { catga } from "./catga.ts";
+import { catga, MemoryNetwork } from "./catga.ts";
 import { command, query } from "./contract/definition.ts";
 import { unwrap } from "./contract/result.ts";
 
@@ -27,6 +27,22 @@ describe("catga: an app without a network", () => {
     assertEquals(app.nodes(), [app.self]);
     assert(Object.isFrozen(app.self) && Object.isFrozen(metadata));
     assertEquals(unwrap(await app.send(Double, 21)), 42);
+  });
+
+  it("nats: undefined warns once that the node runs alone; left out, or beside a network, it does not", async () => {
+    const logged: string[] = [];
+    const log = (message: string) => void logged.push(message);
+    const logger = { debug: log, info: log, warn: (message: string) => log(`warn: ${message}`), error: log };
+    await using island = await catga({ id: "here", nats: undefined, logger, handlers: Double.handle((n) => n * 2) });
+    assertEquals(unwrap(await island.send(Double, 2)), 4);
+    assertEquals([island.health().connection, island.health().ready], ["none", true]);
+    assertEquals(logged, [
+      "warn: catga here: nats is undefined: this node runs alone, in memory. Set what `nats` is read from, or leave `nats` out " +
+      "to run in memory",
+    ]);
+    await using _alone = await catga({ logger });
+    await using _member = await catga({ nats: undefined, network: new MemoryNetwork(), logger });
+    assertEquals(logged.filter((line) => line.startsWith("warn")).length, 1);
   });
 
   it("watchNodes ends when the signal aborts, and when the app stops", async () => {

@@ -14,6 +14,7 @@ const Touch = command<void, void>("Touch");
 const Headers = query<void, Record<string, string>>("Headers");
 const Wait = query<void, void>("Wait");
 const Once = command<void, number>("Once", { idempotent: true });
+const Settle = command<{ bill: string }, number>("Settle", { idempotent: true, id: ({ bill }) => bill });
 const Brewed = event<{ tea: string }>("kitchen.Brewed");
 const Emptied = event<void>("kitchen.Emptied");
 
@@ -29,6 +30,7 @@ const handlers = [
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
   ),
   Once.handle(() => ++runs),
+  Settle.handle(() => ++runs),
 ];
 
 describe("cli", await requireNatsServer(), () => {
@@ -68,7 +70,7 @@ describe("cli", await requireNatsServer(), () => {
     const [title, ...rows] = out.trimEnd().split("\n");
     assertEquals(title, title.match(/NODE +SERVICE +BUSY +QUEUED +SEEN +UP +HANDLES/)?.[0]);
     assertEquals(rows.map((row) => row.split(/ +/)[0]), ["b1", "bank", "d1"]);
-    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Rude Touch Wait Withdraw$/);
+    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Rude Settle Touch Wait Withdraw$/);
   });
 
   it("nodes --json: one node a line, as app.nodes() has it", async () => {
@@ -150,6 +152,8 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(JSON.parse(headers.out), { a: "1", b: "c=d" });
     const [first, second] = [await run("call", "Once", "--id", "x"), await run("call", "Once", "--id", "x")];
     assertEquals([first.out, second.out], ["1\n", "1\n"]);
+    const settled = [await run("call", "Settle", '{"bill":"7"}'), await run("call", "Settle", '{"bill":"7"}')];
+    assertEquals(settled.map(({ out }) => out), ["2\n", "2\n"]);
   });
 
   it("call: a failure goes to standard error with its code and details, and ends with 1", async () => {

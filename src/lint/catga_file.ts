@@ -55,6 +55,14 @@ export class CatgaFile {
     return name === "command" || name === "query" || name === "event" ? name : undefined;
   }
 
+  /** The call that defines a contract of this file. */
+  definition(expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
+    const node = bare(expression);
+    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    if (binding?.kind !== "variable" || this.contractKind(binding.declarator.init) === undefined) return undefined;
+    return bare(binding.declarator.init!) as Deno.lint.CallExpression;
+  }
+
   /** Whether an expression is a contract of this file, or an import that looks like one: a name like `CreateOrder`. */
   contract(expression: Deno.lint.Node): "own" | "imported" | undefined {
     const node = bare(expression);

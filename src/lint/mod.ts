@@ -13,6 +13,7 @@
  */
 import { contractName } from "./contract_name.ts";
 import { handlerRegistered } from "./handler_registered.ts";
+import { idempotentId } from "./idempotent_id.ts";
 import { lockUsing } from "./lock_using.ts";
 import { noBlockingHandler } from "./no_blocking_handler.ts";
 import { noBusyLoop } from "./no_busy_loop.ts";
@@ -41,6 +42,7 @@ const plugin: Deno.lint.Plugin = {
   rules: {
     "contract-name": contractName,
     "handler-registered": handlerRegistered,
+    "idempotent-id": idempotentId,
     "lock-using": lockUsing,
     "no-blocking-handler": noBlockingHandler,
     "no-busy-loop": noBusyLoop,

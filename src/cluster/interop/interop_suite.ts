@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Catga } from "../../contract/running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
 import { command, query } from "../../contract/definition.ts";
-import { fail } from "../../contract/result.ts";
+import { fail, unwrap } from "../../contract/result.ts";
 import type { Context } from "../../contract/context.ts";
 
 /** An answer as a plain client gets it. */
@@ -35,6 +35,8 @@ const Throw = command<void, void>("Throw");
 const Odd = query<string, unknown>("Odd");
 const Tell = command<unknown, Record<string, unknown>>("Tell");
 const Pay = command<{ cents: number }, number>("Pay", { idempotent: true });
+const Settle = command<{ bill: string }, number>("Settle", { idempotent: true, id: ({ bill }) => bill });
+const Relay = query<void, Record<string, unknown>>("Relay");
 const Typed = query("Typed", {
   input: z.object({ at: z.string().transform((text) => new Date(text)), note: z.string().optional() }),
   output: z.string().transform((text) => new Map([[text, 1]])),
@@ -71,6 +73,8 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
         return { id: ctx.id, headers: ctx.headers, left: ctx.deadline - Date.now() };
       }),
       Pay.handle(() => ++runs),
+      Settle.handle(() => ++runs),
+      Relay.handle(async (_, ctx) => unwrap(await ctx.send(Tell, 1))),
       Typed.handle(({ at }) => at.toISOString()),
       Keyed.handle((_, ctx) => ctx.node),
       ByHeader.handle((_, ctx) => ctx.node),
@@ -80,7 +84,11 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
 
     before(async () => {
       harness = await open();
-      apps = [await harness.start({ id: "a", handlers, logger }), await harness.start({ id: "b", handlers, logger })];
+      const carry = ["x-user"];
+      apps = [
+        await harness.start({ id: "a", handlers, logger, carry }),
+        await harness.start({ id: "b", handlers, logger, carry }),
+      ];
     });
     after(() => harness?.[Symbol.asyncDispose]());
 
@@ -175,6 +183,21 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       const { status, code } = await failure("Pay", '{"cents":2}', id);
       assertEquals([status, code], ["409", "ID_REUSED"]);
       assertEquals((await failure("Pay", '{"cents":1}', { "Nats-Msg-Id": "x".repeat(257) })).code, "INVALID_MESSAGE");
+    });
+
+    it("the contract makes the id of a request without Nats-Msg-Id", async () => {
+      const first = await call("Settle", `{"bill":"${where}"}`);
+      assertEquals(await call("Settle", `{"bill":"${where}"}`), first);
+      assert((await call("Settle", `{"bill":"${where}"}`, { "Nats-Msg-Id": `${where} 2` })).text !== first.text);
+      assertEquals((await failure("Settle", "{}")).code, "INVALID_MESSAGE");
+      assertEquals((await failure("Settle", "null")).code, "INVALID_MESSAGE");
+    });
+
+    it("headers that are carried go on, in whatever case the client writes them", async () => {
+      for (const name of ["x-user", "X-User"]) {
+        const { text } = await call("Relay", "", { [name]: "ann", "X-Other": "stays" });
+        assertEquals(JSON.parse(text).headers, { "x-user": "ann" });
+      }
     });
 
     it("a request with a key runs on the key's node, whichever node NATS picks", async () => {

@@ -1,0 +1,275 @@
+/**
+ * The failures of a contract, for the compiler and at run time. An error that the compiler does not report where one is expected
+ * (`@ts-expect-error`) is an error itself; nothing that is wrong here is run, unless it stands for plain JavaScript.
+ */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { z } from "zod";
+import {
+  type AnyContract,
+  type Behavior,
+  type BroadcastResult,
+  type Catga,
+  catga,
+  CatgaError,
+  type Code,
+  type CodeOf,
+  command,
+  type Contract,
+  type ErrorCode,
+  event,
+  fail,
+  MemoryNetwork,
+  query,
+  type Result,
+  unwrap,
+} from "../../mod.ts";
+import { rateLimit, retry } from "../behaviors/mod.ts";
+import { recorder } from "../testing/mod.ts";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+
+/** Compiles only for two types that are the same: `same<Equal<A, B>>()`. */
+function same<_ extends true>(): void {}
+
+/** Takes what the compiler is to read and nobody to run. */
+function compiles(read: (app: Catga) => unknown): void {
+  assertEquals(typeof read, "function");
+}
+
+interface Seats {
+  seats: number;
+}
+type Refused = "SOLD_OUT" | "TOO_MANY";
+
+const Reserve = command<Seats, string, Refused>("Reserve", { key: ({ seats }) => `${seats}` });
+const Free = query<void, number, "NO_SUCH_SHOW">("Free");
+const Open = command<Seats, string>("Open");
+const Told = event<Seats>("Told");
+const Book = command("Book", {
+  input: z.object({ seats: z.number(), on: z.iso.date().transform((text) => new Date(text)) }),
+  output: z.object({ ref: z.string() }),
+  failures: ["SOLD_OUT", "TOO_MANY"],
+});
+const Listed = query<Seats, string, Refused>("Listed", { failures: ["SOLD_OUT", "TOO_MANY"] });
+
+describe("types of failures", () => {
+  it("a code is one of the contract's or one of Catga's", () => {
+    compiles(async (app) => {
+      const result = await app.send(Reserve, { seats: 1 });
+      same<Equal<typeof result, Result<string, Refused>>>();
+      if (result.ok) return;
+      same<Equal<typeof result.error.code, Refused | ErrorCode>>();
+      // @ts-expect-error neither the contract's nor Catga's
+      return result.error.code === "SOLD_OTU";
+    });
+    same<Equal<CodeOf<typeof Reserve>, Refused | ErrorCode>>();
+  });
+
+  it("a switch with all cases is exhaustive; one without a case does not compile", () => {
+    const exhaustive = (code: CodeOf<typeof Reserve>): string => {
+      switch (code) {
+        case "SOLD_OUT":
+          return "no seats are left";
+        case "TOO_MANY":
+          return "fewer, please";
+        default:
+          return code satisfies ErrorCode;
+      }
+    };
+    assertEquals([exhaustive("SOLD_OUT"), exhaustive("TIMEOUT")], ["no seats are left", "TIMEOUT"]);
+    compiles(async (app) => {
+      const { error } = await app.send(Reserve, { seats: 1 });
+      switch (error?.code) {
+        case undefined:
+        case "SOLD_OUT":
+          return;
+        default:
+          // @ts-expect-error TOO_MANY has no case
+          error.code satisfies ErrorCode;
+      }
+    });
+    compiles(async (app) => {
+      const { error } = await app.send(Open, { seats: 1 });
+      // @ts-expect-error any string, as the contract names no failures
+      error?.code satisfies ErrorCode | undefined;
+    });
+  });
+
+  it("a contract without failures has results and handlers as before", () => {
+    compiles(async (app) => {
+      const result = await app.send(Open, { seats: 1 });
+      same<Equal<typeof result, Result<string>>>();
+      const error = result.error;
+      same<Equal<typeof error, CatgaError | undefined>>();
+      same<Equal<CodeOf<typeof Open>, Code>>();
+      const code: string = JSON.parse('"ANY"');
+      Open.handle(() => fail("ANYTHING", "goes"));
+      Open.handle(() => fail(code, "goes"));
+    });
+  });
+
+  it("a handler fails with the contract's codes alone", () => {
+    const code: string = JSON.parse('"ANY"');
+    compiles((app) => [
+      Reserve.handle(({ seats }) => seats > 9 ? fail("TOO_MANY", "9 at most") : "A1"),
+      Reserve.handle(async ({ seats }) => seats > 9 ? fail("SOLD_OUT", await Promise.resolve("gone")) : "A1"),
+      Reserve.handle(({ seats }) => fail(seats > 9 ? "TOO_MANY" : "SOLD_OUT", "no", { final: true })),
+      // @ts-expect-error a code that it does not have
+      Reserve.handle(() => fail("SOLD_OTU", "none left")),
+      // @ts-expect-error the same, in an async handler
+      Reserve.handle(async () => fail("SOLD_OTU", await Promise.resolve("none left"))),
+      // @ts-expect-error one of Catga's own
+      Reserve.handle(() => fail("TIMEOUT", "too late")),
+      // @ts-expect-error any string
+      Reserve.handle(() => fail(code, "no")),
+      Reserve.handle(async (order, ctx) => {
+        const inner = await ctx.send(Reserve, order);
+        return inner.ok ? inner.value : inner;
+      }),
+      Reserve.handle(async (order, ctx) => {
+        const published = await ctx.publish(Told, order);
+        return published.ok ? "A1" : published;
+      }),
+      // @ts-expect-error another contract's failure has to be mapped
+      Reserve.handle(async (_, ctx) => {
+        const free = await ctx.send(Free);
+        return free.ok ? `${free.value}` : free;
+      }),
+      Open.handle(async (_, ctx) => {
+        const free = await ctx.send(Free);
+        return free.ok ? `${free.value}` : free;
+      }),
+      app,
+    ]);
+  });
+
+  it("sendAll, broadcast, ctx.send, unwrap, Result and Contract carry the codes, or take any", () => {
+    compiles(async (app) => {
+      const all = await app.sendAll(Reserve, [{ seats: 1 }]);
+      same<Equal<typeof all, Result<string, Refused>[]>>();
+      const nodes = await app.broadcast(Free);
+      same<Equal<typeof nodes, BroadcastResult<number, "NO_SUCH_SHOW">[]>>();
+      same<Equal<typeof nodes[0]["result"], Result<number, "NO_SUCH_SHOW">>>();
+      const published = await app.publish(Told, { seats: 1 });
+      same<Equal<typeof published, Result<void, never>>>();
+      Open.handle(async (order, ctx) => {
+        const inner = await ctx.send(Reserve, order);
+        same<Equal<typeof inner, Result<string, Refused>>>();
+        return unwrap(inner);
+      });
+      const value = unwrap(all[0]);
+      same<Equal<typeof value, string>>();
+      const wide: Result<string> = all[0];
+      const contract: Contract<"command", Seats, string> = Reserve;
+      const any: AnyContract = Reserve;
+      // @ts-expect-error it may fail with other codes
+      const narrow: Result<string, "SOLD_OUT"> = all[0];
+      // @ts-expect-error so may the contract
+      const other: Contract<"command", Seats, string, "SOLD_OUT"> = Reserve;
+      return [wide, contract, any, narrow, other];
+    });
+  });
+
+  it("schemas: payload, answer and failures are inferred together, and agree with type arguments", () => {
+    compiles(async (app) => {
+      Book.handle(({ on, seats }) => {
+        same<Equal<typeof on, Date>>();
+        return seats > 9 ? fail("TOO_MANY", "9 at most") : { ref: `${on.getTime()}` };
+      });
+      // @ts-expect-error a code that it does not have
+      Book.handle(() => fail("SOLD_OTU", "none left"));
+      const booked = await app.send(Book, { seats: 1, on: "2026-11-20" });
+      same<Equal<typeof booked, Result<{ ref: string }, Refused>>>();
+      // @ts-expect-error not among the type argument's
+      command<Seats, string, "SOLD_OUT">("X", { failures: ["TOO_MANY"] });
+      // @ts-expect-error an event's handlers answer nothing
+      event("X", { failures: ["SOLD_OUT"] });
+      // @ts-expect-error codes are strings
+      query("X", { failures: [7] });
+    });
+  });
+
+  it("behaviors and the recorder take contracts with failures", () => {
+    const refusing: Behavior = () => fail("FORBIDDEN", "no");
+    const messages = recorder();
+    compiles(async () => {
+      Reserve.handle(() => "A1", { behaviors: [retry({ on: ["SOLD_OUT"] }), rateLimit({ rate: 1 }), refusing] });
+      const record = await messages.next(Reserve);
+      same<Equal<typeof record.result, Result<string, Refused> | undefined>>();
+      same<Equal<ReturnType<typeof messages.sent<Seats, string, Refused>>[0]["payload"], Seats>>();
+    });
+  });
+
+  it("errors: a code of one's own or of Catga's", () => {
+    const error: CatgaError<"SOLD_OUT"> = new CatgaError("SOLD_OUT", "none left");
+    same<Equal<typeof error.code, "SOLD_OUT" | ErrorCode>>();
+    assertEquals(error.code, "SOLD_OUT");
+  });
+});
+
+describe("failures at run time", () => {
+  /** As from JavaScript, where nothing is checked. */
+  // deno-lint-ignore no-explicit-any -- a wrong type is what these tests pass
+  const untyped = (code: string): any => fail(code, "none left", { details: 7 });
+  const handlers = [
+    Listed.handle(({ seats }) => seats === 1 ? fail("SOLD_OUT", "none left") : untyped("SOLD_OTU")),
+    Book.handle(({ seats }) => {
+      if (seats === 1) throw new CatgaError("SOLD_OUT", "none left");
+      throw seats === 2 ? new CatgaError("SOLD_OTU", "none left") : new CatgaError("UNAVAILABLE", "passed on");
+    }),
+    Reserve.handle(() => untyped("SOLD_OTU")),
+  ];
+  const book = (seats: number) => ({ seats, on: "2026-11-20" });
+
+  /** In one process, and over two nodes. */
+  async function eachWay(test: (app: Catga) => Promise<void>): Promise<void> {
+    await using alone = await catga({ handlers });
+    await test(alone);
+    const network = new MemoryNetwork();
+    await using _server = await catga({ network, handlers });
+    await using client = await catga({ network });
+    await test(client);
+  }
+
+  it("a handler that fails with none of the listed codes: INVALID_RESPONSE, which names both", async () => {
+    await eachWay(async (app) => {
+      assertEquals((await app.send(Listed, { seats: 1 })).error?.code, "SOLD_OUT");
+      const { error } = await app.send(Listed, { seats: 2 });
+      assert(error !== undefined);
+      assertEquals([error.code, error.message], [
+        "INVALID_RESPONSE",
+        "the handler of Listed failed with SOLD_OTU, which is none of its failures (SOLD_OUT, TOO_MANY): none left",
+      ]);
+    });
+  });
+
+  it("what a handler throws is checked as what it returns; Catga's own codes pass", async () => {
+    await eachWay(async (app) => {
+      assertEquals((await app.send(Book, book(1))).error?.code, "SOLD_OUT");
+      const refused = (await app.send(Book, book(2))).error;
+      assertEquals(refused?.code, "INVALID_RESPONSE");
+      assertStringIncludes(refused?.message ?? "", "SOLD_OTU");
+      assertEquals((await app.send(Book, book(3))).error?.code, "UNAVAILABLE");
+    });
+  });
+
+  it("codes that are given as types alone are not checked", async () => {
+    await eachWay(async (app) => {
+      const code: string | undefined = (await app.send(Reserve, { seats: 1 })).error?.code;
+      assertEquals(code, "SOLD_OTU");
+    });
+  });
+
+  it("the codes of behaviors pass: the handler did not run", async () => {
+    const refusing: Behavior = () => fail("FORBIDDEN", "no");
+    const throwing: Behavior = () => {
+      throw new CatgaError("FORBIDDEN", "no");
+    };
+    for (const behavior of [refusing, throwing]) {
+      await using app = await catga({ handlers, behaviors: [behavior] });
+      const code: string | undefined = (await app.send(Listed, { seats: 1 })).error?.code;
+      assertEquals(code, "FORBIDDEN");
+    }
+  });
+});

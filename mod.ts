@@ -53,7 +53,7 @@ export type {
   Handlers,
 } from "./src/contract/handler.ts";
 export type { Context } from "./src/contract/context.ts";
-export { CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
+export { type AnyCode, CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
 export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/contract/node_info.ts";
 export type { Health } from "./src/contract/health.ts";
 export type { LogFields, Logger } from "./src/contract/logger.ts";

@@ -48,7 +48,10 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
 };
 
 /** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
-export type Code = ErrorCode | (string & Record<never, never>);
+export type Code = ErrorCode | AnyCode;
+
+/** Any string, as the code of a failure; editors still offer those that are known. */
+export type AnyCode = string & Record<never, never>;
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
@@ -77,7 +80,7 @@ export interface CatgaErrorOptions {
  * console.log(error.code, error.retryable); // OUT_OF_TEA true
  * ```
  */
-export class CatgaError<F extends string = Code> extends Error {
+export class CatgaError<F extends string = AnyCode> extends Error {
   /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
   /** What went wrong, for programs. */

@@ -2,7 +2,7 @@
  * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain frozen
  * value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
-import type { Code, ErrorCode } from "../error.ts";
+import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 
@@ -37,7 +37,7 @@ export interface ContractOptions {
  * What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes that its
  * handler may fail with.
  */
-export interface Contract<K extends Kind, In, Out, F extends string = Code> {
+export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
   /** What the message is: only commands and queries can be sent, only events published. */
   readonly kind: K;
   /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */

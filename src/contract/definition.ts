@@ -3,7 +3,7 @@ import type { Context } from "./context.ts";
 import type { Route } from "./node_info.ts";
 import { checkBehaviors } from "./behavior.ts";
 import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
-import type { Code } from "../error.ts";
+import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import { type AnyContract, type Contract, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
@@ -20,7 +20,7 @@ export interface EventOptions<In, Payload = In> {
  * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the handler may
  * fail with.
  */
-export interface QueryOptions<In, Out, F extends string = Code, Payload = In, Returned = Out>
+export interface QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends EventOptions<In, Payload> {
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out> | undefined;
@@ -45,7 +45,7 @@ export interface QueryOptions<In, Out, F extends string = Code, Payload = In, Re
 }
 
 /** Options of {@link command}. */
-export interface CommandOptions<In, Out, F extends string = Code, Payload = In, Returned = Out>
+export interface CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends QueryOptions<In, Out, F, Payload, Returned> {
   /**
    * One recorded result for each message id, which every sender with that id gets, from whichever node; `false`. The command
@@ -66,7 +66,7 @@ export interface RequestContract<
   K extends "command" | "query",
   In,
   Out,
-  F extends string = Code,
+  F extends string = AnyCode,
   Payload = In,
   Returned = Out,
 > extends Contract<K, In, Out, F> {
@@ -81,11 +81,11 @@ export interface RequestContract<
 }
 
 /** A command: {@link command} makes it. */
-export interface Command<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>
+export interface Command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
 /** A query: {@link query} makes it. */
-export interface Query<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>
+export interface Query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
 /** An event: {@link event} makes it. */
@@ -113,7 +113,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * console.log(result.ok && result.value.orderId); // tea-1
  * ```
  */
-export function command<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>(
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: string,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
@@ -141,7 +141,7 @@ export function command<In = void, Out = void, F extends string = Code, Payload 
  * console.log(value); // 3
  * ```
  */
-export function query<In = void, Out = void, F extends string = Code, Payload = In, Returned = Out>(
+export function query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: string,
   options?: QueryOptions<In, Out, F, Payload, Returned>,
 ): Query<In, Out, F, Payload, Returned> {

@@ -1,11 +1,11 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
-import { CatgaError, type CatgaErrorOptions, type Code } from "../error.ts";
+import { type AnyCode, CatgaError, type CatgaErrorOptions } from "../error.ts";
 
 /**
  * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
  * fail with, besides Catga's own.
  */
-export type Result<T, F extends string = Code> = Success<T> | Failure<F>;
+export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 
 /** A {@link Result} with a value. */
 export interface Success<T> {
@@ -18,7 +18,7 @@ export interface Success<T> {
 }
 
 /** A {@link Result} with an error. A handler may return one: that of {@link fail}, or that of another send. */
-export interface Failure<F extends string = Code> {
+export interface Failure<F extends string = AnyCode> {
   /** Tells the two kinds of result apart. */
   readonly ok: false;
   /** Never has a value. */

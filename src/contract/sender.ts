@@ -1,5 +1,5 @@
 /** The methods that an app and a handler's context share: sends, locks and the cache. */
-import type { Code } from "../error.ts";
+import type { AnyCode } from "../error.ts";
 import type { Contract, Kind } from "./contract.ts";
 import type { BroadcastOptions, PublishOptions, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
@@ -16,7 +16,7 @@ export interface SendAllOptions extends Omit<SendOptions, "id"> {
 }
 
 /** One node's result of a broadcast. */
-export interface BroadcastResult<T, F extends string = Code> {
+export interface BroadcastResult<T, F extends string = AnyCode> {
   /** The node's id. */
   readonly node: string;
   /** Its answer, or the error. */

@@ -1,10 +1,10 @@
 /** A recorder of what apps send, publish and handle. */
 import { clearTimeout, setTimeout } from "node:timers";
 import type {
+  AnyCode,
   AnyContract,
   Behavior,
   BroadcastResult,
-  Code,
   Contract,
   Kind,
   OutgoingMessage,
@@ -15,7 +15,7 @@ import type {
 export type RecordType = "sent" | "published" | "broadcast" | "handled";
 
 /** A message that was sent or handled. */
-export interface Recorded<In = unknown, Out = unknown, F extends string = Code> {
+export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
   /** What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt. */
   readonly type: RecordType;
   /** The kind of its contract. */

@@ -166,6 +166,7 @@ describe("an option that is undefined has its default", () => {
       assertEquals(unwrap(await app.send(Add, 2, send)), 3);
       assertEquals(unwrap(await app.send(Once, 2, send)), 2);
       assertEquals((await app.sendAll(Add, [1, 2], sendAll)).map(unwrap), [2, 3]);
+      assertEquals((await app.sendAll(Add, [3], { ...send })).map(unwrap), [4]);
       assertEquals((await app.publish(Told, 7, publish)).ok, true);
       assertEquals(await told.promise, 7);
       assertEquals((await app.broadcast(Double, 2, broadcast)).map(({ result }) => result.value), [4]);

@@ -95,11 +95,13 @@ describe("the id of a contract", () => {
   it("a broadcast has it too, on each node with that node's name", async () => {
     const network = new MemoryNetwork();
     const seen: string[] = [];
-    const handlers = Pay.handle((_, ctx) => seen.push(ctx.id));
+    const run = (_: unknown, ctx: { readonly id: string }) => seen.push(ctx.id);
+    const handlers = [Pay.handle(run), Typed.handle(run)];
     await using app = await catga({ network, id: "a", handlers });
     await using _b = await catga({ network, id: "b", handlers });
     assertEquals((await app.broadcast(Pay, { cart: "c1" })).map(({ result }) => result.ok), [true, true]);
-    assertEquals(seen.sort(), ["c1@a", "c1@b"]);
+    assertEquals((await app.broadcast(Typed, { cart: "c2" })).map(({ result }) => result.ok), [true, true]);
+    assertEquals(seen.sort(), ["c1@a", "c1@b", "c2@a", "c2@b"]);
   });
 
   it("a sender that knows the name alone has it too: the node that handles the message makes it", async () => {

@@ -40,6 +40,18 @@ describe("RequestBuilder", () => {
     assertEquals(prepare(Read).request?.meta, undefined);
   });
 
+  it("gives an idempotent command the id that its contract makes: at once, or after its schema", async () => {
+    const { builder, prepare } = setUp();
+    const id = (n: number) => `n${n}`;
+    const Paid = command<number>("Paid", { idempotent: true, id });
+    assertEquals(prepare(Paid).request?.meta?.id, "n1");
+    assertEquals(prepare(Paid, { id: "mine" }).request?.meta?.id, "mine");
+    const Typed = command("Typed", { input: counting<number, number>((value) => value), idempotent: true, id });
+    const parsed = (options?: SendOptions) =>
+      builder.parse<unknown>(prepare(Typed, options).request!, ({ meta }) => meta?.id, ({ error }) => error.code);
+    assertEquals([await parsed(), await parsed({ id: "mine" })], ["n1", "mine"]);
+  });
+
   it("refuses a send whose signal has aborted, and every send after stop", () => {
     const { builder, prepare } = setUp();
     assertEquals(prepare(Read, { signal: AbortSignal.abort() }).failure?.error.code, "CANCELLED");

@@ -81,6 +81,8 @@ export interface CatgaErrorOptions {
  * ```
  */
 export class CatgaError<F extends string = AnyCode> extends Error {
+  /** For the compiler: without it `instanceof` would make the codes of an error `any`. */
+  declare static readonly [Symbol.hasInstance]: (value: unknown) => value is CatgaError;
   /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
   /** What went wrong, for programs. */

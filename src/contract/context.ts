@@ -4,7 +4,8 @@ import type { Sender } from "./sender.ts";
 
 /**
  * What a handler can read about its message, and the methods that it sends with. What is sent with them inherits the deadline,
- * the correlation and the trace headers (`traceparent`, `tracestate`, `baggage`), and is cancelled with the message.
+ * the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option `carry`, and is cancelled
+ * with the message.
  *
  * @example
  * ```ts
@@ -28,7 +29,7 @@ export interface Context extends Sender {
   readonly correlationId: string;
   /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
-  /** What the sender gave as `headers`, and the trace headers of the message that it was handling; `{}`. */
+  /** What the sender gave as `headers`, and the trace headers and `carry` headers of the message that it was handling; `{}`. */
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender stops waiting, in ms since 1970 by this node's clock. */
   readonly deadline: number;

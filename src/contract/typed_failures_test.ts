@@ -205,6 +205,9 @@ describe("types of failures", () => {
     const error: CatgaError<"SOLD_OUT"> = new CatgaError("SOLD_OUT", "none left");
     same<Equal<typeof error.code, "SOLD_OUT" | ErrorCode>>();
     assertEquals(error.code, "SOLD_OUT");
+    const caught: unknown = error;
+    assert(caught instanceof CatgaError);
+    same<Equal<typeof caught.code, Code>>();
   });
 });
 

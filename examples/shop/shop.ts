@@ -14,6 +14,7 @@
  */
 import process from "node:process";
 import { type Catga, catga, type Handlers } from "@catga/catga";
+import { tracing } from "@catga/catga/behaviors";
 import { Hono } from "hono";
 import { gateway } from "./gateway.ts";
 import { serve } from "./http_server.ts";
@@ -45,6 +46,7 @@ async function start(services: readonly Service[]): Promise<void> {
   const app: Catga = await catga({
     handlers: services.map((service) => handlers[service]),
     service: services.length === 1 ? services[0] : "shop",
+    behaviors: [tracing()],
     ...(NATS_URL === undefined ? {} : { nats: NATS_URL }),
     ...(NODE_ID === undefined ? {} : { id: NODE_ID }),
   });

@@ -13,10 +13,11 @@
  * | `PORT`      | `8080`      | the shop's API if the gateway is here; `/healthz` in any case |
  */
 import process from "node:process";
-import { serve } from "@hono/node-server";
 import { type Catga, catga, type Handlers } from "@catga/catga";
+import { tracing } from "@catga/catga/behaviors";
 import { Hono } from "hono";
 import { gateway } from "./gateway.ts";
+import { serve } from "./http_server.ts";
 import * as orders from "./orders.ts";
 import * as payments from "./payments.ts";
 
@@ -45,6 +46,7 @@ async function start(services: readonly Service[]): Promise<void> {
   const app: Catga = await catga({
     handlers: services.map((service) => handlers[service]),
     service: services.length === 1 ? services[0] : "shop",
+    behaviors: [tracing()],
     ...(NATS_URL === undefined ? {} : { nats: NATS_URL }),
     ...(NODE_ID === undefined ? {} : { id: NODE_ID }),
   });
@@ -60,14 +62,13 @@ async function start(services: readonly Service[]): Promise<void> {
     return c.json(health, health.ready ? 200 : 503);
   });
   if (services.includes("gateway")) http.route("/", door.routes);
-  const server = serve({ fetch: http.fetch, hostname: HOST, port: Number(PORT) }, ({ port }) => {
-    console.log(`node ${app.self.id} serves ${services.join(", ")} on http://${HOST}:${port}`);
-  });
+  const server = serve((request) => http.fetch(request), HOST, Number(PORT));
+  console.log(`node ${app.self.id} serves ${services.join(", ")} on http://${HOST}:${server.port}`);
 
   // not `signals: true`: the requests that came in by HTTP are to be answered before the app leaves
   const stop = async () => {
     stopping = true;
-    await new Promise((resolve) => server.close(resolve));
+    await server.close();
     await app.drain();
     process.exit(0);
   };

@@ -14,6 +14,7 @@ import { PERMISSIONS, runShop, type ShopProcess, startShop } from "./stage.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const CARD = "4111111111111111";
+const inDeno = "Deno" in globalThis;
 
 /** What the file that is for Docker says, as far as it is used here. */
 interface Service {
@@ -103,6 +104,26 @@ describe("shop: one process, in memory", () => {
     assertEquals((await asked).status, 201);
     assertEquals(await ended, 0);
   });
+
+  it(
+    "is one trace from the HTTP request to the last handler",
+    { skip: !inDeno && "Deno alone traces by itself" },
+    async () => {
+      await using shop = await startShop([], { OTEL_DENO: "true", OTEL_EXPORTER_OTLP_PROTOCOL: "console" });
+      assertEquals((await order(shop, { sku: "assam", qty: 1, card: CARD })).status, 201);
+      const names = [
+        "POST",
+        "send PlaceOrder",
+        "process PlaceOrder",
+        "send Charge",
+        "process Charge",
+        "process OrderPlaced",
+      ];
+      for (const name of names) await shop.printed(`SPAN ${name} [`);
+      const traces = names.map((name) => shop.output.match(new RegExp(`^SPAN ${name} \\[(\\w+)/`, "m"))?.[1]);
+      assertEquals(new Set(traces).size, 1);
+    },
+  );
 
   it("names a service that it does not have", async () => {
     const { code, output } = await runShop(["orders", "tea"], {});

@@ -8,15 +8,15 @@ import { fileURLToPath } from "node:url";
 export const PERMISSIONS = ["--allow-net", "--allow-env", "--allow-sys=hostname"];
 
 const SHOP = fileURLToPath(new URL("shop.ts", import.meta.url));
-const START_LIMIT = 30_000;
+const LIMIT = 30_000;
 
 /** A process of the shop. */
 export interface ShopProcess extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`. */
   readonly url: string;
-  /** All that it has printed. */
+  /** All that it has printed, to either stream. */
   readonly output: string;
-  /** Resolves when it has printed this; rejects when it has not within 10 s. */
+  /** Resolves when it has printed this; rejects when it has not within 30 s. */
   printed(what: string): Promise<void>;
   /** Sends a signal; resolves with the exit code, or the signal that ended it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
@@ -38,8 +38,8 @@ export async function startShop(
   const ended = once(child, "close").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
   const port = await new Promise<string>((resolve, reject) => {
     const late = setTimeout(
-      () => reject(new Error(`no node of the shop after ${START_LIMIT} ms:\n${output}`)),
-      START_LIMIT,
+      () => reject(new Error(`no node of the shop after ${LIMIT} ms:\n${output}`)),
+      LIMIT,
     );
     const hear = (text: string) => {
       output += text;
@@ -69,8 +69,9 @@ export async function startShop(
       return output;
     },
     async printed(what) {
-      const late = AbortSignal.timeout(10_000);
-      while (!output.includes(what)) await once(child.stdout!, "data", { signal: late });
+      const late = AbortSignal.timeout(LIMIT);
+      const streams = [child.stdout!, child.stderr!];
+      while (!output.includes(what)) await Promise.race(streams.map((each) => once(each, "data", { signal: late })));
     },
     end,
     async [Symbol.asyncDispose]() {

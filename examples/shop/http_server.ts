@@ -1,0 +1,37 @@
+/** HTTP by the runtime's own server, `Deno.serve` or `Bun.serve`: a trace that begins there goes on in the messages that are sent. */
+
+/** A server that listens. */
+export interface HttpServer {
+  readonly port: number;
+  /** Takes no more connections; resolves when the requests in hand have been answered. */
+  close(): Promise<void>;
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>;
+
+/** The part of both runtimes that is used here. */
+interface Runtimes {
+  Deno?: {
+    serve(
+      options: { hostname: string; port: number; onListen: () => void },
+      handler: Fetch,
+    ): { readonly addr: { readonly port: number }; shutdown(): Promise<void> };
+  };
+  Bun?: {
+    serve(
+      options: { hostname: string; port: number; fetch: Fetch },
+    ): { readonly port: number; stop(): Promise<void> };
+  };
+}
+
+/** Listens; port 0 is any free one. */
+export function serve(fetch: Fetch, hostname: string, port: number): HttpServer {
+  const { Deno, Bun } = globalThis as Runtimes;
+  if (Deno !== undefined) {
+    const server = Deno.serve({ hostname, port, onListen: () => {} }, fetch);
+    return { port: server.addr.port, close: () => server.shutdown() };
+  }
+  if (Bun === undefined) throw new Error("the shop runs in Deno and in Bun");
+  const server = Bun.serve({ hostname, port, fetch });
+  return { port: server.port, close: () => server.stop() };
+}

@@ -13,10 +13,16 @@ export interface HandledList {
 
 /** The lists of all nodes. */
 export class HandledLists {
+  readonly #unhandled: (name: string) => void;
   /** By their joined names. */
   readonly #lists: Map<string, CountedList> = new Map();
   /** How many nodes handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
+
+  /** `unhandled` is called with each contract whose last node is released. */
+  constructor(unhandled: (name: string) => void = () => {}) {
+    this.#unhandled = unhandled;
+  }
 
   /** Counts a node that handles these. To be released when the node leaves, or handles others. */
   retain(names: readonly string[]): HandledList {
@@ -35,8 +41,10 @@ export class HandledLists {
     if (--counted.nodes === 0) this.#lists.delete(counted.text);
     for (const name of counted.distinct) {
       const left = this.count(name) - 1;
-      if (left === 0) this.#nodes.delete(name);
-      else this.#nodes.set(name, left);
+      if (left === 0) {
+        this.#nodes.delete(name);
+        this.#unhandled(name);
+      } else this.#nodes.set(name, left);
     }
   }
 

@@ -14,6 +14,8 @@ export interface MembershipViewOptions {
   readonly observer: Observer;
   /** A node joined, changed, left, or became suspect or trusted again; `handled`: the lists of handled contracts changed. */
   changed(handled: boolean): void;
+  /** The last node that handled this contract left, or handles it no longer. */
+  unhandled(name: string): void;
 }
 
 /** The members and their events. */
@@ -22,11 +24,12 @@ export class MembershipView {
   readonly #byId: Map<string, Member> = new Map();
   readonly #byEndpoint: Map<string, Member> = new Map();
   readonly #sorted: Member[] = [];
-  readonly #handled: HandledLists = new HandledLists();
+  readonly #handled: HandledLists;
   readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
 
   constructor(options: MembershipViewOptions) {
     this.#options = options;
+    this.#handled = new HandledLists((name) => options.unhandled(name));
   }
 
   /** All nodes, this one included once it has joined, sorted by id. */
@@ -48,6 +51,11 @@ export class MembershipView {
   alone(name: string): boolean {
     const own = this.#byId.get(this.#options.self)?.handled.has(name) ? 1 : 0;
     return this.#handled.count(name) === own;
+  }
+
+  /** Whether a node, this one included, handles a contract. */
+  handles(name: string): boolean {
+    return this.#handled.count(name) > 0;
   }
 
   /** Calls back at every change, until the returned function is called. */

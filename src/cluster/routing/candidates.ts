@@ -87,6 +87,11 @@ export class Candidates {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
+  /** Whether a node that handles a contract is neither suspect nor behind an open breaker. */
+  reachable(name: string): boolean {
+    return (this.#table(name)?.trusted.length ?? 0) > 0;
+  }
+
   /** Who may have this call now. */
   of({ request, failedOn }: Call): readonly NodeInfo[] {
     const table = this.#table(request.contract.name);

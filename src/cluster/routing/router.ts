@@ -7,21 +7,20 @@ import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { requestOf } from "../../dispatch/broadcast_request.ts";
-import { noHandler } from "../../dispatch/failures.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
-import { type AttemptFailure, Call, type CallOwner } from "../wire/call.ts";
+import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
 import { decideRetry, type GivenUp } from "./retry_decision.ts";
-import { MAX_OFFLINE, WaitingCalls } from "./waiting_calls.ts";
+import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -33,6 +32,7 @@ export interface RouterOptions {
   readonly breaker: BreakerOptions;
   /** The nodes as the membership has them now, this one included. */
   members(): readonly KnownNode[];
+  readonly gaps: KnownGaps;
 }
 
 /** Routes the requests of one node. */
@@ -58,9 +58,10 @@ export class Router implements CallOwner {
     });
     this.#waiting = new WaitingCalls({
       clock,
-      sendable: (call) => this.#candidates.of(call).length > 0,
+      candidates: this.#candidates,
+      gaps: options.gaps,
       retry: (call) => this.#retry(call),
-      noNode: (call) => this.#fail(call, noHandler(call.request.contract, call.request.node).error),
+      fail: (call, error) => this.#fail(call, error),
     });
   }
 
@@ -136,6 +137,16 @@ export class Router implements CallOwner {
     });
   }
 
+  /** Another node says that this contract was handled lately. */
+  gapFound(name: string): void {
+    this.#waiting.gapFound(name);
+  }
+
+  /** This node stops: it notices no node that joins from now on, and waits for none. */
+  stop(): void {
+    this.#waiting.stop();
+  }
+
   /** The membership or a breaker has changed. */
   refresh(): void {
     this.#candidates.refresh();
@@ -181,13 +192,12 @@ export class Router implements CallOwner {
   }
 
   disconnected(call: Call): void {
-    if (this.#waiting.forConnection(call)) return;
-    const message = `the network is not connected, and ${MAX_OFFLINE} requests wait for it already`;
-    this.#fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
+    this.#waiting.forConnection(call);
   }
 
   expired(call: Call): void {
-    this.#giveUp(call, { how: "expired", sent: (call.at ?? call.ran) !== undefined });
+    const away = this.#waiting.inGap(call);
+    this.#giveUp(call, { how: "expired", sent: (call.at ?? call.ran) !== undefined, away });
   }
 
   aborted(call: Call, reason: CatgaError): void {
@@ -204,7 +214,9 @@ export class Router implements CallOwner {
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for an answer, or the deadline
-    if (next !== "again") return this.#fail(call, next);
+    if (next !== "again") {
+      return undelivered && AWAY.has(failed.code) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
+    }
     if (!undelivered && contract.kind === "command") call.ran = node;
     if (!returning) call.attempt++;
     const reason = undelivered ? failed.code : failed.how;
@@ -280,6 +292,8 @@ export class Router implements CallOwner {
   }
 }
 
+/** No node was there, as while the only replica of a service restarts. */
+const AWAY: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["BOUNCED", "DRAINING", "BREAKER_OPEN"]);
 const FIRST_BACKOFF = 10; // ms
 const MAX_BACKOFF = 1_000; // ms
 const RETURN_PAUSE = 100; // ms at most between attempts in the grace after a reconnect

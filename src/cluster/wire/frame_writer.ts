@@ -154,6 +154,16 @@ export function bouncesItem(endpoint: string, server: string): string {
   return JSON.stringify(["b", endpoint, server]);
 }
 
+/** The item that asks whether a contract was handled lately. */
+export function handledItem(name: string): string {
+  return `["h","${name}"]`;
+}
+
+/** The item that says that a contract was handled lately. `left`: how long that is still remembered, in ms. */
+export function gapItem(name: string, left: number): string {
+  return `["g","${name}",${left}]`;
+}
+
 /** The item with the versions of the protocol that are spoken here. */
 export function versionsItem(versions: readonly number[]): string {
   return JSON.stringify(["v", ...versions]);

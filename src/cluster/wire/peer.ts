@@ -12,6 +12,8 @@ import {
   cancelItem,
   failureItem,
   FrameWriter,
+  gapItem,
+  handledItem,
   movedItem,
   pingItem,
   pongItem,
@@ -200,6 +202,16 @@ export class Peer {
   /** Asks it to check whether frames to another process bounce on its server, too. */
   accuse(endpoint: string, server: string): void {
     this.#item(bouncesItem(endpoint, server));
+  }
+
+  /** Asks it whether it has seen a node that handles this contract. */
+  ask(name: string): void {
+    this.#item(handledItem(name));
+  }
+
+  /** Answers that a node handled this contract, which this process remembers for `left` ms more. */
+  reportGap(name: string, left: number): void {
+    this.#item(gapItem(name, left));
   }
 
   /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, query } from "../contract/definition.ts";
 import type { Result } from "../contract/result.ts";
+import { openStage } from "../../test/support/stage.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
 const Price = query<number, string>("Price");
@@ -77,6 +78,29 @@ describe("a gap", () => {
     assertEquals(code(await unknown), "NO_HANDLER");
     await cluster.start("prices", { handlers });
     assertEquals((await clock.until(Promise.all(sent))).map(code), ["prices", "prices"]);
+  });
+
+  it("is asked about by name; an answer to no question changes nothing", async () => {
+    await using stage = await openStage({ handlers: [] });
+    const { app, other, clock, settle } = stage;
+    const to = app.self.endpoint;
+    other.send(to, ["g", "Price", 300_000], ["h", "Price"]);
+    await settle();
+    const sent = app.send(Price, 1);
+    await settle();
+    assertEquals([other.items("h"), other.items("g")], [[["h", "Price"]], []]);
+    assertEquals(code(await clock.until(sent)), "NO_HANDLER");
+    const waiting = app.send(Price, 1);
+    await settle();
+    other.send(to, ["g", "Price", 4_000]);
+    await clock.advance(3_000);
+    other.send(to, ["h", "Price"]);
+    await settle();
+    assertEquals(other.items("g"), [["g", "Price", 1_000]]); // passed on with what is left
+    await clock.advance(2_000);
+    const unknown = app.send(Price, 1);
+    assertEquals(code(await clock.until(unknown, 600)), "NO_HANDLER");
+    assertEquals(code(await clock.until(waiting)), "UNAVAILABLE");
   });
 
   it("is unknown where every node has started in it", async () => {

@@ -53,6 +53,7 @@ export class GapInquiry {
   answered(name: string, left: number): void {
     const { clock, gaps, gapFound } = this.#options;
     if (left <= 0 || !((this.#asked.get(name) ?? 0) > clock.monotonic())) return;
+    this.#asked.delete(name);
     gaps.learn(name, left);
     gapFound(name);
   }

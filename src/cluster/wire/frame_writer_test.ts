@@ -9,6 +9,8 @@ import {
   failureItem,
   frameText,
   FrameWriter,
+  gapItem,
+  handledItem,
   movedItem,
   pingItem,
   pongItem,
@@ -81,6 +83,8 @@ describe("the items that are written", () => {
       [pongItem(4, received, [5, 6]), ["o", 4, 9, [2, 3], [5, 6]]],
       [bouncesItem("a.1", "S"), ["b", "a.1", "S"]],
       [versionsItem([1, 2]), ["v", 1, 2]],
+      [handledItem("orders.Add"), ["h", "orders.Add"]],
+      [gapItem("orders.Add", 300_000), ["g", "orders.Add", 300_000]],
     ];
     for (const [text, item] of written) {
       const { items } = readFrame(encode(frameText(1, 0, "," + text)));

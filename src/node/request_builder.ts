@@ -78,9 +78,12 @@ export class RequestBuilder {
     if (contract.options.ordered && route !== "hash") {
       throw new TypeError(`${method} ${contract.name}: an ordered contract has the route "hash"; got ${show(route)}`);
     }
-    if (method === "send" && route === "hash" && options?.key === undefined && contract.options.key === undefined) {
+    if (
+      (method === "send" ? route === "hash" : contract.options.ordered) && options?.key === undefined &&
+      contract.options.key === undefined
+    ) {
       throw new TypeError(
-        `send ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
+        `${method} ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
       );
     }
     const timeout = this.timeLeft(contract, options, parent);
@@ -179,7 +182,8 @@ function metaOf(
   { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
 ): Meta | undefined {
   const headers = options?.headers;
-  const key = contract.options.ordered ? options?.key : undefined;
+  // the contract may be ordered where it is handled
+  const key = options?.key;
   if (parent === undefined) {
     if (id === undefined && headers === undefined && key === undefined) return undefined;
     return { id, key, headers: withTrace(undefined, headers) };

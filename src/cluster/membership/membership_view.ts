@@ -74,14 +74,14 @@ export class MembershipView {
     const known = this.#byId.get(info.id);
     // a refreshed record is not worth a log line, unless it ends a suspicion
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
-    this.#add(new Member(info, revision, this.#handled.retain(info.handles)), logged);
+    this.#add(new Member(info, revision, this.#handled.retain(info.handles, info.kinds)), logged);
   }
 
   /** Adds a member again that was removed. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();
-    member.handled = this.#handled.retain(member.info.handles);
+    member.handled = this.#handled.retain(member.info.handles, member.info.kinds);
     this.#add(member, true);
   }
 

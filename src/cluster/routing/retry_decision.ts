@@ -76,6 +76,12 @@ export function decideRetry(
   }
 }
 
+/** Whether the node was not there, as while the only replica of a service restarts. */
+export function isAway(failed: Failed): boolean {
+  return failed.how === "undelivered" &&
+    (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
+}
+
 const REASONS: Record<RefusalCode, string> = {
   BOUNCED: "nobody was there",
   LOST: "it was lost on its way",

@@ -13,13 +13,13 @@ import { Refusal } from "../../dispatch/outcome.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
-import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
+import { type AttemptFailure, Call, type CallOwner } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp } from "./retry_decision.ts";
+import { decideRetry, type GivenUp, isAway } from "./retry_decision.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 
 /** What a router is made of. */
@@ -112,6 +112,8 @@ export class Router implements CallOwner {
   /** `undefined` without a candidate, or when the user's strategy picks none or throws: the latter ends the call. */
   #choose(call: Call): NodeInfo | undefined {
     const candidates = this.#candidates.of(call);
+    const error = candidates.length === 0 ? this.#candidates.otherKind(call) : undefined;
+    if (error !== undefined) this.#fail(call, error);
     if (candidates.length === 0) return undefined;
     try {
       return this.#candidates.choose(call, candidates);
@@ -215,7 +217,7 @@ export class Router implements CallOwner {
     const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for an answer, or the deadline
     if (next !== "again") {
-      return undelivered && AWAY.has(failed.code) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
+      return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     }
     if (!undelivered && contract.kind === "command") call.ran = node;
     if (!returning) call.attempt++;
@@ -292,8 +294,6 @@ export class Router implements CallOwner {
   }
 }
 
-/** No node was there, as while the only replica of a service restarts. */
-const AWAY: ReadonlySet<RefusalCode> = new Set<RefusalCode>(["BOUNCED", "DRAINING", "BREAKER_OPEN"]);
 const FIRST_BACKOFF = 10; // ms
 const MAX_BACKOFF = 1_000; // ms
 const RETURN_PAUSE = 100; // ms at most between attempts in the grace after a reconnect

@@ -100,7 +100,7 @@ export class RequestBuilder {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: metaOf(contract, this.#idOf(contract, options), options, { parent, awaited: method !== "publish" }),
+      meta: metaOf(this.#idOf(contract, options), options, { parent, awaited: method !== "publish" }),
       parent,
     };
   }
@@ -176,7 +176,6 @@ export class RequestBuilder {
 }
 
 function metaOf(
-  contract: AnyContract,
   id: string | undefined,
   options: SendOptions | undefined,
   { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },

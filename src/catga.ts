@@ -73,7 +73,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
-    const self = describe(options, { id, service: settings.service, handles: mediator.names, link });
+    const self = describe(options, { id, service: settings.service, mediator, link });
     const { endpoint } = self;
     const parts: AppParts = {
       ...settings,
@@ -188,7 +188,7 @@ async function connect(
 /** The node as other nodes will see it. */
 function describe(
   { nats, metadata }: CatgaOptions,
-  { id, service, handles, link }: { id: string; service: string; handles: readonly string[]; link: Link },
+  { id, service, mediator, link }: { id: string; service: string; mediator: Mediator; link: Link },
 ): NodeInfo {
   const { clock, random, transport } = link;
   const server = transport?.server;
@@ -197,7 +197,8 @@ function describe(
     id,
     endpoint: `${id}.${token(random, 12)}`,
     service,
-    handles,
+    handles: mediator.names,
+    kinds: mediator.kinds,
     startedAt: clock.now(),
     lastSeen: clock.now(),
     metadata: {

@@ -58,7 +58,7 @@ export class App implements NodeHost, DrainableNode {
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
   readonly #stop = Promise.withResolvers<void>();
-  #fastPaths: ReadonlyMap<string, LocalFastPath> = NO_FAST_PATHS;
+  #fastPaths: ReadonlyMap<AnyContract, LocalFastPath> = NO_FAST_PATHS;
   readonly #builder: RequestBuilder;
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
@@ -179,7 +179,7 @@ export class App implements NodeHost, DrainableNode {
     ...more: [options?: SendOptions, parent?: ParentMessage]
   ): Promise<Result<unknown>> {
     if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {
-      const fastPath = this.#fastPaths.get(contract?.name);
+      const fastPath = this.#fastPaths.get(contract);
       if (fastPath !== undefined) return fastPath.send(payload);
     }
     return this.#sendPath.send(contract, payload, more[0], more[1]);
@@ -274,6 +274,6 @@ export class App implements NodeHost, DrainableNode {
   }
 }
 
-const NO_FAST_PATHS: ReadonlyMap<string, LocalFastPath> = new Map();
+const NO_FAST_PATHS: ReadonlyMap<AnyContract, LocalFastPath> = new Map();
 const DRAIN_OPTIONS: ReadonlySet<string> = new Set<keyof DrainOptions>(["timeout"]);
 const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);

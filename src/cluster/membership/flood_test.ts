@@ -27,7 +27,7 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       const mallory = await connect({ servers: server.url });
       for (let n = 0; n < FORGED; n++) {
         const id = `x${n}`;
-        const record = { ...a.self, id, endpoint: `${id}.forged`, handles: ["Who", `C${n}`] };
+        const record = { ...a.self, id, endpoint: `${id}.forged`, handles: ["Who", `C${n}`], kinds: "qc" };
         mallory.publish(`$KV.catga_default_nodes.${id}`, JSON.stringify(record));
         if (n % 1_000 !== 0) continue;
         await mallory.flush();

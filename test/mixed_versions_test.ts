@@ -137,7 +137,7 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
         const first = await holder.line((line) => line.event === "holds") as { token: number };
         const refused = await now.lock("k", { timeout: 0 }).then(() => "taken", ({ code }) => code);
         assertEquals(refused, "LOCK_TIMEOUT");
-        const waiting = now.lock("k", { ttl: 3_000, timeout: 60_000 });
+        const waiting = now.lock("k", { ttl: 12_000, timeout: 60_000 });
         holder.kill("SIGTERM");
         const own = await waiting;
         assert(own.token > first.token);
@@ -149,13 +149,14 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
           tree.root,
         );
         await next.line((line) => line.event === "asks");
-        // some renewals of this Catga's, which the earlier one reads
-        const writes = async () => {
-          const info = await raw.request("$JS.API.STREAM.INFO.KV_catga_locks_locks", "");
-          return info.json<{ state: { last_seq: number } }>().state.last_seq;
+        // a renewal of this Catga's, which the earlier one reads
+        const written = async () => {
+          const body = JSON.stringify({ last_by_subj: "$KV.catga_locks_locks.h.k" });
+          const found = await raw.request("$JS.API.STREAM.MSG.GET.KV_catga_locks_locks", body);
+          return found.json<{ message?: { seq: number } }>().message?.seq ?? 0;
         };
-        const before = await writes();
-        await eventually("renewals", async () => await writes() > before + 3);
+        const before = await written();
+        await eventually("a renewal", async () => await written() > before);
         assertEquals([next.lines.length, own.signal.aborted], [1, false]);
         await own.release();
         const last = await next.line((line) => line.event === "holds") as { token: number };

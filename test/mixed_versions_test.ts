@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { type Catga, catga, type Logger } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { Add, Flood, Hang, Note, Record, Spoil, Told, Who } from "./processes/node_messages.ts";
-import { startNode, startProgram } from "./processes/node_process.ts";
+import { OWN_RUNTIMES, startNode, startProgram } from "./processes/node_process.ts";
 import { type OlderTree, olderTree, requireCommit } from "./processes/older_tree.ts";
 import { Once, type OnceNodeOptions } from "./processes/once_node.ts";
 import { RunLog } from "./processes/run_log.ts";
@@ -54,7 +54,7 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
       () => app.nodes().map(({ id }) => id).join() === ids.sort().join(),
     );
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(
       `nodes of both versions send, publish and broadcast to each other: ${runtime}`,
       { timeout: 120_000 },

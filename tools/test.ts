@@ -24,7 +24,7 @@ const MINUTES = 60_000;
 const LIMIT = 60 * MINUTES;
 /** The files that take longest, wherever they are. */
 const LONG =
-  /\/(simulation|membership_servers|node_death|process_end|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
+  /\/(simulation|membership_servers|node_death|full_store|watch|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));

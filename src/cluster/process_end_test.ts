@@ -7,11 +7,9 @@ import { catga } from "../../mod.ts";
 import type { JoinTimes } from "../../tools/join_times.ts";
 import type { AppsLine } from "../../test/processes/many_apps.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { type Runtime, Who } from "../../test/processes/node_messages.ts";
 import { eventually } from "../../test/support/eventually.ts";
-
-const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
 /** Waits for the last line of a program of apps, and for its end: nothing keeps it alive. */
 async function ends(program: Program<AppsLine>, last: AppsLine["event"]): Promise<void> {
@@ -26,7 +24,7 @@ function assertSoon(program: Program<unknown>, from: number, to: number): void {
   assertLessOrEqual(to - from, Math.max(1_000, 3 * (program.spoke - program.began)));
 }
 
-for (const runtime of RUNTIMES) {
+for (const runtime of OWN_RUNTIMES) {
   describe(`a process without NATS, ${runtime}`, () => {
     for (const where of ["alone", "network"]) {
       it(`ends by itself within a second after its app drained: ${where}`, { timeout: 120_000 }, async () => {
@@ -66,7 +64,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
   });
   after(() => server?.stop());
 
-  for (const runtime of RUNTIMES) {
+  for (const runtime of OWN_RUNTIMES) {
     it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 120_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "1"]);
       await ends(program, "drained");

@@ -8,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type Behavior, type Catga, catga, type Observation, type Result, unwrap } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Record, type Runtime, Slow, StartLoad, StopLoad, Who } from "../../../test/processes/node_messages.ts";
-import { type NodeProcess, startNode } from "../../../test/processes/node_process.ts";
+import { type NodeProcess, OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import type { NodeOptions } from "../../../test/processes/test_node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
@@ -131,7 +131,8 @@ describe("a node process", await requireNatsServer(), () => {
     }
   });
 
-  for (const [id, runtime] of [["s1", "deno"], ["s2", "bun"]] as const) {
+  for (const runtime of OWN_RUNTIMES) {
+    const id = runtime === "deno" ? "s1" : "s2";
     it(
       `that is frozen is avoided by traffic, leaves every view after heartbeat, and comes back: ${runtime}`,
       { timeout: 120_000 },

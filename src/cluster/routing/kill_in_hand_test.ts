@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { type Catga, catga, type Result, type Route } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Hang, Record } from "../../../test/processes/node_messages.ts";
-import { startNode } from "../../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
@@ -30,7 +30,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
     await server?.stop();
   });
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(
       `gives each caller OUTCOME_UNKNOWN long before its deadline, moves what was not delivered, and runs none twice: ${runtime}`,
       { timeout: 120_000 },

@@ -20,7 +20,13 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       const warned: string[] = [];
       const logger = { debug() {}, info() {}, warn: (line: string) => void warned.push(line), error() {} };
       const start = (id: string, more: CatgaOptions = {}) =>
-        catga({ nats: server.url, id, handlers: Who.handle((_, ctx) => ctx.node), logger, ...more });
+        catga({
+          nats: { servers: server.url, timeout: 60_000 },
+          id,
+          handlers: Who.handle((_, ctx) => ctx.node),
+          logger,
+          ...more,
+        });
       await using a = await start("a");
       await using b = await start("b");
       const largest = { view: 0 };

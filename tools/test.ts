@@ -48,7 +48,7 @@ const long = found.filter((file) => LONG.test(file));
 const split = !runsFaults && long.length > 1 && found.length > 2 * long.length;
 const groups: readonly Group[] = split
   ? [
-    { of: ", long files", files: long, jobs: JOBS / 2 },
+    { of: ", long files", files: long, jobs: JOBS },
     { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS / 2 },
   ]
   // the fault suite measures how soon a fault is noticed

@@ -174,7 +174,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
 
     it("several keys: are taken in sorted order, each once, all or none", async () => {
       const both = await take(red, ["b", "a", "b"]);
-      assertEquals((await records(h)).map((entry) => entry.key), ["h/a", "h/b"]);
+      assertEquals((await records(h)).map((entry) => entry.key).sort(), ["h/a", "h/b"]);
       await fails("LOCK_TIMEOUT", blue.locks.lock(["0", "b"], { timeout: 0 }, someone()));
       await h.until("0 to be free", async () => !(await records(h)).some((entry) => entry.key === "h/0"));
       const waiting = blue.locks.lock(["c", "b", "0"], {}, someone());
@@ -204,7 +204,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       const [short, long] = [await take(red, "a"), await take(red, "a/b")];
       const waiting = await queue(blue, "a/b");
       await h.run(short.release());
-      assertEquals((await records(h)).map((entry) => entry.key.slice(0, 6)), ["h/a/b", "w/a/b/"]);
+      assertEquals((await records(h)).map((entry) => entry.key.slice(0, 6)).sort(), ["h/a/b", "w/a/b/"]);
       await h.run(long.release());
       await h.run((await h.run(waiting.lock)).release());
       await empty();

@@ -217,6 +217,29 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(seen[0].node.handles, []);
   });
 
+  it("call: the message is of the kind that the records say, and takes its key along", async () => {
+    const sung: number[] = [];
+    await using _guest = await catga({
+      nats: server.url,
+      id: "guest",
+      handlers: [
+        query<void, string>("Fold").handle(() => "folded"),
+        event<number>("Sung").on((n) => void sung.push(n)),
+        command<void, string>("Line", { ordered: true }).handle(() => "in line"),
+      ],
+    });
+    assertEquals((await run("call", "Fold", "--json")).out, '"folded"\n');
+    const { code, out, err } = await run("call", "Sung", "1");
+    assertEquals([code, out, err, sung], [0, "", "", [1]]);
+    assertMatch(
+      (await run("call", "Line")).err,
+      /^INVALID_MESSAGE: command Line is ordered, and its sender gave no key/,
+    );
+    assertEquals((await run("call", "Line", "--key", "a", "--json")).out, '"in line"\n');
+    const wrong = await run("call", "Line", "--key", "a", "--query");
+    assertMatch(wrong.err, /^INVALID_MESSAGE: query Line did not run: node guest handles a command of this name/);
+  });
+
   it("watch: prints events that the services receive as well", async () => {
     const heard: string[] = [];
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));

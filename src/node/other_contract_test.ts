@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type Catga, catga, command, event, type Handlers, MemoryNetwork, query, type Result } from "../../mod.ts";
 import { codeOf, type Job, job, JobHandler } from "../../test/support/jobs.ts";
+import { openStage } from "../../test/support/stage.ts";
 import type { Schema } from "../contract/schema.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
@@ -146,3 +147,24 @@ for (const [where, open] of Object.entries(WAYS)) {
     });
   });
 }
+
+describe("nodes with handlers of different kinds under one name", () => {
+  it("get the messages of their kind; a node whose record does not say gets both", async () => {
+    await using stage = await openStage({ handles: ["Pay"] }); // as an earlier Catga writes it
+    const { app, other, network, clock } = stage;
+    other.answerWith(() => "earlier");
+    assertEquals(code(await clock.until(app.send(query("Pay"), undefined, { node: "other" }))), "earlier");
+    const [a, b] = await clock.until(Promise.all([
+      catga({ network, id: "a", handlers: command<void, string>("Pay").handle(() => "a") }),
+      catga({ network, id: "b", handlers: query<void, string>("Pay").handle(() => "b") }),
+    ]));
+    const sent = async (contract: Parameters<Catga["send"]>[0]) => {
+      const results = await clock.until(Promise.all(Array.from({ length: 4 }, () => app.send(contract))));
+      return [...new Set(results.map(code))].sort();
+    };
+    assertEquals(await sent(command("Pay")), ["a", "earlier"]);
+    assertEquals(await sent(query("Pay")), ["b", "earlier"]);
+    assertEquals(code(await clock.until(app.send(query("Pay"), undefined, { node: "a" }))), "INVALID_MESSAGE");
+    await clock.until(Promise.all([a.drain(), b.drain()]));
+  });
+});

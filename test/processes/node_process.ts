@@ -17,6 +17,9 @@ const DENO_VERSION = "2.9.6";
 /** Whoever has not done what was waited for after this time will not, on a busy machine either; in ms. */
 const LIMIT = 60_000;
 
+/** How a process may end whose app has drained at SIGTERM: by that signal, in Deno with its exit code. */
+export const DRAINED: readonly Ending["by"][] = ["SIGTERM", 143];
+
 /** How a process ended. */
 export interface Ending {
   /** The exit code, or the signal that ended it. */

@@ -174,6 +174,7 @@ async function connect(
       transport: client,
       onError,
       onForbidden: (violation) => forbidden.add(violation),
+      onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;

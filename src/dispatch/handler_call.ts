@@ -2,10 +2,11 @@
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler } from "../contract/handler.ts";
+import { handlerFailure } from "../contract/handler_failure.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { isCatgaError } from "../error.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
@@ -57,11 +58,9 @@ export class HandlerCall {
   /** The result of what it threw: a `CatgaError` as it is; anything else is observed, and becomes `HANDLER_FAILED`. */
   failure(error: unknown, ctx: MessageContext): Failure {
     if (isCatgaError(error)) return { ok: false, error };
-    const { name } = this.#contract;
-    this.#observer({ type: "handler-failed", contract: name, id: ctx.id, error });
-    const message =
-      `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
-    return { ok: false, error: new CatgaError("HANDLER_FAILED", message, { cause: error, node: ctx.node }) };
+    const { id, correlationId } = ctx;
+    this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
+    return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
 }
 

@@ -1,5 +1,5 @@
 /** Programs under the watchers of Deno and of Bun: each reload starts them anew, and leaves no node of before behind. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -82,6 +82,10 @@ describe("a program under a watcher", { skip: process.platform === "win32" ? "no
     it(`${flag}, in memory: starts again at each change (a drained app ended Deno's watcher)`, LIMIT, async () => {
       await using program = await Watched.start(watcher, []);
       for (let generation = 1; generation <= 4; generation++) await program.run(generation);
+      program.kill("SIGINT");
+      await eventually("the end of the watcher", () => program.ended !== undefined);
+      // Deno's watcher ends half a second after Ctrl-C, whatever its program does
+      if (!DENO) assertStringIncludes(program.output, "generation 4 is closed\n");
     });
 
     it(`${flag}, over NATS: its nodes of before have left when it runs again`, { ...LIMIT, ...required }, async () => {

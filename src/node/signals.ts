@@ -36,15 +36,16 @@ export function onSignals(drain: () => Promise<void>): () => void {
   return off;
 }
 
-/** Ends the process as the signal would have without listeners; in Deno with its exit code, 143 or 130. */
+/** Ends the process as the signal would have without listeners; in Deno SIGTERM becomes its exit code, 143. */
 function endProcess(signal: Signal): void {
   const exit = () => process.exit(128 + constants.signals[signal]);
   // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: an exit ends only the program then, a
   // signal would end the watcher (observed, 2.9.6)
-  if ("Deno" in globalThis) return exit();
+  if ("Deno" in globalThis && signal === "SIGTERM") return exit();
   const kill = () => {
     process.kill(process.pid, signal);
-    setTimeout(exit, ARRIVAL); // the first process of a container ignores its own signals
+    // in Deno another thread ends the process, and the first process of a container ignores its own signals
+    setTimeout(exit, ARRIVAL);
   };
   // `bun --watch` does so, too, and replaces the process within 100 ms: it cannot if the process has ended (observed, 1.4.4)
   if ("Bun" in globalThis && process.execArgv.includes("--watch")) setTimeout(kill, ARRIVAL);

@@ -12,6 +12,7 @@ const generation = "1";
 const nats = process.argv[2];
 const common = { ...(nats === undefined ? {} : { nats }), metadata: { generation }, signals: true };
 await catga({ ...common, service: "reloaded", id: "fixed" });
-await catga({ ...common, service: "reloaded" });
+const app = await catga({ ...common, service: "reloaded" });
+app.closed.then(() => console.log(`generation ${generation} is closed`));
 console.log(`generation ${generation} runs`);
 setInterval(() => {}, 1_000);

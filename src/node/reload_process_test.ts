@@ -1,4 +1,4 @@
-/** Programs under the watchers of Deno and of Bun: each reload starts them anew, and leaves no node of before behind. */
+/** Programs under the watchers of Deno and of Bun: they start again at each change, and no node of before stays. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -88,7 +88,7 @@ describe("a program under a watcher", { skip: process.platform === "win32" ? "no
       if (!DENO) assertStringIncludes(program.output, "generation 4 is closed\n");
     });
 
-    it(`${flag}, over NATS: its nodes of before have left when it runs again`, { ...LIMIT, ...required }, async () => {
+    it(`${flag}, over NATS: no node of before is left`, { ...LIMIT, ...required }, async () => {
       await using server = await startNatsServer();
       await using observer = await catga({ nats: server.url, service: "observer" });
       const generations = () =>

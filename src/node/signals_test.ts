@@ -68,18 +68,17 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
     });
   }
 
-  it("both at once are one, as Ctrl-C is in Deno's watcher", LIMIT, async () => {
+  it("one of the other kind does not end the drain: Deno's watcher sends both at Ctrl-C", LIMIT, async () => {
     using program = new Program("one");
     await program.printed("working");
     program.kill("SIGINT");
     program.kill("SIGTERM");
     program.finish();
-    assertEquals(program.output.split("\n").length, 2);
     const ended = await program.ended;
     assertEquals([Object.values<unknown>(END).includes(ended), program.output], [true, "working\ndone\nclosed\n"]);
   });
 
-  it("a second one ends the process at once", LIMIT, async () => {
+  it("a second one of the same kind ends the process at once", LIMIT, async () => {
     using program = new Program("one");
     await program.printed("working");
     // two that come at the same time are one to the process

@@ -19,6 +19,7 @@ import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { Forbidden } from "./node/forbidden.ts";
+import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/options.ts";
 import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
@@ -62,6 +63,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   checkNetwork(options.network);
   const registrations = collect(options.handlers);
   const { behaviors, logger, namespace, replicas, ...settings } = withDefaults(options);
+  await evaluation?.drainEarlier();
 
   // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
   const id = options.id ?? token(options.network?.random ?? systemRandom(), 10);
@@ -130,6 +132,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       const later = () => systemClock.soon(off);
       app.closed.then(later, later);
     }
+    evaluation?.add(app);
     return face;
   } catch (error) {
     await cluster?.close(); // before the link, because the cluster would report that the link has closed
@@ -138,6 +141,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     throw error;
   }
 }
+
+const evaluation = hotEvaluation();
 
 function checkNetwork(network: unknown): void {
   if (network === undefined || network instanceof MemoryNetwork) return;
@@ -170,6 +175,7 @@ async function connect(
       transport: client,
       onError,
       onForbidden: (violation) => forbidden.add(violation),
+      onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;

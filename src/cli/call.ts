@@ -15,6 +15,7 @@ import {
 import { printable, printableJson } from "../data/printable.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { checkedToken, type Flags, UsageError } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
@@ -56,28 +57,30 @@ one of them failed.`,
     const payload = await readPayload(text, terminal);
     contractOf(name, "command");
     const options: SendOptions = { ...sendOptions(flags), signal: terminal.signal };
-    await using view = await ClusterView.open(flags, terminal);
-    const present = await view.nodes();
-    if (present.length === 0) {
-      terminal.say(`NO_HANDLER: ${noNodes(view)}`);
-      return FAILED;
-    }
-    const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
-    await using app = await joinCluster(view, flags, terminal);
-    if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
-    const result = isRequest(contract)
-      ? await app.send(contract, payload, options)
-      : await sendEvent(app, contract, payload, options);
-    if (result.ok) {
-      terminal.write(answer(result.value, flags));
-      return DONE;
-    }
-    sayError(result.error, flags, terminal);
-    if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
-      const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
-      terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
-    }
-    return FAILED;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const present = await view.nodes();
+      if (present.length === 0) {
+        terminal.say(`NO_HANDLER: ${noNodes(view)}`);
+        return FAILED;
+      }
+      const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
+      return await disposing(joinCluster(view, flags, terminal), async (app) => {
+        if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
+        const result = isRequest(contract)
+          ? await app.send(contract, payload, options)
+          : await sendEvent(app, contract, payload, options);
+        if (result.ok) {
+          terminal.write(answer(result.value, flags));
+          return DONE;
+        }
+        sayError(result.error, flags, terminal);
+        if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
+          const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
+          terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
+        }
+        return FAILED;
+      });
+    });
   },
 };
 

@@ -2,7 +2,7 @@
  * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the order in
  * which a drain goes in `drain.ts`.
  */
-import type { Clock } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../contract/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -46,7 +46,7 @@ export class App implements NodeHost, DrainableNode {
   readonly node: string;
   /** `<id>.<nonce>`: this process among all others. */
   readonly endpoint: string;
-  readonly clock: Clock;
+  readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   pending = 0;
@@ -72,7 +72,7 @@ export class App implements NodeHost, DrainableNode {
     this.#parts = parts;
     this.node = parts.self.id;
     this.endpoint = parts.self.endpoint;
-    this.clock = parts.clock;
+    this.clock = appClock(parts.clock);
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     const builder = this.#builder = new RequestBuilder(this, parts);

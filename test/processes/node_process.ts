@@ -23,6 +23,9 @@ const LIMIT = 60_000;
  */
 export const OWN_RUNTIMES: readonly Runtime[] = ["Bun" in globalThis ? "bun" : "deno"];
 
+/** How a process may end whose app has drained at SIGTERM: by that signal, in Deno with its exit code. */
+export const DRAINED: readonly Ending["by"][] = ["SIGTERM", 143];
+
 /** How a process ended. */
 export interface Ending {
   /** The exit code, or the signal that ended it. */

@@ -100,6 +100,7 @@ export class Cluster implements Remote {
       concurrency: options.concurrency,
       host,
       budget: host.runner.budget,
+      readsTags: ({ endpoint }) => this.#membership.view.readsTags(endpoint),
       receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),
@@ -113,6 +114,7 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
+      readsJsonOnly: (name) => this.#membership.view.readsJsonOnly(name),
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbound.event(begin)) dropped.add(name);

@@ -17,7 +17,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no JSON";
   }
   if (typeof value !== "object" || value === null) return "no object";
-  const { id, endpoint, service, handles, startedAt, lastSeen, metadata, load, server, protocol, version } =
+  const { id, endpoint, service, handles, startedAt, lastSeen, metadata, load, server, protocol, encoding, version } =
     value as Record<
       string,
       unknown
@@ -31,6 +31,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no contract names";
   }
   if (!isNumber(startedAt) || !isNumber(lastSeen) || !isNumber(protocol)) return "no times or protocol";
+  if (encoding !== undefined && !isNumber(encoding)) return "no encoding";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
   if (!isNumber(inFlight) || !isNumber(queued)) return "no load";
@@ -45,6 +46,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load: { inFlight, queued },
     server,
     protocol,
+    ...(encoding === undefined ? {} : { encoding }),
     version,
   });
 }

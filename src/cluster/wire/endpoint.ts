@@ -22,7 +22,7 @@ import { frameLimit, payloadLimit } from "./size_limits.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget"> {
+export interface EndpointOptions extends Pick<InboundRequestsOptions, Passed> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -38,6 +38,8 @@ export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurren
   /** The connection is back. */
   reconnected(): void;
 }
+
+type Passed = "concurrency" | "host" | "receive" | "budget" | "readsTags";
 
 /** This process on the wire. */
 export class Endpoint implements PeerHost {
@@ -69,7 +71,7 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget } = options;
+    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget, readsTags } = options;
     const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
@@ -93,6 +95,7 @@ export class Endpoint implements PeerHost {
       host,
       receive,
       budget,
+      readsTags,
       payloadLimit: () => this.payloadLimit,
     });
     this.#watchdog = new Watchdog({

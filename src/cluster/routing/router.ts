@@ -2,10 +2,11 @@
  * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), and when that fails does what
  * `retry_decision.ts` decides: another attempt, or an error.
  */
-import type { Result } from "../../contract/result.ts";
+import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
+import { toText } from "../../data/encoding.ts";
 import { requestOf } from "../../dispatch/broadcast_request.ts";
 import { noHandler } from "../../dispatch/failures.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
@@ -73,9 +74,18 @@ export class Router implements CallOwner {
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
     const all = this.#candidates.handling(request.contract.name);
     const wanted = request.node === undefined ? all : all.filter(({ id }) => id === request.node);
+    const { contract: { name }, payload } = request;
+    let text: string | undefined;
+    try {
+      // before this node's own handler runs
+      if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+    } catch (thrown) {
+      const result: Failure = { ok: false, error: thrown as CatgaError }; // the only one that it throws
+      return Promise.resolve(wanted.map(({ id }) => ({ node: id, result })));
+    }
     return Promise.all(wanted.map(async ({ id }) => ({
       node: id,
-      result: await this.request(requestOf(request, id)),
+      result: await this.request({ ...requestOf(request, id), text }),
     })));
   }
 

@@ -128,9 +128,9 @@ export class Call extends Deadlined {
 
   /** Encodes the payload; returns the error of one that cannot be sent, or that takes more than `limit` bytes. */
   encode(limit: number): CatgaError | undefined {
-    const { contract: { name }, payload, meta } = this.request;
+    const { contract: { name }, payload, text: known, meta } = this.request;
     try {
-      if (payload !== undefined) this.text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+      if (payload !== undefined) this.text = known ?? toText(payload, "INVALID_MESSAGE", "the payload", name);
     } catch (error) {
       return error as CatgaError; // the only one that it throws
     }

@@ -45,7 +45,11 @@ describe("encodeValue and decodeText", () => {
   });
 
   it("say of an object without end that it is nested too deeply, with a path that is cut", () => {
-    const endless = (): unknown => ({ get next() { return endless(); } }); // deno-fmt-ignore-line
+    const endless = (): unknown => ({
+      get next() {
+        return endless();
+      },
+    }); // deno-fmt-ignore-line
     const { message } = assertThrows(() => toText(endless(), "INVALID_MESSAGE", "the payload", "Look"), CatgaError);
     assert(message.startsWith("the payload of Look cannot be sent: payload…"), message);
     assert(message.endsWith(".next is nested too deeply"), message);

@@ -41,7 +41,9 @@ function jsonEscaped(character: string): string {
 function json(value: unknown, indent: number | undefined): string | undefined {
   if (value === undefined) return undefined;
   const { text } = valueText(value, "json", "value");
-  return indent === undefined || depthOf(text) > MAX_INDENTED ? text : JSON.stringify(JSON.parse(text), undefined, indent);
+  return indent === undefined || depthOf(text) > MAX_INDENTED
+    ? text
+    : JSON.stringify(JSON.parse(text), undefined, indent);
 }
 
 function depthOf(json: string): number {

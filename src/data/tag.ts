@@ -133,7 +133,9 @@ function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
   const decoded = Buffer.from(text, "base64");
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   // characters that are not base64 were skipped
-  if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) throw new TypeError("bytes are no base64");
+  if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
+    throw new TypeError("bytes are no base64");
+  }
   // a buffer of its own: small ones of `Buffer` share one
   const { buffer } = new Uint8Array(decoded);
   try {

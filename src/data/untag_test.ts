@@ -43,7 +43,9 @@ describe("untag", () => {
       ["~Set", "~Nothing"],
       { a: [{ b: "~NaN:" }] },
     ];
-    for (const value of invalid) assertThrows(() => untag(structuredClone(value)), TypeError, undefined, JSON.stringify(value));
+    for (const value of invalid) {
+      assertThrows(() => untag(structuredClone(value)), TypeError, undefined, JSON.stringify(value));
+    }
   });
 
   it("sets no prototype", () => {

@@ -196,7 +196,9 @@ class Refused extends Error {}
 function step({ kind, keys, at }: Open): string {
   if (at === 0) return "";
   const index = at - 1;
-  if (keys !== undefined) return /^[\p{L}_$][\p{L}\d_$]*$/u.test(keys[index]) ? `.${keys[index]}` : `[${JSON.stringify(keys[index])}]`;
+  if (keys !== undefined) {
+    return /^[\p{L}_$][\p{L}\d_$]*$/u.test(keys[index]) ? `.${keys[index]}` : `[${JSON.stringify(keys[index])}]`;
+  }
   if (kind === "array") return `[${index}]`;
   if (kind === "pair") return index === 0 ? ".key" : ".value";
   return kind === "set" ? ".item" : "";

@@ -68,7 +68,9 @@ function nested(levels: number): unknown {
 function innermost(value: unknown): unknown[] {
   let inner = value;
   let levels = 0;
-  for (; typeof inner === "object" && inner !== null && !(inner instanceof Date); levels++) inner = Object.values(inner)[0];
+  for (; typeof inner === "object" && inner !== null && !(inner instanceof Date); levels++) {
+    inner = Object.values(inner)[0];
+  }
   return [levels, inner];
 }
 

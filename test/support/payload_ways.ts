@@ -52,7 +52,9 @@ export class PayloadWays {
       await app.cache.set(name, make());
       compare("own cache", name, await app.cache.get(name));
       compare("cache", name, valueOf(await app.send(Read, name, { headers })));
-      for (const { result } of await app.broadcast(Echo, make(), { headers })) compare("broadcast", name, valueOf(result));
+      for (const { result } of await app.broadcast(Echo, make(), { headers })) {
+        compare("broadcast", name, valueOf(result));
+      }
       unwrap(await app.publish(Seen, make(), { headers }));
     }));
     await eventually("the events to come back", () => this.#back.size === PAYLOADS.length);

@@ -32,8 +32,18 @@ export const PAYLOADS: readonly (readonly [name: string, make: () => unknown])[]
   ["a Map", () => new Map([["a", 1], ["b", 2]])],
   ["an empty Map", () => new Map()],
   ["a Map of Maps", () => new Map([["a", new Map([["b", new Map()]])]])],
-  ["a Map with keys of all kinds", () => new Map<unknown, unknown>([[1, "1"], ["1", 1], [NaN, 0], [undefined, null], [null, undefined], [5n, 5], [true, []]])],
-  ["a Map with objects as keys", () => new Map<unknown, unknown>([[{ a: 1 }, "x"], [new Date(1), "y"], [["~Map"], "z"]])],
+  [
+    "a Map with keys of all kinds",
+    () =>
+      new Map<unknown, unknown>([[1, "1"], ["1", 1], [NaN, 0], [undefined, null], [null, undefined], [5n, 5], [
+        true,
+        [],
+      ]]),
+  ],
+  [
+    "a Map with objects as keys",
+    () => new Map<unknown, unknown>([[{ a: 1 }, "x"], [new Date(1), "y"], [["~Map"], "z"]]),
+  ],
   ["a Map whose entries look like the encoding", () => new Map([["~Map", "~Set"], ["~Date:0", "~~"]])],
   ["a Set", () => new Set(["a", 1, null])],
   ["an empty Set", () => new Set()],
@@ -94,7 +104,13 @@ export const UNSENDABLE: readonly (readonly [name: string, make: () => unknown, 
   ["a boxed number", () => Object(5), ""],
   ["a cycle", () => cycle(), ".list[0].self"],
   ["a cycle through a Map", () => mapCycle(), ".value"],
-  ["a getter that throws", () => ({ a: { get b() { throw new Error("secret"); } } }), ".a.b"],
+  ["a getter that throws", () => ({
+    a: {
+      get b() {
+        throw new Error("secret");
+      },
+    },
+  }), ".a.b"],
   ["a bigint that Bun cannot hold", () => ({ n: 1n << 1_100_000n }), ".n"],
 ];
 
@@ -125,7 +141,11 @@ export function difference(a: unknown, b: unknown, path = "it"): string | undefi
   const keys = Object.keys(a);
   if (keys.join() !== Object.keys(b).join()) return `${path}: ${keys} and ${Object.keys(b)}`;
   for (const key of keys) {
-    const found = difference((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key], `${path}.${key}`);
+    const found = difference(
+      (a as Record<string, unknown>)[key],
+      (b as Record<string, unknown>)[key],
+      `${path}.${key}`,
+    );
     if (found !== undefined) return found;
   }
   return undefined;

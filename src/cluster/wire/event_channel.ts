@@ -94,12 +94,12 @@ export class EventChannel {
     // an event without a payload, or with an id of its own, is sent alone
     const alone = payload === undefined || meta?.id !== undefined;
     const tagged = isTagged(text);
-    const group = tagged ? `~${name}` : name;
-    const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? group : `${group} ${metaText}`;
+    const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;
     let batch = this.#batches.get(key);
     if (
       batch !== undefined &&
-      (batch.count === MAX_EVENTS || (batch.text.length + whole.length) * 3 > Math.min(3 * FRAME_LENGTH, limit))
+      (batch.tagged !== tagged || batch.count === MAX_EVENTS ||
+        (batch.text.length + whole.length) * 3 > Math.min(3 * FRAME_LENGTH, limit))
     ) {
       this.#batches.delete(key);
       this.#send(batch);

@@ -39,7 +39,12 @@ describe("a claim's record", () => {
   });
 
   it("is a final failure for a node that reads JSON only", () => {
-    for (const result of [{ ok: true, value: new Date(0) }, fail("CLOSED", "closed", { details: 1n, final: true })] as const) {
+    for (
+      const result of [
+        { ok: true, value: new Date(0) },
+        fail("CLOSED", "closed", { details: 1n, final: true }),
+      ] as const
+    ) {
       const { error, value } = JSON.parse(writeDone(claim, result, Infinity));
       assertEquals([error.code, error.final, value], [result.ok ? "INVALID_RESPONSE" : "CLOSED", true, undefined]);
     }

@@ -14,7 +14,7 @@ import {
 } from "./checks.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
-import type { NameFor } from "./sendable.ts";
+import type { SendableName } from "./sendable.ts";
 import { type AnyContract, type Contract, type ContractOptions, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
 import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
 
@@ -98,7 +98,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * ```
  */
 export function command<In = void, Out = void, Payload = In, Returned = Out>(
-  name: NameFor<In, Returned>,
+  name: SendableName<In, Returned>,
   options?: CommandOptions<In, Out, Payload, Returned>,
 ): Command<In, Out, Payload, Returned> {
   const contract: Command<In, Out, Payload, Returned> = Object.freeze({
@@ -126,7 +126,7 @@ export function command<In = void, Out = void, Payload = In, Returned = Out>(
  * ```
  */
 export function query<In = void, Out = void, Payload = In, Returned = Out>(
-  name: NameFor<In, Returned>,
+  name: SendableName<In, Returned>,
   options?: QueryOptions<In, Out, Payload, Returned>,
 ): Query<In, Out, Payload, Returned> {
   const contract: Query<In, Out, Payload, Returned> = Object.freeze({
@@ -154,7 +154,7 @@ export function query<In = void, Out = void, Payload = In, Returned = Out>(
  * ```
  */
 export function event<In = void, Payload = In>(
-  name: NameFor<In>,
+  name: SendableName<In>,
   options?: EventOptions<In, Payload>,
 ): EventContract<In, Payload> {
   const contract: EventContract<In, Payload> = Object.freeze({

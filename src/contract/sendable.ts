@@ -30,5 +30,6 @@ type UnsendableMember<T, Path extends string, Depth extends readonly 0[]> = {
  * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits, and the
  * compiler says why: `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
  */
-export type NameFor<In, Returned = void> = [Unsendable<In> | Unsendable<Returned, "result">] extends [never] ? string
+export type SendableName<In, Returned = void> = [Unsendable<In> | Unsendable<Returned, "result">] extends [never]
+  ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;

@@ -1,8 +1,5 @@
 /** What can be sent, checked when a program is compiled. `data/value_text.ts` checks values when they are sent. */
 
-/** What travels as it is: JSON's own values, and those that are sent with tags. */
-type Leaf = string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView;
-
 /**
  * The paths in a type of what cannot be sent: functions, symbols, and so promises and classes with methods; `never` if there is
  * nothing. `any`, `unknown`, and what lies deeper than eight levels, is not looked at.
@@ -11,20 +8,19 @@ export type Unsendable<T, Path extends string = "payload", Depth extends readonl
   ? never
   : 0 extends 1 & T ? never
   : unknown extends T ? never
-  : T extends Leaf ? never
+  : T extends string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView
+    ? never
   : T extends symbol | ((...args: never) => unknown) ? Path
-  // the members of an Error could be those of any object, but for these two together
-  : T extends Error ? "stack" | "cause" extends keyof T ? Path : UnsendableMember<T, Path, Depth>
   : T extends ReadonlyMap<infer K, infer V>
     ? Unsendable<K, `${Path}.key`, [...Depth, 0]> | Unsendable<V, `${Path}.value`, [...Depth, 0]>
   : T extends ReadonlySet<infer V> ? Unsendable<V, `${Path}.item`, [...Depth, 0]>
   : T extends readonly (infer U)[] ? Unsendable<U, `${Path}[]`, [...Depth, 0]>
-  : T extends object ? UnsendableMember<T, Path, Depth>
+  // the members of an Error are those of many objects, but for `stack` and `cause`
+  : T extends object ? Required<T> extends Required<Error> ? Path
+    : {
+      [K in keyof T]-?: K extends string | number ? Unsendable<T[K], `${Path}.${K}`, [...Depth, 0]> : never;
+    }[keyof T]
   : never;
-
-type UnsendableMember<T, Path extends string, Depth extends readonly 0[]> = {
-  [K in keyof T]-?: K extends string | number ? Unsendable<T[K], `${Path}.${K}`, [...Depth, 0]> : never;
-}[keyof T];
 
 /**
  * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits, and the

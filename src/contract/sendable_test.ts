@@ -3,7 +3,18 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as v from "valibot";
 import { z } from "zod";
-import { catga, command, event, type InputOf, type OutputOf, query, type Schema, unwrap } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  command,
+  event,
+  type InputOf,
+  MemoryNetwork,
+  type OutputOf,
+  query,
+  type Schema,
+  unwrap,
+} from "../../mod.ts";
 import { Account } from "../../test/support/payloads.ts";
 import type { Unsendable } from "./sendable.ts";
 
@@ -144,9 +155,24 @@ describe("schemas of values that JSON lacks", () => {
   const payload = () => ({ at: new Date(7), seats: new Map([["a", 1n], ["b", 2n]]), tags: new Set(["x"]) });
   const answer = { at: new Date(7), seats: new Map([["a", 1n], ["b", 2n]]), total: 3n, nan: NaN };
 
-  it("accept them alone", async () => {
-    await using app = await catga({ handlers });
+  async function accepted(app: Catga): Promise<void> {
     assertEquals(unwrap(await app.send(Zod, payload())), answer);
     assertEquals(unwrap(await app.send(Valibot, payload())), answer);
+    const wrong = { at: "1970-01-01" as unknown as Date, seats: new Map<string, bigint>() };
+    for (const contract of [Zod, Valibot]) {
+      assertEquals((await app.send(contract, wrong)).error?.code, "INVALID_MESSAGE");
+    }
+  }
+
+  it("accept them alone", async () => {
+    await using app = await catga({ handlers });
+    await accepted(app);
+  });
+
+  it("accept them in a cluster, where both sides check", async () => {
+    const network = new MemoryNetwork();
+    await using _node = await catga({ network, id: "node", handlers });
+    await using app = await catga({ network, id: "app" });
+    await accepted(app);
   });
 });

@@ -28,7 +28,7 @@ export interface BroadcastResult<T> {
  */
 export interface Sharing {
   /**
-   * JSON values that all nodes share.
+   * Values that all nodes share.
    *
    * @example
    * ```ts

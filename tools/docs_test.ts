@@ -20,7 +20,6 @@ async function prose(path: string): Promise<string> {
 const NOT_YET_CUT = [
   "docs/cluster.md",
   "docs/performance.md",
-  "docs/security.md",
   "docs/state.md",
   "docs/upgrading.md",
   "docs/wire.md",

@@ -19,7 +19,6 @@ async function prose(path: string): Promise<string> {
 /** The pages that still cite sources or tests: not yet cut. */
 const NOT_YET_CUT = [
   "docs/cluster.md",
-  "docs/performance.md",
   "docs/state.md",
   "docs/upgrading.md",
   "docs/wire.md",

@@ -24,7 +24,7 @@ export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/cat
 export type { ConnectionOptions, Faults, MemoryNetworkOptions, NatsConnection, Outages } from "./src/catga.ts";
 export type { Catga, DrainOptions } from "./src/contract/running_node.ts";
 export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/contract/behavior.ts";
-export type { Clock, Random, Timer } from "./src/ports/clock.ts";
+export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";
 export { command, event, query } from "./src/contract/definition.ts";
 export type {
   AnyContract,

@@ -19,6 +19,7 @@ import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { BehaviorHooks } from "./node/behavior_hooks.ts";
 import { Forbidden } from "./node/forbidden.ts";
+import { hotEvaluation } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/options.ts";
 import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
@@ -62,6 +63,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   checkNetwork(options.network);
   const registrations = collect(options.handlers);
   const { behaviors, logger, namespace, replicas, ...settings } = withDefaults(options);
+  await evaluation?.drainEarlier();
 
   // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
   const id = options.id ?? token(options.network?.random ?? systemRandom(), 10);
@@ -73,7 +75,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
-    const self = describe(options, { id, service: settings.service, handles: mediator.names, link });
+    const self = describe(options, { id, service: settings.service, mediator, link });
     const { endpoint } = self;
     const parts: AppParts = {
       ...settings,
@@ -130,6 +132,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       const later = () => systemClock.soon(off);
       app.closed.then(later, later);
     }
+    evaluation?.add(app);
     return face;
   } catch (error) {
     await cluster?.close(); // before the link, because the cluster would report that the link has closed
@@ -138,6 +141,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     throw error;
   }
 }
+
+const evaluation = hotEvaluation();
 
 function checkNetwork(network: unknown): void {
   if (network === undefined || network instanceof MemoryNetwork) return;
@@ -170,6 +175,7 @@ async function connect(
       transport: client,
       onError,
       onForbidden: (violation) => forbidden.add(violation),
+      onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;
@@ -188,7 +194,7 @@ async function connect(
 /** The node as other nodes will see it. */
 function describe(
   { nats, metadata }: CatgaOptions,
-  { id, service, handles, link }: { id: string; service: string; handles: readonly string[]; link: Link },
+  { id, service, mediator, link }: { id: string; service: string; mediator: Mediator; link: Link },
 ): NodeInfo {
   const { clock, random, transport } = link;
   const server = transport?.server;
@@ -197,7 +203,8 @@ function describe(
     id,
     endpoint: `${id}.${token(random, 12)}`,
     service,
-    handles,
+    handles: mediator.names,
+    kinds: mediator.kinds,
     startedAt: clock.now(),
     lastSeen: clock.now(),
     metadata: {

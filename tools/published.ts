@@ -1,6 +1,6 @@
 /**
  * Runs the tests on the published dependencies (`jsr.json` as import map, `@std` and `@nats-io` from JSR), and the programs of
- * `tools/consumer/` on the package itself, from a registry on this machine, in Deno and in Bun.
+ * `tools/consumer/` on the package itself, from a registry on this machine, in Deno, in Bun and in Node.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { NODE_VERSION, nodeCommand } from "./node.ts";
 import { readImports } from "./import_graph.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
 import type { Processes } from "./processes.ts";
@@ -55,16 +56,20 @@ export async function publishedTests(root: string): Promise<string[]> {
   return files.filter((file) => !leftOut.has(file));
 }
 
-/** Publishes, and runs the programs of `tools/consumer/` in empty folders, as users of Deno and of Bun would. */
+/** Publishes, and runs the programs of `tools/consumer/` in empty folders, as users of each runtime would. */
 export async function consumePublished(processes: Processes, root: string, registry: string): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), "catga-consumer-"));
   try {
     const { skip } = await requireNatsServer();
     await using server = skip ? undefined : await startNatsServer();
-    const bun = (await bunCommand(processes)).join(" ");
-    const overNats = (runtime: string, transport: string) =>
+    const commands: Record<Runtime, string> = {
+      Deno: "deno run -q -A --check",
+      Bun: `${(await bunCommand(processes)).join(" ")} run`,
+      Node: (await nodeCommand(processes)).join(" "),
+    };
+    const overNats = (runtime: Runtime, transport: string) =>
       server === undefined ? [] : [{ runtime, program: "nats.ts", args: `${server.url} ${transport}` }];
-    const runs = [
+    const runs: { runtime: Runtime; program: string; args: string }[] = [
       { runtime: "Deno", program: "memory.ts", args: "" },
       { runtime: "Deno", program: "testing.ts", args: "" },
       ...overNats("Deno", "deno"),
@@ -72,13 +77,19 @@ export async function consumePublished(processes: Processes, root: string, regis
       { runtime: "Bun", program: "memory.ts", args: "" },
       { runtime: "Bun", program: "testing.ts", args: "" },
       ...overNats("Bun", "node"),
+      { runtime: "Node", program: "strip_types.ts", args: "node_modules/@catga node_modules/@jsr" },
+      { runtime: "Node", program: "memory.ts", args: "" },
+      { runtime: "Node", program: "testing.ts", args: "" },
+      { runtime: "Node", program: "--test", args: "kit_test.ts" },
+      ...overNats("Node", "node"),
+      ...(server === undefined ? [] : [{ runtime: "Node" as const, program: CLI, args: `nodes --nats ${server.url}` }]),
     ];
     await layOut(root, folder);
-    const script = runs.map(({ runtime, program, args }, at) => {
-      const command = runtime === "Deno" ? `deno run -q -A --check ${program}` : `${bun} run ${program}`;
-      return `cd "${folder}/${runtime}" && ${command} ${args}; echo $? > "${folder}/${at}"`;
-    }).join("\n");
-    await writeFile(join(folder, "run.sh"), script);
+    const script = runs.map(({ runtime, program, args }, at) =>
+      `cd "${folder}/${runtime}" && ${commands[runtime]} ${program} ${args}; echo $? > "${folder}/${at}"`
+    );
+    const copy = `cp -R "${folder}/Bun/node_modules" "${folder}/Bun/package.json" "${folder}/Node"`;
+    await writeFile(join(folder, "run.sh"), [copy, ...script].join("\n"));
     console.log(`\n── as published, programs: ${runs.length}\n`);
     const { code, late, ms } = await processes.run([
       Deno.execPath(),
@@ -86,14 +97,14 @@ export async function consumePublished(processes: Processes, root: string, regis
       ...["--then", "sh", join(folder, "run.sh")],
     ], { limit: 3 * MINUTES, env: { JSR_NPM: join(folder, "Bun"), JSR_PUBLISHED: join(folder, "package") } });
     const codes = await Promise.all(runs.map((_, at) => readFile(join(folder, `${at}`), "utf8").catch(() => "no run")));
-    return ["Deno", "Bun"].map((runtime) => {
+    return RUNTIMES.map((runtime) => {
       const own = runs.flatMap((run, at) => run.runtime === runtime ? [{ ...run, code: codes[at].trim() }] : []);
       const bad = own.filter((run) => run.code !== "0");
       const notes = bad.map(({ program, args, code }) => `${program} ${args}: ended with ${code}`);
       if (late) notes.push("took longer than 3 minutes");
       else if (code !== 0 && bad.length === 0) notes.push(`publishing ended with code ${code}`);
       if (server === undefined) notes.push(`without nats.ts: ${skip}`);
-      const title = `as published, ${runtime === "Bun" ? `Bun ${BUN_VERSION}` : runtime} program`;
+      const title = `as published, ${runtime}${VERSIONS[runtime]} program`;
       const failed = bad.length > 0 ? bad.length : code === 0 ? 0 : 1;
       return { title, passed: own.length - bad.length, failed, skipped: server === undefined ? 1 : 0, ms, notes };
     });
@@ -102,12 +113,20 @@ export async function consumePublished(processes: Processes, root: string, regis
   }
 }
 
-/** A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun it is installed by the registry. */
+type Runtime = "Deno" | "Bun" | "Node";
+const RUNTIMES: readonly Runtime[] = ["Deno", "Bun", "Node"];
+const VERSIONS: Record<Runtime, string> = { Deno: "", Bun: ` ${BUN_VERSION}`, Node: ` ${NODE_VERSION.split(".")[0]}` };
+const CLI = "node_modules/@catga/catga/src/cli/main.js";
+
+/** A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun and Node it is installed by the registry. */
 async function layOut(root: string, folder: string): Promise<void> {
-  for (const runtime of ["Deno", "Bun"]) await mkdir(join(folder, runtime));
+  for (const runtime of RUNTIMES) await mkdir(join(folder, runtime));
+  for (const program of ["strip_types.ts", "kit_test.ts"]) {
+    await copyFile(join(root, "tools", "consumer", program), join(folder, "Node", program));
+  }
   for (const program of ["memory.ts", "nats.ts", "testing.ts"]) {
     const source = join(root, "tools", "consumer", program);
-    await copyFile(source, join(folder, "Bun", program));
+    for (const runtime of ["Bun", "Node"]) await copyFile(source, join(folder, runtime, program));
     const text = await readFile(source, "utf8");
     await writeFile(join(folder, "Deno", program), text.replaceAll('"@catga/catga', '"jsr:@catga/catga'));
   }

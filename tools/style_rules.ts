@@ -40,6 +40,7 @@ const PATTERNS: readonly Pattern[] = [
     what: /\b(?:Deno|process|Bun|meta)\s*\.\s*env\b|\benv\b[^;]*\}\s*from\s*["'] *["']/g,
     says: "the environment is not read in src/: an option is",
   },
+  { where: shipped, what: /^\s*(?:await )?using \w+ =/gm, says: "Node 22 cannot read `using`: try and finally" },
   {
     where: isTestCode,
     what: /\b(?:t|ctx|context|test)\s*\.\s*skip\s*\(\s*(?:["'`)])/g,

@@ -32,6 +32,7 @@ describe("style rules", () => {
     ["src/a.ts", 'Deno.env.get("X")', /environment/],
     ["src/a.ts", "process.env.X", /environment/],
     ["src/a.ts", 'import { argv, env } from "node:process";', /environment/],
+    ["src/a.ts", "  await using app = open();", /Node 22/],
     ["src/a_test.ts", 'it("x", (t) => t.skip("no server"));', /skips itself/],
     ["src/a.ts", "\n".repeat(301), /301 lines/],
     ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: cites a page/],

@@ -13,8 +13,8 @@ import { isTestCode, sourceFiles } from "./sources.ts";
 /** The folder of the fault suite: long tests that kill, freeze and cut off processes. */
 export const FAULTS = "test/faults/";
 
-/** How many files a runtime runs at once: one more than there are cores, for most tests wait most of the time. */
-export const JOBS = Math.min(availableParallelism() + 1, 8);
+/** How many long files a runtime runs at once, and half as many others: most tests wait most of the time. */
+export const JOBS = Math.min(availableParallelism() * 2, 8);
 
 /** The outcome of one run of a runner. */
 export interface Row {

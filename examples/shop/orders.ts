@@ -10,8 +10,8 @@ export const placeOrder = PlaceOrder.handle(async ({ sku, qty, card }, ctx) => {
   const order: Order = { orderId: ctx.id, sku, qty, cents: price * qty };
 
   // The node that runs this may die at any point, and another one runs it again from the beginning. The payment has an id
-  // of its own, the same in every run: it is taken once.
-  const charged = await ctx.send(Charge, { card, cents: order.cents }, { id: `charge-${ctx.id}` });
+  // of its own, the same in every run: it is taken once. While no payments are there, customers are told so in 5 s.
+  const charged = await ctx.send(Charge, { card, cents: order.cents }, { id: `charge-${ctx.id}`, timeout: 5_000 });
   if (!charged.ok) return charged;
 
   // a run that was paused, and has been replaced by another since, has a smaller fence: its write is refused

@@ -1,12 +1,14 @@
 /** `logging()`: a log line for each message that was handled. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkKnown, show } from "../contract/checks.ts";
+import { isHandlerFailure } from "../contract/handler_failure.ts";
 import type { LogFields, Logger } from "../contract/logger.ts";
+import { messageLabel } from "../data/message_label.ts";
 import { printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Where it logs to; the app's `logger`, or the console, without fields, if the app has none. */
+  /** Where it logs to; the app's `logger`, or the console, with the time and without fields, if the app has none. */
   logger?: Pick<Logger, "debug" | "info" | "warn"> | undefined;
   /** The level for successful messages; a failure is a warning. `"info"`. */
   level?: "debug" | "info" | undefined;
@@ -16,7 +18,9 @@ export interface LoggingOptions {
 
 /**
  * Logs each message when its handler has ended. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
- * `correlationId`, `attempt`, `ms`, `outcome` (`"ok"` or the error's code), and `error` after a failure.
+ * `correlationId`, `attempt`, `at` (when it ended, in ms since 1970), `ms` (how long it took), `outcome` (`"ok"` or the error's
+ * code), and `error` after a failure. What a handler throws is in the app's log already, as an error: without a `logger` of its
+ * own `logging()` has no line for it.
  *
  * @example
  * ```ts
@@ -25,7 +29,9 @@ export interface LoggingOptions {
  *
  * const Answer = query<void, number>("Answer");
  * await using app = await catga({ id: "n1", handlers: Answer.handle(() => 42), behaviors: [logging()] });
- * console.log((await app.send(Answer)).value); // catga n1: Answer ok in 0.1 ms, then 42
+ * console.log((await app.send(Answer, undefined, { id: "m1" })).value);
+ * // 2026-01-01T00:00:00.000Z catga n1: Answer ok in 0.1 ms (message m1)
+ * // 42
  * ```
  */
 export function logging(options: LoggingOptions = {}): Behavior {
@@ -34,17 +40,21 @@ export function logging(options: LoggingOptions = {}): Behavior {
   if (level !== "debug" && level !== "info") {
     throw new TypeError(`logging: level must be "debug" or "info"; got ${show(level)}`);
   }
-  return async ({ contract: { name, kind }, payload, ctx, clock, logger = CONSOLE }, next) => {
+  return async ({ contract, payload, ctx, clock, logger = CONSOLE }, next) => {
     const start = clock.monotonic();
     const result = await next();
-    const ms = clock.monotonic() - start;
+    if (own === undefined && !result.ok && isHandlerFailure(result.error, contract, ctx)) return result;
+    const [at, ms] = [clock.now(), clock.monotonic() - start];
     const { id, correlationId, attempt, node } = ctx;
+    const { name, kind } = contract;
     const outcome = result.ok ? "ok" : result.error.code;
     const why = result.ok ? "" : `: ${result.error.message}`;
-    const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, ms, outcome };
+    const fields = { node, type: "handled", contract: name, kind, id, correlationId, attempt, at, ms, outcome };
     try {
       (own ?? logger)[result.ok ? level : "warn"](
-        printable(`catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms${why}`),
+        printable(
+          `catga ${node}: ${name} ${outcome} in ${ms.toFixed(1)} ms (${messageLabel(id, correlationId)})${why}`,
+        ),
         {
           ...fields,
           ...(payloads ? { payload } : {}),
@@ -61,7 +71,11 @@ export function logging(options: LoggingOptions = {}): Behavior {
 const OPTIONS: ReadonlySet<string> = new Set<keyof LoggingOptions>(["logger", "level", "payload"]);
 
 const CONSOLE = Object.freeze({
-  debug: (message: string, _: LogFields) => console.debug(message),
-  info: (message: string, _: LogFields) => console.info(message),
-  warn: (message: string, _: LogFields) => console.warn(message),
+  debug: (message: string, fields: LogFields) => console.debug(timed(message, fields)),
+  info: (message: string, fields: LogFields) => console.info(timed(message, fields)),
+  warn: (message: string, fields: LogFields) => console.warn(timed(message, fields)),
 });
+
+function timed(message: string, { at }: LogFields): string {
+  return `${new Date(Number(at)).toISOString()} ${message}`;
+}

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, fail, query } from "../../mod.ts";
+import { catga, fail, query, unwrap } from "../../mod.ts";
 import type { LogFields } from "../contract/logger.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { localApp } from "../../test/support/local_app.ts";
@@ -27,8 +27,8 @@ describe("logging", () => {
   it("writes a line for each message: contract, outcome and duration; failures are warnings", async () => {
     const lines = await logged({});
     assertEquals(lines.map(([level, message]) => [level, message]), [
-      ["info", "catga here: Ask ok in 20.0 ms"],
-      ["warn", "catga here: Ask NO in 20.0 ms: not today"],
+      ["info", "catga here: Ask ok in 20.0 ms (message m1)"],
+      ["warn", "catga here: Ask NO in 20.0 ms (message m2): not today"],
     ]);
     const { error, ...fields } = lines[1][2];
     assertEquals([String(error), fields], ["CatgaError: not today", {
@@ -39,6 +39,7 @@ describe("logging", () => {
       id: "m2",
       correlationId: "m2",
       attempt: 1,
+      at: Date.UTC(2026, 0, 1) + 40,
       ms: 20,
       outcome: "NO",
     }]);
@@ -50,8 +51,65 @@ describe("logging", () => {
     const logger = { debug: note, info: note, warn: note, error: note };
     await using app = await catga({ id: "n1", logger, handlers: Ask.handle(() => "yes"), behaviors: [logging()] });
     await app.send(Ask, 1);
-    assertMatch(lines.join(), /^catga n1: Ask ok in [\d.]+ ms$/);
+    assertMatch(lines.join(), /^catga n1: Ask ok in [\d.]+ ms \(message \S+\)$/);
     assertEquals((await logged({})).length, 2);
+  });
+
+  it("without any logger writes lines with their time to the console", async () => {
+    const { info } = console;
+    const lines: string[] = [];
+    console.info = (...line: unknown[]) => void lines.push(line.join(" "));
+    try {
+      const { app } = localApp({ handlers: Ask.handle(() => "yes"), behaviors: [logging()] });
+      await app.send(Ask, 1, { id: "m1" });
+    } finally {
+      console.info = info;
+    }
+    assertEquals(lines, ["2026-01-01T00:00:00.000Z catga here: Ask ok in 0.0 ms (message m1)"]);
+  });
+
+  it("a line has the correlation of a message that a handler sent", async () => {
+    const Outer = query<void, string>("Outer");
+    const lines: string[] = [];
+    const note = (message: string) => void lines.push(message);
+    const outer = Outer.handle(async (_, ctx) => unwrap(await ctx.send(Ask, 1, { id: "m2" })));
+    const logger = { debug: note, info: note, warn: note };
+    const { app } = localApp({ handlers: [outer, Ask.handle(() => "yes")], behaviors: [logging({ logger })] });
+    await app.send(Outer, undefined, { id: "m1" });
+    assertEquals(lines[0], "catga here: Ask ok in 0.0 ms (message m2, correlation m1)");
+  });
+
+  it("a throw is in the app's log once (it was there twice), and the failure of a sender's handler beside it", async () => {
+    const Outer = query<void, string>("Outer");
+    const broken = Ask.handle(() => {
+      throw new Error("the till is on fire");
+    });
+    const outer = Outer.handle(async (_, ctx) => {
+      const result = await ctx.send(Ask, 1, { id: "m2" });
+      return result.ok ? result.value : result;
+    });
+    const lines: string[] = [];
+    const at = (level: string) => (message: string) => void lines.push(`${level} ${message}`);
+    const logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    await using app = await catga({ id: "n1", logger, handlers: [outer, broken], behaviors: [logging()] });
+    await app.send(Outer, undefined, { id: "m1" });
+    assertEquals(lines.map((line) => line.replace(/in [\d.]+ ms/, "in … ms")), [
+      "error catga n1: the handler of Ask threw (message m2, correlation m1)",
+      "warn catga n1: Outer HANDLER_FAILED in … ms (message m1): the handler of Ask threw on node n1 (message m2); " +
+      "the log of that node says what",
+    ]);
+  });
+
+  it("a throw is in its own logger, which has not got it otherwise", async () => {
+    const broken = Ask.handle(() => {
+      throw new Error("the till is on fire");
+    });
+    const lines: string[] = [];
+    const note = (message: string) => void lines.push(message);
+    const own = logging({ logger: { debug: note, info: note, warn: note } });
+    const { app } = localApp({ handlers: broken, behaviors: [own] });
+    await app.send(Ask, 1, { id: "m1" });
+    assertEquals(lines.map((line) => line.slice(0, 37)), ["catga here: Ask HANDLER_FAILED in 0.0"]);
   });
 
   it("writes at the level of its options, and the payload only if they say so", async () => {

@@ -99,7 +99,7 @@ describe("metrics", () => {
     await using stage = await openStage({
       handles: ["Price"],
       behaviors: [metrics()],
-      breaker: { failures: 1, cooldown: 1_000 },
+      breaker: { failures: 1, cooldown: 10_000 },
     });
     stage.other.transport.kill();
     const result = await stage.clock.until(stage.app.send(Price, undefined, { retries: 1, timeout: 3_000 }));

@@ -5,7 +5,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { type Catga, catga, command, event, fail, MemoryNetwork, query, unwrap } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { startProgram } from "../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
 import { Handoff, lineOf, Rest, type SpanLine } from "../../test/processes/traced_node.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openStage } from "../../test/support/stage.ts";
@@ -270,7 +270,7 @@ describe("tracing over NATS", await requireNatsServer(), () => {
     }
   });
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(`one trace through another process and back, ${runtime}`, { timeout: 120_000 }, async () => {
       await using program = await startProgram<SpanLine>(runtime, "test/processes/traced_node.ts", [
         server.url,

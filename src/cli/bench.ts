@@ -4,6 +4,7 @@ import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE } from "./command.ts";
 import { showMillis } from "./duration.ts";
 import { table } from "./table.ts";
@@ -23,21 +24,25 @@ the network, not for a cluster: two processes on two cores do about twice that.`
   async run(_, flags, terminal) {
     const seconds = flags.number("seconds", 1, 60) ?? 1;
     const text = "x".repeat(flags.number("payload", 0, 500_000) ?? 26);
-    await using view = await ClusterView.open(flags, terminal);
-    const Echo = query<string, string>(`cli.Echo-${token(view.transport.random, 8)}`);
-    await using client = await joinCluster(view, flags, terminal);
-    await using _echo = await joinCluster(view, flags, terminal, { handlers: Echo.handle((payload) => payload) });
-    unwrap(await client.send(Echo, text)); // waits until the echoing node is known
-    const rows: Row[] = [];
-    for (const atOnce of [1, 64, 1_024]) {
-      if (terminal.signal.aborted) break;
-      await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
-      const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
-      rows.push(row);
-      if (flags.has("json")) terminal.write(`${JSON.stringify(row)}\n`);
-    }
-    if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
-    return DONE;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const Echo = query<string, string>(`cli.Echo-${token(view.transport.random, 8)}`);
+      return await disposing(joinCluster(view, flags, terminal), async (client) => {
+        const handlers = Echo.handle((payload) => payload);
+        return await disposing(joinCluster(view, flags, terminal, { handlers }), async () => {
+          unwrap(await client.send(Echo, text)); // waits until the echoing node is known
+          const rows: Row[] = [];
+          for (const atOnce of [1, 64, 1_024]) {
+            if (terminal.signal.aborted) break;
+            await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
+            const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
+            rows.push(row);
+            if (flags.has("json")) terminal.write(`${JSON.stringify(row)}\n`);
+          }
+          if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+          return DONE;
+        });
+      });
+    });
   },
 };
 

@@ -1,9 +1,13 @@
 /** `call`: sends a command or a query, or broadcasts it, and prints the answers. */
 import {
   type BroadcastResult,
-  type CatgaError,
+  type Catga,
+  CatgaError,
   command,
   type Contract,
+  event,
+  type Kind,
+  type NodeInfo,
   query,
   type Result,
   type SendOptions,
@@ -11,6 +15,7 @@ import {
 import { printable, printableJson } from "../data/printable.ts";
 import { joinCluster } from "./client.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { checkedToken, type Flags, UsageError } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
@@ -18,7 +23,7 @@ import { bold, type Terminal } from "./terminal.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
-type Request = Contract<"command" | "query", unknown, unknown>;
+type Message = Contract<Kind, unknown, unknown>;
 
 /** The command. */
 export const call: Command = {
@@ -30,9 +35,10 @@ export const call: Command = {
   flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
   more: `
 The payload is JSON; \`-\` reads it from standard input; without one the message
-has no payload. The name and the kind of the contract are all that a sender
-needs: the schema is checked by the node that handles the message. An
-\`ordered\` contract needs --route hash and a --key.
+has no payload. The name of the contract is all that a sender needs: its kind
+is in the records of the nodes, and the schema is checked by the node that
+handles the message. An \`ordered\` contract without a key function needs a --key,
+and one with --route hash goes to the node of the key.
 
 A node of the service cli, without handlers, joins the cluster until the answer
 has come (30 s at most; --timeout).
@@ -44,38 +50,72 @@ goes to standard error, with its code first, and the exit code is 1:
   BAD_QUANTITY: cannot order 0 of tea (from orders-1)
 
 A command whose node dies before it answers fails with OUTCOME_UNKNOWN; a query
-(--query) is sent to another node. With --all every node that handles the
-contract answers, and the exit code is 1 if one of them failed.`,
+is sent to another node (--query where the records do not say what it is). With
+--all every node that handles the contract answers, and the exit code is 1 if
+one of them failed.`,
   async run([name, text], flags, terminal) {
     const payload = await readPayload(text, terminal);
-    const contract = contractOf(name, flags);
+    contractOf(name, "command");
     const options: SendOptions = { ...sendOptions(flags), signal: terminal.signal };
-    await using view = await ClusterView.open(flags, terminal);
-    const present = await view.nodes();
-    if (present.length === 0) {
-      terminal.say(`NO_HANDLER: ${noNodes(view)}`);
-      return FAILED;
-    }
-    await using app = await joinCluster(view, flags, terminal);
-    if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
-    const result = await app.send(contract, payload, options);
-    if (result.ok) {
-      terminal.write(answer(result.value, flags));
-      return DONE;
-    }
-    sayError(result.error, flags, terminal);
-    if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
-      const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
-      terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
-    }
-    return FAILED;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const present = await view.nodes();
+      if (present.length === 0) {
+        terminal.say(`NO_HANDLER: ${noNodes(view)}`);
+        return FAILED;
+      }
+      const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
+      return await disposing(joinCluster(view, flags, terminal), async (app) => {
+        if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
+        const result = isRequest(contract)
+          ? await app.send(contract, payload, options)
+          : await sendEvent(app, contract, payload, options);
+        if (result.ok) {
+          terminal.write(answer(result.value, flags));
+          return DONE;
+        }
+        sayError(result.error, flags, terminal);
+        if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
+          const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
+          terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
+        }
+        return FAILED;
+      });
+    });
   },
 };
 
+/** What the contract is by the records of the nodes; a command if none says. */
+function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
+  const letters: Record<string, Kind> = { q: "query", e: "event" };
+  for (const { handles, kinds = "" } of nodes) {
+    const letter = kinds[handles.indexOf(name)];
+    if (letter !== undefined) return letters[letter] ?? "command";
+  }
+  return "command";
+}
+
+function isRequest(contract: Message): contract is Contract<"command" | "query", unknown, unknown> {
+  return contract.kind !== "event";
+}
+
+/** One node runs its handlers of an event: a broadcast to that node. */
+async function sendEvent(
+  app: Catga,
+  contract: Message,
+  payload: unknown,
+  { route: _, ...options }: SendOptions,
+): Promise<Result<unknown>> {
+  const node = options.node ?? app.nodes().find(({ handles }) => handles.includes(contract.name))?.id;
+  const [answer] = node === undefined ? [] : await app.broadcast(contract, payload, { ...options, node });
+  if (answer !== undefined) return answer.result;
+  return { ok: false, error: new CatgaError("NO_HANDLER", `no live node handles event ${contract.name}`) };
+}
+
 /** A contract without a schema: the receiver checks the payload. */
-function contractOf(name: string, flags: Flags): Request {
+function contractOf(name: string, kind: Kind): Message {
   try {
-    return flags.has("query") ? query<unknown, unknown>(name) : command<unknown, unknown>(name);
+    if (kind === "event") return event<unknown>(name);
+    return kind === "query" ? query<unknown, unknown>(name) : command<unknown, unknown>(name);
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

@@ -5,6 +5,7 @@ import { type Catga, catga, command, event, fail, type NodeEvent, query, unwrap 
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { cli } from "./main.ts";
 
@@ -70,7 +71,10 @@ describe("cli", await requireNatsServer(), () => {
     const [title, ...rows] = out.trimEnd().split("\n");
     assertEquals(title, title.match(/NODE +SERVICE +BUSY +QUEUED +SEEN +UP +HANDLES/)?.[0]);
     assertEquals(rows.map((row) => row.split(/ +/)[0]), ["b1", "bank", "d1"]);
-    assertMatch(rows[1], /^bank +bank +0 +0 +\d+ m?s +\d+ m?s +Headers Once Rude Settle Touch Wait Withdraw$/);
+    assertMatch(
+      rows[1],
+      /^bank +bank +0 +0 +(\d+ m )?\d+ m?s +(\d+ m )?\d+ m?s +Headers Once Rude Settle Touch Wait Withdraw$/,
+    );
   });
 
   it("nodes --json: one node a line, as app.nodes() has it", async () => {
@@ -213,6 +217,29 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(seen[0].node.handles, []);
   });
 
+  it("call: the message is of the kind that the records say, and takes its key along", async () => {
+    const sung: number[] = [];
+    await using _guest = await catga({
+      nats: server.url,
+      id: "guest",
+      handlers: [
+        query<void, string>("Fold").handle(() => "folded"),
+        event<number>("Sung").on((n) => void sung.push(n)),
+        command<void, string>("Line", { ordered: true }).handle(() => "in line"),
+      ],
+    });
+    assertEquals((await run("call", "Fold", "--json")).out, '"folded"\n');
+    const { code, out, err } = await run("call", "Sung", "1");
+    assertEquals([code, out, err, sung], [0, "", "", [1]]);
+    assertMatch(
+      (await run("call", "Line")).err,
+      /^INVALID_MESSAGE: command Line is ordered, and its sender gave no key/,
+    );
+    assertEquals((await run("call", "Line", "--key", "a", "--json")).out, '"in line"\n');
+    const wrong = await run("call", "Line", "--key", "a", "--query");
+    assertMatch(wrong.err, /^INVALID_MESSAGE: query Line did not run: node guest handles a command of this name/);
+  });
+
   it("watch: prints events that the services receive as well", async () => {
     const heard: string[] = [];
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
@@ -245,7 +272,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("locks: lists holders with the token that they have, leaders, and the number of callers that wait", async () => {
-    await using lock = await app.lock("order:42", { ttl: 1_000 });
+    await using lock = await app.lock("order:42", { ttl: 10_000 });
     const waiting = app.lock("order:42");
     const began = Promise.withResolvers<void>();
     await using _term = app.lead("billing", async (signal) => {
@@ -256,11 +283,14 @@ describe("cli", await requireNatsServer(), () => {
     const bucket = async () => lines((await run("locks", "--json")).out);
     await eventually("somebody to wait", async () => (await bucket())[0].waiting === 1);
     const [held, leader] = await bucket();
-    assertEquals([held.kind, held.key, held.node, held.ttl], ["lock", "order:42", "bank", 1_000]);
+    assertEquals([held.kind, held.key, held.node, held.ttl], ["lock", "order:42", "bank", 10_000]);
     assertEquals(held.token, lock.token);
     assertEquals([leader.kind, leader.key, leader.node], ["lead", "billing", "bank"]);
     const { out } = await run("locks", "--kind", "lock");
-    assertMatch(out, /^KIND +HOLDER +TOKEN +HELD +TTL +WAITING +KEY\nlock +bank +\d+ +\d+ m?s +1 s +1 +order:42\n$/);
+    assertMatch(
+      out,
+      /^KIND +HOLDER +TOKEN +HELD +TTL +WAITING +KEY\nlock +bank +\d+ +(\d+ m )?\d+ m?s +10 s +1 +order:42\n$/,
+    );
     await lock.release();
     await (await waiting).release();
     await using _wide = await app.lock(`茶:${"茶".repeat(60)}`);
@@ -284,7 +314,7 @@ describe("cli", await requireNatsServer(), () => {
     );
     const { code, out, err } = await run("locks", "--release", "stuck");
     assertEquals(code, 0);
-    assertMatch(out, new RegExp(`^released stuck: bank had it for \\d+ m?s, with token ${lock.token}\n$`));
+    assertMatch(out, new RegExp(`^released stuck: bank had it for (?:\\d+ m )?\\d+ m?s, with token ${lock.token}\n$`));
     assertMatch(err, /^bank notices it within 1 s \(LOCK_LOST\)/);
     await using next = await waiting;
     assert(next.token > lock.token);
@@ -402,10 +432,11 @@ describe("cli", await requireNatsServer(), () => {
       [["nodes", "--tlscert", "f"], /--tlscert and --tlskey go together/],
     ];
     for (const [args, message] of wrong) {
-      const { code, out, err } = await run(...args);
+      const { code, out, err } = await cliHere(args);
       assertMatch(err, message, args.join(" "));
       assertEquals([args, code, out], [args, 2, ""]);
     }
+    assertEquals((await run("frob")).code, 2); // of its process
   });
 
   it("--help: of the tool and of each command fits 80 columns", async () => {
@@ -416,12 +447,12 @@ describe("cli", await requireNatsServer(), () => {
       ...["nodes", "call", "watch", "locks", "ping", "setup", "bench"].map((name) => [name, "--help"]),
     ];
     for (const args of helps) {
-      const { code, out, err } = await runCli(args);
+      const { code, out, err } = await cliHere(args);
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, "\nUsage\n  catga ");
       assertEquals(out.split("\n").filter((line) => line.length > 80), []);
     }
-    assertEquals((await runCli(["help", "call"])).out, (await runCli(["call", "-h"])).out);
+    assertEquals((await cliHere(["help", "call"])).out, (await cliHere(["call", "-h"])).out);
     assertMatch((await runCli(["--version"])).out, /^catga \d+\.\d+\.\d+\n$/);
     const bare = await runCli([]);
     assertEquals([bare.code, bare.out], [2, ""]);

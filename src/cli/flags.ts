@@ -39,7 +39,7 @@ export const CONNECTION_FLAGS = {
 /** Flags of single commands. */
 export const COMMAND_FLAGS = {
   watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
-  query: { summary: "send a query, which may run more than once" },
+  query: { summary: "send a query, where the records do not say so" },
   node: { value: "ID", summary: "send to this node only" },
   all: { summary: "send to every node that handles it" },
   id: { value: "ID", summary: "the message id: one result of an idempotent command" },

@@ -4,9 +4,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
-import { type CliEnding, runCli, startCli } from "../../test/processes/cli_process.ts";
+import { type CliEnding, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { openNats } from "../nats/open.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 
@@ -30,7 +31,7 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   let server: NatsServer;
   let app: Catga;
   let hostile: Awaited<ReturnType<typeof openNats>>;
-  const run = (...args: string[]) => runCli(args, { env: { NATS_URL: server.url } });
+  const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
   /** Writes the record of a lock that is held, and of a caller that waits for it. */
   async function forgeLock(): Promise<void> {
@@ -114,20 +115,31 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
   });
 
   it("call: an answer is valid JSON; a failure is one line that begins with its code", async () => {
-    for (const flags of [[], ["--json"]]) {
-      assertEquals(JSON.parse(safe(await run("call", "Answer", "--query", ...flags)).out), HOSTILE);
-    }
-    const shown = safe(await run("call", "Refuse"));
+    // at once: each waits a second for the node that does not answer
+    const [answer, answerJson, shown, shownJson, none] = (await Promise.all([
+      run("call", "Answer", "--query"),
+      run("call", "Answer", "--query", "--json"),
+      run("call", "Refuse"),
+      run("call", "Refuse", "--json"),
+      run("call", "None"),
+    ])).map(safe);
+    for (const { out } of [answer, answerJson]) assertEquals(JSON.parse(out), HOSTILE);
     assertEquals([shown.code, JSON.parse(shown.err.slice(shown.err.indexOf("\n")))], [1, HOSTILE]);
-    const [{ code, message, details }] = json(safe(await run("call", "Refuse", "--json")).err);
+    const [{ code, message, details }] = json(shownJson.err);
     assertEquals([code, message, details], [TEXT.slice(0, 128), TEXT, HOSTILE]);
-    assertStringIncludes(safe(await run("call", "None")).err, "there are handlers for Answer, Answer.forged, Deep");
+    assertStringIncludes(none.err, "there are handlers for Answer, Answer.forged, Deep");
   });
 
   it("call --all: prints one line for each node", async () => {
-    for (const name of ["Answer", "Refuse"]) assertEquals(rows(safe(await run("call", name, "--all")).out).length, 1);
-    assertEquals(json(safe(await run("call", "Answer", "--all", "--json")).out)[0].value, HOSTILE);
-    assertEquals(json(safe(await run("call", "Refuse", "--all", "--json")).out)[0].error.message, TEXT);
+    const [answer, refuse, answerJson, refuseJson] = (await Promise.all([
+      run("call", "Answer", "--all"),
+      run("call", "Refuse", "--all"),
+      run("call", "Answer", "--all", "--json"),
+      run("call", "Refuse", "--all", "--json"),
+    ])).map(safe);
+    assertEquals([rows(answer.out).length, rows(refuse.out).length], [1, 1]);
+    assertEquals(json(answerJson.out)[0].value, HOSTILE);
+    assertEquals(json(refuseJson.out)[0].error.message, TEXT);
   });
 
   it("call: an answer of 5,000 levels is printed on one line", async () => {

@@ -1,6 +1,7 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import { UsageError } from "./flags.ts";
@@ -30,18 +31,19 @@ key of one of these.`,
     const kind = flags.choice("kind", LOCK_KINDS);
     const released = flags.text("release");
     if (released === "") throw new UsageError("--release needs the key of a lock");
-    await using view = await ClusterView.open(flags, terminal);
-    const all = await view.locks();
-    const json = flags.has("json");
-    if (released !== undefined) {
-      return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
-    }
-    const found = all.filter((lock) => kind === undefined || lock.kind === kind);
-    if (json) { for (const lock of found) terminal.write(`${printableJson(plain(lock))}\n`); }
-    else if (found.length === 0) {
-      terminal.say(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
-    } else terminal.write(`${lines(found, terminal).join("\n")}\n`);
-    return DONE;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const all = await view.locks();
+      const json = flags.has("json");
+      if (released !== undefined) {
+        return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
+      }
+      const found = all.filter((lock) => kind === undefined || lock.kind === kind);
+      if (json) { for (const lock of found) terminal.write(`${printableJson(plain(lock))}\n`); }
+      else if (found.length === 0) {
+        terminal.say(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
+      } else terminal.write(`${lines(found, terminal).join("\n")}\n`);
+      return DONE;
+    });
   },
 };
 

@@ -4,7 +4,7 @@
  * ```sh
  * deno run -A jsr:@catga/catga/cli nodes
  * deno install -A -g -n catga jsr:@catga/catga/cli      # from then on: catga nodes
- * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga
+ * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
  * The commands are `nodes`, `call`, `watch`, `locks`, `ping`, `setup` and `bench`; `--help` explains each.

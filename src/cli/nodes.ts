@@ -3,6 +3,7 @@ import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE } from "./command.ts";
 import { showDuration } from "./duration.ts";
 import type { Flags } from "./flags.ts";
@@ -27,13 +28,14 @@ admission. Both, and SEEN, are from the record, which each node writes every
 With --watch the table is updated until Ctrl-C. With --json, or if standard
 output is not a terminal, each change is a line instead: join, update or leave.`,
   async run(_, flags, terminal) {
-    await using view = await ClusterView.open(flags, terminal);
-    if (flags.has("watch")) return await follow(view, flags, terminal);
-    const found = await view.nodes();
-    if (flags.has("json")) { for (const info of found) terminal.write(`${printableJson(info)}\n`); }
-    else if (found.length === 0) terminal.say(noNodes(view));
-    else terminal.write(`${lines(found, terminal).join("\n")}\n`);
-    return DONE;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      if (flags.has("watch")) return await follow(view, flags, terminal);
+      const found = await view.nodes();
+      if (flags.has("json")) { for (const info of found) terminal.write(`${printableJson(info)}\n`); }
+      else if (found.length === 0) terminal.say(noNodes(view));
+      else terminal.write(`${lines(found, terminal).join("\n")}\n`);
+      return DONE;
+    });
   },
 };
 

@@ -3,6 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { showMillis } from "./duration.ts";
 import { noNodes } from "./nodes.ts";
@@ -28,24 +29,31 @@ The exit code is 1 if a ping was not answered.`,
   async run([id], flags, terminal) {
     const count = flags.number("count", 1, 1_000) ?? 5;
     const limit = flags.duration("timeout") ?? 1_000;
-    await using view = await ClusterView.open(flags, terminal);
-    const all = await view.nodes();
-    const found = id === undefined ? all : all.filter((info) => info.id === id);
-    if (found.length === 0) {
-      const others = all.map((info) => info.id).join(", ");
-      terminal.say(
-        all.length === 0
-          ? noNodes(view)
-          : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
-      );
-      return FAILED;
-    }
-    using pinger = view.pinger();
-    await view.transport.flush();
-    const rows = await Promise.all(found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })));
-    if (flags.has("json")) { for (const row of rows) terminal.write(`${printableJson(row)}\n`); }
-    else terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
-    return rows.every(({ sent, answered }) => sent === answered) ? DONE : FAILED;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const all = await view.nodes();
+      const found = id === undefined ? all : all.filter((info) => info.id === id);
+      if (found.length === 0) {
+        const others = all.map((info) => info.id).join(", ");
+        terminal.say(
+          all.length === 0
+            ? noNodes(view)
+            : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
+        );
+        return FAILED;
+      }
+      const pinger = view.pinger();
+      try {
+        await view.transport.flush();
+        const rows = await Promise.all(
+          found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })),
+        );
+        if (flags.has("json")) { for (const row of rows) terminal.write(`${printableJson(row)}\n`); }
+        else terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+        return rows.every(({ sent, answered }) => sent === answered) ? DONE : FAILED;
+      } finally {
+        pinger[Symbol.dispose]();
+      }
+    });
   },
 };
 

@@ -3,6 +3,7 @@ import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { isCatgaError } from "../error.ts";
 import { bucketSettings } from "../nats/bucket_settings.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
@@ -38,20 +39,21 @@ a bucket that was lost, or its fencing tokens would go down.`,
     const wanted = words.length === 0 ? KINDS : KINDS.filter((kind) => words.includes(kind));
     const replicas = flags.number("replicas", 1, 5) ?? 1;
     if (flags.has("print")) return print(wanted, replicas, flags, terminal);
-    await using view = await ClusterView.open(flags, terminal);
-    let code = DONE;
-    for (const kind of wanted) {
-      const bucket = bucketName(view.namespace, kind);
-      try {
-        const done = await view.setUp(kind, replicas) ? "made" : "checked";
-        terminal.write(flags.has("json") ? `${JSON.stringify({ bucket, done })}\n` : `${done} ${bucket}\n`);
-      } catch (error) {
-        if (!isCatgaError(error) || error.code !== "BUCKET_MISMATCH") throw error;
-        code = FAILED;
-        terminal.say(printable(`${error.code}: ${error.message}`));
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      let code = DONE;
+      for (const kind of wanted) {
+        const bucket = bucketName(view.namespace, kind);
+        try {
+          const done = await view.setUp(kind, replicas) ? "made" : "checked";
+          terminal.write(flags.has("json") ? `${JSON.stringify({ bucket, done })}\n` : `${done} ${bucket}\n`);
+        } catch (error) {
+          if (!isCatgaError(error) || error.code !== "BUCKET_MISMATCH") throw error;
+          code = FAILED;
+          terminal.say(printable(`${error.code}: ${error.message}`));
+        }
       }
-    }
-    return code;
+      return code;
+    });
   },
 };
 

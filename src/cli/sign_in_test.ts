@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
 import { catga, event } from "../../mod.ts";
-import { runCli, startCli } from "../../test/processes/cli_process.ts";
+import { startCli } from "../../test/processes/cli_process.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -24,11 +25,11 @@ describe("cli: signing in", await requireNatsServer(), () => {
   async function letsIn(config: string, words: string[], env: Record<string, string>): Promise<void> {
     await using server = await startNatsServer({ config });
     const nodes = ["nodes", "-s", server.url];
-    const without = await runCli(nodes);
+    const without = await cliHere(nodes);
     assertEquals(without.code, 1);
     assertMatch(without.err, /^UNAVAILABLE: NATS at .* refused the credentials/);
     for (const [args, env_] of [[words, {}], [[], env]] as const) {
-      const { code, err } = await runCli([...nodes, ...args], { env: env_ });
+      const { code, err } = await cliHere([...nodes, ...args], env_);
       assertEquals(code, 0, err);
       assertMatch(err, /^no nodes in the namespace default/);
     }
@@ -96,12 +97,12 @@ describe("cli: signing in", await requireNatsServer(), () => {
     }"`;
     await using server = await startNatsServer({ config: `tls { ${files}, verify: true }` });
     const nodes = ["nodes", "-s", server.url.replace("nats:", "tls:")];
-    assertEquals((await runCli(nodes)).code, 1);
+    assertEquals((await cliHere(nodes)).code, 1);
     const words = ["--tlsca", path("ca.pem"), "--tlscert", path("client.pem"), "--tlskey", path("client-key.pem")];
-    const { code, err } = await runCli([...nodes, ...words]);
+    const { code, err } = await cliHere([...nodes, ...words]);
     assertEquals(code, 0, err);
     const env = { NATS_CA: words[1], NATS_CERT: words[3], NATS_KEY: words[5] };
-    assertEquals((await runCli(nodes, { env })).code, 0);
+    assertEquals((await cliHere(nodes, env)).code, 0);
   });
 
   it("a missing permission is named, and the exit code is 1", async () => {
@@ -111,10 +112,10 @@ describe("cli: signing in", await requireNatsServer(), () => {
     ] }`;
     await using server = await startNatsServer({ config });
     const as = (user: string) => ["-s", server.url, "--user", user, "--password", "secret"];
-    const watch = await runCli(["watch", ...as("ada")]);
+    const watch = await cliHere(["watch", ...as("ada")]);
     assertEquals(watch.code, 1);
     assertMatch(watch.err, /UNAVAILABLE: the NATS user may not subscribe to catga\.default\.event\.>/);
-    const nodes = await runCli(["nodes", ...as("bob")]);
+    const nodes = await cliHere(["nodes", ...as("bob")]);
     assertEquals(nodes.code, 1);
     assertMatch(
       nodes.err,
@@ -143,7 +144,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await using _lock = await app.lock("order:1");
     const as = ["-s", server.url, "--user", "ada", "--password", "secret", "--json"];
     for (const [command, wanted] of [["nodes", '"id":"n"'], ["ping", '"answered":5'], ["locks", '"key":"order:1"']]) {
-      const { code, out, err } = await runCli([command, ...as]);
+      const { code, out, err } = await cliHere([command, ...as]);
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, wanted);
     }
@@ -155,20 +156,20 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await follow.wrote('"type":"join"');
     follow.interrupt();
     assertEquals((await follow.ended).err, "");
-    const release = await runCli(["locks", "--release", "order:1", ...as]);
+    const release = await cliHere(["locks", "--release", "order:1", ...as]);
     assertEquals(release.code, 1);
     assertMatch(release.err, /UNAVAILABLE: the NATS user may not publish to \$KV\.catga_default_locks\./);
   });
 
   it("a file that is missing or invalid is named", async () => {
     for (const flag of ["--creds", "--nkey", "--tlsca"]) {
-      const { code, err } = await runCli(["nodes", flag, join(folder, "nothing")]);
+      const { code, err } = await cliHere(["nodes", flag, join(folder, "nothing")]);
       assertEquals([code, err], [1, `catga: ${flag}: cannot read ${join(folder, "nothing")}: ENOENT\n`]);
     }
     const file = join(folder, "nonsense");
     await writeFile(file, "nonsense");
     for (const flag of ["--creds", "--nkey"]) {
-      const { code, err } = await runCli(["nodes", flag, file]);
+      const { code, err } = await cliHere(["nodes", flag, file]);
       assertEquals(code, 1);
       assertMatch(err, /^catga: --\w+: .*nonsense contains no (credentials|seed)/);
     }

@@ -2,6 +2,7 @@
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
 import { aborted, bold, dim } from "./terminal.ts";
@@ -28,36 +29,37 @@ node that published it, and the payload.`,
     }
     let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
     const enough = new AbortController();
-    await using view = await ClusterView.open(flags, terminal);
-    const prefix = `catga.${view.namespace}.event.`;
-    const json = flags.has("json");
-    view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
-      if (!subject.startsWith(prefix)) return;
-      const event = subject.slice(prefix.length);
-      let frame: EventFrame;
-      try {
-        frame = readEventFrame(data);
-      } catch (error) {
-        return terminal.say(printable(`${event}: a message that is not an event: ${(error as Error).message}`));
-      }
-      const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
-      for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
-        if (left-- <= 0) break;
-        const id = meta.id ?? `${sender}.e${seq}.${index}`;
-        if (json) {
-          terminal.write(`${printableJson({ event, sentAt, sender, ...meta, id, payload })}\n`);
-          continue;
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const prefix = `catga.${view.namespace}.event.`;
+      const json = flags.has("json");
+      view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
+        if (!subject.startsWith(prefix)) return;
+        const event = subject.slice(prefix.length);
+        let frame: EventFrame;
+        try {
+          frame = readEventFrame(data);
+        } catch (error) {
+          return terminal.say(printable(`${event}: a message that is not an event: ${(error as Error).message}`));
         }
-        const time = dim(terminal, clock(new Date()));
-        const text = payload === undefined ? "" : `  ${printableJson(payload)}`;
-        terminal.write(`${time}  ${bold(terminal, printable(event))}  ${nodeOf(sender)}${text}\n`);
-      }
-      if (left <= 0) enough.abort();
+        const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
+        for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
+          if (left-- <= 0) break;
+          const id = meta.id ?? `${sender}.e${seq}.${index}`;
+          if (json) {
+            terminal.write(`${printableJson({ event, sentAt, sender, ...meta, id, payload })}\n`);
+            continue;
+          }
+          const time = dim(terminal, clock(new Date()));
+          const text = payload === undefined ? "" : `  ${printableJson(payload)}`;
+          terminal.write(`${time}  ${bold(terminal, printable(event))}  ${nodeOf(sender)}${text}\n`);
+        }
+        if (left <= 0) enough.abort();
+      });
+      await view.transport.flush();
+      terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
+      await aborted(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
+      return view.refused.aborted ? FAILED : DONE;
     });
-    await view.transport.flush();
-    terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
-    await aborted(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
-    return view.refused.aborted ? FAILED : DONE;
   },
 };
 

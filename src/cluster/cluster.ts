@@ -7,10 +7,9 @@ import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { ClusterHealth } from "../dispatch/remote.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
-import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
+import type { ClusterHealth, Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
 import { within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -104,6 +103,8 @@ export class Cluster implements Remote {
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
+      asked: (name) => this.#membership.gaps.answer(name),
+      gap: (name, left) => this.#membership.gaps.answered(name, left),
       reconnected: () => this.#onReconnect(),
     });
     this.#events = new EventChannel({
@@ -164,6 +165,8 @@ export class Cluster implements Remote {
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
+      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).ask(name),
+      gapFound: (name) => this.#router.gapFound(name),
     });
     this.#failureDetector = new FailureDetector({
       membership: this.#membership,
@@ -184,6 +187,7 @@ export class Cluster implements Remote {
       observer,
       breaker: options.breaker,
       members: () => this.#membership.view.members,
+      gaps: this.#membership.gaps,
     });
   }
 
@@ -247,6 +251,7 @@ export class Cluster implements Remote {
 
   async leave(): Promise<void> {
     this.#failureDetector.stop();
+    this.#router.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {
       // the record expires by itself, or the failure detector of another node removes it

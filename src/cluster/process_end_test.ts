@@ -7,14 +7,14 @@ import { catga } from "../../mod.ts";
 import type { JoinTimes } from "../../tools/join_times.ts";
 import type { AppsLine } from "../../test/processes/many_apps.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
+import { DRAINED, OWN_RUNTIMES, type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { type Runtime, Who } from "../../test/processes/node_messages.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
-const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
-
 /** Waits for the last line of a program of apps, and for its end: nothing keeps it alive. */
 async function ends(program: Program<AppsLine>, last: AppsLine["event"]): Promise<void> {
+  // each step has a limit of its own
+  for (const step of ["together", "answered"] as const) await program.line(({ event }) => event === step);
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();
   assertEquals(ended.by, 0, program.output);
@@ -26,15 +26,15 @@ function assertSoon(program: Program<unknown>, from: number, to: number): void {
   assertLessOrEqual(to - from, Math.max(1_000, 3 * (program.spoke - program.began)));
 }
 
-for (const runtime of RUNTIMES) {
+for (const runtime of OWN_RUNTIMES) {
   describe(`a process without NATS, ${runtime}`, () => {
     for (const where of ["alone", "network"]) {
-      it(`ends by itself within a second after its app drained: ${where}`, { timeout: 120_000 }, async () => {
+      it(`ends by itself within a second after its app drained: ${where}`, { timeout: 300_000 }, async () => {
         await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [where, "1"]);
         await ends(program, "drained");
       });
 
-      it(`ends by itself although its app was never drained: ${where}`, { timeout: 120_000 }, async () => {
+      it(`ends by itself although its app was never drained: ${where}`, { timeout: 300_000 }, async () => {
         await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [
           where,
           "1",
@@ -46,7 +46,7 @@ for (const runtime of RUNTIMES) {
 
     it(
       "has 50 apps in memory that all see each other, leave, and leave nothing behind",
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", ["network", "50"]);
         await ends(program, "drained");
@@ -66,27 +66,27 @@ describe("a process with NATS", await requireNatsServer(), () => {
   });
   after(() => server?.stop());
 
-  for (const runtime of RUNTIMES) {
-    it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 120_000 }, async () => {
+  for (const runtime of OWN_RUNTIMES) {
+    it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 300_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "1"]);
       await ends(program, "drained");
     });
 
     it(
-      `ends within a second of SIGTERM, by SIGTERM, when signals drain: ${runtime}`,
-      { timeout: 120_000 },
+      `ends within a second of SIGTERM, by it, when signals drain: ${runtime}`,
+      { timeout: 300_000 },
       async () => {
         await using node = (await startNode(runtime, server.url, `term-${runtime}`, { signals: true })).program;
         const at = Date.now();
         node.kill("SIGTERM");
         const ended = await node.end();
-        assertEquals(ended.by, "SIGTERM", node.output);
+        assert(DRAINED.includes(ended.by), `ended by ${ended.by}: ${node.output}`);
         assertEquals(node.lines.at(-1)?.event, "closed");
         assertSoon(node, at, ended.at);
       },
     );
 
-    it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 120_000 }, async () => {
+    it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 300_000 }, async () => {
       await using own = await startNatsServer();
       await using node = (await startNode(runtime, own.url, "left-alone", { signals: true })).program;
       await own.kill("SIGKILL");
@@ -94,11 +94,11 @@ describe("a process with NATS", await requireNatsServer(), () => {
       const at = Date.now();
       node.kill("SIGTERM");
       const ended = await node.end();
-      assertEquals(ended.by, "SIGTERM", node.output);
+      assert(DRAINED.includes(ended.by), `ended by ${ended.by}: ${node.output}`);
       assertSoon(node, at, ended.at);
     });
 
-    it(`stays alive when its main has returned, and answers: ${runtime}`, { timeout: 120_000 }, async () => {
+    it(`stays alive when its main has returned, and answers: ${runtime}`, { timeout: 300_000 }, async () => {
       await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [
         server.url,
         "1",
@@ -114,7 +114,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
 
     it(
       `has 50 apps that all see each other, leave, and leave nothing behind, here or on the server: ${runtime}`,
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", [server.url, "50"]);
         await ends(program, "drained");
@@ -126,7 +126,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
     );
 
     it(`is routable as soon as the server has answered, the fastest of 20 within 30 ms: ${runtime}`, {
-      timeout: 120_000,
+      timeout: 300_000,
     }, async () => {
       const { all, median, first, connect, bucket, firstAnswer } = await joinTimes(runtime);
       console.log(

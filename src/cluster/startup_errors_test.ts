@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { catga, CatgaError, type CatgaOptions, type Logger } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { startNode } from "../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startNode } from "../../test/processes/node_process.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
 describe("a node that cannot start", await requireNatsServer(), () => {
@@ -153,7 +153,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     }
   });
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(`takes over the id of a killed process at once: ${runtime}`, { timeout: 120_000 }, async () => {
       await using watcher = await catga({ nats: server.url, namespace: runtime, id: "watcher" });
       const { program, endpoint } = await startNode(runtime, server.url, "again", { namespace: runtime });

@@ -1,5 +1,6 @@
 /** The context of a message: what its handler can read about it, and the methods that it sends with. */
 import type { CatgaError } from "../error.ts";
+import type { AppClock } from "../ports/clock.ts";
 import type { Sender } from "./sender.ts";
 
 /**
@@ -38,6 +39,8 @@ export interface Context extends Sender {
    * or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
    */
   readonly signal: AbortSignal;
+  /** The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when that aborts; its other timers do not end. */
+  readonly clock: AppClock;
   /** The id of the node that this handler runs on. */
   readonly node: string;
   /** Which attempt to have this message handled this is, from 1. */

@@ -27,7 +27,7 @@ export interface Logger {
   /** Nodes that join, leave, or stop answering; breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, and its return; what NATS forbids; messages that are malformed, events that were dropped
+   * A connection that was lost, and its return; a first one that is waited for; what NATS forbids; messages that are malformed, events that were dropped
    * because too many wait, records of nodes that were passed over (each once a minute at most); and bounces that do not arrive.
    */
   warn(message: string, fields: LogFields): void;

@@ -10,6 +10,8 @@ export interface NodeInfo {
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
+  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent. Nodes of an earlier Catga lack it. */
+  readonly kinds?: string;
   /** When it started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */

@@ -3,7 +3,13 @@
 /** Something that happened in an app outside of the handlers' own code; given to the logger and to behaviors. */
 export type Observation =
   /** A handler threw; the caller has `HANDLER_FAILED`. */
-  | { readonly type: "handler-failed"; readonly contract: string; readonly id: string; readonly error: unknown }
+  | {
+    readonly type: "handler-failed";
+    readonly contract: string;
+    readonly id: string;
+    readonly correlationId?: string | undefined;
+    readonly error: unknown;
+  }
   /** A request was not delivered, or was refused, and is sent to another node. */
   | {
     readonly type: "retry";
@@ -38,6 +44,8 @@ export type Observation =
     readonly state: "connected" | "disconnected" | "closed";
     readonly generation: number;
   }
+  /** `waitOnFirstConnect` waits for NATS at these addresses; reported at once, and then once a minute. */
+  | { readonly type: "unreachable"; readonly address: string; readonly reason: string }
   /** A node joined, changed or left. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
   /**

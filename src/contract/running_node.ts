@@ -1,4 +1,5 @@
 /** A running node as its users see it: what `catga()` resolves with. */
+import type { AppClock } from "../ports/clock.ts";
 import type { Health } from "./health.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
@@ -38,6 +39,8 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
+  /** The app's time: this machine's, or that of its `MemoryNetwork`. */
+  readonly clock: AppClock;
   /** This node as other nodes see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**

@@ -1,5 +1,5 @@
 /** Failures of messages that reached no handler: no node has one, or the message was not sent. */
-import type { AnyContract } from "../contract/contract.ts";
+import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 
@@ -19,6 +19,13 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
     "NO_HANDLER",
     `no handler for ${kind} ${name}: pass one to catga() in \`handlers\`, or give \`nats\` to reach a node that has one`,
   );
+}
+
+/** The error of a message that is another kind of message where it is handled, on that node. */
+export function wrongKind(kind: Kind, name: string, handled: Kind, node: string): CatgaError {
+  const message = `${kind} ${name} did not run: node ${node} handles a ${handled} of this name; ` +
+    `send the contract that its handler was made from`;
+  return new CatgaError("INVALID_MESSAGE", message, { node });
 }
 
 /** The failure of a message that was aborted before it was sent. */

@@ -2,6 +2,7 @@
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler } from "../contract/handler.ts";
+import { handlerFailure } from "../contract/handler_failure.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
@@ -78,11 +79,9 @@ export class HandlerCall {
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
     if (isCatgaError(error)) return { ok: false, error };
-    const { name } = this.#contract;
-    this.#observer({ type: "handler-failed", contract: name, id: ctx.id, error });
-    const message =
-      `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
-    return { ok: false, error: new CatgaError("HANDLER_FAILED", message, { cause: error, node: ctx.node }) };
+    const { id, correlationId } = ctx;
+    this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
+    return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
 }
 

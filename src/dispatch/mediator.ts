@@ -47,6 +47,11 @@ export class Mediator {
     return [...this.#dispatches.keys()].sort();
   }
 
+  /** What each of {@link Mediator.names} is: the first letter of its kind. */
+  get kinds(): string {
+    return this.names.map((name) => this.#dispatches.get(name)!.contract.kind[0]).join("");
+  }
+
   /** The handlers of a contract; `undefined` if it has none here. */
   find(name: string): Dispatch | undefined {
     return this.#dispatches.get(name);

@@ -7,11 +7,13 @@ import type { BroadcastOptions, PublishOptions, SendOptions } from "../contract/
 import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
 import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import type { CatgaError } from "../error.ts";
+import type { AppClock } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Outcome } from "./outcome.ts";
 import { RunCache } from "./run_cache.ts";
+import { RunClock } from "./run_clock.ts";
 import type { Claims } from "./shared_state.ts";
 
 /**
@@ -154,6 +156,10 @@ export class MessageContext implements Context, Abortable {
   /** For the mediator, which runs the handler of an idempotent command under a claim. */
   get claims(): Claims {
     return this.#host.state.claims;
+  }
+
+  get clock(): AppClock {
+    return new RunClock(this.#host.clock, this);
   }
 
   get cache(): Cache {

@@ -16,3 +16,10 @@ export function keyOf(contract: AnyContract, payload: unknown): string | undefin
   disown(key);
   throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
 }
+
+/** The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key function. */
+export function orderKeyOf(contract: AnyContract, payload: unknown): string {
+  const key = keyOf(contract, payload);
+  if (key === undefined) throw new TypeError(`${contract.name} has no key function`);
+  return key;
+}

@@ -8,7 +8,7 @@ import type { Failure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
-import { noHandlerHere } from "./failures.ts";
+import { noHandlerHere, wrongKind } from "./failures.ts";
 import type { HandlerRun } from "./handler_call.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import { idOf } from "./message_id.ts";
@@ -16,7 +16,7 @@ import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import { asResult, type Outcome, Refusal } from "./outcome.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
-import { keyOf } from "./routing_key.ts";
+import { orderKeyOf } from "./routing_key.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 import { cancelled } from "./wait.ts";
 
@@ -67,10 +67,15 @@ export class Runner {
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
     if (dispatch === undefined) return Promise.resolve(noHandlerHere(request.contract));
+    const { contract } = dispatch;
+    if (contract.kind !== request.contract.kind) {
+      const { kind, name } = request.contract;
+      return Promise.resolve({ ok: false, error: wrongKind(kind, name, contract.kind, this.#host.node) });
+    }
     const { signal, parent, admit } = request;
     const ctx = new MessageContext(
       this.#host,
-      dispatch.contract,
+      contract,
       request.timeout,
       this.envelope(request.meta, attempt),
     );
@@ -83,7 +88,10 @@ export class Runner {
     parent?.execution.adopt(execution);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
-    const run = () => runAll(dispatch, request.parsed, ctx);
+    const run = () =>
+      isPreparedFor(dispatch, request)
+        ? runAll(dispatch, request.parsed, ctx)
+        : runParsed(dispatch, request.payload, ctx);
     const handled = admit === undefined ? run() : admit(ctx, run);
     const answered = request.contract.options.output === undefined
       ? handled
@@ -207,6 +215,13 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
   return undefined;
 }
 
+/** Whether the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of one name. */
+function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
+  if (contract === sent) return true;
+  const { input, ordered, key } = contract.options;
+  return input === sent.options.input && (!ordered || (key !== undefined && key === sent.options.key));
+}
+
 /** Not async: with synchronous schemas the handler runs in this turn of the event loop, and counts for its budget. */
 function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract } = dispatch;
@@ -214,9 +229,11 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
     const unnamed = named(ctx, payload);
     if (unnamed !== undefined) return unnamed;
     try {
-      if (contract.options.ordered) ctx.execution.key = ctx.envelope.key ?? keyOf(contract, payload);
+      if (contract.options.ordered) ctx.execution.key = ctx.envelope.key ?? orderKeyOf(contract, payload);
     } catch (cause) {
-      const message = `the key of ${contract.name} cannot be made of this payload`;
+      const message = contract.options.key === undefined
+        ? `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`
+        : `the key of ${contract.name} cannot be made of this payload`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
     }
     return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx.execution);

@@ -1,9 +1,9 @@
 /** From the option `nats` to an open connection that reconnects for ever. */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
-import { systemClock, type Timer } from "../ports/clock.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
+import { firstConnect, type Unreachable } from "./first_connect.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
 export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
@@ -14,6 +14,8 @@ export interface ConnectNatsOptions {
   name?: string;
   /** The client of nats.js to use; that of the runtime. */
   transport?: DriverName;
+  /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
+  onUnreachable?: (failure: Unreachable) => void;
 }
 
 /** An open connection, and whether Catga has to close it. */
@@ -62,7 +64,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
   const given = connectionOptions(nats);
   const complete = { ...DEFAULTS, ...(options.name === undefined ? {} : { name: options.name }), ...given };
   const driver = await loadDriver(options.transport, complete.tls);
-  const connection = await firstConnect(driver, complete);
+  const connection = await firstConnect(driver, complete, options.onUnreachable);
   try {
     checkVersion(connection);
   } catch (error) {
@@ -71,57 +73,6 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
   }
   dialWhenClockWasPutBack(connection);
   return { connection, driver, owned: true };
-}
-
-async function firstConnect(driver: Driver, options: ConnectionOptions): Promise<NatsConnection> {
-  const connecting = driver.connect(options);
-  if (options.waitOnFirstConnect) return await connecting;
-  // nats.js gives each address its own timeout
-  const limit = (options.timeout ?? DEFAULTS.timeout) * Math.max(1, [options.servers ?? ""].flat().length) + 1_000;
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = systemClock.after(limit, () => reject(new Error(`no answer within ${limit} ms`)));
-  });
-  try {
-    return await Promise.race([connecting, late]);
-  } catch (error) {
-    // a connection that opens after the limit is closed
-    connecting.then((connection) => connection.close(), () => {});
-    throw unreachable(error as Error, options);
-  } finally {
-    timer?.cancel();
-  }
-}
-
-function unreachable(error: Error, options: ConnectionOptions): Error {
-  if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
-    return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
-  }
-  const where = [options.servers ?? `127.0.0.1:${options.port ?? 4222}`].flat().join(", ");
-  if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
-      { cause: error },
-    );
-  }
-  // the messages of Deno's own sockets, and of its lookups for Node's client
-  if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
-      { cause: error },
-    );
-  }
-  const reason = error.name === "TimeoutError"
-    ? `no answer within ${options.timeout} ms`
-    : error.message.replace(/ \(os error \d+\)/, ""); // added by Deno
-  return new CatgaError(
-    "UNAVAILABLE",
-    `cannot connect to NATS at ${where}: ${reason || error.name}. Is a server running there (\`nats-server -js\`)? ` +
-      "With `waitOnFirstConnect: true` in `nats` Catga waits for it",
-    { retryable: true, cause: error },
-  );
 }
 
 function checkVersion(connection: NatsConnection): void {

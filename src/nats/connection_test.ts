@@ -109,6 +109,18 @@ describe("connectNats", await requireNatsServer(), () => {
     assertEquals((await assertRejects(() => connectNats(connection), CatgaError)).code, "CLOSED");
   });
 
+  it("connectNats: goes to a server later that was away at the start (nats.js had removed it)", async () => {
+    await using live = await startNatsServer({ jetstream: false });
+    const { port } = await fakeServer(() => {}, (server) => server.close());
+    for (const waitOnFirstConnect of [false, true]) {
+      const servers = [`127.0.0.1:${port}`, `127.0.0.1:${live.port}`];
+      const options = { servers, noRandomize: true, waitOnFirstConnect, reconnectTimeWait: 10 };
+      const { connection } = await connectNats(options);
+      assertEquals(connection.getServers().map(({ listen }) => listen).sort(), servers.sort());
+      await connection.close();
+    }
+  });
+
   it("connectNats: with waitOnFirstConnect waits for the server", async () => {
     const { port } = await fakeServer(() => {}, (server) => server.close());
     const connecting = connectNats({ servers: `127.0.0.1:${port}`, waitOnFirstConnect: true, reconnectTimeWait: 10 });

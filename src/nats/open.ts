@@ -3,6 +3,7 @@ import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } f
 import type { Violation } from "../ports/transport.ts";
 import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
+import type { Unreachable } from "./first_connect.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -23,6 +24,8 @@ export interface OpenNatsOptions {
   onForbidden: (violation: Violation) => void;
   /** Gets a line when something failed that is tried again by itself. */
   onNotice: (notice: string) => void;
+  /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
+  onUnreachable?: (failure: Unreachable) => void;
   /** Whether the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
   passive?: boolean;
 }
@@ -42,6 +45,7 @@ export async function openNats(
   ]);
   const link = await connectNats(nats, {
     name,
+    ...(options.onUnreachable === undefined ? {} : { onUnreachable: options.onUnreachable }),
     ...(options.transport === undefined ? {} : { transport: options.transport }),
   });
   const transport = new NatsTransport(link, { onError, onForbidden });

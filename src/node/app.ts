@@ -2,7 +2,7 @@
  * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the order in
  * which a drain goes in `drain.ts`.
  */
-import type { Clock } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../contract/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -46,7 +46,7 @@ export class App implements NodeHost, DrainableNode {
   readonly node: string;
   /** `<id>.<nonce>`: this process among all others. */
   readonly endpoint: string;
-  readonly clock: Clock;
+  readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   pending = 0;
@@ -58,7 +58,7 @@ export class App implements NodeHost, DrainableNode {
   readonly closed: Promise<void>;
   readonly #parts: AppParts;
   readonly #stop = Promise.withResolvers<void>();
-  #fastPaths: ReadonlyMap<string, LocalFastPath> = NO_FAST_PATHS;
+  #fastPaths: ReadonlyMap<AnyContract, LocalFastPath> = NO_FAST_PATHS;
   readonly #builder: RequestBuilder;
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
@@ -72,7 +72,7 @@ export class App implements NodeHost, DrainableNode {
     this.#parts = parts;
     this.node = parts.self.id;
     this.endpoint = parts.self.endpoint;
-    this.clock = parts.clock;
+    this.clock = appClock(parts.clock);
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     const builder = this.#builder = new RequestBuilder(this, parts);
@@ -179,7 +179,7 @@ export class App implements NodeHost, DrainableNode {
     ...more: [options?: SendOptions, parent?: ParentMessage]
   ): Promise<Result<unknown>> {
     if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {
-      const fastPath = this.#fastPaths.get(contract?.name);
+      const fastPath = this.#fastPaths.get(contract);
       if (fastPath !== undefined) return fastPath.send(payload);
     }
     return this.#sendPath.send(contract, payload, more[0], more[1]);
@@ -274,6 +274,6 @@ export class App implements NodeHost, DrainableNode {
   }
 }
 
-const NO_FAST_PATHS: ReadonlyMap<string, LocalFastPath> = new Map();
+const NO_FAST_PATHS: ReadonlyMap<AnyContract, LocalFastPath> = new Map();
 const DRAIN_OPTIONS: ReadonlySet<string> = new Set<keyof DrainOptions>(["timeout"]);
 const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);

@@ -66,7 +66,7 @@ describe("send", () => {
     );
     assertStrictEquals(error.cause, thrown);
     assertEquals(errorOf(await app.send(Later)).code, "HANDLER_FAILED");
-    assertEquals(seen[0], { type: "handler-failed", contract: "Double", id: "m1", error: thrown });
+    assertEquals(seen[0], { type: "handler-failed", contract: "Double", id: "m1", correlationId: "m1", error: thrown });
     assertEquals(seen.length, 2);
   });
 

@@ -3,10 +3,10 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { HungLine } from "../../test/processes/hung_code.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { startProgram } from "../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
 
 describe("a process whose schemas, behaviors, handlers and loads never end", await requireNatsServer(), () => {
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 60_000 }, async () => {
       await using server = await startNatsServer();
       await using program = await startProgram<HungLine>(runtime, "test/processes/hung_code.ts", [server.url]);

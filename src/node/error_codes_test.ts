@@ -178,10 +178,16 @@ describe("error code", () => {
     const till = Promise.withResolvers<void>();
     let paid = 0;
     const handlers = Pay.handle(() => till.promise.then(() => `payment ${++paid}`));
-    await using app = await catga({ handlers });
-    code(await app.send(Pay, { amount: 5 }, { id: "order-1", timeout: 100 }), "OUTCOME_UNKNOWN");
+    const clock = new VirtualClock();
+    const app = await clock.until(catga({ network: new MemoryNetwork({ clock }), handlers }));
+    code(
+      await clock.until(app.send(Pay, { amount: 5 }, { id: "order-1", timeout: 100 })),
+      "OUTCOME_UNKNOWN",
+    );
     till.resolve();
-    assertEquals(await app.send(Pay, { amount: 5 }, { id: "order-1" }), { ok: true, value: "payment 1" });
+    const again = await clock.until(app.send(Pay, { amount: 5 }, { id: "order-1" }));
+    assertEquals(again, { ok: true, value: "payment 1" });
+    await clock.until(app.drain());
   });
 
   it("DEADLOCK: a handler waits for a lock whose holder waits for this handler; details say who waits for whom", async () => {

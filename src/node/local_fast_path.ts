@@ -13,16 +13,16 @@ import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { asResult, type Outcome } from "../dispatch/outcome.ts";
 
-/** The fast paths of a node by the names of their contracts. To be made again when the membership has changed. */
+/** The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the membership has changed. */
 export function fastPaths(
   host: ContextHost,
   { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
-): ReadonlyMap<string, LocalFastPath> {
-  const paths = new Map<string, LocalFastPath>();
+): ReadonlyMap<AnyContract, LocalFastPath> {
+  const paths = new Map<AnyContract, LocalFastPath>();
   for (const name of mediator.names) {
     const dispatch = mediator.find(name)!;
     if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
-    paths.set(name, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
+    paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
   }
   return paths;
 }

@@ -1,5 +1,6 @@
 /** The log of an app: one line and one record of fields for each observation. */
 import type { Observation, Observer } from "../contract/observer.ts";
+import { messageLabel } from "../data/message_label.ts";
 import { printable } from "../data/printable.ts";
 import { isThenable } from "../contract/schema.ts";
 import type { LogFields, Logger } from "../contract/logger.ts";
@@ -37,7 +38,7 @@ function fieldsOf(seen: Observation, node: string): LogFields {
 function lineOf(seen: Observation): [level: keyof Logger, text: string] {
   switch (seen.type) {
     case "handler-failed":
-      return ["error", `the handler of ${seen.contract} threw (message ${seen.id})`];
+      return ["error", `the handler of ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`];
     case "fault":
       return ["error", `${seen.during} failed`];
     case "malformed":
@@ -48,6 +49,8 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
         "warn",
         seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",
       ];
+    case "unreachable":
+      return ["warn", `waiting for NATS at ${seen.address}: ${seen.reason}`];
     case "no-bounces":
       return [
         "warn",

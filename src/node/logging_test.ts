@@ -29,6 +29,7 @@ describe("logTo", () => {
       { type: "connection", state: "connected", generation: 1 },
       { type: "connection", state: "disconnected", generation: 1 },
       { type: "connection", state: "closed", generation: 1 },
+      { type: "unreachable", address: "nats-1:4222", reason: "connection refused" },
       { type: "gone", endpoint: "n2.a", inHand: 4 },
       { type: "node", change: "suspect", node: "n2" },
       { type: "retry", contract: "Create", node: "n2", reason: "BOUNCED", attempt: 2 },
@@ -46,6 +47,7 @@ describe("logTo", () => {
       ["warn", "catga n1: connected to the network again"],
       ["warn", "catga n1: lost the network, reconnecting"],
       ["warn", "catga n1: the network connection is closed"],
+      ["warn", "catga n1: waiting for NATS at nats-1:4222: connection refused"],
       ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
       ["info", "catga n1: node n2: suspect"],
       ["debug", "catga n1: retrying Create: node n2 failed (BOUNCED), attempt 2"],
@@ -134,6 +136,7 @@ describe("a logger from npm", () => {
       type: "handler-failed",
       contract: "Ask",
       id: "m1",
+      correlationId: "m1",
       msg: "catga n1: the handler of Ask threw (message m1)",
     }, { type: "Error", message: "bug" }]);
   });

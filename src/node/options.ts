@@ -41,7 +41,7 @@ export interface CatgaOptions {
   metadata?: Readonly<Record<string, string>> | undefined;
   /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
   transport?: "deno" | "node" | undefined;
-  /** SIGTERM and SIGINT drain the app, then the process ends as it would have; `false`. */
+  /** SIGTERM and SIGINT drain the app, then end the process, in Deno SIGTERM by its exit code, 143; `false`. */
   signals?: boolean | undefined;
   /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; 30,000. */
   timeout?: number | undefined;

@@ -84,9 +84,12 @@ export class RequestBuilder {
     if (contract.options.ordered && route !== "hash") {
       throw new TypeError(`${method} ${contract.name}: an ordered contract has the route "hash"; got ${show(route)}`);
     }
-    if (method === "send" && route === "hash" && options?.key === undefined && contract.options.key === undefined) {
+    if (
+      (method === "send" ? route === "hash" : contract.options.ordered) && options?.key === undefined &&
+      contract.options.key === undefined
+    ) {
       throw new TypeError(
-        `send ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
+        `${method} ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
       );
     }
     const timeout = this.timeLeft(contract, options, parent);
@@ -105,7 +108,7 @@ export class RequestBuilder {
       key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: this.#metaOf(contract, id, options, { parent, awaited: method !== "publish" }),
+      meta: this.#metaOf(id, options, { parent, awaited: method !== "publish" }),
       parent,
     };
   }
@@ -189,13 +192,13 @@ export class RequestBuilder {
   }
 
   #metaOf(
-    contract: AnyContract,
     id: string | undefined,
     options: SendOptions | undefined,
     { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
   ): Meta | undefined {
     const headers = options?.headers;
-    const key = contract.options.ordered ? options?.key : undefined;
+    // the contract may be ordered where it is handled
+    const key = options?.key;
     if (parent === undefined) {
       if (id === undefined && headers === undefined && key === undefined) return undefined;
       return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers) };

@@ -60,7 +60,7 @@ describe("publish", () => {
     await app.publish(Tick, { n: 1 }, { id: "t1" });
     await clock.advance(0);
     assertEquals(got, [1]);
-    assertEquals(seen, [{ type: "handler-failed", contract: "Tick", id: "t1", error: thrown }]);
+    assertEquals(seen, [{ type: "handler-failed", contract: "Tick", id: "t1", correlationId: "t1", error: thrown }]);
   });
 
   it("a handler that returns a failure is observed, because no sender gets its result", async () => {

@@ -20,6 +20,28 @@ export interface Clock {
   soon(callback: () => void): void;
 }
 
+/** The clock of an app, for a program's own timers: on a test's virtual time they pass as everything else does. */
+export interface AppClock extends Clock {
+  /**
+   * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep` also rejects
+   * with the reason of `ctx.signal` when that aborts, without being given it. A `RangeError` for other values of `ms`.
+   *
+   * @example
+   * ```ts
+   * import { catga, command, unwrap } from "@catga/catga";
+   *
+   * const Brew = command<{ tea: string }, string>("Brew");
+   * const brew = Brew.handle(async ({ tea }, ctx) => {
+   *   await ctx.clock.sleep(20); // ends when the sender gives up
+   *   return `a cup of ${tea}`;
+   * });
+   * await using app = await catga({ handlers: brew });
+   * console.log(unwrap(await app.send(Brew, { tea: "assam" }))); // a cup of assam
+   * ```
+   */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
 /** A timer of {@link Clock.after}. */
 export interface Timer {
   /** Cancels the timer; nothing happens when it has fired already. */
@@ -30,19 +52,40 @@ export interface Timer {
 export type Random = () => number;
 
 /** The time of this machine. */
-export const systemClock: Clock = Object.freeze({
+export const systemClock: AppClock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    // a longer delay than 2^31 ms would fire at once
-    const timer = timeout(callback, Math.min(ms, 2_147_483_647));
+    const timer = timeout(callback, Math.min(ms, LONGEST));
     if (options?.background) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
   soon(callback: () => void): void {
     immediate(callback);
   },
+  sleep: (ms: number, signal?: AbortSignal): Promise<void> => sleep(systemClock, ms, signal),
 });
+
+/** A clock with {@link AppClock.sleep}. */
+export function appClock(clock: Clock): AppClock {
+  if (clock === systemClock) return systemClock;
+  return {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    after: (ms, callback, options) => clock.after(ms, callback, options),
+    soon: (callback) => clock.soon(callback),
+    sleep: (ms, signal) => sleep(clock, ms, signal),
+  };
+}
+
+/** {@link AppClock.sleep} on any clock. */
+export async function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  if (!(ms >= 0 && ms <= LONGEST)) throw new RangeError(`sleep: ms must be a number from 0 to ${LONGEST}; got ${ms}`);
+  await delay(clock, ms, signal);
+}
+
+/** The longest delay of a timer, in ms: one of 2^31 ms would fire at once. */
+const LONGEST = 2_147_483_647;
 
 /** Random numbers from the operating system, drawn 256 at a time. */
 export function systemRandom(): Random {

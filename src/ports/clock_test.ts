@@ -8,7 +8,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { delay, systemClock, systemRandom, token } from "./clock.ts";
+import { appClock, delay, systemClock, systemRandom, token } from "./clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 describe("delay", () => {
@@ -30,6 +30,32 @@ describe("delay", () => {
     controller.abort(reason);
     assertStrictEquals(await assertRejects(() => waiting), reason);
     assertStrictEquals(await assertRejects(() => delay(clock, 100, controller.signal)), reason);
+  });
+});
+
+describe("appClock", () => {
+  it("sleep: resolves after its time, on the clock that it is made of", async () => {
+    const virtual = new VirtualClock();
+    const clock = appClock(virtual);
+    let passed = false;
+    const sleeping = clock.sleep(3_600_000).then(() => passed = true);
+    await virtual.advance(3_599_999);
+    assertEquals([passed, clock.now() - virtual.now(), clock.monotonic()], [false, 0, 3_599_999]);
+    await virtual.advance(1);
+    await sleeping;
+  });
+
+  it("sleep: rejects for a time that no timer can wait", async () => {
+    for (const ms of [-1, NaN, Infinity, 2 ** 31]) {
+      await assertRejects(() => systemClock.sleep(ms), RangeError, `from 0 to 2147483647; got ${ms}`);
+    }
+  });
+
+  it("the clock of this machine stays itself", async () => {
+    assertStrictEquals(appClock(systemClock), systemClock);
+    const start = systemClock.monotonic();
+    await systemClock.sleep(5);
+    assertGreaterOrEqual(systemClock.monotonic() - start, 4);
   });
 });
 

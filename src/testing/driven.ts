@@ -1,8 +1,8 @@
 /** The app that a test works with: virtual time passes while the test awaits one of its promises. */
 
 /**
- * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms and cache
- * that it returns. Iterators are returned as they are: their next value may never come.
+ * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache and
+ * clock that it returns. Iterators are returned as they are: their next value may never come.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {
@@ -13,7 +13,7 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
-      if (key === "cache") return driven(value as object, drive);
+      if (key === "cache" || key === "clock") return driven(value as object, drive);
       return typeof value === "function" ? (...args: unknown[]) => wrap(value.apply(real, args)) : value;
     },
     has: (_, key) => key in real,

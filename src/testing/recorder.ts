@@ -40,8 +40,11 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
 
 /** Options of {@link Recorder.next}. */
 export interface NextOptions {
-  /** Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. */
-  type?: RecordType | undefined;
+  /**
+   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of handlers
+   * that have begun, which have no result yet: they get it later, as `"handled"` records.
+   */
+  type?: RecordType | "started" | undefined;
   /** How long to wait, in ms of the cluster's time; 30,000. */
   limit?: number | undefined;
 }
@@ -63,8 +66,8 @@ export interface Recorder {
   /** The messages of a contract whose handlers ran, one for each run. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * The next record of a contract that has a result and that `next` has not returned yet: an earlier one, or else the first to
-   * come, so that none is missed between two calls. Rejects if none comes within the limit.
+   * The next record of a contract that has a result (or whose handler has begun, for the type `"started"`) and that `next` has
+   * not returned yet for this type: an earlier one, or else the first to come, so that none is missed between two calls. Rejects if none comes within the limit.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
@@ -121,6 +124,7 @@ export class MessageRecorder implements Recorder {
     const handle: Behavior = async ({ contract, payload, ctx, clock }, next) => {
       const { node, id, headers, correlationId } = ctx;
       const record = this.#begin("handled", contract, { payload, node, at: clock.now(), id, headers, correlationId });
+      this.#offer("started", record);
       const ended = this.#run(node);
       // an aborted handler may run for ever, and no sender waits for it
       ctx.signal.addEventListener("abort", ended, { once: true });
@@ -183,9 +187,9 @@ export class MessageRecorder implements Recorder {
   ): Promise<Recorded<In, Out, F>> {
     const { type = contract.kind === "event" ? "published" : "handled", limit = 30_000 } = options;
     const queue = this.#queueOf(type, contract.name);
-    const ended = queue.ended.shift();
+    const ready = queue.ready.shift();
     // the records in the queue of a contract have its types
-    if (ended !== undefined) return Promise.resolve(ended as Recorded<In, Out, F>);
+    if (ready !== undefined) return Promise.resolve(ready as Recorded<In, Out, F>);
     const coming = new Promise<Recorded>((resolve, reject) => {
       const cancel = this.#waiting.after(limit, () => {
         queue.waiters.delete(take);
@@ -208,7 +212,7 @@ export class MessageRecorder implements Recorder {
 
   clear(): void {
     this.#all = [];
-    for (const queue of this.#queues.values()) queue.ended.length = 0;
+    for (const queue of this.#queues.values()) queue.ready.length = 0;
   }
 
   #of<In, Out, F extends string>(
@@ -231,20 +235,25 @@ export class MessageRecorder implements Recorder {
 
   #end(record: OpenRecord, result: Result<unknown>): void {
     record.result = result;
-    const queue = this.#queueOf(record.type, record.name);
+    this.#offer(record.type, record);
+  }
+
+  /** Gives a record to the first call of `next` that waits for it, or else keeps it for the next call. */
+  #offer(type: RecordType | "started", record: Recorded): void {
+    const queue = this.#queueOf(type, record.name);
     const [first] = queue.waiters;
     if (first === undefined) {
-      queue.ended.push(record);
+      queue.ready.push(record);
       return;
     }
     queue.waiters.delete(first);
     first(record);
   }
 
-  #queueOf(type: RecordType, name: string): RecordQueue {
+  #queueOf(type: RecordType | "started", name: string): RecordQueue {
     const key = `${type} ${name}`;
     let queue = this.#queues.get(key);
-    if (queue === undefined) this.#queues.set(key, queue = { ended: [], waiters: new Set() });
+    if (queue === undefined) this.#queues.set(key, queue = { ready: [], waiters: new Set() });
     return queue;
   }
 
@@ -263,7 +272,7 @@ type OpenRecord = { -readonly [Member in keyof Recorded]: Recorded[Member] };
 
 /** The records of one type and contract that `next` has not returned, and the calls of `next` that wait. */
 interface RecordQueue {
-  readonly ended: Recorded[];
+  readonly ready: Recorded[];
   readonly waiters: Set<(record: Recorded) => void>;
 }
 

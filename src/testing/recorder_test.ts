@@ -22,6 +22,24 @@ describe("recorder", () => {
     assertEquals((await messages.next(Asked)).payload, { sku: "tea" });
   });
 
+  it("next: a handler that has started is known before it ends", async () => {
+    const messages = recorder();
+    const ends = Promise.withResolvers<number>();
+    const price = Price.handle(() => ends.promise);
+    await using app = await catga({ handlers: price, behaviors: [messages.behavior] });
+    const coming = messages.next(Price, { type: "started" });
+    const sent = app.send(Price, { sku: "tea" });
+    const started = await coming;
+    assertEquals([started.type, started.payload, started.result], ["handled", { sku: "tea" }, undefined]);
+    const again = app.send(Price, { sku: "milk" });
+    assertEquals((await messages.next(Price, { type: "started" })).payload, { sku: "milk" });
+    ends.resolve(420);
+    assertEquals([unwrap(await sent), unwrap(await again), started.result?.value], [420, 420, 420]);
+    assertEquals((await messages.next(Price)).payload, { sku: "tea" });
+    assertEquals(messages.all.map(({ type }) => type), ["sent", "handled", "sent", "handled"]);
+    await assertRejects(() => messages.next(Price, { type: "started", limit: 10 }), Error, "was started within 10 ms");
+  });
+
   it("next: rejects if no record comes within the limit", async () => {
     await assertRejects(
       () => recorder().next(Asked, { limit: 10 }),

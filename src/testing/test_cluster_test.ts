@@ -100,6 +100,19 @@ describe("testCluster", () => {
     assert(next.token > lock.token);
   });
 
+  it("virtual time passes while the test, or a handler, sleeps on the clock of an app", async () => {
+    const slow = Do.handle(async (_, ctx) => {
+      await ctx.clock.sleep(5_000);
+      return `after ${ctx.clock.now()}`;
+    });
+    await using cluster = await testCluster(1, { handlers: slow });
+    const [app] = cluster.apps;
+    const [wall, start] = [app.clock.now(), cluster.clock.monotonic()];
+    assertEquals(unwrap(await app.send(Do)), `after ${wall + 5_000}`);
+    await app.clock.sleep(3_600_000);
+    assertEquals(cluster.clock.monotonic() - start, 3_605_000);
+  });
+
   it("virtual time stands still while the test awaits something else", async () => {
     await using cluster = await testCluster(2, { handlers });
     const before = cluster.clock.monotonic();

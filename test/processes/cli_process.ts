@@ -11,7 +11,7 @@ import { runtimeBinary } from "./node_process.ts";
 
 const MAIN = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "src", "cli", "main.ts");
 /** A command that has not ended after this time will not, in ms. */
-const LIMIT = 20_000;
+const LIMIT = 120_000;
 
 /** How the tool is started. */
 export interface CliOptions {

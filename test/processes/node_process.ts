@@ -17,6 +17,15 @@ const DENO_VERSION = "2.9.6";
 /** Whoever has not done what was waited for after this time will not, on a busy machine either; in ms. */
 const LIMIT = 60_000;
 
+/**
+ * The runtimes in which tests of what one process does start it: the runtime of this process. They run in both, so that
+ * each is tested once.
+ */
+export const OWN_RUNTIMES: readonly Runtime[] = ["Bun" in globalThis ? "bun" : "deno"];
+
+/** How a process may end whose app has drained at SIGTERM: by that signal, in Deno with its exit code. */
+export const DRAINED: readonly Ending["by"][] = ["SIGTERM", 143];
+
 /** How a process ended. */
 export interface Ending {
   /** The exit code, or the signal that ended it. */

@@ -4,12 +4,17 @@ import { simulate } from "./simulation.ts";
 
 const SEEDS = 1_000;
 const GROUP = 100;
+/** The even seeds run in Deno, the odd ones in Bun: what they show is code that both share. */
+const FIRST = "Bun" in globalThis ? 1 : 0;
+
+const slow = { timeout: 600_000 };
 
 describe("simulation", () => {
   for (let first = 0; first < SEEDS; first += GROUP) {
     const last = first + GROUP - 1;
-    it(`seeds ${first} to ${last}: a cluster in a storm keeps its promises`, { timeout: 120_000 }, async () => {
-      for (let seed = first; seed <= last; seed++) {
+    const which = FIRST === 0 ? "even" : "odd";
+    it(`${which} seeds of ${first} to ${last}: a cluster in a storm keeps its promises`, slow, async () => {
+      for (let seed = first + FIRST; seed <= last; seed += 2) {
         const { violations } = await simulate(seed);
         assertEquals(violations, [], `to see it again: deno run -A test/simulation/simulate.ts ${seed}`);
       }
@@ -18,7 +23,7 @@ describe("simulation", () => {
 
   it(
     "the same seed gives the same run, down to the last line of every node's log",
-    { timeout: 120_000 },
+    slow,
     async () => {
       for (const seed of [1, 2, 3, 4, 5]) {
         const [first, again] = [await traceOf(seed), await traceOf(seed)];
@@ -34,7 +39,7 @@ describe("simulation", () => {
 
   it(
     "the seeds together cover every kind of fault and outcome",
-    { timeout: 120_000 },
+    slow,
     async () => {
       const seen = new Set<string>();
       for (let seed = 0; seed < 100; seed++) {

@@ -15,7 +15,7 @@ import { ServerTrio } from "../processes/server_trio.ts";
 import { SKEWS } from "../processes/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import type { Runtime } from "../processes/node_messages.ts";
-import { type Program, startProgram } from "../processes/node_process.ts";
+import { DRAINED, type Program, startProgram } from "../processes/node_process.ts";
 import type { Span } from "./log.ts";
 import type { SoakClientOptions } from "./client.ts";
 import type { SoakLine } from "./messages.ts";
@@ -379,7 +379,9 @@ export class SoakCluster implements AsyncDisposable {
     program.kill("SIGTERM");
     try {
       const { by } = await program.end(DRAIN);
-      if (by !== "SIGTERM") this.violations.push(`${id} drained and ended by ${by}:\n${program.output.slice(-2_000)}`);
+      if (!DRAINED.includes(by)) {
+        this.violations.push(`${id} drained and ended by ${by}:\n${program.output.slice(-2_000)}`);
+      }
       this.longestDrain = Math.max(this.longestDrain, performance.now() - began);
     } catch (error) {
       this.violations.push(`${id} did not drain: ${(error as Error).message.slice(-2_000)}`);

@@ -26,6 +26,8 @@ app.closed.then(() => {
 });
 if (mode === "drained") {
   await app.drain();
+  // Deno drops a signal that arrives while its last listener is removed
+  while (process.listenerCount("SIGTERM") > 0) await new Promise<void>((resolve) => setTimeout(resolve, 1));
   console.log("drained");
   setTimeout(() => {}, 60_000);
 } else {

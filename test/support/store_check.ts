@@ -22,6 +22,8 @@ export interface StoredEntry {
 export interface StoreView {
   /** The server's clock when it had been read, in ms since 1970. */
   readonly now: number;
+  /** Whether several servers have copies of the streams. */
+  readonly replicated: boolean;
   readonly entries: readonly StoredEntry[];
 }
 
@@ -29,13 +31,19 @@ export interface StoreView {
 export const OVERDUE = 5_000;
 
 /**
- * Entries that outlived their ttl: a line each. None when all is well. A marker is not an entry: it says that its key is
- * free, for however long a server (seen on three of them, after elections) keeps it.
+ * Entries that outlived their ttl, and those that stay for ever where none may (everywhere but in the cache): a line each.
+ * None when all is well. A marker that outlived its ttl counts on a single server alone: of three, some keep one after an
+ * election, which says no more than that its key is free.
  */
-export function storeViolations({ now, entries }: StoreView): string[] {
-  return entries.filter((entry) => !entry.marker && isOverdue(entry, now)).map(({ stream, key, written, ttl }) =>
-    `${stream} ${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`
-  );
+export function storeViolations({ now, replicated, entries }: StoreView): string[] {
+  return entries.flatMap((entry) => {
+    const { stream, key, written, ttl, marker } = entry;
+    if (isOverdue(entry, now) && !(marker && replicated)) {
+      return [`${stream} ${marker ? "marker of " : ""}${key}: ${Math.round(now - written)} ms old, its ttl ${ttl} ms`];
+    }
+    const forever = ttl === undefined && !marker && !stream.endsWith("_cache");
+    return forever ? [`${stream} ${key}: it has no ttl`] : [];
+  });
 }
 
 function isOverdue({ written, ttl }: StoredEntry, now: number): boolean {
@@ -69,9 +77,9 @@ export async function readStore(servers: string | readonly string[], namespace: 
     const streams = (all ?? []).filter((name) => name.startsWith(`KV_catga_${namespace}_`));
     const entries: StoredEntry[] = [];
     for (const stream of streams) entries.push(...await list(stream));
-    if (streams.length === 0) return { now: Date.now(), entries };
-    const { ts } = await ask<{ ts: string }>(`STREAM.INFO.${streams[0]}`);
-    const view = { now: Date.parse(ts), entries };
+    if (streams.length === 0) return { now: Date.now(), replicated: false, entries };
+    const { ts, config } = await ask<{ ts: string; config: { num_replicas: number } }>(`STREAM.INFO.${streams[0]}`);
+    const view = { now: Date.parse(ts), replicated: config.num_replicas > 1, entries };
     // a consumer reads one replica; what is still in a stream, its leader says
     const late = new Set<StoredEntry>();
     for (const entry of entries) if (isOverdue(entry, view.now) && !await isThere(entry)) late.add(entry);

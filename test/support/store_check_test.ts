@@ -17,14 +17,29 @@ describe("the check of the store", () => {
     ...differs,
   });
 
-  it("accepts entries that outlived their ttl by little, and entries without a ttl", () => {
-    const entries = [entry(), entry({ ttl: undefined, written: 0 })];
-    assertEquals(storeViolations({ now: 103_000 + OVERDUE, entries }), []);
+  it("accepts entries that outlived their ttl by little, and values of the cache without a ttl", () => {
+    const entries = [
+      entry(),
+      entry({ marker: true }),
+      entry({ stream: "KV_catga_x_cache", ttl: undefined, written: 0 }),
+    ];
+    assertEquals(storeViolations({ now: 103_000 + OVERDUE, replicated: false, entries }), []);
   });
 
-  it("finds an entry that outlived its ttl, and no marker", () => {
-    assertEquals(storeViolations({ now: 108_001, entries: [entry(), entry({ marker: true })] }), [
+  it("finds an entry that outlived its ttl, and a marker on a single server", () => {
+    const entries = [entry(), entry({ marker: true })];
+    const late = [
       "KV_catga_x_locks h=2Fa: 8001 ms old, its ttl 3000 ms",
+      "KV_catga_x_locks marker of h=2Fa: 8001 ms old, its ttl 3000 ms",
+    ];
+    assertEquals(storeViolations({ now: 108_001, replicated: false, entries }), late);
+    assertEquals(storeViolations({ now: 108_001, replicated: true, entries }), late.slice(0, 1));
+  });
+
+  it("finds an entry that has no ttl where each must have one", () => {
+    const entries = [entry({ ttl: undefined })];
+    assertEquals(storeViolations({ now: 100_001, replicated: true, entries }), [
+      "KV_catga_x_locks h=2Fa: it has no ttl",
     ]);
   });
 });
@@ -42,7 +57,8 @@ describe("reading the store", await requireNatsServer(), () => {
       await bucket.put("deleted", "4");
       await bucket.delete("deleted");
       await others.put("other", "5");
-      const { now, entries } = await readStore(server.url, "x");
+      const view = await readStore(server.url, "x");
+      const { now, entries } = view;
       const seen = entries.map(({ key, ttl, marker }) => ({ key, ttl, marker }));
       assertEquals(seen, [
         { key: "short", ttl: 20_000, marker: false },
@@ -50,6 +66,12 @@ describe("reading the store", await requireNatsServer(), () => {
         { key: "forever", ttl: undefined, marker: false },
         { key: "deleted", ttl: 1_000, marker: true },
       ]);
+      assertEquals(storeViolations(view), ["KV_catga_x_locks forever: it has no ttl"]);
+      const later = storeViolations({ ...view, now: now + 60_000 }).map((line) => line.replace(/: \d+ ms old.*/, ""));
+      assertEquals(
+        later,
+        ["short", "forever: it has no ttl", "marker of deleted"].map((line) => `KV_catga_x_locks ${line}`),
+      );
       for (const { written } of entries) assertLess(Math.abs(now - written), 10_000);
       assertEquals((await readStore(server.url, "nobody")).entries, []);
       assertLess(Math.abs(now - Date.now()), 10_000);

@@ -1,6 +1,6 @@
 /** 20,000 records of nodes that are not there, written by a user with a node's permissions, on a real server. */
 import { connect } from "@nats-io/transport-node";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { catga, type CatgaOptions } from "../../catga.ts";
@@ -13,13 +13,20 @@ const FORGED = 20_000;
 describe("20,000 forged records on NATS", await requireNatsServer(), () => {
   it(
     "no view holds one, queries are answered meanwhile, and new nodes know the others",
-    { timeout: 180_000 },
+    { timeout: 600_000 },
     async () => {
+      const began = performance.now();
       await using server = await startNatsServer();
       const warned: string[] = [];
       const logger = { debug() {}, info() {}, warn: (line: string) => void warned.push(line), error() {} };
       const start = (id: string, more: CatgaOptions = {}) =>
-        catga({ nats: server.url, id, handlers: Who.handle((_, ctx) => ctx.node), logger, ...more });
+        catga({
+          nats: { servers: server.url, timeout: 60_000 },
+          id,
+          handlers: Who.handle((_, ctx) => ctx.node),
+          logger,
+          ...more,
+        });
       await using a = await start("a");
       await using b = await start("b");
       const largest = { view: 0 };
@@ -27,7 +34,7 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       const mallory = await connect({ servers: server.url });
       for (let n = 0; n < FORGED; n++) {
         const id = `x${n}`;
-        const record = { ...a.self, id, endpoint: `${id}.forged`, handles: ["Who", `C${n}`] };
+        const record = { ...a.self, id, endpoint: `${id}.forged`, handles: ["Who", `C${n}`], kinds: "qc" };
         mallory.publish(`$KV.catga_default_nodes.${id}`, JSON.stringify(record));
         if (n % 1_000 !== 0) continue;
         await mallory.flush();
@@ -50,7 +57,9 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       }
       assertEquals(largest.view, all.length);
       const lines = warned.filter((line) => line.startsWith("catga a: passed over "));
-      assertEquals(lines.length, 1, warned.join("\n"));
+      assertGreater(lines.length, 0);
+      // one a minute
+      assertLessOrEqual(lines.length, 1 + Math.floor((performance.now() - began) / 60_000), warned.join("\n"));
       await Promise.all(joined.map((app) => app.drain()));
       await mallory.close();
     },

@@ -10,6 +10,8 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf, PROTOCOL } from "../wire/frame.ts";
 import type { MalformedCount } from "../wire/malformed_count.ts";
+import { GapInquiry, type GapInquiryOptions } from "./gap_inquiry.ts";
+import { Gaps } from "./gaps.ts";
 import type { Member } from "./member.ts";
 import { MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord } from "./node_record.ts";
@@ -18,7 +20,8 @@ import { SkippedRecords } from "./skipped_records.ts";
 import { Unproven } from "./unproven.ts";
 
 /** What a membership needs of its node. */
-export interface MembershipOptions extends OwnRecordOptions, Pick<MembershipViewOptions, "changed"> {
+export interface MembershipOptions
+  extends OwnRecordOptions, Pick<MembershipViewOptions, "changed">, Pick<GapInquiryOptions, "askGap" | "gapFound"> {
   readonly malformed: MalformedCount;
   /** Whether a frame has come from this process, and none to it has bounced since. */
   isAlive(endpoint: string): boolean;
@@ -34,6 +37,8 @@ export interface MembershipOptions extends OwnRecordOptions, Pick<MembershipView
 export class Membership {
   /** The members. */
   readonly view: MembershipView;
+  /** The contracts that members handled lately, and that none handles now. */
+  readonly gaps: GapInquiry;
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
   /** This node's id and endpoint, which do not change. */
@@ -55,7 +60,9 @@ export class Membership {
     this.#self = options.self();
     this.#own = new OwnRecord(options);
     const { clock, connected, ping, conclusive, observer, changed } = options;
-    this.view = new MembershipView({ self: this.#self.id, observer, changed });
+    const gaps = new Gaps(clock);
+    this.view = new MembershipView({ self: this.#self.id, observer, changed, unhandled: (name) => gaps.open(name) });
+    this.gaps = new GapInquiry({ ...options, gaps, view: this.view, self: this.#self.id });
     this.#skipped = new SkippedRecords(clock, observer);
     this.#unproven = new Unproven({
       clock,

@@ -18,8 +18,8 @@ import {
   startNatsServer,
 } from "../../../tools/nats_server.ts";
 import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
-import { LoopGaps } from "../../../test/processes/loop_gaps.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { Standstill } from "../../../test/support/standstill.ts";
 
 const Ask = query<void, string>("Ask");
 const HEARTBEAT = 3_000;
@@ -99,6 +99,7 @@ describe("while the server that keeps the records is away", required, () => {
     const home = Number(leader!.slice(1));
     const others = [0, 1, 2].filter((index) => index !== home);
     const apps = [first, await observe(servers.urls[others[0]], "b"), await observe(servers.urls[others[1]], "c")];
+    await using still = await Standstill.watch(others.map((index) => servers.urls[index]));
     try {
       await acquainted(apps);
       await servers.servers[home].kill("SIGKILL");
@@ -111,7 +112,10 @@ describe("while the server that keeps the records is away", required, () => {
         return apps.every(({ app }) => app.nodes().every(({ lastSeen }) => lastSeen > up));
       });
       console.log(`the server with the records is back: all were written again after ${Date.now() - up} ms`);
-      for (const each of apps) assertEquals([each.app.self.id, each.moves()], [each.app.self.id, []]);
+      for (const each of apps) {
+        await eventually("all to be in view", () => each.ids().join() === "a,b,c");
+        assertEquals([each.app.self.id, movesOf(each, still)], [each.app.self.id, []]);
+      }
       await using late = await observe(servers.urls[0], "d");
       await eventually("all to see d", () => apps.every((each) => each.ids().includes("d")));
       assertEquals(late.ids().length, 4);
@@ -191,17 +195,15 @@ describe("a server whose JetStream is turned off, and on again", required, () =>
     await jetstream("first");
     const server = await startNatsServer({ jetstream: false, args: ["-c", config] });
     const apps = await Promise.all(["a", "b", "c"].map((id) => observe(server.url, id)));
-    // a process that stands still answers no ping: one that others take for gone then comes back with its answer
-    let still = 0;
-    using _gaps = new LoopGaps(({ from, to }) => still += to - from);
-    const told = (each: Observed) => still < 250 ? each.moves() : [];
+    await using still = await Standstill.watch([]); // the server ends connections when JetStream goes
+    const moves = (each: Observed) => movesOf(each, still);
     try {
       await acquainted(apps);
       await writeFile(config, "");
       process.kill(server.pid, "SIGHUP");
       const down = Date.now();
       await wait(HEARTBEAT + 500);
-      for (const each of apps) assertEquals([stale(each, down + 500), told(each)], [2, []]);
+      for (const each of apps) assertEquals([stale(each, down + 500), moves(each)], [2, []]);
       await jetstream("second");
       const up = Date.now();
       process.kill(server.pid, "SIGHUP");
@@ -211,7 +213,7 @@ describe("a server whose JetStream is turned off, and on again", required, () =>
       console.log(`JetStream is back, and empty: all records were written again after ${Date.now() - up} ms`);
       for (const each of apps) {
         await eventually("all to be in view", () => each.ids().join() === "a,b,c");
-        assertEquals(told(each), []);
+        assertEquals(moves(each), []);
       }
       await apps.pop()!.app.drain();
       await eventually("its leaving to be seen", () => apps.every((each) => each.ids().join() === "a,b"));
@@ -257,6 +259,14 @@ async function observe(url: string, id: string, options: CatgaOptions = {}): Pro
 async function acquainted(all: readonly Observed[]): Promise<void> {
   await eventually("all to see all", () => all.every((each) => each.ids().length === all.length));
   for (const { events } of all) events.length = 0;
+}
+
+/**
+ * The joins and leaves that a node has seen; none when the machine stood still meanwhile: a process or a server that does
+ * answers no ping, so that a node is taken for gone, and comes back with its answer.
+ */
+function movesOf(node: Observed, still: Standstill): string[] {
+  return still.ms < 250 ? node.moves() : [];
 }
 
 /** How many others a node sees whose records are older than this. */

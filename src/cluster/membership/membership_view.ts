@@ -14,6 +14,8 @@ export interface MembershipViewOptions {
   readonly observer: Observer;
   /** A node joined, changed, left, or became suspect or trusted again; `handled`: the lists of handled contracts changed. */
   changed(handled: boolean): void;
+  /** The last node that handled this contract left, or handles it no longer. */
+  unhandled(name: string): void;
 }
 
 /** The members and their events. */
@@ -22,11 +24,12 @@ export class MembershipView {
   readonly #byId: Map<string, Member> = new Map();
   readonly #byEndpoint: Map<string, Member> = new Map();
   readonly #sorted: Member[] = [];
-  readonly #handled: HandledLists = new HandledLists();
+  readonly #handled: HandledLists;
   readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
 
   constructor(options: MembershipViewOptions) {
     this.#options = options;
+    this.#handled = new HandledLists((name) => options.unhandled(name));
   }
 
   /** All nodes, this one included once it has joined, sorted by id. */
@@ -50,6 +53,11 @@ export class MembershipView {
     return this.#handled.count(name) === own;
   }
 
+  /** Whether a node, this one included, handles a contract. */
+  handles(name: string): boolean {
+    return this.#handled.count(name) > 0;
+  }
+
   /** Calls back at every change, until the returned function is called. */
   watch(onEvent: (event: NodeEvent) => void): () => void {
     this.#watchers.add(onEvent);
@@ -66,14 +74,14 @@ export class MembershipView {
     const known = this.#byId.get(info.id);
     // a refreshed record is not worth a log line, unless it ends a suspicion
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
-    this.#add(new Member(info, revision, this.#handled.retain(info.handles)), logged);
+    this.#add(new Member(info, revision, this.#handled.retain(info.handles, info.kinds)), logged);
   }
 
   /** Adds a member again that was removed. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();
-    member.handled = this.#handled.retain(member.info.handles);
+    member.handled = this.#handled.retain(member.info.handles, member.info.kinds);
     this.#add(member, true);
   }
 

@@ -9,15 +9,17 @@ function setUp() {
   const logged: string[] = [];
   const changes: boolean[] = [];
   const events: string[] = [];
+  const unhandled: string[] = [];
   const view = new MembershipView({
     self: "a",
     observer: (observation: Observation) => {
       if (observation.type === "node") logged.push(`${observation.change} ${observation.node}`);
     },
     changed: (handled) => changes.push(handled),
+    unhandled: (name) => void unhandled.push(name),
   });
   view.watch(({ type, node }) => events.push(`${type} ${node.id}`));
-  return { view, logged, changes, events };
+  return { view, logged, changes, events, unhandled };
 }
 
 function info(id: string, handles: readonly string[] = [], nonce = "1"): NodeInfo {
@@ -66,6 +68,20 @@ describe("MembershipView", () => {
     view.put(info("a", ["Get"]), 1);
     view.put(info("b", ["Add"]), 1);
     assertEquals([view.alone("Get"), view.alone("Add"), view.alone("Gone")], [true, false, true]);
+  });
+
+  it("a contract is reported when its last node leaves, or handles it no longer, and not before", () => {
+    const { view, unhandled } = setUp();
+    view.put(info("a", ["Get"]), 1);
+    view.put(info("b", ["Add", "Get"]), 1);
+    view.put(info("b", ["Add", "Get"], "2"), 2);
+    assertEquals([view.handles("Add"), unhandled], [true, []]);
+    view.put(info("b", ["Get"], "2"), 3);
+    assertEquals([view.handles("Add"), unhandled], [false, ["Add"]]);
+    view.remove("b");
+    assertEquals(unhandled, ["Add"]);
+    view.remove("a");
+    assertEquals(unhandled, ["Add", "Get"]);
   });
 
   it("suspect and trust are reported once; trust and restore clear the bounces", () => {

@@ -17,7 +17,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no JSON";
   }
   if (typeof value !== "object" || value === null) return "no object";
-  const { id, endpoint, service, handles, startedAt, lastSeen, metadata, load, server, protocol, version } =
+  const { id, endpoint, service, handles, kinds, startedAt, lastSeen, metadata, load, server, protocol, version } =
     value as Record<
       string,
       unknown
@@ -30,6 +30,9 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   if (!Array.isArray(handles) || !handles.every((name) => typeof name === "string" && isContractName(name))) {
     return "no contract names";
   }
+  if (kinds !== undefined && !(typeof kinds === "string" && kinds.length === handles.length && isKinds(kinds))) {
+    return "no kinds of its contracts";
+  }
   if (!isNumber(startedAt) || !isNumber(lastSeen) || !isNumber(protocol)) return "no times or protocol";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
@@ -39,6 +42,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     endpoint,
     service,
     handles,
+    ...(kinds === undefined ? {} : { kinds }),
     startedAt,
     lastSeen,
     metadata: Object.assign(Object.create(null), metadata),
@@ -55,6 +59,10 @@ export function freeze(info: NodeInfo): NodeInfo {
   Object.freeze(info.metadata);
   Object.freeze(info.load);
   return Object.freeze(info);
+}
+
+function isKinds(text: string): boolean {
+  return /^[cqe]*$/.test(text);
 }
 
 function isNumber(value: unknown): value is number {

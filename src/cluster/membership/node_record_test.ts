@@ -8,6 +8,7 @@ const INFO: NodeInfo = {
   endpoint: "a.1",
   service: "shop",
   handles: ["orders.Create", "Ping"],
+  kinds: "cq",
   startedAt: 1,
   lastSeen: 2,
   metadata: { host: "h" },
@@ -32,6 +33,15 @@ describe("readRecord", () => {
     const info = readRecord("a", text) as NodeInfo & { admin?: boolean; more?: number };
     assertEquals([info.admin, info.more, info.metadata.host], [undefined, undefined, "h"]);
     assertEquals(Object.keys(info).sort(), Object.keys(INFO).sort());
+  });
+
+  it("accepts a record that does not say what its contracts are: an earlier Catga wrote it", () => {
+    const { kinds: _, ...earlier } = INFO;
+    assertEquals("kinds" in (readRecord("a", JSON.stringify(earlier)) as NodeInfo), false);
+  });
+
+  it("refuses kinds that do not fit the contracts", () => {
+    for (const kinds of ["c", "cqe", "xx", "", 7, null]) assertEquals(read({ kinds }), "no kinds of its contracts");
   });
 
   it("accepts the record of another protocol version: its reader decides", () => {

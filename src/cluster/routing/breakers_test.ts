@@ -30,10 +30,25 @@ describe("the breaker of a node", () => {
     await sendInVain(stage, 1);
     assertEquals(moves(stage), ["open"]);
     const before = stage.published.length;
-    const { error } = await stage.clock.until(stage.app.send(Do, 1));
+    const { error } = await stage.clock.until(stage.app.send(Do, 1, { retries: 0 }));
     assertEquals({ code: error?.code, retryable: error?.retryable }, { code: "UNAVAILABLE", retryable: true });
     assertEquals(stage.published.length, before);
     assert(error!.message.includes("failed too often lately"), error!.message);
+  });
+
+  it("while it is open and there is no other node, a send with retries waits until the node is back", async () => {
+    await using stage = await openStage({ handles: HANDLES, breaker });
+    const { app, clock, network, other } = stage;
+    other.answerWith(() => "back");
+    network.cut("other");
+    await sendInVain(stage, 3);
+    const sent = app.send(Do, 1);
+    const late = app.send(Do, 1, { timeout: 300 });
+    await clock.advance(500);
+    assertEquals(asked(other), 0);
+    network.restore("other");
+    assertEquals((await clock.until(Promise.all([sent, late]))).map(code), ["back", "UNAVAILABLE"]);
+    assertEquals(asked(other), 1);
   });
 
   it("while it is open, requests go to other nodes", async () => {

@@ -3,9 +3,12 @@
  * are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing these, the
  * suspect ones; failing these, all.
  */
+import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
 import { show } from "../../contract/checks.ts";
 import { disown } from "../../contract/schema.ts";
+import { wrongKind } from "../../dispatch/failures.ts";
+import type { CatgaError } from "../../error.ts";
 import type { Random } from "../../ports/clock.ts";
 import type { Call } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
@@ -18,7 +21,7 @@ export interface KnownNode {
   /** It did not answer lately: others are preferred. */
   readonly suspect: boolean;
   /** The contracts that it handles. */
-  readonly handled: { has(name: string): boolean };
+  readonly handled: { has(name: string): boolean; kindOf(name: string): Kind | undefined };
 }
 
 /** What the choice depends on. */
@@ -36,6 +39,8 @@ export interface CandidatesOptions {
 
 /** The nodes that handle a contract. */
 interface Table {
+  /** What the contract is on all of them; `undefined` if none says, `"mixed"` if they differ. */
+  readonly kind: Kind | "mixed" | undefined;
   /** All of them. */
   readonly all: readonly NodeInfo[];
   /** Those whose breakers let requests through. */
@@ -87,10 +92,17 @@ export class Candidates {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
+  /** Whether a node that handles a contract is neither suspect nor behind an open breaker. */
+  reachable(name: string): boolean {
+    return (this.#table(name)?.trusted.length ?? 0) > 0;
+  }
+
   /** Who may have this call now. */
   of({ request, failedOn }: Call): readonly NodeInfo[] {
-    const table = this.#table(request.contract.name);
-    if (table === undefined) return [];
+    const { name, kind } = request.contract;
+    const known = this.#table(name);
+    if (known === undefined) return [];
+    const table = known.kind === kind || known.kind === undefined ? known : this.#tableOf(name, kind);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
     if (table.allowed.length === 0) return table.all; // each of them refuses it, which counts as an attempt
     const { self, endpoint } = this.#options;
@@ -101,6 +113,16 @@ export class Candidates {
     if (failedOn === undefined) return table.preferred;
     const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
     return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
+  }
+
+  /** Why a call has no candidates although nodes handle its contract's name: there it is another kind of message. */
+  otherKind({ request: { contract: { name, kind }, node } }: Call): CatgaError | undefined {
+    for (const { info, handled } of this.#options.members()) {
+      const other = handled.kindOf(name);
+      if (other === undefined || other === kind || (node !== undefined && info.id !== node)) continue;
+      return wrongKind(kind, name, other, info.id);
+    }
+    return undefined;
   }
 
   /**
@@ -135,20 +157,30 @@ export class Candidates {
     if (this.#stale) this.#update();
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
+    const table = this.#tableOf(name);
+    if (table.all.length === 0) return undefined;
+    this.#tables.set(name, table);
+    return table;
+  }
+
+  /** The nodes that handle a contract; with a kind, without those where it is another one. */
+  #tableOf(name: string, wanted?: Kind): Table {
+    const kinds = new Set<Kind | undefined>();
     const all: NodeInfo[] = [];
     const allowed: NodeInfo[] = [];
     const trusted: NodeInfo[] = [];
     for (const { info, suspect, handled } of this.#options.members()) {
       if (!handled.has(name)) continue;
+      const kind = handled.kindOf(name);
+      if (wanted !== undefined && kind !== undefined && kind !== wanted) continue;
+      kinds.add(kind);
       all.push(info);
       if (this.#blocked.has(info.id)) continue;
       allowed.push(info);
       if (!suspect) trusted.push(info);
     }
-    if (all.length === 0) return undefined;
-    const table = { all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
-    this.#tables.set(name, table);
-    return table;
+    const kind = kinds.size > 1 ? "mixed" : [...kinds][0];
+    return { kind, all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
   }
 
   /** Reads the breakers anew, and drops the tables. */

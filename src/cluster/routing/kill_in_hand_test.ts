@@ -1,10 +1,11 @@
 /** A process killed with a thousand commands in hand: what each of their callers gets, and what ran. */
+import { connect, type NatsConnection, NoRespondersError } from "@nats-io/transport-node";
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, type Result, type Route } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Hang, Record } from "../../../test/processes/node_messages.ts";
-import { startNode } from "../../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
@@ -16,17 +17,20 @@ const DEADLINE = 60_000;
 describe("kill -9 of a node process with 1,000 commands in hand", await requireNatsServer(), () => {
   let server: NatsServer;
   let caller: Catga;
+  let raw: NatsConnection;
 
   before(async () => {
     server = await startNatsServer();
+    raw = await connect({ servers: server.url });
     caller = await catga({ nats: server.url, id: "caller", service: "caller" });
   });
   after(async () => {
     await caller?.drain();
+    await raw?.close();
     await server?.stop();
   });
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(
       `gives each caller OUTCOME_UNKNOWN long before its deadline, moves what was not delivered, and runs none twice: ${runtime}`,
       { timeout: 120_000 },
@@ -34,7 +38,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
         const id = `victim-${runtime}`;
         const elsewhere = `witness-${runtime}`;
         await using log = await RunLog.open();
-        const victim = (await startNode(runtime, server.url, id, { folder: log.folder })).program;
+        const { program: victim, endpoint } = await startNode(runtime, server.url, id, { folder: log.folder });
         await using witness = (await startNode(runtime, server.url, elsewhere, { folder: log.folder })).program;
         await eventually(
           "the caller to see both",
@@ -59,6 +63,15 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
         victim.kill("SIGKILL");
         const during = records("during");
         await victim.end();
+        // until then the server hands messages to the socket of a dead process
+        await eventually(
+          "the server to notice its death",
+          () =>
+            raw.request(`catga.default.node.${endpoint}.x`, "", { timeout: 200 }).then(
+              () => false,
+              (error) => error instanceof NoRespondersError || error.cause instanceof NoRespondersError,
+            ),
+        );
         const later = records("later");
         const [lost, atOnce, dead] = await Promise.all([Promise.all(inHand), Promise.all(during), Promise.all(later)]);
 

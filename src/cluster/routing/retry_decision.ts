@@ -8,8 +8,8 @@ import type { AttemptFailure, RefusalCode } from "../wire/call.ts";
 
 /** Why the caller waits no longer. `sent`: an attempt may have run. */
 export type GivenUp =
-  /** The deadline passed. */
-  | { readonly how: "expired"; readonly sent: boolean }
+  /** The deadline passed; `away`: while the call waited for a node that handles it. */
+  | { readonly how: "expired"; readonly sent: boolean; readonly away?: boolean }
   /** The caller gave up, or the app stops. */
   | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
 
@@ -61,9 +61,10 @@ export function decideRetry(
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
       if (!failed.sent) {
-        return new CatgaError("UNAVAILABLE", `${what} did not run: it could not be delivered before its deadline`, {
-          retryable: true,
-        });
+        const why = failed.away
+          ? "no node that handles it was there before its deadline, though one was before"
+          : "it could not be delivered before its deadline";
+        return new CatgaError("UNAVAILABLE", `${what} did not run: ${why}`, { retryable: true });
       }
       return contract.kind === "query"
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
@@ -73,6 +74,12 @@ export function decideRetry(
         ? failed.reason
         : unknown(failed.reason.message);
   }
+}
+
+/** Whether the node was not there, as while the only replica of a service restarts. */
+export function isAway(failed: Failed): boolean {
+  return failed.how === "undelivered" &&
+    (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
 }
 
 const REASONS: Record<RefusalCode, string> = {

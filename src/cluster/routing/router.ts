@@ -7,7 +7,6 @@ import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { requestOf } from "../../dispatch/broadcast_request.ts";
-import { noHandler } from "../../dispatch/failures.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
@@ -20,8 +19,8 @@ import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp } from "./retry_decision.ts";
-import { MAX_OFFLINE, WaitingCalls } from "./waiting_calls.ts";
+import { decideRetry, type GivenUp, isAway } from "./retry_decision.ts";
+import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -33,6 +32,7 @@ export interface RouterOptions {
   readonly breaker: BreakerOptions;
   /** The nodes as the membership has them now, this one included. */
   members(): readonly KnownNode[];
+  readonly gaps: KnownGaps;
 }
 
 /** Routes the requests of one node. */
@@ -58,9 +58,10 @@ export class Router implements CallOwner {
     });
     this.#waiting = new WaitingCalls({
       clock,
-      sendable: (call) => this.#candidates.of(call).length > 0,
+      candidates: this.#candidates,
+      gaps: options.gaps,
       retry: (call) => this.#retry(call),
-      noNode: (call) => this.#fail(call, noHandler(call.request.contract, call.request.node).error),
+      fail: (call, error) => this.#fail(call, error),
     });
   }
 
@@ -111,6 +112,8 @@ export class Router implements CallOwner {
   /** `undefined` without a candidate, or when the user's strategy picks none or throws: the latter ends the call. */
   #choose(call: Call): NodeInfo | undefined {
     const candidates = this.#candidates.of(call);
+    const error = candidates.length === 0 ? this.#candidates.otherKind(call) : undefined;
+    if (error !== undefined) this.#fail(call, error);
     if (candidates.length === 0) return undefined;
     try {
       return this.#candidates.choose(call, candidates);
@@ -134,6 +137,16 @@ export class Router implements CallOwner {
       call.at = undefined;
       this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
     });
+  }
+
+  /** Another node says that this contract was handled lately. */
+  gapFound(name: string): void {
+    this.#waiting.gapFound(name);
+  }
+
+  /** This node stops: it notices no node that joins from now on, and waits for none. */
+  stop(): void {
+    this.#waiting.stop();
   }
 
   /** The membership or a breaker has changed. */
@@ -181,13 +194,12 @@ export class Router implements CallOwner {
   }
 
   disconnected(call: Call): void {
-    if (this.#waiting.forConnection(call)) return;
-    const message = `the network is not connected, and ${MAX_OFFLINE} requests wait for it already`;
-    this.#fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
+    this.#waiting.forConnection(call);
   }
 
   expired(call: Call): void {
-    this.#giveUp(call, { how: "expired", sent: (call.at ?? call.ran) !== undefined });
+    const away = this.#waiting.inGap(call);
+    this.#giveUp(call, { how: "expired", sent: (call.at ?? call.ran) !== undefined, away });
   }
 
   aborted(call: Call, reason: CatgaError): void {
@@ -204,7 +216,9 @@ export class Router implements CallOwner {
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
     if (next === "wait") return; // for an answer, or the deadline
-    if (next !== "again") return this.#fail(call, next);
+    if (next !== "again") {
+      return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
+    }
     if (!undelivered && contract.kind === "command") call.ran = node;
     if (!returning) call.attempt++;
     const reason = undelivered ? failed.code : failed.how;

@@ -63,13 +63,33 @@ describe("a refusal", () => {
     other.onFrame = ({ from, seq, items }) => {
       if (items[0][0] === "p") return;
       at.push(clock.monotonic());
-      other.send(from, ["n", seq, 0, "DRAINING"]);
+      other.send(from, ["n", seq, 0, "OVERLOADED"]);
     };
     const { error } = await clock.until(app.send(Do, 1));
-    assertEquals([error?.code, error?.retryable, error?.node, at.length], ["DRAINING", true, "other", 4]);
+    assertEquals([error?.code, error?.retryable, error?.node, at.length], ["OVERLOADED", true, "other", 4]);
     for (const [i, most] of [10, 20, 40].entries()) assert(at[i + 1] - at[i] <= most, `${at}`);
-    assertEquals((await clock.until(app.send(Do, 1, { retries: 0 }))).error?.code, "DRAINING");
+    assertEquals((await clock.until(app.send(Do, 1, { retries: 0 }))).error?.code, "OVERLOADED");
     assertEquals(at.length, 5);
+  });
+
+  it("DRAINING by the only node: the request waits for it to be back; without retries it is the result", async () => {
+    await using stage = await openStage({ handles: HANDLES });
+    const { app, other, clock } = stage;
+    let asked = 0;
+    other.onFrame = ({ from, seq, items }) => {
+      if (items[0][0] === "p") return;
+      asked++;
+      other.send(from, ["n", seq, 0, "DRAINING"]);
+    };
+    assertEquals(code(await clock.until(app.send(Do, 1, { retries: 0 }))), "DRAINING");
+    assertEquals(asked, 1);
+    const start = clock.monotonic();
+    assertEquals(code(await clock.until(app.send(Do, 1, { timeout: 2_000 }))), "UNAVAILABLE");
+    assertEquals(clock.monotonic() - start, 2_000);
+    const sent = app.send(Do, 1);
+    await clock.advance(5_000);
+    other.answerWith((name) => name);
+    assertEquals(unwrap(await clock.until(sent, 400)), "Do");
   });
 
   it("during the backoff, the deadline and the caller's signal still end the call", async () => {

@@ -1,17 +1,36 @@
 /** Calls that cannot be sent now: they wait for the connection, or for a node that handles them. */
 import { nextTick } from "node:process";
+import { noHandler } from "../../dispatch/failures.ts";
+import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Call } from "../wire/call.ts";
+import type { Candidates } from "./candidates.ts";
+
+/** The contracts that a node handled lately, and that none handles now: a node that handles them may be restarting. */
+export interface KnownGaps {
+  /** Whether this contract is known to be one of them. */
+  knows(name: string): boolean;
+  /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one says so. */
+  ask(name: string): void;
+}
 
 /** What waiting calls need of the router. */
 export interface WaitingCallsOptions {
   readonly clock: Clock;
-  /** Whether a node handles the call now. */
-  sendable(call: Call): boolean;
+  readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
+  readonly gaps: KnownGaps;
   /** It need not wait any longer. */
   retry(call: Call): void;
-  /** No node that handles it has joined within 500 ms. */
-  noNode(call: Call): void;
+  /** It has waited for long enough, or too many wait already. */
+  fail(call: Call, error: CatgaError): void;
+}
+
+/** How a call waits for a node. */
+interface NodeWait {
+  /** Ends the wait; without one the call waits until its deadline. */
+  timer: Timer | undefined;
+  /** There were nodes that handle it, and none of them was there when the call was sent. */
+  readonly away: boolean;
 }
 
 /** The waiting calls of one node. */
@@ -19,24 +38,71 @@ export class WaitingCalls {
   readonly #options: WaitingCallsOptions;
   /** In the order in which they came. */
   readonly #forConnection: Set<Call> = new Set();
-  readonly #forNode: Map<Call, Timer> = new Map();
+  readonly #forNode: Map<Call, NodeWait> = new Map();
+  /** How many of these wait for a node that was away. */
+  #away = 0;
   #checking = false;
+  #polling = false;
+  #stopping = false;
 
   constructor(options: WaitingCallsOptions) {
     this.#options = options;
   }
 
-  /** Has a call wait for {@link WaitingCalls.connected}. `false`: {@link MAX_OFFLINE} calls do already. */
-  forConnection(call: Call): boolean {
-    if (this.#forConnection.size >= MAX_OFFLINE) return false;
+  /** Has a call wait for {@link WaitingCalls.connected}. */
+  forConnection(call: Call): void {
+    if (this.#full) return this.#refuse(call, "the network is not connected");
     this.#forConnection.add(call);
-    return true;
   }
 
-  /** Has a call wait for a node that handles it. */
+  /** Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms. */
   forNode(call: Call): void {
-    const { clock, noNode } = this.#options;
-    this.#forNode.set(call, clock.after(NO_HANDLER_WAIT, () => noNode(call)));
+    if (this.#full) return this.#refuse(call, "no node handles it now");
+    const { gaps } = this.#options;
+    const { name } = call.request.contract;
+    const unhandled = !this.#stopping && this.#isUnhandled(call);
+    const known = unhandled && gaps.knows(name);
+    this.#forNode.set(call, { timer: known ? undefined : this.#limit(call), away: false });
+    if (unhandled && !known) gaps.ask(name);
+  }
+
+  /**
+   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node, and
+   * try again; `error` is its result if it may not, because it has no retries or is for one node.
+   */
+  forReturn(call: Call, error: CatgaError): void {
+    const { request } = call;
+    if (this.#stopping || this.#full || request.retries === 0 || request.node !== undefined) {
+      return this.#options.fail(call, error);
+    }
+    call.failedOn = undefined;
+    // one more, which was used up without a node
+    call.attempt = Math.min(call.attempt, request.retries);
+    this.#forNode.set(call, { timer: undefined, away: true });
+    this.#away++;
+    this.#poll();
+  }
+
+  /** Whether a call waits until its deadline for a node. */
+  inGap(call: Call): boolean {
+    const wait = this.#forNode.get(call);
+    return wait !== undefined && wait.timer === undefined;
+  }
+
+  /** It has turned out that a contract is in a gap: calls that would wait for 500 ms wait until their deadlines. */
+  gapFound(name: string): void {
+    if (this.#stopping) return;
+    for (const [call, wait] of this.#forNode) {
+      if (call.request.contract.name !== name || !this.#isUnhandled(call)) continue;
+      wait.timer?.cancel();
+      wait.timer = undefined;
+    }
+  }
+
+  /** This node stops, and notices no node that joins: calls wait for one no longer than 500 ms. */
+  stop(): void {
+    this.#stopping = true;
+    for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
   /** The connection is back. */
@@ -59,24 +125,73 @@ export class WaitingCalls {
   /** A call has ended. */
   delete(call: Call): void {
     if (this.#forConnection.size > 0) this.#forConnection.delete(call);
-    const timer = this.#forNode.size === 0 ? undefined : this.#forNode.get(call);
-    if (timer === undefined) return;
-    timer.cancel();
+    if (this.#forNode.size > 0) this.#leave(call);
+  }
+
+  get #full(): boolean {
+    return this.#forConnection.size + this.#forNode.size >= MAX_WAITING;
+  }
+
+  #refuse(call: Call, why: string): void {
+    const message = `${why}, and ${MAX_WAITING} requests wait already`;
+    this.#options.fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
+  }
+
+  /** Whether any node may have the call, and none handles its contract. */
+  #isUnhandled({ request }: Call): boolean {
+    return request.node === undefined && this.#options.candidates.handling(request.contract.name).length === 0;
+  }
+
+  #limit(call: Call): Timer {
+    return this.#options.clock.after(NO_HANDLER_WAIT, () => this.#options.fail(call, this.#noNode(call)));
+  }
+
+  #noNode(call: Call): CatgaError {
+    const { contract, node } = call.request;
+    const inGap = this.#stopping && node === undefined &&
+      (this.#forNode.get(call)?.away || this.#options.gaps.knows(contract.name));
+    if (!inGap) return noHandler(contract, node).error;
+    const message =
+      `${contract.kind} ${contract.name} did not run: no node that handles it is there, and this one stops`;
+    return new CatgaError("UNAVAILABLE", message, { retryable: true });
+  }
+
+  #leave(call: Call): void {
+    const wait = this.#forNode.get(call);
+    if (wait === undefined) return;
+    wait.timer?.cancel();
+    if (wait.away) this.#away--;
     this.#forNode.delete(call);
   }
 
+  /** In the order in which they came. A node that has just joined queues what is too much for it, or refuses it. */
   #check(): void {
-    const { sendable, retry } = this.#options;
+    const { candidates, retry } = this.#options;
     // a copy: a call may have to wait again
-    for (const [call, timer] of [...this.#forNode]) {
-      if (call.done || !sendable(call)) continue;
-      timer.cancel();
-      this.#forNode.delete(call);
+    for (const [call, { away }] of [...this.#forNode]) {
+      if (call.done) continue;
+      const sendable = away ? candidates.reachable(call.request.contract.name) : candidates.of(call).length > 0;
+      if (!sendable) continue;
+      this.#leave(call);
       retry(call);
     }
   }
+
+  /** A node that refuses because it stops is no suspect, so that no change may follow. */
+  #poll(): void {
+    if (this.#polling) return;
+    this.#polling = true;
+    const again = () => {
+      this.#polling = false;
+      if (this.#away === 0) return;
+      this.#check();
+      if (this.#away > 0) this.#poll();
+    };
+    this.#options.clock.after(POLL, again, { background: true }); // the calls' deadlines keep the process alive
+  }
 }
 
-/** How many calls may wait for the connection. */
-export const MAX_OFFLINE = 65_536;
+/** How many calls may wait. */
+export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
+const POLL = 250; // ms

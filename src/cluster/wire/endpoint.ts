@@ -10,7 +10,7 @@ import type { Subscription, Transport, TransportMessage, TransportStatus } from 
 import { BounceProbe } from "./bounce_probe.ts";
 import type { Call, SentFrame } from "./call.ts";
 import { nodeOf } from "./frame.ts";
-import { FrameReceiver } from "./frame_receiver.ts";
+import { FrameReceiver, type FrameReceiverOptions } from "./frame_receiver.ts";
 import { frameText } from "./frame_writer.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { ELSEWHERE, type MalformedCount } from "./malformed_count.ts";
@@ -22,7 +22,10 @@ import { frameLimit, payloadLimit } from "./size_limits.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget"> {
+export interface EndpointOptions
+  extends
+    Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget">,
+    Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -31,10 +34,6 @@ export interface EndpointOptions extends Pick<InboundRequestsOptions, "concurren
   readonly malformed: MalformedCount;
   /** Another process was seen alive after a while, or a frame to it bounced, or it does not answer pings. */
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
-  /** Another node reports that frames to `endpoint` bounce on its server. */
-  accused(endpoint: string, server: string): void;
-  /** A process has answered requests. */
-  answered(peer: Peer): void;
   /** The connection is back. */
   reconnected(): void;
 }
@@ -119,6 +118,8 @@ export class Endpoint implements PeerHost {
       observed: (peer) => options.observed(peer, "alive"),
       answered: (peer) => options.answered(peer),
       accused: (other, server) => options.accused(other, server),
+      asked: (name) => options.asked(name),
+      gap: (name, left) => options.gap(name, left),
     });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [

@@ -36,6 +36,11 @@ export type VersionsItem = ["v", ...versions: number[]];
 /** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
 export type BouncesItem = ["b", endpoint: string, server: string];
 
+/** `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not. */
+export type HandledItem = ["h", name: string];
+/** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
+export type GapItem = ["g", name: string, left: number];
+
 /** An item of a frame. */
 export type Item =
   | RequestsItem
@@ -47,7 +52,9 @@ export type Item =
   | PingItem
   | PongItem
   | VersionsItem
-  | BouncesItem;
+  | BouncesItem
+  | HandledItem
+  | GapItem;
 
 /** A frame that has been checked: every item has its shape. Items of unknown kinds are left out. */
 export interface Frame {
@@ -183,8 +190,21 @@ function isItem(item: unknown): item is Item {
       if (typeof item[1] !== "string" || !isEndpoint(item[1])) throw new Malformed("bounces without an endpoint");
       if (typeof item[2] !== "string") throw new Malformed("bounces without a server");
       return true;
+    case "h":
+      checkName(item);
+      return true;
+    case "g":
+      checkName(item);
+      if (!isCount(item[2])) throw new Malformed("a gap without a time");
+      return true;
     default:
       return false;
+  }
+}
+
+function checkName(item: unknown[]): void {
+  if (typeof item[1] !== "string" || !isContractName(item[1])) {
+    throw new Malformed(`an ${item[0]} item without a contract's name`);
   }
 }
 

@@ -38,6 +38,10 @@ export interface FrameReceiverOptions {
   answered(peer: Peer): void;
   /** Another node reports that frames to `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
+  /** A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not. */
+  asked(name: string): number;
+  /** Another process remembers, for `left` ms more, a node that handled this contract. */
+  gap(name: string, left: number): void;
 }
 
 /** Receives the frames of one process. */
@@ -127,6 +131,14 @@ export class FrameReceiver {
         return index;
       case "b":
         this.#options.accused(item[1], item[2]);
+        return index;
+      case "h": {
+        const left = this.#options.asked(item[1]);
+        if (left > 0) peer.reportGap(item[1], left);
+        return index;
+      }
+      case "g":
+        this.#options.gap(item[1], item[2]);
         return index;
     }
   }

@@ -23,6 +23,8 @@ describe("readFrame", () => {
       ["o", 9, 7, [1, 2, 4, 4], [3, 0]],
       ["v", 1, 2],
       ["b", "a.1", "SERVER"],
+      ["h", "orders.Create"],
+      ["g", "orders.Create", 300_000],
     ];
     const read = frame(...items);
     assertEquals([read.seq, read.sentAt], [7, 1_000]);
@@ -119,6 +121,12 @@ describe("readFrame", () => {
       ["b", "a.1"],
       ["b", "a.1", 7],
       ["v", ...new Array(17).fill(1)],
+      ["h"],
+      ["h", "a b"],
+      ["h", "x".repeat(257)],
+      ["g", "Add"],
+      ["g", "Add", -1],
+      ["g", 7, 1],
     ];
     for (const item of cases) assert(refused(() => frame(["p", 1], item)).length > 0, JSON.stringify(item));
   });

@@ -1,6 +1,6 @@
 /**
  * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and
- * so are answers to consecutive requests. `peer.ts` begins another frame at the limit of `size_limits.ts`.
+ * so are answers to consecutive requests. What does not fit into a frame begins another one.
  */
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import type { Meta } from "../../dispatch/remote.ts";
@@ -14,9 +14,18 @@ export interface WrittenItems {
   readonly answering: boolean;
 }
 
+/** The frame that a writer writes. */
+export interface OpenFrame {
+  /** Length of its items, in UTF-16 code units, at which another frame is begun (`size_limits.ts`). */
+  readonly frameLimit: number;
+}
+
 /** Gathers the items of the next frame to one process. */
 export class FrameWriter {
+  readonly #frame: OpenFrame;
+  readonly #send: () => void;
   #requests = "";
+  #count = 0;
   /** The contract and ttl of the item that is open at the end of `#requests`. */
   #openName = "";
   #openTtl = 0;
@@ -26,6 +35,12 @@ export class FrameWriter {
   #openSeq = 0;
   #openIndex = 0;
 
+  /** `send` is called when the frame is full: it takes and sends what has been gathered. */
+  constructor(frame: OpenFrame, send: () => void) {
+    this.#frame = frame;
+    this.#send = send;
+  }
+
   /** The length of the items, in UTF-16 code units. */
   get length(): number {
     return this.#requests.length + this.#others.length;
@@ -33,6 +48,9 @@ export class FrameWriter {
 
   /** Adds a request. `ttl`: what is left of its time, in ms; payload and meta as JSON, `undefined` if there is none. */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
+    const length = (payload === undefined ? 0 : payload.length) + (meta === undefined ? 0 : meta.length);
+    if (this.#count >= MAX_REQUESTS || this.length + length > this.#frame.frameLimit) this.#send();
+    this.#count++;
     const rounded = roundTtl(ttl);
     if (meta !== undefined) {
       this.#closeRequests();
@@ -53,6 +71,7 @@ export class FrameWriter {
   /** Adds the answer to the request at this place: a value as JSON, `undefined` for `undefined`. */
   answer(seq: number, index: number, value: string | undefined): void {
     if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
+    if (this.length + value.length > this.#frame.frameLimit) this.#send();
     this.#answering = true;
     if (this.#openSeq === seq && this.#openIndex === index) {
       this.#others += "," + value;
@@ -67,6 +86,7 @@ export class FrameWriter {
 
   /** Adds an item. */
   item(text: string, answering = false): void {
+    if (this.length + text.length > this.#frame.frameLimit) this.#send();
     if (answering) this.#answering = true;
     this.#closeAnswers();
     this.#others += "," + text;
@@ -78,6 +98,7 @@ export class FrameWriter {
     this.#closeAnswers();
     const items = { requests: this.#requests, others: this.#others, answering: this.#answering };
     this.#requests = this.#others = "";
+    this.#count = 0;
     this.#answering = false;
     return items;
   }
@@ -92,6 +113,9 @@ export class FrameWriter {
     this.#openSeq = 0;
   }
 }
+
+/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
+const MAX_REQUESTS = 512;
 
 /** A frame; `items` as {@link FrameWriter.take} returns them. */
 export function frameText(seq: number, sentAt: number, items: string): string {
@@ -152,6 +176,16 @@ export function pongItem(
 /** The item that says that frames to a process bounce on a server. */
 export function bouncesItem(endpoint: string, server: string): string {
   return JSON.stringify(["b", endpoint, server]);
+}
+
+/** The item that asks whether a contract was handled lately. */
+export function handledItem(name: string): string {
+  return `["h","${name}"]`;
+}
+
+/** The item that says that a contract was handled lately. `left`: how long that is still remembered, in ms. */
+export function gapItem(name: string, left: number): string {
+  return `["g","${name}",${left}]`;
 }
 
 /** The item with the versions of the protocol that are spoken here. */

@@ -9,6 +9,8 @@ import {
   failureItem,
   frameText,
   FrameWriter,
+  gapItem,
+  handledItem,
   movedItem,
   pingItem,
   pongItem,
@@ -22,9 +24,37 @@ function read(writer: FrameWriter): readonly unknown[] {
   return readFrame(encode(frameText(1, 0, requests + others))).items;
 }
 
+const unlimited = () => new FrameWriter({ frameLimit: Infinity }, () => {});
+
 describe("FrameWriter", () => {
+  it("sends what it has before an item that does not fit, and one that is too long goes alone", () => {
+    const sent: unknown[] = [];
+    const writer: FrameWriter = new FrameWriter({ frameLimit: 50 }, () => sent.push(read(writer)));
+    const text = (length: number) => JSON.stringify("x".repeat(length - 2));
+    writer.request("A", 100, text(20), undefined);
+    writer.request("A", 100, text(20), undefined);
+    writer.answer(7, 0, text(70));
+    writer.item(pingItem(1));
+    assertEquals(sent, [
+      [["q", "A", 100, "x".repeat(18)]],
+      [["q", "A", 100, "x".repeat(18)]],
+      [["r", 7, 0, "x".repeat(68)]],
+    ]);
+    assertEquals(read(writer), [["p", 1]]);
+  });
+
+  it("sends 512 requests in a frame at most, and counts them anew in the next", () => {
+    const sent: number[] = [];
+    const writer: FrameWriter = new FrameWriter(
+      { frameLimit: Infinity },
+      () => sent.push((read(writer)[0] as unknown[]).length - 3),
+    );
+    for (let i = 0; i < 1_100; i++) writer.request("A", 100, "1", undefined);
+    assertEquals([...sent, (read(writer)[0] as unknown[]).length - 3], [512, 512, 76]);
+  });
+
   it("groups requests of one contract and ttl, and answers to consecutive requests", () => {
-    const writer = new FrameWriter();
+    const writer = unlimited();
     writer.answer(7, 0, "1");
     writer.request("Add", 5_000, "1", undefined);
     writer.answer(7, 1, "2");
@@ -35,7 +65,7 @@ describe("FrameWriter", () => {
   });
 
   it("writes requests and answers without a value, and requests with meta, as items of their own", () => {
-    const writer = new FrameWriter();
+    const writer = unlimited();
     writer.request("Add", 100, "1", undefined);
     writer.request("Add", 100, undefined, undefined);
     writer.request("Add", 100, "2", '{"id":"x"}');
@@ -51,7 +81,7 @@ describe("FrameWriter", () => {
   });
 
   it("begins anew after take, which says whether answers were among the items", () => {
-    const writer = new FrameWriter();
+    const writer = unlimited();
     writer.item(pingItem(1));
     assertEquals(writer.take().answering, false);
     writer.item(refusalItem(1, 0, "DRAINING"), true);
@@ -63,7 +93,7 @@ describe("FrameWriter", () => {
   });
 
   it("rounds a ttl down, so that requests of one turn are one group", () => {
-    const writer = new FrameWriter();
+    const writer = unlimited();
     for (const ttl of [29_999.5, 29_900.1, 999.9, 99.2]) writer.request("Add", ttl, "0", undefined);
     assertEquals(read(writer).map((item) => (item as unknown[])[2]), [29_900, 990, 100]);
   });
@@ -81,6 +111,8 @@ describe("the items that are written", () => {
       [pongItem(4, received, [5, 6]), ["o", 4, 9, [2, 3], [5, 6]]],
       [bouncesItem("a.1", "S"), ["b", "a.1", "S"]],
       [versionsItem([1, 2]), ["v", 1, 2]],
+      [handledItem("orders.Add"), ["h", "orders.Add"]],
+      [gapItem("orders.Add", 300_000), ["g", "orders.Add", 300_000]],
     ];
     for (const [text, item] of written) {
       const { items } = readFrame(encode(frameText(1, 0, "," + text)));

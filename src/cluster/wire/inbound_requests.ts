@@ -1,6 +1,5 @@
 /**
- * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. A request
- * that arrives after its deadline is refused here with `LATE`. Every 5 ms the event loop takes its turn, so that pings,
+ * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. Every 5 ms the event loop takes its turn, so that pings,
  * cancellations and other senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
@@ -20,6 +19,7 @@ import { areAmong, watchForDeadlock } from "../../dispatch/admission_deadlock.ts
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
+import { refuseLate } from "./lateness.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
 import { tooLarge } from "./size_limits.ts";
 
@@ -78,7 +78,7 @@ export class InboundRequests implements AdmissionWatcher {
   /** Runs, queues or refuses the request at this place. `ttl`: what is left of its time, in ms. */
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
-    if (!(ttl > 0)) return peer.refuse(seq, index, "LATE");
+    if (refuseLate(peer, seq, index, ttl)) return;
     const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
     if (this.#queue.open && this.#aside < MAX_ASIDE) {

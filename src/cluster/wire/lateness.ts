@@ -1,9 +1,21 @@
 /**
  * How late messages of one sender are. Messages reach a paused process seconds late, with their time to live unchanged
  * (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks' own difference plus
- * the shortest way; a message is late by what it exceeds this. This file measures; `inbound_requests.ts` refuses, with
- * `LATE`, what has no time left.
+ * the shortest way; a message is late by what it exceeds this. That is taken off the time of its requests, and those that
+ * have none left are refused.
  */
+
+/** Refuses a request that has come after its deadline, `ttl` ms before it, and returns whether it did. */
+export function refuseLate(
+  sender: { refuse(seq: number, index: number, code: "LATE"): void },
+  seq: number,
+  index: number,
+  ttl: number,
+): boolean {
+  if (ttl > 0) return false;
+  sender.refuse(seq, index, "LATE");
+  return true;
+}
 
 /** The smallest difference among the messages of 30 s. */
 interface Window {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Lateness } from "./lateness.ts";
+import { Lateness, refuseLate } from "./lateness.ts";
 
 describe("Lateness", () => {
   it("is 0 for the first message, whatever the clocks say", () => {
@@ -44,5 +44,16 @@ describe("Lateness", () => {
     assert(lateness.note(1_020, 1_025) > 1_000_000);
     for (let ms = 2_000; ms < 70_000; ms += 100) lateness.note(ms, ms + 5);
     assertEquals(lateness.note(70_000, 70_005), 0);
+  });
+});
+
+describe("refuseLate", () => {
+  it("refuses a request that has no time left, and one whose time is no number", () => {
+    const refused: unknown[] = [];
+    const sender = { refuse: (...refusal: unknown[]) => void refused.push(refusal) };
+    assertEquals([1, 0.5, 0, -7, -Infinity, NaN].map((ttl, i) => refuseLate(sender, 3, i, ttl)), [
+      ...[false, false, true, true, true, true],
+    ]);
+    assertEquals(refused, [2, 3, 4, 5].map((index) => [3, index, "LATE"]));
   });
 });

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { type Catga, catga, unwrap } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Add, Note, Record, Slow, Told, Who } from "../../../test/processes/node_messages.ts";
-import { startNode } from "../../../test/processes/node_process.ts";
+import { OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../../../test/support/system_account.ts";
@@ -25,7 +25,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
     await server?.stop();
   });
 
-  for (const runtime of ["deno", "bun"] as const) {
+  for (const runtime of OWN_RUNTIMES) {
     it(
       `answers as before after ${COUNT} malformed messages on each of its subjects: ${runtime}`,
       { timeout: 120_000 },

@@ -12,7 +12,10 @@ import {
   cancelItem,
   failureItem,
   FrameWriter,
+  gapItem,
+  handledItem,
   movedItem,
+  type OpenFrame,
   pingItem,
   pongItem,
   refusalItem,
@@ -23,13 +26,11 @@ import { ReceivedFrames } from "./received_frames.ts";
 import { RequestLedger } from "./request_ledger.ts";
 
 /** What a peer needs of the endpoint that it belongs to. */
-export interface PeerHost {
+export interface PeerHost extends OpenFrame {
   /** This process: `<id>.<nonce>`. */
   readonly endpoint: string;
   /** Whether frames can be sent. */
   readonly connected: boolean;
-  /** Length of a frame's items, in UTF-16 code units, at which another frame is begun. */
-  readonly frameLimit: number;
   /** Calls {@link Peer.flush} when this turn's microtasks have run. */
   scheduleFlush(peer: Peer): void;
   /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
@@ -93,7 +94,7 @@ export class Peer {
   load = 0;
 
   readonly #host: PeerHost;
-  readonly #writer = new FrameWriter();
+  readonly #writer: FrameWriter;
   /** The gathered requests. */
   #calls: Call[] = [];
   /** The number of the last frame. */
@@ -120,6 +121,7 @@ export class Peer {
     this.ledger = new RequestLedger(this.node, callPrefix(host.endpoint, endpoint));
     this.received = new ReceivedFrames({ forgotten });
     this.#seq = after;
+    this.#writer = new FrameWriter(host, () => this.flush());
   }
 
   /** The number of the last frame that was sent to it. */
@@ -135,11 +137,7 @@ export class Peer {
 
   /** Puts a request into the next frame. `ttl`: what is left of its time, in ms. */
   request(call: Call, ttl: number): void {
-    const { text, request: { contract: { name } } } = call;
-    const meta = metaText(call);
-    const length = (text === undefined ? 0 : text.length) + (meta === undefined ? 0 : meta.length);
-    if (this.#calls.length >= MAX_REQUESTS || this.#writer.length + length > this.#host.frameLimit) this.flush();
-    this.#writer.request(name, ttl, text, meta);
+    this.#writer.request(call.request.contract.name, ttl, call.text, metaText(call));
     call.peer = this;
     call.at = this.node;
     call.index = this.#calls.length;
@@ -169,7 +167,6 @@ export class Peer {
 
   /** Answers the request at this place with a value as JSON; `undefined` for `undefined`. */
   answer(seq: number, index: number, text: string | undefined): void {
-    if (text !== undefined && this.#writer.length + text.length > this.#host.frameLimit) this.flush();
     this.#writer.answer(seq, index, text);
     this.#schedule();
   }
@@ -200,6 +197,16 @@ export class Peer {
   /** Asks it to check whether frames to another process bounce on its server, too. */
   accuse(endpoint: string, server: string): void {
     this.#item(bouncesItem(endpoint, server));
+  }
+
+  /** Asks it whether it has seen a node that handles this contract. */
+  ask(name: string): void {
+    this.#item(handledItem(name));
+  }
+
+  /** Answers that a node handled this contract, which this process remembers for `left` ms more. */
+  reportGap(name: string, left: number): void {
+    this.#item(gapItem(name, left));
   }
 
   /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */
@@ -252,7 +259,6 @@ export class Peer {
   }
 
   #item(text: string, answering = false): void {
-    if (this.#writer.length + text.length > this.#host.frameLimit) this.flush();
     this.#writer.item(text, answering);
     this.#schedule();
   }
@@ -268,9 +274,6 @@ export class Peer {
 function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }
-
-/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
-const MAX_REQUESTS = 512;
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {

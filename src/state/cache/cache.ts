@@ -80,11 +80,15 @@ export class SharedCache implements Cache {
 
   /** Loads under a lock, so that no other node loads the same key. */
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
-    await using lock = await this.#options.locks.lock(`catga.cache/${key}`, { signal }, asker);
-    // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
-    signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
-    // another node may have loaded it before this one got the lock
-    return await this.#read(key) ?? await fill();
+    const lock = await this.#options.locks.lock(`catga.cache/${key}`, { signal }, asker);
+    try {
+      // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
+      signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
+      // another node may have loaded it before this one got the lock
+      return await this.#read(key) ?? await fill();
+    } finally {
+      await lock.release();
+    }
   }
 
   async #fill(loading: Load, load: () => MaybePromise<unknown>, options: CacheSetOptions): Promise<string> {

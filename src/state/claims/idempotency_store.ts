@@ -97,7 +97,7 @@ export class IdempotencyStore implements Claims {
     } catch (cause) {
       return fail("INVALID_MESSAGE", `the payload of ${contract} cannot be encoded as JSON`, { cause });
     }
-    using deadline = new CallerDeadline(this.#wheel, claimant);
+    const deadline = new CallerDeadline(this.#wheel, claimant);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
     const attempt: Attempt = { key, claim, text, claimant, run, deadline, ran: "new" };
     this.#attempts.add(nonce);
@@ -108,6 +108,7 @@ export class IdempotencyStore implements Claims {
       return withoutResult(claimant, error, { ran, over, observer });
     } finally {
       this.#attempts.delete(nonce);
+      deadline[Symbol.dispose]();
     }
   }
 

@@ -84,15 +84,16 @@ export class LockManager implements Locks {
   }
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    using request = new LockRequest(this.#requestHost, keys, options, asker);
-    const [first] = request.keys;
-    if (this.#closed !== undefined) throw locksClosed(first);
-    if (request.signal.aborted) throw request.error(first);
-    this.#requests.add(request);
+    const request = new LockRequest(this.#requestHost, keys, options, asker);
     try {
+      const [first] = request.keys;
+      if (this.#closed !== undefined) throw locksClosed(first);
+      if (request.signal.aborted) throw request.error(first);
+      this.#requests.add(request);
       return await this.#takeAll(request);
     } finally {
       this.#requests.delete(request);
+      request[Symbol.dispose]();
     }
   }
 

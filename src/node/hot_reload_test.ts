@@ -1,0 +1,63 @@
+/** What a reload of modules in the same process does to apps. `reload_process_test.ts` does it with processes. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { Evaluations, hotEvaluation, type Reloadable } from "./hot_reload.ts";
+
+class FakeApp implements Reloadable {
+  drains: number[] = [];
+  readonly #closed = Promise.withResolvers<void>();
+  readonly closed = this.#closed.promise;
+
+  drain({ timeout }: { timeout: number }): Promise<void> {
+    this.drains.push(timeout);
+    this.#closed.resolve();
+    return this.closed;
+  }
+}
+
+describe("evaluations of modules", () => {
+  it("a later evaluation drains the apps of earlier ones, and none of its own", async () => {
+    const evaluations = new Evaluations();
+    const [one, two, three] = [new FakeApp(), new FakeApp(), new FakeApp()];
+    const first = evaluations.begin();
+    await first.drainEarlier();
+    first.add(one);
+    await first.drainEarlier();
+    first.add(two);
+    assertEquals([one.drains, two.drains], [[], []]);
+    const second = evaluations.begin();
+    await second.drainEarlier();
+    second.add(three);
+    await second.drainEarlier();
+    assertEquals([one.drains, two.drains, three.drains], [[1_000], [1_000], []]);
+  });
+
+  it("an app that has stopped is not drained again", async () => {
+    const evaluations = new Evaluations();
+    const app = new FakeApp();
+    evaluations.begin().add(app);
+    await app.drain({ timeout: 5 });
+    await evaluations.begin().drainEarlier();
+    assertEquals(app.drains, [5]);
+  });
+
+  it("an app that starts after a later evaluation has begun is drained at once", () => {
+    const evaluations = new Evaluations();
+    const [first, second] = [evaluations.begin(), evaluations.begin()];
+    const [late, current] = [new FakeApp(), new FakeApp()];
+    first.add(late);
+    second.add(current);
+    assertEquals([late.drains, current.drains], [[1_000], []]);
+  });
+
+  it("a drain that fails does not keep the next evaluation from starting", async () => {
+    const evaluations = new Evaluations();
+    const closed = Promise.reject(new Error("no way"));
+    evaluations.begin().add({ closed, drain: () => closed });
+    await evaluations.begin().drainEarlier();
+  });
+
+  it("modules that are evaluated once have none", () => {
+    assertEquals(hotEvaluation(), undefined);
+  });
+});

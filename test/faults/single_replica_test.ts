@@ -1,0 +1,68 @@
+/** A service of one replica restarts under load: its callers wait, and none of them notices. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import { Read, Record, Slow } from "../processes/node_messages.ts";
+import { Load } from "../support/checked_sends.ts";
+import { eventually } from "../support/eventually.ts";
+import { FaultCluster } from "../support/fault_cluster.ts";
+
+const RESTARTS = 5;
+/** How long nobody handles the contracts besides, in ms: longer than the 500 that an unknown contract is waited for. */
+const GAP = 1_000;
+
+for (const [runtime, id] of [["Deno", "d1"], ["Bun", "b1"]] as const) {
+  describe(
+    `the only replica of a service, in ${runtime}, restarted ${RESTARTS} times under load`,
+    await requireNatsServer(),
+    () => {
+      it("with SIGTERM: no send fails, and no command runs twice", { timeout: 120_000 }, async () => {
+        await using cluster = await FaultCluster.open({ nodes: [id] });
+        const { caller, sends } = cluster;
+        const load = new Load(128, (i) => {
+          if (i % 8 === 0) return sends.send(caller, Slow, 30);
+          return sends.send(caller, i % 3 === 0 ? Read : Record);
+        });
+        for (let i = 0; i < RESTARTS; i++) {
+          const before = load.done;
+          await eventually("some load", () => load.done > before + 1_000, 30_000);
+          cluster.signal(id, "SIGTERM");
+          assertEquals((await cluster.node(id).program.end()).by, "SIGTERM");
+          await wait(GAP);
+          if (i === RESTARTS - 1) {
+            // a sender that has just started learns from the caller that the service is expected back
+            await using late = await cluster.app({ id: "late" });
+            const sent = sends.send(late, Record);
+            await cluster.start(id);
+            assertEquals((await sent).result.error, undefined);
+          } else await cluster.start(id);
+        }
+        await load.stop();
+        console.log(`SIGTERM, ${runtime}: ${sends.tally()}`);
+        assertEquals(sends.failures(), []);
+        await cluster.complete();
+        await cluster.finish();
+      });
+
+      it("with SIGKILL: no query fails", { timeout: 120_000 }, async () => {
+        await using cluster = await FaultCluster.open({ nodes: [id] });
+        const { caller, sends } = cluster;
+        const load = new Load(128, (i) => sends.send(caller, Read, i % 8 === 0 ? 30 : 0));
+        for (let i = 0; i < RESTARTS; i++) {
+          const before = load.done;
+          await eventually("some load", () => load.done > before + 1_000, 30_000);
+          cluster.signal(id, "SIGKILL");
+          assertEquals((await cluster.node(id).program.end()).by, "SIGKILL");
+          await wait(GAP);
+          await cluster.start(id);
+        }
+        await load.stop();
+        console.log(`SIGKILL, ${runtime}: ${sends.tally()}`);
+        assertEquals(sends.failures(), []);
+        await cluster.complete();
+        await cluster.finish();
+      });
+    },
+  );
+}

@@ -61,6 +61,7 @@ export type { Observation } from "./src/contract/observer.ts";
 export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/contract/send_options.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
+export type { SendableName, Unsendable } from "./src/contract/sendable.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
 export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/contract/sender.ts";
 export type {

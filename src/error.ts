@@ -57,7 +57,7 @@ export type AnyCode = string & Record<never, never>;
 export interface CatgaErrorOptions {
   /** Says that trying again may help; `false`. Catga itself does not retry what a handler has answered. */
   retryable?: boolean | undefined;
-  /** Data for the sender, for programs; crosses the wire, so it must be JSON. */
+  /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
   details?: unknown;
   /** The id of the node that failed. */
   node?: string | undefined;

@@ -50,6 +50,13 @@ describe("docs", () => {
     });
   }
 
+  it("for users cite no file of src/ or test/", async () => {
+    const citing = (await Promise.all(pages.map(async (page) => {
+      return /(?<![\w/@-])(?:src|test)\/\w/.test(await read(page)) ? [page] : [];
+    }))).flat();
+    assertEquals(citing, []);
+  });
+
   it("in docs/internals/ are all named in CONTRIBUTING.md, and name only files that exist", async () => {
     const contributing = await read("CONTRIBUTING.md");
     assertEquals(internals.filter((page) => !contributing.includes(`](${page})`)), []);

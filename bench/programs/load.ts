@@ -12,6 +12,16 @@ export interface Order {
   readonly qty: number;
 }
 
+/** An order with eleven lines: 1.2 kB of JSON. */
+export interface LargeOrder extends Order {
+  readonly lines: readonly {
+    readonly sku: string;
+    readonly qty: number;
+    readonly price: number;
+    readonly note: string;
+  }[];
+}
+
 /** What comes back. */
 export interface Receipt {
   readonly orderId: string;
@@ -25,6 +35,16 @@ export function work({ qty }: Order): Receipt {
 /** The payload of the `i`th request. */
 export function order(i: number): Order {
   return { sku: `tea-${10 + i % 90}`, qty: 100 + i % 900 };
+}
+
+/** The same with 1.2 kB. */
+export function largeOrder(i: number): LargeOrder {
+  const note = "as it was the last time, and not before noon, please";
+  const lines = Array.from(
+    { length: 11 },
+    (_, line) => ({ sku: `tea-${10 + line}`, qty: line, price: 4.5 + line, note }),
+  );
+  return { ...order(i), lines };
 }
 
 /** Sends one request and gives what came back. */
@@ -43,16 +63,26 @@ export interface Closed extends Partial<Latencies> {
   readonly rate: number;
 }
 
+/** Options of {@link closedLoop}. */
+export interface ClosedOptions {
+  readonly outstanding: number;
+  readonly ms: number;
+  /** Sends 1.2 kB of JSON at a time. */
+  readonly large?: boolean;
+}
+
 /** Keeps `outstanding` requests under way for `ms`. With one, each request is timed. */
-export async function closedLoop(send: Send, options: { outstanding: number; ms: number }): Promise<Closed> {
-  const { outstanding, ms } = options;
+export async function closedLoop(send: Send, options: ClosedOptions): Promise<Closed> {
+  const { outstanding, ms, large = false } = options;
+  // made once: what is measured is the sending
+  const orders = large ? Array.from({ length: 64 }, (_, i) => largeOrder(i)) : undefined;
   const latencies: number[] = [];
   const start = performance.now();
   let done = 0;
   let over = false;
   const caller = async (first: number) => {
     for (let i = first; !over; i++) {
-      const payload = order(i);
+      const payload = orders?.[i & 63] ?? order(i);
       const sent = outstanding === 1 ? performance.now() : 0;
       check(await send(payload), payload);
       if (outstanding === 1) latencies.push(performance.now() - sent);

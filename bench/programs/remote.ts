@@ -7,7 +7,7 @@
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { answer } from "./answer.ts";
-import { closedLoop, type Latencies, openLoop, type Order, order, type Send } from "./load.ts";
+import { closedLoop, type ClosedOptions, type Latencies, openLoop, type Order, order, type Send } from "./load.ts";
 
 /** What the bench says to a program when it starts it. */
 export interface RemoteOptions {
@@ -75,7 +75,7 @@ export async function runRemote(remote: Remote): Promise<void> {
   }
   const { send, publish } = await remote.client(options);
   answer({
-    closed: (options: { outstanding: number; ms: number }) => closedLoop(send, options),
+    closed: (options: ClosedOptions) => closedLoop(send, options),
     open: (options: { rate: number; ms: number }): Promise<Latencies> => openLoop(send, options),
     publish: async (options: { perTurn: number; ms: number; most: number }): Promise<Published> => {
       if (publish === undefined) throw new Error("it publishes nothing");

@@ -21,6 +21,15 @@ export const remote: Measure = async (stage, effort, company) => {
     const figures = await alternate(at(ms), effort.rounds(5, 3));
     for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
   }
+  const own = players.filter(({ name }) => /^(Catga|nc\.request)(, transport.*)?$/.test(name));
+  const large = (ms: number) =>
+    own.map(({ name, client, drop }) => ({
+      name,
+      play: () => client.ask<Closed>("closed", { outstanding: 256, ms, large: true }),
+      drop,
+    }));
+  await alternate(large(ms), 1);
+  const largeFigures = await alternate(large(ms), effort.rounds(5, 3));
   return [{
     id: "remote",
     title: "Remote: requests a second with so many under way at once; 26 bytes of JSON, one client, one node",
@@ -32,5 +41,13 @@ export const remote: Measure = async (stage, effort, company) => {
       "default settings; noAsyncTraces is an option of nats.js, off by default: with it an error does not say where the " +
       "request was made",
     ],
+  }, {
+    id: "remote-large",
+    title: "Remote: requests a second with 1.2 kB of JSON, a short answer, 256 under way at once",
+    unit: "per second",
+    columns: ["256"],
+    rows: [...largeFigures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ rate }) => rate)] })),
+    pairs: pairsOf(own),
+    notes: ["JSON that holds nothing else is looked at once, and travels as it is"],
   }];
 };

@@ -82,12 +82,7 @@ export class Cluster implements Remote {
     this.#absence = new Absence({
       clock,
       conclusive: () => this.#endpoint.conclusive,
-      ping: (endpoint) => {
-        const peer = this.#endpoint.peer(endpoint);
-        const { seq } = peer;
-        peer.ping();
-        return seq;
-      },
+      ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
     });
     this.#probe = new ProcessProbe({ clock, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
     this.#endpoint = new Endpoint({
@@ -99,6 +94,7 @@ export class Cluster implements Remote {
       concurrency: options.concurrency,
       host,
       budget: host.runner.budget,
+      readsTags: ({ endpoint }) => this.#membership.view.readsTags(endpoint),
       receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),
@@ -114,6 +110,7 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
+      readsJsonOnly: (name) => this.#membership.view.readsJsonOnly(name),
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbound.event(begin)) dropped.add(name);

@@ -8,6 +8,7 @@ import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import { type AnyContract, type Contract, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
 import { contractOptions } from "./contract_options.ts";
+import type { SendableName } from "./sendable.ts";
 import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
@@ -114,7 +115,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  * ```
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
-  name: string,
+  name: SendableName<In, Returned>,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
   const contract: Command<In, Out, F, Payload, Returned> = Object.freeze({
@@ -142,7 +143,7 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
  * ```
  */
 export function query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
-  name: string,
+  name: SendableName<In, Returned>,
   options?: QueryOptions<In, Out, F, Payload, Returned>,
 ): Query<In, Out, F, Payload, Returned> {
   const contract: Query<In, Out, F, Payload, Returned> = Object.freeze({
@@ -170,7 +171,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
  * ```
  */
 export function event<In = void, Payload = In>(
-  name: string,
+  name: SendableName<In>,
   options?: EventOptions<In, Payload>,
 ): EventContract<In, Payload> {
   const contract: EventContract<In, Payload> = Object.freeze({

@@ -29,7 +29,7 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
  */
 export interface Sharing {
   /**
-   * JSON values that all nodes share.
+   * Values that all nodes share.
    *
    * @example
    * ```ts

@@ -97,7 +97,7 @@ export interface CacheLoadOptions extends CacheSetOptions {
 }
 
 /**
- * JSON values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
+ * Values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
  *
  * All methods reject with a `CatgaError` `UNAVAILABLE` when the store does not answer within 5 s (a write may have happened),
  * `BUCKET_MISMATCH` or `CLOSED`; with a `TypeError` or `RangeError` for a key that is no well-formed string of at most 4,096
@@ -118,7 +118,7 @@ export interface Cache {
   /** The value of a key, a copy; `undefined` when there is none. That it is a `T` is not checked. */
   get<T>(key: string): Promise<T | undefined>;
   /**
-   * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What JSON cannot encode, `undefined`
+   * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What cannot be sent, `undefined`
    * too, is a `TypeError`; what exceeds the server's `max_payload` is `TOO_LARGE`.
    */
   set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean>;

@@ -1,5 +1,5 @@
 /** Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is invisible. */
-import { stringify } from "./json.ts";
+import { valueText } from "./value_text.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line breaks,
@@ -11,8 +11,8 @@ export function printable(text: string): string {
 }
 
 /**
- * A value as JSON in which the same characters are escaped as JSON escapes them: safe to print, and of the same meaning.
- * `undefined` when the value has no JSON. With `indent` on several lines, or on one if it is nested too deeply for that.
+ * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them: safe to print,
+ * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
   // only strings hold such characters; JSON escapes those below U+0020 there, so that others are its own line breaks
@@ -39,9 +39,11 @@ function jsonEscaped(character: string): string {
 }
 
 function json(value: unknown, indent: number | undefined): string | undefined {
-  const text = stringify(value);
-  if (indent === undefined || text === undefined || depthOf(text) > MAX_INDENTED) return text;
-  return JSON.stringify(value, undefined, indent);
+  if (value === undefined) return undefined;
+  const { text } = valueText(value, "json", "value");
+  return indent === undefined || depthOf(text) > MAX_INDENTED
+    ? text
+    : JSON.stringify(JSON.parse(text), undefined, indent);
 }
 
 function depthOf(json: string): number {

@@ -46,4 +46,19 @@ describe("printableJson", () => {
     assertEquals(text, "[".repeat(10_000) + "]".repeat(10_000));
     assertStringIncludes(printableJson([[]], 2)!, "\n");
   });
+
+  it("shows what JSON lacks as plain clients get it", () => {
+    const value = {
+      at: new Date(0),
+      n: 2n ** 64n,
+      seats: new Map([["a", new Set([1])]]),
+      file: new Uint8Array([1]),
+      no: NaN,
+    };
+    assertEquals(
+      printableJson(value),
+      '{"at":"1970-01-01T00:00:00.000Z","n":"18446744073709551616","seats":[["a",[1]]],"file":"AQ==","no":null}',
+    );
+    assertEquals(printableJson([1n], 2), '[\n  "1"\n]');
+  });
 });

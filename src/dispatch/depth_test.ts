@@ -15,7 +15,7 @@ const Look = query<void, unknown>("Look");
 const Refuse = command<void, void>("Refuse");
 const Passed = event<unknown>("Passed");
 
-describe("JSON of 50,000 levels", await requireNatsServer(), () => {
+describe("values of 50,000 levels", await requireNatsServer(), () => {
   it(
     "is the payload of an idempotent command over the wire, and its fingerprint detects another payload",
     slow,
@@ -73,8 +73,10 @@ function nested(levels: number): unknown {
 function innermost(value: unknown): unknown[] {
   let inner = value;
   let levels = 0;
-  for (; typeof inner === "object" && inner !== null; levels++) inner = Object.values(inner)[0];
+  for (; typeof inner === "object" && inner !== null && !(inner instanceof Date); levels++) {
+    inner = Object.values(inner)[0];
+  }
   return [levels, inner];
 }
 
-const INNERMOST = [DEPTH, new Date(0).toJSON()];
+const INNERMOST = [DEPTH, new Date(0)];

@@ -1,20 +1,36 @@
-/** Errors as JSON: on the wire, and in the recorded results of idempotent commands. A stack never leaves the node. */
+/** Errors as text: on the wire, and in the recorded results of idempotent commands. A stack never leaves the node. */
 import { CatgaError } from "../error.ts";
 import { isRecord } from "../data/is_record.ts";
-import { stringify } from "../data/json.ts";
+import { encodeValue, toJson } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 
 /**
- * An error as JSON of at most `limit` bytes: code, message, retryable, final, node and details; never a stack, never a cause.
- * Details that cannot be encoded, or are too large, are replaced by a note that says so.
+ * An error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and details; never a stack,
+ * never a cause. Details that cannot be sent, or are too large, are replaced by a note that says so.
  */
-export function writeError({ code, message, retryable, details, node, final }: CatgaError, limit: number): string {
-  const plain = { code, message, retryable: retryable || undefined, final: final || undefined, node };
+export function writeError(error: CatgaError, limit: number): string {
+  return write(error, limit, (members) => encodeValue(members, "error"));
+}
+
+/** The same as JSON, for those who read nothing else. */
+export function writeErrorAsJson(error: CatgaError, limit: number): string {
+  return write(error, limit, (members) => toJson(members, "INVALID_RESPONSE", "the error"));
+}
+
+function write(error: CatgaError, limit: number, encode: (members: object) => string): string {
+  const { code, message, retryable, details, node, final } = error;
+  const plain = {
+    code,
+    message,
+    ...(retryable ? { retryable } : {}),
+    ...(final ? { final } : {}),
+    ...(node === undefined ? {} : { node }),
+  };
   let text: string;
   try {
-    text = stringify({ ...plain, details })!; // an object has a text
+    text = encode(details === undefined ? plain : { ...plain, details });
   } catch {
-    text = JSON.stringify({ ...plain, details: "(the details could not be encoded as JSON)" });
+    text = JSON.stringify({ ...plain, details: "(the details could not be sent)" });
   }
   if (!exceeds(text, limit)) return text;
   text = JSON.stringify({ ...plain, details: "(the details are too large for the server)" });
@@ -23,7 +39,7 @@ export function writeError({ code, message, retryable, details, node, final }: C
     code: code.slice(0, MAX_CODE),
     message: message.slice(0, 256),
     retryable,
-    final: plain.final,
+    final: final || undefined,
   });
 }
 

@@ -43,6 +43,8 @@ export interface RemoteRequest {
   readonly contract: AnyContract;
   /** Before the contract's schema: what is sent. */
   readonly payload: unknown;
+  /** The payload as text, if it has been encoded already: that of a broadcast, for all its nodes. */
+  readonly text?: string | undefined;
   /** After the contract's schema: for a handler in this process. */
   readonly parsed: unknown;
   /** The time until its deadline, in ms. */

@@ -378,7 +378,7 @@ describe("what handlers return", () => {
     await clock.until(app.drain({ timeout: 0 }));
   });
 
-  it("a payload whose toJSON throws what cannot be read is INVALID_MESSAGE", async () => {
+  it("a payload whose getter throws what cannot be read is INVALID_MESSAGE", async () => {
     await using cluster = await MemoryCluster.of();
     const Take = query<unknown, string>("Take");
     await cluster.start("a", { handlers: Take.handle(() => "") });
@@ -389,7 +389,7 @@ describe("what handlers return", () => {
       },
     };
     const payload = {
-      toJSON() {
+      get text() {
         throw unreadable;
       },
     };

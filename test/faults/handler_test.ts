@@ -21,8 +21,8 @@ describe("a bad handler or payload", await requireNatsServer(), () => {
         const bad = [
           caller.send(Hang, { entry: "hang" }, { timeout: 700 }),
           caller.send(Record, { entry: "x".repeat(1_100_000) }),
-          caller.send(Record, { entry: 1n as unknown as string }),
-          ...(["too large", "cycle", "bigint", "throw"] as const).map(spoil),
+          caller.send(Record, { entry: (() => 1) as unknown as string }),
+          ...(["too large", "cycle", "function", "throw"] as const).map(spoil),
         ];
         const good = [...await sends.many(GOOD, caller, Record), ...await sends.many(GOOD, caller, Read)];
         const took = performance.now() - begun;
@@ -42,7 +42,7 @@ describe("a bad handler or payload", await requireNatsServer(), () => {
           "hang",
           "too-large",
           "cycle",
-          "bigint",
+          "function",
           "throw",
         ]);
         assertEquals((await log.runs("Record")).length, GOOD);

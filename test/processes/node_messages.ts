@@ -43,8 +43,11 @@ export const StartLoad = command<void, string>("StartLoad");
 /** Ends the load, and answers what came of it. */
 export const StopLoad = command<void, LoadReport>("StopLoad");
 
-/** An answer of 2 MB, one that refers to itself, a number that JSON does not know, none at all because it throws. */
-export type Spoilt = "too large" | "cycle" | "bigint" | "throw";
+/**
+ * An answer of 2 MB, one that refers to itself, a function, none at all because it throws. `bigint` spoils the answer of an earlier
+ * version, which reads JSON only.
+ */
+export type Spoilt = "too large" | "cycle" | "function" | "bigint" | "throw";
 
 /** What a node's process holds. */
 export interface Holdings {

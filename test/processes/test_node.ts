@@ -102,7 +102,7 @@ const handlers = [
   Spoil.handle(({ entry, how }) => {
     ran("Spoil", entry);
     if (how === "throw") throw new Error("as it was told to");
-    if (how === "bigint") return 1n;
+    if (how === "function") return () => 1;
     if (how === "too large") return "x".repeat(2_000_000);
     const answer: Record<string, unknown> = {};
     return answer.itself = answer;

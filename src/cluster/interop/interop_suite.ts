@@ -60,10 +60,21 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
         throw new Error(SECRET);
       }),
       Odd.handle((what) => {
-        if (what === "bigint") return 1n;
+        if (what === "function") return () => 1;
+        if (what === "rich") {
+          return {
+            at: new Date(0),
+            n: 2n ** 64n,
+            bytes: new Uint8Array([1, 2, 3]),
+            map: new Map([["a", new Set([1])]]),
+            nan: NaN,
+            no: undefined,
+            tilde: "~x",
+          };
+        }
         if (what === "large") return "x".repeat(1_100_000);
         return {
-          toJSON() {
+          get secret() {
             throw new Error(SECRET);
           },
         };
@@ -149,11 +160,18 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals([status, code], ["500", "HANDLER_FAILED"]);
     });
 
-    it("an answer that JSON cannot express is INVALID_RESPONSE, and the exception is not sent", async () => {
-      for (const what of ["bigint", "toJSON"]) {
+    it("an answer that cannot be sent is INVALID_RESPONSE, and the exception is not sent", async () => {
+      for (const what of ["function", "getter"]) {
         const { status, code } = await failure("Odd", JSON.stringify(what));
         assertEquals([status, code], ["500", "INVALID_RESPONSE"]);
       }
+    });
+
+    it("values that JSON lacks are answered as ISO dates, base64, digits, arrays and null", async () => {
+      assertEquals(
+        (await call("Odd", '"rich"')).text,
+        '{"at":"1970-01-01T00:00:00.000Z","n":"18446744073709551616","bytes":"AQID","map":[["a",[1]]],"nan":null,"tilde":"~x"}',
+      );
     });
 
     it("an answer over the server's limit is TOO_LARGE, 413", async () => {

@@ -7,8 +7,8 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { writeError } from "../../dispatch/error_text.ts";
-import { toJson } from "../../data/json.ts";
+import { writeErrorAsJson } from "../../dispatch/error_text.ts";
+import { toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions } from "../../contract/send_options.ts";
@@ -131,7 +131,7 @@ export class PlainCalls {
 
   #answer(reply: string, { error, value }: Result<string>): void {
     if (error === undefined) return respond(this.#options, reply, value);
-    const body = writeError(error, Math.max(0, this.#options.transport.maxPayload - MAX_HEADERS));
+    const body = writeErrorAsJson(error, Math.max(0, this.#options.transport.maxPayload - MAX_HEADERS));
     respond(this.#options, reply, body, errorHeaders(error));
   }
 }

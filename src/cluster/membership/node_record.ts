@@ -17,11 +17,24 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no JSON";
   }
   if (typeof value !== "object" || value === null) return "no object";
-  const { id, endpoint, service, handles, kinds, startedAt, lastSeen, metadata, load, server, protocol, version } =
-    value as Record<
-      string,
-      unknown
-    >;
+  const {
+    id,
+    endpoint,
+    service,
+    handles,
+    kinds,
+    startedAt,
+    lastSeen,
+    metadata,
+    load,
+    server,
+    protocol,
+    encoding,
+    version,
+  } = value as Record<
+    string,
+    unknown
+  >;
   if (id !== key) return "its id is not its key";
   if (typeof endpoint !== "string" || !isEndpoint(endpoint) || nodeOf(endpoint) !== id) return "no endpoint of this id";
   if (typeof service !== "string" || typeof server !== "string" || typeof version !== "string") {
@@ -34,6 +47,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no kinds of its contracts";
   }
   if (!isNumber(startedAt) || !isNumber(lastSeen) || !isNumber(protocol)) return "no times or protocol";
+  if (encoding !== undefined && !isNumber(encoding)) return "no encoding";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
   if (!isNumber(inFlight) || !isNumber(queued)) return "no load";
@@ -49,6 +63,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load: { inFlight, queued },
     server,
     protocol,
+    ...(encoding === undefined ? {} : { encoding }),
     version,
   });
 }

@@ -6,7 +6,6 @@ import type { Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { requestOf } from "../../dispatch/broadcast_request.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
@@ -18,6 +17,7 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
+import { broadcast } from "./broadcast.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
 import { decideRetry, type GivenUp, isAway } from "./retry_decision.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
@@ -72,12 +72,8 @@ export class Router implements CallOwner {
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
-    const all = this.#candidates.handling(request.contract.name);
-    const wanted = request.node === undefined ? all : all.filter(({ id }) => id === request.node);
-    return Promise.all(wanted.map(async ({ id }) => ({
-      node: id,
-      result: await this.request(requestOf(request, id)),
-    })));
+    const nodes = this.#candidates.handling(request.contract.name);
+    return broadcast(request, nodes, (each) => this.request(each));
   }
 
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
@@ -101,6 +97,8 @@ export class Router implements CallOwner {
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });
+    const unfit = call.fit(chosen);
+    if (unfit !== undefined) return this.#fail(call, unfit);
     if (!endpoint.connected) return this.disconnected(call);
     const peer = endpoint.peer(chosen.endpoint);
     if (!this.#breakers.passes(peer)) {

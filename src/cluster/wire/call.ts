@@ -13,9 +13,11 @@
  * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's ledger
  * has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
  */
-import type { CatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Result } from "../../contract/result.ts";
-import { toJson } from "../../data/json.ts";
+import { toText, withoutTags } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tag.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/wait.ts";
@@ -86,7 +88,7 @@ export class Call extends Deadlined {
   readonly owner: CallOwner;
   readonly resolve: (result: Result<unknown>) => void;
   readonly reject: (error: unknown) => void;
-  /** The payload as JSON, once it has been encoded; `undefined` for `undefined`. */
+  /** The payload as text, once it has been encoded; `undefined` for `undefined`. */
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
@@ -124,17 +126,27 @@ export class Call extends Deadlined {
     this.id = request.meta?.id;
   }
 
-  /** Encodes the payload; returns the error of one that JSON does not have, or that takes more than `limit` bytes. */
+  /** Encodes the payload; returns the error of one that cannot be sent, or that takes more than `limit` bytes. */
   encode(limit: number): CatgaError | undefined {
-    const { contract: { name }, payload, meta } = this.request;
+    const { contract: { name }, payload, text: known, meta } = this.request;
     try {
-      if (payload !== undefined) this.text = toJson(payload, "INVALID_MESSAGE", "the payload", name);
+      if (payload !== undefined) this.text = known ?? toText(payload, "INVALID_MESSAGE", "the payload", name);
     } catch (error) {
       return error as CatgaError; // the only one that it throws
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
     return tooLarge("the payload", name, text, limit);
+  }
+
+  /** For a node that reads JSON only: leaves out the tags, or returns the error of a payload that needs them. */
+  fit(node: NodeInfo): CatgaError | undefined {
+    if (node.encoding !== undefined || this.text === undefined || !isTagged(this.text)) return undefined;
+    const { contract: { name }, payload } = this.request;
+    const text = withoutTags(payload);
+    if (text === undefined) return onlyJson("payload", name, node);
+    this.text = text;
+    return undefined;
   }
 
   /** Aborts it with the caller's signal. */
@@ -155,4 +167,10 @@ export class Call extends Deadlined {
   override abort(reason: CatgaError): void {
     if (!this.done) this.owner.aborted(this, reason);
   }
+}
+
+/** The error of a payload with values that a node's version of Catga cannot read: nothing was sent to it. */
+export function onlyJson(what: "payload" | "event", contract: string, { id, version }: NodeInfo): CatgaError {
+  const why = `node ${id} runs Catga ${version}, which reads JSON only; upgrade it, or send JSON`;
+  return new CatgaError("INVALID_MESSAGE", `the ${what} of ${contract} has values that JSON lacks: ${why}`);
 }

@@ -23,9 +23,7 @@ import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
 export interface EndpointOptions
-  extends
-    Pick<InboundRequestsOptions, "concurrency" | "host" | "receive" | "budget">,
-    Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap"> {
+  extends Pick<InboundRequestsOptions, Passed>, Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -37,6 +35,8 @@ export interface EndpointOptions
   /** The connection is back. */
   reconnected(): void;
 }
+
+type Passed = "concurrency" | "host" | "receive" | "budget" | "readsTags";
 
 /** This process on the wire. */
 export class Endpoint implements PeerHost {
@@ -68,7 +68,7 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget } = options;
+    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget, readsTags } = options;
     const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
@@ -92,6 +92,7 @@ export class Endpoint implements PeerHost {
       host,
       receive,
       budget,
+      readsTags,
       payloadLimit: () => this.payloadLimit,
     });
     this.#watchdog = new Watchdog({

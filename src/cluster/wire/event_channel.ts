@@ -6,12 +6,15 @@
 import { nextTick } from "node:process";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
-import { toJson } from "../../data/json.ts";
+import { toText, withoutTags } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tag.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Result } from "../../contract/result.ts";
 import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import { onlyJson } from "./call.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
 import { eventFrameText } from "./frame_writer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
@@ -27,6 +30,8 @@ export interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
+  /** A node that handles an event of this name and reads JSON only; `undefined`: none does. */
+  readsJsonOnly(name: string): NodeInfo | undefined;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
   deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
 }
@@ -35,6 +40,7 @@ export interface EventChannelOptions {
 interface Batch {
   readonly name: string;
   readonly meta: Meta | undefined;
+  readonly tagged: boolean;
   text: string;
   count: number;
 }
@@ -75,7 +81,7 @@ export class EventChannel {
     }
     let text = "";
     try {
-      if (payload !== undefined) text = toJson(payload, "INVALID_MESSAGE", "the payload", contract.name);
+      if (payload !== undefined) text = this.#encode(contract.name, payload);
     } catch (error) {
       return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
@@ -87,26 +93,38 @@ export class EventChannel {
     if (error !== undefined) return { ok: false, error };
     // an event without a payload, or with an id of its own, is sent alone
     const alone = payload === undefined || meta?.id !== undefined;
+    const tagged = isTagged(text);
     const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;
     let batch = this.#batches.get(key);
     if (
       batch !== undefined &&
-      (batch.count === MAX_EVENTS || (batch.text.length + whole.length) * 3 > Math.min(3 * FRAME_LENGTH, limit))
+      (batch.tagged !== tagged || batch.count === MAX_EVENTS ||
+        (batch.text.length + whole.length) * 3 > Math.min(3 * FRAME_LENGTH, limit))
     ) {
       this.#batches.delete(key);
       this.#send(batch);
       batch = undefined;
     }
     if (batch === undefined) {
-      batch = { name, meta, text: "", count: 0 };
+      batch = { name, meta, tagged, text: "", count: 0 };
       this.#batches.set(key, batch);
       if (!this.#ticking) nextTick(this.#endTurn);
       this.#ticking = true;
     }
-    if (payload !== undefined) batch.text += "," + text;
+    if (payload !== undefined) batch.text += "," + (tagged ? text.slice(1) : text);
     batch.count++;
     this.#gathered++;
     return { ok: true, value: undefined };
+  }
+
+  /** Throws a `CatgaError` for a payload that cannot be sent, or that a node which handles it could not read. */
+  #encode(name: string, payload: unknown): string {
+    const text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+    const reader = isTagged(text) ? this.#options.readsJsonOnly(name) : undefined;
+    if (reader === undefined) return text;
+    const plain = withoutTags(payload);
+    if (plain === undefined) throw onlyJson("event", name, reader);
+    return plain;
   }
 
   /** The connection is back: sends what had gathered when it was lost. */
@@ -152,12 +170,12 @@ export class EventChannel {
     this.#gathered = 0;
   };
 
-  #send({ name, meta, text }: Batch): void {
+  #send({ name, meta, text, tagged }: Batch): void {
     const { transport, endpoint, observer } = this.#options;
     const seq = ++this.#seq;
     const now = this.#sentAt = transport.clock.now();
     try {
-      transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text));
+      transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text, tagged));
     } catch (error) {
       observer({ type: "fault", during: `publishing ${name}`, error });
     }

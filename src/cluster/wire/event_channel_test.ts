@@ -128,10 +128,10 @@ describe("events that are published", () => {
     assertEquals(stage.log.filter((line) => line.startsWith("error")), []);
   });
 
-  it("one that is too large or cannot be encoded fails alone", async () => {
+  it("one that is too large or cannot be sent fails alone", async () => {
     await using stage = await listening({ maxPayload: 8_192 });
     const { app, batches, settle } = stage;
-    const payloads = [1, "x".repeat(7_000), 1n, () => {}, "é".repeat(3_100), 2];
+    const payloads = [1, "x".repeat(7_000), new WeakSet(), () => {}, "é".repeat(3_100), 2];
     const results = await Promise.all(payloads.map((payload) => app.publish(Seen, payload)));
     await settle();
     const codes = results.map(({ error }) => error?.code);

@@ -6,11 +6,18 @@
 import { isContractName } from "../../contract/contract.ts";
 import { isRecord } from "../../data/is_record.ts";
 import { stringify } from "../../data/json.ts";
+import { untag } from "../../data/untag.ts";
 import { encode } from "../../data/utf8.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
+
+/** In place of the version: a batch of events whose payloads have tags. Nodes that read JSON only reject it. */
+export const TAGGED_PROTOCOL = "~1";
+
+/** The version of the tags (`data/tag.ts`) that are read here, which stands in this node's record. */
+export const ENCODING = 1;
 
 /** `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is `undefined`. */
 export type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
@@ -56,7 +63,10 @@ export type Item =
   | HandledItem
   | GapItem;
 
-/** A frame that has been checked: every item has its shape. Items of unknown kinds are left out. */
+/**
+ * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E` on the wire
+ * are `q`, `m`, `r` and `e` whose payloads, values and errors have tags; here they have been read.
+ */
 export interface Frame {
   readonly seq: number;
   /** By a clock of the sender's that does not jump, in ms; lateness is measured by its differences. */
@@ -92,7 +102,13 @@ export class Malformed extends Error {
 
 /** Reads a frame; throws {@link Malformed}. */
 export function readFrame(data: Uint8Array): Frame {
-  const frame = readArray(data);
+  const frame = readItems(data);
+  for (const item of frame.items) readTags(item);
+  return frame;
+}
+
+function readItems(data: Uint8Array): Frame {
+  const frame = readArray(data, PROTOCOL);
   const [, seq, sentAt] = frame;
   if (!isCount(seq) || seq === 0) throw new Malformed("seq is not a positive integer");
   if (!isTime(sentAt)) throw new Malformed("sentAt is not a time");
@@ -106,12 +122,13 @@ export function readFrame(data: Uint8Array): Frame {
 
 /** Reads a batch of events; throws {@link Malformed}. */
 export function readEventFrame(data: Uint8Array): EventFrame {
-  const [, sender, sentAt, meta, ...payloads] = readArray(data);
+  const [version, sender, sentAt, meta, ...payloads] = readArray(data, PROTOCOL, TAGGED_PROTOCOL);
   if (typeof sender !== "string" || !isEndpoint(sender)) throw new Malformed("sender is not an endpoint");
   if (!isTime(sentAt)) throw new Malformed("sentAt is not a time");
   checkMeta(meta);
   const { seq } = meta as { seq?: unknown };
   if (!isCount(seq)) throw new Malformed("meta.seq is not a count");
+  if (version === TAGGED_PROTOCOL) readTagsFrom(payloads, 0);
   return { sender, sentAt, meta: { ...meta, seq }, payloads };
 }
 
@@ -127,8 +144,8 @@ export function nodeOf(endpoint: string): string {
 
 /** The answers and refusals in a frame of ours, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
-  const { items } = readFrame(typeof frame === "string" ? encode(frame) : frame);
-  return items.filter(([kind]) => "ren".includes(kind)).map((item) => "," + stringify(item)).join("");
+  const { items } = readItems(typeof frame === "string" ? encode(frame) : frame);
+  return items.filter(([kind]) => "renRE".includes(kind)).map((item) => "," + stringify(item)).join("");
 }
 
 const MAX_VERSIONS = 16;
@@ -136,7 +153,8 @@ const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
 const decoder = new TextDecoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-function readArray(data: Uint8Array): unknown[] {
+/** The first item of the array is one of the `versions`. */
+function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
   let value: unknown;
   try {
     const text = decoder.decode(data);
@@ -146,7 +164,7 @@ function readArray(data: Uint8Array): unknown[] {
     throw new Malformed("it is not JSON");
   }
   if (!Array.isArray(value)) throw new Malformed("it is not an array");
-  if (value[0] !== PROTOCOL) {
+  if (!versions.includes(value[0])) {
     throw isCount(value[0])
       ? new Malformed(`protocol version ${value[0]}, not ${PROTOCOL}`, value[0])
       : new Malformed("it has no protocol version");
@@ -159,15 +177,19 @@ function isItem(item: unknown): item is Item {
   if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
   switch (item[0]) {
     case "q":
+    case "Q":
       checkRequest(item);
       return true;
     case "m":
+    case "M":
       checkRequest(item);
       checkMeta(item[3]);
       if (item.length > 5) throw new Malformed("an m item with more than one payload");
       return true;
     case "r":
+    case "R":
     case "e":
+    case "E":
     case "c":
       checkPlace(item);
       return true;
@@ -199,6 +221,25 @@ function isItem(item: unknown): item is Item {
       return true;
     default:
       return false;
+  }
+}
+
+/** Puts the values in place of their tags: the item becomes one of the kind without tags. */
+function readTags(item: Item): void {
+  // on the wire there are more kinds than in a frame that has been read
+  const kind: string = item[0];
+  if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E") return;
+  readTagsFrom(item, kind === "M" ? 4 : 3);
+  (item as unknown[])[0] = kind.toLowerCase();
+}
+
+function readTagsFrom(values: unknown[], first: number): void {
+  try {
+    for (let i = first; i < values.length; i++) values[i] = untag(values[i]);
+  } catch (error) {
+    // a RangeError is that of a bigint or an array that this runtime cannot hold
+    if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) throw error;
+    throw new Malformed(`invalid tags: ${error.message}`);
   }
 }
 

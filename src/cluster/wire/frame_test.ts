@@ -1,6 +1,15 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type EventFrame, type Frame, isEndpoint, Malformed, nodeOf, readEventFrame, readFrame } from "./frame.ts";
+import {
+  answersIn,
+  type EventFrame,
+  type Frame,
+  isEndpoint,
+  Malformed,
+  nodeOf,
+  readEventFrame,
+  readFrame,
+} from "./frame.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const frame = (...items: unknown[]): Frame => readFrame(bytes(JSON.stringify([1, 7, 1_000, ...items])));
@@ -32,7 +41,44 @@ describe("readFrame", () => {
   });
 
   it("skips items of unknown kinds, and keeps the others", () => {
-    assertEquals(frame(["zz", { any: "thing" }], ["p", 1], [""], ["Q"]).items, [["p", 1]]);
+    assertEquals(frame(["zz", { any: "thing" }], ["p", 1], [""], ["P"]).items, [["p", 1]]);
+  });
+
+  it("reads values that JSON lacks in the items that say so, and in no others", () => {
+    const read = frame(
+      ["Q", "Add", 100, "~Date:0", ["~Map", ["a", "~bigint:ff"]], "~~x", 1],
+      ["q", "Add", 100, "~Date:0", ["~Map", ["a", 1]], "~nothing"],
+      ["M", "Add", 100, { id: "~Date:0" }, { n: "~NaN" }],
+      ["R", 3, 0, "~undefined", ["~Set", "~-0"]],
+      ["E", 3, 2, { code: "NO", message: "~~no", details: "~Infinity" }],
+    );
+    assertEquals(read.items as unknown[], [
+      ["q", "Add", 100, new Date(0), new Map([["a", 255n]]), "~x", 1],
+      ["q", "Add", 100, "~Date:0", ["~Map", ["a", 1]], "~nothing"],
+      ["m", "Add", 100, { id: "~Date:0" }, { n: NaN }],
+      ["r", 3, 0, undefined, new Set([-0])],
+      ["e", 3, 2, { code: "NO", message: "~no", details: Infinity }],
+    ]);
+  });
+
+  it("refuses a frame with a tag that is none, as a whole", () => {
+    const items = [
+      ["Q", "Add", 100, "~"],
+      ["Q", "Add", 100, 1, { a: ["~Date:never"] }],
+      ["M", "Add", 100, {}, ["~Map", 1]],
+      ["R", 3, 0, "~Uint8Array:AAA"],
+      ["E", 3, 0, { details: "~bigint:xyz" }],
+    ];
+    for (const item of items) assert(refused(() => frame(["p", 1], item)).startsWith("invalid tags: "));
+    for (const item of [["Q", "no name!", 100], ["M", "Add", 100, 1], ["R", -1, 0], ["E", 1]]) {
+      refused(() => frame(item));
+    }
+  });
+
+  it("answersIn returns the answers of a frame with their tags", () => {
+    const answers = [["R", 3, 0, "~Date:0", "~~"], ["E", 3, 2, { code: "NO", details: "~NaN" }], ["r", 3, 3, "~"]];
+    const text = JSON.stringify([1, 7, 1_000, ["p", 1], ["Q", "Add", 100, "~NaN"], ...answers]);
+    assertEquals(answersIn(text), answers.map((item) => `,${JSON.stringify(item)}`).join(""));
   });
 
   it("accepts a frame without items", () => assertEquals(frame().items, []));
@@ -192,6 +238,22 @@ describe("readEventFrame", () => {
       ["a.1", 5, { seq: 1, id: 1 }, 1],
     ];
     for (const rest of cases) assert(refused(() => event(...rest)).length > 0, JSON.stringify(rest));
+  });
+});
+
+describe("readEventFrame of events with tags", () => {
+  const tagged = (...payloads: unknown[]) =>
+    readEventFrame(bytes(JSON.stringify(["~1", "a.1", 1_000, { seq: 1, id: "~Date:0" }, ...payloads])));
+
+  it("reads them", () => {
+    const { payloads, meta } = tagged("~Date:0", { a: ["~Set", 1] });
+    assertEquals([payloads, meta.id], [[new Date(0), { a: new Set([1]) }], "~Date:0"]);
+    assertEquals(event("a.1", 1_000, { seq: 1 }, "~Date:0").payloads, ["~Date:0"]);
+  });
+
+  it("refuses tags that are none, and a frame of requests with that version", () => {
+    assertEquals(refused(() => tagged("~x")), "invalid tags: a text begins like a tag, and is none");
+    assertEquals(refused(() => readFrame(bytes('["~1",7,1000]'))), "it has no protocol version");
   });
 });
 

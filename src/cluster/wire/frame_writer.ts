@@ -1,10 +1,12 @@
 /**
  * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and
- * so are answers to consecutive requests. What does not fit into a frame begins another one.
+ * so are answers to consecutive requests; what has tags (`data/encoding.ts`) stands in items of its own. What does not fit into a
+ * frame begins another one.
  */
 import type { Dropped } from "../../dispatch/admission_queue.ts";
+import { isTagged } from "../../data/tag.ts";
 import type { Meta } from "../../dispatch/remote.ts";
-import { type PongItem, PROTOCOL } from "./frame.ts";
+import { type PongItem, PROTOCOL, TAGGED_PROTOCOL } from "./frame.ts";
 
 /** The items of one frame: requests first, then answers and everything else. */
 export interface WrittenItems {
@@ -29,11 +31,13 @@ export class FrameWriter {
   /** The contract and ttl of the item that is open at the end of `#requests`. */
   #openName = "";
   #openTtl = 0;
+  #openTagged = false;
   #others = "";
   #answering = false;
   /** The frame, and the place after the last answer, of the item that is open at the end of `#others`. */
   #openSeq = 0;
   #openIndex = 0;
+  #answersTagged = false;
 
   /** `send` is called when the frame is full: it takes and sends what has been gathered. */
   constructor(frame: OpenFrame, send: () => void) {
@@ -46,41 +50,48 @@ export class FrameWriter {
     return this.#requests.length + this.#others.length;
   }
 
-  /** Adds a request. `ttl`: what is left of its time, in ms; payload and meta as JSON, `undefined` if there is none. */
+  /** Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is none. */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
     const length = (payload === undefined ? 0 : payload.length) + (meta === undefined ? 0 : meta.length);
     if (this.#count >= MAX_REQUESTS || this.length + length > this.#frame.frameLimit) this.#send();
     this.#count++;
     const rounded = roundTtl(ttl);
+    const tagged = payload !== undefined && isTagged(payload);
+    const written = tagged ? payload.slice(1) : payload;
     if (meta !== undefined) {
       this.#closeRequests();
-      this.#requests += `,["m","${name}",${rounded},${meta}${payload === undefined ? "" : `,${payload}`}]`;
-    } else if (payload === undefined) {
+      const kind = tagged ? "M" : "m";
+      this.#requests += `,["${kind}","${name}",${rounded},${meta}${written === undefined ? "" : `,${written}`}]`;
+    } else if (written === undefined) {
       this.#closeRequests();
       this.#requests += `,["q","${name}",${rounded}]`;
-    } else if (this.#openName === name && this.#openTtl === rounded) {
-      this.#requests += "," + payload;
+    } else if (this.#openName === name && this.#openTtl === rounded && this.#openTagged === tagged) {
+      this.#requests += "," + written;
     } else {
       this.#closeRequests();
-      this.#requests += ',["q","' + name + '",' + rounded + "," + payload;
+      this.#requests += (tagged ? ',["Q","' : ',["q","') + name + '",' + rounded + "," + written;
       this.#openName = name;
       this.#openTtl = rounded;
+      this.#openTagged = tagged;
     }
   }
 
-  /** Adds the answer to the request at this place: a value as JSON, `undefined` for `undefined`. */
+  /** Adds the answer to the request at this place: a value as text, `undefined` for `undefined`. */
   answer(seq: number, index: number, value: string | undefined): void {
     if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
     if (this.length + value.length > this.#frame.frameLimit) this.#send();
     this.#answering = true;
-    if (this.#openSeq === seq && this.#openIndex === index) {
-      this.#others += "," + value;
+    const tagged = isTagged(value);
+    const written = tagged ? value.slice(1) : value;
+    if (this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged) {
+      this.#others += "," + written;
       this.#openIndex++;
     } else {
       this.#closeAnswers();
-      this.#others += ',["r",' + seq + "," + index + "," + value;
+      this.#others += (tagged ? ',["R",' : ',["r",') + seq + "," + index + "," + written;
       this.#openSeq = seq;
       this.#openIndex = index + 1;
+      this.#answersTagged = tagged;
     }
   }
 
@@ -122,21 +133,23 @@ export function frameText(seq: number, sentAt: number, items: string): string {
   return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
 }
 
-/** A batch of events; `payloads` are JSON texts, each behind a comma. */
+/** A batch of events; `payloads` are JSON texts, each behind a comma; `tagged`: all of them have tags. */
 export function eventFrameText(
   sender: string,
   sentAt: number,
   meta: Meta | undefined,
   seq: number,
   payloads: string,
+  tagged = false,
 ): string {
   const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
-  return `[${PROTOCOL},"${sender}",${sentAt},${wire}${payloads}]`;
+  const version = tagged ? `"${TAGGED_PROTOCOL}"` : PROTOCOL;
+  return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
 }
 
-/** The item of an error as JSON. */
+/** The item of an error as text. */
 export function failureItem(seq: number, index: number, error: string): string {
-  return `["e",${seq},${index},${error}]`;
+  return isTagged(error) ? `["E",${seq},${index},${error.slice(1)}]` : `["e",${seq},${index},${error}]`;
 }
 
 /** The item of a request that will not run. */

@@ -64,6 +64,34 @@ describe("FrameWriter", () => {
     assertEquals(read(writer), [["q", "Add", 5_000, 1, 2], ["q", "Add", 4_000, 3], ["r", 7, 0, 1, 2], ["r", 7, 3, 4]]);
   });
 
+  it("writes what has tags as items of their own, in order", () => {
+    const writer = unlimited();
+    for (const payload of ["1", '~"~Date:0"', '~"~Date:1"', '"~Date:2"']) {
+      writer.request("Add", 100, payload, undefined);
+    }
+    writer.request("Add", 100, '~{"n":"~NaN"}', '{"id":"x"}');
+    for (const [index, value] of ["1", '~"~Date:0"', '~["~Set"]', '"~Date:2"'].entries()) {
+      writer.answer(7, index, value);
+    }
+    const { requests, others } = writer.take();
+    assertEquals(
+      requests + others + "," + failureItem(7, 4, '~{"code":"NO","message":"no","details":"~undefined"}'),
+      ',["q","Add",100,1],["Q","Add",100,"~Date:0","~Date:1"],["q","Add",100,"~Date:2"],' +
+        '["M","Add",100,{"id":"x"},{"n":"~NaN"}],' +
+        '["r",7,0,1],["R",7,1,"~Date:0",["~Set"]],["r",7,3,"~Date:2"],' +
+        '["E",7,4,{"code":"NO","message":"no","details":"~undefined"}]',
+    );
+    assertEquals(readFrame(encode(frameText(1, 0, requests + others))).items, [
+      ["q", "Add", 100, 1],
+      ["q", "Add", 100, new Date(0), new Date(1)],
+      ["q", "Add", 100, "~Date:2"],
+      ["m", "Add", 100, { id: "x" }, { n: NaN }],
+      ["r", 7, 0, 1],
+      ["r", 7, 1, new Date(0), new Set()],
+      ["r", 7, 3, "~Date:2"],
+    ]);
+  });
+
   it("writes requests and answers without a value, and requests with meta, as items of their own", () => {
     const writer = unlimited();
     writer.request("Add", 100, "1", undefined);

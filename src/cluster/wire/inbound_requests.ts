@@ -7,9 +7,7 @@ import type { ContextHost, Envelope } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import { writeError } from "../../dispatch/error_text.ts";
 import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
-import { toJson } from "../../data/json.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Receipt } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -21,18 +19,16 @@ import { InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
 import { refuseLate } from "./lateness.ts";
 import type { Peer, RunningFrame } from "./peer.ts";
-import { tooLarge } from "./size_limits.ts";
+import { answerText, failureText, type Readers } from "./answer_text.ts";
 
 /** What inbound requests need of the node. */
-export interface InboundRequestsOptions {
+export interface InboundRequestsOptions extends Readers {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
   readonly budget: TurnBudget;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
-  /** The largest answer, in bytes. */
-  payloadLimit(): number;
   /** Runs the handler of a request; `undefined` if there is none. */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
 }
@@ -255,24 +251,18 @@ export class InboundRequests implements AdmissionWatcher {
 
   #answer({ peer, seq, index, contract }: InboundRequest, outcome: Outcome): void {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
-    const limit = this.#options.payloadLimit();
-    if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, limit));
     const { value } = outcome;
-    if (value === undefined) return peer.answer(seq, index, undefined);
+    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
+    if (!outcome.ok) return peer.failure(seq, index, failureText(outcome.error, peer, this.#options));
     let text: string;
     try {
-      text = toJson(value, "INVALID_RESPONSE", "the answer", contract);
-    } catch (error) {
-      return this.#unfit(peer, seq, index, error as CatgaError); // the only one that it throws
+      text = answerText(value, contract, peer, this.#options);
+    } catch (thrown) {
+      const error = thrown as CatgaError; // the only one that it throws
+      this.#options.observer({ type: "fault", during: "answering", error });
+      return peer.failure(seq, index, failureText(error, peer, this.#options));
     }
-    const error = tooLarge("the answer", contract, text, limit);
-    if (error !== undefined) return this.#unfit(peer, seq, index, error);
     peer.answer(seq, index, text);
-  }
-
-  #unfit(peer: Peer, seq: number, index: number, error: CatgaError): void {
-    this.#options.observer({ type: "fault", during: "answering", error });
-    peer.failure(seq, index, writeError(error, this.#options.payloadLimit()));
   }
 }
 

@@ -181,12 +181,14 @@ export class Peer {
     this.#item(refusalItem(seq, index, code), true);
   }
 
-  /** Asks whether it is alive and which frames it has received. */
-  ping(): void {
+  /** Asks whether it is alive and which frames it has received. Returns the sequence of the frame that is open. */
+  ping(): number {
     const now = this.#host.now();
     if (this.pingedAt < 0) this.pingedAt = now;
     this.lastPingAt = now;
+    const { seq } = this;
     this.#item(pingItem(++this.#pings));
+    return seq;
   }
 
   /** Answers a ping. */

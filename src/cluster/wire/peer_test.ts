@@ -160,18 +160,18 @@ describe("requests that are sent", () => {
     assertEquals(requests(stage), [[1, 3]]);
   });
 
-  it("a request that cannot be encoded fails alone, at once, and says why", async () => {
+  it("a request that cannot be sent fails alone, at once, and says why", async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, other, settle } = stage;
     other.answerWith((_, payload) => payload);
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     const throwing = {
-      toJSON() {
+      get today() {
         throw new Error("not today");
       },
     };
-    const wrong = [1n, cycle, () => {}, Symbol("s"), throwing, { toJSON: () => undefined }];
+    const wrong = [new WeakSet(), cycle, () => {}, Symbol("s"), throwing, { toJSON: () => undefined }];
     const sent = [app.send(Echo, 1), ...wrong.map((payload) => app.send(Echo, payload)), app.send(Echo, 2)];
     await settle();
     const results = await Promise.all(sent);
@@ -181,7 +181,8 @@ describe("requests that are sent", () => {
       2,
     ]);
     for (const { error } of results) assert(error === undefined || error.message.includes("Echo"), error?.message);
-    assertEquals(String(results[5].error!.cause), "Error: not today", "which is for nobody but the sender's log");
+    const { cause } = results[5].error!.cause as Error;
+    assertEquals(String(cause), "Error: not today", "which is for nobody but the sender's log");
   });
 
   it("a payload that is changed after the send is sent as it was", async () => {

@@ -32,9 +32,14 @@ function handler(way: Way): unknown {
     case "throws what is no error":
       throw { SECRET, toString: () => SECRET };
     case "answers what throws":
-      return { toJSON: thrower };
+      return Object.defineProperty({}, "secret", { get: thrower, enumerable: true });
     case "fails with details that throw":
-      return { ok: false, error: new CatgaError("MINE", "this may be told", { details: { toJSON: thrower } }) };
+      return {
+        ok: false,
+        error: new CatgaError("MINE", "this may be told", {
+          details: Object.defineProperty({}, "secret", { get: thrower, enumerable: true }),
+        }),
+      };
     case "has a getter that throws":
       return Object.defineProperty({}, "ok", { get: thrower });
   }

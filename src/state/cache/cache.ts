@@ -1,7 +1,7 @@
-/** Values that the nodes of a cluster share: JSON under keys, kept for a ttl, with one load for all callers that miss. */
+/** Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { stringify } from "../../data/json.ts";
+import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../../contract/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -25,8 +25,7 @@ export interface CacheOptions {
 /**
  * The cache of one node.
  *
- * - Values are JSON: every read returns a copy of the value after JSON. `undefined`, and what JSON cannot encode, is a
- *   `TypeError`; a value that the store finds too large is `TOO_LARGE`, with key and size.
+ * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that the store finds too large is `TOO_LARGE`, with key and size.
  * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence, any
  *   token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
@@ -46,7 +45,7 @@ export class SharedCache implements Cache {
   async get<T>(key: string): Promise<T | undefined> {
     const text = await this.#read(key);
     // that it is a T is the caller's claim
-    return text === undefined ? undefined : JSON.parse(text) as T;
+    return text === undefined ? undefined : decode(key, text) as T;
   }
 
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<boolean> {
@@ -75,7 +74,7 @@ export class SharedCache implements Cache {
         return once ? this.#once(loading, fill) : fill();
       });
     // that it is a T is the caller's claim
-    return JSON.parse(text) as T;
+    return decode(key, text) as T;
   }
 
   /** Loads under a lock, so that no other node loads the same key. */
@@ -103,7 +102,7 @@ export class SharedCache implements Cache {
     return entry && readEntry(entry).text;
   }
 
-  /** Writes JSON text; `false` if the fence is smaller than the entry's. */
+  /** Writes a value's text; `false` if the fence is smaller than the entry's. */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions): Promise<boolean> {
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
@@ -182,7 +181,7 @@ async function writeFenced(bucket: Bucket, { key, stored, nonce, fence, options 
   });
 }
 
-/** Parses an entry: nonce and fence in the first line, the value's JSON below. */
+/** Parses an entry: nonce and fence in the first line, the value's text below. */
 function readEntry({ key, value }: Entry): { nonce?: string; fence?: number; text: string } {
   const end = value.indexOf("\n");
   try {
@@ -190,22 +189,31 @@ function readEntry({ key, value }: Entry): { nonce?: string; fence?: number; tex
     // other JSON than an object has neither member
     return { ...head as { nonce?: string; fence?: number }, text: value.slice(end + 1) };
   } catch (cause) {
-    const message = `the entry under ${JSON.stringify(key)} was not written by the cache; delete it`;
-    throw new CatgaError("INVALID_RESPONSE", message, { cause });
+    throw notOurs(key, cause);
   }
 }
 
-function encode(key: string, value: unknown): string {
-  let why = `it is ${value === undefined ? "undefined; delete the key instead" : `a ${typeof value}`}`;
-  let cause: unknown;
+function decode(key: string, text: string): unknown {
   try {
-    const text = stringify(value);
-    if (text !== undefined) return text;
-  } catch (error) {
-    cause = error;
-    why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    return decodeText(text);
+  } catch (cause) {
+    throw notOurs(key, cause);
   }
-  throw new TypeError(`cache: the value for ${JSON.stringify(key)} must be JSON: ${why}`, { cause });
+}
+
+function notOurs(key: string, cause: unknown): CatgaError {
+  const message = `the entry under ${JSON.stringify(key)} was not written by the cache; delete it`;
+  return new CatgaError("INVALID_RESPONSE", message, { cause });
+}
+
+function encode(key: string, value: unknown): string {
+  const name = JSON.stringify(key);
+  if (value === undefined) throw new TypeError(`cache: the value for ${name} is undefined; delete the key instead`);
+  try {
+    return encodeValue(value, "value");
+  } catch (cause) {
+    throw new TypeError(`cache: the value for ${name} cannot be kept: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function tooLarge(key: string, text: string, cause: CatgaError): CatgaError {

@@ -1,7 +1,8 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
-import { readError, writeError } from "../../dispatch/error_text.ts";
-import { toJson } from "../../data/json.ts";
+import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_text.ts";
+import { decodeText, toText } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 
 /** What every record says about the attempt that wrote it. */
@@ -26,11 +27,19 @@ export interface DoneClaim extends Attempt {
   readonly error?: unknown;
 }
 
+/**
+ * In place of `value` or `error` when its text has tags. Beside it stands as `error` what nodes get that do not know this member:
+ * the error without tags, or for a value one that says so.
+ */
+interface Tagged {
+  readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
+}
+
 export type ClaimRecord = RunningClaim | DoneClaim;
 
 /** Parses a record; `undefined` if the text is not one. */
 export function readClaim(text: string): ClaimRecord | undefined {
-  let record: Partial<ClaimRecord> | null;
+  let record: (Partial<ClaimRecord> & Tagged) | null;
   try {
     record = JSON.parse(text);
   } catch {
@@ -41,7 +50,18 @@ export function readClaim(text: string): ClaimRecord | undefined {
   if (state !== "running" && state !== "done") return undefined;
   if (![fingerprint, nonce, endpoint].every((part) => typeof part === "string")) return undefined;
   // its members were checked above
-  return record as ClaimRecord;
+  return record.tagged === undefined ? record as ClaimRecord : readTagged(record as DoneClaim & Tagged);
+}
+
+function readTagged({ tagged, error: _, ...record }: DoneClaim & Tagged): DoneClaim | undefined {
+  const { value, error } = tagged ?? {};
+  try {
+    if (typeof value === "string") return { ...record, value: decodeText(value) };
+    if (typeof error === "string") return { ...record, error: decodeText(error) };
+  } catch {
+    return undefined; // somebody else has written it
+  }
+  return undefined;
 }
 
 /** The result that a record stands for. */
@@ -52,17 +72,30 @@ export function resultOf(record: DoneClaim): Result<unknown> {
 }
 
 /**
- * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that JSON cannot encode; leaves out the details of
- * an error if they exceed `limit` bytes.
+ * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details of an
+ * error if they exceed `limit` bytes.
  */
 export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
   const { fingerprint, nonce, endpoint } = claim;
   const done: DoneClaim = { state: "done", fingerprint, nonce, endpoint };
   const head = JSON.stringify(done).slice(0, -1);
-  if (!result.ok) return `${head},"error":${writeError(result.error, limit)}}`;
+  if (!result.ok) {
+    const error = writeError(result.error, limit);
+    if (!isTagged(error)) return `${head},"error":${error}}`;
+    return `${head},"error":${writeErrorAsJson(result.error, limit)},"tagged":${JSON.stringify({ error })}}`;
+  }
   if (result.value === undefined) return `${head}}`;
-  return `${head},"value":${toJson(result.value, "INVALID_RESPONSE", "the result")}}`;
+  const value = toText(result.value, "INVALID_RESPONSE", "the result");
+  if (!isTagged(value)) return `${head},"value":${value}}`;
+  return `${head},"error":${JSON.stringify(ONLY_JSON)},"tagged":${JSON.stringify({ value })}}`;
 }
+
+/** What a node gets whose version of Catga reads JSON only. */
+const ONLY_JSON = {
+  code: "INVALID_RESPONSE",
+  message: "the recorded result has values that JSON lacks, and this node reads JSON only: upgrade it",
+  final: true,
+};
 
 /** The final failure that is kept in place of a result that cannot be. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {

@@ -27,9 +27,32 @@ describe("a claim's record", () => {
     }
   });
 
-  it("keeps values as JSON, undefined and null too", () => {
-    for (const value of [7, "tea", null, undefined, { a: [1] }]) {
+  it("keeps values, undefined, null and those that JSON lacks too", () => {
+    for (const value of [7, "tea", null, undefined, { a: [1] }, { at: new Date(0) }, 1n]) {
       assertEquals(recorded({ ok: true, value }), { ok: true, value });
+    }
+  });
+
+  it("keeps details that JSON lacks", () => {
+    const details = { since: new Date(0), "~": "~Date:0" };
+    assertEquals(recorded(fail("CLOSED", "closed", { final: true, details })).error?.details, details);
+  });
+
+  it("is a final failure for a node that reads JSON only", () => {
+    for (
+      const result of [
+        { ok: true, value: new Date(0) },
+        fail("CLOSED", "closed", { details: 1n, final: true }),
+      ] as const
+    ) {
+      const { error, value } = JSON.parse(writeDone(claim, result, Infinity));
+      assertEquals([error.code, error.final, value], [result.ok ? "INVALID_RESPONSE" : "CLOSED", true, undefined]);
+    }
+  });
+
+  it("is undefined for tags that are none", () => {
+    for (const tagged of [null, 1, {}, { value: 1 }, { value: "~" }, { value: '~"~Date"' }, { error: "x" }]) {
+      assertEquals(readClaim(JSON.stringify({ ...claim, state: "done", tagged })), undefined);
     }
   });
 
@@ -47,8 +70,8 @@ describe("a claim's record", () => {
     assertEquals(short.error?.details, "(the details are too large for the server)");
   });
 
-  it("throws INVALID_RESPONSE for a value that JSON cannot encode; a final failure takes its place", () => {
-    const error = assertThrows(() => writeDone(claim, { ok: true, value: 1n }, Infinity), CatgaError);
+  it("throws INVALID_RESPONSE for a value that cannot be sent; a final failure takes its place", () => {
+    const error = assertThrows(() => writeDone(claim, { ok: true, value: () => 1 }, Infinity), CatgaError);
     assertEquals(error.code, "INVALID_RESPONSE");
     const instead = recorded(unfit(error, "Pay has run"));
     assertEquals(instead.error?.code, "INVALID_RESPONSE");

@@ -11,10 +11,47 @@ describe("fingerprint", () => {
     assertMatch(fingerprint({}), /^[\w-]{43}$/);
   });
 
-  it("is that of the value after JSON", () => {
-    for (const value of [{ at: new Date(0), gone: undefined, no: NaN }, [undefined], -0, { toJSON: () => 7 }]) {
-      assertEquals(fingerprint(value), fingerprint(JSON.parse(JSON.stringify(value))));
-    }
+  it("does not depend on members that are undefined, and on the sign of 0", () => {
+    assertEquals(fingerprint({ a: undefined, b: -0 }), fingerprint({ b: 0 }));
+    assertEquals(fingerprint({ a: undefined, b: [1n] }), fingerprint({ b: [1n] }));
+  });
+
+  it("differs for values that JSON does not tell apart, and from texts like their tags", () => {
+    const values: unknown[] = [
+      new Date(0),
+      new Date(1),
+      new Date(0).toJSON(),
+      "~Date:0",
+      '~"~Date:0"',
+      1n,
+      "~bigint:1",
+      "1",
+      1,
+      new Map([["a", 1]]),
+      new Map([["a", 2]]),
+      new Map([["b", 1]]),
+      new Map<unknown, unknown>([[1, 1]]),
+      new Map<unknown, unknown>([["1", 1]]),
+      [["a", 1]],
+      ["~Map", ["a", 1]],
+      new Set(["a"]),
+      new Set(["b"]),
+      ["a"],
+      new Uint8Array([1]),
+      new Uint8Array([2]),
+      new Int8Array([1]),
+      { 0: 1 },
+      NaN,
+      Infinity,
+      -Infinity,
+      null,
+      [undefined],
+      [null],
+      {},
+    ];
+    assertEquals(new Set(values.map(fingerprint)).size, values.length);
+    const [a, b] = [{ x: new Date(0), y: { c: 1n, d: 2 } }, { y: { d: 2, c: 1n }, x: new Date(0) }];
+    assertEquals(fingerprint(a), fingerprint(b));
   });
 
   it("differs for other values", () => {
@@ -39,13 +76,13 @@ describe("fingerprint", () => {
     assertNotEquals(fingerprint("e\u0301"), fingerprint("é"));
   });
 
-  it("throws a TypeError for what JSON cannot encode", () => {
+  it("throws a TypeError for what cannot be sent", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
-    for (const bad of [1n, cycle]) assertThrows(() => fingerprint(bad), TypeError);
+    for (const bad of [() => 1, cycle]) assertThrows(() => fingerprint(bad), TypeError);
   });
 
-  it("stays the same in every version: claims in the store may be of a node of version 0.1", () => {
+  it("of JSON stays the same in every version: claims in the store may be of a node of version 0.1", () => {
     const known: [value: unknown, fingerprint: string][] = [
       [undefined, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"],
       [null, "dCNOmK_nSY-12vHzasLXiswzlGT5UHA7jAGYkvmCuQs"],
@@ -58,23 +95,12 @@ describe("fingerprint", () => {
       ["\ud800", "jAxZ3Q0nWq3NRipf4S6zUsvf6vlh6uT4WkZgUh330vU"],
       [[], "T1PNoYwrqgwDVLtfmj7L5e0Sq02OEbqHPC8RFhICuUU"],
       [{}, "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"],
-      [[undefined, () => 1, Symbol("x")], "_kSozM2J7a5wtUxeWDmZeb19ixJkOoOWrWLQiaeBtpI"],
-      [{ at: new Date(0), gone: undefined, no: NaN }, "1Ml6V-CqguMIrFC1su5izaIELYxBftKUk3PtDXAMdHQ"],
       [
         { b: { c: [1, { d: 2, e: 3 }] }, a: 1, "10": 1, "9": 2, "ä": 3, "\u{1f600}": 4, "\ufb01": 5 },
         "NsBIABZJ_CLD7wHk8FhB5WuY03OidfP8kuJmD5W1KAY",
       ],
       [JSON.parse('{"__proto__":{"a":1},"toString":2}'), "aMyY_NafWAZKDtsM77sQGmZw_FhI2edZOVULGRqK2sY"],
-      [new Map([[1, 2]]), "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"],
-      [{ n: new Number(3), s: new String("x"), b: new Boolean(false) }, "adOmpHiGuOY_vbdZjFKHm6yCeNtTMYuNkuORo34ZHs0"],
-      [{ toJSON: (k: string) => ({ k }) }, "eA2-4kT_eFW-NaFu9Uc7EcoFhE-Wl3ujm-f0miQ0--8"],
-      [
-        { a: { toJSON: (k: string) => k }, l: [{ toJSON: (k: string) => k }] },
-        "S3Bk_sj2RegXEykqu9fzCUQI18TvgR8iExEjrBaLyvM",
-      ],
       [[[[[1]]], { a: [] }], "rwxi7v2Dq4mR5-gvHBe834pGbuGSkkhESE4eK5WqdeE"],
-      [new Uint8Array([1, 2]), "mP_9Jh13TJ_6Pnx8vlrZYALTM2-8FNdZi4T2kIuMTOY"],
-      [Object.assign(Object.create({ inherited: 1 }), { own: 2 }), "HlewvRGJgJQG2VRyCdcGYuP2YAdBVl5W6kHY6OKBASA"],
     ];
     for (const [value, expected] of known) assertEquals(fingerprint(value), expected);
   });

@@ -4,6 +4,7 @@
  * A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
+import { cannotBeSent } from "../../data/encoding.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
@@ -55,8 +56,8 @@ type Step = { readonly result: Result<unknown> } | { readonly found: Entry | und
  * The claims of one node. A new command costs two writes.
  *
  * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other frees the id for the next
- *   attempt. Every attempt returns the result as it was kept, after JSON, the one that ran the handler too.
- * - A result that JSON cannot encode, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`): the
+ *   attempt. Every attempt returns the result as it was kept, a copy, the one that ran the handler too.
+ * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`): the
  *   handler has had its effects, and must not have them again.
  * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is the only one even if its
  *   process stands still for up to 15 s. A run whose claim may be lost is aborted ({@link Claimant.lost}). A run whose claim
@@ -95,7 +96,7 @@ export class IdempotencyStore implements Claims {
     try {
       claim = { state: "running", fingerprint: fingerprint(claimant.payload), nonce, endpoint };
     } catch (cause) {
-      return fail("INVALID_MESSAGE", `the payload of ${contract} cannot be encoded as JSON`, { cause });
+      return { ok: false, error: cannotBeSent(cause, "INVALID_MESSAGE", "the payload", contract) };
     }
     const deadline = new CallerDeadline(this.#wheel, claimant);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];

@@ -88,7 +88,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(calls, ["create", "get"]);
     });
 
-    it("guard: results are returned as after JSON, undefined and null too, also to the attempt that ran the handler", async () => {
+    it("guard: results are returned as they were recorded, undefined and null too, also to the attempt that ran the handler", async () => {
       const [first, second] = stores();
       const date = new Date(0);
       const results: [unknown, unknown][] = [
@@ -99,9 +99,10 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
         [false, false],
         [[], []],
         ["👋 \u2028 \ud800", "👋 \u2028 \ud800"],
-        [{ a: { b: [null] }, c: undefined }, { a: { b: [null] } }],
-        [date, date.toJSON()],
-        [NaN, null],
+        [{ a: { b: [null] }, c: undefined }, { a: { b: [null] }, c: undefined }],
+        [date, new Date(date)],
+        [new Map([["a", 1n]]), new Map([["a", 1n]])],
+        [NaN, NaN],
       ];
       for (const [i, [given, kept]] of results.entries()) {
         const run = handler(given);
@@ -250,11 +251,11 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(result)).value, 1);
     });
 
-    it("INVALID_RESPONSE: recorded in place of a result that JSON cannot encode; nothing runs twice", async () => {
+    it("INVALID_RESPONSE: recorded in place of a result that cannot be sent; nothing runs twice", async () => {
       const [first, second] = stores();
       const cycle: Record<string, unknown> = {};
       cycle.self = cycle;
-      for (const [i, bad] of [1n, cycle, () => {}, Symbol("s")].entries()) {
+      for (const [i, bad] of [new WeakSet(), cycle, () => {}, Symbol("s")].entries()) {
         const run = handler(bad);
         for (const store of [first, second]) {
           const { error } = await harness.until(guard(store, `id ${i}`, run));
@@ -282,14 +283,15 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals(failing.fences.length, 1);
     });
 
-    it("INVALID_MESSAGE: an id that is no valid key, a payload that JSON cannot encode; nothing runs", async () => {
+    it("INVALID_MESSAGE: an id that is no valid key, a payload that cannot be sent; nothing runs", async () => {
       const [first] = stores();
       const run = handler();
       for (const id of ["x".repeat(5_000), "\ud800"]) {
         assertEquals((await harness.until(guard(first, id, run))).error?.code, "INVALID_MESSAGE");
       }
-      const bad = await harness.until(guard(first, "a", run, { payload: 1n }));
+      const bad = await harness.until(guard(first, "a", run, { payload: { a: () => 1 } }));
       assertEquals(bad.error?.code, "INVALID_MESSAGE");
+      assertStringIncludes(bad.error!.message, "payload.a is a function");
       assertEquals(run.fences, []);
     });
 

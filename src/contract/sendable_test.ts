@@ -1,0 +1,178 @@
+/** What compiles: the types of payloads and results that can be sent. `deno check` is the test; that it runs shows the names. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import * as v from "valibot";
+import { z } from "zod";
+import {
+  type Catga,
+  catga,
+  command,
+  event,
+  type InputOf,
+  MemoryNetwork,
+  type OutputOf,
+  query,
+  type Schema,
+  unwrap,
+} from "../../mod.ts";
+import { Account } from "../../test/support/payloads.ts";
+import type { Unsendable } from "./sendable.ts";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<_T extends true>(): void {}
+
+interface Order {
+  readonly sku: string;
+  readonly at: Date;
+  readonly tags?: readonly string[];
+  readonly lines: ReadonlyMap<string, { readonly n: bigint }>;
+  readonly more: readonly Order[];
+}
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+type Id = string & { readonly __brand: "id" };
+declare const brand: unique symbol;
+type Branded = { readonly n: number } & { readonly [brand]: "branded" };
+enum Color {
+  Red,
+  Blue = "blue",
+}
+
+describe("contracts that compile", () => {
+  it("of everything that can be sent", () => {
+    const contracts = [
+      command<Order, Set<number>>("A", { key: ({ sku }) => sku }),
+      command("B"),
+      command<unknown, unknown>("C"),
+      // deno-lint-ignore no-explicit-any
+      command<{ x: any }, any>("D"),
+      command<Json, Json>("E"),
+      query<{ id: Id; kind: "a" | "b"; at: [number, Date?]; branded: Branded }, Color | undefined>("F"),
+      query<void, Uint8Array | ArrayBuffer | Float64Array | DataView | null>("G"),
+      query<Record<string, Date>, Partial<Order>[]>("H"),
+      event<{ name: string; message: string; stack?: string }>("I"),
+      event<object>("J"),
+      event<never>("K"),
+      event<Map<Date, Set<bigint>>>("L"),
+      // deno-lint-ignore ban-types
+      event<{}>("M"),
+    ];
+    assertEquals(contracts.map(({ name }) => name).join(""), "ABCDEFGHIJKLM");
+  });
+
+  it("of a name that is computed, and of a type that a caller gives", () => {
+    const prefix: string = "orders";
+    /** What a generic function cannot know is the caller's to check. */
+    const contractOf = <T>(name: string) => query<void, T>(name as never);
+    const Total = contractOf<bigint>(`${prefix}.Total`);
+    same<Equal<OutputOf<typeof Total>, bigint>>();
+    assertEquals([Total.name, command<Order>(`${prefix}.Create`).name], ["orders.Total", "orders.Create"]);
+  });
+
+  it("of schemas: what is sent is the input of one, and what the handler returns", () => {
+    const Book = command("Book", {
+      input: z.object({ at: z.date(), seats: z.number().default(1) }),
+      output: z.object({ ref: z.string(), on: z.map(z.string(), z.bigint()) }),
+    });
+    same<Equal<InputOf<typeof Book>, { at: Date; seats?: number | undefined }>>();
+    same<Equal<OutputOf<typeof Book>, { ref: string; on: Map<string, bigint> }>>();
+    // what a schema makes of it in one process need not travel
+    const Pay = command("Pay", {
+      input: z.object({ id: z.string() }).transform(({ id }) => new Account(id)),
+      output: v.pipe(v.string(), v.transform((text) => new URL(text))),
+    });
+    same<Equal<InputOf<typeof Pay>, { id: string }>>();
+    same<Equal<OutputOf<typeof Pay>, URL>>();
+    assertEquals([Book.name, Pay.name], ["Book", "Pay"]);
+  });
+});
+
+describe("contracts that do not compile", () => {
+  it("say which part cannot be sent", () => {
+    same<Equal<Unsendable<{ account: Account }>, "payload.account.close">>();
+    same<Equal<Unsendable<Map<string, { f: () => void }>>, "payload.value.f">>();
+    const contracts = [
+      // @ts-expect-error a function
+      () => command<() => void>("X"),
+      // @ts-expect-error a function in a member
+      () => command<{ x: { cb?: () => void } }>("X"),
+      // @ts-expect-error a class with methods
+      () => command<{ account: Account }>("X"),
+      // @ts-expect-error the same in an array
+      () => command<{ accounts: Account[] }>("X"),
+      // @ts-expect-error the same in a Map
+      () => command<Map<string, Account>>("X"),
+      // @ts-expect-error the same as a key
+      () => command<Map<Account, string>>("X"),
+      // @ts-expect-error the same in a Set
+      () => command<ReadonlySet<Account>>("X"),
+      // @ts-expect-error the same in one case of several
+      () => command<string | { account: Account }>("X"),
+      // @ts-expect-error a class with methods as a result
+      () => command<string, Account>("X"),
+      // @ts-expect-error a promise in a result
+      () => query<string, { p: Promise<number> }>("X"),
+      // @ts-expect-error a symbol
+      () => command<{ s: symbol }>("X"),
+      // @ts-expect-error a WeakMap
+      () => command<WeakMap<object, string>>("X"),
+      // @ts-expect-error a WeakSet
+      () => event<{ seen: WeakSet<object> }>("X"),
+      // @ts-expect-error a RegExp
+      () => event<{ pattern: RegExp }>("X"),
+      // @ts-expect-error an Error
+      () => event<{ error: Error }>("X"),
+      // @ts-expect-error a class that extends Error
+      () => event<{ error: TypeError }>("X"),
+      // @ts-expect-error a URL, which JSON would send as text
+      () => event<{ at: URL }>("X"),
+      // @ts-expect-error an AbortSignal
+      () => event<{ signal: AbortSignal }>("X"),
+      // @ts-expect-error a stream
+      () => query<void, ReadableStream>("X"),
+      // @ts-expect-error the input of a schema
+      () => command("X", { input: z.object({ cb: z.custom<() => void>() }) }),
+      // @ts-expect-error what a handler returns, although a text comes of it
+      () => query("X", { output: {} as Schema<Account, string> }),
+    ];
+    assertEquals(contracts.length, 21);
+  });
+});
+
+describe("schemas of values that JSON lacks", () => {
+  const Zod = command("Zod", {
+    input: z.object({ at: z.date(), seats: z.map(z.string(), z.bigint()), tags: z.set(z.string()).optional() }),
+    output: z.object({ at: z.date(), total: z.bigint(), nan: z.nan(), seats: z.map(z.string(), z.bigint()) }),
+  });
+  const Valibot = command("Valibot", {
+    input: v.object({ at: v.date(), seats: v.map(v.string(), v.bigint()), tags: v.optional(v.set(v.string())) }),
+    output: v.object({ at: v.date(), total: v.bigint(), nan: v.nan(), seats: v.map(v.string(), v.bigint()) }),
+  });
+  const total = (seats: Map<string, bigint>) => [...seats.values()].reduce((sum, n) => sum + n, 0n);
+  const handlers = [
+    Zod.handle(({ at, seats }) => ({ at, seats, total: total(seats), nan: NaN })),
+    Valibot.handle(({ at, seats }) => ({ at, seats, total: total(seats), nan: NaN })),
+  ];
+  const payload = () => ({ at: new Date(7), seats: new Map([["a", 1n], ["b", 2n]]), tags: new Set(["x"]) });
+  const answer = { at: new Date(7), seats: new Map([["a", 1n], ["b", 2n]]), total: 3n, nan: NaN };
+
+  async function accepted(app: Catga): Promise<void> {
+    assertEquals(unwrap(await app.send(Zod, payload())), answer);
+    assertEquals(unwrap(await app.send(Valibot, payload())), answer);
+    const wrong = { at: "1970-01-01" as unknown as Date, seats: new Map<string, bigint>() };
+    for (const contract of [Zod, Valibot]) {
+      assertEquals((await app.send(contract, wrong)).error?.code, "INVALID_MESSAGE");
+    }
+  }
+
+  it("accept them alone", async () => {
+    await using app = await catga({ handlers });
+    await accepted(app);
+  });
+
+  it("accept them in a cluster, where both sides check", async () => {
+    const network = new MemoryNetwork();
+    await using _node = await catga({ network, id: "node", handlers });
+    await using app = await catga({ network, id: "app" });
+    await accepted(app);
+  });
+});

@@ -87,6 +87,13 @@ describe("docs", () => {
     assertEquals(pages.filter((page) => !running.includes(page) && !measured.includes(page)), []);
   });
 
+  it("have a row in errors.md for each code", async () => {
+    const codes = [...(await read("src/error.ts")).matchAll(/^ {2}\| "([A-Z_]+)"/gm)].map(([, code]) => code);
+    assertGreater(codes.length, 10);
+    const rows = (await read("docs/errors.md")).match(/^\|[^|]*`[A-Z_]+`[^|]*\|/gm)?.join() ?? "";
+    assertEquals(codes.filter((code) => !rows.includes(`\`${code}\``)), []);
+  });
+
   it("contain no dead link", async () => {
     const more = (await sourceFiles(root, [
       "README.md",

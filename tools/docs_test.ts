@@ -16,14 +16,6 @@ async function prose(path: string): Promise<string> {
   return (await read(path)).replaceAll(/^```.*?^```$/gms, "");
 }
 
-/** The pages that still cite sources or tests: not yet cut. */
-const NOT_YET_CUT = [
-  "docs/cluster.md",
-  "docs/state.md",
-  "docs/upgrading.md",
-  "docs/wire.md",
-];
-
 /** The anchors of a page's headings, as GitHub makes them. */
 async function anchors(path: string): Promise<string[]> {
   return [...(await prose(path)).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
@@ -62,7 +54,7 @@ describe("docs", () => {
     const citing = (await Promise.all(pages.map(async (page) => {
       return /(?<![\w/@-])(?:src|test)\/\w/.test(await read(page)) ? [page] : [];
     }))).flat();
-    assertEquals(citing, NOT_YET_CUT);
+    assertEquals(citing, []);
   });
 
   it("in docs/internals/ are all named in CONTRIBUTING.md, and name only files that exist", async () => {

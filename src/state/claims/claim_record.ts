@@ -1,7 +1,7 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_text.ts";
-import { decodeText, toText, withoutTags } from "../../data/encoding.ts";
+import { decodeText, jsonBeside, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 
@@ -87,13 +87,10 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   if (result.value === undefined) return `${head}}`;
   const value = toText(result.value, "INVALID_RESPONSE", "the result");
   if (!isTagged(value)) return `${head},"value":${value}}`;
-  const json = value.length > MOST_TWICE ? undefined : withoutTags(result.value);
+  const json = jsonBeside(result.value, value);
   const plain = json === undefined ? `"error":${JSON.stringify(ONLY_JSON)}` : `"value":${json}`;
   return `${head},${plain},"tagged":${JSON.stringify({ value })}}`;
 }
-
-/** Characters of a text that is kept with tags and without: a larger one might not fit into the store twice. */
-const MOST_TWICE = 65_536;
 
 /** What a node gets whose version of Catga reads JSON only. */
 const ONLY_JSON = {

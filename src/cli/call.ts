@@ -65,7 +65,10 @@ one of them failed.`,
       }
       const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
-        if (flags.has("all")) return showAll(await app.broadcast(contract, payload, options), name, flags, terminal);
+        if (flags.has("all")) {
+          const each = contract.kind === "command" ? onEach(name) : contract;
+          return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
+        }
         const result = isRequest(contract)
           ? await app.send(contract, payload, options)
           : await sendEvent(app, contract, payload, options);
@@ -119,6 +122,11 @@ function contractOf(name: string, kind: Kind): Message {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** The command of a broadcast: an id for each node, for it may be idempotent, and one id would run it on one node only. */
+function onEach(name: string): Contract<"command", unknown, unknown> {
+  return command<unknown, unknown>(name, { idempotent: true });
 }
 
 async function readPayload(text: string | undefined, terminal: Terminal): Promise<unknown> {

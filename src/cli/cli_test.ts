@@ -200,6 +200,21 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals((await run("call", "Nothing", "--all")).err, "NO_HANDLER: no live node handles Nothing\n");
   });
 
+  it("call --all: an idempotent command runs once on every node, with an id in its contract or with --id", async () => {
+    await using _till = await catga({
+      nats: server.url,
+      id: "till",
+      service: "till",
+      handlers: [Settle.handle(() => ++runs), Once.handle(() => ++runs)],
+    });
+    await eventually("the bank to see the till", () => app.nodes().some(({ id }) => id === "till"));
+    for (const args of [["Settle", '{"bill":"8"}'], ["Once", "--id", "y"]]) {
+      const before = runs;
+      const { out } = await run("call", ...args, "--all", "--json");
+      assertEquals(lines(out).map(({ value }) => value).sort((a, b) => a - b), [before + 1, before + 2], args[0]);
+    }
+  });
+
   it("call: joins as a node without handlers, and leaves afterwards", async () => {
     const seen: NodeEvent[] = [];
     const stop = new AbortController();

@@ -257,6 +257,26 @@ describe("failures at run time", () => {
     });
   });
 
+  it("final: a failure with a code that is not listed is kept under the id all the same", async () => {
+    let runs = 0;
+    const Pay = command("Pay", {
+      input: z.object({ order: z.string() }),
+      failures: ["DECLINED"],
+      idempotent: true,
+      id: ({ order }) => order,
+    });
+    // deno-lint-ignore no-explicit-any -- as from JavaScript
+    const pay = Pay.handle((): any => {
+      runs++;
+      return fail("DECLIEND", "no money", { final: true });
+    });
+    await using app = await catga({ handlers: pay });
+    for (let i = 0; i < 2; i++) {
+      const { error } = await app.send(Pay, { order: "7" });
+      assertEquals([error?.code, error?.final, runs], ["INVALID_RESPONSE", true, 1]);
+    }
+  });
+
   it("codes that are given as types alone are not checked", async () => {
     await eachWay(async (app) => {
       const code: string | undefined = (await app.send(Reserve, { seats: 1 })).error?.code;

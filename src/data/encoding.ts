@@ -36,6 +36,17 @@ export function withoutTags(value: unknown): string | undefined {
 }
 
 /**
+ * What the store keeps beside the `text` of a value for nodes that read JSON only: as {@link withoutTags}; `undefined` for
+ * a text without tags, and for one that might not fit twice.
+ */
+export function jsonBeside(value: unknown, text: string): string | undefined {
+  return isTagged(text) && text.length <= MOST_TWICE ? withoutTags(value) : undefined;
+}
+
+/** Characters of a text that is kept twice. */
+const MOST_TWICE = 16_384;
+
+/**
  * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent. Its
  * message begins with `what`, and the name of what it is `of`; `root` is how the path of a part begins.
  */

@@ -23,7 +23,8 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
 
 /** The error of a message that is another kind of message where it is handled, on that node. */
 export function wrongKind(kind: Kind, name: string, handled: Kind, node: string): CatgaError {
-  const message = `${kind} ${name} did not run: node ${node} handles a ${handled} of this name; ` +
+  const message =
+    `${kind} ${name} did not run: node ${node} handles ${handled === "event" ? "an" : "a"} ${handled} of this name; ` +
     `send the contract that its handler was made from`;
   return new CatgaError("INVALID_MESSAGE", message, { node });
 }

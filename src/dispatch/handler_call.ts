@@ -67,10 +67,13 @@ export class HandlerCall {
   /** Its failure, or `INVALID_RESPONSE` if the contract has `failures` and this is none of them. */
   #checked(failed: Failure): Failure {
     const { name, options: { failures } } = this.#contract;
-    const { code, message } = failed.error;
+    const { code, message, final } = failed.error;
     if (failures === undefined || isErrorCode(code) || failures.includes(code)) return failed;
     const what = `the handler of ${name} failed with ${code}, which is none of its failures (${failures.join(", ")})`;
-    return { ok: false, error: new CatgaError("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error }) };
+    return {
+      ok: false,
+      error: new CatgaError("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error, final }),
+    };
   }
 
   /**

@@ -60,6 +60,7 @@ for (const [where, open] of Object.entries(WAYS)) {
       assertEquals(results.map(code), ["INVALID_MESSAGE", "INVALID_MESSAGE", "INVALID_MESSAGE", last]);
       assertStringIncludes(results[0].error!.message, "query Pay did not run");
       assertStringIncludes(results[0].error!.message, "handles a command of this name");
+      assertStringIncludes(results[2].error!.message, "handles an event of this name");
       const answers = await clock.until(sender.broadcast(event("Pay")));
       assertEquals(answers.map(({ result }) => code(result)), ["INVALID_MESSAGE"]);
       await clock.until(sender.publish(event("Pay")));

@@ -1,7 +1,7 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_text.ts";
-import { decodeText, toText } from "../../data/encoding.ts";
+import { decodeText, jsonBeside, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 
@@ -28,8 +28,8 @@ export interface DoneClaim extends Attempt {
 }
 
 /**
- * In place of `value` or `error` when its text has tags. Beside it stands as `error` what nodes get that do not know this member:
- * the error without tags, or for a value one that says so.
+ * In place of `value` or `error` when its text has tags. Beside it stands what nodes get that do not know this member: the value or
+ * the error without tags, or an error that says that the value has none.
  */
 interface Tagged {
   readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
@@ -87,7 +87,9 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   if (result.value === undefined) return `${head}}`;
   const value = toText(result.value, "INVALID_RESPONSE", "the result");
   if (!isTagged(value)) return `${head},"value":${value}}`;
-  return `${head},"error":${JSON.stringify(ONLY_JSON)},"tagged":${JSON.stringify({ value })}}`;
+  const json = jsonBeside(result.value, value);
+  const plain = json === undefined ? `"error":${JSON.stringify(ONLY_JSON)}` : `"value":${json}`;
+  return `${head},${plain},"tagged":${JSON.stringify({ value })}}`;
 }
 
 /** What a node gets whose version of Catga reads JSON only. */

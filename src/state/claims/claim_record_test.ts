@@ -50,6 +50,16 @@ describe("a claim's record", () => {
     }
   });
 
+  it("is the JSON of a value with undefined members, or -0, for a node that reads JSON only", () => {
+    const value = { left: -0, note: undefined };
+    const text = writeDone(claim, { ok: true, value }, Infinity);
+    assertEquals(resultOf(JSON.parse(text)), { ok: true, value: { left: 0 } });
+    assertEquals(recorded({ ok: true, value }), { ok: true, value });
+    const large = { note: undefined, text: "x".repeat(100_000) };
+    assertEquals(writeDone(claim, { ok: true, value: large }, Infinity).length < 101_000, true);
+    assertEquals(recorded({ ok: true, value: large }), { ok: true, value: large });
+  });
+
   it("is undefined for tags that are none", () => {
     for (const tagged of [null, 1, {}, { value: 1 }, { value: "~" }, { value: '~"~Date"' }, { error: "x" }]) {
       assertEquals(readClaim(JSON.stringify({ ...claim, state: "done", tagged })), undefined);

@@ -77,11 +77,12 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError` as it is; anything else is observed, and becomes
-   * `HANDLER_FAILED`.
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is; anything else is
+   * observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
     if (isCatgaError(error)) return { ok: false, error };
+    if (isFailure(error)) return error;
     const { id, correlationId } = ctx;
     this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };

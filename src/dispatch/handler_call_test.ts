@@ -25,13 +25,13 @@ describe("HandlerCall", () => {
     assertEquals((await call(() => thenable)).result, { ok: true, value: 7 });
   });
 
-  it("a failure that it returns is its result, and so is a CatgaError that it throws; neither is observed", async () => {
+  it("a failure that it returns or throws is its result, and so is a CatgaError that it throws; none is observed", async () => {
     const failure = fail("NO_TEA", "sold out");
     assertStrictEquals((await call(() => failure)).result, failure);
     const error = new CatgaError("NO_TEA", "sold out");
-    const thrown = await call(() => Promise.reject(error));
-    assertStrictEquals(thrown.result.error, error);
-    assertEquals(thrown.seen, []);
+    const thrown = [await call(() => Promise.reject(failure)), await call(() => Promise.reject(error))];
+    assertEquals(thrown.map(({ result }) => result.error), [failure.error, error]);
+    assertEquals(thrown.map(({ seen }) => seen), [[], []]);
   });
 
   it("what it throws, a getter of its value too, is HANDLER_FAILED and observed", async () => {

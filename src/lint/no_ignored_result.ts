@@ -1,16 +1,21 @@
-/** `catga/no-ignored-result`: a failure is in the result of a send, and nowhere else. */
+/** `catga/no-ignored-result`: a failure is in the result of a send, or in what a handler returns, and nowhere else. */
 import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { isFunction } from "./scopes.ts";
 
 /**
  * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send` does not
- * throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant.
+ * throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant. Also reports a
+ * `fail` that is a statement: it ends nothing, and the handler succeeds.
  */
 export const noIgnoredResult: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
     return inCatgaFiles(context, (file) => ({
       ExpressionStatement({ expression }): void {
         const waiting = bare(expression);
+        if (waiting.type === "CallExpression" && file.exportOf(waiting.callee) === "fail") {
+          const message = "This fail is not returned: it ends nothing, and its sender does not get it";
+          context.report({ node: waiting, message, hint: "Write `return fail(…)`" });
+        }
         if (waiting.type !== "AwaitExpression") return;
         const send = sendIn(file, waiting.argument);
         if (send === undefined) return;

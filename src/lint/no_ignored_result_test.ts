@@ -2,7 +2,7 @@ import { noIgnoredResult } from "./no_ignored_result.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("no-ignored-result", noIgnoredResult, {
-  head: `import { catga, type Catga, command, unwrap } from "@catga/catga";
+  head: `import { catga, type Catga, command, fail, unwrap } from "@catga/catga";
 import { Pay } from "./contracts.ts";
 const Create = command("Create");
 const app = await catga({ nats: "nats://localhost" });`,
@@ -36,6 +36,11 @@ const app = await catga({ nats: "nats://localhost" });`,
       ],
       says: /app\.send/,
     },
+    "a fail that is not returned": {
+      source: `export const create = Create.handle(({ n }) => { if (n > 9) fail("FULL", "9 at most"); return n; });`,
+      at: [`fail("FULL", "9 at most")`],
+      says: /^This fail is not returned/,
+    },
   },
   good: {
     "results that are looked at":
@@ -44,6 +49,8 @@ const app = await catga({ nats: "nats://localhost" });`,
       `const f = () => app.send(Create); const all = await Promise.all([app.send(Create)]);`,
     "what says that it does not matter": `void await app.send(Create);`,
     "events, which may be heard or not": `await app.publish(Created, {}); await app.broadcast(Create);`,
+    "a fail that is returned, thrown, or another one":
+      `const f = () => fail("A", "a"); const g = () => { throw fail("B", "b"); }; function h(fail: Fail) { fail("C"); }`,
     "other senders":
       `await socket.send(data); await client.send(Pay); await channel.send(new Pay()); await app2.send("x");`,
     "a name that shadows the app": `async function f(app: Socket) { await app.send(data); }`,

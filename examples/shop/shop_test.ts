@@ -55,6 +55,14 @@ async function answer(asked: Promise<Response>): Promise<Answer> {
   return { status: response.status, body: await response.json() };
 }
 
+/** What the health check prints once it is well; tried again, as Docker does, for a busy machine takes longer than its 2 s. */
+async function healthy(PORT: string): Promise<string> {
+  for (let left = 20;; left--) {
+    const { code, output } = await runShop(["health"], { PORT });
+    if (code === 0 || left === 0) return output;
+  }
+}
+
 /** The payments that a node has printed: message id by message id. */
 function charges(shop: ShopProcess): string[] {
   return [...shop.output.matchAll(/^charged \d+ for (\S+)$/gm)].map(([, id]) => id);
@@ -174,8 +182,7 @@ describe("shop: compose.yaml", await requireNatsServer(), () => {
     for (const shop of shops) stack.use(shop);
     const [gateway, victim, , payments] = shops;
     for (const shop of shops) {
-      const { code, output } = await runShop(["health"], { PORT: new URL(shop.url).port });
-      assertEquals([code, JSON.parse(output).status], [0, "ready"]);
+      assertEquals(JSON.parse(await healthy(new URL(shop.url).port)).status, "ready");
     }
 
     const keys = Array.from({ length: 120 }, (_, i) => `order-${i}`);

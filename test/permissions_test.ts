@@ -337,7 +337,7 @@ const FEATURES: Record<string, Feature> = {
       await stage.fill();
       throw new CatgaError("BUSY", "not now", { retryable: true });
     };
-    await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 2_000 });
+    await app.send(Pay, 1, { id: "once", node: user, retries: 0, timeout: 60_000 });
     return await stage.emptied("idempotency");
   },
   "delete from the cache when the store is full": async (stage, user) => {

@@ -98,12 +98,15 @@ function isOff(value: unknown): boolean {
 function mismatch(bucket: string, details: { setting: string; is: unknown; wanted: unknown }): CatgaError {
   const { setting, is, wanted } = details;
   const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
+  const fitting = setting === "num_replicas"
+    ? `give \`replicas: ${JSON.stringify(is)}\``
+    : "open it with the options that it was made with";
   const advice = wanted === null
     ? `Catga needs it to be off${
       setting in HARM ? `, because ${HARM[setting]}` : ""
     }: find out who set it, delete the bucket ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`)`
-    : `Catga needs ${JSON.stringify(wanted)}: open it with the options that it was made with, or delete it ` +
+    : `Catga needs ${JSON.stringify(wanted)}: ${fitting}, or delete it ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`, or let Catga do it)`;
   return new CatgaError("BUCKET_MISMATCH", `${found}; ${advice}`, { details: { bucket, ...details } });
 }

@@ -105,6 +105,18 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
     );
   }
 
+  it("other replicas: the message gives the option that fits", () => {
+    try {
+      checkSettings("b", wanted("b"), bucketSettings("b", { direct: false, replicas: 3 }));
+    } catch (error) {
+      return assertStringIncludes(
+        `${error}`,
+        "exists with num_replicas 1; Catga needs 3: give `replicas: 1`, or delete it",
+      );
+    }
+    throw new Error("it was accepted");
+  });
+
   it("an unknown setting must be off, so that one of a later server is refused", () => {
     const settings = bucketSettings("b", { direct: false, replicas: 1 });
     const check = (more: object) => checkSettings("b", { ...settings, ...more }, settings);

@@ -64,7 +64,7 @@ export class WaitingRoom {
       host: this.#host,
       key,
       record,
-      hold: (revision, sent) => this.#hold(key, record, revision, sent),
+      hold: (revision, sent) => this.#hold(key, { ...record, since: this.#host.clock.now() }, revision, sent),
       ended: () => this.#remove(waiter),
       notTaken: () => void this.#host.clock.after(RETRY_DELAY, () => this.#act(key)),
     });

@@ -22,6 +22,25 @@ describe("the waiting room of a node", () => {
     }
   });
 
+  it("who has waited holds it since it was handed over or taken, also after renewals", async () => {
+    const h = memoryLockHarness(); // ends with a dead node
+    const [holder, next, last] = [await h.node("holder"), await h.node("next"), await h.node("last")];
+    const renewed = async () => {
+      await h.pass(10_000);
+      const { value } = (await records(h)).find(({ key }) => key === "h/key")!;
+      return h.clock.now() - readLockRecord(value)!.since;
+    };
+    const lock = await h.run(holder.locks.lock("key", { ttl: 6_000 }, someone()));
+    const waiting = [await waitInQueue(h, next), await waitInQueue(h, last)];
+    await h.pass(20_000);
+    await h.run(lock.release());
+    await h.run(waiting[0].lock);
+    assert(await renewed() < 11_000);
+    h.network.kill("next");
+    await h.run(waiting[1].lock);
+    assert(await renewed() < 11_000);
+  });
+
   it("releases a lock that is handed over to a waiter which has ended", async () => {
     await using h = memoryLockHarness();
     const [holder, late, third] = [await h.node("holder"), await h.node("late"), await h.node("third")];

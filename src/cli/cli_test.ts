@@ -421,7 +421,8 @@ describe("cli", await requireNatsServer(), () => {
   it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
     const wrong: [args: string[], message: RegExp][] = [
       [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, setup, bench/],
-      [["nodes", "--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
+      [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
+      [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
       [["nodes", "extra"], /usage: catga nodes\n`catga nodes --help` says more\n/],
       [["call"], /usage: catga call <Name> \[json\]/],
       [["nodes", "--query"], /nodes has no option --query/],

@@ -1,5 +1,4 @@
 /** The flags of the command line: declared, parsed and checked here. */
-import process from "node:process";
 import { parseArgs } from "node:util";
 import { checkToken } from "../contract/checks.ts";
 import { readDuration } from "./duration.ts";
@@ -140,7 +139,7 @@ export interface Words {
 }
 
 /** Parses a command line; flags may stand anywhere. Throws {@link UsageError}. */
-export function readWords(args: readonly string[] = process.argv.slice(2)): Words {
+export function readWords(args: readonly string[]): Words {
   const options: NonNullable<Parameters<typeof parseArgs>[0]>["options"] = {
     help: { type: "boolean", short: "h" },
     version: { type: "boolean" },

@@ -60,8 +60,12 @@ const MISUSED = 2;
  * console.log(code, printed.split("\n")[0]); // 0 Lists the nodes, what they handle, and their load.
  * ```
  */
-export async function cli(args?: readonly string[], terminal: Terminal = ownTerminal()): Promise<number> {
-  let running: Command | undefined;
+export async function cli(
+  args: readonly string[] = process.argv.slice(2),
+  terminal: Terminal = ownTerminal(),
+): Promise<number> {
+  // options that nobody knows are found before the command is
+  let running: Command | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
     if (version) {

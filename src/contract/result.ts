@@ -1,5 +1,6 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions } from "../error.ts";
+import { show } from "./checks.ts";
 
 /**
  * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
@@ -46,6 +47,9 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
  * ```
  */
 export function fail<F extends string>(code: F, message: string, options?: FailOptions): Failure<F> {
+  if (typeof code !== "string" || code === "") {
+    throw new TypeError(`fail: the code must be a text such as "SOLD_OUT"; got ${show(code)}`);
+  }
   return { ok: false, error: new CatgaError(code, message, options) };
 }
 
@@ -62,6 +66,10 @@ export function fail<F extends string>(code: F, message: string, options?: FailO
  * ```
  */
 export function unwrap<T>(result: Result<T>): T {
-  if (result.ok) return result.value;
-  throw result.error;
+  // programs without a compiler may pass anything
+  if (result?.ok) return result.value;
+  if (result?.error !== undefined) throw result.error;
+  throw new TypeError(
+    `unwrap takes a result; got ${(result as unknown) instanceof Promise ? "a promise: await it" : show(result)}`,
+  );
 }

@@ -75,6 +75,9 @@ export async function testCluster(
   return cluster;
 }
 
+/** Options of `catga` that a cluster of tests sets itself, or has no use for. */
+const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
+
 /** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
 export class TestCluster implements AsyncDisposable {
   /** Their network. Its faults may be changed at any time. */
@@ -96,6 +99,11 @@ export class TestCluster implements AsyncDisposable {
     const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
     if (!["virtual", "manual", "real"].includes(time)) {
       throw new TypeError(`time must be "virtual", "manual" or "real"; got ${JSON.stringify(time)}`);
+    }
+    const given: Readonly<Record<string, unknown>> = { ...options };
+    const foreign = NOT_OF_TESTS.find((name) => given[name] !== undefined);
+    if (foreign !== undefined) {
+      throw new TypeError(`testCluster takes no ${foreign}: its nodes run in memory, on a network of the cluster`);
     }
     this.#options = options;
     const busy = () => [...this.#nodes.keys()].some((id) => this.#recorder.busy(id) && this.#awake(id));

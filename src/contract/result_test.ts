@@ -1,0 +1,29 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { CatgaError } from "../error.ts";
+import { fail, unwrap } from "./result.ts";
+
+describe("result", () => {
+  it("unwrap gives the value, and throws the error of a failure", () => {
+    assertEquals(unwrap({ ok: true, value: undefined }), undefined);
+    const failure = fail("SOLD_OUT", "no seats are left");
+    assertEquals(assertThrows(() => unwrap(failure), CatgaError), failure.error);
+  });
+
+  it("unwrap says what it was given in place of a result", () => {
+    // @ts-expect-error: a send that is not awaited
+    assertThrows(() => unwrap(Promise.resolve()), TypeError, "unwrap takes a result; got a promise: await it");
+    // @ts-expect-error: nothing
+    assertThrows(() => unwrap(undefined), TypeError, "unwrap takes a result; got undefined");
+    // @ts-expect-error: a value
+    assertThrows(() => unwrap({ orderId: "1" }), TypeError, "unwrap takes a result; got an object");
+  });
+
+  it("fail needs a code", () => {
+    // @ts-expect-error: nothing
+    assertThrows(() => fail(), TypeError, 'fail: the code must be a text such as "SOLD_OUT"; got undefined');
+    // @ts-expect-error: an object
+    assertThrows(() => fail({ code: "SOLD_OUT" }, "none"), TypeError, "fail: the code must be a text");
+    assertThrows(() => fail("", "none"), TypeError, 'got ""');
+  });
+});

@@ -49,7 +49,7 @@ const split = !runsFaults && long.length > 1 && found.length > 2 * long.length;
 const groups: readonly Group[] = split
   ? [
     { of: ", long files", files: long, jobs: JOBS },
-    { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS / 2 },
+    { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS },
   ]
   // the fault suite measures how soon a fault is noticed
   : [{ of: "", files: found, jobs: runsFaults ? 1 : JOBS }];
@@ -65,7 +65,8 @@ const bun = wants("--bun") && found.length > 0 ? await bunWithPackages() : undef
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
 for (const { of, files, jobs } of wants("--deno") && found.length > 0 ? groups : []) {
-  const command = [Deno.execPath(), "test", "-A", "--parallel", "--junit-path={report}"];
+  // `task check` looks at the types, of all files at once
+  const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", "--junit-path={report}"];
   const env = { DENO_JOBS: `${jobs}` };
   await start({ title: `Deno ${Deno.version.deno}${of}`, command, files, env, limit: LIMIT });
 }

@@ -49,7 +49,7 @@ const split = !runsFaults && long.length > 1 && found.length > 2 * long.length;
 const groups: readonly Group[] = split
   ? [
     { of: ", long files", files: long, jobs: JOBS },
-    { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS },
+    { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS / 2 },
   ]
   // the fault suite measures how soon a fault is noticed
   : [{ of: "", files: found, jobs: runsFaults ? 1 : JOBS }];

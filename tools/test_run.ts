@@ -13,7 +13,7 @@ import { isTestCode, sourceFiles } from "./sources.ts";
 /** The folder of the fault suite: long tests that kill, freeze and cut off processes. */
 export const FAULTS = "test/faults/";
 
-/** How many files a runner runs at once: most tests wait most of the time. */
+/** How many long files a runtime runs at once, and half as many others: most tests wait most of the time. */
 export const JOBS = Math.min(availableParallelism() * 2, 8);
 
 /** The outcome of one run of a runner. */

@@ -92,17 +92,20 @@ describe("NatsTransport", required, () => {
       await using server = await startNatsServer();
       const script = fileURLToPath(new URL("./closing_process_suite.ts", import.meta.url));
       const run = "Deno" in globalThis ? ["run", "-A", script] : [script];
+      const began = performance.now();
       const child = execFile(process.execPath, [...run, server.url, situation]);
       let output = "";
       child.stdout?.on("data", (data) => output += data);
       child.stderr?.on("data", (data) => output += data);
       const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
       await eventually("the process to connect", () => output.includes("up"));
+      const start = performance.now() - began;
       if (situation === "disconnected") await server.kill("SIGKILL");
       await eventually("the process to close", () => output.includes("closed"));
       const closed = performance.now();
       assertEquals(await ended, 0, output);
-      assert(performance.now() - closed < 1_000, output);
+      // how long its start took shows how busy the machine is
+      assert(performance.now() - closed < Math.max(1_000, 3 * start), output);
     });
   }
 });

@@ -45,20 +45,50 @@ export type {
   RequestContract,
 } from "./src/contract/definition.ts";
 export type {
+  CommandHandlerOptions,
   EventHandlerOptions,
   Handler,
   HandlerBody,
   HandlerModule,
   HandlerOptions,
   Handlers,
+  RetryOptions,
+  SubscriptionOptions,
+  SubscriptionSettings,
 } from "./src/contract/handler.ts";
+export {
+  type Entity,
+  entity,
+  type EntityEvent,
+  type EntityEventOptions,
+  type EntityHandler,
+  type EntityOptions,
+} from "./src/contract/entity.ts";
+export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
+export type {
+  AnyEntity,
+  EntityBody,
+  EntityDefinition,
+  EntityEventDefinition,
+  Loaded,
+  LoadedEntity,
+  LoadOptions,
+  OfEntity,
+} from "./src/contract/entity_definition.ts";
 export type { Context } from "./src/contract/context.ts";
 export { type AnyCode, CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
 export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/contract/node_info.ts";
-export type { Health } from "./src/contract/health.ts";
+export type { Health, SubscriptionHealth } from "./src/contract/health.ts";
 export type { LogFields, Logger } from "./src/contract/logger.ts";
 export type { Observation } from "./src/contract/observer.ts";
 export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/contract/send_options.ts";
+export type {
+  DeadLetter,
+  DeadLetterOptions,
+  EnqueueOptions,
+  KeepOptions,
+  SubscriptionInfo,
+} from "./src/contract/kept.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
 export type { SendableName, Unsendable } from "./src/contract/sendable.ts";

@@ -6,7 +6,17 @@
 import { parseArgs } from "node:util";
 
 /** The parts of the bench, in the order in which they run. */
-export const SECTIONS = ["local", "remote", "latency", "events", "startup", "memory", "state", "growth"] as const;
+export const SECTIONS = [
+  "local",
+  "remote",
+  "latency",
+  "events",
+  "startup",
+  "memory",
+  "state",
+  "log",
+  "growth",
+] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
@@ -20,7 +30,7 @@ export type TransportName = "deno" | "node";
 /** What was asked for. */
 export interface Wanted {
   readonly sections: readonly Section[];
-  /** About 20 s in all: fewer and shorter rounds. */
+  /** About a minute in all: fewer and shorter rounds. */
   readonly quick: boolean;
   /** Whether the peers of `bench/package.json` take part. */
   readonly peers: boolean;
@@ -48,7 +58,7 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 sections: ${USUAL.join(", ")};
 and growth, which takes some minutes and runs only when it is named
 
-  --quick              fewer and shorter rounds: 20 s instead of two minutes
+  --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone
   --rounds N           so many rounds instead of each section's own number
   --transport NAME     "deno" or "node" alone; both, where both can be had

@@ -14,6 +14,7 @@ import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
+import { log } from "./sections/log.ts";
 import { memory } from "./sections/memory.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
@@ -23,7 +24,17 @@ import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
 
-const MEASURES: Readonly<Record<Section, Measure>> = { local, remote, latency, events, startup, memory, state, growth };
+const MEASURES: Readonly<Record<Section, Measure>> = {
+  local,
+  remote,
+  latency,
+  events,
+  startup,
+  memory,
+  state,
+  log,
+  growth,
+};
 
 const args = process.argv.slice(2);
 if (args.includes("--help")) {

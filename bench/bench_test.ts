@@ -42,6 +42,31 @@ describe("bench", await requireNatsServer(), () => {
     }
   });
 
+  it("measures the log: publishing, handling, catching up, read models", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    try {
+      const json = join(folder, "run.json");
+      await bench("log", "--quick", "--no-peers", "--no-published", "--rounds", "1", "--json", json);
+      const { tables } = await readRun(json);
+      assertEquals(tables.map(({ id }) => id), [
+        "log-publish",
+        "log-publish-alone",
+        "log-handled",
+        "log-latency",
+        "log-behind",
+        "log-behind-memory",
+        "log-model",
+      ]);
+      for (const { id, rows } of tables) {
+        for (const { name, cells } of rows) {
+          for (const rounds of cells) assertEquals([id, name, median(rounds) > 0], [id, name, true]);
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it("says what it was asked for in vain", async () => {
     const error = await bench("fast").then(() => "nothing", String);
     assertStringIncludes(error, "no section fast; there are local");

@@ -13,6 +13,7 @@ import { ENCODING, PROTOCOL } from "./cluster/wire/frame.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
+import type { LogHost } from "./log/log_host.ts";
 import { MemoryKeyValueStore } from "./memory/key_value_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
@@ -26,6 +27,7 @@ import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
 import { onSignals } from "./node/signals.ts";
 import { bucketName, BUCKETS } from "./ports/buckets.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
+import type { EventLog } from "./ports/event_log.ts";
 import type { KeyValueStore } from "./ports/key_value_store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
@@ -72,10 +74,15 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
   let cluster: Cluster | undefined;
+  let made: App | undefined;
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
-    const self = describe(options, { id, service: settings.service, mediator, link });
+    const { durable } = mediator;
+    const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
+    const { service } = settings;
+    const subscriptions = running?.announced(service, durable);
+    const self = describe(options, { id, service, mediator, link, subscriptions });
     const { endpoint } = self;
     const parts: AppParts = {
       ...settings,
@@ -87,10 +94,37 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
         return sharedState({ store, namespace, replicas, clock, random, node: id, endpoint, liveness, observer });
       },
+      log: async (app) => {
+        const [{ openLog }, log] = await Promise.all([import("./log/log.ts"), link.log()]);
+        const { timeout } = settings;
+        const host: LogHost = {
+          ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
+          get maxPayload() {
+            return transport?.maxPayload ?? 1_048_576;
+          },
+          get watched() {
+            return hooks.watched;
+          },
+          get connected() {
+            return transport === undefined || transport.status.state === "connected";
+          },
+          nodes: () => app.nodes(),
+          onNodes: (listener) => app.onNodes(listener),
+          gone: (endpoint) => app.gone(endpoint),
+          forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
+          send: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
+        };
+        return await openLog({ host, handlers: durable, app });
+      },
+      entities: async (app) => {
+        const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
+        const { carried } = app;
+        return openEntities({ ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried });
+      },
     };
     const sending = foldSends(behaviors);
     const close = () => link.close();
-    const app = sending === undefined ? new App(parts, close) : new AppWithSendBehaviors(parts, close, sending);
+    const app = made = sending === undefined ? new App(parts, close) : new AppWithSendBehaviors(parts, close, sending);
     // App is typed for any contract; its public face checks the types of each
     const face = app as unknown as Catga;
 
@@ -100,8 +134,17 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     const detach = () => hooks.detach();
     app.closed.then(detach, detach);
 
+    // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
+    // reaches one that does not know it yet.
+    running?.serve({
+      ...{ host: app, mediator, service, namespace, replicas, store, timeout: settings.timeout },
+      draining: () => app.draining,
+    });
+    const log = durable.length === 0 ? undefined : await app.log();
+    await log?.catchUp();
+
     if (transport !== undefined) {
-      // 5. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other nodes
+      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other nodes
       // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
@@ -111,13 +154,13 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       );
       app.join(cluster);
 
-      // 6. Write the record, read those of the others, then take requests of plain NATS clients.
+      // 7. Write the record, read those of the others, then take requests of plain NATS clients.
       await cluster.join();
 
-      // 7. See what the server forbids. It says so some time after a subscription, and by now has answered later requests.
+      // 8. See what the server forbids. It says so some time after a subscription, and by now has answered later requests.
       await link.permitted();
 
-      // 8. Stop the app when its connection closes for good. Before, that is an error of the start.
+      // 9. Stop the app when its connection closes for good. Before, that is an error of the start.
       transport.onStatus(({ state, error }) => {
         if (state === "closed") {
           app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
@@ -125,7 +168,10 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       });
     }
 
-    // 9. Listen to signals last: until it runs, a signal ends the process at once.
+    // 10. Begin the subscriptions: what is published from now on is handled.
+    await log?.start();
+
+    // 11. Listen to signals last: until it runs, a signal ends the process at once.
     if (options.signals) {
       const off = onSignals(() => app.drain());
       // a turn later than `closed`, for which another app of this process may wait, to end it when no listener is left
@@ -135,6 +181,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     evaluation?.add(app);
     return face;
   } catch (error) {
+    await made?.closeLog();
     await cluster?.close(); // before the link, because the cluster would report that the link has closed
     await link.close();
     hooks.detach();
@@ -155,6 +202,8 @@ interface Link {
   readonly random: Random;
   readonly transport?: Transport;
   readonly store: KeyValueStore;
+  /** The log, loaded when it is first needed. */
+  log(): Promise<EventLog>;
   /** Rejects when the server forbids something that a node cannot do without. */
   permitted(): Promise<void>;
   close(): Promise<void>;
@@ -179,22 +228,34 @@ async function connect(
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;
-    return { clock, random, transport, store, permitted: () => forbidden.check(), close: () => transport.close() };
+    const log = async () => new (await import("./nats/event_log.ts")).NatsEventLog(transport);
+    return { clock, random, transport, store, log, permitted: () => forbidden.check(), close: () => transport.close() };
   }
   if (network !== undefined) {
     const transport = network.connect({ name: id, onError });
-    const { clock, random, store } = transport;
-    return { clock, random, transport, store, permitted, close: () => transport.close() };
+    const { clock, random, store, log } = transport;
+    return {
+      ...{ clock, random, transport, store, permitted },
+      log: () => Promise.resolve(log),
+      close: () => transport.close(),
+    };
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const store = new MemoryKeyValueStore(systemClock);
-  return { clock: systemClock, random: systemRandom(), store, permitted, close: () => Promise.resolve() };
+  const log = async () => new (await import("./memory/event_log.ts")).MemoryEventLog(systemClock);
+  return { clock: systemClock, random: systemRandom(), store, log, permitted, close: () => Promise.resolve() };
 }
 
 /** The node as other nodes will see it. */
 function describe(
   { nats, metadata }: CatgaOptions,
-  { id, service, mediator, link }: { id: string; service: string; mediator: Mediator; link: Link },
+  { id, service, mediator, link, subscriptions }: {
+    id: string;
+    service: string;
+    mediator: Mediator;
+    link: Link;
+    subscriptions: readonly string[] | undefined;
+  },
 ): NodeInfo {
   const { clock, random, transport } = link;
   const server = transport?.server;
@@ -205,6 +266,8 @@ function describe(
     service,
     handles: mediator.names,
     kinds: mediator.kinds,
+    ...(subscriptions === undefined ? {} : { subscriptions }),
+    ...(mediator.ofEntities.length === 0 ? {} : { entities: mediator.ofEntities }),
     startedAt: clock.now(),
     lastSeen: clock.now(),
     metadata: {

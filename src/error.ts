@@ -14,10 +14,14 @@ export type ErrorCode =
   | "TOO_LARGE"
   | "HANDLER_FAILED"
   | "ID_REUSED"
+  | "CONFLICT"
+  | "FORGOTTEN"
   | "DEADLOCK"
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
   | "BUCKET_MISMATCH"
+  | "LOG_MISMATCH"
+  | "UNSUPPORTED"
   | "ID_TAKEN"
   | "CLOSED";
 
@@ -39,10 +43,14 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   TOO_LARGE: true,
   HANDLER_FAILED: true,
   ID_REUSED: true,
+  CONFLICT: true,
+  FORGOTTEN: true,
   DEADLOCK: true,
   LOCK_TIMEOUT: true,
   LOCK_LOST: true,
   BUCKET_MISMATCH: true,
+  LOG_MISMATCH: true,
+  UNSUPPORTED: true,
   ID_TAKEN: true,
   CLOSED: true,
 };

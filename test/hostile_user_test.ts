@@ -8,9 +8,11 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/na
 import { bucketSettings } from "../src/nats/bucket_settings.ts";
 import { eventually } from "./support/eventually.ts";
 import { runSetup } from "./support/run_setup.ts";
+import { PATIENT } from "./support/patient.ts";
 
 const Pay = command<number, string>("Pay");
 const Paid = event<number>("Paid");
+const Kept = event<number>("Kept", { durable: true });
 const BUCKETS = ["nodes", "locks", "idempotency", "cache"];
 
 const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
@@ -49,7 +51,7 @@ const start = (server: NatsServer, id: string, options: CatgaOptions = {}) =>
   catga({ nats: address(server, id), id, service: id, logger: SILENT, ...options });
 
 const api = async (connection: NatsConnection, name: string, body: unknown) =>
-  (await connection.request(`$JS.API.${name}`, JSON.stringify(body))).json<
+  (await connection.request(`$JS.API.${name}`, JSON.stringify(body), PATIENT)).json<
     { error?: { description: string }; config?: unknown; state: { messages: number } }
   >();
 
@@ -66,8 +68,8 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     const frames = `catga.default.node.${victim.self.endpoint}.${other.self.endpoint}`;
     const forged = `[1,5000,${Date.now()},["q","Pay",60000,666]]`;
     const event = `[1,"${other.self.endpoint}",${Date.now()},{"seq":1},666]`;
-    await connection.request("$KV.catga_default_cache.frame", forged);
-    await connection.request("$KV.catga_default_cache.event", event);
+    await connection.request("$KV.catga_default_cache.frame", forged, PATIENT);
+    await connection.request("$KV.catga_default_cache.event", event, PATIENT);
     // a direct get answers with the bytes that are stored, on whatever subject it is asked to
     const get = "$JS.API.DIRECT.GET.KV_catga_default_cache.$KV.catga_default_cache";
     connection.publish(`${get}.frame`, "", { reply: frames });
@@ -75,7 +77,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     // and a consumer delivers to whatever subject its maker names
     for (const [name, record, deliver_subject] of [["c1", forged, frames], ["c2", event, "catga.default.event.Paid"]]) {
       const filter_subject = `$KV.catga_default_nodes.${name}`;
-      await connection.request(filter_subject, record);
+      await connection.request(filter_subject, record, PATIENT);
       const config = { name, filter_subject, deliver_subject, deliver_policy: "all", ack_policy: "none" };
       const stream_name = "KV_catga_default_nodes";
       const body = { stream_name, config, action: "create" };
@@ -119,7 +121,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
           "$JS.API.INFO",
         ]
       ) {
-        const error = await connection.request(subject, "{}").then(() => undefined, (error) => error);
+        const error = await connection.request(subject, "{}", PATIENT).then(() => undefined, (error) => error);
         assertMatch(String(error?.message), /Permissions Violation/i, subject);
       }
       assertGreater(refused.length, 0);
@@ -141,7 +143,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
       if (name === "Nats-Schedule") made.set("Nats-Schedule-Target", "$KV.catga_default_nodes.x");
       if (name === "Nats-Batch-Id") made.set("Nats-Batch-Sequence", "1");
       const answer = await mallory.connection.request("$KV.catga_default_nodes.k", "v", {
-        timeout: 5_000,
+        ...PATIENT,
         headers: made,
       });
       assert(answer.json<{ error?: unknown }>().error !== undefined, `${name} was taken`);
@@ -149,7 +151,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     // an id of its own makes no write of another vanish: nodes write without one
     const made = headers();
     made.set("Nats-Msg-Id", "1");
-    await mallory.connection.request("$KV.catga_default_cache.mine", "v", { timeout: 5_000, headers: made });
+    await mallory.connection.request("$KV.catga_default_cache.mine", "v", { ...PATIENT, headers: made });
     await using app = await start(server, "orders-1");
     await app.cache.set("mine", 1);
     assertEquals(await app.cache.get("mine"), 1);
@@ -167,12 +169,37 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     for (const kind of ["nodes", "locks"]) {
       const made = headers();
       made.set("Nats-Rollup", "all");
-      await mallory.connection.request(`$KV.catga_default_${kind}.x`, "", { timeout: 5_000, headers: made });
+      await mallory.connection.request(`$KV.catga_default_${kind}.x`, "", { ...PATIENT, headers: made });
     }
     await eventually("the lock to be lost", () => lock.signal.aborted, 20_000);
     await using next = await app.lock("k");
     assertGreater(next.token, lock.token);
     await eventually("both again", () => app.nodes().length === 2 && other.nodes().length === 2, 20_000);
+  });
+
+  it("can write garbage into the log, records and what is parked: what others publish is handled all the same", {
+    timeout: 120_000,
+  }, async () => {
+    await using server = await stage();
+    const handled: number[] = [];
+    const handlers = Kept.on((n) => void handled.push(n), { name: "kept" });
+    await using app = await start(server, "orders-1", { handlers });
+    await app.publish(Kept, 1);
+    await eventually("the first", () => handled.includes(1));
+    await using mallory = await client(server, "mallory");
+    const { connection, refused } = mallory;
+    const write = (subject: string, data: string) => connection.request(subject, data, PATIENT);
+    const key = "orders-1=2Ekept";
+    for (const garbage of ["", "{", "[]", "null", '[1,"x.y",0,0,0]', '[1,"x.y",0,0,0,{}]', "x".repeat(100_000)]) {
+      await write("catga.default.log.Kept", garbage);
+      await write(`$KV.catga_default_parked.${key}.0=2E${2 ** 50 + garbage.length}`, garbage);
+      await write(`$KV.catga_default_subscriptions.${key}`, garbage);
+    }
+    assertEquals(refused, []);
+    await app.publish(Kept, 2);
+    await eventually("the second", () => handled.includes(2), 60_000);
+    const dead = async () => (await app.subscriptions()).find(({ name }) => name === "kept")?.dead ?? 0;
+    await eventually("what cannot be read is a dead letter", async () => await dead() > 0, 60_000);
   });
 
   it("can have JetStream's answers sent to any subject of the account, so also written into another bucket", {

@@ -12,6 +12,7 @@ import { type OlderTree, olderTree, requireCommit } from "./processes/older_tree
 import { Once, type OnceNodeOptions } from "./processes/once_node.ts";
 import { RunLog } from "./processes/run_log.ts";
 import { eventually } from "./support/eventually.ts";
+import { PATIENT } from "./support/patient.ts";
 
 /** The first commit with shared state, protocol 1. Nothing is released yet; from then on, releases take its place. */
 const EARLIER = "360bf4ba2de063079b4ef90605069b2134a0ebbb";
@@ -160,7 +161,7 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
         // a renewal of this Catga's, which the earlier one reads
         const written = async () => {
           const body = JSON.stringify({ last_by_subj: "$KV.catga_locks_locks.h.k" });
-          const found = await raw.request("$JS.API.STREAM.MSG.GET.KV_catga_locks_locks", body);
+          const found = await raw.request("$JS.API.STREAM.MSG.GET.KV_catga_locks_locks", body, PATIENT);
           return found.json<{ message?: { seq: number } }>().message?.seq ?? 0;
         };
         const before = await written();

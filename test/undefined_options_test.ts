@@ -58,8 +58,13 @@ const query_: Undefined<QueryOptions<number, number>> = {
   timeout: undefined,
   retries: undefined,
 };
-const command_: Undefined<CommandOptions<number, number>> = { ...query_, idempotent: undefined, id: undefined };
-const event_: Undefined<EventOptions<number>> = { input: undefined };
+const command_: Undefined<CommandOptions<number, number>> = {
+  ...query_,
+  idempotent: undefined,
+  id: undefined,
+  durable: undefined,
+};
+const event_: Undefined<EventOptions<number>> = { input: undefined, durable: undefined, key: undefined };
 const handler: Undefined<HandlerOptions> = { behaviors: undefined, concurrency: undefined };
 const onEvent: Undefined<EventHandlerOptions> = { ...handler, each: undefined };
 const publish: Undefined<PublishOptions> = { id: undefined, headers: undefined, signal: undefined };
@@ -107,6 +112,10 @@ const faults: Undefined<Faults> = {
   earlyExpiry: undefined,
   lateExpiry: undefined,
   revival: undefined,
+  redelivery: undefined,
+  staleRead: undefined,
+  noLeader: undefined,
+  noQuorum: undefined,
 };
 const network_: Undefined<MemoryNetworkOptions> = {
   clock: undefined,

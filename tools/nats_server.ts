@@ -5,7 +5,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,10 @@ export interface NatsServer extends AsyncDisposable {
   readonly pid: number;
   /** Where JetStream keeps its data. */
   readonly storeDir: string;
-  /** Sends a signal; resolves at once for `SIGSTOP` and `SIGCONT`, else when the process is gone. The store stays. */
+  /**
+   * Sends a signal; resolves at once for `SIGCONT`, for `SIGSTOP` when it has stopped (on Linux), else when the process is gone. The
+   * store stays.
+   */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Ends the process and deletes its store, unless that was given. Idempotent. */
   stop(): Promise<void>;
@@ -39,6 +42,8 @@ export interface NatsServerOptions {
   port?: number;
   /** The text of a configuration file. */
   config?: string;
+  /** Whether it waits for the client's handshake before it says anything: its log tells when it is ready; `false`. */
+  silent?: boolean;
   /** More arguments for the command line. */
   args?: readonly string[];
 }
@@ -71,7 +76,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const pid = child.pid ?? 0;
   const release = guard(pid, folder);
 
-  let stopped: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
   const kill = async (signal: NodeJS.Signals): Promise<void> => {
     if (gone) return;
     try {
@@ -80,12 +85,13 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
       // ESRCH: it ended by itself, or by the same Ctrl-C as its parent, and its exit event is still on its way
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
-    if (signal === "SIGSTOP" || signal === "SIGCONT") return;
+    if (signal === "SIGCONT") return;
+    if (signal === "SIGSTOP") return await until(() => gone || stopped(pid), START_LIMIT);
     child.ref();
     await exited;
   };
   const stop = (): Promise<void> =>
-    stopped ??= (async () => {
+    stopping ??= (async () => {
       if (!gone) {
         // a stopped process takes no other signal
         await kill("SIGKILL");
@@ -96,7 +102,8 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
 
   try {
     const port = options.port ?? await announcedPort(folder, pid, () => gone);
-    await until(() => gone || greets(port), START_LIMIT);
+    const says = async () => (await readFile(log, "utf8")).includes("Server is ready");
+    await until(async () => gone || await (options.silent ? says() : greets(port)), START_LIMIT);
     if (gone) throw new Error("the process ended");
     return {
       url: `nats://127.0.0.1:${port}`,
@@ -224,6 +231,22 @@ function guard(pid: number, folder: string): () => void {
   return () => {
     shell.kill("SIGKILL");
   };
+}
+
+/**
+ * Whether no thread of a process runs any more: the signal returns before each of them has stopped, and one that still runs may answer
+ * what is sent afterwards. `true` where there is no `/proc`.
+ */
+export async function stopped(pid: number): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const states = await Promise.all(threads.map(async (thread) => {
+    // a thread that has ended meanwhile runs no more
+    const text = await readFile(`/proc/${pid}/task/${thread}/stat`, "utf8").catch(() => ") T");
+    // the name in the parentheses may have any character
+    return text.slice(text.lastIndexOf(")") + 2)[0];
+  }));
+  return states.every((state) => state === "T" || state === "Z" || state === "X");
 }
 
 /** With `-p -1` the server takes a free port and writes it to a file. */

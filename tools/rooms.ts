@@ -35,7 +35,7 @@ export const ROOMS: readonly Room[] = [
       "src/state",
       "src/memory",
     ],
-    lazily: ["src/nats"],
+    lazily: ["src/nats", "src/entities", "src/log", "src/log/running", "src/log/log_host.ts"],
   },
   {
     path: "src/node",
@@ -100,6 +100,57 @@ export const ROOMS: readonly Room[] = [
     may: DISPATCH,
   },
   {
+    path: "src/entities",
+    what: "state that is made of events: commands decided and stored, loads, snapshots",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log",
+    what: "what is kept: the parts below, wired",
+    may: [
+      ...DISPATCH,
+      "src/log/log_host.ts",
+      "src/log/publishing",
+      "src/log/subscriptions",
+      "src/log/parking",
+      "src/log/running",
+      "src/log/administration",
+      "src/log/format",
+    ],
+  },
+  { path: "src/log/log_host.ts", what: "what the log needs of the node that it belongs to", may: CONTRACT },
+  {
+    path: "src/log/publishing",
+    what: "messages on their way into the log: groups, repeats, schedules",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log/subscriptions",
+    what: "who leads a subscription, and what a leader does: reads the log and hands out its messages in order",
+    may: [...DISPATCH, "src/log/log_host.ts", "src/log/format", "src/log/parking"],
+  },
+  {
+    path: "src/log/parking",
+    what: "messages that a subscription put aside: attempts, pauses, dead letters",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log/running",
+    what: "messages of the log in the node that handles them, and read models",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log/administration",
+    what: "what operators see of the log and ask of it, from any node: subscriptions, dead letters, rewinds",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log/format",
+    what:
+      "what stands in the log and in its buckets, and what leaders and their nodes say to each other: written and read",
+    may: CONTRACT,
+  },
+  {
     path: "src/dispatch",
     what: "from a message to its handler's result in this process: registry, pipeline, admission, execution",
     may: CONTRACT,
@@ -111,14 +162,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: "src/memory",
-    what: "both ports within one process, with faults from a seed and virtual time",
+    what: "the ports within one process, with faults from a seed and virtual time",
     may: [...GROUND, "src/ports"],
   },
-  { path: "src/nats", what: "both ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
+  { path: "src/nats", what: "the ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
   {
     path: "src/ports",
     what:
-      "what Catga needs of the world: Clock, Transport, KeyValueStore, and the suites that every implementation passes",
+      "what Catga needs of the world: Clock, Transport, KeyValueStore, EventLog, and the suites that every implementation passes",
     may: GROUND,
   },
   { path: "src/data", what: "functions of values: no time, no state, no messages", may: ["src/error.ts"] },
@@ -140,6 +191,9 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/wire",
       "src/cluster/membership",
       "src/state/locks",
+      "src/log/administration",
+      "src/log/publishing",
+      "src/log/format",
     ],
   },
   { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts"] },

@@ -19,6 +19,10 @@ export interface RemoteOptions {
   readonly transport?: "deno" | "node";
   /** What is particular to the variant. */
   readonly variant?: string;
+  /** How many nodes there are. */
+  readonly nodes?: number;
+  /** Whether nodes handle nothing until they are told to. */
+  readonly closed?: boolean;
 }
 
 /** Gives one event away. */
@@ -91,6 +95,6 @@ export async function runRemote(remote: Remote): Promise<void> {
 }
 
 /** The time of day as finely as the runtime has it: the sides are on one machine. */
-function now(): number {
+export function now(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -29,6 +29,8 @@ export interface Running {
   readonly against: readonly string[];
   readonly client: Program;
   readonly nodes: readonly Program[];
+  /** What its programs were told. */
+  readonly options: RemoteOptions;
   /** Told when a round of a peer failed; ours must not. */
   readonly drop: ((error: unknown) => void) | undefined;
 }
@@ -118,11 +120,12 @@ export class Company {
 
   /** The client starts when the nodes are ready. */
   async #start({ name, file, nodes = 1, options, against = [] }: Contestant): Promise<Running | undefined> {
-    const told: RemoteOptions = { url: this.#stage.url, group: this.#stage.nextGroup(), ...options };
+    const told: RemoteOptions = { url: this.#stage.url, group: this.#stage.nextGroup(), nodes, ...options };
     const start = (side: "node" | "client") => this.#stage.start(file, [side, JSON.stringify(told)]);
     return await this.#stage.orLeaveOut(name, file, async () => {
       const servers = await Promise.all(Array.from({ length: nodes }, () => start("node")));
-      return { name, against, nodes: servers, client: await start("client"), drop: this.#stage.dropping(name, file) };
+      const client = await start("client");
+      return { name, against, nodes: servers, client, options: told, drop: this.#stage.dropping(name, file) };
     });
   }
 }

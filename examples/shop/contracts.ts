@@ -2,6 +2,9 @@
 import { command, event, query } from "@catga/catga";
 import * as z from "zod";
 
+/** In ms. */
+export const DAY = 86_400_000;
+
 /** An order that has been paid. */
 export const Order = z.object({
   orderId: z.string(),
@@ -31,4 +34,12 @@ export const Charge = command("Charge", {
   idempotent: true,
 });
 
-export const OrderPlaced = event("OrderPlaced", { input: Order });
+/** What happens to an order is kept for 30 days, in order for each of them: mails and lists are made of it, also later. */
+export const OrderPlaced = event("OrderPlaced", {
+  input: Order,
+  durable: { keep: 30 * DAY },
+  key: ({ orderId }) => orderId,
+});
+
+/** Asks the customer how it was. Queued, to be run a week later. */
+export const AskForReview = command("AskForReview", { input: z.object({ orderId: z.string() }), durable: true });

@@ -1,4 +1,4 @@
-/** The way into the shop: HTTP in, commands and queries out. It handles nothing but the news of orders. */
+/** The way into the shop: HTTP in, commands and queries out. It handles nothing but the news of orders, of which it makes a list. */
 import type { CatgaError, Sender } from "@catga/catga";
 import { type Context, Hono } from "hono";
 import { FindOrder, type Order, OrderPlaced, PlaceOrder } from "./contracts.ts";
@@ -10,11 +10,11 @@ const KEY = /^[\x21-\x7e]{1,128}$/;
 /** The routes and the handlers of one gateway. `app` is asked for at each request: it exists only after its handlers do. */
 export function gateway(app: () => Sender) {
   const latest: Order[] = [];
-  // every gateway lists the latest orders, so each node gets the event
+  // a read model: every gateway reads what is kept when it starts, and each new order after that
   const onOrder = OrderPlaced.on((order) => {
     latest.unshift(order);
     latest.length = Math.min(latest.length, LATEST);
-  }, { each: "node" });
+  }, { each: "node", from: "start" });
 
   const routes = new Hono();
   routes.post("/orders", async (c) => {

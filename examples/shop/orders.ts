@@ -16,7 +16,8 @@ export const placeOrder = PlaceOrder.handle(async ({ sku, qty, card }, ctx) => {
 
   // a run that was paused, and has been replaced by another since, has a smaller fence: its write is refused
   await ctx.cache.set(`order:${order.orderId}`, order, { fence: ctx.fence! });
-  const published = await ctx.publish(OrderPlaced, order);
+  // ok: it is stored, and whoever subscribes handles it. If not, the customer is told so, and orders again with the same id
+  const published = await ctx.publish(OrderPlaced, order, { id: order.orderId });
   return published.ok ? order : published;
 });
 

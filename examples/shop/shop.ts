@@ -18,10 +18,11 @@ import { tracing } from "@catga/catga/behaviors";
 import { Hono } from "hono";
 import { gateway } from "./gateway.ts";
 import { serve } from "./http_server.ts";
+import * as mails from "./mails.ts";
 import * as orders from "./orders.ts";
 import * as payments from "./payments.ts";
 
-const SERVICES = ["gateway", "orders", "payments"] as const;
+const SERVICES = ["gateway", "orders", "payments", "mails"] as const;
 type Service = (typeof SERVICES)[number];
 
 const { NATS_URL, NODE_ID, HOST = "127.0.0.1", PORT = "8080" } = process.env;
@@ -42,7 +43,7 @@ function services(): readonly Service[] {
 
 async function start(services: readonly Service[]): Promise<void> {
   const door = gateway(() => app);
-  const handlers: Record<Service, Handlers> = { gateway: door.onOrder, orders, payments };
+  const handlers: Record<Service, Handlers> = { gateway: door.onOrder, orders, payments, mails };
   const app: Catga = await catga({
     handlers: services.map((service) => handlers[service]),
     service: services.length === 1 ? services[0] : "shop",

@@ -13,7 +13,8 @@ import { VERSION } from "../version.ts";
  * Records metrics of the app and its handlers: `catga.handler.duration` and `catga.send.duration` by contract and outcome,
  * `catga.in_flight`, `catga.queued`, `catga.nodes`, `catga.breakers.open`, `catga.lock.wait.duration`, and counters of
  * `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
- * `catga.events.dropped`. docs/observability.md says what each is.
+ * `catga.events.dropped`. Of the log, by subscription: counters of what was stored, handled, failed, became a dead letter or was
+ * lost, and gauges of what is not handled yet, from the node that leads it. docs/observability.md says what each is.
  *
  * It needs an SDK that is registered before the app starts; without one it does nothing. Given to a handler, it measures that
  * handler alone.
@@ -68,7 +69,7 @@ export function metrics(): Behavior {
     const meter = api.metrics.getMeter("@catga/catga", VERSION);
     if (instruments === undefined && meter === api.createNoopMeter()) return undefined; // no SDK is registered
     instruments ??= instrumentsOf(meter);
-    return observeApp(instruments, app);
+    return observeApp(instruments, outcomes, app);
   };
   return Object.assign(handle, { send, attach });
 }
@@ -90,6 +91,52 @@ function instrumentsOf(meter: Meter) {
     transitions: count("catga.breaker.transitions", "{transition}", "Moves of the breakers of the ways to other nodes"),
     disconnects: count("catga.disconnects", "{disconnect}", "Connections to NATS that were lost"),
     dropped: count("catga.events.dropped", "{event}", "Events that found too many waiting for their handlers"),
+    stored: count(
+      "catga.log.stored",
+      "{message}",
+      "Durable events and queued commands of this process that the log has",
+    ),
+    handled: count(
+      "catga.log.handled",
+      "{message}",
+      "Messages that were handled without failing, for each subscription",
+    ),
+    failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
+    deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
+    losses: count(
+      "catga.log.losses",
+      "{loss}",
+      "Losses of a part of the log that a subscription had not handled, or of all of it",
+    ),
+    nearExpiry: count(
+      "catga.log.near_expiry",
+      "{warning}",
+      "Warnings, once an hour, that a message soon ends that is not handled",
+    ),
+    dead: meter.createObservableUpDownCounter("catga.log.dead", {
+      unit: "{message}",
+      description: "Dead letters that wait to be replayed or discarded",
+    }),
+    retrying: meter.createObservableUpDownCounter("catga.log.retrying", {
+      unit: "{message}",
+      description: "Messages that wait for their next attempt, or behind another of their key",
+    }),
+    open: meter.createObservableUpDownCounter("catga.log.open", {
+      unit: "{message}",
+      description: "Messages that were read and are neither handled nor parked",
+    }),
+    lag: meter.createObservableUpDownCounter("catga.log.lag", {
+      unit: "{message}",
+      description: "Messages of the stream, of up to 512 events each, that a subscription has not read",
+    }),
+    oldest: meter.createObservableGauge("catga.log.oldest", {
+      unit: "s",
+      description: "The age of the oldest message that was read and is not handled",
+    }),
+    stopped: meter.createObservableUpDownCounter("catga.log.stopped", {
+      unit: "{subscription}",
+      description: "Subscriptions that hand nothing out because failed messages cannot be put aside",
+    }),
     inFlight: meter.createObservableUpDownCounter("catga.in_flight", {
       unit: "{message}",
       description: "Asynchronous handlers that run, and sends that wait for their answers",
@@ -109,18 +156,35 @@ function instrumentsOf(meter: Meter) {
   };
 }
 
+const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
+
 /** Records the gauges and the counters of one app. */
-function observeApp(instruments: Instruments, app: Catga): Attachment {
-  const { meter, inFlight, queued, breakersOpen, nodes } = instruments;
+function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): Attachment {
+  const { meter, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } = instruments;
   const node = { "catga.node": app.self.id };
   const openBreakers = new Set<string>();
-  const gauges = [inFlight, queued, breakersOpen, nodes];
+  const led = new Set<string>();
+  const gauges = [inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
     result.observe(queued, health.queued, node);
     result.observe(breakersOpen, openBreakers.size, node);
     result.observe(nodes, health.nodes, node);
+    for (const { service, name, state, ...known } of health.subscriptions) {
+      const subscription = `${service}/${name}`;
+      // the node that leads it knows the figures; an SDK goes on to tell the last ones of a node that led it
+      if (state !== "following") led.add(subscription);
+      else if (!led.has(subscription)) continue;
+      const figures = state === "following" ? NOTHING : known;
+      const attributes = { ...node, "catga.subscription": subscription };
+      result.observe(dead, figures.dead, attributes);
+      result.observe(retrying, figures.retrying, attributes);
+      result.observe(open, figures.open, attributes);
+      result.observe(lag, figures.lag, attributes);
+      result.observe(oldest, figures.oldest / 1_000, attributes);
+      result.observe(stopped, state === "stopped" ? 1 : 0, attributes);
+    }
   };
   meter.addBatchObservableCallback(read, gauges);
   return {
@@ -129,13 +193,13 @@ function observeApp(instruments: Instruments, app: Catga): Attachment {
       else if (seen.type === "breaker" || (seen.type === "node" && seen.change === "leave")) {
         openBreakers.delete(seen.node);
       }
-      count(instruments, seen);
+      count(instruments, outcomes, seen);
     },
     detach: () => meter.removeBatchObservableCallback(read, gauges),
   };
 }
 
-function count(instruments: Instruments, seen: Observation): void {
+function count(instruments: Instruments, outcomes: Outcomes, seen: Observation): void {
   switch (seen.type) {
     case "retry":
       return instruments.retries.add(1, { "catga.contract": seen.contract, "catga.reason": seen.reason });
@@ -149,9 +213,34 @@ function count(instruments: Instruments, seen: Observation): void {
       return seen.state === "disconnected" ? instruments.disconnects.add(1) : undefined;
     case "event-dropped":
       return instruments.dropped.add(seen.count, { "catga.contract": seen.contract });
+    case "stored":
+      return instruments.stored.add(seen.count, { "catga.contract": seen.contract });
+    case "handled":
+      return instruments.handled.add(seen.count, {
+        "catga.subscription": seen.subscription,
+        "catga.contract": seen.contract,
+      });
+    case "message-failed":
+      return instruments.failures.add(1, failureOf(outcomes, seen));
+    case "dead-letter": {
+      const attributes = failureOf(outcomes, seen);
+      if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
+      return instruments.deadLetters.add(1, attributes);
+    }
+    case "near-expiry":
+      return instruments.nearExpiry.add(1, { "catga.subscription": seen.subscription });
+    case "log-lost":
+      return instruments.losses.add(1, { "catga.subscription": seen.subscription, "catga.reason": seen.reason });
     case "lock-wait":
       return instruments.lockWait.record(seen.ms / 1_000, { "catga.outcome": seen.code ?? "ok" });
   }
+}
+
+function failureOf(
+  outcomes: Outcomes,
+  { subscription, contract, code }: { readonly subscription: string; readonly contract: string; readonly code: string },
+): Record<string, string> {
+  return { "catga.subscription": subscription, "catga.contract": contract, "catga.outcome": outcomes.known(code) };
 }
 
 /** Outcomes as attributes, a limited number of them: each is a series of its own, and other nodes may send any code. */
@@ -159,8 +248,11 @@ class Outcomes {
   readonly #codes: Set<string> = new Set();
 
   of(result: Result<unknown>): string {
-    if (result.ok) return "ok";
-    const { code } = result.error;
+    return result.ok ? "ok" : this.known(result.error.code);
+  }
+
+  /** The code of a failure. */
+  known(code: string): string {
     if (this.#codes.has(code)) return code;
     if (this.#codes.size >= MAX_CODES || !/^[\w.-]{1,64}$/.test(code)) return "_OTHER";
     this.#codes.add(code);

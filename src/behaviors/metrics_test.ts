@@ -140,6 +140,93 @@ describe("metrics", () => {
   });
 });
 
+describe("metrics of the log", () => {
+  const Booked = event<{ n: number; bad?: boolean }>("Booked", { durable: true, key: ({ n }) => `${n}` });
+  const Mail = command<{ to: string }>("Mail", { durable: true });
+  let telemetry: Telemetry;
+  before(() => void (telemetry = new Telemetry()));
+  after(() => telemetry.stop());
+
+  const billing = { "catga.subscription": "shop/billing" };
+  const of = async (name: string) => {
+    const points = await telemetry.points(`catga.log.${name}`);
+    const key = ({ attributes }: typeof points[number]) => JSON.stringify(attributes);
+    return points.toSorted((a, b) => key(a) < key(b) ? -1 : 1);
+  };
+
+  it("counts what is stored, handled, failed and dead, and shows what is left, from the node that leads", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const go = Promise.withResolvers<void>();
+    const handlers = [
+      Booked.on(async ({ bad }) => {
+        if (bad) return fail("NO_ROOM", "full");
+        await go.promise;
+      }, { name: "billing", retry: { attempts: 2, delay: [60_000, 60_000] } }),
+      Mail.handle(() => {}),
+    ];
+    const options = { service: "shop", behaviors: [metrics()] };
+    const a = await cluster.start("a", { ...options, handlers });
+    const b = await cluster.start("b", { ...options, handlers });
+    await clock.advance(5_000); // each subscription has its leader
+    const bookings = [{ n: 1 }, { n: 2 }, { n: 3, bad: true }, { n: 3 }];
+    const published = await clock.until(Promise.all(bookings.map((booking) => a.publish(Booked, booking))));
+    const enqueued = await clock.until(a.enqueue(Mail, { to: "ada" }));
+    assertEquals([...published, enqueued].map(({ ok }) => ok), [true, true, true, true, true]);
+    assertEquals(await of("stored"), [
+      { attributes: { "catga.contract": "Booked" }, value: 4 },
+      { attributes: { "catga.contract": "Mail" }, value: 1 },
+    ]);
+    await clock.advance(5_000);
+    const leader = [a, b].find((app) =>
+      app.health().subscriptions.some(({ name, state }) => name === "billing" && state === "leading")
+    )!;
+    const led = { "catga.node": leader.self.id, ...billing };
+    const ledOnes = async (name: string) =>
+      (await of(name)).filter(({ attributes }) => attributes["catga.subscription"] === "shop/billing");
+    assertEquals(await ledOnes("failures"), [
+      { attributes: { ...billing, "catga.contract": "Booked", "catga.outcome": "NO_ROOM" }, value: 1 },
+    ]);
+    // two run; one failed and is parked, and the one of its key behind it
+    assertEquals([await ledOnes("open"), await ledOnes("retrying")], [
+      [{ attributes: led, value: 2 }],
+      [{ attributes: led, value: 2 }],
+    ]);
+    const [{ attributes, value: age }] = await ledOnes("oldest");
+    assertEquals([attributes, age >= 5 && age < 7], [led, true]);
+    go.resolve();
+    await clock.advance(130_000);
+    assertEquals(await of("handled"), [
+      { attributes: { "catga.subscription": "@/Mail", "catga.contract": "Mail" }, value: 1 },
+      { attributes: { ...billing, "catga.contract": "Booked" }, value: 2 },
+    ]);
+    const dead = { ...billing, "catga.contract": "Booked", "catga.outcome": "NO_ROOM" };
+    assertEquals(await of("dead_letters"), [{ attributes: dead, value: 1 }]);
+    assertEquals(await ledOnes("failures"), [{ attributes: dead, value: 2 }]);
+    // the lead may have moved: a node that led reports 0
+    const sum = async (name: string) => (await ledOnes(name)).reduce((all, { value }) => all + value, 0);
+    // retrying: the one behind the dead letter
+    assertEquals([await sum("dead"), await sum("retrying"), await sum("open")], [1, 1, 0]);
+  });
+
+  it("lag is what a subscription has not read, measured every 10 s and not asked for by those who read it", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const handlers = Booked.on(() => new Promise(() => {}), { name: "billing", timeout: 3_600_000 });
+    const app = await cluster.start("slow", { service: "shop", behaviors: [metrics()], handlers });
+    await clock.advance(5_000);
+    // one node has 256 messages in hand before its first record, and 1,024 then
+    for (let n = 0; n < 1_500; n++) await clock.until(app.publish(Booked, { n }));
+    await clock.advance(10_000);
+    const own = async (name: string) =>
+      (await of(name)).find(({ attributes }) => attributes["catga.node"] === "slow")!.value;
+    const [open, lag] = [await own("open"), await own("lag")];
+    assertEquals([open >= 256 && open < 1_500, open + lag], [true, 1_500]);
+    await clock.until(app.drain({ timeout: 0 }), 60_000);
+    cluster.apps.clear();
+  });
+});
+
 describe("metrics without an SDK", () => {
   it("changes nothing", async () => {
     await using app = await catga({ handlers: price, behaviors: [metrics()] });

@@ -12,6 +12,7 @@ import { openStage } from "../../test/support/stage.ts";
 import { Telemetry } from "../../test/support/telemetry.ts";
 import { retry } from "./retry.ts";
 import { tracing } from "./tracing.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
@@ -226,6 +227,88 @@ describe("tracing", () => {
   });
 });
 
+const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+const Mail = command<{ to: string }>("Mail", { durable: true });
+
+/** An office that stores what a shop handles, in two subscriptions; one of them queues a mail, and fails once. */
+async function logChain(place: { nats: string } | { network: MemoryNetwork }): Promise<void> {
+  const behaviors = [tracing()];
+  const headers: unknown[] = [];
+  const handlers = [
+    Booked.on((_, ctx) => void headers.push(ctx.headers.traceparent), { name: "billing" }),
+    Booked.on(async (_, ctx) => {
+      if (ctx.attempt === 1) throw new Error("the printer is on fire");
+      unwrap(await ctx.enqueue(Mail, { to: "ada" }));
+    }, { name: "mails", retry: { delay: [1, 1] } }),
+    Mail.handle(() => {}),
+  ];
+  const shop = await catga({ ...place, id: "shop", service: "shop", behaviors, handlers, logger: quiet });
+  const office = await catga({ ...place, id: "office", service: "office", behaviors });
+  await eventually("both to see both", () => [shop, office].every((app) => app.nodes().length === 2));
+  unwrap(await office.publish(Booked, { room: "7" }));
+  const all = ["process Booked", "process Booked", "process Booked", "process Mail"];
+  await eventually(
+    "all runs",
+    () => telemetry.spans.filter(({ name }) => name.startsWith("process")).length === all.length,
+  );
+  // neither is the child of the publisher's span
+  assertEquals(tree(), [
+    ...["enqueue Mail < process Booked", "process Booked < nothing", "process Booked < nothing"],
+    ...["process Booked < nothing", "process Mail < nothing", "publish Booked < nothing"],
+  ]);
+  const [publish, enqueue, mail] = ["publish Booked", "enqueue Mail", "process Mail"].map((name) =>
+    telemetry.span(name)
+  );
+  const linked = (span: ReadableSpan) => span.links.map(({ context }) => context.spanId);
+  const runs = telemetry.spans.filter(({ name }) => name === "process Booked");
+  assertEquals(runs.map(linked), [[idOf(publish)], [idOf(publish)], [idOf(publish)]]);
+  assertEquals(linked(mail), [idOf(enqueue)]);
+  assertEquals([publish, ...runs, enqueue, mail].map(({ kind }) => kind), [
+    SpanKind.PRODUCER,
+    ...[SpanKind.CONSUMER, SpanKind.CONSUMER, SpanKind.CONSUMER],
+    SpanKind.PRODUCER,
+    SpanKind.CONSUMER,
+  ]);
+  const about = runs.map(({ attributes, status }) =>
+    `${attributes["messaging.destination.subscription.name"]} ${attributes["catga.attempt"]} ${
+      SpanStatusCode[status.code]
+    }`
+  );
+  assertEquals(about.toSorted(), ["billing 1 UNSET", "mails 1 ERROR", "mails 2 UNSET"]);
+  assertEquals(new Set(runs.map(({ attributes }) => attributes["catga.position"])).size, 1);
+  assertEquals(typeof runs[0].attributes["catga.position"], "number");
+  assertEquals(mail.attributes["messaging.client.id"], "shop");
+  // the header is that of the message; what the handler sends goes on from its own span
+  const { traceId, spanId } = publish.spanContext();
+  assertEquals(headers, [`00-${traceId}-${spanId}-01`]);
+  assertEquals(traces(), 5);
+  await Promise.all([shop.drain(), office.drain()]);
+}
+
+describe("tracing across the log", () => {
+  it("each run is a trace of its own, which is linked to the span of what it was published with", async () => {
+    await logChain({ network: new MemoryNetwork() });
+  });
+
+  it("what is not stored is a failure of the publisher's span", async () => {
+    const network = new MemoryNetwork({ faults: { noLeader: { every: 1, lasts: 1_000_000 } } });
+    await using app = await catga({ network, behaviors: [tracing()], logger: quiet });
+    const { error } = await app.publish(Booked, { room: "7" }, { timeout: 50 });
+    const { status, attributes } = telemetry.span("publish Booked");
+    assertEquals([status.code, attributes["error.type"]], [SpanStatusCode.ERROR, error?.code]);
+  });
+
+  it("handlers have the baggage of their publisher", async () => {
+    const seen = Promise.withResolvers<unknown>();
+    const handlers = Booked.on(() => seen.resolve(propagation.getActiveBaggage()?.getEntry("tenant")?.value));
+    await using app = await catga({ handlers, behaviors: [tracing()] });
+    const baggage = propagation.createBaggage({ tenant: { value: "north" } });
+    const inside = propagation.setBaggage(context.active(), baggage);
+    unwrap(await context.with(inside, () => app.publish(Booked, { room: "7" })));
+    assertEquals(await seen.promise, "north");
+  });
+});
+
 describe("tracing without a propagator", () => {
   it("links spans by W3C Trace Context", async () => {
     propagation.disable();
@@ -254,6 +337,10 @@ describe("tracing over NATS", await requireNatsServer(), () => {
     await Promise.all(apps.map((app) => app.drain()));
   });
 
+  it("across the log", async () => {
+    await logChain({ nats: server.url });
+  });
+
   it("the call of a plain client is a child of the span in its headers", async () => {
     await using app = await catga({ nats: server.url, handlers: Price.handle(() => 1), behaviors: [tracing()] });
     const plain = await connect({ servers: server.url });
@@ -261,7 +348,7 @@ describe("tracing over NATS", await requireNatsServer(), () => {
       const [traceId, parent] = ["0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"];
       const head = headers();
       head.set("traceparent", `00-${traceId}-${parent}-01`);
-      await plain.request("catga.default.call.Price", '{"sku":"tea"}', { timeout: 5_000, headers: head });
+      await plain.request("catga.default.call.Price", '{"sku":"tea"}', { ...PATIENT, headers: head });
       const span = telemetry.span("process Price");
       assertEquals([span.spanContext().traceId, parentOf(span)], [traceId, parent]);
       assertEquals(span.attributes["messaging.client.id"], app.self.id);

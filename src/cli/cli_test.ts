@@ -8,6 +8,7 @@ import { type NodeProcess, startNode } from "../../test/processes/node_process.t
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { cli } from "./main.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");
 const Rude = command<void, void>("Rude");
@@ -18,6 +19,10 @@ const Once = command<void, number>("Once", { idempotent: true });
 const Settle = command<{ bill: string }, number>("Settle", { idempotent: true, id: ({ bill }) => bill });
 const Brewed = event<{ tea: string }>("kitchen.Brewed");
 const Emptied = event<void>("kitchen.Emptied");
+
+const COMMANDS = [
+  ...["nodes", "call", "watch", "subscriptions", "dead", "rewind", "schedules", "locks", "ping", "setup", "bench"],
+];
 
 let runs = 0;
 const handlers = [
@@ -402,9 +407,9 @@ describe("cli", await requireNatsServer(), () => {
     await using node = await catga({ nats: server.url, namespace: "three", id: "n", handlers: Touch.handle(() => {}) });
     const { connect } = await import("@nats-io/transport-node");
     const connection = await connect({ servers: server.url });
-    const info = (await connection.request(`$JS.API.STREAM.INFO.${bucket}`)).json<{ config: object }>();
+    const info = (await connection.request(`$JS.API.STREAM.INFO.${bucket}`, "", PATIENT)).json<{ config: object }>();
     const config = JSON.stringify({ ...info.config, allow_direct: true });
-    await connection.request(`$JS.API.STREAM.UPDATE.${bucket}`, config);
+    await connection.request(`$JS.API.STREAM.UPDATE.${bucket}`, config, PATIENT);
     await connection.close();
     assertEquals(lines((await run("nodes", "-n", "three", "--json")).out)[0].id, node.self.id);
   });
@@ -420,7 +425,10 @@ describe("cli", await requireNatsServer(), () => {
 
   it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
     const wrong: [args: string[], message: RegExp][] = [
-      [["frob"], /there is no command "frob"; there are nodes, call, watch, locks, ping, setup, bench/],
+      [
+        ["frob"],
+        /there is no command "frob"; there are nodes, call, watch, subscriptions, dead, rewind, schedules, locks, ping, setup, bench/,
+      ],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
       [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
       [["nodes", "extra"], /usage: catga nodes\n`catga nodes --help` says more\n/],
@@ -460,7 +468,7 @@ describe("cli", await requireNatsServer(), () => {
       ["--help"],
       ["help"],
       ["-h"],
-      ...["nodes", "call", "watch", "locks", "ping", "setup", "bench"].map((name) => [name, "--help"]),
+      ...COMMANDS.map((name) => [name, "--help"]),
     ];
     for (const args of helps) {
       const { code, out, err } = await cliHere(args);

@@ -4,7 +4,12 @@
  */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
+import { systemClock } from "../ports/clock.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
+import { Administration } from "../log/administration/administration.ts";
+import { type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
+import { NatsEventLog } from "../nats/event_log.ts";
 import { JetStream } from "../nats/jetstream.ts";
 import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { openNats } from "../nats/open.ts";
@@ -140,11 +145,48 @@ export class ClusterView implements AsyncDisposable {
     }
   }
 
+  /** Creates a stream: `true`; or checks the existing one. Rejects as `EventLog.open` does. */
+  async setUpStream(kind: StreamKind, replicas: number): Promise<boolean> {
+    const name = streamName(this.namespace, kind);
+    const exists = await new JetStream(this.transport).info(name, ANSWER).then(() => true, (error) => {
+      if (error instanceof JetStreamRefusal) return error.refusal !== "no stream";
+      throw error;
+    });
+    const log = new NatsEventLog(this.transport);
+    await log.open(name, streamOptions(this.namespace, kind, replicas));
+    return !exists;
+  }
+
   /** Creates a bucket: `true`; or checks the existing one. Rejects as `KeyValueStore.open` does. */
   async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
     const exists = await this.#settings(kind) !== undefined;
     await this.#store.open(bucketName(this.namespace, kind), { ...BUCKETS[kind], replicas });
     return !exists;
+  }
+
+  /** The stream of the log; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
+  async log(): Promise<LogStream | undefined> {
+    const name = streamName(this.namespace, "log");
+    try {
+      const { config } = await new JetStream(this.transport).info(name, ANSWER);
+      const options = streamOptions(this.namespace, "log", Number(config.num_replicas));
+      return await new NatsEventLog(this.transport).open(name, options);
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
+      throw error;
+    }
+  }
+
+  /** What operators see of the log and ask of it. */
+  administration(): Administration {
+    return new Administration({
+      namespace: this.namespace,
+      clock: systemClock,
+      stream: () => this.log(),
+      subscriptions: () => this.bucket("subscriptions"),
+      parked: () => this.bucket("parked"),
+      nodes: () => this.nodes(),
+    });
   }
 
   /** A pinger on this connection; the caller disposes of it. */

@@ -7,7 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `call`, `watch`, `locks`, `ping`, `setup` and `bench`; `--help` explains each.
+ * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `locks`, `ping`, `setup` and `bench`;
+ * `--help` explains each.
  *
  * @example
  * ```ts
@@ -29,14 +30,30 @@ import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
+import { dead } from "./dead.ts";
 import { ping } from "./ping.ts";
+import { rewind } from "./rewind.ts";
+import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
+import { subscriptions } from "./subscriptions.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
 
 export type { Terminal };
 
-const COMMANDS: readonly Command[] = [nodes, call, watch, locks, ping, setup, bench];
+const COMMANDS: readonly Command[] = [
+  nodes,
+  call,
+  watch,
+  subscriptions,
+  dead,
+  rewind,
+  schedules,
+  locks,
+  ping,
+  setup,
+  bench,
+];
 /** Exit code for an invalid command line. */
 const MISUSED = 2;
 

@@ -1,7 +1,9 @@
-/** `setup`: creates the buckets of a namespace, so that no node needs the permission to. */
+/** `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. */
 import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
 import { isCatgaError } from "../error.ts";
+import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketSettings } from "../nats/bucket_settings.ts";
+import { logSettings } from "../nats/log_settings.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
@@ -10,44 +12,53 @@ import { printable } from "../data/printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
+const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
+
+function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
+  return STREAM_KINDS.some((each) => each === kind);
+}
 
 /** The command. */
 export const setup: Command = {
   name: "setup",
   words: "[bucket…]",
   least: 0,
-  most: KINDS.length,
-  summary: "makes the buckets of a namespace, or checks them",
+  most: ALL.length,
+  summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `
-The buckets are ${KINDS.join(", ")}: all of them, or those that
-are named. A node whose NATS user may not make buckets needs them before it
-starts. --replicas N must equal the option \`replicas\` of the nodes.
+The buckets are ${KINDS.slice(0, 4).join(", ")},
+${KINDS.slice(4).join(", ")}; the streams are log and entities: all
+of them, or those that are named. A node whose NATS user may not make them needs
+them before it starts. --replicas N must equal the option \`replicas\` of the
+nodes.
 
-An existing bucket is checked, and never changed. For one that nodes would
-refuse (because it republishes writes on other subjects, for instance) the
-reason is printed, and the exit code is 1.
+What exists is checked, and never changed. For a bucket that nodes would refuse
+(because it republishes writes on other subjects, for instance) the reason is
+printed, and the exit code is 1.
 
 --print prints \`nats\` commands that do the same, and connects to no server. The
 revisions of a bucket start at the time of printing: print the commands anew for
 a bucket that was lost, or its fencing tokens would go down.`,
   async run(words, flags, terminal) {
-    const unknown = words.find((word) => !KINDS.some((kind) => kind === word));
+    const unknown = words.find((word) => !ALL.some((kind) => kind === word));
     if (unknown !== undefined) {
-      throw new UsageError(`there is no bucket ${JSON.stringify(unknown)}; there are ${KINDS.join(", ")}`);
+      throw new UsageError(`there is no bucket ${JSON.stringify(unknown)}; there are ${ALL.join(", ")}`);
     }
-    const wanted = words.length === 0 ? KINDS : KINDS.filter((kind) => words.includes(kind));
+    const wanted = words.length === 0 ? ALL : ALL.filter((kind) => words.includes(kind));
     const replicas = flags.number("replicas", 1, 5) ?? 1;
     if (flags.has("print")) return print(wanted, replicas, flags, terminal);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       let code = DONE;
       for (const kind of wanted) {
-        const bucket = bucketName(view.namespace, kind);
+        const name = isStream(kind) ? streamName(view.namespace, kind) : bucketName(view.namespace, kind);
         try {
-          const done = await view.setUp(kind, replicas) ? "made" : "checked";
-          terminal.write(flags.has("json") ? `${JSON.stringify({ bucket, done })}\n` : `${done} ${bucket}\n`);
+          const made = isStream(kind) ? await view.setUpStream(kind, replicas) : await view.setUp(kind, replicas);
+          const done = made ? "made" : "checked";
+          const row = isStream(kind) ? { stream: name, done } : { bucket: name, done };
+          terminal.write(flags.has("json") ? `${JSON.stringify(row)}\n` : `${done} ${name}\n`);
         } catch (error) {
-          if (!isCatgaError(error) || error.code !== "BUCKET_MISMATCH") throw error;
+          if (!isCatgaError(error) || !MISMATCHES.has(error.code)) throw error;
           code = FAILED;
           terminal.say(printable(`${error.code}: ${error.message}`));
         }
@@ -57,14 +68,13 @@ a bucket that was lost, or its fencing tokens would go down.`,
   },
 };
 
-function print(kinds: readonly BucketKind[], replicas: number, flags: Flags, terminal: Terminal): number {
+const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
+
+function print(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
   for (const kind of kinds) {
-    const bucket = bucketName(flags.namespace, kind);
-    const config = {
-      name: `KV_${bucket}`,
-      ...bucketSettings(bucket, { ...BUCKETS[kind], replicas }),
-      first_seq: Date.now() * 1_000,
-    };
+    const config = isStream(kind)
+      ? streamConfig(kind, flags.namespace, replicas)
+      : bucketConfig(flags.namespace, kind, replicas);
     if (flags.has("json")) terminal.write(`${JSON.stringify(config)}\n`);
     else {
       const file = `${config.name}.json`;
@@ -75,4 +85,22 @@ function print(kinds: readonly BucketKind[], replicas: number, flags: Flags, ter
     }
   }
   return DONE;
+}
+
+function bucketConfig(namespace: string, kind: BucketKind, replicas: number) {
+  const bucket = bucketName(namespace, kind);
+  return {
+    name: `KV_${bucket}`,
+    ...bucketSettings(bucket, { ...BUCKETS[kind], replicas }),
+    first_seq: Date.now() * 1_000,
+  };
+}
+
+/** For nats-server 2.12 or newer: an older one has no schedules, and is to be set up by a connection. */
+function streamConfig(kind: StreamKind, namespace: string, replicas: number) {
+  return {
+    name: streamName(namespace, kind),
+    ...logSettings(streamOptions(namespace, kind, replicas)),
+    first_seq: Date.now(),
+  };
 }

@@ -2,10 +2,12 @@
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, unwrap } from "../../mod.ts";
+import { catga, command, event, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cli } from "./main.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
+const Kept = event<number>("Kept", { durable: true });
 const Once = command<void, string>("Once", { idempotent: true });
 
 /** Runs a command line in this process. */
@@ -22,7 +24,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
   return { code, out, err };
 }
 
-const ALL = ["nodes", "locks", "idempotency", "cache"];
+const ALL = ["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots", "log", "entities"];
 
 /** A server on which one user may make buckets, and `node` none. */
 const CONFIG = `
@@ -33,7 +35,7 @@ const CONFIG = `
   ] }`;
 
 describe("catga setup", await requireNatsServer(), () => {
-  it("makes all buckets, checks them the second time; nodes that may not make buckets use them", async () => {
+  it("makes all buckets and the log, checks them the second time; nodes that may not make them use them", async () => {
     await using server = await startNatsServer({ config: CONFIG });
     const setup = ["setup", "--nats", server.url, "--user", "operator", "--password", "operator"];
     const made = (word: string) => ALL.map((kind) => `${word} catga_default_${kind}\n`).join("");
@@ -44,15 +46,17 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(unwrap(await app.send(Once, undefined, { id: "1" })), "done");
     await using lock = await app.lock("k");
     assertEquals(await app.cache.set("k", lock.token, { fence: lock.token }), true);
+    assertEquals((await app.publish(Kept, 1)).error, undefined);
   });
 
   it("makes only the buckets that are named; with --json one value for each", async () => {
     await using server = await startNatsServer();
-    const setup = ["setup", "locks", "nodes", "--nats", server.url, "--namespace", "shop", "--json"];
+    const setup = ["setup", "log", "locks", "nodes", "--nats", server.url, "--namespace", "shop", "--json"];
     const { code, out } = await run(...setup);
     assertEquals([code, out.trimEnd().split("\n").map((line) => JSON.parse(line))], [0, [
       { bucket: "catga_shop_nodes", done: "made" },
       { bucket: "catga_shop_locks", done: "made" },
+      { stream: "catga_shop_log", done: "made" },
     ]]);
   });
 
@@ -64,6 +68,7 @@ describe("catga setup", await requireNatsServer(), () => {
     await client.request(
       "$JS.API.STREAM.CREATE.KV_catga_default_nodes",
       JSON.stringify({ ...JSON.parse(config), republish }),
+      PATIENT,
     );
     await client.close();
     const { code, out, err } = await run("setup", "--nats", server.url);
@@ -71,6 +76,18 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(out, ALL.slice(1).map((kind) => `made catga_default_${kind}\n`).join(""));
     assertMatch(err, /^BUCKET_MISMATCH: the bucket catga_default_nodes exists with republish /);
     assertStringIncludes((await run("setup", "--nats", server.url, "--replicas", "3")).err, "num_replicas");
+  });
+
+  it("a log with settings that could lose messages is reported with the reason, and the exit code is 1", async () => {
+    await using server = await startNatsServer();
+    const client = await connect({ servers: server.url });
+    const [config] = (await run("setup", "log", "--print", "--json")).out.split("\n");
+    const wrong = JSON.stringify({ ...JSON.parse(config), max_msgs: 1_000 });
+    await client.request("$JS.API.STREAM.CREATE.catga_default_log", wrong, PATIENT);
+    await client.close();
+    const { code, out, err } = await run("setup", "log", "--nats", server.url);
+    assertEquals([code, out], [1, ""]);
+    assertMatch(err, /^LOG_MISMATCH: the stream catga_default_log exists with max_msgs 1000/);
   });
 
   it("--print: the printed commands make the same buckets", async () => {
@@ -85,7 +102,7 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(out, commands.map(([whole]) => whole).join(""));
     for (const [, written, config, stream, read] of commands) {
       assertEquals([written, read], [`${stream}.json`, `${stream}.json`]);
-      const answer = await client.request(`$JS.API.STREAM.CREATE.${stream}`, config);
+      const answer = await client.request(`$JS.API.STREAM.CREATE.${stream}`, config, PATIENT);
       assertEquals(answer.json<{ error?: unknown }>().error, undefined);
     }
     await client.close();

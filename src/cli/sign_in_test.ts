@@ -10,6 +10,7 @@ import { nkeys } from "@nats-io/nats-core";
 import { catga, event } from "../../mod.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -159,6 +160,68 @@ describe("cli: signing in", await requireNatsServer(), () => {
     const release = await cliHere(["locks", "--release", "order:1", ...as]);
     assertEquals(release.code, 1);
     assertMatch(release.err, /UNAVAILABLE: the NATS user may not publish to \$KV\.catga_default_locks\./);
+  });
+
+  it("subscriptions, dead, rewind and schedules need no more permissions than docs/cli.md names", async () => {
+    const reads = ["nodes", "subscriptions", "parked"].flatMap((name) => [
+      ...["STREAM.INFO", "STREAM.MSG.GET"].map((call) => `$JS.API.${call}.KV_catga_default_${name}`),
+      ...["CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => `$JS.API.${call}.KV_catga_default_${name}.>`),
+    ]);
+    const log = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"].map((call) => `$JS.API.${call}.catga_default_log`);
+    reads.push(...log, "$JS.API.DIRECT.GET.catga_default_log.>");
+    const writes = ["$KV.catga_default_parked.>", "$KV.catga_default_subscriptions.>", "catga.default.at.>"];
+    const user = (name: string, allow: readonly string[]) =>
+      `{ user: ${name}, password: secret, permissions: { publish: { allow: ${JSON.stringify(allow)} }, ` +
+      'subscribe: { allow: ["_INBOX.>"] } } }';
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      ${user("reader", reads)}
+      ${user("writer", [...reads, ...writes])}
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const Brewed = event<{ tea: string }>("Brewed", { durable: true });
+    let broken = true;
+    const served: string[] = [];
+    const serve = Brewed.on(({ tea }) => {
+      if (broken) throw new Error("no cups");
+      served.push(tea);
+    }, { name: "serving", retry: { attempts: 1 } });
+    const nats = { servers: server.url, user: "node", pass: "secret" };
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using app = await catga({ nats, id: "n", service: "kitchen", handlers: serve, logger });
+    assertEquals((await app.publish(Brewed, { tea: "assam" }, { id: "b1" })).ok, true);
+    assertEquals((await app.publish(Brewed, { tea: "later" }, { id: "b2", delay: 3_600_000 })).ok, true);
+    const as = (name: string) => ["-s", server.url, "--user", name, "--password", "secret", "--json"];
+    const run = async (name: string, ...args: string[]) => {
+      const { code, out, err } = await cliHere([...args, ...as(name)]);
+      assertEquals([code, err], [0, ""], args.join(" "));
+      return out;
+    };
+    await eventually("the dead letter", async () => (await run("node", "subscriptions")).includes('"dead":1'));
+    assertStringIncludes(await run("reader", "subscriptions"), '"leader":"n"');
+    assertStringIncludes(await run("reader", "dead"), '"id":"b1"');
+    assertStringIncludes(await run("reader", "schedules"), '"id":"b2"');
+    for (
+      const args of [["dead", "replay", "b1"], ["rewind", "serving", "start"], ["schedules", "cancel", "Brewed", "b2"]]
+    ) {
+      const { code, err } = await cliHere(
+        [...args, ...as("reader"), "--timeout", "1s"].filter((arg, i, all) =>
+          args[0] === "schedules" || (arg !== "--timeout" && all[i - 1] !== "--timeout")
+        ),
+      );
+      assertEquals(code, 1);
+      assertMatch(err, /UNAVAILABLE: .*may not publish to/, args.join(" "));
+    }
+    broken = false;
+    await run("writer", "dead", "replay", "b1");
+    await eventually("the replay", () => served.length === 1);
+    await run("writer", "rewind", "serving", "start");
+    await eventually("the rewind", () => served.length === 2);
+    await run("writer", "schedules", "cancel", "Brewed", "b2");
+    assertEquals([served, await cliHere(["schedules", ...as("reader")]).then(({ out }) => out)], [
+      ["assam", "assam"],
+      "",
+    ]);
   });
 
   it("a file that is missing or invalid is named", async () => {

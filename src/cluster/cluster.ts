@@ -1,7 +1,4 @@
-/**
- * The cluster around a node: wires endpoint, events, interop, membership, failure detector and router, and passes on what one
- * part finds out to the others that need it.
- */
+/** Wires the parts of a cluster around a node, and passes on what one of them finds out to the others that need it. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -227,6 +224,10 @@ export class Cluster implements Remote {
 
   alone(name: string): boolean {
     return this.#membership.view.alone(name);
+  }
+
+  ofEntity(name: string): boolean {
+    return this.#membership.view.ofEntity(name);
   }
 
   request(request: RemoteRequest): Promise<Result<unknown>> {

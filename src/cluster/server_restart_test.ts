@@ -19,6 +19,7 @@ import {
 } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const Ask = query<void, string>("Ask");
 const Told = event("Told");
@@ -179,7 +180,7 @@ describe("an app on a connection of the user's", required, () => {
       await eventually("it to have left", () => other.nodes().length === 1);
       assertEquals(connection.isClosed(), false);
       connection.subscribe("echo", { callback: (_, message) => void message.respond(message.data) });
-      assertEquals((await connection.request("echo", "still here")).string(), "still here");
+      assertEquals((await connection.request("echo", "still here", PATIENT)).string(), "still here");
       await other.drain();
     } finally {
       await connection.close();

@@ -10,6 +10,7 @@ import { catga, CatgaError, type CatgaOptions, type Logger } from "../../mod.ts"
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OWN_RUNTIMES, startNode } from "../../test/processes/node_process.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 describe("a node that cannot start", await requireNatsServer(), () => {
   let server: NatsServer;
@@ -116,7 +117,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   it("names the setting in which the membership's bucket differs", async () => {
     const connection = await connect({ servers: server.url });
     const stream = { name: "KV_catga_mine_nodes", subjects: ["$KV.catga_mine_nodes.>"], storage: "memory" };
-    await connection.request(`$JS.API.STREAM.CREATE.${stream.name}`, JSON.stringify(stream));
+    await connection.request(`$JS.API.STREAM.CREATE.${stream.name}`, JSON.stringify(stream), PATIENT);
     await connection.close();
     assertEquals(await refusal({ nats: server.url, namespace: "mine" }), {
       code: "BUCKET_MISMATCH",

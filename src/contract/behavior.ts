@@ -4,6 +4,7 @@ import type { Clock, Random } from "../ports/clock.ts";
 import { show } from "./checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
+import type { EnqueueOptions } from "./kept.ts";
 import type { Logger } from "./logger.ts";
 import type { Observation } from "./observer.ts";
 import type { SendOptions } from "./send_options.ts";
@@ -35,7 +36,7 @@ import type { MaybePromise } from "./schema.ts";
  */
 export interface Behavior {
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
-  /** Wraps every send, publish and broadcast of the app and its handlers. Not called for a handler's own behavior. */
+  /** Wraps every send, publish, enqueue and broadcast of the app and its handlers. Not called for a handler's own behavior. */
   readonly send?: SendBehavior | undefined;
   /**
    * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
@@ -52,6 +53,8 @@ export interface BehaviorMessage {
   readonly payload: unknown;
   /** The context that the handler will get: the same object. */
   readonly ctx: Context;
+  /** The name of the handler's subscription, if its contract is durable; `undefined`. */
+  readonly subscription: string | undefined;
   /** The app's time, which is virtual in some tests. */
   readonly clock: Clock;
   /** The app's random numbers, which come from a seed in some tests. */
@@ -87,13 +90,13 @@ export type SendBehavior = (
 /** What a {@link SendBehavior} gets. */
 export interface OutgoingMessage {
   /** The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its answers. */
-  readonly method: "send" | "publish" | "broadcast";
+  readonly method: "send" | "publish" | "broadcast" | "enqueue";
   /** The contract that is sent. */
   readonly contract: AnyContract;
   /** The payload as the sender gave it. */
   readonly payload: unknown;
   /** The options as the sender gave them; `{}`. */
-  readonly options: Readonly<SendOptions>;
+  readonly options: Readonly<SendOptions & EnqueueOptions>;
   /** The context of the handler that sends; `undefined` when none does. */
   readonly ctx: Context | undefined;
   /** The id of the node that sends. */

@@ -61,6 +61,11 @@ export interface Context extends Sender {
    * ```
    */
   readonly fence: number | undefined;
+  /**
+   * Of a message of the log: where it stands, a safe integer that grows with each message of its stream; `undefined` for others. Store it in
+   * one transaction with what you write, and skip what is not greater: then a message that is handled again has one effect.
+   */
+  readonly position: number | undefined;
 }
 
 /** What Catga's own behaviors can do with a context, and handlers cannot. */

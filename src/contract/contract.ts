@@ -31,6 +31,10 @@ export interface ContractOptions {
   readonly id?: ((payload: never) => string) | undefined;
   /** One recorded result for each message id. */
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
+  /** Kept in the log until it has been handled. */
+  readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
+  /** Of an event of an entity: its type. */
+  readonly entity?: string | undefined;
 }
 
 /**

@@ -7,7 +7,8 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
   checkKnown(at, options, OPTIONS[kind]);
-  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id } = options as ContractOptions;
+  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable } =
+    options as ContractOptions;
   for (const [option, schema] of [["input", input], ["output", output]] as const) {
     if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
       throw new TypeError(
@@ -29,8 +30,13 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (idempotent !== undefined) checkIdempotent(at, idempotent);
   if (failures !== undefined) checkFailures(at, failures);
   if (id !== undefined) checkId(at, id, idempotent);
+  if (durable !== undefined) checkDurable(at, durable);
+  if (kind === "event" && key !== undefined && !durable) {
+    throw new TypeError(`${at}: key is of a durable event: give it durable: true, too`);
+  }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   if (typeof idempotent === "object") given.idempotent = Object.freeze({ ...idempotent });
+  if (typeof durable === "object") given.durable = Object.freeze({ ...durable });
   if (failures !== undefined) given.failures = Object.freeze([...failures]);
   return Object.freeze(given);
 }
@@ -58,12 +64,34 @@ function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["id
 
 const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
 
-const EVENT_OPTIONS = new Set(["input"]);
+function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"]>): void {
+  if (typeof durable === "boolean") return;
+  if (typeof durable !== "object" || durable === null) {
+    throw new TypeError(`${at}: durable must be true, false or { keep }; got ${show(durable)}`);
+  }
+  checkKnown(`${at}: durable`, durable, DURABLE_OPTIONS);
+  if (durable.keep !== undefined && durable.keep !== Infinity) {
+    checkNumber(`${at}: durable.keep`, durable.keep, 60_000, MAX_KEEP, "ms");
+  }
+}
+
+const DURABLE_OPTIONS = new Set(["keep"]);
+/** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
+const MAX_KEEP = 36_525 * 86_400_000;
+/** How long a durable message is kept without `keep`, in ms: 7 days. */
+export const KEEP = 7 * 86_400_000;
+
+/** How long the messages of a durable contract are kept, in ms; `Infinity`: for good. */
+export function keepOf({ durable }: ContractOptions): number {
+  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
+}
+
+const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
 const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);
 const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
   event: EVENT_OPTIONS,
   query: QUERY_OPTIONS,
-  command: new Set([...QUERY_OPTIONS, "idempotent", "id"]),
+  command: new Set([...QUERY_OPTIONS, "idempotent", "id", "durable"]),
 };
 
 const NO_OPTIONS: ContractOptions = Object.freeze({});

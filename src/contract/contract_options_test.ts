@@ -31,7 +31,10 @@ describe("contractOptions", () => {
     assertEquals(refusal("command", { failures: "SOLD_OUT" }), `${must} "SOLD_OUT"`);
     assertEquals(refusal("query", { failures: ["SOLD_OUT", 7] }), `${must} an array`);
     assertEquals(refusal("query", { failures: [""] }), `${must} an array`);
-    assertEquals(refusal("event", { failures: [] }), "contract X: unknown option failures; it takes input");
+    assertEquals(
+      refusal("event", { failures: [] }),
+      "contract X: unknown option failures; it takes input, durable, key",
+    );
   });
 
   it("id: a function, of an idempotent command", () => {

@@ -9,12 +9,20 @@ import type { MaybePromise, Schema } from "./schema.ts";
 import { type AnyContract, type Contract, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
 import { contractOptions } from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
-import type { EventHandlerOptions, Handler, HandlerBody, HandlerOptions } from "./handler.ts";
+import type { CommandHandlerOptions, Handler, HandlerBody, HandlerOptions, SubscriptionOptions } from "./handler.ts";
+import { subscriptionSettings } from "./subscription_settings.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
 export interface EventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
+  /**
+   * Kept in the log until every subscription has handled it: `publish` is ok when it is stored; `false`. `keep`: how long it stays, in ms,
+   * 60,000 at least, or `Infinity`; 7 days.
+   */
+  durable?: boolean | { keep?: number | undefined } | undefined;
+  /** Of a durable event: those of one key are handled one at a time, in the order in which they were stored; none. */
+  key?: ((payload: NoInfer<In>) => string) | undefined;
 }
 
 /**
@@ -22,7 +30,7 @@ export interface EventOptions<In, Payload = In> {
  * fail with.
  */
 export interface QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends EventOptions<In, Payload> {
+  extends Pick<EventOptions<In, Payload>, "input"> {
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out> | undefined;
   /**
@@ -60,6 +68,11 @@ export interface CommandOptions<In, Out, F extends string = AnyCode, Payload = I
    * where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`. None.
    */
   id?: ((payload: NoInfer<In>) => string) | undefined;
+  /**
+   * May be stored by `enqueue`, and is then run at least once, whatever its service; `false`. `keep`: how long it stays in the log, in ms,
+   * 60,000 at least, or `Infinity`; 7 days.
+   */
+  durable?: boolean | { keep?: number | undefined } | undefined;
 }
 
 /** A command or a query. */
@@ -77,7 +90,7 @@ export interface RequestContract<
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
-    options?: HandlerOptions,
+    options?: K extends "command" ? CommandHandlerOptions : HandlerOptions,
   ): Handler;
 }
 
@@ -91,8 +104,11 @@ export interface Query<In = void, Out = void, F extends string = AnyCode, Payloa
 
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
-  /** Makes a handler; an event may have any number of them. What it returns is ignored; what it throws is logged. */
-  on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
+  /**
+   * Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged. Of a durable event:
+   * what it throws, and `fail(…)`, is tried again, and becomes a dead letter in the end.
+   */
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
 }
 
 /**
@@ -122,7 +138,7 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
     kind: "command",
     name: checkName(name),
     options: contractOptions("command", name, options),
-    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
 }
@@ -150,7 +166,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
     kind: "query",
     name: checkName(name),
     options: contractOptions("query", name, options),
-    handle: (fn: HandlerFn, options?: HandlerOptions) => handler(contract, "handle", fn, options),
+    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handler(contract, "handle", fn, options),
   });
   return contract;
 }
@@ -178,14 +194,29 @@ export function event<In = void, Payload = In>(
     kind: "event",
     name: checkName(name),
     options: contractOptions("event", name, options),
-    on: (fn: HandlerFn, options?: EventHandlerOptions) => handler(contract, "on", fn, options),
+    on: (fn: HandlerFn, options?: SubscriptionOptions) => handler(contract, "on", fn, options),
+  });
+  return contract;
+}
+
+/** Defines an event of an entity, for `entity(…).event`: durable for good, with the entity's id as its key. */
+export function entityEvent<In, Payload>(
+  name: string,
+  entity: string,
+  input: Schema<In, Payload> | undefined,
+): EventContract<In, Payload> {
+  const contract: EventContract<In, Payload> = Object.freeze({
+    kind: "event",
+    name: checkName(name),
+    options: Object.freeze({ ...contractOptions("event", name, { input, durable: { keep: Infinity } }), entity }),
+    on: (fn: HandlerFn, options?: SubscriptionOptions) => handler(contract, "on", fn, options),
   });
   return contract;
 }
 
 const HANDLER_OPTIONS = {
-  handle: new Set(["behaviors", "concurrency"]),
-  on: new Set(["behaviors", "concurrency", "each"]),
+  handle: new Set(["behaviors", "concurrency", "retry"]),
+  on: new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]),
 };
 
 function checkName(name: string): string {
@@ -200,7 +231,7 @@ function handler(
   contract: AnyContract,
   method: "handle" | "on",
   fn: HandlerFn,
-  options: EventHandlerOptions = {},
+  options: SubscriptionOptions = {},
 ): Handler {
   const at = `${contract.name}.${method}`;
   if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
@@ -217,6 +248,7 @@ function handler(
     behaviors: Object.freeze([...behaviors]),
     concurrency,
     each,
+    subscription: subscriptionSettings(at, contract, options),
   };
   return Object.freeze({ contract, "~handler": Object.freeze(body) });
 }

@@ -66,9 +66,14 @@ describe("contracts", () => {
     const bad: [keyof typeof untyped, unknown, typeof TypeError | typeof RangeError, string][] = [
       ["command", null, TypeError, "contract X takes an object of options; got null"],
       ["command", "fast", TypeError, 'contract X takes an object of options; got "fast"'],
-      ["command", { timeuot: 5 }, TypeError, `contract X: unknown option timeuot; it takes ${takes}, idempotent, id`],
+      [
+        "command",
+        { timeuot: 5 },
+        TypeError,
+        `contract X: unknown option timeuot; it takes ${takes}, idempotent, id, durable`,
+      ],
       ["query", { idempotent: true }, TypeError, `contract X: unknown option idempotent; it takes ${takes}`],
-      ["event", { timeout: 5 }, TypeError, "contract X: unknown option timeout; it takes input"],
+      ["event", { timeout: 5 }, TypeError, "contract X: unknown option timeout; it takes input, durable, key"],
       [
         "query",
         { input: {} },
@@ -151,7 +156,7 @@ describe("contracts", () => {
       [() => on({}), "Created.on takes a function; got an object"],
       [
         () => handle(() => {}, { each: "node" }),
-        "Create.handle: unknown option each; it takes behaviors, concurrency",
+        "Create.handle: unknown option each; it takes behaviors, concurrency, retry",
       ],
       [() => on(() => {}, null), "Created.on takes an object of options; got null"],
       [

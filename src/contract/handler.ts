@@ -2,6 +2,7 @@
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
+import type { EntityBody } from "./entity_definition.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
@@ -14,10 +15,51 @@ export interface HandlerOptions {
   concurrency?: number | undefined;
 }
 
+/** Options of `handle` for a durable command, and those that `on` shares with it. */
+export interface RetryOptions {
+  /**
+   * What follows a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
+   * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter.
+   */
+  retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
+}
+
+/** Options of `handle` for a command. */
+export interface CommandHandlerOptions extends HandlerOptions, RetryOptions {}
+
 /** Options of `on`. */
 export interface EventHandlerOptions extends HandlerOptions {
   /** Who gets an event: one node of each `"service"`, or every `"node"`; `"service"`. */
   each?: "service" | "node" | undefined;
+}
+
+/** Options of `on` for a durable event. */
+export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
+  /**
+   * The name of the subscription, one token of letters, digits, `-` and `_`: handlers of one name in a service, of whatever events, share
+   * a position in the log; the contract's name, with `-` for dots.
+   */
+  name?: string | undefined;
+  /** Where a subscription that is new begins; with `each: "node"` where each node begins when it starts; `"now"`. */
+  from?: "now" | "start" | undefined;
+  /** How long a run may take, in ms: 1 to 2^31 - 1; the app's. */
+  timeout?: number | undefined;
+}
+
+/** What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its default. */
+export interface SubscriptionSettings {
+  /** Its name in its service. */
+  readonly name: string;
+  /** Where it begins when it is new. */
+  readonly from: "now" | "start";
+  /** Who gets a message. */
+  readonly each: "service" | "node";
+  /** How often a message is tried. */
+  readonly attempts: number;
+  /** The pauses between attempts, in ms. */
+  readonly delay: readonly [first: number, longest: number];
+  /** In ms; the app's. */
+  readonly timeout: number | undefined;
 }
 
 /** What `handle` and `on` return. Export it, and pass its module to `catga`. */
@@ -38,6 +80,10 @@ export interface HandlerBody {
   readonly concurrency: number | undefined;
   /** For an event: who gets it. */
   readonly each: "service" | "node";
+  /** Of a durable contract. */
+  readonly subscription: SubscriptionSettings | undefined;
+  /** Of a command of an entity. */
+  readonly entity?: EntityBody | undefined;
 }
 
 /** A module (`import * as orders`), a handler, or an array of these. */

@@ -12,6 +12,13 @@ export interface NodeInfo {
   readonly handles: readonly string[];
   /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent. Nodes of an earlier Catga lack it. */
   readonly kinds?: string;
+  /**
+   * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands that it takes from
+   * the log; left out by nodes without.
+   */
+  readonly subscriptions?: readonly string[];
+  /** Those of {@link NodeInfo.handles} that are commands of entities, sorted; left out by nodes without. */
+  readonly entities?: readonly string[];
   /** When it started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */

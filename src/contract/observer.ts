@@ -57,6 +57,62 @@ export type Observation =
   | { readonly type: "forbidden"; readonly operation: "publish" | "subscribe"; readonly subject: string }
   /** The app was given `nats: undefined`, as that of a variable that is not set: it runs alone, in memory. */
   | { readonly type: "island" }
+  /**
+   * A subscription (`<service>/<name>`) is led by this node, or no longer: `deposed`, because another took it; or it has stopped, waits,
+   * goes on, or went back in the log.
+   */
+  | {
+    readonly type: "subscription";
+    readonly subscription: string;
+    readonly state: "leading" | "deposed" | "handed over" | "stopped" | "going on" | "waiting" | "rewound";
+    readonly reason: string | undefined;
+  }
+  /**
+   * The log has lost messages that a subscription has not read, or was made again: it was read up to the sequence `after` and goes on
+   * behind the loss, at `next`; `count` messages that were open are missing.
+   */
+  | {
+    readonly type: "log-lost";
+    readonly subscription: string;
+    readonly reason: "remade" | "truncated" | "replaced" | "expired";
+    readonly after: number;
+    readonly next: number;
+    readonly count?: number;
+  }
+  /** The oldest message that a subscription has not handled ends in `left` ms: once an hour. */
+  | {
+    readonly type: "near-expiry";
+    readonly subscription: string;
+    readonly contract: string;
+    readonly id: string;
+    readonly left: number;
+  }
+  /** A stream has a limit of its size, and drops its oldest messages soon. */
+  | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
+  /** A message of the stream was stored, with `count` messages of a contract. Not logged. */
+  | { readonly type: "stored"; readonly contract: string; readonly count: number }
+  /** Messages of a contract were handled for a subscription, `count` of them since the last such observation. Not logged. */
+  | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
+  /** The handler of a message of the log failed; it is tried again after `pause` ms. */
+  | {
+    readonly type: "message-failed";
+    readonly subscription: string;
+    readonly contract: string;
+    readonly id: string;
+    readonly attempt: number;
+    readonly code: string;
+    readonly pause: number;
+  }
+  /** A message of the log is a dead letter now. */
+  | {
+    readonly type: "dead-letter";
+    readonly subscription: string;
+    readonly contract: string;
+    readonly id: string;
+    readonly attempts: number;
+    readonly code: string;
+    readonly message: string;
+  }
   /** Something that an operator may want to know. */
   | { readonly type: "notice"; readonly text: string }
   /** Something failed in the background that should not fail; the app goes on. */

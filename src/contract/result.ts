@@ -1,5 +1,5 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
-import { type AnyCode, CatgaError, type CatgaErrorOptions } from "../error.ts";
+import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
 import { show } from "./checks.ts";
 
 /**
@@ -72,4 +72,10 @@ export function unwrap<T>(result: Result<T>): T {
   throw new TypeError(
     `unwrap takes a result; got ${(result as unknown) instanceof Promise ? "a promise: await it" : show(result)}`,
   );
+}
+
+/** Whether a handler returned, or threw, a failure. */
+export function isFailure(returned: unknown): returned is Failure {
+  return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
+    isCatgaError((returned as Failure).error);
 }

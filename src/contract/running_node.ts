@@ -4,6 +4,8 @@ import type { Health } from "./health.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./kept.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
 
 /** Options of {@link Catga.drain}. */
@@ -79,6 +81,25 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   health(): Health;
+  /** How the subscriptions of the namespace stand, sorted by service and name. Rejects with `UNAVAILABLE` when the log does not answer. */
+  subscriptions(): Promise<readonly SubscriptionInfo[]>;
+  /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
+  deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
+  /**
+   * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands behind a place: `"start"`, a
+   * position, or what was stored since a time; a place that it has not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
+   */
+  rewind(subscription: string, to: "start" | number | Date): Promise<void>;
+  /**
+   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it. Rejects with `UNAVAILABLE`
+   * when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an `apply` function throws.
+   */
+  load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
+  /**
+   * Forgets an entity for good: its events and its snapshot are removed. `<Entity>.forgotten` remains, for subscribers; later commands
+   * get `FORGOTTEN`. Resolves when all is removed; after a failure call it again. Rejects with `UNAVAILABLE`.
+   */
+  forget<State>(entity: AnyEntity<State>, id: string): Promise<void>;
   /**
    * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for what runs, and closes
    * what it opened; afterwards sends fail with `CLOSED`. Idempotent: later calls wait for the first, and their options are

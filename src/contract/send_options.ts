@@ -34,11 +34,19 @@ export type BroadcastOptions = Omit<SendOptions, "route" | "retries">;
 /** Throws if the options of a send, a publish or a broadcast are invalid. */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
-  checkKnown(at, options, OPTIONS_OF[method] ?? SEND_OPTIONS);
-  const { id, key, node, route, signal, headers } = options;
-  if (id !== undefined && (typeof id !== "string" || id === "" || id.length > MAX_ID)) {
-    throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
+  const known = OPTIONS_OF[method] ?? SEND_OPTIONS;
+  const later = method === "publish" && LATER.find((option) => Object.hasOwn(options, option));
+  if (later) {
+    throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
   }
+  checkKnown(at, options, known);
+  checkSending(at, options);
+}
+
+/** Throws if the options that all that is sent has in common are invalid. */
+export function checkSending(at: string, options: SendOptions): void {
+  const { id, key, node, route, signal, headers } = options;
+  if (id !== undefined) checkId(at, id);
   if (key !== undefined && typeof key !== "string") {
     throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
   }
@@ -49,10 +57,19 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
 }
 
+/** Throws if a value is no message id. */
+export function checkId(at: string, id: string): void {
+  if (typeof id === "string" && id !== "" && id.length <= MAX_ID) return;
+  throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
+}
+
 /** Longest message id, in characters. */
 export const MAX_ID = 256;
 
 const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
+
+/** What only what is stored can be told. */
+const LATER = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   publish: new Set(["id", "headers", "signal"]),

@@ -1,7 +1,8 @@
 /** The methods that an app and a handler's context share: sends, locks and the cache. */
 import type { AnyCode } from "../error.ts";
 import type { Contract, Kind } from "./contract.ts";
-import type { BroadcastOptions, PublishOptions, SendOptions } from "./send_options.ts";
+import type { EnqueueOptions, KeepOptions } from "./kept.ts";
+import type { BroadcastOptions, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
@@ -131,8 +132,33 @@ export interface Sender extends Sharing {
    */
   publish<In>(
     contract: Contract<"event", In, void>,
-    ...args: SendArgs<In, PublishOptions>
+    ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>>;
+  /**
+   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles it runs it, at least once, in its time.
+   * With the `id` of an `idempotent` command its one result is what `send` with that id gives. With `delay`, `at` or `cron` it is
+   * stored as a schedule, which its `id` names: the same id again replaces it.
+   *
+   * @example
+   * ```ts
+   * import { catga, command } from "@catga/catga";
+   *
+   * const SendMail = command<{ to: string }>("SendMail", { durable: true });
+   * const sent = Promise.withResolvers<string>();
+   * await using app = await catga({ handlers: SendMail.handle(({ to }) => sent.resolve(to)) });
+   * const stored = await app.enqueue(SendMail, { to: "ann@example.com" }, { id: "welcome-ann" });
+   * console.log(stored.ok, await sent.promise); // true ann@example.com
+   * ```
+   */
+  enqueue<In>(
+    contract: Contract<"command", In, unknown>,
+    ...args: SendArgs<In, EnqueueOptions>
+  ): Promise<Result<void, never>>;
+  /**
+   * Takes back what was scheduled under this `id`: `true`, and it will not be handled; `false`, it has gone already, or never was.
+   * Rejects with `UNAVAILABLE` when the log does not answer.
+   */
+  unschedule(contract: Contract<"event" | "command", never, unknown>, id: string): Promise<boolean>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its

@@ -15,4 +15,14 @@ export function exceeds(text: string, limit: number): boolean {
   return text.length * 3 > limit && byteLength(text) > limit;
 }
 
+/** The text of UTF-8. Throws a `TypeError` for other bytes. */
+export function decode(bytes: Uint8Array): string {
+  const text = decoder.decode(bytes);
+  // a strict decoder takes twice as long (Deno, measured): it decodes only what it may refuse
+  return text.includes(REPLACEMENT) ? strict.decode(bytes) : text;
+}
+
+const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const strict = new TextDecoder("utf-8", { fatal: true });

@@ -1,6 +1,8 @@
 /** What a message carries besides its payload, and what a context needs of its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
+import type { EntityBody } from "../contract/entity_definition.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
@@ -22,6 +24,10 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** The routing key in the sender's options; of an ordered contract. */
   readonly key?: string | undefined;
+  /** Of a message of the log: where it stands. */
+  readonly position?: number | undefined;
+  /** Of a message of the log: the token of its leader. */
+  readonly fence?: number | undefined;
 }
 
 /** The message whose handler sends: its sends inherit its deadline, its abort and its trace. */
@@ -33,6 +39,21 @@ export interface ParentMessage extends Context {
   readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
+  };
+  /** The time until its deadline, in ms; `now` by the monotonic clock. */
+  remaining(now: number): number;
+}
+
+/** The message whose handler decides a command of an entity. */
+export interface DecidingMessage extends Context {
+  readonly contract: AnyContract;
+  /** Why it was aborted; `undefined`: it was not. */
+  readonly aborted: CatgaError | undefined;
+  readonly execution: {
+    /** The payload before the schema. */
+    readonly payload: unknown;
+    /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
+    until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };
   /** The time until its deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number;
@@ -60,13 +81,22 @@ export interface ContextHost {
     options: SendAllOptions,
     parent: ParentMessage,
   ): Promise<Result<unknown>[]>;
-  publish(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<void>>;
+  publish(contract: AnyContract, payload: unknown, options: KeepOptions, parent: ParentMessage): Promise<Result<void>>;
+  enqueue(
+    contract: AnyContract,
+    payload: unknown,
+    options: EnqueueOptions,
+    parent: ParentMessage,
+  ): Promise<Result<void>>;
+  unschedule(contract: AnyContract, id: string): Promise<boolean>;
   broadcast(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
     parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
+  /** Has a command of an entity decided, and stores what it emits. */
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
 }
 
 /** No headers. */

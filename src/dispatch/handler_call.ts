@@ -4,7 +4,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Handler } from "../contract/handler.ts";
 import { handlerFailure } from "../contract/handler_failure.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Failure, Result } from "../contract/result.ts";
+import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { MessageContext } from "./message_context.ts";
@@ -81,15 +81,14 @@ export class HandlerCall {
    * observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
-    if (isCatgaError(error)) return { ok: false, error };
-    if (isFailure(error)) return error;
+    try {
+      if (isCatgaError(error)) return { ok: false, error };
+      if (isFailure(error)) return error;
+    } catch {
+      // a proxy, or an error with getters, that cannot even be looked at: it is anything else
+    }
     const { id, correlationId } = ctx;
     this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
-}
-
-function isFailure(returned: unknown): returned is Failure {
-  return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
-    isCatgaError((returned as Failure).error);
 }

@@ -34,6 +34,22 @@ describe("HandlerCall", () => {
     assertEquals(thrown.map(({ seen }) => seen), [[], []]);
   });
 
+  it("what it throws and nobody can look at is HANDLER_FAILED, too", async () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const named = Object.defineProperty(new Error("x"), "name", {
+      get() {
+        throw new Error("no name");
+      },
+    });
+    for (const thrown of [proxy, named, null, Symbol("s")]) {
+      const { result, seen } = await call(() => {
+        throw thrown;
+      });
+      assertEquals([result.error?.code, seen.map(({ type }) => type)], ["HANDLER_FAILED", ["handler-failed"]]);
+    }
+  });
+
   it("what it throws, a getter of its value too, is HANDLER_FAILED and observed", async () => {
     const error = new Error("broken");
     const withGetter = {

@@ -1,7 +1,7 @@
 /** From a contract's name to its handlers, with all that runs around them. Compiled once, when the app starts. */
 import type { Behavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Handler } from "../contract/handler.ts";
+import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Admission } from "./admission.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
@@ -18,7 +18,11 @@ import { TurnBudget } from "./turn_budget.ts";
 export class Mediator {
   /** The time that these handlers may take in a turn of the event loop. */
   readonly budget: TurnBudget;
+  /** Those of durable contracts. Messages of the log alone reach the events among them. */
+  readonly durable: readonly DurableHandler[];
   readonly #dispatches: Map<string, Dispatch> = new Map();
+  /** Of contracts that only Catga itself sends. */
+  readonly #internal: Map<string, Dispatch> = new Map();
 
   constructor(
     registrations: readonly Registration[],
@@ -27,45 +31,79 @@ export class Mediator {
     tools: BehaviorTools,
   ) {
     const budget = this.budget = new TurnBudget(tools.clock);
+    const durable: DurableHandler[] = [];
+    this.durable = durable;
     for (const { handler } of registrations) {
       const { contract } = handler;
+      const { subscription } = handler["~handler"];
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const call = new HandlerCall(handler, observer);
-      const run = compile(handler, behaviors, call, { ...tools, budget });
+      const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
+      if (subscription !== undefined) {
+        durable.push({ contract, settings: subscription, run });
+        if (contract.kind === "event") continue;
+      }
       const own = handler["~handler"].each === "node";
       this.#dispatches.set(contract.name, {
         contract,
         runs: own ? runs : [...runs, run],
         nodeRuns: own ? [...nodeRuns, run] : nodeRuns,
         call: run === call.run ? call : undefined,
+        entity: handler["~handler"].entity !== undefined,
       });
     }
   }
 
   /** The names of the contracts with handlers, sorted. */
   get names(): readonly string[] {
-    return [...this.#dispatches.keys()].sort();
+    return this.#contracts.map(({ name }) => name);
   }
 
   /** What each of {@link Mediator.names} is: the first letter of its kind. */
   get kinds(): string {
-    return this.names.map((name) => this.#dispatches.get(name)!.contract.kind[0]).join("");
+    return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
 
-  /** The handlers of a contract; `undefined` if it has none here. */
+  /** The handlers of a contract that messages reach without the log; `undefined` if it has none here. */
   find(name: string): Dispatch | undefined {
-    return this.#dispatches.get(name);
+    return this.#dispatches.get(name) ?? this.#internal.get(name);
+  }
+
+  /** Handles a contract that only Catga itself sends: it is none of {@link Mediator.names}. */
+  serve(contract: AnyContract, run: HandlerRun): void {
+    this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false });
   }
 
   /** The commands and queries with handlers, sorted by name. */
   get requests(): readonly AnyContract[] {
-    return this.names.map((name) => this.#dispatches.get(name)!.contract).filter(({ kind }) => kind !== "event");
+    return this.#contracts.filter(({ kind }) => kind !== "event");
+  }
+
+  /** The names of the commands of entities, sorted. */
+  get ofEntities(): readonly string[] {
+    return this.requests.map(({ name }) => name).filter((name) => this.find(name)?.entity);
   }
 
   /** The events with handlers. */
   get events(): readonly Dispatch[] {
     return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");
   }
+
+  /** Those with handlers, once each, sorted by name. */
+  get #contracts(): readonly AnyContract[] {
+    const contracts = new Map(
+      [...this.durable, ...this.#dispatches.values()].map(({ contract }) => [contract.name, contract]),
+    );
+    return [...contracts.values()].sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+}
+
+/** A handler of a durable contract. */
+export interface DurableHandler {
+  readonly contract: AnyContract;
+  readonly settings: SubscriptionSettings;
+  /** With all that runs around it. */
+  readonly run: HandlerRun;
 }
 
 /** The handlers of one contract: one of a command or a query, any number of an event. */
@@ -77,6 +115,8 @@ export interface Dispatch {
   readonly nodeRuns: readonly HandlerRun[];
   /** Of a command or a query: its handler, if nothing runs around it. */
   readonly call: HandlerCall | undefined;
+  /** Whether it is a command of an entity. */
+  readonly entity: boolean;
 }
 
 /** From the outside in: the order of its key, its claim, its concurrency, its behaviors. */

@@ -1,9 +1,11 @@
 /** The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort. */
-import type { Abortable, Context } from "../contract/context.ts";
+import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
+import type { EntityBody, EntityContext } from "../contract/entity_definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { BroadcastOptions, PublishOptions, SendOptions } from "../contract/send_options.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
+import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
 import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import type { CatgaError } from "../error.ts";
@@ -20,7 +22,7 @@ import type { Claims } from "./shared_state.ts";
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
  * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
-export class MessageContext implements Context, Abortable {
+export class MessageContext implements EntityContext, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;
@@ -67,8 +69,8 @@ export class MessageContext implements Context, Abortable {
 
   /** The id that its contract makes of the payload, for a message that came without one. */
   set id(id: string) {
-    const { call, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
-    this.#envelope = { call, id, attempt, correlation, causation, ancestry, headers, key };
+    const { call, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
+    this.#envelope = { call, id, attempt, correlation, causation, ancestry, headers, key, position, fence };
   }
 
   /** Whether the sender gave it an id. */
@@ -103,7 +105,11 @@ export class MessageContext implements Context, Abortable {
   }
 
   get fence(): number | undefined {
-    return this.#execution?.fence;
+    return this.#execution?.fence ?? this.#envelope?.fence;
+  }
+
+  get position(): number | undefined {
+    return this.#envelope?.position;
   }
 
   get node(): string {
@@ -137,11 +143,24 @@ export class MessageContext implements Context, Abortable {
 
   publish<In>(
     contract: Contract<"event", In, void>,
-    ...args: SendArgs<In, PublishOptions>
+    ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>> {
     return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       Result<void, never>
     >;
+  }
+
+  enqueue<In>(
+    contract: Contract<"command", In, unknown>,
+    ...args: SendArgs<In, EnqueueOptions>
+  ): Promise<Result<void, never>> {
+    return this.#host.enqueue(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+      Result<void, never>
+    >;
+  }
+
+  unschedule(contract: Contract<"event" | "command", never, unknown>, id: string): Promise<boolean> {
+    return this.#host.unschedule(contract, id);
   }
 
   broadcast<In, Out, F extends string>(
@@ -151,6 +170,10 @@ export class MessageContext implements Context, Abortable {
     return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       BroadcastResult<Out, F>[]
     >;
+  }
+
+  "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
+    return this.#host.decide(entity, payload, this);
   }
 
   /** For the mediator, which runs the handler of an idempotent command under a claim. */
@@ -209,8 +232,9 @@ export class MessageContext implements Context, Abortable {
   /** Runs one of several handlers of this message as a run of its own: a lock of one is not a lock of the others. */
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
-    const { id, attempt, correlation, causation, ancestry, headers, key } = this.envelope;
-    const envelope = { call: host.nextCall(), id, attempt, correlation, causation, ancestry, headers, key };
+    const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
+    const call = host.nextCall();
+    const envelope = { call, id, attempt, correlation, causation, ancestry, headers, key, position, fence };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
     own.execution.key = this.execution.key;
     this.execution.adopt(own.execution);

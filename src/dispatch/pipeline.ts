@@ -13,6 +13,8 @@ export interface BehaviorTools {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger | undefined;
+  /** Of the handler, if its contract is durable. */
+  readonly subscription?: string | undefined;
 }
 
 /** A handler as the mediator calls it: never throws, never rejects. */
@@ -27,11 +29,11 @@ export function fold<Ctx extends Context>(
   behaviors: readonly Behavior[],
   run: Run<Ctx>,
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
-  { clock, random, logger }: BehaviorTools,
+  { clock, random, logger, subscription }: BehaviorTools,
 ): Run<Ctx> {
   return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
     try {
-      const message = { contract, payload, ctx, clock, random, logger };
+      const message = { contract, payload, ctx, subscription, clock, random, logger };
       const result = await behavior(message, async () => await inner(payload, ctx));
       if (typeof result?.ok === "boolean") return result;
       throw new TypeError(

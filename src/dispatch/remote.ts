@@ -19,6 +19,8 @@ export interface Remote {
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
   /** Whether this node is the only one in its own view that handles a contract. */
   alone(name: string): boolean;
+  /** Whether all nodes that handle a contract, at least one, say that it is a command of an entity. */
+  ofEntity(name: string): boolean;
   /** Has a request handled by one node, which may be this one. Never rejects. */
   request(request: RemoteRequest): Promise<Result<unknown>>;
   /** Has a request handled by every node that has a handler for it. Never rejects. */
@@ -57,6 +59,8 @@ export interface RemoteRequest {
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
+  /** Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again. */
+  readonly ofEntity?: boolean | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
 }

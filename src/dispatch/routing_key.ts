@@ -1,7 +1,9 @@
 /** The routing key of a payload: it decides which node handles the message, and which messages of a contract run in order. */
 import { show } from "../contract/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import type { Failure } from "../contract/result.ts";
 import { disown } from "../contract/schema.ts";
+import { CatgaError } from "../error.ts";
 
 /**
  * The key that the contract's `key` function returns for a payload; `undefined` if it has none. Throws what the function
@@ -15,6 +17,19 @@ export function keyOf(contract: AnyContract, payload: unknown): string | undefin
   if (typeof key === "string") return key;
   disown(key);
   throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
+}
+
+/** The same for a message that is stored: `INVALID_MESSAGE` instead of an error. */
+export function keyInLog(contract: AnyContract, payload: unknown): string | Failure | undefined {
+  try {
+    return keyOf(contract, payload);
+  } catch (cause) {
+    const why = cause instanceof TypeError && cause.message.startsWith(contract.name)
+      ? cause.message
+      : "its key function threw";
+    const message = `${contract.kind} ${contract.name} was not stored: ${why}`;
+    return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause }) };
+  }
 }
 
 /** The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key function. */

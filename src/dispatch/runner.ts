@@ -116,7 +116,7 @@ export class Runner {
     const { contract, runs } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
     const { input, output, ordered, idempotent, id } = contract.options;
-    if (idempotent) ctx.execution.payload = payload;
+    if (idempotent || dispatch.entity) ctx.execution.payload = payload;
     const plain = input === undefined && output === undefined && !ordered && id === undefined;
     const result = plain && contract.kind !== "event" ? runs[0](payload, ctx) : runParsed(dispatch, payload, ctx);
     return { ctx, result };

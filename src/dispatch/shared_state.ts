@@ -43,6 +43,8 @@ export interface Claims {
    * recorded result, waiting for it while another attempt runs; `ID_REUSED` for another payload. Never rejects.
    */
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
+  /** Removes a recorded failure, so that the id may be tried again. Rejects when the store does not answer. */
+  forgetFailure(contract: string, id: string): Promise<void>;
   /** Ends waiting and renewing. */
   close(): Promise<void>;
 }

@@ -9,7 +9,10 @@ import type { Random } from "../ports/clock.ts";
  * connections may overtake each other.
  */
 export interface Faults {
-  /** Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. */
+  /**
+   * Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. A reader of a log notices,
+   * and reads on behind what it got.
+   */
   readonly drop?: number | undefined;
   /**
    * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
@@ -26,7 +29,7 @@ export interface Faults {
    * server. Only with several servers.
    */
   readonly falseBounce?: number | undefined;
-  /** Chance that a store operation is carried out and its answer is lost: `UNAVAILABLE` after 5 s. */
+  /** Chance that an operation of the store or of a log is carried out and its answer is lost: `UNAVAILABLE` after 5 s. */
   readonly lostAck?: number | undefined;
   /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
   readonly earlyExpiry?: number | undefined;
@@ -37,9 +40,17 @@ export interface Faults {
    * kill of the server. Watches report nothing before it ends.
    */
   readonly revival?: number | undefined;
+  /** Chance that a log's server sends a reader old messages again: as after the death of a leader. The reader drops them. */
+  readonly redelivery?: number | undefined;
+  /** Chance that a read from a server that may lag behind lacks what a log stored in the last 100 ms. */
+  readonly staleRead?: number | undefined;
+  /** The logs have no leader for a while: nothing is stored or read from it, and readers begin anew. */
+  readonly noLeader?: Outages | undefined;
+  /** The leader of the logs has no quorum for a while: it stores what it gets, in order, when that is over, answered or not. */
+  readonly noQuorum?: Outages | undefined;
 }
 
-/** Something that happens to each connection again and again, at independent moments. */
+/** Something that happens again and again, to each connection, or to the logs, at independent moments. */
 export interface Outages {
   /** The mean time from the end of one to the beginning of the next, in ms; above 0. */
   readonly every: number;
@@ -47,13 +58,25 @@ export interface Outages {
   readonly lasts: number;
 }
 
-const CHANCES = ["drop", "falseBounce", "lostAck", "earlyExpiry", "lateExpiry", "revival"] as const;
-const OUTAGES = ["cut", "pause"] as const;
+const CHANCES = [
+  "drop",
+  "falseBounce",
+  "lostAck",
+  "earlyExpiry",
+  "lateExpiry",
+  "revival",
+  "redelivery",
+  "staleRead",
+] as const;
+const LOG_OUTAGES = ["noLeader", "noQuorum"] as const;
+const OUTAGES = ["cut", "pause", ...LOG_OUTAGES] as const;
 
 /** A fault that happens by chance, each time. */
 export type Chance = typeof CHANCES[number];
 /** A fault that begins and ends. */
 export type Outage = typeof OUTAGES[number];
+/** One that befalls the logs. */
+export type LogOutage = typeof LOG_OUTAGES[number];
 
 /** The current faults, and their random decisions. Draws no random number for a fault that is off. */
 export class FaultSource {

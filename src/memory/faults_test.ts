@@ -29,6 +29,10 @@ describe("Faults", () => {
       [{ delay: -1 }, RangeError, "delay is a number of ms, at least 0; got -1"],
       [{ cut: { every: 0, lasts: 1 } }, RangeError, "cut.every"],
       [{ pause: { every: 1, lasts: Infinity } }, RangeError, "pause.lasts"],
+      [{ redelivery: 2 }, RangeError, "redelivery is a chance"],
+      [{ staleRead: -1 }, RangeError, "staleRead"],
+      [{ noLeader: { every: 0, lasts: 1 } }, RangeError, "noLeader.every"],
+      [{ noQuorum: { every: 1, lasts: NaN } }, RangeError, "noQuorum.lasts"],
       [{ falseBounce: 0.1 }, RangeError, "servers: 2"],
     ];
     for (const [faults, error, message] of wrong) {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Clock, systemClock } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { keyValueSuite } from "../ports/key_value_store_suite.ts";
@@ -120,13 +120,12 @@ describe("MemoryKeyValueStore", () => {
     const program = `
       import { MemoryNetwork } from ${JSON.stringify(new URL("./network.ts", import.meta.url).href)};
       const bucket = await new MemoryNetwork().store.open("bucket");
-      await bucket.put("key", "value", { ttl: 60_000 });
+      await bucket.put("key", "value", { ttl: 600_000 });
       await bucket.watch("", (change) => console.log(change.key), { signal: new AbortController().signal });
     `;
     const args = "Deno" in globalThis ? ["eval", "--ext=ts", program] : ["-e", program];
-    const start = systemClock.monotonic();
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 10_000 });
+    // rejects when the process lives on
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 });
     assertEquals(stdout, "key\n");
-    assert(systemClock.monotonic() - start < 4_000, "the process lived on");
   });
 });

@@ -3,10 +3,12 @@
  * `faults.ts` says what goes wrong on the way.
  */
 import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
+import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
 import { type Faults, FaultSource } from "./faults.ts";
+import { MemoryEventLog } from "./event_log.ts";
 import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { OutageSchedule } from "./outages.ts";
 import { seededRandom } from "./seeded_random.ts";
@@ -48,6 +50,8 @@ export interface MemoryConnectOptions {
 export interface MemoryConnection extends Transport {
   /** The network's store over this connection: `UNAVAILABLE` while it is cut, `CLOSED` once it is closed. */
   readonly store: KeyValueStore;
+  /** The network's streams over this connection. */
+  readonly log: EventLog;
   /** These do to this connection what the methods of {@link MemoryNetwork} of the same names do to that of an app. */
   cut(): void;
   restore(): void;
@@ -103,6 +107,12 @@ export class MemoryNetwork {
    * @internal
    */
   readonly store: KeyValueStore;
+  /**
+   * The streams that all connections share, reached directly, and what can happen to them.
+   *
+   * @internal
+   */
+  readonly log: MemoryEventLog;
   readonly #maxPayload: number;
   readonly #servers: readonly ServerInfo[];
   readonly #source: FaultSource;
@@ -131,7 +141,8 @@ export class MemoryNetwork {
     this.random = random ?? (seed === undefined ? systemRandom() : seededRandom(seed));
     // a sequence of their own, so that changing the faults does not change what the apps draw
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
-    this.#outages = new OutageSchedule(clock, this.#source);
+    this.log = new MemoryEventLog(clock, this.#source);
+    this.#outages = new OutageSchedule(clock, this.#source, this.log);
     this.#maxPayload = maxPayload;
     const clustered = servers > 1;
     this.#servers = Array.from(
@@ -157,9 +168,11 @@ export class MemoryNetwork {
     this.#outages.refresh();
   }
 
-  /** Ends all faults: nothing goes wrong from now on, cut connections are restored, frozen processes go on. */
+  /** Ends all faults: nothing goes wrong from now on, cut connections are restored, frozen processes and logs go on. */
   heal(): void {
     this.faults = {};
+    this.log.end("noLeader");
+    this.log.end("noQuorum");
     for (const victim of this.#outages.victims) {
       victim.resume();
       victim.restore();
@@ -180,6 +193,7 @@ export class MemoryNetwork {
     });
     const connection: MemoryConnection = Object.assign(transport, {
       store: this.#store.through(transport),
+      log: this.log.through(transport),
       kill: () => {
         MemoryTransport.prototype.kill.call(transport);
         this.#outages.delete(transport);

@@ -1,6 +1,6 @@
-/** Cuts connections and freezes processes again and again, at random moments, as the faults say. */
+/** Cuts connections, freezes processes and stops the logs again and again, at random moments, as the faults say. */
 import type { Clock, Timer } from "../ports/clock.ts";
-import type { FaultSource, Outage } from "./faults.ts";
+import type { FaultSource, LogOutage, Outage } from "./faults.ts";
 
 /** A connection and its process, as far as outages concern them. */
 export interface Victim {
@@ -10,17 +10,25 @@ export interface Victim {
   resume(): void;
 }
 
-/** The outages of all connections. One that has begun ends by itself, even if the faults have changed. */
+/** The logs' server, as far as outages concern it. */
+export interface LogVictim {
+  begin(outage: LogOutage): void;
+  end(outage: LogOutage): void;
+}
+
+/** The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed. */
 export class OutageSchedule {
   readonly #clock: Clock;
   readonly #source: FaultSource;
   readonly #victims = new Set<Victim>();
+  readonly #log: LogVictim | undefined;
   /** Those of the outages that have not begun. */
   #timers = new Set<Timer>();
 
-  constructor(clock: Clock, source: FaultSource) {
+  constructor(clock: Clock, source: FaultSource, log?: LogVictim) {
     this.#clock = clock;
     this.#source = source;
+    this.#log = log;
   }
 
   /** All connections, in the order in which they were added. */
@@ -42,14 +50,20 @@ export class OutageSchedule {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = new Set();
     for (const victim of this.#victims) this.#schedule(victim);
+    const log = this.#log;
+    if (!log) return;
+    for (const kind of ["noLeader", "noQuorum"] as const) {
+      this.#wait(kind, { alive: () => true, begin: () => log.begin(kind), end: () => log.end(kind) });
+    }
   }
 
   #schedule(victim: Victim): void {
-    this.#wait(victim, "cut", () => victim.cut(), () => victim.restore());
-    this.#wait(victim, "pause", () => victim.pause(), () => victim.resume());
+    const alive = () => this.#victims.has(victim);
+    this.#wait("cut", { alive, begin: () => victim.cut(), end: () => victim.restore() });
+    this.#wait("pause", { alive, begin: () => victim.pause(), end: () => victim.resume() });
   }
 
-  #wait(victim: Victim, kind: Outage, begin: () => void, end: () => void): void {
+  #wait(kind: Outage, what: { alive(): boolean; begin(): void; end(): void }): void {
     const outages = this.#source.faults[kind];
     if (outages === undefined) return;
     const timers = this.#timers;
@@ -57,12 +71,12 @@ export class OutageSchedule {
     // exponential gaps: a Poisson process
     const timer = this.#clock.after(-Math.log(1 - random()) * outages.every, () => {
       timers.delete(timer);
-      if (!this.#victims.has(victim)) return;
-      begin();
+      if (!what.alive()) return;
+      what.begin();
       this.#clock.after(random() * outages.lasts, () => {
-        end();
+        what.end();
         // otherwise the faults have changed, and the next outage is already scheduled
-        if (timers === this.#timers) this.#wait(victim, kind, begin, end);
+        if (timers === this.#timers) this.#wait(kind, what);
       }, { background: true });
     }, { background: true });
     timers.add(timer);

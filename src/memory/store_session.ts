@@ -9,7 +9,22 @@ import type { FaultSource } from "./faults.ts";
 import type { ServerLink } from "./server_link.ts";
 
 /** The client's connection that a session goes over. */
-export type SessionClient = Pick<Transport, "status" | "onStatus"> & { readonly link: ServerLink };
+export type SessionClient = Pick<Transport, "status" | "onStatus" | "maxPayload"> & { readonly link: ServerLink };
+
+/** Options of {@link StoreSession.call}. */
+export interface CallOptions {
+  /** In the store: performs the operation, at once or later. */
+  readonly gate?: (perform: () => void) => void;
+  readonly limit?: number;
+}
+
+/** A way from the store to a client. */
+export interface SessionChannel {
+  /** Whether the connection is still the same one. */
+  readonly open: boolean;
+  /** Calls back in a later turn, after all earlier answers, unless the connection is lost before. */
+  send(callback: () => void): void;
+}
 
 /** Requests to the store, and their answers. */
 export class StoreSession {
@@ -24,15 +39,44 @@ export class StoreSession {
     this.#client = client;
   }
 
-  get connected(): boolean {
-    return this.#client === undefined || this.#client.status.state === "connected";
+  /** The clock of the store, and what goes wrong there. */
+  get store(): { readonly clock: Clock; readonly faults: FaultSource | undefined } {
+    return { clock: this.#clock, faults: this.#faults };
   }
 
-  /** Runs an operation in the store, and resolves with its result, unless the connection is lost first. */
-  call<T>(operation: () => T): Promise<T> {
+  get connected(): boolean {
+    return this.state === "connected";
+  }
+
+  /** The state of the connection. */
+  get state(): TransportStatus["state"] {
+    return this.#client?.status.state ?? "connected";
+  }
+
+  /** The clock of the client's process. */
+  get clock(): Clock {
+    return this.#client?.link.process.clock ?? this.#clock;
+  }
+
+  /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
+  get maxPayload(): number {
+    return this.#client?.maxPayload ?? 1_048_576;
+  }
+
+  /**
+   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate` it runs when that
+   * calls back, and nobody waits for its answer longer than `limit` ms.
+   */
+  call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: CallOptions = {}): Promise<T> {
     const link = this.#client?.link;
     const epoch = link?.epoch ?? 0;
     return new Promise((resolve, reject) => {
+      if (gate) {
+        const timer = this.clock.after(limit, () => reject(silence(limit)));
+        const [resolved, rejected] = [resolve, reject];
+        resolve = (value) => (timer.cancel(), resolved(value));
+        reject = (error) => (timer.cancel(), rejected(error));
+      }
       const lose = () => this.#enterSoon(() => reject(this.#failure()));
       const lost = () => {
         if (link === undefined || link.has(epoch)) return false;
@@ -49,14 +93,37 @@ export class StoreSession {
         }
         if (link === undefined) return this.#clock.soon(answer);
         if (this.#faults?.hits("lostAck")) {
-          link.process.clock.after(ANSWER_LIMIT, () => reject(silence()));
+          if (!gate) link.process.clock.after(limit, () => reject(silence(limit)));
           return;
         }
         link.toProcess(() => this.#clock.soon(() => lost() || link.process.enter(answer)), lose);
       };
-      if (link === undefined) this.#clock.soon(perform);
-      else link.toServer(() => this.#clock.soon(perform), lose);
+      const arrive = () => this.#clock.soon(gate ? () => gate(perform) : perform);
+      if (link === undefined) arrive();
+      else link.toServer(arrive, lose);
     });
+  }
+
+  /** Tells the store something; nothing says whether it arrives. */
+  tell(operation: () => void): void {
+    const link = this.#client?.link;
+    if (link === undefined) this.#clock.soon(operation);
+    else link.toServer(() => this.#clock.soon(operation));
+  }
+
+  /** For an operation in the store: the way back to the client that is connected now. */
+  channel(): SessionChannel {
+    const link = this.#client?.link;
+    if (link === undefined) return { open: true, send: (callback) => this.#clock.soon(callback) };
+    const { epoch } = link;
+    return {
+      get open() {
+        return link.has(epoch);
+      },
+      send: (callback) => {
+        link.toProcess(() => this.#clock.soon(() => link.has(epoch) && link.process.enter(callback)));
+      },
+    };
   }
 
   /** Calls back in a later turn, after all earlier answers, even when the connection is lost. */
@@ -73,7 +140,7 @@ export class StoreSession {
   }
 
   #enterSoon(callback: () => void): void {
-    (this.#client?.link.process.clock ?? this.#clock).soon(callback);
+    this.clock.soon(callback);
   }
 
   #failure(): CatgaError {
@@ -86,8 +153,8 @@ export class StoreSession {
 /** How long a client waits for an answer, in ms: as on NATS. */
 const ANSWER_LIMIT = 5_000;
 
-function silence(): CatgaError {
-  return new CatgaError("UNAVAILABLE", `no answer from the store in ${ANSWER_LIMIT} ms; a write may have happened`, {
+function silence(limit: number): CatgaError {
+  return new CatgaError("UNAVAILABLE", `no answer from the store in ${limit} ms; a write may have happened`, {
     retryable: true,
   });
 }

@@ -4,6 +4,7 @@
  */
 import { CatgaError } from "../error.ts";
 import type { BucketOptions } from "../ports/key_value_store.ts";
+import { neededOff, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
 /** How long the marker of a deleted or expired key is kept, in seconds: the least that nats-server accepts. */
 export const MARKER_TTL = 1;
@@ -36,16 +37,8 @@ export function checkSettings(
   config: Readonly<Record<string, unknown>>,
   wanted: Readonly<Record<string, unknown>>,
 ): void {
-  for (const [setting, found] of Object.entries(config)) {
-    if (setting in wanted || OPERATORS.has(setting) || isOff(found)) continue;
-    throw mismatch(bucket, { setting, is: found, wanted: null });
-  }
-  for (const [setting, value] of Object.entries(wanted)) {
-    // the API omits settings that are false or zero
-    const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
-    if (JSON.stringify(found) === JSON.stringify(value)) continue;
-    throw mismatch(bucket, { setting, is: found, wanted: value });
-  }
+  const wrong = wrongSetting(config, wanted, OPERATORS);
+  if (wrong !== undefined) throw mismatch(bucket, wrong);
   if (!((Number(config.first_seq) || 0) <= HIGHEST)) {
     throw mismatch(bucket, { setting: "first_seq", is: config.first_seq, wanted: `at most ${HIGHEST}` });
   }
@@ -76,35 +69,21 @@ const OPERATORS: ReadonlySet<string> = new Set([
  */
 const HIGHEST = 2 ** 52;
 
-/** What a setting does, for the error, unless its name explains it. */
+/** What a setting does to a bucket, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {
   republish: "it publishes the entries on other subjects, in anybody's name",
-  sources: "another stream writes into it",
-  mirror: "another stream writes into it",
   subject_transform: "it renames the keys that are written",
-  sealed: "nothing can be written to it",
-  no_ack: "it does not acknowledge writes",
   discard_new_per_subject: "a key can be written only once",
-  persist_mode: "it may lose acknowledged writes",
 };
 
-/** Whether a setting has the value that the API returns for an unset one; -1 is no limit. */
-function isOff(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
-  return value === undefined || value === null || value === false || value === 0 || value === -1 ||
-    value === "" || value === "default";
-}
-
-function mismatch(bucket: string, details: { setting: string; is: unknown; wanted: unknown }): CatgaError {
+function mismatch(bucket: string, details: WrongSetting): CatgaError {
   const { setting, is, wanted } = details;
   const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
   const fitting = setting === "num_replicas"
     ? `give \`replicas: ${JSON.stringify(is)}\``
     : "open it with the options that it was made with";
   const advice = wanted === null
-    ? `Catga needs it to be off${
-      setting in HARM ? `, because ${HARM[setting]}` : ""
-    }: find out who set it, delete the bucket ` +
+    ? `${neededOff(setting, HARM)}: find out who set it, delete the bucket ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`)`
     : `Catga needs ${JSON.stringify(wanted)}: ${fitting}, or delete it ` +
       `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`, or let Catga do it)`;

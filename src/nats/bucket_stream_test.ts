@@ -7,6 +7,7 @@ import { connectNats } from "./connection.ts";
 import { openTransport, reached } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const HOUR = 3_600_000;
 
@@ -20,7 +21,7 @@ describe("BucketStream: revisions of a bucket that is made anew", await requireN
     await using server = await startNatsServer();
     await using early = await openClient(server.url);
     const before = await (await early.store.open("test")).put("key", "1");
-    await early.transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    await early.transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
     await using late = await openClient(server.url, LateTransport);
     const after = await (await late.store.open("test")).put("key", "2");
     assertGreater(after, before);
@@ -56,16 +57,18 @@ describe("BucketStream: revisions of a bucket that is made anew", await requireN
     const ahead = (Date.now() + HOUR) * 1_000;
     const { transport, store } = client;
     const bucket = await store.open("test");
-    const { config } = (await transport.connection.request("$JS.API.STREAM.INFO.KV_test")).json<{ config: object }>();
-    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    const { config } = (await transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", PATIENT)).json<
+      { config: object }
+    >();
+    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
     const body = JSON.stringify({ ...config, first_seq: ahead });
-    const made = (await transport.connection.request("$JS.API.STREAM.CREATE.KV_test", body)).json<
+    const made = (await transport.connection.request("$JS.API.STREAM.CREATE.KV_test", body, PATIENT)).json<
       { error?: unknown }
     >();
     assertEquals(made.error, undefined);
     const before = await bucket.put("key", "1");
     assertEquals(before, ahead);
-    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test");
+    await transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
     assertGreater(await bucket.put("key", "2"), before);
   });
 });

@@ -127,7 +127,7 @@ export class Feed {
       flow_control: true,
       idle_heartbeat: HEARTBEAT * 1_000_000,
       inactive_threshold: INACTIVE * 1_000_000,
-    } as { name: string; filter_subject: string }, limit);
+    }, limit);
     this.#checkSilence();
     this.#checkListed();
   }

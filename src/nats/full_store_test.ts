@@ -9,6 +9,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const slow = { timeout: 60_000 };
 /** After its ttl, in ms: 1,500 are promised, the rest is for a busy machine. */
@@ -59,7 +60,7 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
     const bucket = await new NatsKeyValueStore(transport).open("test", { replicas: 3 });
     const revision = await bucket.put("key", "");
     const ask = async (operation: string, body?: unknown) =>
-      (await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}))).json<
+      (await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT)).json<
         { config: Record<string, unknown>; state: { bytes: number } }
       >();
     const { config, state } = await ask("STREAM.INFO.KV_test");
@@ -151,7 +152,7 @@ async function start(
   /** Whether it fits: without the patience of a bucket. */
   const fits = async (size: number) => {
     const subject = `$KV.${name}.fill.${filled}`;
-    const answer = await transport.connection.request(subject, "x".repeat(size));
+    const answer = await transport.connection.request(subject, "x".repeat(size), PATIENT);
     const { error } = answer.json<{ error?: unknown }>();
     if (error === undefined) filled++;
     return error === undefined;
@@ -163,7 +164,7 @@ async function start(
     bucket,
     signal: end.signal,
     async ask(operation, body) {
-      const answer = await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}));
+      const answer = await transport.connection.request(`$JS.API.${operation}`, JSON.stringify(body ?? {}), PATIENT);
       return answer.json();
     },
     async fill() {

@@ -28,10 +28,23 @@ export interface StreamConfig {
   readonly name: string;
 }
 
+/** The settings of a consumer, by their names in the API. */
+export interface ConsumerConfig {
+  readonly [setting: string]: unknown;
+  readonly name: string;
+  readonly filter_subject?: string;
+}
+
 /** The part of the API's stream info that is used here. */
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
-  readonly state: { readonly last_seq: number };
+  readonly state: {
+    readonly first_seq: number;
+    readonly last_seq: number;
+    readonly messages: number;
+    readonly bytes: number;
+  };
+  readonly created: string;
   /** The wall clock of the stream's leader. */
   readonly ts?: string;
   /** When the request was sent, by the monotonic clock. */
@@ -79,19 +92,16 @@ export class JetStream {
 
   async #dated(operation: string, body: unknown, limit: number): Promise<StreamInfo> {
     const asked = this.#transport.clock.monotonic();
-    const info = { ...await this.#api(operation, body, limit) as StreamInfo, asked };
+    const info = { ...await this.api(operation, body, limit) as StreamInfo, asked };
     this.#time.read(info.ts, asked);
     return info;
   }
 
   /** Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. */
-  async createConsumer(
-    stream: string,
-    config: { name: string; filter_subject: string },
-    limit: number,
-  ): Promise<number> {
-    const subject = `CONSUMER.CREATE.${stream}.${config.name}.${config.filter_subject}`;
-    const answer = await this.#api(subject, { stream_name: stream, config, action: "create" }, limit);
+  async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<number> {
+    const filter = config.filter_subject === undefined ? "" : `.${config.filter_subject}`;
+    const subject = `CONSUMER.CREATE.${stream}.${config.name}${filter}`;
+    const answer = await this.api(subject, { stream_name: stream, config, action: "create" }, limit);
     const { num_pending, delivered } = answer as { num_pending: number; delivered?: { consumer_seq: number } };
     return num_pending + (delivered?.consumer_seq ?? 0);
   }
@@ -108,7 +118,7 @@ export class JetStream {
 
   /** The last message on a subject (wildcards allowed), from the stream's leader. */
   async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
-    const answer = await this.#api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
+    const answer = await this.api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
     if (answer === undefined) return undefined;
     const { message } = answer as {
       message: { subject: string; seq: number; hdrs?: string; data?: string; time: string };
@@ -131,7 +141,7 @@ export class JetStream {
    */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
-      await this.#api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
+      await this.api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
       return true;
     } catch (error) {
       // 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
@@ -178,7 +188,8 @@ export class JetStream {
     return answer.seq;
   }
 
-  async #api(operation: string, body: unknown, limit: number, none: readonly number[] = []): Promise<unknown> {
+  /** A request to the API; `undefined` for an error whose code is in `none`. */
+  async api(operation: string, body: unknown, limit: number, none: readonly number[] = []): Promise<unknown> {
     const text = body === undefined ? "" : JSON.stringify(body);
     return parseAnswer(await this.request(`$JS.API.${operation}`, text, undefined, limit), none);
   }

@@ -76,19 +76,33 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
  * `none`.
  */
 export function parseAnswer(answer: Msg, none: readonly number[] = []): unknown {
-  const parsed = answer.json<{ error?: ApiError }>();
-  const error = parsed.error;
-  if (error === undefined) return parsed;
+  let parsed: { error?: ApiError } | null;
+  try {
+    parsed = answer.json();
+  } catch (error) {
+    throw new JetStreamRefusal("other", "an answer that is not JSON", error);
+  }
+  const error = parsed?.error;
+  if (typeof error !== "object" || error === null) {
+    if (typeof parsed === "object" && parsed !== null) return parsed;
+    throw new JetStreamRefusal("other", "an answer that is not an object");
+  }
+  if (none.includes(error.err_code ?? 0)) return undefined;
+  throw refusalOf(error);
+}
+
+/** The refusal for the error in an answer. */
+export function refusalOf(error: ApiError): JetStreamRefusal {
   const code = error.err_code ?? 0;
-  if (none.includes(code)) return undefined;
-  const description = error.description ?? "no description";
+  const description = typeof error.description === "string" ? error.description : "no description";
   // 10077 (JSStreamStoreFailedF) is any error of a store
   const full = code === 10077 && /maximum|no space/.test(description);
   const refusal = full ? "full" : REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
-  throw new JetStreamRefusal(refusal, `${description} (${code})`);
+  return new JetStreamRefusal(refusal, `${description} (${code})`);
 }
 
-interface ApiError {
+/** The error in an answer. */
+export interface ApiError {
   readonly code: number;
   readonly err_code?: number;
   readonly description?: string;

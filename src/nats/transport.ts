@@ -50,6 +50,7 @@ export class NatsTransport implements Transport {
   readonly #owned: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #onForbidden: ((violation: Violation) => void) | undefined;
+  readonly #onViolation = new Set<(violation: Violation) => void>();
   readonly #subscriptions = new Set<SubscriptionHandle>();
   readonly #status: ConnectionStatus;
   #maxPayload = 1_048_576;
@@ -93,6 +94,12 @@ export class NatsTransport implements Transport {
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
     return this.#status.onChange(listener);
+  }
+
+  /** Calls back when the server says what this user may not do; a publication that it forbids gets no other answer. */
+  onViolation(listener: (violation: Violation) => void): () => void {
+    this.#onViolation.add(listener);
+    return () => this.#onViolation.delete(listener);
   }
 
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void {
@@ -207,9 +214,10 @@ export class NatsTransport implements Transport {
 
   /** Reports an error of the server; those of a subscription come twice, once to its callback. */
   #report(error: Error): void {
-    const forbidden = this.#onForbidden && violation(error);
-    if (forbidden === undefined) this.#onError(error);
-    else this.#onForbidden!(forbidden);
+    const forbidden = violation(error);
+    if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
+    if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
+    else this.#onForbidden(forbidden);
   }
 
   /** Reads the server's INFO if it has changed. */

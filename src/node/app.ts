@@ -1,28 +1,41 @@
 /**
  * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the order in
  * which a drain goes in `drain.ts`.
+ *
+ * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of it.
  */
 import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
-import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../contract/checks.ts";
+import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../contract/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import type {
+  AnyEntity,
+  EntityBody,
+  EntityDefinition,
+  LoadedEntity,
+  LoadOptions,
+} from "../contract/entity_definition.ts";
 import type { Health } from "../contract/health.ts";
+import type { DeadLetter, DeadLetterOptions, EnqueueOptions, KeepOptions, SubscriptionInfo } from "../contract/kept.ts";
+import { checkDeadLetterOptions } from "../contract/kept.ts";
 import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { SendOptions } from "../contract/send_options.ts";
+import { checkId, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
-import type { ParentMessage } from "../dispatch/context_host.ts";
+import type { DecidingMessage, ParentMessage } from "../dispatch/context_host.ts";
 import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
+import type { DurableLog } from "../dispatch/durable_log.ts";
+import type { Entities } from "../dispatch/entities.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Remote, RemoteRequest } from "../dispatch/remote.ts";
 import { Runner } from "../dispatch/runner.ts";
 import type { SharedState } from "../dispatch/shared_state.ts";
-import type { CatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import { healthOf } from "./health.ts";
 import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
@@ -39,6 +52,10 @@ export interface AppParts extends SendDefaults {
   readonly observer: Observer;
   /** Makes what the nodes share; called once, with the new app. */
   state(app: App): SharedState;
+  /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
+  log(app: App): Promise<DurableLog>;
+  /** Makes the entities; called when they are first needed, once. Never rejects with anything but a `CatgaError`. */
+  entities(app: App): Promise<Entities>;
 }
 
 /** The app, typed for any contract. {@link Catga} is its public face, with the types of each contract. */
@@ -66,6 +83,13 @@ export class App implements NodeHost, DrainableNode {
   /** The drain that has begun. */
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
+  #log: Promise<DurableLog> | undefined;
+  /** The same as soon as it is open. */
+  #opened: DurableLog | undefined;
+  #entities: Promise<Entities> | undefined;
+  /** The same as soon as they are loaded. */
+  #ownEntities: Entities | undefined;
+  readonly #nodeListeners: Set<() => void> = new Set();
 
   /** `release` closes what was opened for the app, when it has drained. */
   constructor(parts: AppParts, release: () => Promise<void>) {
@@ -75,10 +99,14 @@ export class App implements NodeHost, DrainableNode {
     this.clock = appClock(parts.clock);
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
-    const builder = this.#builder = new RequestBuilder(this, parts);
+    const builder = this.#builder = new RequestBuilder(
+      this,
+      parts,
+      (name) => this.#remote?.ofEntity(name) ?? mediator.find(name)?.entity ?? false,
+    );
     this.state = parts.state(this);
     const runner = this.runner = new Runner({ host: this, mediator, observer, timeout });
-    this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner });
+    this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
     this.#release = release;
     this.closed = this.#stop.promise;
     this.closed.catch(() => {}); // logged where it was rejected; an app whose end nobody waits for must not crash
@@ -98,6 +126,13 @@ export class App implements NodeHost, DrainableNode {
     this.#fastPaths = this.#drain === undefined
       ? fastPaths(this, { mediator, builder: this.#builder, remote: this.#remote })
       : NO_FAST_PATHS;
+    for (const listener of this.#nodeListeners) listener();
+  }
+
+  /** Calls back when the nodes, or what they handle, have changed. Returns a function that removes the listener. */
+  onNodes(listener: () => void): () => void {
+    this.#nodeListeners.add(listener);
+    return () => this.#nodeListeners.delete(listener);
   }
 
   get self(): NodeInfo {
@@ -118,6 +153,8 @@ export class App implements NodeHost, DrainableNode {
     return healthOf({
       stopped: this.#builder.stopped,
       draining: this.#drain !== undefined,
+      caughtUp: this.#opened?.caughtUp ?? true,
+      subscriptions: this.#opened?.health ?? [],
       cluster: this.#remote?.health,
       node: this.node,
       nodes: this.nodes().length,
@@ -139,7 +176,11 @@ export class App implements NodeHost, DrainableNode {
   }
 
   keyed(contract: AnyContract): boolean {
-    return this.#builder.keyed(contract);
+    return this.#builder.keyed(contract) || this.#builder.ofEntity(contract);
+  }
+
+  ofEntity(contract: AnyContract): boolean {
+    return this.#builder.ofEntity(contract);
   }
 
   nextCall(): string {
@@ -185,6 +226,11 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
+  /** Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. */
+  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
+    return this.#sendPath.internal(contract, payload, options);
+  }
+
   relay(
     contract: AnyContract,
     payload: unknown,
@@ -211,10 +257,110 @@ export class App implements NodeHost, DrainableNode {
   publish(
     contract: AnyContract,
     payload: unknown,
-    options?: SendOptions,
+    options?: KeepOptions,
     parent?: ParentMessage,
   ): Promise<Result<void>> {
     return this.#sendPath.publish(contract, payload, options, parent);
+  }
+
+  enqueue(
+    contract: AnyContract,
+    payload: unknown,
+    options?: EnqueueOptions,
+    parent?: ParentMessage,
+  ): Promise<Result<void>> {
+    return this.#sendPath.enqueue(contract, payload, options, parent);
+  }
+
+  async unschedule(contract: AnyContract, id: string): Promise<boolean> {
+    checkContract("unschedule", contract, "command", "event");
+    checkId(`unschedule ${contract.name}`, id);
+    if (!contract.options.durable) {
+      throw new TypeError(
+        `unschedule ${contract.name}: the ${contract.kind} is not durable, so that nothing of it is scheduled`,
+      );
+    }
+    const closed = this.#builder.closed(contract);
+    if (closed !== undefined) throw closed.error;
+    return await (await this.log()).unschedule(contract, id);
+  }
+
+  /** The log, opened when it is first needed. Rejects with a `CatgaError`; the next call tries again. */
+  log(): Promise<DurableLog> {
+    return this.#log ??= this.#openLog().catch((error) => {
+      this.#log = undefined;
+      throw error;
+    });
+  }
+
+  async #openLog(): Promise<DurableLog> {
+    return this.#opened = await this.#parts.log(this);
+  }
+
+  /** Ends the log and the entities, if they were opened. */
+  async closeLog(): Promise<void> {
+    await this.#ownEntities?.close();
+    const opened = await this.#log?.catch(() => undefined); // whoever opened it was told that this failed
+    await opened?.close().catch((error) => this.fault("closing the log", error));
+  }
+
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
+    const entities = this.#ownEntities;
+    return entities === undefined
+      ? this.entities().then((entities) => entities.decide(entity, payload, ctx))
+      : entities.decide(entity, payload, ctx);
+  }
+
+  /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
+  async load<State>(entity: AnyEntity<State>, id: string, options: LoadOptions = {}): Promise<LoadedEntity<State>> {
+    const definition = definitionOf("load", entity);
+    checkKnown(`load ${definition.name}`, options, LOAD_OPTIONS);
+    return await (await this.#openedEntities()).load(definition, id, options);
+  }
+
+  /** Forgets an entity. Rejects as {@link App.load}. */
+  async forget<State>(entity: AnyEntity<State>, id: string): Promise<void> {
+    const definition = definitionOf("forget", entity);
+    await (await this.#openedEntities()).forget(definition, id);
+  }
+
+  #openedEntities(): Promise<Entities> {
+    if (this.#builder.stopped) throw new CatgaError("CLOSED", `node ${this.node} has stopped`);
+    return this.entities();
+  }
+
+  /** The entities, made when they are first needed. */
+  entities(): Promise<Entities> {
+    return this.#entities ??= this.#makeEntities().catch((error) => {
+      this.#entities = undefined;
+      throw error;
+    });
+  }
+
+  async #makeEntities(): Promise<Entities> {
+    return this.#ownEntities = await this.#parts.entities(this);
+  }
+
+  async #leaveLog(): Promise<void> {
+    await this.#opened?.leave().catch((error) => this.fault("giving up the lead of subscriptions", error));
+  }
+
+  /** Whether it stops. */
+  get draining(): boolean {
+    return this.#drain !== undefined;
+  }
+
+  async subscriptions(): Promise<readonly SubscriptionInfo[]> {
+    return await (await this.log()).subscriptions();
+  }
+
+  async *deadLetters(options: DeadLetterOptions = {}): AsyncIterableIterator<DeadLetter> {
+    checkDeadLetterOptions(options);
+    yield* (await this.log()).deadLetters(options);
+  }
+
+  async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
+    await (await this.log()).rewind(subscription, to);
   }
 
   broadcast(
@@ -241,6 +387,8 @@ export class App implements NodeHost, DrainableNode {
           this.#sendPath.drain();
         },
         remote: () => this.#remote,
+        leaveLog: () => this.#leaveLog(),
+        closeLog: () => this.closeLog(),
         stopSends: () => this.#builder.stop(),
         release: this.#release,
       });
@@ -276,4 +424,11 @@ export class App implements NodeHost, DrainableNode {
 
 const NO_FAST_PATHS: ReadonlyMap<AnyContract, LocalFastPath> = new Map();
 const DRAIN_OPTIONS: ReadonlySet<string> = new Set<keyof DrainOptions>(["timeout"]);
+const LOAD_OPTIONS: ReadonlySet<string> = new Set<keyof LoadOptions>(["latest"]);
 const WATCH_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
+
+function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDefinition<State> {
+  const definition = entity?.["~entity"];
+  if (typeof definition?.initial === "function") return definition;
+  throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
+}

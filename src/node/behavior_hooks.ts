@@ -14,6 +14,11 @@ export class BehaviorHooks {
     this.#log = log;
   }
 
+  /** Whether a behavior observes. What is not logged is observed only then. */
+  get watched(): boolean {
+    return this.#attached.some(({ observe }) => observe !== undefined);
+  }
+
   /** The app's observer: to the log, then to each attached behavior. */
   readonly observe: Observer = (observation: Observation) => {
     this.#log(observation);

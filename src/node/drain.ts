@@ -25,6 +25,10 @@ export interface DrainableNode {
 export interface DrainSteps {
   /** Takes sends off the fast path: those of handlers that still run must know that the node drains. */
   endFastPaths(): void;
+  /** Gives up the lead of subscriptions of the log. */
+  leaveLog(): Promise<void>;
+  /** Settles what is being published, and ends the log. */
+  closeLog(): Promise<void>;
   /** The cluster; `undefined` for an app in memory. */
   remote(): Pick<Remote, "leave" | "close"> | undefined;
   /** Has every send fail with `CLOSED` from now on. */
@@ -44,7 +48,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays this no
   // longer than `timeout`: the records there expire by themselves.
-  await within(clock, timeout, Promise.all([steps.remote()?.leave(), state.abdicate()]));
+  await within(clock, timeout, Promise.all([steps.leaveLog(), steps.remote()?.leave(), state.abdicate()]));
 
   // 3. Wait until nothing runs; again when a caller sends the next message as soon as its last send has ended.
   while (node.pending > 0 && clock.monotonic() < until) await untilIdle(node, until);
@@ -59,7 +63,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   steps.stopSends();
   wheel.abort(closed);
 
-  // 6. Give back locks and claims.
+  // 6. Settle what is being published, and give back locks and claims.
+  await within(clock, Math.max(GRACE, until - clock.monotonic()), steps.closeLog());
   await within(clock, GRACE, state.close());
 
   // 7. Send the last answers and end the subscriptions.

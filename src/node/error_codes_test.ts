@@ -2,13 +2,14 @@
  * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what a
  * code says of whether the handler ran is asserted here too.
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   type Catga,
   catga,
   CatgaError,
   command,
+  event,
   fail,
   type Logger,
   MemoryNetwork,
@@ -245,6 +246,29 @@ describe("error code", () => {
     const app = await catga({ handlers: Order.handle(() => "done") });
     await app.drain();
     code(await app.send(Order, tea), "CLOSED");
+  });
+
+  it("a durable event: UNAVAILABLE, and it is certainly not stored; INVALID_MESSAGE when its key cannot be made", async () => {
+    const Placed = event<{ sku: string }>("Placed", { durable: true, key: ({ sku }) => sku.toLowerCase() });
+    const network = new MemoryNetwork();
+    await using app = await catga({ network, id: "a", logger: quiet });
+    assertEquals(await app.publish(Placed, tea), { ok: true, value: undefined });
+    network.cut("a");
+    assertEquals(code(await app.publish(Placed, tea, { timeout: 50 }), "UNAVAILABLE").retryable, true);
+    network.restore("a");
+    code(await app.publish(Placed, {} as typeof tea), "INVALID_MESSAGE");
+    assertThrows(
+      () => app.publish(event<void>("Told"), undefined, { delay: 5 }),
+      TypeError,
+      "publish Told: delay is of a durable event",
+    );
+  });
+
+  it("LOG_MISMATCH: the log exists with other settings", async () => {
+    const network = new MemoryNetwork();
+    await network.log.open("catga_default_log", { subjects: ["x"], replicas: 1, schedules: false });
+    await using app = await catga({ network, id: "a", logger: quiet });
+    code(await app.enqueue(command("Later", { durable: true })), "LOG_MISMATCH");
   });
 
   it("any other code: the one that the handler gave to fail()", async () => {

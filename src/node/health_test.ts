@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../catga.ts";
-import { command } from "../contract/definition.ts";
+import { command, event } from "../contract/definition.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
 
@@ -11,7 +11,7 @@ describe("health", () => {
   it("an app in memory is ready until it drains, live until it has stopped, and counts what is in flight", async () => {
     const go = Promise.withResolvers<void>();
     const app = await catga({ id: "n", handlers: Wait.handle(() => go.promise) });
-    const alone = { node: "n", connection: "none", queued: 0 } as const;
+    const alone = { node: "n", connection: "none", queued: 0, subscriptions: [] } as const;
     const fine = { ...alone, status: "ready", ready: true, live: true, member: true, nodes: 1 } as const;
     assertEquals(app.health(), { ...fine, inFlight: 0 });
     const sent = app.send(Wait);
@@ -60,5 +60,47 @@ describe("health", () => {
     outage.end();
     await cluster.clock.advance(10_000);
     assertEquals([a.health().status, a.health().member], ["ready", true]);
+  });
+
+  it("subscriptions: one node leads, the others follow, and each has its read models", async () => {
+    const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+    const go = Promise.withResolvers<void>();
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const handlers = [
+      Booked.on(() => go.promise, { name: "billing" }),
+      Booked.on(() => {}, { name: "view", each: "node", from: "start" }),
+    ];
+    const nodes = [
+      await cluster.start("a", { service: "shop", handlers }),
+      await cluster.start("b", { service: "shop", handlers }),
+    ];
+    await clock.advance(5_000);
+    const of = (name: string) =>
+      nodes.map((app) => app.health().subscriptions.find((subscription) => subscription.name === name)!);
+    assertEquals(of("billing").map(({ state }) => state).sort(), ["following", "leading"]);
+    const view = {
+      service: "shop",
+      name: "view",
+      state: "caught up",
+      open: 0,
+      lag: 0,
+      oldest: 0,
+      retrying: 0,
+      dead: 0,
+    };
+    assertEquals(of("view"), [view, view] as unknown as ReturnType<typeof of>);
+    for (const room of ["7", "7", "8"]) await clock.until(nodes[0].publish(Booked, { room }));
+    await clock.advance(2_000);
+    const [leading] = of("billing").filter(({ state }) => state === "leading");
+    assertEquals([leading.open, leading.lag, leading.retrying], [3, 0, 0]);
+    assertEquals(leading.oldest >= 2_000 && leading.oldest < 2_500, true);
+    const following = of("billing").find(({ state }) => state === "following")!;
+    assertEquals([following.open, following.oldest], [0, 0]);
+    assertEquals(nodes.map((app) => app.health().status), ["ready", "ready"]);
+    go.resolve();
+    await clock.advance(1_000);
+    const [done] = of("billing").filter(({ state }) => state === "leading");
+    assertEquals([done.open, done.oldest], [0, 0]);
   });
 });

@@ -19,9 +19,10 @@ export function fastPaths(
   { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
 ): ReadonlyMap<AnyContract, LocalFastPath> {
   const paths = new Map<AnyContract, LocalFastPath>();
-  for (const name of mediator.names) {
+  for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
-    if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
+    // a command of an entity is known by its id, and its entity by its payload: both are prepared
+    if (dispatch.entity || !builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
     paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
   }
   return paths;

@@ -10,7 +10,8 @@ export const consoleWarnings: Logger = Object.freeze({
   debug() {},
   info() {},
   warn: (message: string) => console.warn(message),
-  error: (message: string, { error }: LogFields) => console.error(message, error),
+  error: (message: string, { error }: LogFields) =>
+    error === undefined ? console.error(message) : console.error(message, error),
 });
 
 /** An observer that logs each observation at its level. */
@@ -19,6 +20,7 @@ export function logTo(logger: Logger, node: string): Observer {
     // an exception here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
+      if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
       const [level, text] = lineOf(seen);
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
@@ -35,7 +37,7 @@ function fieldsOf(seen: Observation, node: string): LogFields {
   return { node, peer, ...rest };
 }
 
-function lineOf(seen: Observation): [level: keyof Logger, text: string] {
+function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [level: keyof Logger, text: string] {
   switch (seen.type) {
     case "handler-failed":
       return ["error", `the handler of ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`];
@@ -77,6 +79,49 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
       ];
     case "event-dropped":
       return ["warn", `dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`];
+    case "subscription": {
+      const advice = ADVICE[seen.state];
+      const reason = seen.reason === undefined ? "" : `: ${seen.reason}`;
+      return [
+        advice === undefined ? "info" : "warn",
+        `subscription ${seen.subscription} ${STATES[seen.state]}${reason}${advice ?? ""}`,
+      ];
+    }
+    case "log-lost":
+      return [
+        "error",
+        seen.count === undefined
+          ? `${
+            LOSSES[seen.reason]
+          }: subscription ${seen.subscription} had read up to sequence ${seen.after} and goes on at ` +
+            `${seen.next}. What stood between is lost to it: publish again what has to be handled`
+          : `${seen.count} message(s) of subscription ${seen.subscription} that were not handled are no longer in the log: publish ` +
+            "again what has to be handled",
+      ];
+    case "near-expiry":
+      return [
+        "error",
+        `the oldest message of subscription ${seen.subscription} (${seen.contract} ${seen.id}) is removed from the log in ` +
+        `${Math.max(0, Math.round(seen.left / 60_000))} min, unhandled: mend its handlers, or let them catch up`,
+      ];
+    case "log-filling":
+      return [
+        "error",
+        `stream ${seen.stream} has ${seen.bytes} of ${seen.maxBytes} bytes: it drops its oldest messages when it is full, unhandled ` +
+        "ones too. Raise its max_bytes",
+      ];
+    case "message-failed":
+      return [
+        "warn",
+        `${seen.contract} ${seen.id} failed (${seen.code}) in subscription ${seen.subscription}, attempt ${seen.attempt}; ` +
+        `again in ${duration(seen.pause)}`,
+      ];
+    case "dead-letter":
+      return [
+        "error",
+        `${seen.contract} ${seen.id} is a dead letter of subscription ${seen.subscription} after ${seen.attempts} attempt(s): ` +
+        `${seen.code} ${seen.message}. Mend what it failed at, then replay or discard it (catga dead)`,
+      ];
     case "gone":
       return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
     case "node":
@@ -95,3 +140,30 @@ function lineOf(seen: Observation): [level: keyof Logger, text: string] {
     }
   }
 }
+
+/** What to do about a state of a subscription. */
+const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
+  "stopped": ". Nothing is passed over; it goes on by itself when it can",
+  "waiting": ". Start one, or remove the subscription (catga subscriptions)",
+};
+
+const LOSSES = {
+  "remade": "the log was deleted and made again",
+  "truncated": "the log ends before what was read: its end is lost",
+  "replaced": "the log has other messages than those that were read: it was brought back from a copy",
+  "expired": "messages were removed from the log before they were read",
+} as const;
+
+function duration(ms: number): string {
+  return ms < 10_000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1_000)} s`;
+}
+
+const STATES = {
+  "leading": "is led by this node",
+  "deposed": "is led by another node",
+  "handed over": "is handed over",
+  "stopped": "has stopped",
+  "going on": "goes on",
+  "waiting": "waits",
+  "rewound": "has gone back in the log",
+} as const;

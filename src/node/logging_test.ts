@@ -5,7 +5,7 @@ import { catga } from "../catga.ts";
 import { query } from "../contract/definition.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { LogFields, Logger } from "../contract/logger.ts";
-import { logTo } from "./logging.ts";
+import { consoleWarnings, logTo } from "./logging.ts";
 import type { Observation } from "../contract/observer.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 
@@ -15,6 +15,22 @@ function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
   const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);
   return { logger: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, lines };
 }
+
+describe("consoleWarnings", () => {
+  it("an error without a cause is the line alone", () => {
+    const real = console.error;
+    const seen: unknown[][] = [];
+    console.error = (...args) => void seen.push(args);
+    try {
+      const error = new Error("why");
+      consoleWarnings.error("a dead letter", {});
+      consoleWarnings.error("it failed", { error });
+      assertEquals(seen, [["a dead letter"], ["it failed", error]]);
+    } finally {
+      console.error = real;
+    }
+  });
+});
 
 describe("logTo", () => {
   it("writes a line for each observation, at its level", () => {

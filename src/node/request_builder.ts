@@ -3,12 +3,15 @@
  * contract's schema parses it.
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
+import { isInternalName } from "../contract/announced.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
+import { checkKeepOptions, type EnqueueOptions } from "../contract/kept.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import { show } from "../contract/checks.ts";
+import type { Schedule } from "../dispatch/durable_log.ts";
 import type { Meta, RemoteRequest } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -28,16 +31,22 @@ export interface SendDefaults {
   readonly carry?: readonly string[];
 }
 
+/** A message that is to be stored. */
+export type StoredRequest = RemoteRequest & { readonly schedule: Schedule | undefined };
+
 /** Prepares what one node sends. */
 export class RequestBuilder {
   readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
   /** The headers that go on with what handlers send. */
   readonly carried: readonly string[];
+  readonly #ofEntity: (name: string) => boolean;
   #stopped = false;
 
-  constructor(host: ContextHost, defaults: SendDefaults) {
+  /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
+  constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
     this.#host = host;
+    this.#ofEntity = ofEntity;
     this.#defaults = defaults;
     this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
   }
@@ -80,7 +89,22 @@ export class RequestBuilder {
     parent: ParentMessage | undefined,
   ): RemoteRequest | Failure {
     if (options !== undefined) checkSendOptions(method, contract.name, options);
-    const route = options?.route ?? this.#routeOf(contract);
+    return this.#prepared(method, contract, payload, options, parent);
+  }
+
+  #prepared(
+    method: string,
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): RemoteRequest | Failure {
+    const stored = method === "publish" || method === "enqueue";
+    if (isInternalName(contract.name)) {
+      throw new TypeError(`${method} ${contract.name}: names that begin with "@" are those of Catga's own messages`);
+    }
+    const ofEntity = method === "send" && this.ofEntity(contract);
+    const route = options?.route ?? (ofEntity ? contract.options.route ?? "hash" : this.#routeOf(contract));
     if (contract.options.ordered && route !== "hash") {
       throw new TypeError(`${method} ${contract.name}: an ordered contract has the route "hash"; got ${show(route)}`);
     }
@@ -95,7 +119,7 @@ export class RequestBuilder {
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
-    const id = this.#idOf(contract, payload, options);
+    const id = ofEntity ? options?.id ?? this.#host.nextCall() : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
     return {
       contract,
@@ -105,12 +129,34 @@ export class RequestBuilder {
       retries: options?.retries ?? contract.options.retries ?? this.#defaults.retries,
       route,
       // a key function gets a payload that has passed the schema
-      key: options?.key ?? (contract.options.input === undefined ? keyOf(contract, payload) : undefined),
+      key: options?.key ?? (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: this.#metaOf(id, options, { parent, awaited: method !== "publish" }),
+      meta: this.#metaOf(id, options, { parent, awaited: !stored }),
       parent,
+      ...(ofEntity ? { ofEntity } : {}),
     };
+  }
+
+  /** Whether a contract is a command of an entity, as far as this node knows who handles it. */
+  ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
+    return kind === "command" && key !== undefined && this.#ofEntity(name);
+  }
+
+  /**
+   * As {@link RequestBuilder.prepare}, for a message that is stored: with the time when it is to be handled. Its key follows when it
+   * has passed the schema.
+   */
+  prepareDurable(
+    method: "publish" | "enqueue",
+    contract: AnyContract,
+    payload: unknown,
+    options: EnqueueOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): StoredRequest | Failure {
+    if (options !== undefined) checkKeepOptions(method, contract.name, options);
+    const request = this.#prepared(method, contract, payload, options, parent);
+    return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 
   /** How long a message that is sent now may take, in ms: no longer than the message whose handler sends it. */
@@ -121,12 +167,17 @@ export class RequestBuilder {
 
   /**
    * The id that was given. An idempotent command without one gets an id here, because every attempt must have the same: its
-   * contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one.
+   * contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one. What is stored is named in the log.
    */
-  #idOf(contract: AnyContract, payload: unknown, options: SendOptions | undefined): string | Failure | undefined {
+  #idOf(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions | undefined,
+    stored: boolean,
+  ): string | Failure | undefined {
     const { input, idempotent, id } = contract.options;
     if (options?.id !== undefined || !idempotent) return options?.id;
-    if (id === undefined) return this.#host.nextCall();
+    if (id === undefined) return stored ? undefined : this.#host.nextCall();
     return input === undefined ? idOf(contract, payload) : undefined;
   }
 
@@ -163,10 +214,13 @@ export class RequestBuilder {
     return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
-  /** Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not sent. */
-  parse<T>(
-    request: RemoteRequest,
-    go: (ready: RemoteRequest) => MaybePromise<T>,
+  /**
+   * Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not sent. The key of
+   * what is stored is left to `go`.
+   */
+  parse<T, R extends RemoteRequest | StoredRequest = RemoteRequest>(
+    request: R,
+    go: (ready: R) => MaybePromise<T>,
     refuse: (refused: Failure) => T,
   ): Promise<T> {
     const { contract, payload, signal, parent } = request;
@@ -175,7 +229,7 @@ export class RequestBuilder {
       if (!parsed.ok) return refuse(parsed);
       const id = request.meta?.id ?? idOf(contract, payload);
       if (typeof id === "object") return refuse(id);
-      const key = request.key ?? keyOf(contract, payload);
+      const key = request.key ?? ("schedule" in request ? undefined : keyOf(contract, payload));
       const meta = id === request.meta?.id ? request.meta : { ...request.meta, id };
       return go({ ...request, parsed: parsed.value, key, timeout, meta });
     };
@@ -213,6 +267,12 @@ export class RequestBuilder {
       headers: withCarried(this.carried, parent.headers, headers),
     };
   }
+}
+
+function scheduleOf({ delay, at, cron, zone }: EnqueueOptions): Schedule | undefined {
+  if (delay !== undefined) return { delay };
+  if (at !== undefined) return { at };
+  return cron === undefined ? undefined : { cron, zone };
 }
 
 /** The headers of these names that were inherited, and a message's own, which win. */

@@ -11,6 +11,7 @@ import { abandoned } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
 import { notSent } from "../dispatch/failures.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/kept.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
@@ -70,17 +71,42 @@ export class AppWithSendBehaviors extends App {
   override publish(
     contract: AnyContract,
     payload: unknown,
-    options?: SendOptions,
+    options?: KeepOptions,
     parent?: ParentMessage,
   ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
-    const published = this.#through(
+    return this.#throughToNobody(
       this.#message("publish", contract, payload, options, parent),
       parent,
       options,
       (ready) => super.publish(contract, payload, ready, parent),
     );
-    return published.then((result) => result.ok ? { ok: true, value: undefined } : result);
+  }
+
+  override async enqueue(
+    contract: AnyContract,
+    payload: unknown,
+    options?: EnqueueOptions,
+    parent?: ParentMessage,
+  ): Promise<Result<void>> {
+    checkContract("enqueue", contract, "command");
+    return await this.#throughToNobody(
+      this.#message("enqueue", contract, payload, options, parent),
+      parent,
+      this.#named(contract, options),
+      (ready) => super.enqueue(contract, payload, ready, parent),
+    );
+  }
+
+  /** A message that nobody answers: a behavior may have given another value. */
+  async #throughToNobody<Options extends SendOptions>(
+    message: OutgoingMessage,
+    parent: ParentMessage | undefined,
+    options: Options | undefined,
+    send: (options: Options | undefined) => Promise<Result<unknown>>,
+  ): Promise<Result<void>> {
+    const result = await this.#through(message, parent, options, send);
+    return result.ok ? { ok: true, value: undefined } : result;
   }
 
   override async broadcast(
@@ -100,11 +126,11 @@ export class AppWithSendBehaviors extends App {
   }
 
   /** Passes a message through the behaviors, whose time ends with that of the message. */
-  #through(
+  #through<Options extends SendOptions>(
     message: OutgoingMessage,
     parent: ParentMessage | undefined,
-    options: SendOptions | undefined,
-    send: (options: SendOptions | undefined) => Promise<Result<unknown>>,
+    options: Options | undefined,
+    send: (options: Options | undefined) => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const { contract, method } = message;
     const timeout = this.timeLeft(contract, options, parent);
@@ -114,8 +140,8 @@ export class AppWithSendBehaviors extends App {
       const left = due - this.wheel.now();
       // a deadline that had passed before is refused by the send itself, as without behaviors
       if (sends.over === undefined && (left > 0 || timeout <= 0)) {
-        const timed = left < timeout && left > 0 && method !== "publish"
-          ? { ...options, timeout: Math.max(1, left) }
+        const timed = left < timeout && left > 0 && (method !== "publish" || contract.options.durable)
+          ? withTimeout(options, Math.max(1, left))
           : options;
         return sends.add(send(withHeaders(timed, headers)));
       }
@@ -133,23 +159,28 @@ export class AppWithSendBehaviors extends App {
   }
 
   /**
-   * The options, with an id for an idempotent command: a behavior that sends it again must send the same id. One that the contract
+   * The options, with an id for an idempotent command, or one of an entity: a behavior that sends it again must send the same id. One that the contract
    * makes of the payload is the same each time.
    */
-  #named(contract: AnyContract, options: SendOptions | undefined): SendOptions | undefined {
+  #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;
-    if (!idempotent || id !== undefined || options?.id !== undefined) return options;
-    return { ...options, id: this.nextCall() };
+    if (!(idempotent || this.ofEntity(contract)) || id !== undefined || options?.id !== undefined) return options;
+    // options without any are those of any kind
+    return { ...options, id: this.nextCall() } as Options;
   }
 
   #message(
     method: OutgoingMessage["method"],
     contract: AnyContract,
     payload: unknown,
-    options: SendOptions | undefined,
+    options: SendOptions & EnqueueOptions | undefined,
     ctx: ParentMessage | undefined,
   ): OutgoingMessage {
-    if (options !== undefined) checkSendOptions(method, contract.name, options);
+    if (options !== undefined) {
+      if (method === "enqueue" || (method === "publish" && contract.options.durable)) {
+        checkKeepOptions(method, contract.name, options);
+      } else checkSendOptions(method, contract.name, options);
+    }
     return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };
   }
 }
@@ -194,10 +225,15 @@ class Sends {
     return send;
   }
 
+  /** Whether the message goes into the log. */
+  get #stored(): boolean {
+    return this.#method === "enqueue" || (this.#method === "publish" && !!this.#contract.options.durable);
+  }
+
   /** Resolves when all of them have ended. */
   async ended(): Promise<void> {
-    // a publish ends by itself, at once
-    if (this.#contract.kind !== "event") await Promise.all(this.#underWay);
+    // a publish of what is not stored ends by itself, at once
+    if (this.#contract.kind !== "event" || this.#stored) await Promise.all(this.#underWay);
   }
 
   /**
@@ -209,14 +245,25 @@ class Sends {
     // each answer is the result of its node
     if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
+    if (this.#stored) {
+      const { kind, name } = this.#contract;
+      const message =
+        `${kind} ${name} may have been stored: a behavior around sends had not ended when ${reason.message}`;
+      return { ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { cause: reason }) };
+    }
     if (this.#contract.kind === "event") return { ok: false, error: reason };
     return abandoned(this.#contract, reason, "was sent, and a behavior around sends had not ended when");
   }
 }
 
-function withHeaders(
-  options: SendOptions | undefined,
+function withHeaders<Options extends SendOptions>(
+  options: Options | undefined,
   headers: Readonly<Record<string, string>> | undefined,
-): SendOptions | undefined {
-  return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } };
+): Options | undefined {
+  // options without any are those of any kind
+  return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } } as Options;
+}
+
+function withTimeout<Options extends SendOptions>(options: Options | undefined, timeout: number): Options {
+  return { ...options, timeout } as Options; // the same
 }

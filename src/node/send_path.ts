@@ -9,16 +9,20 @@
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import { requestOf } from "../dispatch/broadcast_request.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
+import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
+import { isCatgaError } from "../error.ts";
 import { noHandler } from "../dispatch/failures.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { asResult } from "../dispatch/outcome.ts";
 import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
 import type { Runner } from "../dispatch/runner.ts";
-import type { RequestBuilder } from "./request_builder.ts";
+import { keyInLog } from "../dispatch/routing_key.ts";
+import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 
 /** What a {@link SendPath} is made of. */
 export interface SendPathOptions {
@@ -27,6 +31,8 @@ export interface SendPathOptions {
   readonly builder: RequestBuilder;
   readonly mediator: Mediator;
   readonly runner: Runner;
+  /** The log, opened when it is first needed. Rejects with a `CatgaError`. */
+  readonly log: () => Promise<DurableLog>;
 }
 
 /** The messages that one node sends. */
@@ -35,14 +41,17 @@ export class SendPath {
   readonly #builder: RequestBuilder;
   readonly #mediator: Mediator;
   readonly #runner: Runner;
+  readonly #log: () => Promise<DurableLog>;
+  #opened: DurableLog | undefined;
   #remote: Remote | undefined;
   #draining = false;
 
-  constructor({ node, builder, mediator, runner }: SendPathOptions) {
+  constructor({ node, builder, mediator, runner, log }: SendPathOptions) {
     this.#node = node;
     this.#builder = builder;
     this.#mediator = mediator;
     this.#runner = runner;
+    this.#log = log;
   }
 
   /** From now on there is a cluster. */
@@ -78,6 +87,30 @@ export class SendPath {
   ): Promise<Result<unknown>> {
     const request = this.#builder.prepare("send", contract, payload, options, undefined);
     return this.#parse("contract" in request ? { ...request, admit } : request);
+  }
+
+  /** A message of Catga's own, with all its options: neither checked nor prepared. */
+  internal(
+    contract: AnyContract,
+    payload: unknown,
+    { timeout, retries, route = "hash", key, node, signal }: SendOptions,
+  ): Promise<Result<unknown>> {
+    const closed = this.#builder.closed(contract);
+    if (closed !== undefined) return Promise.resolve(closed);
+    return this.#route({
+      contract,
+      payload,
+      parsed: payload,
+      timeout: timeout ?? this.#builder.timeoutOf(contract),
+      retries: retries ?? 0,
+      // without a key, any node is as good
+      route: route === "hash" && key === undefined ? "least-loaded" : route,
+      key,
+      node,
+      signal,
+      meta: undefined,
+      parent: undefined,
+    });
   }
 
   /** Then the contract's input schema runs, when it has one. */
@@ -118,10 +151,14 @@ export class SendPath {
   publish(
     contract: AnyContract,
     payload: unknown,
-    options: SendOptions | undefined,
+    options: KeepOptions | undefined,
     parent: ParentMessage | undefined,
   ): Promise<Result<void>> {
     if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
+    if (contract.options.entity !== undefined) {
+      throw new TypeError(`publish ${contract.name}: commands of ${contract.options.entity} emit it, and nobody else`);
+    }
+    if (contract.options.durable) return this.#store("publish", contract, payload, options, parent);
     if (options === undefined && parent === undefined && contract.options.input === undefined) {
       return Promise.resolve(this.#builder.closed(contract) ?? this.#emit({ contract, payload, meta: undefined }));
     }
@@ -129,6 +166,62 @@ export class SendPath {
     if (!("contract" in event)) return Promise.resolve(event);
     if (contract.options.input === undefined) return Promise.resolve(this.#emit(event));
     return this.#emitParsed(event);
+  }
+
+  /** Stores a command, to be run in its time. */
+  async enqueue(
+    contract: AnyContract,
+    payload: unknown,
+    options: EnqueueOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): Promise<Result<void>> {
+    checkContract("enqueue", contract, "command");
+    if (!contract.options.durable) {
+      throw new TypeError(`enqueue ${contract.name}: the command is not durable: give it durable: true`);
+    }
+    return await this.#store("enqueue", contract, payload, options, parent);
+  }
+
+  /** What is kept is prepared and checked as a send is, then stored. */
+  #store(
+    method: "publish" | "enqueue",
+    contract: AnyContract,
+    payload: unknown,
+    options: EnqueueOptions | undefined,
+    parent: ParentMessage | undefined,
+  ): Promise<Result<void>> {
+    const request = this.#builder.prepareDurable(method, contract, payload, options, parent);
+    if (!("contract" in request)) return Promise.resolve(request);
+    return contract.options.input === undefined ? this.#toLog(request) : this.#storeParsed(request);
+  }
+
+  #storeParsed(request: StoredRequest): Promise<Result<void>> {
+    return this.#builder.parse<Result<void>, StoredRequest>(
+      request,
+      (parsed) => this.#toLog(parsed),
+      (refused) => refused,
+    );
+  }
+
+  /** Its key is made of the payload before the schema, which has passed it. */
+  #toLog(request: StoredRequest): Promise<Result<void>> {
+    const key = keyInLog(request.contract, request.payload);
+    if (typeof key === "object") return Promise.resolve(key);
+    const message: DurableMessage = key === undefined ? request : { ...request, key };
+    return this.#opened === undefined ? this.#openLog(message) : this.#opened.publish(message);
+  }
+
+  async #openLog(message: DurableMessage): Promise<Result<void>> {
+    try {
+      // messages that wait here are published in the order of their calls
+      return await this.#log().then((log) => {
+        this.#opened = log;
+        return log.publish(message);
+      });
+    } catch (error) {
+      if (isCatgaError(error)) return { ok: false, error };
+      throw error;
+    }
   }
 
   #emitParsed(event: RemoteRequest): Promise<Result<void>> {
@@ -149,6 +242,11 @@ export class SendPath {
     parent: ParentMessage | undefined,
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
+    if (contract.kind === "event" && contract.options.durable) {
+      throw new TypeError(
+        `broadcast ${contract.name}: the event is durable, and reaches every subscription by the log: publish it`,
+      );
+    }
     const request = this.#builder.prepare("broadcast", contract, payload, options, parent);
     const refuse = (result: Failure) => [{ node: this.#node, result }];
     if (!("contract" in request)) return Promise.resolve(refuse(request));

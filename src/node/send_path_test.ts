@@ -34,7 +34,6 @@ describe("publish", () => {
   it("an option that would have no effect on an event is a TypeError", () => {
     const { app } = localApp();
     assertThrows(
-      // @ts-expect-error: publish takes id, headers and signal
       () => app.publish(Tick, { n: 1 }, { timeout: 5 }),
       TypeError,
       "publish Tick: unknown option timeout; it takes id, headers, signal",

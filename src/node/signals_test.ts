@@ -81,9 +81,10 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
   it("a second one of the same kind ends the process at once", LIMIT, async () => {
     using program = new Program("one");
     await program.printed("working");
-    // two that come at the same time are one to the process
+    // two that come at the same time are one to the process; a third may come when it no longer listens
     await eventually("the end", () => program.gone || program.kill("SIGTERM"));
-    assertEquals([await program.ended, program.output], [END.SIGTERM, "working\n"]);
+    const ended = await program.ended;
+    assertEquals([ended === END.SIGTERM || ended === "SIGTERM", program.output], [true, "working\n"]);
   });
 
   it("one app that has drained does not end the process while another has not", LIMIT, async () => {

@@ -1,8 +1,9 @@
 /** The app that a test works with: virtual time passes while the test awaits one of its promises. */
 
 /**
- * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache and
- * clock that it returns. Iterators are returned as they are: their next value may never come.
+ * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache,
+ * clock and dead letters that it returns. Iterators are returned as they are, as their next value may never come, but for that of dead
+ * letters, which ends.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {
@@ -13,11 +14,27 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
+      if (key === "deadLetters" && typeof value === "function") {
+        return (...args: unknown[]) => drivenLetters(value.apply(real, args), drive);
+      }
       if (key === "cache" || key === "clock") return driven(value as object, drive);
       return typeof value === "function" ? (...args: unknown[]) => wrap(value.apply(real, args)) : value;
     },
     has: (_, key) => key in real,
   });
+}
+
+async function* drivenLetters(
+  letters: AsyncIterator<object>,
+  drive: <R>(promise: Promise<R>) => Promise<R>,
+): AsyncIterableIterator<object> {
+  try {
+    for (let next = await drive(letters.next()); !next.done; next = await drive(letters.next())) {
+      yield driven(next.value, drive);
+    }
+  } finally {
+    await letters.return?.();
+  }
 }
 
 function isResource(value: unknown): value is object {

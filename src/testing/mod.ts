@@ -20,5 +20,6 @@
  *
  * @module
  */
-export { type TestCluster, testCluster, type TestClusterOptions } from "./test_cluster.ts";
+export { type TestCluster, testCluster } from "./test_cluster.ts";
+export type { TestClusterOptions } from "./test_cluster_options.ts";
 export { type NextOptions, type Recorded, type Recorder, recorder, type RecordType } from "./recorder.ts";

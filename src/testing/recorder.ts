@@ -11,8 +11,8 @@ import type {
   Result,
 } from "../../mod.ts";
 
-/** Whether a message was sent, published or broadcast by an app, or handled by one. */
-export type RecordType = "sent" | "published" | "broadcast" | "handled";
+/** Whether a message was sent, published, enqueued or broadcast by an app, or handled by one. */
+export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
@@ -34,6 +34,12 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   readonly headers: Readonly<Record<string, string>>;
   /** The correlation id; `undefined` for a message that no handler sent. */
   readonly correlationId: string | undefined;
+  /** Which attempt to handle it this is, from 1; `undefined` for a message that is sent. */
+  readonly attempt: number | undefined;
+  /** Where a message of the log stands in it, when it is handled; `undefined` for others. */
+  readonly position: number | undefined;
+  /** The name of the subscription that handles a message of the log; `undefined` for others. */
+  readonly subscription: string | undefined;
   /** Its result; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
   readonly result: Result<Out, F> | undefined;
 }
@@ -59,6 +65,8 @@ export interface Recorder {
   sent<In, Out, F extends string>(contract: Contract<"command" | "query", In, Out, F>): readonly Recorded<In, Out, F>[];
   /** The events of a contract that were published. */
   published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[];
+  /** The commands of a contract that were enqueued. */
+  enqueued<In, Out, F extends string>(contract: Contract<"command", In, Out, F>): readonly Recorded<In, void, never>[];
   /** The messages of a contract that were broadcast. */
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
@@ -121,9 +129,11 @@ export class MessageRecorder implements Recorder {
 
   constructor(waiting: Waiting) {
     this.#waiting = waiting;
-    const handle: Behavior = async ({ contract, payload, ctx, clock }, next) => {
-      const { node, id, headers, correlationId } = ctx;
-      const record = this.#begin("handled", contract, { payload, node, at: clock.now(), id, headers, correlationId });
+    const handle: Behavior = async ({ contract, payload, ctx, subscription: name, clock }, next) => {
+      const { node, id, headers, correlationId, attempt, position } = ctx;
+      const subscription = position === undefined ? undefined : name;
+      const of = { id, headers, correlationId, attempt, position, subscription };
+      const record = this.#begin("handled", contract, { payload, node, at: clock.now(), ...of });
       this.#offer("started", record);
       const ended = this.#run(node);
       // an aborted handler may run for ever, and no sender waits for it
@@ -136,10 +146,11 @@ export class MessageRecorder implements Recorder {
     this.behavior = Object.assign(handle, {
       send: async (message: OutgoingMessage, next: () => Promise<Result<unknown>>) => {
         const { method, contract, payload, options, ctx, node, clock } = message;
-        const type = method === "send" ? "sent" : method === "publish" ? "published" : "broadcast";
+        const type = METHODS[method];
         const { id, headers = {} } = options;
         const correlationId = ctx?.correlationId;
-        const record = this.#begin(type, contract, { payload, node, at: clock.now(), id, headers, correlationId });
+        const of = { id, headers, correlationId, attempt: undefined, position: undefined, subscription: undefined };
+        const record = this.#begin(type, contract, { payload, node, at: clock.now(), ...of });
         const result = await next();
         this.#end(record, result);
         return result;
@@ -169,6 +180,10 @@ export class MessageRecorder implements Recorder {
 
   published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[] {
     return this.#of("published", contract);
+  }
+
+  enqueued<In, Out, F extends string>(contract: Contract<"command", In, Out, F>): readonly Recorded<In, void, never>[] {
+    return this.#of("enqueued", contract);
   }
 
   broadcast<In, Out, F extends string>(
@@ -276,4 +291,5 @@ interface RecordQueue {
   readonly waiters: Set<(record: Recorded) => void>;
 }
 
+const METHODS = { send: "sent", publish: "published", enqueue: "enqueued", broadcast: "broadcast" } as const;
 const MOST_SHOWN = 10;

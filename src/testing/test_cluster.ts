@@ -1,35 +1,10 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Clock,
-  type Faults,
-  type Logger,
-  MemoryNetwork,
-} from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, type Clock, event, type Logger, MemoryNetwork } from "../../mod.ts";
 import { driven } from "./driven.ts";
+import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
 import { type Pace, RealPace, VirtualPace } from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
-
-/** Options of {@link testCluster}: options of `catga` for every node, and these. */
-export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
-  /** Further options of one node, such as its service or its handlers; called with its id whenever it starts. */
-  node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
-  /** The seed of all random numbers, a safe integer; 1. Runs with the same seed are the same. */
-  seed?: number | undefined;
-  /** Random faults, from when all nodes have joined; none. */
-  faults?: Faults | undefined;
-  /** How many NATS servers are simulated; 1. */
-  servers?: number | undefined;
-  /** The largest message, in bytes; 1 MiB. */
-  maxPayload?: number | undefined;
-  /**
-   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: time
-   * passes only in {@link TestCluster.advance} and {@link TestCluster.until}. `"real"`: real time. `"virtual"`.
-   */
-  time?: "virtual" | "manual" | "real" | undefined;
-}
+import { checkTestOptions, idsOf, type TestClusterOptions } from "./test_cluster_options.ts";
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
@@ -75,9 +50,6 @@ export async function testCluster(
   return cluster;
 }
 
-/** Options of `catga` that a cluster of tests sets itself, or has no use for. */
-const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
-
 /** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
 export class TestCluster implements AsyncDisposable {
   /** Their network. Its faults may be changed at any time. */
@@ -93,18 +65,12 @@ export class TestCluster implements AsyncDisposable {
   readonly #nodes = new Map<string, Catga | undefined>();
   readonly #frozen = new Set<string>();
   readonly #cut = new Set<string>();
+  #loaded: Promise<void> | undefined;
 
   /** A cluster without nodes; {@link testCluster} makes one with nodes. */
   constructor(options: TestClusterOptions = {}) {
     const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
-    if (!["virtual", "manual", "real"].includes(time)) {
-      throw new TypeError(`time must be "virtual", "manual" or "real"; got ${JSON.stringify(time)}`);
-    }
-    const given: Readonly<Record<string, unknown>> = { ...options };
-    const foreign = NOT_OF_TESTS.find((name) => given[name] !== undefined);
-    if (foreign !== undefined) {
-      throw new TypeError(`testCluster takes no ${foreign}: its nodes run in memory, on a network of the cluster`);
-    }
+    checkTestOptions(options);
     this.#options = options;
     const busy = () => [...this.#nodes.keys()].some((id) => this.#recorder.busy(id) && this.#awake(id));
     this.#pace = time === "real"
@@ -152,6 +118,7 @@ export class TestCluster implements AsyncDisposable {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
     const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
     const own = { ...common, ...node?.(id), ...options };
+    if (this.#pace.clock !== undefined) await (this.#loaded ??= loadLog());
     const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
     const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
@@ -222,14 +189,41 @@ export class TestCluster implements AsyncDisposable {
    * kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
    */
   async agreed(limit = 60_000): Promise<void> {
-    const well = [...this.#nodes].filter(([id, app]) =>
-      app !== undefined && !this.#frozen.has(id) && !this.#cut.has(id)
-    );
+    const well = [...this.#well];
     const wanted = well.map(([id]) => id).sort().join(" ");
-    const views = () => well.map(([id, app]) => [id, app!.nodes().map((node) => node.id).join(" ")]);
+    const views = () => well.map(([id, app]) => [id, app.nodes().map((node) => node.id).join(" ")]);
     if (await this.#pace.reach(() => views().every(([, view]) => view === wanted), limit)) return;
     const seen = views().map(([id, view]) => `${id} sees ${view}`).join("; ");
     throw new Error(`the nodes do not agree on ${wanted} within ${limit} ms: ${seen}`);
+  }
+
+  /**
+   * Lets time pass until all that the log has stored was handled by every subscription, retries and all, or is a dead letter. Asks the
+   * nodes that are neither frozen nor cut off. What is scheduled for later does not count before its time. Rejects with what is left
+   * if that does not happen within `limit` ms of the cluster's time; 60,000.
+   */
+  async handled(limit = 60_000): Promise<void> {
+    await this.#pace.advance(0);
+    const end = this.clock.monotonic() + limit;
+    for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
+      const left = await this.#pace.until(unhandled(this.#well));
+      if (left.length === 0) return;
+      const rest = end - this.clock.monotonic();
+      if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}`);
+      await this.#pace.advance(Math.min(step, rest));
+    }
+  }
+
+  /**
+   * Lets time pass until a node leads a subscription, given as its name or `service/name`, and resolves with the id of that node, to
+   * kill it for example. Rejects if none does within `limit` ms of the cluster's time; 60,000.
+   */
+  async leader(subscription: string, limit = 60_000): Promise<string> {
+    if (await this.#pace.reach(() => leaderOf(this.#well, subscription) !== undefined, limit)) {
+      return leaderOf(this.#well, subscription)!;
+    }
+    const others = ledSubscriptions(this.#well).join(", ") || "none";
+    throw new Error(`no node leads the subscription ${subscription} within ${limit} ms; those that are led: ${others}`);
   }
 
   /** As {@link TestCluster.drain}. */
@@ -241,6 +235,14 @@ export class TestCluster implements AsyncDisposable {
   async drain(): Promise<void> {
     this.heal();
     await this.#pace.until(Promise.all(this.apps.map((app) => app.drain({ timeout: DRAIN }))));
+  }
+
+  get #well(): WellNodes {
+    const well = new Map<string, Catga>();
+    for (const [id, app] of this.#nodes) {
+      if (app !== undefined && !this.#frozen.has(id) && !this.#cut.has(id)) well.set(id, app);
+    }
+    return well;
   }
 
   #awake(id: string): boolean {
@@ -266,18 +268,13 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-const DRAIN = 5_000; // ms that handlers have to end
-
-function idsOf(size: number | readonly string[]): readonly string[] {
-  if (typeof size !== "number") {
-    const twice = size.find((id, i) => size.indexOf(id) !== i);
-    if (twice !== undefined) {
-      throw new TypeError(`every node needs an id of its own; got ${JSON.stringify(twice)} twice`);
-    }
-    return size;
-  }
-  if (!Number.isInteger(size) || size < 1 || size > 1_000) {
-    throw new RangeError(`the size of a cluster is a whole number from 1 to 1,000; got ${size}`);
-  }
-  return Array.from({ length: size }, (_, i) => `node-${i + 1}`);
+/** Has Catga load its log now: while a node loaded it, virtual time would pass. */
+async function loadLog(): Promise<void> {
+  const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
+  await app.drain();
 }
+
+const DRAIN = 5_000; // ms that handlers have to end
+/** How long is waited until it is looked again what is handled, in ms. */
+const FIRST_STEP = 10;
+const LONGEST_STEP = 1_000;

@@ -1,9 +1,9 @@
 /**
  * Apps of one process that find each other, talk and leave; then nothing keeps the process.
  *
- *   … test/processes/many_apps.ts alone|network|<nats url> <how many> [stay]
+ *   … test/processes/many_apps.ts alone|network|<nats url> <how many> [stay <name>]
  *
- * `alone`: each in memory by itself; `network`: on one MemoryNetwork. With `stay` they are not drained. Prints a line of
+ * `alone`: each in memory by itself; `network`: on one MemoryNetwork. With `stay` they are not drained, and their ids begin with `name`. Prints a line of
  * JSON at each step.
  *
  * @module
@@ -21,7 +21,7 @@ export interface AppsLine {
   readonly took: number;
 }
 
-const [where, text = "1", stay] = process.argv.slice(2);
+const [where, text = "1", stay, name = "app"] = process.argv.slice(2);
 const count = Number(text);
 const place = where === "alone" ? {} : where === "network" ? { network: new MemoryNetwork() } : { nats: where };
 let began = Date.now();
@@ -29,7 +29,7 @@ let began = Date.now();
 const apps: Catga[] = [];
 // not all at once: joining ends with UNAVAILABLE when the server has not answered for 5 s
 while (apps.length < count) {
-  const ids = Array.from({ length: Math.min(10, count - apps.length) }, (_, i) => `app-${apps.length + i}`);
+  const ids = Array.from({ length: Math.min(10, count - apps.length) }, (_, i) => `${name}-${apps.length + i}`);
   apps.push(
     ...await Promise.all(ids.map((id) => {
       return catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });

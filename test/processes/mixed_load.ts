@@ -77,8 +77,10 @@ export class MixedLoad {
         const all = app.broadcast(Note, { entry });
         this.#pending.add(all.then((answers) => {
           for (const { node, result } of answers) {
-            // a broadcast reaches for every node of the view, one that was killed just now as well
-            if (result.error?.code !== "UNAVAILABLE") this.#take(`Note to ${node}`, Promise.resolve(result));
+            // a broadcast has one attempt for every node of the view, one that was killed just now, or leaves, as well
+            if (!["UNAVAILABLE", "DRAINING"].includes(result.error?.code ?? "")) {
+              this.#take(`Note to ${node}`, Promise.resolve(result));
+            }
           }
         }));
       }

@@ -20,6 +20,12 @@ interface Change {
 /**
  * - `forever`: an entry is believed for as long as it stands in the store, whatever its ttl was.
  * - `bounce`: a claim is freed when its holder's connection has bounced once, without waiting for more.
+ * - `log-twice`: a group that is repeated is stored again. `log-open`: what the leader had in hand is forgotten at a takeover.
+ *   `log-position`: the position never moves. `log-order`: messages of one key are handed out at once. `log-stale`: whoever led is obeyed.
+ *   `log-dead`: later messages pass a dead letter of their key by. `log-loss`: a log that lost messages is not reported.
+ *   `log-attempts`: attempts are never counted.
+ * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is remembered. `entity-confirm`: a failure is
+ *   that of what the node knew.
  */
 const PLANTS = {
   forever: [{
@@ -31,6 +37,70 @@ const PLANTS = {
     file: "src/cluster/membership/absence.ts",
     from: "    if (unseen > GAP) this.#since = now;",
     to: "    if (unseen > GAP) return this.end(true);",
+  }],
+  "log-twice": [{
+    file: "src/log/publishing/publisher.ts",
+    from: "      options: { id: id === undefined ? group : `u:",
+    to: "      options: { id: id === undefined ? undefined : `u:",
+  }],
+  "log-open": [{
+    file: "src/log/subscriptions/recovery.ts",
+    from: "  const entries = (progress?.open ?? []).filter(([position]) => !parking.has(position));",
+    to: "  const entries = (progress?.open ?? []).filter(() => false);",
+  }],
+  "log-position": [{
+    file: "src/log/subscriptions/term.ts",
+    from: "    const progress = { created, read: upTo.read, time: upTo.time ?? time, open: upTo.open, ...current };",
+    to:
+      "    const once = globalThis as { low?: number };\n    const progress = { created, read: once.low ??= upTo.read, time: 0, open: [] };",
+  }],
+  "log-order": [{
+    file: "src/log/subscriptions/handing_out.ts",
+    from: "    if (key !== undefined) {\n      const last = category.keys.get(key);",
+    to: '    if (key === "") {\n      const last = category.keys.get(key);',
+  }],
+  "log-stale": [{
+    file: "src/log/running/leader_token.ts",
+    from: "  async check(token: number): Promise<TokenCheck> {",
+    to: '  async check(token: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
+  }, {
+    file: "src/log/subscriptions/lease.ts",
+    from: "const HOLD = 2_400;",
+    to: "const HOLD = Infinity;",
+  }, {
+    file: "src/log/subscriptions/lease.ts",
+    from: "stored.leader !== leader) {",
+    to: "stored.leader === undefined) {",
+  }],
+  "log-dead": [{
+    file: "src/log/parking/parking.ts",
+    from: "    return key !== undefined && this.#lines.holds(category, key);",
+    to: '    return key === "" && this.#lines.holds(category, key);',
+  }],
+  "log-loss": [{
+    file: "src/log/subscriptions/warnings.ts",
+    from: '    this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });',
+    to: "    void [reason, after, next];",
+  }],
+  "log-attempts": [{
+    file: "src/log/subscriptions/handing_out.ts",
+    from: "    item.attempts++;\n    item.running = true;",
+    to: "    item.attempts = 1;\n    item.running = true;",
+  }],
+  "entity-expect": [{
+    file: "src/entities/command.ts",
+    from: "Math.min(left, LONGEST_TRY)), expect });",
+    to: "Math.min(left, LONGEST_TRY)), expect: expect < 0 ? expect : undefined });",
+  }],
+  "entity-record": [{
+    file: "src/entities/command.ts",
+    from: "    const known = remembered?.get(ctx.id);",
+    to: '    const known = remembered?.get("");',
+  }],
+  "entity-confirm": [{
+    file: "src/entities/command.ts",
+    from: "    if (ctx.attempt === 1) return await this.#latest();",
+    to: "    if (ctx.attempt === 1) return true;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

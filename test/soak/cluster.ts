@@ -392,7 +392,7 @@ export class SoakCluster implements AsyncDisposable {
   }
 }
 
-const START = 20_000; // ms
+const START = 90_000; // ms: a busy machine takes long to start a process
 const RETURN = 3_000; // ms
 const ELECTION = 10_000; // ms
 const DRAIN = 35_000; // ms: a drain's own limit, and some

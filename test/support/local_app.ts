@@ -8,6 +8,8 @@ import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import type { Observation } from "../../src/contract/observer.ts";
+import type { KeyValueStore } from "../../src/ports/key_value_store.ts";
+import { CatgaError } from "../../src/error.ts";
 import { collect } from "../../src/dispatch/registry.ts";
 import { sharedState } from "../../src/state/state.ts";
 import { AppWithSendBehaviors, foldSends } from "../../src/node/send_behaviors.ts";
@@ -27,6 +29,8 @@ export interface LocalApp {
   readonly app: Catga;
   /** The same app, from inside. */
   readonly inside: App;
+  readonly mediator: Mediator;
+  readonly store: KeyValueStore;
   readonly clock: VirtualClock;
   /** The calls of the app's observer. */
   readonly seen: Observation[];
@@ -53,9 +57,10 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
     protocol: 1,
     version: "0.0.0",
   };
+  const store = new MemoryKeyValueStore(clock);
   const state = (app: App) =>
     sharedState({
-      store: new MemoryKeyValueStore(clock),
+      store,
       namespace: "default",
       replicas: 1,
       clock,
@@ -65,9 +70,12 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
       liveness: { gone: (endpoint) => app.gone(endpoint) },
       observer,
     });
-  const parts: AppParts = { self, clock, mediator, observer, timeout, retries: 3, route: "round-robin", state };
+  const log = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no log"));
+  const entities = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no entities"));
+  const sending = { timeout, retries: 3, route: "round-robin" } as const;
+  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
   // App is typed for any contract
-  return { app: inside as unknown as Catga, inside, clock, seen };
+  return { app: inside as unknown as Catga, inside, mediator, store, clock, seen };
 }

@@ -5,6 +5,9 @@ import { query } from "../../src/contract/definition.ts";
 import type { LogFields } from "../../src/contract/logger.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
+// loaded now: while a node loads them, virtual time would pass
+import "../../src/log/log.ts";
+import "../../src/log/running/worker.ts";
 import type { NodeEvent } from "../../src/contract/node_info.ts";
 
 /** Answers the node's id. */

@@ -108,7 +108,11 @@ export class OnceCluster implements AsyncDisposable {
     const { senders } = this.#options;
     return await Promise.all(senders.map(async (node, i) => {
       const share = Math.floor((times + i) / senders.length);
-      return unwrap(await this.#caller!.send(SendOnce, { entries: [...entries], times: share }, { node }));
+      for (;;) {
+        const result = await this.#caller!.send(SendOnce, { entries: [...entries], times: share }, { node });
+        // a busy process may lose its connection for a moment: it goes on, and tells when it is asked again
+        if (result.error?.code !== "OUTCOME_UNKNOWN") return unwrap(result);
+      }
     }));
   }
 

@@ -11,6 +11,7 @@ import { command, event, query } from "../../contract/definition.ts";
 import { fail } from "../../contract/result.ts";
 import { VERSION } from "../../version.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 const CreateOrder = command("orders.Create", {
   idempotent: true,
@@ -104,7 +105,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
 
   it("stats count the calls, and show only the code of the last error", { timeout: 120_000 }, async () => {
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
-      await client.request("catga.default.call.Count", body);
+      await client.request("catga.default.call.Count", body, PATIENT);
     }
     // what nodes send each other is not counted
     await apps[2].send(Count, {});

@@ -9,6 +9,7 @@ import { startNode } from "../../../test/processes/node_process.ts";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 const Work = command<number, string>("Work");
 const Echo = query<unknown, unknown>("Echo");
@@ -118,7 +119,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     await client.flush();
     const answer = await client.request("catga.hostile.call.Echo", '{"__proto__":{"x":1}}', { timeout: 30_000 });
     assertEquals(answer.string(), '{"__proto__":{"x":1}}');
-    const { endpoints: [{ num_requests }] } = (await client.request("$SRV.STATS.s.h")).json<
+    const { endpoints: [{ num_requests }] } = (await client.request("$SRV.STATS.s.h", "", PATIENT)).json<
       { endpoints: { num_requests: number }[] }
     >();
     assertGreater(num_requests, 100);
@@ -141,7 +142,8 @@ describe("plain traffic", await requireNatsServer(), () => {
       await first.stop();
       await using second = await startNatsServer({ port: first.port });
       const plain = await connect({ servers: second.url });
-      const answers = (subject: string) => plain.request(subject, "1").then((answer) => answer.string(), () => "");
+      const answers = (subject: string) =>
+        plain.request(subject, "1", PATIENT).then((answer) => answer.string(), () => "");
       await eventually("a call", async () => await answers("catga.default.call.Echo") === "1");
       await eventually("a ping", async () => (await answers("$SRV.PING")).includes('"id":"r"'));
       await plain.close();
@@ -152,9 +154,9 @@ describe("plain traffic", await requireNatsServer(), () => {
     const handlers = Array.from({ length: 1_000 }, (_, n) => query<void, number>(`Q${n}`).handle(() => n));
     await using _ = await catga({ nats: server.url, namespace: "many", handlers });
     const names = [0, 1, 500, 999];
-    const answers = await Promise.all(names.map((n) => client.request(`catga.many.call.Q${n}`, "")));
+    const answers = await Promise.all(names.map((n) => client.request(`catga.many.call.Q${n}`, "", PATIENT)));
     assertEquals(answers.map((answer) => answer.json()), names);
-    const info = await client.request("$SRV.INFO.app");
+    const info = await client.request("$SRV.INFO.app", "", PATIENT);
     assertEquals(info.json<{ endpoints: unknown[] }>().endpoints.length, 1_000);
   });
 });

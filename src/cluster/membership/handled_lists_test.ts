@@ -5,15 +5,15 @@ import { HandledLists } from "./handled_lists.ts";
 describe("handled lists", () => {
   it("replicas share one list, whatever array theirs came in", () => {
     const lists = new HandledLists();
-    const first = lists.retain(["Add", "Get"]);
-    assertStrictEquals(lists.retain(["Add", "Get"]), first);
+    const first = lists.retain({ handles: ["Add", "Get"] });
+    assertStrictEquals(lists.retain({ handles: ["Add", "Get"] }), first);
     assertEquals([first.names, first.has("Get"), first.has("Gone")], [["Add", "Get"], true, false]);
   });
 
   it("nodes that handle a contract are counted over all lists, until they release theirs", () => {
     const lists = new HandledLists();
-    const orders = [lists.retain(["Add", "Get"]), lists.retain(["Add", "Get"])];
-    const stock = lists.retain(["Get"]);
+    const orders = [lists.retain({ handles: ["Add", "Get"] }), lists.retain({ handles: ["Add", "Get"] })];
+    const stock = lists.retain({ handles: ["Get"] });
     assertEquals([lists.count("Add"), lists.count("Get"), lists.count("Gone")], [2, 3, 0]);
     lists.release(orders[0]);
     lists.release(stock);
@@ -24,8 +24,20 @@ describe("handled lists", () => {
 
   it("a list that no node handled any more is made anew", () => {
     const lists = new HandledLists();
-    lists.release(lists.retain(["Add"]));
-    lists.retain(["Add"]);
+    lists.release(lists.retain({ handles: ["Add"] }));
+    lists.retain({ handles: ["Add"] });
     assertEquals(lists.count("Add"), 1);
+  });
+
+  it("a contract is of an entity when all nodes that handle it say so", () => {
+    const lists = new HandledLists();
+    const own = lists.retain({ handles: ["Add", "Look"], entities: ["Add"] });
+    assertEquals(["Add", "Look", "None"].map((name) => lists.ofEntity(name)), [true, false, false]);
+    const older = lists.retain({ handles: ["Add"] });
+    assertEquals(lists.ofEntity("Add"), false);
+    lists.release(older);
+    assertEquals(lists.ofEntity("Add"), true);
+    lists.release(own);
+    assertEquals(lists.ofEntity("Add"), false);
   });
 });

@@ -21,7 +21,14 @@ export class Member {
 
   constructor(info: NodeInfo, revision: number, handled: HandledList) {
     // replicas write equal lists: all members share one
-    this.info = info.handles === handled.names ? info : freeze({ ...info, handles: handled.names });
+    const { names: handles, subscriptions, entities } = handled;
+    const own = info.handles === handles && info.subscriptions === subscriptions && info.entities === entities;
+    this.info = own ? info : freeze({
+      ...info,
+      handles,
+      ...(subscriptions === undefined ? {} : { subscriptions }),
+      ...(entities === undefined ? {} : { entities }),
+    });
     this.handled = handled;
     this.revision = revision;
   }

@@ -12,7 +12,7 @@ export interface MembershipViewOptions {
   /** This node's id. */
   readonly self: string;
   readonly observer: Observer;
-  /** A node joined, changed, left, or became suspect or trusted again; `handled`: the lists of handled contracts changed. */
+  /** A node joined, changed, left, or became suspect or trusted again; `handled`: which process handles which contract changed. */
   changed(handled: boolean): void;
   /** The last node that handled this contract left, or handles it no longer. */
   unhandled(name: string): void;
@@ -53,6 +53,11 @@ export class MembershipView {
     return this.#handled.count(name) === own;
   }
 
+  /** Whether all nodes that handle a contract, at least one, handle it as a command of an entity. */
+  ofEntity(name: string): boolean {
+    return this.#handled.ofEntity(name);
+  }
+
   /** Whether a node, this one included, handles a contract. */
   handles(name: string): boolean {
     return this.#handled.count(name) > 0;
@@ -85,14 +90,14 @@ export class MembershipView {
     const known = this.#byId.get(info.id);
     // a refreshed record is not worth a log line, unless it ends a suspicion
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
-    this.#add(new Member(info, revision, this.#handled.retain(info.handles, info.kinds)), logged);
+    this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }
 
   /** Adds a member again that was removed. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();
-    member.handled = this.#handled.retain(member.info.handles, member.info.kinds);
+    member.handled = this.#handled.retain(member.info);
     this.#add(member, true);
   }
 
@@ -134,7 +139,8 @@ export class MembershipView {
       this.#handled.release(known.handled);
     }
     this.#byEndpoint.set(info.endpoint, member);
-    this.#report(known === undefined ? "join" : "update", info, { logged, handled: handled !== known?.handled });
+    const changed = handled !== known?.handled || info.endpoint !== known.info.endpoint;
+    this.#report(known === undefined ? "join" : "update", info, { logged, handled: changed });
   }
 
   #report(type: NodeEvent["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {

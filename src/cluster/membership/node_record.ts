@@ -1,6 +1,9 @@
 /** The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is validated. */
+import { isAnnounced } from "../../contract/announced.ts";
 import { isContractName } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
+import { isStrings } from "../../data/is_strings.ts";
+import { isNotNegative } from "../../data/numbers.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
 /** The text of a record. */
@@ -23,6 +26,8 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     service,
     handles,
     kinds,
+    subscriptions,
+    entities,
     startedAt,
     lastSeen,
     metadata,
@@ -46,17 +51,31 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   if (kinds !== undefined && !(typeof kinds === "string" && kinds.length === handles.length && isKinds(kinds))) {
     return "no kinds of its contracts";
   }
-  if (!isNumber(startedAt) || !isNumber(lastSeen) || !isNumber(protocol)) return "no times or protocol";
-  if (encoding !== undefined && !isNumber(encoding)) return "no encoding";
+  if (
+    subscriptions !== undefined &&
+    !(Array.isArray(subscriptions) && subscriptions.every((text) => typeof text === "string" && isAnnounced(text)))
+  ) {
+    return "no subscriptions";
+  }
+  if (
+    entities !== undefined &&
+    !(Array.isArray(entities) && entities.every((name) => typeof name === "string" && handles.includes(name)))
+  ) {
+    return "no commands of entities";
+  }
+  if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
+  if (encoding !== undefined && !isNotNegative(encoding)) return "no encoding";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
-  if (!isNumber(inFlight) || !isNumber(queued)) return "no load";
+  if (!isNotNegative(inFlight) || !isNotNegative(queued)) return "no load";
   return freeze({
     id: key,
     endpoint,
     service,
     handles,
     ...(kinds === undefined ? {} : { kinds }),
+    ...(subscriptions === undefined ? {} : { subscriptions }),
+    ...(entities === undefined ? {} : { entities }),
     startedAt,
     lastSeen,
     metadata: Object.assign(Object.create(null), metadata),
@@ -71,6 +90,8 @@ export function readRecord(key: string, text: string): NodeInfo | string {
 /** Freezes a record before it is handed out. */
 export function freeze(info: NodeInfo): NodeInfo {
   Object.freeze(info.handles);
+  Object.freeze(info.subscriptions);
+  Object.freeze(info.entities);
   Object.freeze(info.metadata);
   Object.freeze(info.load);
   return Object.freeze(info);
@@ -78,13 +99,4 @@ export function freeze(info: NodeInfo): NodeInfo {
 
 function isKinds(text: string): boolean {
   return /^[cqe]*$/.test(text);
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0;
-}
-
-function isStrings(value: unknown): value is Record<string, string> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    Object.values(value).every((text) => typeof text === "string");
 }

@@ -19,17 +19,18 @@ export type Failed = AttemptFailure | GivenUp;
 /**
  * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the error
  * that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated whatever
- * it is; one that may have run, only when it is a query or an idempotent command.
+ * it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
  */
 export function decideRetry(
   contract: AnyContract,
   failed: Failed,
   attempts: number,
   node: string,
+  ofEntity = false,
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
-  // an idempotent command has one recorded result for its id, whoever runs it
-  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent);
+  // an idempotent command, or one of an entity, has one recorded result for its id, whoever runs it
+  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent) || ofEntity;
   const unknown = (why: string): CatgaError =>
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
   switch (failed.how) {

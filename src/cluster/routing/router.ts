@@ -177,7 +177,8 @@ export class Router implements CallOwner {
   moveFrom(peer: Peer): void {
     peer.release((call) => {
       const { request, attempt } = call;
-      if (decideRetry(request.contract, { how: "silent" }, request.retries + 1 - attempt, peer.node) !== "again") {
+      const { contract, retries, ofEntity } = request;
+      if (decideRetry(contract, { how: "silent" }, retries + 1 - attempt, peer.node, ofEntity) !== "again") {
         return false;
       }
       return request.node === undefined && this.#candidates.trustedBesides(request.contract.name, peer.node);
@@ -207,12 +208,12 @@ export class Router implements CallOwner {
   failed(call: Call, failed: AttemptFailure, node: string): void {
     if (call.done) return;
     const { observer, clock, random, endpoint } = this.#options;
-    const { contract, retries, meta } = call.request;
+    const { contract, retries, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
     // the node may be on its way back from an outage: such attempts are not counted
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
-    const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node);
+    const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node, ofEntity);
     if (next === "wait") return; // for an answer, or the deadline
     if (next !== "again") {
       return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);

@@ -1,7 +1,7 @@
 /** The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do not mix. */
 import type { Random } from "../../ports/clock.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
-import { weight } from "./rendezvous_hash.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
 
 /** What strategies need to know. */
 export interface StrategyHost {

@@ -117,6 +117,7 @@ export class Endpoint implements PeerHost {
       inbound: this.inbound,
       malformed: options.malformed,
       observed: (peer) => options.observed(peer, "alive"),
+      askedAgain: (peer) => this.#resendBuffer.again(peer),
       answered: (peer) => options.answered(peer),
       accused: (other, server) => options.accused(other, server),
       asked: (name) => options.asked(name),
@@ -245,8 +246,8 @@ export class Endpoint implements PeerHost {
     for (const peer of this.#peers.values()) {
       peer.pingedAt = -1; // a ping from before the cut may never have arrived
       peer.resume();
-      // requests from before the cut may be lost: ask at once
-      if (peer.ledger.outstanding > 0) peer.ping();
+      // requests from before the cut may be lost, and answers that were on their way: ask for both at once
+      if (peer.ledger.outstanding > 0) peer.ping(true);
     }
     this.#options.reconnected();
   }

@@ -7,6 +7,7 @@ import { command, query } from "../../contract/definition.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage, Player } from "../../../test/support/stage.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 const Ask = query<number, number>("Ask");
 const Do = command<number, number>("Do");
@@ -63,14 +64,14 @@ describe("a frame that JetStream delivers under the subject of a record", await 
 
     const mallory = await connect({ servers: server.url });
     const api = async (call: string, body: unknown) => {
-      const answer = await mallory.request(`$JS.API.${call}`, JSON.stringify(body));
+      const answer = await mallory.request(`$JS.API.${call}`, JSON.stringify(body), PATIENT);
       assertEquals(answer.json<{ error?: unknown }>().error, undefined);
     };
     const inbox = `catga.default.node.${b.self.endpoint}.`;
     const subject = `own.${"x".repeat(inbox.length - 4)}${a.self.endpoint}`;
     await api("STREAM.CREATE.own", { name: "own", subjects: ["own.>"] });
     const frame = `[1,1000000,${Date.now()},["q","Do",10000,666]]`;
-    await mallory.request(subject, frame);
+    await mallory.request(subject, frame, PATIENT);
     // the server begins when somebody subscribes to just this subject
     mallory.subscribe(`${inbox}mallory.1`, { callback: () => {} });
     await mallory.flush();
@@ -95,7 +96,7 @@ describe("a stream that republishes", await requireNatsServer(), () => {
       storage: "memory",
       republish: { src: "evil.>", dest: "catga.default.node.>" },
     };
-    const made = await mallory.request("$JS.API.STREAM.CREATE.EVIL", JSON.stringify(stream));
+    const made = await mallory.request("$JS.API.STREAM.CREATE.EVIL", JSON.stringify(stream), PATIENT);
     assertEquals(made.json<{ error?: unknown }>().error, undefined);
     const seen: string[] = [];
     mallory.subscribe(`catga.default.node.${b.self.endpoint}.>`, {
@@ -103,7 +104,7 @@ describe("a stream that republishes", await requireNatsServer(), () => {
     });
     await mallory.flush();
     const forged = `[1,1000000,${Date.now()},["q","Do",60000,666]]`;
-    await mallory.request(`evil.${b.self.endpoint}.${a.self.endpoint}`, forged);
+    await mallory.request(`evil.${b.self.endpoint}.${a.self.endpoint}`, forged, PATIENT);
     await eventually(
       "it to be published",
       () => seen.includes(`catga.default.node.${b.self.endpoint}.${a.self.endpoint}`),

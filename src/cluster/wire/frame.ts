@@ -3,11 +3,14 @@
  * process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives is
  * trusted: a frame is accepted as a whole or not at all.
  */
+import { isInternalContract } from "../../contract/announced.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isRecord } from "../../data/is_record.ts";
+import { isStrings } from "../../data/is_strings.ts";
 import { stringify } from "../../data/json.ts";
+import { isCount } from "../../data/numbers.ts";
 import { untag } from "../../data/untag.ts";
-import { encode } from "../../data/utf8.ts";
+import { decode, encode } from "../../data/utf8.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 
 /** The version of the wire protocol that is spoken here. */
@@ -31,8 +34,8 @@ export type FailureItem = ["e", seq: number, index: number, error: unknown];
 export type RefusalItem = ["n", seq: number, index: number, code: string];
 /** `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on. */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
-/** `["p", n]`: ping. */
-export type PingItem = ["p", n: number];
+/** `["p", n]`: ping. With a 1 its sender has reconnected, and asks for the last answers again. */
+export type PingItem = ["p", n: number, again?: 1];
 /**
  * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
  * (`[from, to, from, to, …]`, both included), which it will never run; `load` is `[in flight, queued]`.
@@ -149,17 +152,12 @@ export function answersIn(frame: string | Uint8Array): string {
 }
 
 const MAX_VERSIONS = 16;
-const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
-const decoder = new TextDecoder();
-const strict = new TextDecoder("utf-8", { fatal: true });
 
 /** The first item of the array is one of the `versions`. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
   let value: unknown;
   try {
-    const text = decoder.decode(data);
-    // a strict decoder takes twice as long (Deno, measured): it decodes only what it may refuse
-    value = JSON.parse(text.includes(REPLACEMENT) ? strict.decode(data) : text);
+    value = JSON.parse(decode(data));
   } catch {
     throw new Malformed("it is not JSON");
   }
@@ -244,13 +242,13 @@ function readTagsFrom(values: unknown[], first: number): void {
 }
 
 function checkName(item: unknown[]): void {
-  if (typeof item[1] !== "string" || !isContractName(item[1])) {
+  if (typeof item[1] !== "string" || !(isContractName(item[1]) || isInternalContract(item[1]))) {
     throw new Malformed(`an ${item[0]} item without a contract's name`);
   }
 }
 
 function checkRequest(item: unknown[]): void {
-  if (typeof item[1] !== "string" || !isContractName(item[1])) {
+  if (typeof item[1] !== "string" || !(isContractName(item[1]) || isInternalContract(item[1]))) {
     throw new Malformed("a request without a contract's name");
   }
   if (typeof item[2] !== "number") throw new Malformed("a request without a ttl");
@@ -274,13 +272,9 @@ function checkMeta(meta: unknown): asserts meta is WireMeta {
     throw new Malformed("meta.ancestry is not an array of strings");
   }
   if (headers === undefined) return;
-  if (!isRecord(headers) || !Object.values(headers).every((value) => typeof value === "string")) {
+  if (!isStrings(headers)) {
     throw new Malformed("meta.headers is not an object of strings");
   }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isCounts(value: unknown): value is number[] {

@@ -34,6 +34,8 @@ export interface FrameReceiverOptions {
   readonly malformed: MalformedCount;
   /** The sender is alive; called for its first frame, and for those that follow a ping. */
   observed(peer: Peer): void;
+  /** A process has reconnected, and asks for its last answers again. */
+  askedAgain(peer: Peer): void;
   /** A process has answered requests. */
   answered(peer: Peer): void;
   /** Another node reports that frames to `endpoint` bounce on its server. */
@@ -83,9 +85,12 @@ export class FrameReceiver {
     let index = 0;
     let ping = -1;
     for (const item of frame.items) {
-      if (item[0] === "p") ping = item[1];
-      else if (item[0] === "v") malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
-      else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
+      if (item[0] === "p") {
+        ping = item[1];
+        if (item[2] === 1) this.#options.askedAgain(peer);
+      } else if (item[0] === "v") {
+        malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
+      } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);

@@ -172,8 +172,8 @@ export function movedItem(seq: number, index: number): string {
 }
 
 /** The item of a ping. */
-export function pingItem(n: number): string {
-  return `["p",${n}]`;
+export function pingItem(n: number, again = false): string {
+  return again ? `["p",${n},1]` : `["p",${n}]`;
 }
 
 /** The item that answers a ping: which frames have been received, and the load. */

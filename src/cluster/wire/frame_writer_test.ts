@@ -136,6 +136,7 @@ describe("the items that are written", () => {
       [cancelItem(1, 2), ["c", 1, 2]],
       [movedItem(1, 2), ["c", 1, 2, 1]],
       [pingItem(4), ["p", 4]],
+      [pingItem(5, true), ["p", 5, 1]],
       [pongItem(4, received, [5, 6]), ["o", 4, 9, [2, 3], [5, 6]]],
       [bouncesItem("a.1", "S"), ["b", "a.1", "S"]],
       [versionsItem([1, 2]), ["v", 1, 2]],

@@ -90,6 +90,8 @@ export class Peer {
   pingedAt = -1;
   /** When the last ping was sent. */
   lastPingAt = -1;
+  /** When it last got its answers again because it asked for them, by the monotonic clock; -1 for never. */
+  answeredAgainAt = -1;
   /** Its load in its last pong: in flight and queued. */
   load = 0;
 
@@ -181,13 +183,16 @@ export class Peer {
     this.#item(refusalItem(seq, index, code), true);
   }
 
-  /** Asks whether it is alive and which frames it has received. Returns the sequence of the frame that is open. */
-  ping(): number {
+  /**
+   * Asks whether it is alive and which frames it has received, and for its last answers `again`. Returns the sequence of the
+   * frame that is open.
+   */
+  ping(again = false): number {
     const now = this.#host.now();
     if (this.pingedAt < 0) this.pingedAt = now;
     this.lastPingAt = now;
     const { seq } = this;
-    this.#item(pingItem(++this.#pings));
+    this.#item(pingItem(++this.#pings, again));
     return seq;
   }
 

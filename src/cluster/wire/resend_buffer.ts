@@ -1,6 +1,7 @@
 /**
  * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back, and answers that a
- * server may have lost are sent again after a reconnect: else a caller waits for its deadline although the work is done.
+ * server, or a dying connection of either side, may have lost are sent again after a reconnect: else a caller waits for its
+ * deadline although the work is done.
  */
 import type { Clock } from "../../ports/clock.ts";
 import { answersIn } from "./frame.ts";
@@ -65,6 +66,20 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
+  /**
+   * That process has reconnected: answers to it may have been lost on its way, without a bounce. Sends them again, once a second at
+   * most.
+   */
+  again(peer: Peer): void {
+    const now = this.#options.clock.monotonic();
+    if (peer.answeredAgainAt >= 0 && now - peer.answeredAgainAt < AGAIN_EVERY) return;
+    peer.answeredAgainAt = now;
+    for (let at = this.#last.length - 1; at >= this.#first; at--) {
+      if (this.#last[at]?.peer === peer) this.#due.push(this.#take(at)!);
+    }
+    if (this.#due.length > 0) this.#resend();
+  }
+
   /** How many are kept, bounced ones included until they are forgotten. */
   get #count(): number {
     return this.#last.length - this.#first;
@@ -105,4 +120,5 @@ export class ResendBuffer {
 const KEPT = 256; // frames: a bounce comes within ms
 const MOST = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
 const PAUSE = 250; // ms between two attempts, as between two of a connection
+const AGAIN_EVERY = 1_000; // ms: anybody may ask
 const GIVE_UP = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself

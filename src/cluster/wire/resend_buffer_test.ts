@@ -117,6 +117,53 @@ describe("a nats-server that dies with answers on their way", await requireNatsS
   });
 });
 
+describe("an answer that is lost on the dying connection of its caller, without a bounce", () => {
+  it("is sent again when the caller has reconnected and asks for it (it waited for its deadline)", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const done = Promise.withResolvers<string>();
+    let runs = 0;
+    const handlers = Do.handle(() => {
+      runs++;
+      return done.promise;
+    });
+    const [caller, worker] = await clock.until(
+      Promise.all([catga({ network, id: "caller" }), catga({ network, id: "worker", handlers })]),
+    );
+    await clock.advance(1_000);
+    const sent = caller.send(Do, undefined, { timeout: 30_000 });
+    await clock.advance(10);
+    assertEquals(runs, 1);
+    network.faults = { drop: 1 };
+    done.resolve("done");
+    await clock.advance(10);
+    network.cut("caller");
+    network.faults = {};
+    const began = clock.monotonic();
+    network.restore("caller");
+    assertEquals(await clock.until(sent), { ok: true, value: "done" });
+    assertLess(clock.monotonic() - began, 1_000);
+    assertEquals(runs, 1);
+    await clock.until(Promise.all([caller.drain(), worker.drain()]));
+  });
+
+  it("is not sent again more than once a second: anybody may ask", async () => {
+    await using stage = await openStage({ handlers: Do.handle(() => "done") });
+    const { other, clock, app } = stage;
+    const frames = () => other.frames.filter(({ items }) => items.some(([kind]) => kind === "r")).length;
+    other.send(app.self.endpoint, ["q", "Do", 1_000]);
+    await stage.settle();
+    assertEquals(frames(), 1);
+    for (let i = 0; i < 5; i++) other.send(app.self.endpoint, ["p", 1, 1]);
+    await stage.settle();
+    assertEquals(frames(), 2);
+    await clock.advance(1_000);
+    other.send(app.self.endpoint, ["p", 2, 1]);
+    await stage.settle();
+    assertEquals(frames(), 3);
+  });
+});
+
 describe("a node that comes back to the server after its caller", () => {
   it("does not count as gone with its requests (commands had unknown outcomes)", async () => {
     await using stage = await openStage({ handles: ["Do"] });

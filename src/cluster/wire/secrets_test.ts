@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, CatgaError, command, event, type Schema } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 const SECRET = "swordfish";
 const CODES = {
@@ -86,7 +87,7 @@ describe("what a handler throws", await requireNatsServer(), () => {
     for (const [way, code] of Object.entries(CODES) as [Way, string][]) {
       assertEquals([way, (await client.send(Do, way)).error?.code], [way, code]);
       assertEquals([way, (await client.send(Once, way)).error?.code], [way, code]);
-      const answer = await tap.request("catga.default.call.Do", JSON.stringify(way));
+      const answer = await tap.request("catga.default.call.Do", JSON.stringify(way), PATIENT);
       assertEquals([way, answer.headers?.get("Catga-Error-Code")], [way, code]);
       await client.publish(Told, way);
     }

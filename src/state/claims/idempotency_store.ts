@@ -5,6 +5,7 @@
  */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
+import { fingerprint } from "../../data/fingerprint.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
@@ -21,7 +22,7 @@ import { claimLost, claimsClosed, idReused, noClaim, outcomeUnknown, type Ran, w
 import { claimKey } from "./claim_key.ts";
 import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { ClaimWait } from "./claim_wait.ts";
-import { fingerprint } from "./fingerprint.ts";
+import { forgetFailure } from "./forget_failure.ts";
 import { type Acquired, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
 /** What an {@link IdempotencyStore} is made of. */
@@ -111,6 +112,10 @@ export class IdempotencyStore implements Claims {
       this.#attempts.delete(nonce);
       deadline[Symbol.dispose]();
     }
+  }
+
+  async forgetFailure(contract: string, id: string): Promise<void> {
+    await forgetFailure(await this.#bucket(), contract, id);
   }
 
   /** Ends waiting and renewing. A handler under way may end, and its result is kept if its lease has not ended. */

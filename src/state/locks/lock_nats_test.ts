@@ -10,6 +10,7 @@ import { NatsKeyValueStore } from "../../nats/key_value_store.ts";
 import type { NatsTransport } from "../../nats/transport.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { BUCKET, type LockNode, lockNode, someone } from "./lock_harness_suite.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 
 // Bun ends a test after 5 s
 const slow = { timeout: 120_000 };
@@ -70,7 +71,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
     const first = await red.node.locks.lock("key", { ttl: 3_000 }, someone());
     const waiting = blue.node.locks.lock("key", { ttl: 3_000 }, someone());
     await eventually("a place in the queue", async () => (await red.bucket.entries("w/")).length === 1);
-    await red.transport.connection.request(`$JS.API.STREAM.DELETE.KV_${BUCKET}`);
+    await red.transport.connection.request(`$JS.API.STREAM.DELETE.KV_${BUCKET}`, "", PATIENT);
     const second = await waiting;
     assertGreater(second.token, first.token);
     await eventually("the loss", () => first.signal.aborted);
@@ -90,7 +91,7 @@ describe("locks on NATS: what happens to servers and links", await requireNatsSe
       await Promise.all(locks.map((lock) => lock.release()));
     }
     const messages = async () => {
-      const answer = await client.transport.connection.request(`$JS.API.STREAM.INFO.KV_${BUCKET}`);
+      const answer = await client.transport.connection.request(`$JS.API.STREAM.INFO.KV_${BUCKET}`, "", PATIENT);
       return answer.json<{ state: { messages: number } }>().state.messages;
     };
     await eventually("the markers to go", async () => await messages() === 0);

@@ -1,7 +1,7 @@
 /** Fingerprints of payloads, which detect reuse of an id: equal values have the same one, whatever the order of their keys. */
 import process from "node:process";
-import { TILDE } from "../../data/tag.ts";
-import { valueText } from "../../data/value_text.ts";
+import { TILDE } from "./tag.ts";
+import { valueText } from "./value_text.ts";
 
 /**
  * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's order, or of

@@ -2,7 +2,7 @@
  * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the highest wins, so that
  * a node that joins or leaves moves only its own keys.
  */
-import { fnv1a } from "../../data/fnv1a.ts";
+import { fnv1a } from "./fnv1a.ts";
 
 /** The weight of a node for a key: 32 bits, the same on every machine. */
 export function weight(key: string, node: string): number {

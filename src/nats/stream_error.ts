@@ -1,4 +1,4 @@
-/** The errors of a bucket for its user: what a refusal of JetStream means, and what to do. */
+/** The errors of a stream for its user: what a refusal of JetStream means, and what to do. `what` names it: "the bucket x". */
 import { CatgaError } from "../error.ts";
 import { byteLength } from "../data/utf8.ts";
 import type { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -15,36 +15,36 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
 }
 
 /** The server, the account or the stream has no room for a write. */
-export function storeFull(bucket: string, cause: JetStreamRefusal): CatgaError {
+export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
-    `the bucket ${bucket} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
+    `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
       "the server, the limits of the account, or max_bytes of the stream, or remove something",
     { retryable: true, cause },
   );
 }
 
 /** The stream does not exist, and this NATS user may not create it. */
-export function bucketMissing(bucket: string, stream: string, cause: CatgaError): CatgaError {
+export function streamMissing(what: string, stream: string, cause: CatgaError): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
-    `the bucket ${bucket} is missing, and the NATS user may not make it (publish to $JS.API.STREAM.CREATE.${stream}): ` +
+    `${what} is missing, and the NATS user may not make it (publish to $JS.API.STREAM.CREATE.${stream}): ` +
       "have an operator run `catga setup` (docs/security.md)",
     { details: cause.details, cause },
   );
 }
 
-/** The bucket could not be opened in time; `retryable` when that may work later. */
-export function cannotOpen(bucket: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError("UNAVAILABLE", `cannot open the bucket ${bucket} on ${server}: ${cause.message}`, {
+/** The stream could not be opened in time; `retryable` when that may work later. */
+export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}`, {
     retryable,
     cause,
   });
 }
 
 /** An operation was not done in time, or was not answered. */
-export function noAnswer(bucket: string, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError("UNAVAILABLE", `the bucket ${bucket} does not answer: ${cause.message}`, {
+export function noAnswer(what: string, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError("UNAVAILABLE", `${what} does not answer: ${cause.message}`, {
     retryable: true,
     cause,
   });

@@ -1,0 +1,60 @@
+/**
+ * JetStream by nats.js: `js.publish`, and `consume()` with explicit acknowledgements; one process, in no order. As it is, `consume()`
+ * iterates, with 100 messages in hand; the variant `callback` gives them to a callback, as many in hand as two nodes of Catga have.
+ */
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { runLogged, type Stored } from "./logged.ts";
+import type { RemoteOptions } from "./remote.ts";
+
+/** As many as two nodes of Catga have in hand. */
+const AT_ONCE = 2_048;
+
+await runLogged({
+  async node(options, handle) {
+    const { group } = options;
+    const nc = await open(options);
+    const manager = await jetstreamManager(nc);
+    await manager.streams.add({ name: group, subjects: [`${group}.>`] });
+    await manager.consumers.add(group, {
+      durable_name: "billing",
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.New,
+      filter_subject: `${group}.placed`,
+      max_ack_pending: AT_ONCE,
+    });
+    const consumer = await jetstream(nc).consumers.get(group, "billing");
+    if (options.variant === "callback") {
+      await consumer.consume({
+        max_messages: AT_ONCE,
+        callback(message) {
+          const handling = handle(message.json<Stored>());
+          if (handling === undefined) message.ack();
+          else handling.then(() => message.ack());
+        },
+      });
+      return;
+    }
+    const messages = await consumer.consume();
+    void (async () => {
+      for await (const message of messages) {
+        await handle(message.json<Stored>());
+        message.ack();
+      }
+    })();
+  },
+  async client(options) {
+    const { group } = options;
+    const js = jetstream(await open(options));
+    return {
+      publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored)),
+      store: (stored) => js.publish(`${group}.noted`, JSON.stringify(stored)),
+    };
+  },
+});
+
+async function open({ url, transport }: RemoteOptions) {
+  const { connect } = transport === "deno"
+    ? await import("@nats-io/transport-deno")
+    : await import("@nats-io/transport-node");
+  return await connect({ servers: url });
+}

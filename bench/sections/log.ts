@@ -1,0 +1,233 @@
+/** The log: publishing until a message is stored, handling what is stored, catching up, and read models that are built at start. */
+import type { Program } from "../program.ts";
+import type { Handled } from "../programs/logged.ts";
+import { alternate } from "../rounds.ts";
+import type { Stage } from "../stage.ts";
+import { median, type Rounds } from "../statistics.ts";
+import type { Table } from "../table.ts";
+import { type Company, type Contestant, pairsOf, type Running } from "./contestants.ts";
+import type { Effort, Measure } from "./section.ts";
+
+/** So many publishes are under way while a backlog is made. */
+const FILLING = 1_024;
+/** So many at most in one task of a program, which must end within a minute. */
+const PART = 50_000;
+/** What is stored must be handled so soon after, in ms. */
+const PATIENCE = 60_000;
+
+/** Measures the log. */
+export const log: Measure = async (stage, effort, company) => {
+  const contestants = await company.engage([...ours(stage), ...effort.peers ? PEERS : []]);
+  const tables = [
+    ...await publishing(contestants, effort),
+    await handling(contestants, effort),
+    await alone(contestants, effort),
+  ];
+  return [...tables, ...await behind(stage, effort, company)];
+};
+
+function ours({ transports, rawTransports }: Stage): Contestant[] {
+  const [transport] = transports;
+  return [
+    { name: NATS, file: "programs/log_nats.ts", options: { transport: rawTransports[0] } },
+    {
+      name: BY_CALLBACK,
+      file: "programs/log_nats.ts",
+      options: { transport: rawTransports[0], variant: "callback" },
+    },
+    {
+      name: CATGA,
+      file: "programs/log_catga.ts",
+      nodes: 2,
+      options: { transport },
+      against: [NATS, BY_CALLBACK, ...PEERS.map(({ name }) => name)],
+    },
+  ];
+}
+
+const CATGA = "Catga, two nodes";
+const NATS = "consume()";
+const BY_CALLBACK = "consume(), callback, 2,048 in hand";
+
+const PEERS: readonly Contestant[] = [
+  { name: "@moleculer/channels", file: "peers/moleculer_channels.ts" },
+  {
+    name: "@moleculer/channels, maxInFlight 2,048",
+    file: "peers/moleculer_channels.ts",
+    options: { variant: "many" },
+  },
+];
+
+async function publishing(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
+  const players = contestants.filter(({ name }) => name === CATGA || name === NATS)
+    .map((player) => ({ ...player, name: player.name === NATS ? "js.publish" : "Catga" }));
+  const levels = [256, 1_024];
+  const storing = (outstanding: number, ms: number) =>
+    players.map(({ name, client }) => ({
+      name,
+      play: () => client.ask<{ rate: number; p50: number }>("storing", { outstanding, ms }),
+    }));
+  const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
+  for (const outstanding of levels) {
+    await alternate(storing(outstanding, effort.ms(600, 200)), 1);
+    const figures = await alternate(storing(outstanding, effort.ms(600, 100)), effort.rounds(7, 3));
+    for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
+  }
+  await alternate(storing(1, effort.ms(300, 50)), 1);
+  const alone = await alternate(storing(1, effort.ms(600, 100)), effort.rounds(7, 3));
+  const pairs = [{ row: "Catga", against: "js.publish" }];
+  return [{
+    id: "log-publish",
+    title: "Log: events stored a second, with so many publishes under way at once in one process",
+    unit: "per second",
+    columns: levels.map((outstanding) => outstanding.toLocaleString("en")),
+    rows: [...cells].map(([name, cells]) => ({ name, cells })),
+    pairs,
+    notes: ["26 bytes of JSON; each publish resolves when JetStream has stored its event in a file"],
+  }, {
+    id: "log-publish-alone",
+    title: "Log: one publish at a time, until it is stored",
+    unit: "ms",
+    columns: ["p50"],
+    rows: [...alone].map(([name, rounds]) => ({ name, cells: [rounds.map(({ p50 }) => p50)] })),
+    pairs,
+    notes: [],
+  }];
+}
+
+async function handling(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const playing = contestants.map((player) => ({
+    name: player.name,
+    play: () => backlog(player, countOf(player, effort)),
+    drop: player.drop,
+  }));
+  await alternate(playing, effort.quick ? 1 : 3);
+  const figures = await alternate(playing, effort.rounds(5, 3));
+  return {
+    id: "log-handled",
+    title: "Log: stored events handled a second, from the first one handed out to the last one handled",
+    unit: "per second",
+    columns: ["handled"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
+    pairs: pairsOf(contestants),
+    notes: [
+      "Catga: two processes, events of each of 900 keys strictly in order; consume(): one process, explicit " +
+      "acknowledgements, no order, as it is: iterated, 100 in hand; @moleculer/channels: one process, in order with its default, " +
+      "maxInFlight 1",
+    ],
+  };
+}
+
+/** Many times what a system may have in hand before the gate opens; fewer for one that has one message in hand. */
+function countOf({ name }: Running, effort: Effort): number {
+  if (name === PEERS[0].name) return effort.quick ? 500 : 1_000;
+  return name === CATGA ? (effort.quick ? 30_000 : 200_000) : (effort.quick ? 8_000 : 16_000);
+}
+
+/** Stores so many while the nodes handle nothing, and gives how many they handle a second from then on. */
+async function backlog({ name, client, nodes }: Running, count: number): Promise<number> {
+  await Promise.all(nodes.map((node) => node.ask("close")));
+  await fill(client, count);
+  const start = Math.min(...await Promise.all(nodes.map((node) => node.ask<number>("open"))));
+  const last = await handled(name, nodes, count);
+  return count / (last - start) * 1_000;
+}
+
+async function fill(client: Program, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= PART) {
+    await client.ask("fill", { count: Math.min(left, PART), outstanding: FILLING });
+  }
+}
+
+/** When so many were handled, by all nodes together. */
+async function handled(name: string, nodes: readonly Program[], count: number): Promise<number> {
+  for (const late = Date.now() + PATIENCE;;) {
+    const each = await Promise.all(nodes.map((node) => node.ask<Handled>("handled")));
+    const sum = each.reduce((sum, { count }) => sum + count, 0);
+    if (sum >= count) return Math.max(...each.map(({ last }) => last));
+    if (Date.now() > late) throw new Error(`${name}: ${sum} of ${count} events were handled in ${PATIENCE} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function alone(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const count = effort.quick ? 30 : 100;
+  const playing = contestants.map(({ name, client, nodes, drop }) => ({
+    name,
+    async play() {
+      await Promise.all(nodes.map((node) => node.ask("close")));
+      await Promise.all(nodes.map((node) => node.ask("open")));
+      await client.ask("paced", { count, pause: 2 });
+      await handled(name, nodes, count);
+      return median((await Promise.all(nodes.map((node) => node.ask<number[]>("latencies")))).flat());
+    },
+    drop,
+  }));
+  await alternate(playing, 1);
+  const figures = await alternate(playing, effort.rounds(7, 3));
+  return {
+    id: "log-latency",
+    title: "Log: one event at a time, from publish to its handler",
+    unit: "ms",
+    columns: ["p50"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
+    pairs: pairsOf(contestants),
+    notes: ["Catga: about every second event is handled by the node that does not lead"],
+  };
+}
+
+/** A subscription that begins behind a long log, and a read model of it. */
+async function behind(stage: Stage, effort: Effort, company: Company): Promise<Table[]> {
+  const count = effort.quick ? 50_000 : 1_000_000;
+  const [filler] = await company.engage(ours(stage).filter(({ name }) => name === CATGA));
+  await fill(filler.client, count);
+  const { group, transport } = filler.options;
+  const launched = { url: stage.url, group, transport };
+  await stage.clear();
+  const models: { ms: number; memory: number; orders: number }[] = [];
+  for (let round = effort.rounds(3, 1); round > 0; round--) {
+    const program = await stage.start("programs/log_model.ts", [JSON.stringify(launched)]);
+    const built = await program.ask<{ ms: number; orders: number }>("build");
+    if (built.orders < count) throw new Error(`the read model has ${built.orders} of ${count} orders`);
+    models.push({ ...built, memory: await program.megabytes() });
+    await stage.clear();
+  }
+  // as a service of its own: the other one has handled them
+  const options = JSON.stringify({ ...launched, nodes: 2, variant: "start", closed: true });
+  const nodes = await Promise.all([1, 2].map(() => stage.start("programs/log_catga.ts", ["node", options])));
+  const resident = async () => (await Promise.all(nodes.map((node) => node.megabytes())));
+  const begin = await resident();
+  const start = Math.min(...await Promise.all(nodes.map((node) => node.ask<number>("open"))));
+  await handled(CATGA, nodes, count / 2);
+  const middle = await resident();
+  const last = await handled(CATGA, nodes, count);
+  const end = await resident();
+  await stage.clear();
+  const length = count.toLocaleString("en");
+  const cells = (values: Rounds) => [values];
+  return [{
+    id: "log-behind",
+    title: `Log: ${length} events behind, two nodes catch up, in order by key`,
+    unit: "per second",
+    columns: ["handled"],
+    rows: [{ name: CATGA, cells: cells([count / (last - start) * 1_000]) }],
+    pairs: [],
+    notes: ["from the start of fresh processes: code runs for the first time"],
+  }, {
+    id: "log-behind-memory",
+    title: `Log: ${length} events behind, memory of both nodes while they catch up`,
+    unit: "MB",
+    columns: ["before", "half way", "at the end"],
+    rows: [{ name: "both", cells: [begin, middle, end] }],
+    pairs: [],
+    notes: ["resident, each of the two processes: the mean, and how far they lie apart"],
+  }, {
+    id: "log-model",
+    title: `Log: a read model of ${length} events, built by a node that starts`,
+    unit: "ms",
+    columns: ["until catga() resolves"],
+    rows: [{ name: "Catga", cells: cells(models.map(({ ms }) => ms)) }],
+    pairs: [],
+    notes: [`its process has ${Math.round(median(models.map(({ memory }) => memory)))} MB then`],
+  }];
+}

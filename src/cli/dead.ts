@@ -1,0 +1,166 @@
+/** `dead`: dead letters: list, show, replay, discard. */
+import type { DeadLetter } from "../../mod.ts";
+import { printable, printableJson } from "../data/printable.ts";
+import { isCatgaError } from "../error.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { disposing } from "./disposing.ts";
+import { showDuration } from "./duration.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { table } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+const VERBS = ["list", "show", "replay", "discard"] as const;
+type Verb = typeof VERBS[number];
+
+/** The command. */
+export const dead: Command = {
+  name: "dead",
+  words: "[VERB] [ID…]",
+  least: 0,
+  most: 1_000,
+  summary: "dead letters: list, show, replay, discard",
+  flags: ["subscription", "service", "contract", "code", "yes"],
+  more: `
+A dead letter is a message whose last attempt failed. It is kept until somebody
+replays or discards it. HELD counts later messages of its key that wait for it.
+
+VERB is list (the default), show, replay or discard. ID is a message id or a
+position, as the list shows them; --subscription, --service, --contract and
+--code choose all that match. show prints payload and headers as JSON.
+replay has it handled again with all its attempts, and then those behind it.
+discard removes it; those behind it go on.
+Without an ID, replay and discard only count what they would do, until --yes.`,
+  async run([verb = "list", ...ids], flags, terminal) {
+    if (!VERBS.some((each) => each === verb)) {
+      throw new UsageError(`dead takes ${VERBS.join(", ")}; got ${JSON.stringify(verb)}`);
+    }
+    if (verb === "show" && ids.length === 0) throw new UsageError("usage: catga dead show ID…");
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const letters = chosen(view, ids, flags);
+      switch (verb as Verb) {
+        case "list":
+          return await list(letters, { view, ids, flags, terminal });
+        case "show":
+          return await show(letters, { view, ids, flags, terminal });
+        case "replay":
+        case "discard":
+          return await settle(letters, verb as "replay" | "discard", { view, ids, flags, terminal });
+      }
+    });
+  },
+};
+
+interface Run {
+  readonly view: ClusterView;
+  readonly ids: readonly string[];
+  readonly flags: Flags;
+  readonly terminal: Terminal;
+}
+
+/** The dead letters that the command line chooses. */
+async function* chosen(view: ClusterView, ids: readonly string[], flags: Flags): AsyncGenerator<DeadLetter> {
+  const [service, subscription, contract, code] = (["service", "subscription", "contract", "code"] as const)
+    .map((flag) => flags.text(flag));
+  for await (const letter of view.administration().deadLetters({ service, subscription })) {
+    if (contract !== undefined && letter.contract !== contract) continue;
+    if (code !== undefined && letter.error.code !== code) continue;
+    if (ids.length > 0 && !ids.some((id) => id === letter.id || id === `${letter.position}`)) continue;
+    yield letter;
+  }
+}
+
+/** Prints that nothing was found, and returns the exit code: it was asked for, or it is just not there. */
+function none({ view, ids, flags, terminal }: Run): number {
+  const wanted = ids.length > 0 || (["service", "subscription", "contract", "code"] as const).some((f) => flags.has(f));
+  terminal.say(`no dead letters${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`);
+  return ids.length > 0 ? FAILED : DONE;
+}
+
+async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
+  const { flags, terminal } = run;
+  const now = Date.now();
+  const rows: string[][] = [];
+  let count = 0;
+  for await (const letter of letters) {
+    count++;
+    if (flags.has("json")) {
+      terminal.write(`${printableJson(plain(letter))}\n`);
+      continue;
+    }
+    const { service, subscription, position, id, contract, key, attempts, at, heldBehind, error } = letter;
+    rows.push([
+      `${service}/${subscription}`,
+      `${position}`,
+      id,
+      contract,
+      key ?? "-",
+      `${attempts}`,
+      showDuration(now - at.getTime()),
+      `${heldBehind}`,
+      `${error.code}: ${error.message}`,
+    ]);
+  }
+  if (count === 0) return none(run);
+  if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows).join("\n")}\n`);
+  return DONE;
+}
+
+const COLUMNS = [
+  { title: "SUBSCRIPTION" },
+  { title: "POSITION", align: "right" },
+  { title: "ID" },
+  { title: "CONTRACT" },
+  { title: "KEY" },
+  { title: "ATTEMPTS", align: "right" },
+  { title: "DEAD FOR", align: "right" },
+  { title: "HELD", align: "right" },
+  { title: "ERROR" },
+] as const;
+
+async function show(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
+  let count = 0;
+  for await (const letter of letters) {
+    count++;
+    run.terminal.write(`${printableJson(plain(letter), run.flags.has("json") ? undefined : 2)}\n`);
+  }
+  return count === 0 ? none(run) : DONE;
+}
+
+/** A dead letter as `--json` prints it. */
+function plain({ publishedAt, at, key, ...letter }: DeadLetter): Record<string, unknown> {
+  const { replay: _, discard: __, ...rest } = letter;
+  return {
+    ...rest,
+    ...(key === undefined ? {} : { key }),
+    publishedAt: publishedAt.toISOString(),
+    at: at.toISOString(),
+  };
+}
+
+async function settle(letters: AsyncIterable<DeadLetter>, verb: "replay" | "discard", run: Run): Promise<number> {
+  const { ids, flags, terminal } = run;
+  const sure = ids.length > 0 || flags.has("yes");
+  let [count, failed] = [0, 0];
+  for await (const letter of letters) {
+    count++;
+    if (!sure) continue;
+    const { service, subscription, position, id } = letter;
+    const label = printable(`${service}/${subscription} ${position} ${id}`);
+    try {
+      await (verb === "replay" ? letter.replay() : letter.discard());
+    } catch (error) {
+      if (!isCatgaError(error)) throw error;
+      failed++;
+      terminal.say(printable(`${error.code}: ${error.message}`));
+      continue;
+    }
+    if (flags.has("json")) {
+      terminal.write(`${printableJson({ [verb]: { service, subscription, position, id } })}\n`);
+    } else terminal.write(`${verb === "replay" ? "to be replayed" : "to be discarded"}: ${label}\n`);
+  }
+  if (count === 0) return none(run);
+  if (sure) return failed === 0 ? DONE : FAILED;
+  terminal.say(`${count} dead letter${count === 1 ? "" : "s"} would be ${verb}ed: --yes does it`);
+  return FAILED;
+}

@@ -1,0 +1,294 @@
+/** The commands about the log, on a real server whose records and parked messages the test writes. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { groupText, itemText } from "../log/format/group.ts";
+import {
+  categorySubject,
+  logName,
+  logSubjects,
+  parkedKey,
+  scheduleSubject,
+  subscriptionKey,
+} from "../log/format/names.ts";
+import { type ParkedEntry, readParked, writeParked } from "../log/format/parked_entry.ts";
+import { endOf, positionOf } from "../log/format/position.ts";
+import {
+  readSubscriptionRecord,
+  type SubscriptionRecord,
+  writeSubscriptionRecord,
+} from "../log/format/subscription_record.ts";
+import { NatsEventLog } from "../nats/event_log.ts";
+import { openNats } from "../nats/open.ts";
+import type { LogState, LogStream } from "../ports/event_log.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
+
+const HOSTILE = `${HIDDEN_TEXT.toWellFormed()}\nforged line`;
+const HOUR = 3_600_000;
+const ERROR = { code: "BROKE", message: "the printer" };
+
+describe("the tool and the log", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let client: Awaited<ReturnType<typeof openNats>>;
+  let stream: LogStream;
+  let state: LogState;
+  let [records, parked]: Bucket[] = [];
+  /** Of three messages of the contract Paid. */
+  let sequences: number[];
+  const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
+  const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const rows = (text: string) => text.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
+
+  const record = (service: string, name: string, more: Partial<SubscriptionRecord> = {}): SubscriptionRecord => ({
+    service,
+    name,
+    leader: "",
+    token: 1,
+    generation: 0,
+    takeovers: 0,
+    began: { Paid: 0 },
+    streams: { [stream.name]: { created: state.created, read: endOf(sequences[0]), time: 0, open: [] } },
+    ...more,
+  });
+  const putRecord = (it: SubscriptionRecord) =>
+    records.put(subscriptionKey(it.service, it.name), writeSubscriptionRecord(it));
+  const stored = async (service: string, name: string) => {
+    const entry = await records.get(subscriptionKey(service, name));
+    return readSubscriptionRecord(service, name, entry!.value) as SubscriptionRecord;
+  };
+  const position = (i: number) => positionOf(sequences[i], 0);
+  async function park(name: string, i: number, more: Partial<ParkedEntry> = {}, id = `o${i}`): Promise<void> {
+    const message = {
+      position: position(i),
+      category: "Paid",
+      id,
+      key: "k",
+      payload: { i },
+      tagged: false,
+      meta: { h: { a: "b" } },
+      time: Date.now() - 3 * HOUR,
+    };
+    const entry = { token: 1, message, attempts: 10, error: ERROR, due: 0, dead: Date.now() - HOUR, ...more };
+    await parked.put(parkedKey("shop", name, 0, message.position), writeParked(entry));
+  }
+  const entryOf = async (i: number) => {
+    const found = await parked.get(parkedKey("shop", "billing", 0, position(i)));
+    return found && readParked(position(i), found.value) as ParkedEntry;
+  };
+
+  before(async () => {
+    server = await startNatsServer();
+    client = await openNats(server.url, {
+      name: "test",
+      transport: undefined,
+      onError: (error) => console.error(error),
+      onForbidden: ({ subject }) => console.error(subject),
+      onNotice: () => {},
+    });
+    for (const args of [["subscriptions"], ["dead"], ["schedules"]]) {
+      const { code, out, err } = await run(...args);
+      assertEquals([code, out], [0, ""]);
+      assertMatch(err, /^(no subscriptions|no dead letters|nothing is scheduled) in the namespace default at 127/);
+    }
+    stream = await new NatsEventLog(client.transport).open(logName("default"), {
+      subjects: logSubjects("default"),
+      replicas: 1,
+      schedules: true,
+    });
+    sequences = [];
+    for (let i = 0; i < 3; i++) {
+      const item = itemText({ text: `{"i":${i}}`, key: "k", id: `o${i}`, meta: undefined });
+      const head = { endpoint: "pub.1", first: i, sentAt: Date.now(), keep: undefined, schedule: undefined };
+      const appended = await stream.append(categorySubject("default", "Paid"), groupText(head, item), {
+        timeout: 5_000,
+      });
+      assert(appended.type === "stored");
+      sequences.push(appended.sequence);
+    }
+    state = (await stream.state())!;
+    records = await client.store.open("catga_default_subscriptions");
+    parked = await client.store.open("catga_default_parked");
+    const nodes = await client.store.open("catga_default_nodes");
+    const node = {
+      ...{ id: "shop-1", endpoint: "shop-1.x", service: "shop", handles: [], subscriptions: ["billing/Paid"] },
+      ...{ startedAt: 1, lastSeen: 1, metadata: {}, load: { inFlight: 0, queued: 0 } },
+      ...{ server: "", protocol: 1, version: "0" },
+    };
+    await nodes.put("shop-1", JSON.stringify(node), { ttl: HOUR });
+  });
+  beforeEach(async () => {
+    for (const bucket of [records, parked]) for (const { key } of await bucket.entries("")) await bucket.delete(key);
+    await putRecord(record("shop", "billing", { leader: "shop-1.x" }));
+    await park("billing", 0);
+    await park("billing", 1, { dead: 0, attempts: 0, error: undefined });
+  });
+  after(async () => {
+    await client?.transport.close();
+    await server?.stop();
+  });
+
+  it("subscriptions: how far each is, with its leader; abandoned ones too; what cannot be read is left out", async () => {
+    await putRecord(record("old", "renamed", { streams: {} }));
+    await records.put("no.record", "nonsense");
+    const { code, out, err } = await run("subscriptions");
+    assertEquals([code, err], [0, ""]);
+    const [titles, old, billing, ...others] = rows(out);
+    assertEquals(titles, ["SERVICE", "NAME", "LAG", "OLDEST", "RETRYING", "DEAD", "LEADER", "CONTRACTS"]);
+    assertEquals([...old.slice(0, 3), ...old.slice(4)], ["old", "renamed", "3", "0", "0", "(abandoned)", "Paid"]);
+    assertEquals(billing, ["shop", "billing", "2", "3 h 0 m", "1", "1", "shop-1", "Paid"]);
+    assertEquals(others, []);
+    const [, info] = json((await run("subscriptions", "--json")).out);
+    assertEquals([info.position, info.lag, info.contracts], [endOf(sequences[0]), 2, ["Paid"]]);
+    assertEquals(rows((await run("subscriptions", "--service", "shop")).out).length, 2);
+  });
+
+  it("subscriptions remove: only one that no node handles, with what it has parked", async () => {
+    await putRecord(record("shop", "renamed"));
+    for (const i of [0, 1]) await park("renamed", i);
+    const refused = await run("subscriptions", "remove", "billing");
+    assertEquals(refused.code, 2);
+    assertStringIncludes(refused.err, "the subscription shop/billing is handled by shop-1");
+    const { code, out } = await run("subscriptions", "remove", "shop/renamed");
+    assertEquals([code, out], [0, "removed shop/renamed with 2 parked messages\n"]);
+    assertEquals((await records.entries("")).map(({ key }) => key), ["shop.billing"]);
+    assertEquals((await parked.entries("")).length, 2);
+    const missing = await run("subscriptions", "remove", "renamed");
+    assertEquals(missing.code, 2);
+    assertStringIncludes(missing.err, "there is no subscription renamed; there are shop/billing");
+  });
+
+  it("dead: lists them with who waits behind; show prints payload and headers", async () => {
+    const { code, out } = await run("dead");
+    const [titles, letter, ...others] = rows(out);
+    assertEquals([code, others], [0, []]);
+    assertEquals(titles, [
+      "SUBSCRIPTION",
+      "POSITION",
+      "ID",
+      "CONTRACT",
+      "KEY",
+      "ATTEMPTS",
+      "DEAD FOR",
+      "HELD",
+      "ERROR",
+    ]);
+    const about = ["shop/billing", `${position(0)}`, "o0", "Paid", "k", "10", "1 h 0 m", "1", "BROKE: the printer"];
+    assertEquals(letter, about);
+    const shown = JSON.parse((await run("dead", "show", "o0")).out);
+    assertEquals([shown.payload, shown.headers, shown.heldBehind, shown.error], [{ i: 0 }, { a: "b" }, 1, ERROR]);
+    assertEquals(json((await run("dead", "list", `${position(0)}`, "--json")).out).map(({ id }) => id), ["o0"]);
+    for (
+      const [flag, value] of [["--code", "OTHER"], ["--contract", "Other"], ["--service", "x"], ["--subscription", "x"]]
+    ) {
+      const none = await run("dead", flag, value);
+      assertEquals([none.code, none.out], [0, ""]);
+      assertStringIncludes(none.err, "no dead letters match");
+    }
+    assertEquals((await run("dead", "show", "o1")).code, 1); // it only waits
+  });
+
+  it("dead replay, dead discard: write the request into the entry; of one that is gone they say so", async () => {
+    for (const verb of ["replay", "discard"] as const) {
+      await park("billing", 0);
+      const { code, out } = await run("dead", verb, "o0", "--json");
+      assertEquals([code, json(out)[0][verb].id], [0, "o0"]);
+      assertEquals((await entryOf(0))?.request, verb);
+    }
+    const late = await run("dead", "replay", "o0");
+    assertEquals([late.code, late.out], [1, ""]);
+    assertStringIncludes(late.err, "it is being discarded");
+    assertEquals((await run("dead", "replay", "none")).code, 1);
+  });
+
+  it("dead discard with a filter: counts without --yes, acts with it", async () => {
+    await park("billing", 2, { error: { code: "OTHER", message: "x" } });
+    const counted = await run("dead", "discard", "--code", "BROKE");
+    assertEquals([counted.code, counted.err], [1, "1 dead letter would be discarded: --yes does it\n"]);
+    assertEquals((await entryOf(0))?.request, undefined);
+    const { code, out } = await run("dead", "discard", "--code", "BROKE", "--yes");
+    assertEquals([code, out], [0, `to be discarded: shop/billing ${position(0)} o0\n`]);
+    assertEquals([(await entryOf(0))?.request, (await entryOf(2))?.request], ["discard", undefined]);
+  });
+
+  it("rewind: writes the request into the record; a time is found in the log", async () => {
+    const times = await Promise.all(
+      sequences.map(async (sequence) =>
+        (await stream.read("catga.default.log.>", { from: sequence, most: 1 }))[0].time
+      ),
+    );
+    const cases: [string, number][] = [
+      ["start", 0],
+      [`${position(1)}`, position(1)],
+      [new Date(times[0]).toISOString(), endOf(sequences[0] - 1)],
+      ["1h", endOf(sequences[0] - 1)],
+      ["2999-01-01", endOf(sequences[2])],
+    ];
+    for (const [to, expected] of cases) {
+      const { code, err } = await run("rewind", "billing", to);
+      assertEquals([code, err, (await stored("shop", "billing")).rewind?.to], [0, "", expected], to);
+    }
+    for (
+      const [args, message] of [
+        [["other", "start"], /there is no subscription other; there are shop\/billing/],
+        [["billing", "yesterday"], /TO is start, a position, a time like .* got "yesterday"/],
+      ] as const
+    ) {
+      const { code, err } = await run("rewind", ...args);
+      assertEquals(code, 2);
+      assertMatch(err, message);
+    }
+    await putRecord(record("crm", "billing"));
+    assertMatch((await run("rewind", "billing", "start")).err, /give one of crm\/billing, shop\/billing/);
+    const idle = await run("rewind", "crm/billing", "start");
+    assertEquals(idle.code, 0);
+    assertStringIncludes(idle.err, "no node leads it now");
+  });
+
+  it("schedules: lists what is pending, takes one back, and no longer lists it", async () => {
+    const at = Date.now() + HOUR;
+    const put = async (id: string, schedule: { at: number | string; zone?: string }) => {
+      const target = categorySubject("default", "Paid");
+      const subject = scheduleSubject("default", "Paid", id);
+      const appended = await stream.append(subject, "[1]", { timeout: 5_000, schedule: { ...schedule, target } });
+      assertEquals(appended.type, "stored");
+    };
+    await put("later", { at });
+    await put(HOSTILE, { at: "0 0 5 * * *", zone: "Europe/Berlin" });
+    const listed = json((await run("schedules", "--json")).out);
+    assertEquals(listed.map(({ contract, id, when, zone }) => [contract, id, when, zone]), [
+      ["Paid", "later", new Date(at).toISOString(), undefined],
+      ["Paid", HOSTILE, "0 0 5 * * *", "Europe/Berlin"],
+    ]);
+    safe((await run("schedules")).out, 3);
+    const { code, out } = await run("schedules", "cancel", "Paid", "later");
+    assertEquals([code, out], [0, "cancelled: Paid later\n"]);
+    const again = await run("schedules", "cancel", "Paid", "later");
+    assertEquals([again.code, again.out], [1, ""]);
+    assertEquals(json((await run("schedules", "--json")).out).map(({ id }) => id), [HOSTILE]);
+  });
+
+  it("what others wrote is printed on one line each, without hidden characters; JSON has its values", async () => {
+    await putRecord(record(HOSTILE.slice(0, 60), HOSTILE.slice(0, 60), { leader: HOSTILE }));
+    await park("billing", 2, { error: { code: HOSTILE, message: HOSTILE } }, HOSTILE);
+    await parked.put("shop.billing/0.1", HOSTILE);
+    await parked.put(HOSTILE, HOSTILE);
+    safe((await run("subscriptions")).out, 3);
+    safe((await run("dead")).out, 3);
+    const [, letter] = json(safe((await run("dead", "--json")).out, 2));
+    assertEquals([letter.id, letter.error.message], [HOSTILE, HOSTILE]);
+    safe((await run("dead", "replay", "--yes")).out, 2);
+    safe((await run("dead", "discard", HOSTILE)).out, 1);
+    safe((await run("rewind", HOSTILE, "start")).err, 2);
+  });
+});
+
+/** What no line of the tool has; its own line breaks apart. */
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+
+function safe(text: string, lines: number): string {
+  assert(!HIDDEN.test(text), JSON.stringify(text));
+  assertEquals(text.trimEnd().split("\n").length, lines, text);
+  return text;
+}

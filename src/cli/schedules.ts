@@ -1,0 +1,123 @@
+/** `schedules`: messages that are scheduled for later: lists them, takes one back. */
+import { printable, printableJson } from "../data/printable.ts";
+import { readScheduleSubject, scheduleSubject } from "../log/format/names.ts";
+import { markOf, unschedule } from "../log/publishing/unschedule.ts";
+import { systemClock, token } from "../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../ports/event_log.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { disposing } from "./disposing.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { table } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The command. */
+export const schedules: Command = {
+  name: "schedules",
+  words: "[cancel NAME ID]",
+  least: 0,
+  most: 3,
+  summary: "lists what is scheduled for later; takes it back",
+  flags: ["contract", "timeout"],
+  more: `
+WHEN is a time, or the six fields of cron (seconds first) and its time zone.
+\`schedules cancel NAME ID\` takes back what is scheduled for a contract under an
+id: it says so, and it does not fire; or there is nothing (any more), and the
+exit code is 1.`,
+  async run([verb, contract, id], flags, terminal) {
+    if (verb !== undefined && (verb !== "cancel" || id === undefined)) {
+      throw new UsageError("usage: catga schedules [cancel NAME ID]");
+    }
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const stream = await view.log();
+      if (verb !== undefined) return await cancel(view, stream, { contract, id, flags, terminal });
+      return await list(view, stream, flags, terminal);
+    });
+  },
+};
+
+/** A schedule that has not fired, or fires again. */
+interface Pending {
+  readonly contract: string;
+  readonly id: string;
+  /** A time, or the fields of cron. */
+  readonly when: string;
+  readonly zone: string | undefined;
+  readonly since: string;
+}
+
+async function list(
+  view: ClusterView,
+  stream: LogStream | undefined,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  const only = flags.text("contract");
+  const rows: string[][] = [];
+  let count = 0;
+  for await (const message of stored(view, stream)) {
+    const pending = pendingOf(view, message);
+    if (pending === undefined || (only !== undefined && pending.contract !== only)) continue;
+    count++;
+    const { contract, id, when, zone, since } = pending;
+    if (flags.has("json")) terminal.write(`${printableJson(pending)}\n`);
+    else rows.push([when, zone ?? "-", contract, since, id]);
+  }
+  if (count === 0) terminal.say(`nothing is scheduled in the namespace ${view.namespace} at ${view.address}`);
+  else if (!flags.has("json")) {
+    const columns = [{ title: "WHEN" }, { title: "ZONE" }, { title: "CONTRACT" }, { title: "SINCE" }, { title: "ID" }];
+    terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
+  }
+  return DONE;
+}
+
+/** All messages under subjects of schedules. */
+async function* stored(view: ClusterView, stream: LogStream | undefined): AsyncGenerator<StoredMessage> {
+  if (stream === undefined) return;
+  for (let from = 1;;) {
+    const messages = await stream.read(`catga.${view.namespace}.at.>`, { from });
+    yield* messages;
+    const last = messages.at(-1);
+    if (last === undefined) return;
+    from = last.sequence + 1;
+  }
+}
+
+/** What a message schedules; `undefined` for one that was taken back, and for anything else. */
+function pendingOf({ namespace }: ClusterView, message: StoredMessage): Pending | undefined {
+  const about = readScheduleSubject(namespace, message.subject);
+  const text = header(message, "Nats-Schedule");
+  if (about === undefined || text === undefined || markOf(message) !== undefined) return undefined;
+  const when = text.startsWith("@at ") ? text.slice(4) : text;
+  const since = new Date(message.time).toISOString();
+  return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
+}
+
+function header({ headers = {} }: StoredMessage, name: string): string | undefined {
+  return Object.hasOwn(headers, name) ? headers[name] : undefined;
+}
+
+async function cancel(
+  view: ClusterView,
+  stream: LogStream | undefined,
+  { contract, id, flags, terminal }: { contract: string; id: string; flags: Flags; terminal: Terminal },
+): Promise<number> {
+  const subject = scheduleSubject(view.namespace, contract, id);
+  const taken = stream !== undefined && await unschedule(subject, {
+    clock: systemClock,
+    stream: () => stream,
+    mark: `cli-${token(view.transport.random, 16)}`,
+    timeout: flags.duration("timeout") ?? TIMEOUT,
+  });
+  if (!taken) {
+    terminal.say(
+      printable(`nothing of ${contract} is scheduled under the id ${JSON.stringify(id)}: it has fired, or never was`),
+    );
+    return FAILED;
+  }
+  if (flags.has("json")) terminal.write(`${printableJson({ cancelled: { contract, id } })}\n`);
+  else terminal.write(`cancelled: ${printable(`${contract} ${id}`)}\n`);
+  return DONE;
+}
+
+const TIMEOUT = 10_000; // ms

@@ -1,0 +1,73 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import {
+  announcement,
+  COMMANDS,
+  controlName,
+  internalNames,
+  isAnnounced,
+  isInternalContract,
+  readAnnouncement,
+  runName,
+  subscriptionName,
+} from "./announced.ts";
+import { event } from "./definition.ts";
+import { entity } from "./entity.ts";
+
+describe("isInternalContract", () => {
+  it("is true of the names that leaders and their nodes use, and of no other", () => {
+    for (
+      const name of [runName("shop", "billing", "a.B"), controlName("shop", "billing"), runName(COMMANDS, "a.B", "a.B")]
+    ) {
+      assertEquals(isInternalContract(name), true, name);
+    }
+    for (
+      const name of [
+        "a.B",
+        "@",
+        "@shop",
+        "@shop/",
+        "@/billing",
+        "@shop/a b",
+        "@shop/a/b/c",
+        "@shop/a/",
+        "@sh op/a/b",
+        "@@@/a",
+      ]
+    ) {
+      assertEquals(isInternalContract(name), false, name);
+    }
+  });
+});
+
+describe("readAnnouncement", () => {
+  it("reads what announcement makes of a subscription, and of a queued command", () => {
+    assertEquals(readAnnouncement("shop", announcement("shop", "billing", "a.B")), {
+      service: "shop",
+      name: "billing",
+      category: "a.B",
+    });
+    assertEquals(readAnnouncement("shop", announcement(COMMANDS, "Mail", "Mail")), {
+      service: COMMANDS,
+      name: "Mail",
+      category: "Mail",
+    });
+    assertEquals(internalNames("shop", "@/Mail"), ["@@/Mail/Mail", "@@/Mail"]);
+  });
+
+  it("a subscription to events of entities has a name of its own beside that to the log", () => {
+    const Placed = entity("Order", { initial: () => 0 }).event("Placed", (state) => state);
+    assertEquals(subscriptionName(event("Told", { durable: true }), "billing"), "billing");
+    const name = subscriptionName(Placed, "billing");
+    assertEquals(name, "billing:entities");
+    const text = announcement("shop", name, Placed.name);
+    assertEquals(isAnnounced(text), true);
+    assertEquals(readAnnouncement("shop", text), { service: "shop", name, category: "Order.Placed" });
+    assertEquals(internalNames("shop", text).map(isInternalContract), [true, true]);
+    assertEquals(["billing:", "billing:other", ":entities"].map((own) => isAnnounced(`${own}/Order.Placed`)), [
+      false,
+      false,
+      false,
+    ]);
+  });
+});

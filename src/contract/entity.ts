@@ -1,0 +1,196 @@
+/**
+ * Entities: things with an id whose state is what their events made of it, changed by one command at a time. What a program
+ * declares; how one is loaded and stored is in `entities/`.
+ */
+import type { AnyCode } from "../error.ts";
+import { checkBehaviors } from "./behavior.ts";
+import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import type { Context } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import { type Command, entityEvent, type EventContract } from "./definition.ts";
+import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
+import type { EntityBody, EntityContext, EntityDefinition, Loaded } from "./entity_definition.ts";
+import type { Handler, HandlerBody, HandlerOptions } from "./handler.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
+import type { SendableName } from "./sendable.ts";
+
+/** Options of {@link entity}. */
+export interface EntityOptions<State> {
+  /** The state of one that has no events yet. */
+  initial: (id: string) => State;
+  /** Raise it when what `apply` functions make of events changes: snapshots of another version are not used; 1. */
+  version?: number | undefined;
+}
+
+/** Options of an entity's `event`. */
+export interface EntityEventOptions<In, Payload = In> {
+  /**
+   * Checks the payload where it is emitted, and parses it where it is applied or handled: its transforms bring old events into today's
+   * shape. It must be synchronous; none.
+   */
+  input?: Schema<In, Payload> | undefined;
+}
+
+/** An event of an entity. It is durable, and its key is the entity's id. Only commands of its entity emit it. */
+export interface EntityEvent<State, In = void, Payload = In> extends EventContract<In, Payload> {
+  /** Carries the type of the state. */
+  readonly "~state": (state: State) => State;
+  /** This event with a payload, as a value for tests: what {@link Entity.decide} takes as `given`. */
+  of(...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]): Given<State>;
+}
+
+/** A handler that an entity makes. The type parameters are for {@link Entity.decide}. */
+export interface EntityHandler<State, In, Returned, F extends string = AnyCode> extends Handler {
+  /** Carries the types; never has a value. */
+  readonly "~decides"?: (state: State, payload: In) => Returned | Failure<F>;
+}
+
+/** A type of entity. */
+export interface Entity<State> {
+  /** The name of the type. */
+  readonly name: string;
+  /** The inside, for Catga. */
+  readonly "~entity": EntityDefinition<State>;
+  /** The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of it. */
+  readonly forgotten: EventContract<{ readonly id: string }>;
+  /**
+   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is pure, and must not change the state that it
+   * gets. Throws a `TypeError` for an invalid or repeated name.
+   */
+  event<In = void, Payload = In>(
+    name: SendableName<In>,
+    apply: (state: State, payload: NoInfer<Payload>) => State,
+    options?: EntityEventOptions<In, Payload>,
+  ): EntityEvent<State, In, Payload>;
+  /**
+   * Makes the handler of a command, whose `key` is the entity's id. What it emits is stored as one, or not at all, and the command is applied once
+   * for its id; what it returns or fails with is its result. It may run again, when another command came first: effects belong into a
+   * subscription to its events.
+   */
+  handle<In, Out, F extends string, Payload, Returned>(
+    command: Command<In, Out, F, Payload, Returned>,
+    decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
+    options?: HandlerOptions,
+  ): EntityHandler<State, In, Returned, F>;
+  /** Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the handler throws. */
+  decide<In, Returned, F extends string>(
+    handler: EntityHandler<State, In, Returned, F>,
+    options: DecisionOptions<State, In>,
+  ): Promise<Decision<State, Returned, F>>;
+}
+
+/**
+ * Defines a type of entity: its state is what its events make of it. The name is one token of letters, digits, `-` and `_`, 64 characters at
+ * most. Throws a `TypeError` for an invalid name or option.
+ *
+ * @example
+ * ```ts
+ * import { catga, command, entity, fail, unwrap } from "@catga/catga";
+ *
+ * const Cart = entity("Cart", { initial: () => ({ items: [] as string[] }) });
+ * const ItemAdded = Cart.event<{ sku: string }>("ItemAdded", (cart, { sku }) => ({ items: [...cart.items, sku] }));
+ * const AddItem = command<{ cartId: string; sku: string }, number>("AddItem", { key: ({ cartId }) => cartId });
+ * const addItem = Cart.handle(AddItem, (cart, { sku }) => {
+ *   if (cart.state.items.length === 3) return fail("FULL", "a cart takes three items");
+ *   cart.emit(ItemAdded, { sku });
+ *   return cart.state.items.length;
+ * });
+ * await using app = await catga({ handlers: addItem });
+ * console.log(unwrap(await app.send(AddItem, { cartId: "c-1", sku: "tea" }))); // 1
+ * ```
+ */
+export function entity<State>(name: string, options: EntityOptions<State>): Entity<State> {
+  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
+    throw new TypeError(`an entity's name is 1 to 64 letters, digits, "-" and "_", like "Cart"; got ${show(name)}`);
+  }
+  const at = `entity ${name}`;
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${at}: options must be { initial }; got ${show(options)}`);
+  }
+  checkKnown(at, options, ENTITY_OPTIONS);
+  const { initial, version = 1 } = options;
+  if (typeof initial !== "function") {
+    throw new TypeError(`${at}: initial must be a function that returns the first state; got ${show(initial)}`);
+  }
+  checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
+  const definition: EntityDefinition<State> = { name, initial, version, events: new Map() };
+  const made: Entity<State> = Object.freeze({
+    name,
+    "~entity": definition,
+    forgotten: entityEvent<{ readonly id: string }, { readonly id: string }>(`${name}.forgotten`, name, undefined),
+    event: <In, Payload>(
+      event: string,
+      apply: (state: State, payload: Payload) => State,
+      options: EntityEventOptions<In, Payload> = {},
+    ) => {
+      checkKnown(`${at}: event ${show(event)}`, options, EVENT_OPTIONS);
+      if (typeof apply !== "function") {
+        throw new TypeError(`${at}: event ${show(event)} needs a function that applies it; got ${show(apply)}`);
+      }
+      if (event === "forgotten") throw new TypeError(`${at}: forgotten is the event that every entity has`);
+      if (definition.events.has(`${name}.${event}`)) throw new TypeError(`${at} has an event ${event} already`);
+      const contract = entityEvent<In, Payload>(`${name}.${event}`, name, options.input);
+      const full: EntityEvent<State, In, Payload> = Object.freeze({
+        ...contract,
+        "~state": (state: State) => state,
+        of: (payload?: unknown) => Object.freeze({ event: contract.name, payload }),
+      });
+      // the event's type arguments say what `apply` gets
+      definition.events.set(contract.name, {
+        contract: full,
+        apply: apply as (state: State, payload: unknown) => State,
+      });
+      return full;
+    },
+    handle: (command: AnyContract, decide: EntityBody["decide"], options?: HandlerOptions) =>
+      entityHandler(definition as EntityDefinition<unknown>, command, decide, options),
+    decide: (handler: Handler, options: DecisionOptions<State, unknown>) =>
+      decideByValues(definition, handler, options),
+  }) as Entity<State>;
+  return made;
+}
+
+function entityHandler(
+  definition: EntityDefinition<unknown>,
+  contract: AnyContract,
+  decide: EntityBody["decide"],
+  options: HandlerOptions = {},
+): Handler {
+  const at = `${definition.name}.handle`;
+  if (contract?.kind !== "command") throw new TypeError(`${at} takes a command; got ${show(contract)}`);
+  const { name, options: { key, idempotent, durable } } = contract;
+  if (key === undefined) {
+    throw new TypeError(
+      `${at} ${name}: the command needs a key, which is the entity's id, as key: (payload) => payload.id`,
+    );
+  }
+  if (idempotent) {
+    throw new TypeError(
+      `${at} ${name}: commands of an entity remember their results by themselves: leave idempotent out`,
+    );
+  }
+  if (durable) {
+    throw new TypeError(`${at} ${name}: a durable command has no entity yet: send it from a subscription's handler`);
+  }
+  if (typeof decide !== "function") throw new TypeError(`${at} ${name} takes a function; got ${show(decide)}`);
+  checkKnown(`${at} ${name}`, options, HANDLE_OPTIONS);
+  const { behaviors = [], concurrency } = options;
+  checkBehaviors(`${at} ${name}: behaviors`, behaviors);
+  if (concurrency !== undefined) checkInteger(`${at} ${name}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
+  const entity: EntityBody = Object.freeze({ definition, decide });
+  const body: HandlerBody = {
+    // the context is that of a running app, which loads and stores
+    fn: (payload, ctx) => (ctx as EntityContext)["~decide"](entity, payload),
+    behaviors: Object.freeze([...behaviors]),
+    concurrency,
+    each: "service",
+    subscription: undefined,
+    entity,
+  };
+  return Object.freeze({ contract, "~handler": Object.freeze(body) });
+}
+
+const ENTITY_OPTIONS = new Set(["initial", "version"]);
+const EVENT_OPTIONS = new Set(["input"]);
+const HANDLE_OPTIONS = new Set(["behaviors", "concurrency"]);

@@ -1,0 +1,79 @@
+/** A command of an entity decided by values, for tests. */
+import { show } from "./checks.ts";
+import type { AnyCode } from "../error.ts";
+import type { Context } from "./context.ts";
+import type { EntityDefinition } from "./entity_definition.ts";
+import { Deciding } from "./entity_state.ts";
+import type { Handler } from "./handler.ts";
+import { isFailure, type Result } from "./result.ts";
+
+/** An event with its payload, as `of` makes it. */
+export interface Given<State> {
+  /** The name of the contract. */
+  readonly event: string;
+  /** As it is stored. */
+  readonly payload: unknown;
+  /** Carries the type of the state; never has a value. */
+  readonly "~state"?: (state: State) => State;
+}
+
+/** What a decision starts from. */
+export interface DecisionOptions<State, In> {
+  /** The events that the entity has had, oldest first; none. */
+  given?: readonly Given<State>[] | undefined;
+  /** The payload of the command. */
+  when: In;
+  /** Members of the context that the handler reads, and stand-ins for what it sends with; reading another one throws; none. */
+  ctx?: Partial<Context> | undefined;
+}
+
+/** What a command came to. */
+export interface Decision<State, Returned, F extends string = AnyCode> {
+  /** What the handler returned, or its failure. */
+  readonly result: Result<Returned, F>;
+  /** What it emitted, if it did not fail. */
+  readonly emitted: readonly { readonly event: string; readonly payload: unknown }[];
+  /** The state with what it emitted. */
+  readonly state: State;
+}
+
+/** See `Entity.decide`. */
+export async function decideByValues<State>(
+  definition: EntityDefinition<State>,
+  handler: Handler,
+  { given = [], when, ctx = {} }: DecisionOptions<State, unknown>,
+): Promise<Decision<State, never>> {
+  const { contract, "~handler": { entity: body } } = handler ?? {};
+  if (body?.definition !== definition) {
+    throw new TypeError(
+      `${definition.name}.decide takes what ${definition.name}.handle(…) gives; got ${show(handler)}`,
+    );
+  }
+  const key = contract.options.key as (payload: unknown) => string;
+  const id = key(when);
+  const deciding = new Deciding(definition, id, 0, definition.initial(id));
+  for (const { event, payload } of given) deciding.apply(event, payload);
+  const before = deciding.state;
+  const schema = contract.options.input;
+  let payload = when;
+  if (schema !== undefined) {
+    const parsed = await schema["~standard"].validate(when as never);
+    if (parsed.issues !== undefined) throw new TypeError(`${contract.name}: ${parsed.issues[0]?.message}`);
+    payload = parsed.value;
+  }
+  const returned = await body.decide(deciding, payload, contextOf(ctx));
+  deciding.end();
+  const result: Result<unknown> = isFailure(returned) ? returned : { ok: true, value: returned };
+  const emitted = result.ok ? deciding.emitted.map(({ event, payload }) => ({ event, payload })) : [];
+  return { result, emitted, state: result.ok ? deciding.state : before } as Decision<State, never>;
+}
+
+/** A context that has what a test gave it, and says what it lacks. */
+function contextOf(given: Partial<Context>): Context {
+  return new Proxy(given, {
+    get: (target, member) => {
+      if (member in target) return Reflect.get(target, member);
+      throw new TypeError(`decide: the handler reads ctx.${String(member)}: give it in the option ctx`);
+    },
+  }) as Context;
+}

@@ -1,0 +1,83 @@
+/** An entity while a command is decided: its state, and what has been emitted. */
+import { show } from "./checks.ts";
+import type { EntityDefinition, Loaded } from "./entity_definition.ts";
+import type { AnyContract } from "./contract.ts";
+import { isThenable } from "./schema.ts";
+
+/** An event that was emitted: its payload as it was given, which is what is stored. */
+export interface EmittedEvent {
+  readonly event: string;
+  readonly payload: unknown;
+}
+
+/** The implementation of {@link Loaded}. */
+export class Deciding<State> implements Loaded<State> {
+  readonly id: string;
+  #version: number;
+  #state: State;
+  readonly #definition: EntityDefinition<State>;
+  readonly emitted: EmittedEvent[] = [];
+  #over = false;
+
+  constructor(definition: EntityDefinition<State>, id: string, version: number, state: State) {
+    this.#definition = definition;
+    this.id = id;
+    this.#version = version;
+    this.#state = state;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Applies a stored event. Throws what its schema refuses, and for an event that the entity does not have. */
+  apply(event: string, payload: unknown): void {
+    this.#state = applied(this.#definition, this.#state, event, payload);
+    this.#version++;
+  }
+
+  emit(event: AnyContract, payload?: unknown): void {
+    if (this.#over) {
+      throw new TypeError(`emit ${event?.name}: the command of ${this.#definition.name} ${this.id} has ended`);
+    }
+    const known = typeof event?.name === "string" ? this.#definition.events.get(event.name) : undefined;
+    if (known === undefined || known.contract.name !== event.name) {
+      throw new TypeError(`emit takes an event of ${this.#definition.name}; got ${show(event)}`);
+    }
+    this.#state = applied(this.#definition, this.#state, event.name, payload);
+    this.emitted.push({ event: event.name, payload });
+  }
+
+  /** From now on nothing can be emitted. */
+  end(): void {
+    this.#over = true;
+  }
+}
+
+/**
+ * The next state. Throws a `TypeError` for an event that the entity does not have, and for a payload that its schema refuses, or checks
+ * asynchronously; and what `apply` throws.
+ */
+export function applied<State>(
+  definition: EntityDefinition<State>,
+  state: State,
+  event: string,
+  payload: unknown,
+): State {
+  const known = definition.events.get(event);
+  if (known === undefined) throw new TypeError(`${definition.name} has no event ${event}`);
+  const schema = known.contract.options.input;
+  if (schema === undefined) return known.apply(state, payload);
+  const parsed = schema["~standard"].validate(payload as never);
+  if (isThenable(parsed)) {
+    throw new TypeError(`the schema of ${event} checks asynchronously: events of an entity need one that does not`);
+  }
+  if (parsed.issues !== undefined) {
+    throw new TypeError(`the schema of ${event} refuses its payload: ${parsed.issues[0]?.message}`);
+  }
+  return known.apply(state, parsed.value);
+}

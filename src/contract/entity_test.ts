@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { type Catga, command, entity, event, fail } from "../../mod.ts";
+
+interface State {
+  readonly items: readonly string[];
+  readonly paid: boolean;
+}
+
+const Cart = entity<State>("Cart", { initial: () => ({ items: [], paid: false }) });
+const ItemAdded = Cart.event<{ sku: string }>(
+  "ItemAdded",
+  (cart, { sku }) => ({ ...cart, items: [...cart.items, sku] }),
+);
+const Paid = Cart.event("Paid", (cart) => ({ ...cart, paid: true }));
+const AddItem = command<{ cartId: string; sku: string }, number, "PAID">("AddItem", { key: ({ cartId }) => cartId });
+const Pay = command<{ cartId: string }>("Pay", { key: ({ cartId }) => cartId });
+const addItem = Cart.handle(AddItem, (cart, { sku }) => {
+  if (cart.state.paid) return fail("PAID", "this cart has been paid");
+  cart.emit(ItemAdded, { sku });
+  return cart.state.items.length;
+});
+const pay = Cart.handle(Pay, async (cart, _, ctx) => {
+  await ctx.clock.sleep(1);
+  cart.emit(Paid);
+});
+const Order = entity("Order", { initial: (id) => ({ id, total: 0 }) });
+const Placed = Order.event<{ cents: number }>("Placed", (order, { cents }) => ({ ...order, total: cents }));
+const Told = event<{ sku: string }>("Told");
+
+describe("entity", () => {
+  it("what the compiler knows", () => {
+    // nothing of this is run
+    const read = (app: Catga) => [
+      Cart.handle(AddItem, (cart) => {
+        // @ts-expect-error an event of another entity
+        cart.emit(Placed, { cents: 1 });
+        // @ts-expect-error an event of no entity
+        cart.emit(Told, { sku: "tea" });
+        // @ts-expect-error a wrong payload
+        cart.emit(ItemAdded, { sku: 1 });
+        // @ts-expect-error no payload
+        cart.emit(ItemAdded);
+        // @ts-expect-error the state is read, not written
+        cart.state.paid = true;
+        return 1;
+      }),
+      // @ts-expect-error a wrong result
+      Cart.handle(AddItem, () => "one"),
+      // @ts-expect-error a failure that the command does not have
+      Cart.handle(AddItem, () => fail("SOLD", "no")),
+      // @ts-expect-error a state that is none
+      Cart.event<{ sku: string }>("Broken", (cart, { sku }) => ({ ...cart, items: sku })),
+      // @ts-expect-error a payload that cannot be sent
+      Cart.event<{ go: () => void }>("Unsendable", (cart) => cart),
+      // @ts-expect-error an event of another entity
+      Cart.decide(addItem, { given: [Placed.of({ cents: 1 })], when: { cartId: "1", sku: "a" } }),
+      // @ts-expect-error a wrong payload
+      Cart.decide(addItem, { when: { cartId: "1" } }),
+      // @ts-expect-error a handler of another entity
+      Order.decide(addItem, { when: { cartId: "1", sku: "a" } }),
+      app,
+    ];
+    assertEquals(typeof read, "function");
+  });
+
+  it("decide: the result and what was emitted, by values", async () => {
+    const { result, emitted, state } = await Cart.decide(addItem, {
+      given: [ItemAdded.of({ sku: "a" })],
+      when: { cartId: "c-1", sku: "b" },
+    });
+    assertEquals(result, { ok: true, value: 2 });
+    assertEquals(emitted, [{ event: "Cart.ItemAdded", payload: { sku: "b" } }]);
+    assertEquals(state, { items: ["a", "b"], paid: false });
+    const refused = await Cart.decide(addItem, { given: [Paid.of()], when: { cartId: "c-1", sku: "b" } });
+    assert(refused.result.error !== undefined);
+    const { error } = refused.result;
+    assertEquals([error.code, refused.emitted, refused.state], ["PAID", [], { items: [], paid: true }]);
+    await assertRejects(() => Cart.decide(pay, { when: { cartId: "c-1" } }), TypeError, "reads ctx.clock");
+    const foreign = Cart.decide as unknown as (handler: unknown, options: unknown) => Promise<unknown>;
+    await assertRejects(() => foreign(Told.on(() => {}), { when: 1 }), TypeError, "Cart.decide takes what");
+  });
+
+  it("schemas: an old event passes that of today", async () => {
+    const Box = entity("Box", { initial: () => 0 });
+    const input = z.object({ n: z.number().default(5) });
+    const Put = Box.event("Put", (sum, { n }) => sum + n, { input });
+    const Add = command<string>("Add", { key: (id) => id });
+    const add = Box.handle(Add, (box) => box.emit(Put, { n: 1 }));
+    assertEquals((await Box.decide(add, { given: [Put.of({}), Put.of({ n: 2 })], when: "b" })).state, 8);
+    const bad = Box.handle(Add, (box) => box.emit(Put, { n: "1" as unknown as number }));
+    await assertRejects(() => Box.decide(bad, { when: "b" }), TypeError, "refuses its payload");
+  });
+
+  it("misuse says what is wrong", async () => {
+    const initial = () => 0;
+    assertThrows(() => entity("a.b", { initial }), TypeError, "an entity's name");
+    assertThrows(() => entity("A", { initial: 1 as unknown as () => number }), TypeError, "initial must be a function");
+    assertThrows(() => entity("A", { initial, version: 0 }), RangeError, "version");
+    assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");
+    assertThrows(() => Cart.handle(command("NoKey"), () => {}), TypeError, "needs a key");
+    const Once = command<string>("Once", { key: (id) => id, idempotent: true });
+    assertThrows(() => Cart.handle(Once, () => {}), TypeError, "leave idempotent out");
+    let kept: (() => void) | undefined;
+    const Add = command<string>("AddLater", { key: (id) => id });
+    const later = Cart.handle(Add, (cart) => void (kept = () => cart.emit(Paid)));
+    await Cart.decide(later, { when: "c" });
+    assertThrows(() => kept!(), TypeError, "has ended");
+  });
+});

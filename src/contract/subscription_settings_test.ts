@@ -1,0 +1,60 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, event, type SubscriptionOptions } from "../../mod.ts";
+
+const Placed = event<{ id: string }>("orders.Placed", { durable: true });
+const Told = event<{ id: string }>("orders.Told");
+
+function settings(options?: SubscriptionOptions) {
+  return Placed.on(() => {}, options)["~handler"].subscription;
+}
+
+describe("the settings of a subscription", () => {
+  it("have defaults: the contract's name without dots, from now on, once in a service, 10 attempts", () => {
+    assertEquals(settings(), {
+      name: "orders-Placed",
+      from: "now",
+      each: "service",
+      attempts: 10,
+      delay: [1_000, 300_000],
+      timeout: undefined,
+    });
+    const given = {
+      name: "billing",
+      from: "start",
+      each: "node",
+      timeout: 5,
+      retry: { attempts: 3, delay: [1, 2] },
+    } as const;
+    const { retry: _, ...rest } = given;
+    assertEquals(settings(given), { ...rest, attempts: 3, delay: [1, 2] });
+  });
+
+  it("a queued command's timeout is its contract's", () => {
+    const Mail = command<void>("Mail", { durable: true, timeout: 70_000 });
+    assertEquals(Mail.handle(() => {}, { retry: { attempts: 2 } })["~handler"].subscription?.timeout, 70_000);
+    assertEquals(Mail.handle(() => {})["~handler"].subscription?.attempts, 10);
+  });
+
+  it("belong to durable contracts alone", () => {
+    assertEquals(Told.on(() => {})["~handler"].subscription, undefined);
+    assertThrows(
+      () => Told.on(() => {}, { name: "x" }),
+      TypeError,
+      "name is of a durable event: give orders.Told durable: true",
+    );
+    const Pay = command<void>("Pay");
+    assertThrows(() => Pay.handle(() => {}, { retry: { attempts: 2 } }), TypeError, "retry is of a durable command");
+  });
+
+  it("say what is wrong with them", () => {
+    assertThrows(() => settings({ name: "a b" }), TypeError, "name");
+    assertThrows(() => settings({ from: "end" as "now" }), TypeError, 'from must be "now" or "start"');
+    assertThrows(() => settings({ retry: 3 as never }), TypeError, "retry must be { attempts, delay }");
+    assertThrows(() => settings({ retry: { attempts: 0 } }), RangeError, "retry.attempts");
+    assertThrows(() => settings({ retry: { delay: [5] as never } }), TypeError, "retry.delay must be [first, longest]");
+    assertThrows(() => settings({ retry: { delay: [5, 4] } }), RangeError, "retry.delay[1]");
+    assertThrows(() => settings({ retry: { times: 3 } as never }), TypeError, "times");
+    assertThrows(() => settings({ timeout: 0 }), RangeError, "timeout");
+  });
+});

@@ -1,0 +1,289 @@
+/** What entities promise, over any network: the tests that memory and NATS pass. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "node:test";
+import { eventually } from "../../test/support/eventually.ts";
+import {
+  type Catga,
+  CatgaError,
+  type CatgaOptions,
+  command,
+  entity,
+  event,
+  fail,
+  type Result,
+  unwrap,
+} from "../../mod.ts";
+
+/** Nodes around one network, with a namespace of their own. */
+export interface EntitiesHarness {
+  start(options: CatgaOptions): Promise<Catga>;
+}
+
+interface CartState {
+  readonly items: readonly string[];
+  readonly paid: boolean;
+}
+
+/** The contracts of the suite. */
+export const Cart = entity<CartState>("Cart", { initial: () => ({ items: [], paid: false }) });
+export const ItemAdded = Cart.event<{ sku: string }>(
+  "ItemAdded",
+  (cart, { sku }) => ({ ...cart, items: [...cart.items, sku] }),
+);
+export const Paid = Cart.event("Paid", (cart) => ({ ...cart, paid: true }));
+export const AddItem = command<{ cartId: string; sku: string; times?: number }, number, "PAID">("AddItem", {
+  key: ({ cartId }) => cartId,
+});
+export const Pay = command<{ cartId: string }, void, "PAID">("Pay", { key: ({ cartId }) => cartId });
+export const Look = command<{ cartId: string }, number>("Look", { key: ({ cartId }) => cartId });
+export const addItem = Cart.handle(AddItem, (cart, { sku, times = 1 }) => {
+  if (cart.state.paid) return fail("PAID", "this cart has been paid");
+  for (let i = 0; i < times; i++) cart.emit(ItemAdded, { sku });
+  return cart.state.items.length;
+});
+export const pay = Cart.handle(Pay, async (cart, _, ctx) => {
+  await ctx.clock.sleep(1);
+  if (cart.state.paid) return fail("PAID", "this cart has been paid");
+  cart.emit(Paid);
+});
+export const look = Cart.handle(Look, (cart) => cart.version);
+/** All handlers of commands. */
+export const handlers = [addItem, pay, look];
+
+/** Defines the tests of entities. */
+export function entitiesSuite(harness: EntitiesHarness): void {
+  it("a command is stored, its result is what the handler returned, and the state follows from its events", async () => {
+    await using app = await harness.start({ handlers });
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-1", sku: "tea" })), 1);
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-1", sku: "milk", times: 2 })), 3);
+    assertEquals(unwrap(await app.send(Look, { cartId: "c-1" })), 3);
+    assertEquals(await app.load(Cart, "c-1"), {
+      id: "c-1",
+      version: 3,
+      state: { items: ["tea", "milk", "milk"], paid: false },
+    });
+    assertEquals(await app.load(Cart, "none"), { id: "none", version: 0, state: { items: [], paid: false } });
+  });
+
+  it("another node reads what was stored, and decides on it", async () => {
+    await using one = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    for (let n = 1; n <= 10; n++) {
+      const node = n % 2 === 0 ? one.self.id : other.self.id;
+      assertEquals(unwrap(await one.send(AddItem, { cartId: "c-2", sku: `${n}` }, { node })), n);
+    }
+    assertEquals((await other.load(Cart, "c-2", { latest: true })).version, 10);
+    assertEquals(unwrap(await other.send(Pay, { cartId: "c-2" }, { node: other.self.id })), undefined);
+    const refused = await one.send(AddItem, { cartId: "c-2", sku: "late" }, { node: one.self.id });
+    assertEquals(codeOf(refused), "PAID");
+  });
+
+  it("a failure is that of the latest state, whatever this node knew", async () => {
+    await using one = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    const cart = { cartId: "c-3" };
+    unwrap(await one.send(Look, cart, { node: one.self.id }));
+    unwrap(await one.send(Pay, cart, { node: other.self.id }));
+    assertEquals(codeOf(await one.send(Pay, cart, { node: one.self.id })), "PAID");
+    assertEquals(unwrap(await one.send(Look, cart, { node: one.self.id })), 1);
+  });
+
+  it("many commands at once on two nodes: each is applied once", async () => {
+    await using one = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    const sent = Array.from({ length: 60 }, (_, n) => {
+      const [app, node] = n % 2 === 0 ? [one, one.self.id] : [other, other.self.id];
+      const add = async (): Promise<number> => {
+        const result = await app.send(AddItem, { cartId: "c-4", sku: `${n}` }, { node, id: `add-${n}` });
+        return codeOf(result) === "CONFLICT" ? await add() : unwrap(result);
+      };
+      return add();
+    });
+    const results = await Promise.all(sent);
+    assertEquals(results.toSorted((a, b) => a - b), Array.from({ length: 60 }, (_, n) => n + 1));
+    const { state: { items } } = await one.load(Cart, "c-4", { latest: true });
+    assertEquals(items.length, 60);
+    for (const [n, at] of results.entries()) assertEquals(items[at - 1], `${n}`);
+  });
+
+  it("a command that comes again gets its recorded result, on any node, and another payload is ID_REUSED", async () => {
+    await using one = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    const payload = { cartId: "c-5", sku: "tea" };
+    assertEquals(unwrap(await one.send(AddItem, payload, { id: "first", node: one.self.id })), 1);
+    assertEquals(unwrap(await one.send(AddItem, payload, { id: "second", node: one.self.id })), 2);
+    for (const node of [one.self.id, other.self.id]) {
+      assertEquals(unwrap(await one.send(AddItem, payload, { id: "first", node })), 1);
+      const reused = await one.send(AddItem, { ...payload, sku: "milk" }, { id: "first", node });
+      assertEquals(codeOf(reused), "ID_REUSED");
+    }
+    assertEquals((await one.load(Cart, "c-5", { latest: true })).version, 2);
+  });
+
+  it("after a restart of all nodes a command that comes again gets its recorded result", async () => {
+    const payload = { cartId: "c-6", sku: "tea" };
+    {
+      await using app = await harness.start({ handlers });
+      assertEquals(unwrap(await app.send(AddItem, payload, { id: "only" })), 1);
+    }
+    await using app = await harness.start({ handlers });
+    assertEquals(unwrap(await app.send(AddItem, payload, { id: "only" })), 1);
+    assertEquals(unwrap(await app.send(AddItem, payload)), 2);
+  });
+
+  it("snapshots: a cold load begins with the last one, also for commands that come again", async () => {
+    {
+      await using app = await harness.start({ handlers });
+      for (let n = 0; n < 25; n++) {
+        unwrap(await app.send(AddItem, { cartId: "c-7", sku: `${n}`, times: 10 }, { id: `a-${n}` }));
+      }
+    }
+    await using app = await harness.start({ handlers });
+    const { version, state } = await app.load(Cart, "c-7");
+    assertEquals([version, state.items.length, state.items.at(-1)], [250, 250, "24"]);
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "3", times: 10 }, { id: "a-3" })), 40);
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "x" })), 251);
+  });
+
+  it("a decision that emits too much, or what cannot be sent, changes nothing", async () => {
+    const Emit = command<{ id: string; what: "many" | "function" | "result" }, unknown>("Emit", {
+      key: ({ id }) => id,
+    });
+    const Box = entity("Box", { initial: () => 0 });
+    const Put = Box.event<{ n: unknown }>("Put", (sum) => sum + 1);
+    const emit = Box.handle(Emit, (box, { what }) => {
+      for (let n = 0; n < (what === "many" ? 513 : 1); n++) box.emit(Put, { n: what === "function" ? () => n : n });
+      return what === "result" ? () => {} : 1;
+    });
+    await using app = await harness.start({ handlers: emit });
+    assertEquals(codeOf(await app.send(Emit, { id: "b", what: "many" })), "TOO_LARGE");
+    assertEquals(codeOf(await app.send(Emit, { id: "b", what: "function" })), "INVALID_MESSAGE");
+    assertEquals(codeOf(await app.send(Emit, { id: "b", what: "result" })), "INVALID_RESPONSE");
+    assertEquals((await app.load(Box, "b")).version, 0);
+  });
+
+  it("what a sender or reader holds is not the state: values of any kind come back as themselves", async () => {
+    const Note = entity("Note", { initial: () => ({ notes: [] as { at: Date; by: Map<string, bigint> }[] }) });
+    const Noted = Note.event<{ at: Date; by: Map<string, bigint> }>("Noted", ({ notes }, note) => ({
+      notes: [...notes, note],
+    }));
+    const Take = command<{ at: Date; by: Map<string, bigint> }, Map<string, bigint>>("Take", { key: () => "n" });
+    const take = Note.handle(Take, (note, given) => {
+      note.emit(Noted, given);
+      return given.by;
+    });
+    await using app = await harness.start({ handlers: take });
+    const by = new Map([["a", 1n]]);
+    const given = { at: new Date(5), by };
+    assertEquals(unwrap(await app.send(Take, given, { id: "t" })), new Map([["a", 1n]]));
+    by.set("b", 2n);
+    assertEquals((await app.load(Note, "n")).state.notes, [{ at: new Date(5), by: new Map([["a", 1n]]) }]);
+    by.delete("b");
+    assertEquals(unwrap(await app.send(Take, given, { id: "t" })), new Map([["a", 1n]]));
+  });
+
+  it("a forgotten entity is gone, and late commands do not bring it back", async () => {
+    await using one = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    const payload = { cartId: "c-8", sku: "tea", times: 60 };
+    for (const node of [one.self.id, other.self.id]) unwrap(await one.send(AddItem, payload, { node }));
+    await other.forget(Cart, "c-8");
+    await other.forget(Cart, "c-8");
+    for (const node of [one.self.id, other.self.id]) {
+      assertEquals(codeOf(await one.send(AddItem, payload, { node })), "FORGOTTEN");
+    }
+    for (const app of [one, other]) {
+      const error = await assertRejects(() => app.load(Cart, "c-8", { latest: true }), CatgaError);
+      assertEquals(error.code, "FORGOTTEN");
+    }
+    await one.forget(Cart, "never-was");
+    assertEquals(codeOf(await other.send(AddItem, { cartId: "never-was", sku: "tea" })), "FORGOTTEN");
+  });
+
+  it("a handler that throws fails with HANDLER_FAILED, and its entity goes on", async () => {
+    const Break = command<{ cartId: string }>("Break", { key: ({ cartId }) => cartId });
+    const broken = Cart.handle(Break, (cart) => {
+      cart.emit(Paid);
+      throw new Error("broken");
+    });
+    await using app = await harness.start({ handlers: [...handlers, broken], logger: quiet });
+    assertEquals(codeOf(await app.send(Break, { cartId: "c-9" })), "HANDLER_FAILED");
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-9", sku: "tea" })), 1);
+  });
+
+  it("a handler that never ends gives up its turn at its deadline", async () => {
+    const Hang = command<{ cartId: string }>("Hang", { key: ({ cartId }) => cartId, timeout: 100 });
+    const hang = Cart.handle(Hang, () => new Promise<void>(() => {}));
+    await using app = await harness.start({ handlers: [...handlers, hang] });
+    const hung = app.send(Hang, { cartId: "c-10" });
+    assertEquals(unwrap(await app.send(AddItem, { cartId: "c-10", sku: "tea" }, { timeout: 20_000 })), 1);
+    assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
+  });
+
+  it("misuse: an entity's event is not published, an id is a string of 1 to 256 characters", async () => {
+    await using app = await harness.start({ handlers });
+    await assertRejects(
+      async () => await app.publish(ItemAdded, { sku: "tea" }),
+      TypeError,
+      "commands of Cart emit it",
+    );
+    await assertRejects(() => app.load(Cart, ""), TypeError, "1 to 256 characters");
+    await assertRejects(() => app.load({} as typeof Cart, "c"), TypeError, "load takes what entity(…) gives");
+    assertEquals(codeOf(await app.send(AddItem, { cartId: "", sku: "tea" })), "INVALID_MESSAGE");
+    assertEquals(codeOf(await app.send(AddItem, { cartId: "x".repeat(257), sku: "tea" })), "INVALID_MESSAGE");
+    const odd = "a.b/ö *>";
+    assertEquals(unwrap(await app.send(AddItem, { cartId: odd, sku: "tea" })), 1);
+    assertEquals((await app.load(Cart, odd)).version, 1);
+  });
+
+  it("subscriptions and read models get the events of entities in order, and that one was forgotten", async () => {
+    const Told = event<{ n: number }>("Told", { durable: true, key: () => "k" });
+    const handled: string[] = [];
+    const seen: string[] = [];
+    const watching = [
+      ItemAdded.on(({ sku }, ctx) => void handled.push(`${ctx.correlationId} ${sku}`), {
+        name: "mixed",
+        from: "start",
+      }),
+      Told.on(({ n }) => void handled.push(`told ${n}`), { name: "mixed" }),
+      Paid.on(() => void handled.push("paid"), { name: "mixed", from: "start" }),
+      Cart.forgotten.on(({ id }) => void handled.push(`forgotten ${id}`), { name: "mixed", from: "start" }),
+    ];
+    const model = [
+      ItemAdded.on(({ sku }, ctx) => void seen.push(`${ctx.correlationId} ${sku}`), {
+        name: "model",
+        each: "node",
+        from: "start",
+      }),
+    ];
+    await using writer = await harness.start({ handlers, service: "carts" });
+    const cartId = "c-11";
+    unwrap(await writer.send(AddItem, { cartId, sku: "before", times: 2 }, { id: "one" }));
+    await using reader = await harness.start({ handlers: watching, service: "reader" });
+    await using mirror = await harness.start({ handlers: model, service: "mirror" });
+    assertEquals(seen.filter((text) => text.startsWith("one ")), ["one before", "one before"]);
+    unwrap(await reader.publish(Told, { n: 1 }));
+    unwrap(await writer.send(AddItem, { cartId, sku: "after" }, { id: "two" }));
+    unwrap(await writer.send(Pay, { cartId }, { id: "three" }));
+    const own = () => handled.filter((text) => ["one", "two"].includes(text.split(" ")[0]));
+    await eventually("the events of the log and of the entity", () => own().length === 3 && handled.includes("told 1"));
+    assertEquals(own(), ["one before", "one before", "two after"]);
+    await eventually("the read model", () => seen.includes("two after"));
+    await reader.forget(Cart, cartId);
+    await eventually("the forgotten one", () => handled.includes(`forgotten ${cartId}`));
+    const infos = (await reader.subscriptions()).filter(({ service }) => service === "reader");
+    assertEquals(infos.map(({ name, contracts }) => [name, contracts]), [
+      ["mixed", ["Told"]],
+      ["mixed:entities", ["Cart.ItemAdded", "Cart.Paid", "Cart.forgotten"]],
+    ]);
+    await eventually("no lag", async () => (await reader.subscriptions()).every(({ lag }) => lag === 0));
+    assertEquals(mirror.health().subscriptions.map(({ name }) => name), ["model:entities"]);
+  });
+}
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** The code of a result's failure. */
+export function codeOf(result: Result<unknown>): string | undefined {
+  return result.error?.code;
+}

@@ -1,0 +1,162 @@
+/** An entity in memory, as the messages of its subject have made it so far. */
+import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { applied } from "../contract/entity_state.ts";
+import { decodeText } from "../data/encoding.ts";
+import { CatgaError } from "../error.ts";
+import { type EntityGroup, saysForgotten } from "../log/format/entity_group.ts";
+import { Remembered } from "./remembered.ts";
+
+/** How far an entity has been read. */
+export interface CopyParts<State> {
+  readonly state: State;
+  readonly version: number;
+  readonly sequence: number;
+  /** How much memory it takes, in bytes, about. */
+  readonly size: number;
+  /** `undefined`: commands are not remembered in this copy, which is only read. */
+  readonly remembered: Remembered | undefined;
+  readonly forgotten: boolean;
+}
+
+/** What a command changes. */
+export interface Change<State> {
+  readonly state: State;
+  /** How many events it emitted. */
+  readonly events: number;
+  /** Of the message, its length, and when it was stored. */
+  readonly sequence: number;
+  readonly size: number;
+  readonly time: number;
+  readonly command: string;
+  readonly fingerprint: string;
+  readonly result: string | undefined;
+}
+
+/** An entity in memory. */
+export class EntityCopy<State> {
+  readonly definition: EntityDefinition<State>;
+  readonly id: string;
+  #parts: CopyParts<State>;
+
+  /** One without events, or with these. */
+  constructor(definition: EntityDefinition<State>, id: string, parts: CopyParts<State>) {
+    this.definition = definition;
+    this.id = id;
+    this.#parts = parts;
+  }
+
+  /** How many events it has had. */
+  get version(): number {
+    return this.#parts.version;
+  }
+
+  get state(): State {
+    return this.#parts.state;
+  }
+
+  /** Of the last message of its subject; 0: it has none. */
+  get sequence(): number {
+    return this.#parts.sequence;
+  }
+
+  get forgotten(): boolean {
+    return this.#parts.forgotten;
+  }
+
+  get remembered(): Remembered | undefined {
+    return this.#parts.remembered;
+  }
+
+  get size(): number {
+    return this.#parts.size + (this.#parts.remembered?.size ?? 0);
+  }
+
+  /** The same, to be read on without remembering commands. */
+  toRead(): EntityCopy<State> {
+    return new EntityCopy(this.definition, this.id, { ...this.#parts, remembered: undefined });
+  }
+
+  /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
+  pass(sequence: number): void {
+    this.#parts = { ...this.#parts, sequence };
+  }
+
+  /**
+   * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws `UNAVAILABLE` if events
+   * before it are missing, and what an `apply` function or a schema throws.
+   */
+  take(group: EntityGroup, { sequence, time, size }: StoredAt): string | undefined {
+    const { name, initial } = this.definition;
+    const { head, messages } = group;
+    const parts = this.#parts;
+    if (saysForgotten(group)) {
+      const state = initial(this.id);
+      this.#parts = { ...parts, state, version: head.version, sequence, size: SMALL, forgotten: true };
+      return undefined;
+    }
+    if (parts.forgotten || head.version < parts.version) {
+      this.pass(sequence);
+      return `it continues version ${head.version}; the entity is at ${parts.version}`;
+    }
+    if (head.version > parts.version) {
+      const missing = `events ${
+        parts.version + 1
+      } to ${head.version} of ${name} ${this.id} are missing from the stream`;
+      throw new CatgaError("UNAVAILABLE", missing);
+    }
+    if (messages.length === 0) {
+      this.pass(sequence);
+      return undefined;
+    }
+    let { state } = parts;
+    for (const { category, payload, tagged } of messages) {
+      // a tagged payload is a text: it was checked when it was read
+      state = applied(this.definition, state, category, tagged ? decodeText(payload as string) : payload);
+    }
+    const { command, fingerprint, result } = head;
+    this.change({ state, events: messages.length, sequence, time, size, command, fingerprint, result });
+    return undefined;
+  }
+
+  /** What a command has changed. */
+  change({ state, events, sequence, size, time, command, fingerprint, result }: Change<State>): void {
+    const parts = this.#parts;
+    parts.remembered?.add({ id: command, fingerprint, result, time });
+    this.#parts = {
+      ...parts,
+      state,
+      version: parts.version + events,
+      sequence,
+      size: Math.min(LARGE, parts.size + size),
+    };
+  }
+
+  /** Its state was written, and has this length. */
+  measured(size: number): void {
+    this.#parts = { ...this.#parts, size: SMALL + size };
+  }
+}
+
+/** Where a message stands, when it was stored, and how long it is. */
+export interface StoredAt {
+  readonly sequence: number;
+  readonly time: number;
+  readonly size: number;
+}
+
+/** An entity without events. */
+export function blank<State>(definition: EntityDefinition<State>, id: string, remember: boolean): EntityCopy<State> {
+  return new EntityCopy(definition, id, {
+    state: definition.initial(id),
+    version: 0,
+    sequence: 0,
+    size: SMALL,
+    remembered: remember ? new Remembered() : undefined,
+    forgotten: false,
+  });
+}
+
+/** What an entity without events takes, in bytes, about. */
+const SMALL = 512;
+/** What is assumed at most of a state that was never measured, in bytes. */
+const LARGE = 1_048_576;

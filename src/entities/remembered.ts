@@ -1,0 +1,82 @@
+/**
+ * The commands that were applied to an entity lately, each with its result: one that comes again gets that, and is not applied twice.
+ * The last 256, and all of the last two minutes as far as there is room.
+ */
+
+/** A command that was applied. */
+export interface RememberedCommand {
+  readonly id: string;
+  /** Of its payload. */
+  readonly fingerprint: string;
+  /** As `encodeValue` writes it; `undefined` for the result `undefined`. */
+  readonly result: string | undefined;
+  /** When it was stored, by the server's clock, in ms since 1970. */
+  readonly time: number;
+}
+
+/** The remembered commands of one entity, in the order in which they were applied. */
+export class Remembered {
+  readonly #commands: Map<string, RememberedCommand> = new Map();
+  #chars = 0;
+  /** When the youngest was stored of those that were dropped. */
+  #dropped: number;
+
+  constructor(commands: Iterable<RememberedCommand> = [], dropped = -Infinity) {
+    this.#dropped = dropped;
+    for (const command of commands) this.#add(command);
+  }
+
+  /** How many characters they have, about. */
+  get size(): number {
+    return this.#chars;
+  }
+
+  /** When the youngest was stored of those that were dropped; `-Infinity`: none was. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Oldest first. */
+  get all(): Iterable<RememberedCommand> {
+    return this.#commands.values();
+  }
+
+  get(id: string): RememberedCommand | undefined {
+    return this.#commands.get(id);
+  }
+
+  /** Adds the youngest, and drops the oldest as far as there is no room. */
+  add(command: RememberedCommand): void {
+    this.#add(command);
+    for (const oldest of this.#commands.values()) {
+      const { size } = this.#commands;
+      const past = size > LEAST && (oldest.time < command.time - KEPT || size > MOST);
+      if (size === 1 || (!past && this.#chars <= MOST_CHARS)) break;
+      this.#commands.delete(oldest.id);
+      this.#chars -= charsOf(oldest);
+      this.#dropped = Math.max(this.#dropped, oldest.time);
+    }
+  }
+
+  /** Whether a command that was stored at this time, or later, may have been dropped. */
+  mayHaveDropped(since: number): boolean {
+    return this.#dropped >= since;
+  }
+
+  #add(command: RememberedCommand): void {
+    const known = this.#commands.get(command.id);
+    if (known !== undefined) this.#chars -= charsOf(known);
+    this.#commands.set(command.id, command);
+    this.#chars += charsOf(command);
+  }
+}
+
+/** How long commands are remembered if there are more than the least number of them, in ms. */
+export const KEPT = 120_000;
+const LEAST = 256;
+const MOST = 4_096;
+const MOST_CHARS = 262_144;
+
+function charsOf({ id, fingerprint, result }: RememberedCommand): number {
+  return id.length + fingerprint.length + (result?.length ?? 0) + 32;
+}

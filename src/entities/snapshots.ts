@@ -1,0 +1,181 @@
+/**
+ * Snapshots: every 100 events the state of an entity is written, so that a cold load reads what came after it only. Of the last one, for
+ * each entity, a text of three lines: what it is of, the state, and the remembered commands, which `load` does not parse. A
+ * snapshot is a shortcut, never the truth: one that does not fit is not used.
+ */
+import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { snapshotKey } from "../log/format/names.ts";
+import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import { EntityCopy } from "./entity_copy.ts";
+import type { EntitiesHost } from "./host.ts";
+import { Remembered, type RememberedCommand } from "./remembered.ts";
+
+/** The snapshots of a namespace. */
+export class Snapshots {
+  readonly #host: EntitiesHost;
+  #bucket: Promise<Bucket> | undefined;
+  readonly #writing: Map<string, Promise<void>> = new Map();
+  #reported = -Infinity;
+
+  constructor(host: EntitiesHost) {
+    this.#host = host;
+  }
+
+  /**
+   * The entity as its snapshot has it, if that was made of the stream of this creation and by `apply` functions of this version; `undefined`
+   * also if the store does not answer: all events make the same state.
+   */
+  async get<State>(
+    definition: EntityDefinition<State>,
+    id: string,
+    { created, remember }: { created: () => string | Promise<string>; remember: boolean },
+  ): Promise<EntityCopy<State> | undefined> {
+    try {
+      const entry = await (await this.#open()).get(snapshotKey(definition.name, id));
+      if (entry === undefined) return undefined;
+      return readSnapshot(definition, id, { text: entry.value, created: await created(), remember });
+    } catch (error) {
+      this.#report(`reading the snapshot of ${definition.name} ${id}`, error);
+      return undefined;
+    }
+  }
+
+  /** Writes a snapshot in the background, unless one of this entity is being written. */
+  write<State>(copy: EntityCopy<State>, created: string, isForgotten: () => Promise<boolean>): void {
+    const { definition: { name }, id } = copy;
+    const key = snapshotKey(name, id);
+    if (this.#writing.has(key)) return;
+    let text: string;
+    try {
+      text = snapshotText(copy, created);
+    } catch (error) {
+      // a state may be anything: then it is made of all events
+      return this.#report(`writing the snapshot of ${name} ${id}`, error);
+    }
+    copy.measured(text.length);
+    if (text.length > MOST_CHARS) return;
+    const writing = this.#put(key, text, isForgotten)
+      .catch((error) => this.#report(`writing the snapshot of ${name} ${id}`, error))
+      .finally(() => this.#writing.delete(key));
+    this.#writing.set(key, writing);
+  }
+
+  /** Removes that of an entity. Rejects with `UNAVAILABLE`. */
+  async remove(name: string, id: string): Promise<void> {
+    await this.#writing.get(snapshotKey(name, id));
+    await (await this.#open()).delete(snapshotKey(name, id));
+  }
+
+  /** Resolves when none is being written. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#writing.values());
+  }
+
+  /** One that was written while its entity was forgotten is removed again. */
+  async #put(key: string, text: string, isForgotten: () => Promise<boolean>): Promise<void> {
+    const bucket = await this.#open();
+    const revision = await bucket.put(key, text);
+    if (await isForgotten()) await bucket.delete(key, { revision });
+  }
+
+  #open(): Promise<Bucket> {
+    const { store, namespace, replicas } = this.#host;
+    return this.#bucket ??= store.open(bucketName(namespace, "snapshots"), { ...BUCKETS.snapshots, replicas })
+      .catch((error) => {
+        this.#bucket = undefined;
+        throw error;
+      });
+  }
+
+  #report(during: string, error: unknown): void {
+    const { clock, observer } = this.#host;
+    const now = clock.monotonic();
+    if (now - this.#reported < REPORT) return;
+    this.#reported = now;
+    observer({ type: "fault", during, error });
+  }
+}
+
+/** How many events there are between two snapshots. */
+export const SNAPSHOT_EVERY = 100;
+/** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
+const MOST_CHARS = 786_432;
+const REPORT = 60_000; // ms
+const VERSION = 1;
+
+/** The text of an entity's snapshot. Throws for a state that cannot be written. */
+export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
+  const { definition, id, version, sequence, state, remembered } = copy;
+  const head = [VERSION, definition.version, created, sequence, version, id];
+  const commands = [...remembered?.all ?? []].map(({ id, fingerprint, result, time }) => [
+    id,
+    fingerprint,
+    result ?? null,
+    time,
+  ]);
+  const dropped = remembered === undefined || remembered.dropped === -Infinity ? null : remembered.dropped;
+  const text = state === undefined ? "" : encodeValue(state, "state");
+  return `${JSON.stringify(head)}\n${text}\n${JSON.stringify([dropped, ...commands])}`;
+}
+
+/** The entity of a snapshot; `undefined` if it is another one's, of another version, or malformed. */
+export function readSnapshot<State>(
+  definition: EntityDefinition<State>,
+  id: string,
+  { text, created, remember }: { text: string; created: string; remember: boolean },
+): EntityCopy<State> | undefined {
+  const first = text.indexOf("\n");
+  const second = text.indexOf("\n", first + 1);
+  if (first < 0 || second < 0) return undefined;
+  const head: unknown = parsed(text.slice(0, first));
+  if (!Array.isArray(head)) return undefined;
+  const [format, made, stream, sequence, version, of] = head;
+  if (format !== VERSION || made !== definition.version || stream !== created || of !== id) return undefined;
+  if (!Number.isSafeInteger(sequence) || sequence < 1 || !Number.isSafeInteger(version) || version < 1) {
+    return undefined;
+  }
+  let remembered: Remembered | undefined;
+  if (remember) {
+    remembered = readCommands(parsed(text.slice(second + 1)));
+    if (remembered === undefined) return undefined;
+  }
+  try {
+    const state = text.slice(first + 1, second);
+    return new EntityCopy<State>(definition, id, {
+      // written by this version of the definition, of a state of this type
+      state: (state === "" ? undefined : decodeText(state)) as State,
+      version,
+      sequence,
+      size: text.length,
+      remembered,
+      forgotten: false,
+    });
+  } catch {
+    return undefined; // no value of ours
+  }
+}
+
+function readCommands(value: unknown): Remembered | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [dropped, ...entries] = value;
+  if (dropped !== null && !Number.isFinite(dropped)) return undefined;
+  const commands: RememberedCommand[] = [];
+  for (const entry of entries) {
+    if (!Array.isArray(entry)) return undefined;
+    const [id, fingerprint, result, time] = entry;
+    if (typeof id !== "string" || typeof fingerprint !== "string" || !Number.isFinite(time)) return undefined;
+    if (result !== null && typeof result !== "string") return undefined;
+    commands.push({ id, fingerprint, result: result ?? undefined, time });
+  }
+  return new Remembered(commands, dropped ?? -Infinity);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // not a snapshot
+  }
+}

@@ -1,0 +1,56 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { entity } from "../../mod.ts";
+import { EntityCopy } from "./entity_copy.ts";
+import { Remembered } from "./remembered.ts";
+import { readSnapshot, snapshotText } from "./snapshots.ts";
+
+const made = (version = 1) =>
+  entity<{ at: Date; text: string }>("Box", { initial: () => ({ at: new Date(0), text: "" }), version })["~entity"];
+const command = { id: "c", fingerprint: "f", result: "1", time: 5 };
+const copy = () =>
+  new EntityCopy(made(), "b", {
+    state: { at: new Date(7), text: "two\nlines" },
+    version: 100,
+    sequence: 42,
+    size: 0,
+    remembered: new Remembered([command]),
+    forgotten: false,
+  });
+
+describe("a snapshot", () => {
+  it("is read as it was written, with or without the remembered commands", () => {
+    const text = snapshotText(copy(), "stream");
+    assertEquals(text.split("\n").length, 3);
+    const read = readSnapshot(made(), "b", { text, created: "stream", remember: true })!;
+    assertEquals([read.version, read.sequence, read.state], [100, 42, copy().state]);
+    assertEquals([...read.remembered!.all], [command]);
+    const broken = `${text.slice(0, text.lastIndexOf("\n"))}\nno JSON`;
+    assertEquals(
+      readSnapshot(made(), "b", { text: broken, created: "stream", remember: false })?.remembered,
+      undefined,
+    );
+    assertEquals(readSnapshot(made(), "b", { text: broken, created: "stream", remember: true }), undefined);
+  });
+
+  it("does not count when it is of another stream, entity or version, or malformed", () => {
+    const text = snapshotText(copy(), "stream");
+    const read = (text: string, { id = "b", created = "stream", version = 1 } = {}) =>
+      readSnapshot(made(version), id, { text, created, remember: true });
+    assertEquals(read(text, { created: "another" }), undefined);
+    assertEquals(read(text, { id: "another" }), undefined);
+    assertEquals(read(text, { version: 2 }), undefined);
+    for (let cut = 0; cut < text.length; cut++) assertEquals(read(text.slice(0, cut)), undefined, `cut at ${cut}`);
+    for (const other of ["", "\n\n", "{}\n1\n[]", "[1]\n1\n[null]", text.replace("42", "-42")]) {
+      assertEquals(read(other), undefined, other);
+    }
+  });
+
+  it("of a state that cannot be sent there is none", () => {
+    const state = { at: new Date(0), text: (() => {}) as unknown as string };
+    const odd = new EntityCopy(made(), "b", {
+      ...{ state, version: 1, sequence: 1, size: 0, remembered: undefined, forgotten: false },
+    });
+    assertThrows(() => snapshotText(odd, "stream"), Error, "state.text is a function");
+  });
+});

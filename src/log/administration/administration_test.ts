@@ -1,0 +1,156 @@
+/** What operators do, on apps in memory whose time the test moves. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { before, describe, it } from "node:test";
+import { type Catga, catga, command, type DeadLetter, event, fail, MemoryNetwork, VirtualClock } from "../../../mod.ts";
+
+const Paid = event<{ order: string; n: number }>("Paid", { durable: true, key: ({ order }) => order });
+const Note = command<{ to: string }, void>("Note", { durable: true });
+const Mail = command<{ to: string }, string>("Mail", { durable: true, idempotent: true });
+
+/** Two services on virtual time; `broken` says what fails. */
+function shop() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 3 });
+  const [handled, broken]: [string[], Set<string>] = [[], new Set()];
+  const retry = { attempts: 2, delay: [100, 100] as const };
+  const billing = Paid.on(({ order, n }) => {
+    if (broken.has(`${order}${n}`)) return fail("BROKE", `the printer, ${order}${n}`);
+    handled.push(`${order}${n}`);
+  }, { name: "billing", retry });
+  const mail = Mail.handle(({ to }) => {
+    if (broken.has(to)) return fail("NO_SUCH_BOX", to, { final: true });
+    handled.push(to);
+    return `sent to ${to}`;
+  }, { retry });
+  const until = <T>(promise: Promise<T>) => clock.until(promise, 600_000);
+  const start = (id: string, service: string, handlers?: typeof billing | typeof mail) =>
+    until(catga({ network, id, service, ...(handlers === undefined ? {} : { handlers }) }));
+  return { clock, network, handled, broken, billing, mail, until, start };
+}
+
+async function lettersOf(app: Catga, { until }: ReturnType<typeof shop>, options = {}): Promise<DeadLetter[]> {
+  const all: DeadLetter[] = [];
+  const letters = app.deadLetters(options);
+  for (let next = await until(letters.next()); !next.done; next = await until(letters.next())) all.push(next.value);
+  return all;
+}
+
+/** Waits until the subscription has so many dead letters and messages that wait. */
+async function settled(app: Catga, world: ReturnType<typeof shop>, dead: number, retrying: number): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    const infos = await world.until(app.subscriptions());
+    if (infos.some((info) => info.dead === dead && info.retrying === retrying && info.lag === 0)) return;
+    await world.clock.advance(100);
+  }
+  throw new Error(
+    `never ${dead} dead and ${retrying} waiting: ${JSON.stringify(await world.until(app.subscriptions()))}`,
+  );
+}
+
+describe("administration", () => {
+  // files that are loaded when they are needed take real time, which virtual time does not wait for
+  before(async () => void await Promise.all([import("../log.ts"), import("../running/worker.ts")]));
+
+  it("a dead letter holds its key; replay and discard let those behind it go on in order, from a node without handlers", async () => {
+    for (const verb of ["replay", "discard"] as const) {
+      const world = shop();
+      const { clock, handled, broken, until } = world;
+      const worker = await world.start("w1", "shop", world.billing);
+      const other = await world.start("o1", "desk");
+      broken.add("a1");
+      for (const n of [1, 2, 3]) for (const order of ["a", "b"]) await until(other.publish(Paid, { order, n }));
+      await settled(other, world, 1, 2);
+      assertEquals([...handled], ["b1", "b2", "b3"]);
+      const [letter, ...others] = await lettersOf(other, world);
+      assertEquals(others, []);
+      assertEquals(
+        [
+          letter.service,
+          letter.subscription,
+          letter.contract,
+          letter.key,
+          letter.payload,
+          letter.attempts,
+          letter.heldBehind,
+        ],
+        ["shop", "billing", "Paid", "a", { order: "a", n: 1 }, 2, 2],
+      );
+      assertEquals(letter.error, { code: "BROKE", message: "the printer, a1" });
+      assertEquals(await lettersOf(other, world, { subscription: "x" }), []);
+      broken.clear();
+      await until(letter[verb]());
+      await settled(other, world, 0, 0);
+      assertEquals(handled.slice(3), verb === "replay" ? ["a1", "a2", "a3"] : ["a2", "a3"]);
+      const [info] = await until(other.subscriptions());
+      assertEquals([info.service, info.name, info.contracts, info.leader, info.abandoned, info.oldest], [
+        ...["shop", "billing"],
+        ["Paid"],
+        ...["w1", false, 0],
+      ]);
+      await assertRejects(() => until(letter.replay()), Error, "is no dead letter any more");
+      await until(letter.discard()); // it is gone
+      await until(Promise.all([worker.drain(), other.drain()]));
+      await clock.advance(0);
+    }
+  });
+
+  it("replay of an idempotent queued command runs it again, though its final failure was recorded", async () => {
+    const world = shop();
+    const { broken, handled, until } = world;
+    const worker = await world.start("w1", "post", world.mail);
+    broken.add("ada");
+    assertEquals((await until(worker.enqueue(Mail, { to: "ada" }, { id: "m1" }))).ok, true);
+    await settled(worker, world, 1, 0);
+    const [letter] = await lettersOf(worker, world);
+    assertEquals([letter.id, letter.contract, letter.error.code], ["m1", "Mail", "NO_SUCH_BOX"]);
+    broken.clear();
+    await until(letter.replay());
+    await settled(worker, world, 0, 0);
+    assertEquals(handled, ["ada"]);
+    const sent = await until(worker.send(Mail, { to: "ada" }, { id: "m1" }));
+    assert(sent.ok);
+    assertEquals([sent.value, handled], ["sent to ada", ["ada"]]);
+    await until(worker.drain());
+  });
+
+  it("a queued command is rewound by its contract's name", async () => {
+    const world = shop();
+    const { until, handled, clock } = world;
+    const other = await world.start("d1", "desk");
+    const note = Note.handle(({ to }) => void handled.push(to));
+    const worker = await until(catga({ network: world.network, id: "w1", service: "shop", handlers: note }));
+    await until(other.enqueue(Note, { to: "ada" }));
+    for (let i = 0; i < 600 && handled.length < 1; i++) await clock.advance(100);
+    await until(other.rewind("Note", "start"));
+    for (let i = 0; i < 600 && handled.length < 2; i++) await clock.advance(100);
+    assertEquals(handled, ["ada", "ada"]);
+    const error = await assertRejects(() => until(other.rewind("Notes", "start")), TypeError);
+    assertEquals(error.message, "there is no subscription desk/Notes; there are @/Note");
+    await until(Promise.all([worker.drain(), other.drain()]));
+  });
+
+  it("a subscription whose nodes are gone is abandoned, with what it has not read; rewind names those that exist", async () => {
+    const world = shop();
+    const { until, handled, clock } = world;
+    const first = await world.start("w1", "shop", world.billing);
+    await until(first.publish(Paid, { order: "a", n: 1 }));
+    await settled(first, world, 0, 0);
+    await until(first.drain());
+    const desk = await world.start("d1", "desk");
+    await until(desk.publish(Paid, { order: "a", n: 2 }));
+    await clock.advance(60_000);
+    const [info] = await until(desk.subscriptions());
+    assertEquals([info.lag > 0, info.abandoned, info.leader, info.contracts], [true, true, undefined, ["Paid"]]);
+    assert(info.oldest >= 60_000, `${info.oldest}`);
+    const error = await assertRejects(() => until(desk.rewind("billing", "start")), TypeError);
+    assertEquals(error.message, "there is no subscription desk/billing; there are shop/billing");
+    await assertRejects(() => until(first.rewind("billing", "start")), Error);
+    const second = await world.start("w2", "shop", world.billing);
+    await settled(desk, world, 0, 0);
+    assertEquals(handled, ["a1", "a2"]);
+    await until(second.rewind("billing", "start"));
+    for (let i = 0; i < 600 && handled.length < 4; i++) await clock.advance(100);
+    assertEquals(handled, ["a1", "a2", "a1", "a2"]);
+    await until(Promise.all([second.drain(), desk.drain()]));
+  });
+});

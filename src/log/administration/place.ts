@@ -1,0 +1,54 @@
+/** The place in the log that a rewind goes to. */
+import { CatgaError } from "../../error.ts";
+import { type LogStream, MAX_SEQUENCE } from "../../ports/event_log.ts";
+import { messagePattern } from "../format/names.ts";
+import { endOf } from "../format/position.ts";
+
+/**
+ * The position behind which a subscription goes on: that of a number, or the one before the first message that was stored at a time or
+ * later. Throws a `TypeError` or `RangeError` for another value.
+ */
+export async function placeOf(
+  stream: LogStream | undefined,
+  namespace: string,
+  to: number | Date,
+): Promise<number> {
+  if (typeof to === "number") {
+    if (Number.isSafeInteger(to) && to >= 0) return to;
+    throw new RangeError(`rewind: a position is a whole number from 0; got ${to}`);
+  }
+  if (!(to instanceof Date) || Number.isNaN(to.getTime())) {
+    throw new TypeError(`rewind: to must be "start", a position, or a valid Date; got ${String(to)}`);
+  }
+  const state = await stream?.state();
+  if (stream === undefined || state === undefined) return 0;
+  const sequence = await firstAt(stream, messagePattern(namespace, stream.name), to.getTime(), state);
+  return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
+}
+
+/** The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with sequences. */
+async function firstAt(
+  stream: LogStream,
+  subject: string,
+  time: number,
+  { first, last }: { first: number; last: number },
+): Promise<number | undefined> {
+  let [low, high] = [first, last + 1];
+  let found: number | undefined;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const [message] = await stream.read(subject, { from: middle, most: 1 });
+    if (message !== undefined && message.sequence < middle) {
+      throw new CatgaError(
+        "INVALID_MESSAGE",
+        `the log ${stream.name} answered with an earlier message than it was asked for`,
+      );
+    }
+    if (message === undefined || message.time >= time) {
+      // a gap before it has no message
+      if (message !== undefined) found = message.sequence;
+      high = middle;
+    } else low = message.sequence + 1;
+  }
+  return found;
+}

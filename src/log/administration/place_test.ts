@@ -1,0 +1,58 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { endOf } from "../format/position.ts";
+import { placeOf } from "./place.ts";
+
+/** A stream with gaps: messages of these sequences, stored at these times. */
+function streamOf(stored: readonly (readonly [sequence: number, time: number])[], last = stored.at(-1)?.[0] ?? 0) {
+  const stream = {
+    state: () => Promise.resolve({ first: stored[0]?.[0] ?? last + 1, last }),
+    read: (_: string, { from }: { from: number }) => {
+      const found = stored.find(([sequence]) => sequence >= from);
+      return Promise.resolve(found === undefined ? [] : [{ sequence: found[0], time: found[1] } as StoredMessage]);
+    },
+  };
+  // placeOf calls no other methods
+  return stream as unknown as LogStream;
+}
+
+describe("placeOf", () => {
+  it("a time: the position before the first message that was stored then or later, also where the log has gaps", async () => {
+    const stream = streamOf([[10, 100], [11, 110], [20, 200], [21, 200], [50, 300]], 60);
+    const cases = [[0, 9], [100, 9], [101, 10], [110, 10], [111, 19], [200, 19], [201, 49], [300, 49], [301, 60], [
+      9e9,
+      60,
+    ]];
+    for (const [time, sequence] of cases) {
+      assertEquals(await placeOf(stream, "default", new Date(time)), endOf(sequence), `${time}`);
+    }
+    assertEquals(await placeOf(streamOf([], 7), "default", new Date(1)), endOf(7));
+    assertEquals(await placeOf(undefined, "default", new Date(1)), 0);
+  });
+
+  it("a million messages take some twenty reads", async () => {
+    const start = 1_795_000_000_000;
+    let reads = 0;
+    const stream = {
+      state: () => Promise.resolve({ first: start, last: start + 999_999 }),
+      read: (_: string, { from }: { from: number }) => {
+        reads++;
+        return Promise.resolve([{ sequence: from, time: from - start } as StoredMessage]);
+      },
+    };
+    // placeOf calls no other methods
+    assertEquals(await placeOf(stream as unknown as LogStream, "default", new Date(654_321)), endOf(start + 654_320));
+    assertEquals(reads <= 21, true, `${reads}`);
+  });
+
+  it("a position is itself; what is none is refused", async () => {
+    assertEquals(await placeOf(undefined, "default", 4_711), 4_711);
+    for (const wrong of [-1, 1.5, NaN, 2 ** 60]) {
+      await assertRejects(() => placeOf(undefined, "default", wrong), RangeError, `got ${wrong}`);
+    }
+    for (const wrong of [new Date(NaN), "yesterday" as unknown as Date]) {
+      await assertRejects(() => placeOf(undefined, "default", wrong), TypeError, "rewind: to must be");
+    }
+  });
+});

@@ -1,0 +1,127 @@
+/** How subscriptions stand: from their records, what they have parked, the stream, and the live nodes. */
+import { readAnnouncement } from "../../contract/announced.ts";
+import type { SubscriptionInfo } from "../../contract/kept.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { categoryPattern, entitiesName, messagePattern, streamOf } from "../format/names.ts";
+import { sequenceOf } from "../format/position.ts";
+import type { StoredRecord } from "./stored_records.ts";
+import type { ParkedIndex } from "./parked_index.ts";
+
+/** What {@link subscriptionInfos} reads. */
+export interface InfoSources {
+  readonly namespace: string;
+  readonly clock: Clock;
+  /** Those that there are, of the log and of entities. */
+  readonly streams: readonly (LogStream | undefined)[];
+  readonly nodes: readonly NodeInfo[];
+  readonly records: readonly StoredRecord[];
+  readonly parked: ParkedIndex;
+}
+
+/** In the order of the records. */
+export async function subscriptionInfos(sources: InfoSources): Promise<readonly SubscriptionInfo[]> {
+  const { namespace } = sources;
+  const logs = new Map<string, LogView>();
+  for (const stream of sources.streams) {
+    const state = await stream?.state();
+    if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
+  }
+  const infos: SubscriptionInfo[] = [];
+  for (let i = 0; i < sources.records.length; i += AT_ONCE) {
+    const some = sources.records.slice(i, i + AT_ONCE);
+    infos.push(
+      ...await Promise.all(
+        some.map((stored) => infoOf(stored, sources, logs.get(streamOf(namespace, stored.record.name)))),
+      ),
+    );
+  }
+  return Object.freeze(infos);
+}
+
+/** The contracts of a subscription that a node says it handles. */
+export function announced(node: NodeInfo, service: string, name: string): string[] {
+  return (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text))
+    .filter((about) => about.service === service && about.name === name).map(({ category }) => category);
+}
+
+async function infoOf(
+  { record }: StoredRecord,
+  { namespace, clock, nodes, parked }: InfoSources,
+  log: LogView | undefined,
+): Promise<SubscriptionInfo> {
+  const { service, name, began, leader } = record;
+  const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
+  const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
+  const progress = record.streams[streamOf(namespace, name)];
+  const isSame = progress !== undefined && (log === undefined || progress.created === log.state.created);
+  const read = isSame ? progress.read : 0;
+  const waiting = parked.of(service, name).filter(({ dead }) => dead === 0);
+  const times = waiting.map(({ time }) => time);
+  let lag = 0;
+  if (log !== undefined) {
+    // what stood in the log when a category was added is not for it
+    const behind = (await Promise.all(contracts.map((category) =>
+      log.behind(category, Math.max(read, began[category] ?? 0))
+    )))
+      .filter((each) => each !== undefined);
+    lag = Math.max(0, ...behind.map(({ last }) => last - Math.max(sequenceOf(read), log.state.first - 1)));
+    times.push(...behind.map(({ time }) => time));
+    const open = isSame ? progress.open[0] : undefined;
+    const oldest = open && await log.at(sequenceOf(open[0]));
+    if (oldest !== undefined) times.push(oldest.time);
+  }
+  const now = log?.state.now ?? clock.now();
+  return Object.freeze({
+    service,
+    name,
+    contracts: Object.freeze(contracts),
+    position: read,
+    lag,
+    oldest: times.length === 0 ? 0 : Math.max(0, now - Math.min(...times)),
+    retrying: waiting.length,
+    dead: parked.of(service, name).length - waiting.length,
+    leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
+    abandoned: handled.length === 0,
+  });
+}
+
+/** The stream, each part of it read once for all subscriptions. */
+class LogView {
+  readonly state: LogState;
+  readonly #namespace: string;
+  readonly #stream: LogStream;
+  readonly #last = new Map<string, Promise<StoredMessage | undefined>>();
+
+  constructor(namespace: string, stream: LogStream, state: LogState) {
+    this.#namespace = namespace;
+    this.#stream = stream;
+    this.state = state;
+  }
+
+  /** The sequence of the last message of a category, and the time of the first one behind a position; `undefined`: there is none. */
+  async behind(category: string, position: number): Promise<{ last: number; time: number } | undefined> {
+    const subject = categoryPattern(this.#namespace, this.#stream.name, category);
+    if (this.#stream.name === entitiesName(this.#namespace)) {
+      const [first] = await this.#stream.read(subject, { from: sequenceOf(position) + 1, most: 1 });
+      return first && { last: this.state.last, time: first.time };
+    }
+    let asked = this.#last.get(category);
+    if (asked === undefined) this.#last.set(category, asked = this.#stream.last(subject));
+    const last = await asked;
+    if (last === undefined || last.sequence <= sequenceOf(position)) return undefined;
+    const [first = last] = await this.#stream.read(subject, { from: sequenceOf(position) + 1, most: 1 });
+    return { last: last.sequence, time: first.time };
+  }
+
+  /** The message of a sequence, or the next one. */
+  async at(sequence: number): Promise<StoredMessage | undefined> {
+    return (await this.#stream.read(messagePattern(this.#namespace, this.#stream.name), { from: sequence, most: 1 }))[
+      0
+    ];
+  }
+}
+
+/** Subscriptions whose parts are read at once. */
+const AT_ONCE = 16;

@@ -1,0 +1,199 @@
+/**
+ * A message of the stream: what one process published in one category while its last message there was under way. A JSON text,
+ * `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form `[payload, key, id, meta, form]`, whose trailing
+ * defaults are left out. The category is in the subject. What a schedule appends is such a message, with one item, and says so.
+ *
+ * Nothing that was stored is trusted: a message is read as a whole or not at all.
+ */
+import { isRecord } from "../../data/is_record.ts";
+import { isStrings } from "../../data/is_strings.ts";
+import { isCount } from "../../data/numbers.ts";
+import type { StoredMessage } from "../../ports/event_log.ts";
+import { readEntityGroup } from "./entity_group.ts";
+import {
+  formOf,
+  GROUP_VERSION,
+  parseGroup,
+  PLAIN,
+  TAGGED,
+  UNDEFINED,
+  unreadable,
+  type UnreadableGroup,
+  whyNoPayload,
+} from "./group_text.ts";
+import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
+import { categoryOf } from "./names.ts";
+import { MOST_IN_GROUP, positionOf } from "./position.ts";
+
+export { GROUP_VERSION };
+export type { UnreadableGroup };
+
+/** What all items of a message have in common. */
+export interface GroupHead {
+  /** The process that published it. */
+  readonly endpoint: string;
+  /** The number of the first item among all that this process published: items without an id are named by it. */
+  readonly first: number;
+  /** When it was made, by the publisher's wall clock, in ms since 1970. */
+  readonly sentAt: number;
+  /** How long it is kept, in ms; `undefined`: 7 days; 0: for good. */
+  readonly keep: number | undefined;
+  /** The schedule that appends it. */
+  readonly schedule: { readonly id: string; readonly due: number } | undefined;
+}
+
+/** An item that is to be written. */
+export interface GroupItem {
+  /** Its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
+  readonly text: string | undefined;
+  readonly key: string | undefined;
+  /** `undefined`: it is named after its publisher and number. */
+  readonly id: string | undefined;
+  readonly meta: Omit<LoggedMeta, "k"> | undefined;
+}
+
+/** An item as text, for {@link groupText}. */
+export function itemText({ text, key, id, meta }: GroupItem): string {
+  const form = formOf(text);
+  if (form === PLAIN && id === undefined && meta === undefined) {
+    return key === undefined ? `[${text}]` : `[${text},${JSON.stringify(key)}]`;
+  }
+  const payload = form === PLAIN ? text : form === TAGGED ? JSON.stringify(text) : "null";
+  let made = `[${payload},${orNull(key)}`;
+  if (id !== undefined || meta !== undefined || form !== PLAIN) made += `,${orNull(id)}`;
+  if (meta !== undefined || form !== PLAIN) made += `,${meta === undefined ? "null" : JSON.stringify(meta)}`;
+  return form === PLAIN ? `${made}]` : `${made},${form}]`;
+}
+
+/** A message of the stream as text, of {@link itemText}s joined by commas. */
+export function groupText({ endpoint, first, sentAt, keep, schedule }: GroupHead, items: string): string {
+  const head = keep === undefined && schedule === undefined
+    ? "0"
+    : JSON.stringify({ k: keep, s: schedule === undefined ? undefined : [schedule.id, schedule.due] });
+  return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
+}
+
+/** The id of the item with this number that a process published without an id. */
+export function madeId(endpoint: string, number: number): string {
+  return `${endpoint}.e${number}`;
+}
+
+/**
+ * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again and again, whose
+ * time is that at which its message was stored.
+ */
+export function firedId({ id, due }: { readonly id: string; readonly due: number }, stored: number): string {
+  return `${id}@${due === 0 ? stored : due}`;
+}
+
+/** The messages in a message of either stream, or why it cannot be read. Never throws. */
+export function readGroup(
+  namespace: string,
+  message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
+): readonly LoggedMessage[] | UnreadableGroup {
+  const category = categoryOf(namespace, message.subject);
+  if (category === undefined) {
+    const events = readEntityGroup(namespace, message);
+    return "messages" in events ? events.messages : events;
+  }
+  const parsed = parseGroup(message.data);
+  if ("reason" in parsed) return parsed;
+  const { endpoint, first, head, items } = parsed;
+  const common = readHead(head);
+  if (common === undefined) return unreadable("its head is malformed");
+  const count = items.length;
+  if (count < 1 || count > MOST_IN_GROUP) return unreadable(`it has ${count} items, not 1 to ${MOST_IN_GROUP}`);
+  const { keep, schedule } = common;
+  if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
+  const kept: LoggedMeta | undefined = keep === undefined ? undefined : { k: keep };
+  const messages: LoggedMessage[] = new Array(count);
+  for (let index = 0; index < count; index++) {
+    const item = items[index];
+    const wrong = whyMalformed(item);
+    if (wrong !== undefined) return unreadable(`item ${index}: ${wrong}`);
+    const [payload, key, id, meta, form] = item as WireItem;
+    messages[index] = {
+      position: positionOf(message.sequence, index),
+      category,
+      id: schedule !== undefined ? firedId(schedule, message.time) : id ?? madeId(endpoint, first + index),
+      key: key ?? undefined,
+      payload: form === UNDEFINED ? undefined : payload,
+      tagged: form === TAGGED,
+      meta: meta == null ? kept : readMeta(meta, keep),
+      time: message.time,
+    };
+  }
+  return messages;
+}
+
+/** What a stored schedule says about itself; `undefined` for what cannot be read, or is none. Never throws. */
+export function scheduleIn(data: Uint8Array): GroupHead["schedule"] {
+  const parsed = parseGroup(data);
+  return "reason" in parsed ? undefined : readHead(parsed.head)?.schedule;
+}
+
+/** Whether {@link readGroup} could read a message. */
+export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): group is readonly LoggedMessage[] {
+  return Array.isArray(group);
+}
+
+/** An item as it was parsed and checked. */
+type WireItem = readonly [
+  payload: unknown,
+  key?: string | null,
+  id?: string | null,
+  meta?: Omit<LoggedMeta, "k"> | null,
+  form?: 0 | 1 | 2,
+];
+
+/** Longest message id, in characters: that of users (256), and what a schedule adds. */
+const MAX_ID = 300;
+
+/** `undefined` for a malformed one. */
+function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule"> | undefined {
+  if (head === 0) return { keep: undefined, schedule: undefined };
+  if (!isRecord(head)) return undefined;
+  const { k: keep, s } = head;
+  if (keep !== undefined && !(typeof keep === "number" && keep >= 0 && keep < Infinity)) return undefined;
+  if (s === undefined) return { keep, schedule: undefined };
+  if (!Array.isArray(s) || s.length !== 2) return undefined;
+  const [id, due] = s;
+  return isId(id) && isCount(due) ? { keep, schedule: { id, due } } : undefined;
+}
+
+/** What is wrong with an item; `undefined`: nothing. */
+function whyMalformed(item: unknown): string | undefined {
+  if (!Array.isArray(item) || item.length < 1 || item.length > 5) return "it is not an array of 1 to 5 elements";
+  if (item.length === 1) return undefined;
+  const [payload, key, id, meta, form] = item;
+  if (key !== null && typeof key !== "string") return "its key is not a string";
+  if (id != null && !isId(id)) return "its id is not a string of 1 to 300 characters";
+  if (meta != null) {
+    if (!isRecord(meta)) return "its meta is not an object";
+    const { c, a, h } = meta;
+    if (c !== undefined && typeof c !== "string") return "its correlation is not a string";
+    if (a !== undefined && typeof a !== "string") return "its causation is not a string";
+    if (h !== undefined && !isStrings(h)) {
+      return "its headers are not strings";
+    }
+  }
+  return whyNoPayload(payload, form);
+}
+
+/** Members that are not known are left out. */
+function readMeta({ c, a, h }: Omit<LoggedMeta, "k">, keep: number | undefined): LoggedMeta {
+  return {
+    ...(c === undefined ? {} : { c }),
+    ...(a === undefined ? {} : { a }),
+    ...(h === undefined ? {} : { h }),
+    ...(keep === undefined ? {} : { k: keep }),
+  };
+}
+
+function orNull(text: string | undefined): string {
+  return text === undefined ? "null" : JSON.stringify(text);
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && value.length <= MAX_ID;
+}

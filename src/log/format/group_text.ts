@@ -1,0 +1,75 @@
+/** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
+
+import { isCount } from "../../data/numbers.ts";
+import { isTagged } from "../../data/tag.ts";
+import { decode } from "../../data/utf8.ts";
+
+/** The version of the format that is written and read here. */
+export const GROUP_VERSION = 1;
+
+/** A message of the stream that cannot be read here. */
+export interface UnreadableGroup {
+  readonly reason: string;
+  /** The version of a newer format: a newer node can read it. `undefined`: nobody can. */
+  readonly version: number | undefined;
+}
+
+/** A message whose head and items are still to be checked. */
+export interface ParsedGroup {
+  readonly endpoint: string;
+  readonly first: number;
+  readonly head: unknown;
+  readonly items: readonly unknown[];
+}
+
+/** Parses a message. Never throws. */
+export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
+  const value = parse(data);
+  if (!Array.isArray(value)) return unreadable("it is not a JSON array");
+  const [version, endpoint, first, sentAt, head] = value;
+  if (version !== GROUP_VERSION) {
+    return isCount(version) && version > GROUP_VERSION
+      ? { reason: `it has format ${version}; this node reads ${GROUP_VERSION}`, version }
+      : unreadable("it has no version of the format");
+  }
+  if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
+    return unreadable("its publisher is not an endpoint");
+  }
+  if (!isCount(first)) return unreadable("the number of its first item is not a count");
+  if (!Number.isFinite(sentAt)) return unreadable("its time is not a number");
+  return { endpoint, first, head, items: value.slice(HEADERS) };
+}
+
+/** How the payload of an item stands in it: as it is, as a text with tags, or not at all because it is `undefined`. */
+export const PLAIN = 0;
+export const TAGGED = 1;
+export const UNDEFINED = 2;
+
+/** The form of a payload's text, as `encodeValue` writes it. */
+export function formOf(text: string | undefined): typeof PLAIN | typeof TAGGED | typeof UNDEFINED {
+  return text === undefined ? UNDEFINED : isTagged(text) ? TAGGED : PLAIN;
+}
+
+/** What is wrong with the payload and form of an item; `undefined`: nothing. */
+export function whyNoPayload(payload: unknown, form: unknown): string | undefined {
+  if (form === undefined || form === PLAIN || form === UNDEFINED) return undefined;
+  if (form !== TAGGED) return "its form is not known";
+  return typeof payload === "string" && isTagged(payload) ? undefined : "its payload has no tags";
+}
+
+/** Elements before the first item. */
+const HEADERS = 5;
+
+/** A message that nobody can read. */
+export function unreadable(reason: string): UnreadableGroup {
+  return { reason, version: undefined };
+}
+
+/** `undefined` for what is no JSON. */
+function parse(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(decode(data));
+  } catch {
+    return undefined; // reported as unreadable
+  }
+}

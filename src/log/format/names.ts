@@ -1,0 +1,156 @@
+/** Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes. */
+import { OF_ENTITIES } from "../../contract/announced.ts";
+
+export {
+  announcement,
+  COMMANDS,
+  controlName,
+  OF_ENTITIES,
+  runName,
+  subscriptionName,
+} from "../../contract/announced.ts";
+
+/** The stream of events, queued commands and schedules. */
+export function logName(namespace: string): string {
+  return `catga_${namespace}_log`;
+}
+
+/** The patterns of its subjects. */
+export function logSubjects(namespace: string): readonly string[] {
+  return [`catga.${namespace}.log.>`, `catga.${namespace}.at.>`];
+}
+
+/** The stream of entities. */
+export function entitiesName(namespace: string): string {
+  return `catga_${namespace}_entities`;
+}
+
+/** The patterns of its subjects. */
+export function entitiesSubjects(namespace: string): readonly string[] {
+  return [`catga.${namespace}.entity.>`];
+}
+
+/** The subject of an entity: of its type, one token without dots, and its id. */
+export function entitySubject(namespace: string, type: string, id: string): string {
+  return `catga.${namespace}.entity.${type}.${token(id)}`;
+}
+
+/** The type and id of an entity's subject; `undefined` for another subject. */
+export function readEntitySubject(namespace: string, subject: string): { type: string; id: string } | undefined {
+  const prefix = `catga.${namespace}.entity.`;
+  if (!subject.startsWith(prefix)) return undefined;
+  const [type, text, more] = subject.slice(prefix.length).split(".");
+  if (text === undefined || more !== undefined || !/^[\w-]{1,64}$/.test(type)) return undefined;
+  const id = untoken(text);
+  return id === undefined ? undefined : { type, id };
+}
+
+/** The key of an entity's snapshot. */
+export function snapshotKey(type: string, id: string): string {
+  return `${type}.${token(id)}`;
+}
+
+/** The subject of a category: the events, or queued commands, of one contract. */
+export function categorySubject(namespace: string, category: string): string {
+  return `catga.${namespace}.log.${token(category)}`;
+}
+
+/** The subject of a schedule, which is its identity. */
+export function scheduleSubject(namespace: string, category: string, id: string): string {
+  return `catga.${namespace}.at.${token(category)}.${token(id)}`;
+}
+
+/** The category, and the id, of a schedule's subject; `undefined` for another subject. */
+export function readScheduleSubject(namespace: string, subject: string): { category: string; id: string } | undefined {
+  const prefix = `catga.${namespace}.at.`;
+  if (!subject.startsWith(prefix)) return undefined;
+  const [category, id, more] = subject.slice(prefix.length).split(".").map(untoken);
+  return category === undefined || id === undefined || more !== undefined ? undefined : { category, id };
+}
+
+/** The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its events. */
+export function categoryPattern(namespace: string, stream: string, category: string): string {
+  if (stream !== entitiesName(namespace)) return categorySubject(namespace, category);
+  const [type] = category.split(".", 1);
+  return `catga.${namespace}.entity.${type}.*`;
+}
+
+/** Those of several categories, each once. */
+export function categoryPatterns(namespace: string, stream: string, categories: Iterable<string>): string[] {
+  return [...new Set([...categories].map((category) => categoryPattern(namespace, stream, category)))];
+}
+
+/** The pattern of the subjects of all messages of a stream, but schedules. */
+export function messagePattern(namespace: string, stream: string): string {
+  return stream === entitiesName(namespace) ? `catga.${namespace}.entity.>` : `catga.${namespace}.log.>`;
+}
+
+/** The stream that a subscription of this name reads. */
+export function streamOf(namespace: string, subscription: string): string {
+  return subscription.endsWith(OF_ENTITIES) ? entitiesName(namespace) : logName(namespace);
+}
+
+/** The category of a subject; `undefined` for another subject. */
+export function categoryOf(namespace: string, subject: string): string | undefined {
+  const prefix = `catga.${namespace}.log.`;
+  return subject.startsWith(prefix) ? untoken(subject.slice(prefix.length)) : undefined;
+}
+
+/** The key of a subscription's record. */
+export function subscriptionKey(service: string, name: string): string {
+  return `${token(service)}.${token(name)}`;
+}
+
+/** The service and name of a record's key; `undefined` for another key. */
+export function readSubscriptionKey(key: string): { service: string; name: string } | undefined {
+  const [service, name, more] = key.split(".").map(untoken);
+  return service === undefined || name === undefined || more !== undefined ? undefined : { service, name };
+}
+
+/** How the keys of what a subscription parked begin. The slash lets the server filter a watch. */
+export function parkedPrefix(service: string, name: string): string {
+  return `${subscriptionKey(service, name)}/`;
+}
+
+/** The key of a parked message. */
+export function parkedKey(service: string, name: string, generation: number, position: number): string {
+  return `${parkedPrefix(service, name)}${generation}.${position}`;
+}
+
+/** What a parked message's key says; `undefined` for another key. */
+export function readParkedKey(
+  key: string,
+): { service: string; name: string; generation: number; position: number } | undefined {
+  const [, subscription, generation, position] = /^([^/]+)\/(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})$/.exec(key) ?? [];
+  const found = subscription === undefined ? undefined : readSubscriptionKey(subscription);
+  return found && { ...found, generation: Number(generation), position: Number(position) };
+}
+
+/** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */
+export function token(text: string): string {
+  if (/^[\w-]+$/.test(text)) return text;
+  let made = "";
+  for (const byte of new TextEncoder().encode(text)) {
+    const char = String.fromCharCode(byte);
+    made += /[\w-]/.test(char) ? char : `=${byte.toString(16).padStart(2, "0")}`;
+  }
+  return made === "" ? "=" : made;
+}
+
+/** The string of a token; `undefined` if {@link token} does not make it. */
+export function untoken(text: string): string | undefined {
+  if (/^[\w-]+$/.test(text)) return text;
+  if (text === "=") return "";
+  if (!/^(?:[\w-]|=[0-9a-f]{2})+$/.test(text)) return undefined;
+  const bytes: number[] = [];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== "=") bytes.push(text.charCodeAt(i));
+    else bytes.push(Number.parseInt(text.slice(i + 1, i += 3), 16)), i--;
+  }
+  try {
+    const made = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    return token(made) === text ? made : undefined;
+  } catch {
+    return undefined; // no UTF-8
+  }
+}

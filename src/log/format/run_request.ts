@@ -1,0 +1,101 @@
+/**
+ * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
+ * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
+ */
+import { isRecord } from "../../data/is_record.ts";
+import type { LoggedMeta } from "./logged_message.ts";
+
+/** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */
+export type RunRequest = readonly [
+  /** The leader's token: the revision of the subscription's record at its takeover. */
+  token: number,
+  position: number,
+  /** From 1. */
+  attempt: number,
+  id: string,
+  key: string | null,
+  payload: unknown,
+  /** 1: the payload is a text with tags. */
+  tagged: 0 | 1,
+  /** When it was stored. */
+  time: number,
+  meta: LoggedMeta | null,
+];
+
+/**
+ * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
+ * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take).
+ *
+ * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on; `OUTCOME_UNKNOWN`, the node
+ * stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler of an earlier attempt goes on there, so that it
+ * was not run. Other failures are those of messages that did not run.
+ */
+export type RunAnswer = 0 | 1 | readonly [code: string, message: string, final: 0 | 1, details?: unknown];
+
+/** Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to that node, too. */
+export const STILL_RUNNING = "still running";
+
+/** The most characters of an answer's message and code; longer ones are cut. */
+export const MAX_ANSWER_MESSAGE = 4_096;
+export const MAX_ANSWER_CODE = 128;
+
+/** From now on runs of lower tokens are refused, and what runs is to be told. */
+export type BarrierRequest = readonly ["barrier", token: number];
+
+/** What runs at this node: positions. Whoever asks for one of them to be run joins the run that is going on. */
+export type BarrierAnswer = { readonly running: readonly number[] };
+
+/** The request that a payload is; a string that says what is wrong with it if it is none. */
+export function readRunRequest(value: unknown): RunRequest | string {
+  if (!Array.isArray(value) || value.length !== 9) return "no array of 9";
+  const [token, position, attempt, id, key, payload, tagged, time, meta] = value;
+  if (!isPositive(token) || !isPositive(position) || !isPositive(attempt)) return "no token, position or attempt";
+  if (typeof id !== "string" || id === "" || id.length > MAX_ID) return "no id";
+  if (key !== null && typeof key !== "string") return "no key";
+  if (tagged !== 0 && !(tagged === 1 && typeof payload === "string")) return "no payload";
+  if (typeof time !== "number" || !Number.isFinite(time)) return "no time";
+  if (meta !== null) {
+    if (!isRecord(meta)) return "no meta";
+    const { c, a, h } = meta;
+    if (!isText(c) || !isText(a)) return "no correlation or causation";
+    if (h !== undefined && !(isRecord(h) && Object.values(h).every((text) => typeof text === "string"))) {
+      return "no headers";
+    }
+  }
+  // each of its elements has been checked
+  return value as unknown as RunRequest;
+}
+
+/** The answer that a result is; `undefined` if it is none. */
+export function readRunAnswer(value: unknown): RunAnswer | undefined {
+  if (value === 0 || value === 1) return value;
+  if (!Array.isArray(value) || value.length < 3 || value.length > 4) return undefined;
+  const [code, message, final, details] = value;
+  if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
+  if (final !== 0 && final !== 1) return undefined;
+  const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
+  return details === undefined ? known : [...known, details];
+}
+
+/** The token of a barrier; `undefined` for what is none. */
+export function readBarrier(value: unknown): number | undefined {
+  if (!Array.isArray(value) || value.length !== 2 || value[0] !== "barrier") return undefined;
+  return isPositive(value[1]) ? value[1] : undefined;
+}
+
+/** The positions of a barrier's answer; `undefined` for what is none. */
+export function readBarrierAnswer(value: unknown): readonly number[] | undefined {
+  if (!isRecord(value) || !Array.isArray(value.running) || !value.running.every(isPositive)) return undefined;
+  return value.running;
+}
+
+function isPositive(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+function isText(value: unknown): boolean {
+  return value === undefined || typeof value === "string";
+}
+
+/** Characters: what users may give (256), and what a schedule adds. */
+const MAX_ID = 512;

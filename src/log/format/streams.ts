@@ -1,0 +1,25 @@
+/** The streams of a namespace: their names, and the options that each is opened with. */
+import type { LogOptions } from "../../ports/event_log.ts";
+import { entitiesName, entitiesSubjects, logName, logSubjects } from "./names.ts";
+
+/** A stream of a namespace: events, queued commands and schedules; or what commands of entities emit. */
+export type StreamKind = "log" | "entities";
+
+const STREAMS = {
+  log: { name: logName, subjects: logSubjects, schedules: true },
+  entities: { name: entitiesName, subjects: entitiesSubjects, schedules: false },
+} as const;
+
+/** All of them. */
+export const STREAM_KINDS = Object.keys(STREAMS) as readonly StreamKind[];
+
+/** The name of a stream. */
+export function streamName(namespace: string, kind: StreamKind): string {
+  return STREAMS[kind].name(namespace);
+}
+
+/** What it is opened with; `replicas` is the app's. */
+export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {
+  const { subjects, schedules } = STREAMS[kind];
+  return { subjects: subjects(namespace), replicas, schedules };
+}

@@ -1,0 +1,152 @@
+/** The log of one node: opens stream and buckets when they are first needed, and wires the parts below. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { SubscriptionHealth } from "../contract/health.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
+import type { Result } from "../contract/result.ts";
+import type { ContextHost } from "../dispatch/context_host.ts";
+import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
+import type { DurableHandler } from "../dispatch/mediator.ts";
+import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import { Administration } from "./administration/administration.ts";
+import type { LogHost } from "./log_host.ts";
+import { Publisher } from "./publishing/publisher.ts";
+import { ReadModels } from "./running/read_models.ts";
+import { StreamSource } from "./stream_source.ts";
+import { Subscriptions } from "./subscriptions/subscriptions.ts";
+
+/** What {@link openLog} gets from the composition root. */
+export interface LogOptions {
+  /** The node. */
+  readonly host: LogHost;
+  /** Its handlers of durable contracts. */
+  readonly handlers: readonly DurableHandler[];
+  /** Its app, for the contexts of handlers. */
+  readonly app: ContextHost;
+}
+
+/** Makes the log of a node, which opens nothing yet. */
+export function openLog(options: LogOptions): DurableLog {
+  return new NodeLog(options);
+}
+
+class NodeLog implements DurableLog {
+  readonly #options: LogOptions;
+  readonly #source: StreamSource;
+  readonly #publisher: Publisher;
+  readonly #readModels: ReadModels;
+  readonly #administration: Administration;
+  readonly #buckets: Map<"subscriptions" | "parked", Promise<Bucket>> = new Map();
+  /** The stream of entities, whose events are followed as the log is. */
+  readonly #entities: StreamSource;
+  /** Those to the log, and those to events of entities. */
+  readonly #subscriptions: Subscriptions[] = [];
+  #left = false;
+
+  constructor(options: LogOptions) {
+    const { host, app, handlers } = this.#options = options;
+    const { namespace, service, endpoint, clock, random, observer, timeout } = host;
+    const source = this.#source = new StreamSource(host, "log");
+    const entities = this.#entities = new StreamSource(host, "entities");
+    const stream = (again: boolean) => again ? source.again() : source.get();
+    const onStored = (contract: string, count: number) => {
+      if (host.watched) observer({ type: "stored", contract, count });
+    };
+    this.#publisher = new Publisher({
+      ...{ namespace, endpoint, clock, stream, onStored },
+      host: app,
+      maxPayload: () => host.maxPayload,
+    });
+    this.#readModels = new ReadModels({
+      ...{ host: app, namespace, service, clock, random, observer, timeout, handlers },
+      get watched() {
+        return host.watched;
+      },
+      stream: (ofEntities) => (ofEntities ? entities : source).get(),
+    });
+    this.#administration = new Administration({
+      namespace,
+      clock,
+      stream: async () => await source.get(),
+      entities: async () => await entities.get(),
+      subscriptions: () => this.#bucket("subscriptions"),
+      parked: () => this.#bucket("parked"),
+      nodes: () => host.nodes(),
+    });
+  }
+
+  get caughtUp(): boolean {
+    return this.#readModels.caughtUp;
+  }
+
+  get health(): readonly SubscriptionHealth[] {
+    return [...this.#subscriptions.flatMap(({ health }) => health), ...this.#readModels.health];
+  }
+
+  publish(message: DurableMessage): Promise<Result<void>> {
+    return this.#publisher.publish(message);
+  }
+
+  unschedule(contract: AnyContract, id: string): Promise<boolean> {
+    return this.#publisher.unschedule(contract, id, contract.options.timeout ?? this.#options.host.timeout);
+  }
+
+  catchUp(): Promise<void> {
+    return this.#readModels.catchUp();
+  }
+
+  async start(): Promise<void> {
+    const { host, handlers } = this.#options;
+    const leading = handlers.filter(({ settings }) => settings.each === "service");
+    for (const [ofEntities, own] of Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined)) {
+      const [stream, records, parked]: [LogStream, Bucket, Bucket] = await Promise.all([
+        (ofEntities ? this.#entities : this.#source).get(),
+        this.#bucket("subscriptions"),
+        this.#bucket("parked"),
+      ]);
+      if (this.#left) return;
+      const subscriptions = new Subscriptions({ host, stream, records, parked, handlers: own });
+      this.#subscriptions.push(subscriptions);
+      await subscriptions.start();
+    }
+  }
+
+  subscriptions(): Promise<readonly SubscriptionInfo[]> {
+    return this.#administration.subscriptions();
+  }
+
+  deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter> {
+    return this.#administration.deadLetters(options);
+  }
+
+  rewind(subscription: string, to: "start" | number | Date): Promise<void> {
+    return this.#administration.rewind(this.#options.host.service, subscription, to);
+  }
+
+  async leave(): Promise<void> {
+    this.#left = true;
+    this.#readModels.close();
+    await Promise.all(this.#subscriptions.map((subscriptions) => subscriptions.leave()));
+  }
+
+  close(): Promise<void> {
+    this.#left = true;
+    this.#readModels.close();
+    for (const subscriptions of this.#subscriptions) subscriptions.close();
+    return Promise.resolve();
+  }
+
+  #bucket(kind: "subscriptions" | "parked"): Promise<Bucket> {
+    let bucket = this.#buckets.get(kind);
+    if (bucket === undefined) {
+      const { store, namespace, replicas } = this.#options.host;
+      bucket = store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas }).catch((error) => {
+        this.#buckets.delete(kind);
+        throw error;
+      });
+      this.#buckets.set(kind, bucket);
+    }
+    return bucket;
+  }
+}

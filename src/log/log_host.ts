@@ -1,0 +1,42 @@
+/** What the log needs of the node that it belongs to. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Result } from "../contract/result.ts";
+import type { SendOptions } from "../contract/send_options.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { EventLog } from "../ports/event_log.ts";
+import type { KeyValueStore } from "../ports/key_value_store.ts";
+
+/** A node, as its log sees it. */
+export interface LogHost {
+  readonly namespace: string;
+  readonly service: string;
+  /** The id of this node, and its endpoint. */
+  readonly node: string;
+  readonly endpoint: string;
+  readonly replicas: number;
+  /** The largest message that the network takes now, in bytes. */
+  readonly maxPayload: number;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  /** Whether anybody observes what is not logged: figures of what is stored and handled. */
+  readonly watched: boolean;
+  readonly log: EventLog;
+  readonly store: KeyValueStore;
+  /** Whether the node is connected to its network. */
+  readonly connected: boolean;
+  /** The live nodes, this one included. Each says in `subscriptions` what it handles. */
+  nodes(): readonly NodeInfo[];
+  /** Calls back when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
+  onNodes(listener: () => void): () => void;
+  /** Whether the process at an endpoint is gone, by two bounces. */
+  gone(endpoint: string): Promise<boolean>;
+  /** Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store does not answer. */
+  forgetFailure(contract: string, id: string): Promise<void>;
+  /** Sends an internal command, without behaviors: to this node, or through the router. */
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+}

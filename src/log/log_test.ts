@@ -1,0 +1,59 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Behavior, catga, command, event, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { readAll } from "../../test/support/read_log.ts";
+
+const Placed = event<{ n: number }>("Placed", { durable: true, key: ({ n }) => `${n}` });
+const Mail = command<{ n: number }>("Mail", { durable: true });
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
+
+describe("the log of a node", () => {
+  it("a drain settles what is being published, and what is being taken back", async () => {
+    const network = new MemoryNetwork();
+    const app = await catga({ network, logger: QUIET });
+    await app.enqueue(Mail, { n: 0 }, { id: "later", delay: 60_000 });
+    const sent = Array.from({ length: 100 }, (_, n) => app.publish(Placed, { n }));
+    await assertRejects(() => app.unschedule(event("Plain") as never, "x"), TypeError, "the event is not durable");
+    const taken = app.unschedule(Mail, "later");
+    await app.drain();
+    assertEquals((await Promise.all(sent)).map(({ ok }) => ok), new Array(100).fill(true));
+    assertEquals(await taken, true);
+    assertEquals((await readAll(network.log)).length, 100);
+    assertEquals((await app.publish(Placed, { n: 1 })).error?.code, "CLOSED");
+    await assertRejects(() => app.unschedule(Mail, "later"), "has stopped");
+  });
+
+  it("a drain that has no time ends what is being published, with what is known of it", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
+    assert((await clock.until(app.publish(Placed, { n: 0 }))).ok);
+    network.cut("a");
+    const sent = [1, 2].map((n) => app.publish(Placed, { n }));
+    await clock.until(app.drain({ timeout: 100 }));
+    for (const { error } of await Promise.all(sent)) assertEquals(error?.code, "CLOSED");
+    assertEquals((await clock.until(readAll(network.log))).length, 1);
+  });
+
+  it("behaviors around sends see publish and enqueue, and add headers", async () => {
+    const network = new MemoryNetwork();
+    const seen: unknown[] = [];
+    const traced: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), {
+      send: (
+        { method, contract, options }: Parameters<NonNullable<Behavior["send"]>>[0],
+        next: Parameters<NonNullable<Behavior["send"]>>[1],
+      ) => {
+        seen.push([method, contract.name, options.delay]);
+        return next({ trace: "t" });
+      },
+    });
+    await using app = await catga({ network, logger: QUIET, behaviors: [traced] });
+    assertEquals(await app.publish(Placed, { n: 1 }), { ok: true, value: undefined });
+    assertEquals(await app.enqueue(Mail, { n: 2 }, { delay: 0 }), { ok: true, value: undefined });
+    assertEquals(seen, [["publish", "Placed", undefined], ["enqueue", "Mail", 0]]);
+    assertEquals((await readAll(network.log)).map(({ key, meta }) => [key, meta?.h]), [
+      ["1", { trace: "t" }],
+      [undefined, { trace: "t" }],
+    ]);
+  });
+});

@@ -1,0 +1,269 @@
+/**
+ * What one process publishes under one subject: one message of the stream is under way at a time, which keeps the order, and what
+ * is published meanwhile forms the next one. Nothing waits while nothing is under way.
+ */
+import { Fifo } from "../../data/fifo.ts";
+import { CatgaError } from "../../error.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
+import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
+import { MOST_IN_GROUP } from "../format/position.ts";
+import type { Attempted, Publication } from "./publication.ts";
+
+/** What a {@link Lane} needs of its publisher. */
+export interface LaneHost {
+  readonly clock: Clock;
+  /** The stream, opened; `again`: an attempt failed, so that the stream may be gone. Rejects with a `CatgaError`. */
+  stream(again: boolean): LogStream | Promise<LogStream>;
+  /** The message that holds these publications; or the error that all of them end with. */
+  message(publications: readonly Publication[], stream: LogStream): StreamMessage | CatgaError;
+  /** They are stored: at least one. */
+  stored(publications: readonly Publication[]): void;
+}
+
+/** A message of the stream. */
+export interface StreamMessage {
+  readonly subject: string;
+  readonly data: string;
+  readonly options: Omit<AppendOptions, "timeout">;
+}
+
+/** The publications under one subject. */
+export class Lane {
+  readonly #host: LaneHost;
+  readonly #idle: (() => void) | undefined;
+  readonly #waiting = new Fifo<Publication>();
+  /** How many of those that wait have ended. */
+  #gone = 0;
+  /** Publications in a message, at most. */
+  #most = MOST_IN_GROUP;
+  #underWay: Group | undefined;
+
+  /** `idle` is called whenever nothing is left. */
+  constructor(host: LaneHost, idle?: () => void) {
+    this.#host = host;
+    this.#idle = idle;
+  }
+
+  /** Sends it at once if nothing is under way. */
+  add(publication: Publication): void {
+    this.#waiting.push(publication);
+    if (this.#underWay === undefined) this.#next();
+  }
+
+  /** A publication that waits here has ended. */
+  left(): void {
+    this.#gone++;
+    if (this.#gone < 1_024 || this.#gone * 2 < this.#waiting.size) return;
+    this.#waiting.keep((publication) => !publication.over);
+    this.#gone = 0;
+  }
+
+  #next(): void {
+    const publications = this.#take();
+    if (publications.length === 0) return this.#idle?.();
+    const group = this.#underWay = new Group(this.#host, publications, (rest) => {
+      if (this.#underWay !== group) return;
+      this.#underWay = undefined;
+      if (rest) this.#split(group);
+      else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
+      this.#next();
+    });
+    group.begin();
+  }
+
+  /** Publications for one message: with an id of its own a publication stands alone, because the stream knows it by that. */
+  #take(): Publication[] {
+    const taken: Publication[] = [];
+    const waiting = this.#waiting;
+    let chars = 0;
+    for (let next = waiting.first; next !== undefined; next = waiting.first) {
+      if (next.over) this.#gone--;
+      else {
+        const alone = next.id !== undefined || next.planned !== undefined;
+        const [first] = taken;
+        chars += next.item.length;
+        if (
+          first !== undefined &&
+          (alone || taken.length === this.#most || chars > MOST_CHARS || next.keep !== first.keep ||
+            first.id !== undefined || first.planned !== undefined)
+        ) break;
+        taken.push(next);
+      }
+      waiting.shift();
+    }
+    return taken;
+  }
+
+  /** A message was too large for the server, and is certainly not stored: its publications are sent in smaller ones. */
+  #split({ publications }: Group): void {
+    this.#most = Math.ceil(publications.length / 2);
+    const later: Publication[] = [];
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) later.push(next);
+    this.#gone = 0;
+    for (const publication of [...publications, ...later]) {
+      if (publication.over) continue;
+      if (publications.includes(publication)) publication.attempted = undefined;
+      this.#waiting.push(publication);
+    }
+  }
+}
+
+/** A message of the stream until it is stored: repeated unchanged once it may have been stored. */
+class Group implements Attempted {
+  publications: readonly Publication[];
+  error: CatgaError | undefined;
+  readonly #host: LaneHost;
+  readonly #finish: (split: boolean) => void;
+  #message: StreamMessage | undefined;
+  /** When it was first sent so that it may have been stored, by both clocks. */
+  #wall = 0;
+  #monotonic = 0;
+  /** An attempt ended without an answer. */
+  #unanswered = false;
+  /** An attempt is under way. */
+  #sending = false;
+  #attempts = 0;
+  #alive: number;
+  #timer: Timer | undefined;
+  #over = false;
+
+  /** `finish` is called once; with `true` when it has to be sent as several smaller ones. */
+  constructor(host: LaneHost, publications: readonly Publication[], finish: (split: boolean) => void) {
+    this.#host = host;
+    this.publications = publications;
+    this.#finish = finish;
+    this.#alive = publications.length;
+    for (const publication of publications) publication.attempted = this;
+  }
+
+  get ambiguous(): boolean {
+    return this.#unanswered || this.#sending;
+  }
+
+  /** When all have ended there is nobody left to try for. */
+  left(): void {
+    if (--this.#alive === 0) this.#end(false);
+  }
+
+  begin(): void {
+    let stream: LogStream | Promise<LogStream>;
+    try {
+      stream = this.#host.stream(this.error !== undefined);
+    } catch (error) {
+      return this.#failed(error);
+    }
+    if (!(stream instanceof Promise)) this.#attempt(stream);
+    else stream.then((opened) => this.#attempt(opened), (error) => this.#failed(error));
+  }
+
+  #attempt(stream: LogStream): void {
+    if (this.#over) return;
+    const { clock } = this.#host;
+    // as long as it is certainly not stored it is made anew, without those that have ended meanwhile: they were told so
+    if (this.#message === undefined || !this.#unanswered) {
+      this.publications = this.publications.filter(({ over }) => !over);
+      const made = this.#host.message(this.publications, stream);
+      if (made instanceof CatgaError) return this.#refused(made);
+      this.#message = made;
+    }
+    const now = clock.monotonic();
+    const elapsed = Math.max(clock.now() - this.#wall, now - this.#monotonic);
+    if (!this.#unanswered) {
+      this.#wall = clock.now();
+      this.#monotonic = now;
+    } else if (elapsed > REPEATED_FOR) {
+      // the stream may have forgotten its id, and store it a second time
+      return this.#endAll("nothing was known of it for too long to send it again");
+    }
+    const left = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0) - now;
+    const timeout = Math.max(1, Math.min(left, FIRST_TIMEOUT * 2 ** this.#attempts, LONGEST_TIMEOUT));
+    const { subject, data, options } = this.#message;
+    this.#attempts++;
+    this.#sending = true;
+    let appending: Promise<Appended>;
+    try {
+      appending = stream.append(subject, data, { ...options, timeout });
+    } catch (cause) {
+      this.#sending = false;
+      const message = `${subject} cannot be stored: ${cause instanceof Error ? cause.message : cause}`;
+      return this.#refused(new CatgaError("INVALID_MESSAGE", message, { cause }));
+    }
+    appending.then((appended) => this.#appended(appended));
+  }
+
+  #appended(appended: Appended): void {
+    if (this.#over) return;
+    this.#sending = false;
+    if (appended.type === "stored") {
+      this.#over = true;
+      this.#finish(false); // first: the next message is under way while senders go on
+      for (const publication of this.publications) publication.end(STORED);
+      this.#host.stored(this.publications);
+      return;
+    }
+    if (appended.type === "conflict") {
+      return this.#refused(
+        new CatgaError("UNAVAILABLE", "the stream refused it: it expected another message before it"),
+      );
+    }
+    this.error = appended.error;
+    if (appended.type === "unknown") this.#unanswered = true;
+    else if (!appended.passing) return this.#refused(appended.error);
+    this.#later();
+  }
+
+  /** The stream could not be opened. */
+  #failed(error: unknown): void {
+    if (this.#over) return;
+    if (!(error instanceof CatgaError)) {
+      return this.#refused(new CatgaError("UNAVAILABLE", "the log could not be opened", { cause: error }));
+    }
+    this.error = error;
+    this.#attempts++;
+    if (error.code === "UNAVAILABLE") this.#later();
+    else this.#refused(error);
+  }
+
+  #later(): void {
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (this.#attempts - 1));
+    this.#timer = this.#host.clock.after(pause, () => this.begin());
+  }
+
+  /** It is not stored, and trying again does not help. */
+  #refused(error: CatgaError): void {
+    this.error = error;
+    if (this.#unanswered) return this.#endAll("the last attempt was refused");
+    if (error.code === "TOO_LARGE" && this.publications.length > 1) {
+      this.#over = true;
+      return this.#finish(true);
+    }
+    this.#over = true;
+    for (const publication of this.publications) publication.end({ ok: false, error });
+    this.#finish(false);
+  }
+
+  #endAll(why: string): void {
+    this.#over = true;
+    for (const publication of this.publications) publication.fail(why);
+    this.#finish(false);
+  }
+
+  #end(split: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#finish(split);
+  }
+}
+
+const STORED = Object.freeze({ ok: true, value: undefined });
+/** Characters of the items of one message. */
+const MOST_CHARS = 65_536;
+/** Ms for which a message is repeated: the stream recognizes it for 2 minutes after it was stored. */
+const REPEATED_FOR = 105_000;
+/** How long an attempt waits for its answer, in ms: doubled with each attempt, up to the longest. */
+const FIRST_TIMEOUT = 1_000;
+const LONGEST_TIMEOUT = 5_000;
+/** Between attempts, in ms: doubled with each. */
+const FIRST_PAUSE = 20;
+const LONGEST_PAUSE = 500;

@@ -1,0 +1,220 @@
+/** What one process publishes into the log: items made of messages, their lanes, and the limit of what waits. */
+import { KEEP, keepOf } from "../../contract/contract_options.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { Result } from "../../contract/result.ts";
+import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import type { DurableMessage, Schedule } from "../../dispatch/durable_log.ts";
+import type { Meta } from "../../dispatch/remote.ts";
+import { CatgaError } from "../../error.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { groupText, itemText, madeId } from "../format/group.ts";
+import type { LoggedMeta } from "../format/logged_message.ts";
+import { categorySubject, scheduleSubject, token } from "../format/names.ts";
+import { Lane, type LaneHost, type StreamMessage } from "./lane.ts";
+import { type Planned, Publication, type PublicationHost } from "./publication.ts";
+import { timeOf, unsupported } from "./schedule_time.ts";
+import { unschedule } from "./unschedule.ts";
+
+/** What a {@link Publisher} is made of. */
+export interface PublisherOptions {
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly clock: Clock;
+  /** The node, whose drain waits for what is published. */
+  readonly host: PublicationHost;
+  /** As {@link LaneHost.stream}. */
+  readonly stream: LaneHost["stream"];
+  /** The largest message that the network takes now, in bytes. */
+  maxPayload(): number;
+  /** A message of the stream was stored, with so many messages of a contract. */
+  readonly onStored?: ((contract: string, count: number) => void) | undefined;
+  /** How many messages may wait; {@link MOST_WAITING}. */
+  readonly most?: number | undefined;
+}
+
+/** The messages that one process publishes. */
+export class Publisher implements LaneHost {
+  readonly clock: Clock;
+  readonly #options: PublisherOptions;
+  readonly #most: number;
+  /** By category. */
+  readonly #lanes = new Map<string, Lane>();
+  /** By the subject of a schedule. */
+  readonly #schedules = new Map<string, Lane>();
+  /** Messages that wait or are under way, and their characters. */
+  #waiting = 0;
+  #chars = 0;
+  /** Messages of the stream, and items, that were made so far. */
+  #groups = 0;
+  #items = 0;
+  #marks = 0;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#most = options.most ?? MOST_WAITING;
+    this.clock = options.clock;
+  }
+
+  /** Ok when it is stored. Never rejects. */
+  publish(message: DurableMessage): Promise<Result<void>> {
+    const { contract, payload, key, timeout, signal, schedule, parent } = message;
+    const id = message.meta?.id;
+    if (id?.isWellFormed() === false) return failed("INVALID_MESSAGE", contract, "its id is not well-formed Unicode");
+    if (this.#waiting >= this.#most || this.#chars > MOST_CHARS) {
+      const error = new CatgaError(
+        "OVERLOADED",
+        `${contract.kind} ${contract.name} was not stored: ${this.#waiting} messages of this process wait for the log already`,
+        { retryable: true },
+      );
+      return Promise.resolve({ ok: false, error });
+    }
+    let text: string | undefined;
+    try {
+      text = payload === undefined ? undefined : encodeValue(payload, "payload");
+    } catch (error) {
+      return Promise.resolve({
+        ok: false,
+        error: cannotBeSent(error, "INVALID_MESSAGE", "the payload", contract.name),
+      });
+    }
+    const item = itemText({ text, key, id, meta: metaOf(message.meta) });
+    const limit = mostOf(this.#options.maxPayload());
+    if (exceeds(item, limit)) return Promise.resolve({ ok: false, error: tooLarge(contract, byteLength(item), limit) });
+    const planned = schedule === undefined ? undefined : this.#plan(contract, schedule, id);
+    const lane = planned === undefined ? this.#laneOf(contract.name) : this.#laneOfSchedule(planned.subject);
+    const parts = { contract, item, id, keep: keepOf(contract.options), planned, timeout, signal, parent };
+    const publication = new Publication(this.#options.host, parts, (ended) => {
+      this.#waiting--;
+      this.#chars -= ended.item.length;
+      if (ended.attempted === undefined) lane.left();
+    });
+    this.#waiting++;
+    this.#chars += item.length;
+    lane.add(publication);
+    return publication.result;
+  }
+
+  stored(publications: readonly Publication[]): void {
+    this.#options.onStored?.(publications[0].contract.name, publications.length);
+  }
+
+  stream(again: boolean): LogStream | Promise<LogStream> {
+    return this.#options.stream(again);
+  }
+
+  message(publications: readonly Publication[], stream: LogStream): StreamMessage | CatgaError {
+    const { namespace, endpoint } = this.#options;
+    const [{ contract, id, keep, planned }] = publications;
+    const category = categorySubject(namespace, contract.name);
+    const first = this.#items;
+    this.#items += publications.length;
+    const group = `e:${endpoint}:${this.#groups++}`;
+    const head = { endpoint, first, sentAt: this.clock.now(), keep: keptAs(keep), schedule: undefined };
+    const ttl = keep === Infinity ? undefined : keep;
+    const items = publications.length === 1 ? publications[0].item : publications.map(({ item }) => item).join(",");
+    const unscheduled = {
+      subject: category,
+      data: groupText(head, items),
+      options: { id: id === undefined ? group : `u:${contract.name}:${token(id)}`, ttl },
+    };
+    if (planned === undefined) return unscheduled;
+    const { schedule, subject } = planned;
+    const now = Math.ceil(stream.serverTime);
+    const at = timeOf(schedule, now);
+    // what is due is handled at once; under an id it takes the place of what was scheduled before, where there can be such
+    const lacking = unsupported(at, stream.abilities);
+    if (at === now && (id === undefined || lacking !== undefined)) return unscheduled;
+    if (lacking !== undefined) {
+      return new CatgaError("UNSUPPORTED", `${contract.kind} ${contract.name} was not stored: ${lacking}`);
+    }
+    const due = typeof at === "number" ? at : 0;
+    const zone = "cron" in schedule ? schedule.zone : undefined;
+    return {
+      subject,
+      data: groupText({ ...head, schedule: { id: planned.id, due } }, items),
+      options: { id: group, rollup: true, schedule: { at, zone, target: category, ttl } },
+    };
+  }
+
+  /**
+   * Takes back what was scheduled: `true`, and it does not fire; `false`: it has gone, or never was. Rejects with a `CatgaError`.
+   * `limit`: how long to try, in ms, a minute at most.
+   */
+  async unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
+    const { namespace, endpoint, host } = this.#options;
+    const mark = `${endpoint}.${this.#marks++}`;
+    const stream = (again: boolean) => this.stream(again);
+    const timeout = Math.min(limit, 60_000); // shorter than a mark stays
+    host.pending++; // a drain waits for it
+    try {
+      return await unschedule(scheduleSubject(namespace, name, id), { clock: this.clock, stream, mark, timeout });
+    } finally {
+      if (--host.pending === 0) host.idle();
+    }
+  }
+
+  #laneOf(category: string): Lane {
+    let lane = this.#lanes.get(category);
+    if (lane === undefined) this.#lanes.set(category, lane = new Lane(this));
+    return lane;
+  }
+
+  /** Of one schedule: there may be any number of them, so that a lane stays only while it is needed. */
+  #laneOfSchedule(subject: string): Lane {
+    let lane = this.#schedules.get(subject);
+    if (lane === undefined) {
+      this.#schedules.set(subject, lane = new Lane(this, () => this.#schedules.delete(subject)));
+    }
+    return lane;
+  }
+
+  #plan({ name }: AnyContract, schedule: Schedule, given: string | undefined): Planned {
+    const id = given ?? madeId(this.#options.endpoint, this.#items++);
+    return { schedule, id, subject: scheduleSubject(this.#options.namespace, name, id) };
+  }
+}
+
+/** Messages that may wait for the log, or be under way, in one process. */
+export const MOST_WAITING = 262_144;
+/** And their characters. */
+const MOST_CHARS = 64 * 1_048_576;
+
+/**
+ * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into the entry of a
+ * dead letter, too, each with what they add.
+ */
+function mostOf(maxPayload: number): number {
+  return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
+}
+
+const ROOM = 16_384;
+
+function tooLarge({ kind, name }: AnyContract, size: number, limit: number): CatgaError {
+  return new CatgaError(
+    "TOO_LARGE",
+    `${kind} ${name} was not stored: it has ${size} bytes with its key and headers, and the log takes ${limit}: store the payload ` +
+      "elsewhere and publish a reference, or raise max_payload in the server's configuration",
+  );
+}
+
+/** How the format has it: `undefined` for the default, 0 for good. */
+function keptAs(keep: number): number | undefined {
+  if (keep === KEEP) return undefined;
+  return keep === Infinity ? 0 : keep;
+}
+
+function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k"> | undefined {
+  if (meta === undefined) return undefined;
+  const { correlation: c, causation: a, headers: h } = meta;
+  return c === undefined && a === undefined && h === undefined ? undefined : {
+    ...(c === undefined ? {} : { c }),
+    ...(a === undefined ? {} : { a }),
+    ...(h === undefined ? {} : { h }),
+  };
+}
+
+function failed(code: "INVALID_MESSAGE", { kind, name }: AnyContract, why: string): Promise<Result<void>> {
+  return Promise.resolve({ ok: false, error: new CatgaError(code, `${kind} ${name} was not stored: ${why}`) });
+}

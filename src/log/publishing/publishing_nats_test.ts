@@ -1,0 +1,190 @@
+/** Publishing, schedules included, on a real server. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, command, event, type Result } from "../../../mod.ts";
+import { NatsEventLog } from "../../nats/event_log.ts";
+import { openTransport } from "../../nats/harness_suite.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+import { readAll } from "../../../test/support/read_log.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+
+const Placed = event<{ n: number }>("orders.Placed", { durable: true, key: ({ n }) => `${n % 5}` });
+const Mail = command<{ n: number }>("Mail", { durable: { keep: 90_000 } });
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
+
+const required = await requireNatsServer();
+
+describe("publishing on NATS", required, () => {
+  it("each ok is stored once and in order, over kills of the server", async () => {
+    await using folder = await temporary();
+    let server = await startNatsServer({ storeDir: folder.path });
+    const { url, port } = server;
+    const apps = await Promise.all(["a", "b"].map((id) => catga({ nats: url, id, logger: QUIET })));
+    const results = new Map<number, Result<void>>();
+    let n = 0;
+    let stop = false;
+    const publishing = apps.flatMap((app, of) =>
+      Array.from({ length: 32 }, async () => {
+        while (!stop) {
+          const mine = n++ * 2 + of;
+          const options = mine % 50 === 0 ? { id: `id.${mine}` } : undefined;
+          results.set(mine, await app.publish(Placed, { n: mine }, options));
+        }
+      })
+    );
+    try {
+      for (let round = 0; round < 3; round++) {
+        const before = results.size;
+        await eventually("some to be published", () => results.size > before + 2_000);
+        await server.kill(round === 1 ? "SIGTERM" : "SIGKILL");
+        await wait(50);
+        server = await startNatsServer({ storeDir: folder.path, port });
+      }
+      const before = results.size;
+      await eventually("the rest", () => results.size > before + 2_000);
+      stop = true;
+      await Promise.all(publishing);
+      const places = new Map<number, number[]>();
+      for (const { payload, position } of await all(url)) {
+        const { n } = payload as { n: number };
+        places.set(n, [...places.get(n) ?? [], position]);
+      }
+      const wrong: string[] = [];
+      for (const [n, result] of results) {
+        const { length } = places.get(n) ?? [];
+        const code = result.error?.code ?? "ok";
+        const right = code === "ok" ? length === 1 : code === "UNAVAILABLE" ? length === 0 : length <= 1;
+        if (!right) wrong.push(`${n}: ${code}, stored ${length} times`);
+      }
+      assertEquals(wrong, []);
+      for (const parity of [0, 1]) {
+        const own = [...results].filter(([n, { ok }]) => ok && n % 2 === parity).map(([n]) => n).sort((a, b) => a - b);
+        const overtaken = own.slice(1).filter((n, i) => places.get(n)![0] < places.get(own[i])![0]);
+        assertEquals(overtaken, [], "stored before an earlier one of the same process");
+      }
+    } finally {
+      stop = true;
+      await Promise.all(apps.map((app) => app.drain({ timeout: 0 })));
+      await server.stop();
+    }
+  });
+
+  it("a user's id is stored once in each category; a payload over max_payload is TOO_LARGE", async () => {
+    await using server = await startNatsServer({ config: "max_payload: 65536" });
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    for (let i = 0; i < 3; i++) {
+      assertEquals((await app.publish(Placed, { n: i }, { id: "same id" })).ok, true);
+      assertEquals((await app.enqueue(Mail, { n: i }, { id: "same id" })).ok, true);
+    }
+    const Big = event<string>("Big", { durable: true });
+    assertEquals((await app.publish(Big, "x".repeat(70_000))).error?.code, "TOO_LARGE");
+    const together = await Promise.all(Array.from({ length: 100 }, () => app.publish(Big, "x".repeat(20_000))));
+    assertEquals(together.filter(({ ok }) => ok).length, 100);
+    const stored = await all(server.url);
+    assertEquals(stored.slice(0, 2).map(({ category, id, payload, meta }) => ({ category, id, payload, meta })), [
+      { category: "orders.Placed", id: "same id", payload: { n: 0 }, meta: undefined },
+      { category: "Mail", id: "same id", payload: { n: 0 }, meta: { k: 90_000 } },
+    ]);
+    assertEquals(stored.length, 102);
+  });
+
+  it("a schedule fires once, not before its time; the same id replaces it; one that is taken back does not fire", async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    const begin = Date.now();
+    const later = { delay: 60_000 };
+    await ok(app.enqueue(Mail, { n: 1 }, { id: "replaced", ...later }));
+    await ok(app.enqueue(Mail, { n: 2 }, { id: "replaced", delay: 400 }));
+    await ok(app.enqueue(Mail, { n: 3 }, { id: "taken back", delay: 600 }));
+    await ok(app.publish(Placed, { n: 4 }, { at: new Date(begin + 500) }));
+    await ok(app.publish(Placed, { n: 5 }, { at: new Date(begin - 60_000), id: "past" }));
+    await ok(app.enqueue(Mail, { n: 6 }, { id: "again", cron: "* * * * * *" }));
+    assertEquals(await app.unschedule(Mail, "taken back"), true);
+    assertEquals(await app.unschedule(Mail, "taken back"), false);
+    assertEquals(await app.unschedule(Mail, "never"), false);
+    const stored = await eventually("all to fire", async () => {
+      const stored = await all(server.url);
+      return new Set(numbers(stored)).size === 4 && numbers(stored).filter((n) => n === 6).length > 1
+        ? stored
+        : undefined;
+    });
+    assert(stored !== undefined);
+    assertEquals(await app.unschedule(Mail, "again"), true);
+    assertEquals(await app.unschedule(Mail, "replaced"), false);
+    const { length } = await all(server.url);
+    assertEquals(numbers(stored).filter((n) => n !== 6).sort(), [2, 4, 5]);
+    for (const { payload, time, id } of stored) {
+      const { n } = payload as { n: number };
+      if (n === 2) {
+        assert(time >= begin + 400, `${time - begin}`);
+        assert(/^replaced@\d+$/.test(id), id);
+      }
+      if (n === 4) assert(time >= begin + 500, `${time - begin}`);
+      if (n === 6) assertEquals(id, `again@${time}`);
+    }
+    const ids = stored.map(({ id }) => id);
+    assertEquals(new Set(ids).size, ids.length);
+    await wait(1_500); // a cron that was taken back would fire in each second
+    assertEquals((await all(server.url)).length, length);
+    // after it was taken back, the id may be used again
+    await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));
+    await eventually("it to fire", async () => numbers(await all(server.url)).includes(7));
+    assert(!numbers(await all(server.url)).includes(3));
+  });
+
+  it("around its time, a schedule is either taken back or handled, never both", async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    const count = 200;
+    const at = new Date(Date.now() + 1_500);
+    await Promise.all(Array.from({ length: count }, (_, n) => ok(app.enqueue(Mail, { n }, { id: `${n}`, at }))));
+    await wait(at.getTime() - Date.now() - 20);
+    const taken: boolean[] = [];
+    await Promise.all(Array.from({ length: count }, async (_, n) => {
+      await wait(n / 5);
+      taken[n] = await app.unschedule(Mail, `${n}`);
+    }));
+    const expected = taken.flatMap((back, n) => back ? [] : [n]);
+    await eventually("the others to fire", async () => (await all(server.url)).length >= expected.length);
+    await wait(500);
+    assertEquals(numbers(await all(server.url)).sort((a, b) => a - b), expected);
+  });
+
+  it("a bad cron, or zone, is refused by the server: an error that says so, at once", async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    for (const schedule of [{ cron: "not a cron" }, { cron: "0 0 5 * * *", zone: "Nowhere/Land" }]) {
+      const { error } = await app.enqueue(Mail, { n: 1 }, { id: "x", ...schedule });
+      assert(error !== undefined && error.code !== "OUTCOME_UNKNOWN" && !error.retryable, `${error}`);
+    }
+  });
+});
+
+async function ok(result: Promise<Result<unknown>>): Promise<void> {
+  const { error } = await result;
+  if (error !== undefined) throw error;
+}
+
+function numbers(stored: readonly LoggedMessage[]): number[] {
+  return stored.map(({ payload }) => (payload as { n: number }).n);
+}
+
+/** All that the log of a server has. */
+async function all(url: NatsServer["url"]): Promise<LoggedMessage[]> {
+  const transport = await openTransport(url);
+  try {
+    return await readAll(new NatsEventLog(transport));
+  } finally {
+    await transport.close();
+  }
+}
+
+async function temporary(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "catga-publishing-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}

@@ -1,0 +1,144 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encode } from "../../data/utf8.ts";
+import { CatgaError } from "../../error.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { StoredMessage } from "../../ports/event_log.ts";
+import { NO_LEADER, refusal, ScriptedStream, SILENCE, stored } from "../../../test/support/scripted_stream.ts";
+import { unschedule } from "./unschedule.ts";
+
+const SUBJECT = "catga.shop.at.Mail.x";
+
+describe("unschedule", () => {
+  it("overwrites what is there, only if it is still that, so that nothing else is left of it", async () => {
+    const { stream, take } = start();
+    stream.reply = () => stored();
+    assertEquals(await take(), true);
+    const [{ subject, expect, rollup, ttl, schedule }] = stream.appends;
+    assertEquals([subject, expect, rollup, schedule], [SUBJECT, 7, true, undefined]);
+    assert(ttl! >= 60_000);
+  });
+
+  it("is false when there is nothing", async () => {
+    const { stream, take } = start();
+    stream.stored = undefined;
+    assertEquals(await take(), false);
+    assertEquals(stream.appends, []);
+  });
+
+  it("is false when another caller took it back", async () => {
+    const { stream, take } = start();
+    stream.stored = message("unscheduled there.1.4", 8);
+    assertEquals(await take(), false);
+  });
+
+  it("a lost race is looked at again: it has fired, or was replaced", async () => {
+    const { stream, take } = start();
+    stream.reply = () => {
+      stream.stored = undefined;
+      return { type: "conflict" };
+    };
+    assertEquals(await take(), false);
+    const second = start();
+    second.stream.reply = ({ expect }) => {
+      second.stream.stored = message("[1]", 9);
+      return expect === 9 ? stored() : { type: "conflict" };
+    };
+    assertEquals(await second.take(), true);
+    assertEquals(second.stream.appends.map(({ expect }) => expect), [7, 9]);
+  });
+
+  it("without an answer it looks: true when its own mark is there", async () => {
+    const { stream, take } = start();
+    stream.reply = ({ data, expect }) => {
+      if (expect === 8) return stored(9);
+      stream.stored = message(data, 8);
+      return SILENCE;
+    };
+    assertEquals(await take(), true);
+    assertEquals(stream.appends.map(({ expect }) => expect), [7, 8]);
+  });
+
+  it("without an answer, and stored late: the mark is found at the next attempt", async () => {
+    const { stream, take } = start();
+    let first: string | undefined;
+    stream.reply = ({ data, expect }) => {
+      if (first === undefined) {
+        first = data;
+        return SILENCE;
+      }
+      if (expect === 8) return stored(9);
+      stream.stored = message(first, 8);
+      return { type: "conflict" };
+    };
+    assertEquals(await take(), true);
+    assertEquals(stream.appends.map(({ expect }) => expect), [7, 7, 8]);
+  });
+
+  it("what certainly was not done is tried again, until there is no time: UNAVAILABLE", async () => {
+    const { stream, take } = start();
+    stream.reply = () => NO_LEADER;
+    const error = await assertRejects(take, CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
+    assert(stream.appends.length > 3);
+  });
+
+  it("OUTCOME_UNKNOWN when no answer ever came", async () => {
+    const { stream, take } = start();
+    stream.reply = () => SILENCE;
+    assertEquals((await assertRejects(take, CatgaError)).code, "OUTCOME_UNKNOWN");
+  });
+
+  it("an error that does not pass is thrown at once", async () => {
+    const { stream, take } = start();
+    stream.reply = () => refusal("UNAVAILABLE");
+    await assertRejects(take, CatgaError, "refused");
+    assertEquals(stream.appends.length, 1);
+  });
+
+  it("close to its time it is overwritten once more when that has passed: what fired meanwhile has removed the mark", async () => {
+    for (const fires of [false, true]) {
+      const { clock, stream, take } = start();
+      stream.stored = message('[1,"a.1",0,0,{"s":["x",1500]},[1]]', 7);
+      stream.reply = ({ data, expect }) => {
+        if (expect !== 7) return stored(9);
+        stream.stored = fires ? undefined : message(data, 8);
+        return stored(8);
+      };
+      const begin = clock.monotonic();
+      assertEquals(await take(), !fires);
+      assert(clock.monotonic() - begin >= 500, "it waits for the due moment");
+      assertEquals(stream.appends.map(({ expect }) => expect), fires ? [7] : [7, 8]);
+    }
+  });
+
+  it("long before its time, and again and again, once is enough", async () => {
+    for (const due of [60_000, 0]) {
+      const { stream, take } = start();
+      stream.stored = message(`[1,"a.1",0,0,{"s":["x",${due}]},[1]]`, 7);
+      stream.reply = () => stored(8);
+      assertEquals(await take(), true);
+      assertEquals(stream.appends.length, 1);
+    }
+  });
+
+  it("bytes that are neither a schedule nor a mark are removed", async () => {
+    const { stream, take } = start();
+    stream.stored = message("\ufffd".repeat(300), 3);
+    stream.reply = () => stored();
+    assertEquals(await take(), true);
+  });
+});
+
+function message(data: string, sequence: number): StoredMessage {
+  return { sequence, subject: SUBJECT, time: 5, data: encode(data), headers: undefined };
+}
+
+function start() {
+  const clock = new VirtualClock();
+  const stream = new ScriptedStream();
+  stream.stored = message('[1,"a.1",0,0,{"s":["x",0]},[1]]', 7);
+  const take = () =>
+    clock.until(unschedule(SUBJECT, { clock, stream: () => stream, mark: "here.1.0", timeout: 10_000 }));
+  return { clock, stream, take };
+}

@@ -1,0 +1,73 @@
+/** The handlers of one category in one subscription: run together, as those of an event are. */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { DurableHandler } from "../../dispatch/mediator.ts";
+import type { MessageContext } from "../../dispatch/message_context.ts";
+import { withParsedPayload } from "../../dispatch/message_schema.ts";
+import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { orderKeyOf } from "../../dispatch/routing_key.ts";
+import { CatgaError } from "../../error.ts";
+
+/** What runs for the messages of a category. */
+export interface CategoryHandlers {
+  readonly contract: AnyContract;
+  /** How long a run may take, in ms. */
+  readonly timeout: number;
+  /** Takes the payload as it was published. Never throws, never rejects. */
+  run(payload: unknown, ctx: MessageContext): MaybePromise<Outcome>;
+}
+
+/** The handlers of a category, at least one, as one. `timeout`: the app's. */
+export function categoryHandlers(handlers: readonly DurableHandler[], timeout: number): CategoryHandlers {
+  const [first] = handlers;
+  const { contract } = first;
+  return {
+    contract,
+    timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
+    run: handlers.length === 1
+      ? (payload, ctx) => parsedRun(first, payload, ctx)
+      : (payload, ctx) => runTogether(handlers, payload, ctx),
+  };
+}
+
+/** The result is the first failure; a refusal only if none of them ran. */
+async function runTogether(
+  handlers: readonly DurableHandler[],
+  payload: unknown,
+  ctx: MessageContext,
+): Promise<Outcome> {
+  const outcomes = await Promise.all(
+    handlers.map((handler) => ctx.apart((own) => parsedRun(handler, payload, own))),
+  );
+  if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
+  return outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined };
+}
+
+/** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */
+function parsedRun({ contract, run }: DurableHandler, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
+  const { input, idempotent, ordered } = contract.options;
+  if (idempotent) ctx.execution.payload = payload;
+  if (ordered) {
+    try {
+      ctx.execution.key = ctx.envelope.key ?? orderKeyOf(contract, payload);
+    } catch (cause) {
+      const message = `the key of ${contract.name} cannot be made of this payload`;
+      return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, final: true }) };
+    }
+  }
+  if (input === undefined) return run(payload, ctx);
+  let begun = false;
+  const outcome = withParsedPayload(contract, payload, ctx, (parsed) => {
+    begun = true;
+    return run(parsed, ctx);
+  });
+  if (outcome instanceof Promise) return outcome.then((later) => begun ? later : asFinal(later));
+  return begun ? outcome : asFinal(outcome);
+}
+
+function asFinal(outcome: Outcome): Outcome {
+  if (outcome instanceof Refusal || outcome.ok) return outcome;
+  const { code, message, details, node } = outcome.error;
+  const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
+  return { ok: false, error };
+}

@@ -1,0 +1,102 @@
+/**
+ * Which leader a node obeys: the one whose token stands in the subscription's record. A token that this node has not seen is
+ * checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's own messages out.
+ */
+import { CatgaError, isCatgaError } from "../../error.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Entry } from "../../ports/key_value_store.ts";
+import { readSubscriptionRecord } from "../format/subscription_record.ts";
+
+/** What a token is: that of the leader, that of an earlier one, or an error if that cannot be told now. */
+export type TokenCheck = "leader" | "earlier" | CatgaError;
+
+/** What a {@link LeaderToken} is made of. */
+export interface LeaderTokenOptions {
+  readonly service: string;
+  readonly name: string;
+  readonly clock: Clock;
+  /** The subscription's record. Rejects with a `CatgaError`. */
+  record(): Promise<Entry | undefined>;
+}
+
+/** The token of a subscription's leader, as one node knows it. */
+export class LeaderToken {
+  readonly #options: LeaderTokenOptions;
+  #known = 0;
+  #reading: Promise<number | CatgaError> | undefined;
+  #next: Promise<number | CatgaError> | undefined;
+  /** Since when the record has had a lower token than the known one, by the monotonic clock. */
+  #lowerSince = Infinity;
+
+  constructor(options: LeaderTokenOptions) {
+    this.#options = options;
+  }
+
+  /** The token of the leader that is obeyed; 0 before the first. */
+  get known(): number {
+    return this.#known;
+  }
+
+  /** Checks a token other than the known one. Never rejects. */
+  async check(token: number): Promise<TokenCheck> {
+    if (token === this.#known) return "leader";
+    const current = await this.#read();
+    if (typeof current !== "number") return token < this.#known ? "earlier" : current;
+    this.#learn(current);
+    if (token === this.#known) return "leader";
+    if (token < this.#known) return "earlier";
+    const { service, name } = this.#options;
+    return new CatgaError(
+      "UNAVAILABLE",
+      `the record of subscription ${service}/${name} has no leader with this token`,
+      {
+        retryable: true,
+      },
+    );
+  }
+
+  #learn(current: number): void {
+    const { clock } = this.#options;
+    if (current >= this.#known) {
+      this.#lowerSince = Infinity;
+      this.#known = current;
+      return;
+    }
+    // tokens grow, so that a lower one was read from a server that lags behind; unless an older copy of the bucket was brought back
+    const now = clock.monotonic();
+    if (this.#lowerSince === Infinity) this.#lowerSince = now;
+    if (now - this.#lowerSince >= LAG) {
+      this.#lowerSince = Infinity;
+      this.#known = current;
+    }
+  }
+
+  /** The token in the record, by a read that begins from now on: one read for all who ask meanwhile. */
+  #read(): Promise<number | CatgaError> {
+    if (this.#reading === undefined) {
+      return this.#reading = this.#get().finally(() => this.#reading = undefined);
+    }
+    return this.#next ??= this.#reading.then(() => {
+      this.#next = undefined;
+      return this.#read();
+    });
+  }
+
+  async #get(): Promise<number | CatgaError> {
+    const { service, name, record } = this.#options;
+    let entry: Entry | undefined;
+    try {
+      entry = await record();
+    } catch (error) {
+      if (isCatgaError(error)) return error;
+      throw error;
+    }
+    const read = entry === undefined ? "there is none" : readSubscriptionRecord(service, name, entry.value);
+    if (typeof read !== "string") return read.token === 0 ? entry!.revision : read.token;
+    const message = `the record of subscription ${service}/${name} cannot be read: ${read}`;
+    return new CatgaError("UNAVAILABLE", message, { retryable: true });
+  }
+}
+
+/** How long the record must have had a lower token until that is believed, in ms. */
+const LAG = 5_000;

@@ -1,0 +1,300 @@
+/**
+ * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and in order, as do
+ * those without a key; one that fails is tried again until it succeeds, and holds up its key alone.
+ */
+import type { Observer } from "../../contract/observer.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import type { HandledCount } from "../../dispatch/handled_count.ts";
+import { MessageContext } from "../../dispatch/message_context.ts";
+import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import type { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { CatgaError } from "../../error.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { Fifo } from "../../data/fifo.ts";
+import type { Clock, Random, Timer } from "../../ports/clock.ts";
+import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isReadable, readGroup } from "../format/group.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { categoryPatterns } from "../format/names.ts";
+import type { CategoryHandlers } from "./category_handlers.ts";
+import { RunEnvelope } from "./run_envelope.ts";
+
+/** What a read model is made of. */
+export interface ReadModelOptions {
+  readonly host: ContextHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  readonly handled: HandledCount;
+  /** The time that read models may take in a turn of the event loop. */
+  readonly budget: TurnBudget;
+  readonly namespace: string;
+  /** For observations: `<service>/<name>`. */
+  readonly label: string;
+  /** Its handlers by category. */
+  readonly handlers: ReadonlyMap<string, CategoryHandlers>;
+  /** The first and the longest pause after a failure, in ms. */
+  readonly delay: readonly [first: number, longest: number];
+}
+
+/** A read model of one node. */
+export class ReadModel {
+  readonly #options: ReadModelOptions;
+  readonly #categories: Map<string, Category> = new Map();
+  readonly #stored: Fifo<StoredMessage> = new Fifo();
+  #bytes = 0;
+  #reader: LogReader | undefined;
+  #stream: LogStream | undefined;
+  /** The messages of the one that is being handed out, and which of them is next. */
+  #group: readonly LoggedMessage[] = [];
+  #next = 0;
+  /** Messages that run, wait for their next attempt, or wait behind others of their key. */
+  #open = 0;
+  /** Those that run, or wait for their next attempt: of each key one. */
+  readonly #held: Set<LoggedMessage> = new Set();
+  #caughtUp = false;
+  #paused = false;
+  #pumping = false;
+  /** It goes on in the next turn. */
+  #resumes = false;
+  #closed = false;
+  readonly #retries: Set<Timer> = new Set();
+
+  constructor(options: ReadModelOptions) {
+    this.#options = options;
+    for (const [name, handlers] of options.handlers) this.#categories.set(name, { handlers, lanes: new Map() });
+  }
+
+  /** Whether it has handled all that the log had when it began, or when it began anew. */
+  get caughtUp(): boolean {
+    return this.#caughtUp ||= this.#reader?.caughtUp === true && this.#idle;
+  }
+
+  /** What it has received and not handled. */
+  get figures(): { readonly open: number; readonly lag: number; readonly oldest: number } {
+    const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
+    const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
+    return { open: this.#open + this.#group.length - this.#next, lag: this.#stored.size, oldest: Math.max(0, age) };
+  }
+
+  get #idle(): boolean {
+    return this.#open === 0 && this.#stored.size === 0 && this.#next === this.#group.length;
+  }
+
+  /** Reads the stream behind this place, from its first message on without one. */
+  follow(stream: LogStream, after: LogMark | undefined): void {
+    const { namespace, handlers, observer, label } = this.#options;
+    this.#stream = stream;
+    this.#reader = stream.follow({
+      subjects: categoryPatterns(namespace, stream.name, handlers.keys()),
+      after,
+      onMessage: (message) => this.#arrive(message),
+      onStart: (start) => this.#started(start),
+      onFault: (error) => observer({ type: "fault", during: `reading the log for ${label}`, error }),
+    });
+  }
+
+  /** Begins no more messages. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#reader?.close();
+    this.#options.handled.flush();
+    for (const timer of this.#retries) timer.cancel();
+    this.#retries.clear();
+  }
+
+  #started({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
+    if (lost === undefined) return;
+    const { observer, label } = this.#options;
+    // what is new has to be handled before this node knows all that there is
+    if (lost.reason === "remade") this.#caughtUp = false;
+    observer({ type: "log-lost", subscription: label, ...lost });
+  }
+
+  #arrive(message: StoredMessage): void {
+    this.#stored.push(message);
+    this.#bytes += message.data.length;
+    this.#pump();
+    if (this.#paused || (this.#stored.size < MOST_STORED && this.#bytes < MOST_BYTES)) return;
+    this.#paused = true;
+    this.#reader?.pause();
+  }
+
+  /** Hands out messages until the time of this turn is used up, or too many of them are open. */
+  #pump(): void {
+    if (this.#pumping || this.#resumes) return;
+    const { budget } = this.#options;
+    this.#pumping = true;
+    while (!this.#closed && this.#open < MOST_OPEN) {
+      if (budget.over) {
+        this.#resumes = true;
+        budget.nextTurn(() => {
+          this.#resumes = false;
+          this.#pump();
+        });
+        break;
+      }
+      if (this.#next < this.#group.length) {
+        this.#take(this.#group[this.#next++]);
+        budget.spent();
+      } else if (!this.#nextGroup()) break;
+    }
+    this.#pumping = false;
+  }
+
+  #nextGroup(): boolean {
+    const stored = this.#stored.shift();
+    if (stored === undefined) return false;
+    this.#bytes -= stored.data.length;
+    if (this.#paused && this.#stored.size <= MOST_STORED / 2 && this.#bytes <= MOST_BYTES / 2) {
+      this.#paused = false;
+      this.#reader?.resume();
+    }
+    const group = readGroup(this.#options.namespace, stored);
+    this.#next = 0;
+    this.#group = isReadable(group) ? group : [];
+    if (!isReadable(group)) this.#skipped(`message ${stored.sequence} of the log`, new Error(group.reason));
+    return true;
+  }
+
+  /** Runs a message, or has it wait behind others of its key. */
+  #take(message: LoggedMessage): void {
+    const category = this.#categories.get(message.category);
+    if (category === undefined) return;
+    const { lanes } = category;
+    const lane = lanes.size === 0 ? undefined : lanes.get(message.key);
+    if (lane !== undefined) {
+      this.#open++;
+      lane.push(message);
+      return;
+    }
+    const ended = this.#run(category, message, 1);
+    if (ended === true) return this.#options.handled.add(message.category);
+    this.#open++;
+    lanes.set(message.key, new Fifo());
+    this.#hold(category, message, ended);
+  }
+
+  /** Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms. */
+  #run(category: Category, message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
+    const { host } = this.#options;
+    const { contract, timeout, run } = category.handlers;
+    const { id, position, key, meta, tagged } = message;
+    let { payload } = message;
+    if (tagged) {
+      try {
+        payload = decodeText(payload as string); // a tagged payload is a text: readGroup has checked it
+      } catch (error) {
+        this.#skipped(`${contract.name} (${id})`, error);
+        return true;
+      }
+    }
+    const logged = { id, attempt, position, key, meta, fence: undefined };
+    const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, new OwnRun(host)));
+    const outcome = run(payload, ctx);
+    if (!(outcome instanceof Promise)) {
+      return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, attempt, outcome) : true;
+    }
+    let over = false;
+    // called when it is aborted, and when it has ended
+    ctx.execution.begin(() => {
+      if (over || ctx.aborted?.code !== "TIMEOUT") return;
+      const text = `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
+      this.#report(contract.name, new CatgaError("TIMEOUT", text));
+    });
+    return outcome.then((ended) => {
+      over = true;
+      ctx.execution.end(ended);
+      return ended instanceof Refusal || !ended.ok ? this.#failed(message, attempt, ended) : true;
+    });
+  }
+
+  /** Holds its key until a message has ended, and then runs those behind it. */
+  async #hold(category: Category, message: LoggedMessage, first: MaybePromise<true | Retry>): Promise<void> {
+    const { lanes } = category;
+    const lane = lanes.get(message.key)!;
+    let ended = await first;
+    for (let next: LoggedMessage | undefined = message; next !== undefined; next = lane.shift()) {
+      this.#held.add(next);
+      if (next !== message) ended = await this.#run(category, next, 1);
+      for (let attempt = 2; ended !== true; attempt++) {
+        await this.#pause(ended.pause);
+        if (this.#closed) return;
+        ended = await this.#run(category, next, attempt);
+      }
+      this.#open--;
+      this.#held.delete(next);
+      this.#options.handled.add(next.category);
+      if (this.#closed) return;
+    }
+    lanes.delete(message.key);
+    this.#pump();
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ms, () => {
+        this.#retries.delete(timer);
+        resolve();
+      }, { background: true });
+      this.#retries.add(timer);
+    });
+  }
+
+  #failed({ category, id }: LoggedMessage, attempt: number, outcome: Outcome): true | Retry {
+    const { error } = asResult(outcome);
+    if (this.#closed || error === undefined) return true;
+    if (error.final) {
+      this.#skipped(`${category} (${id})`, error);
+      return true;
+    }
+    const { delay: [first, longest], random, observer, label } = this.#options;
+    const pause = Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)) * (0.5 + random() / 2);
+    observer({ type: "message-failed", subscription: label, contract: category, id, attempt, code: error.code, pause });
+    return { pause };
+  }
+
+  /** A message that no attempt can handle. */
+  #skipped(what: string, error: unknown): void {
+    const { observer, label } = this.#options;
+    observer({ type: "fault", during: `${label} passes over ${what}`, error });
+  }
+
+  #report(contract: string, error: CatgaError): void {
+    const { observer, label } = this.#options;
+    observer({ type: "fault", during: `handling ${contract} for ${label}`, error });
+  }
+}
+
+/** The handlers of a category, and of each key that is held the messages that wait. */
+interface Category {
+  readonly handlers: CategoryHandlers;
+  readonly lanes: Map<string | undefined, Fifo<LoggedMessage>>;
+}
+
+/** It failed. */
+interface Retry {
+  /** How long to wait until it is tried again, in ms. */
+  readonly pause: number;
+}
+
+/** A run that no request asked for: it is named when that is first needed. */
+class OwnRun {
+  readonly #host: ContextHost;
+  #call: string | undefined = undefined;
+
+  constructor(host: ContextHost) {
+    this.#host = host;
+  }
+
+  get call(): string {
+    return this.#call ??= this.#host.nextCall();
+  }
+}
+
+/** Messages that run or wait behind others at most; beyond, reading stops. */
+const MOST_OPEN = 10_000;
+/** Messages of the stream in memory at most, each with up to 512 events; and their bytes. */
+const MOST_STORED = 1_024;
+const MOST_BYTES = 4_194_304;

@@ -1,0 +1,109 @@
+/** The read models of a node: one for each name of a subscription of its handlers that run on every node. */
+import type { SubscriptionHealth } from "../../contract/health.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import { HandledCount } from "../../dispatch/handled_count.ts";
+import type { DurableHandler } from "../../dispatch/mediator.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { CatgaError } from "../../error.ts";
+import { type Clock, delay, type Random } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
+import { categoryHandlers } from "./category_handlers.ts";
+import { ReadModel } from "./read_model.ts";
+
+/** What read models are made of. */
+export interface ReadModelsOptions {
+  readonly host: ContextHost;
+  readonly namespace: string;
+  readonly service: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  /** Whether anybody observes what is not logged. */
+  readonly watched: boolean;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  /** The handlers of durable contracts of this node, read models or not. */
+  readonly handlers: readonly DurableHandler[];
+  /** The stream of the log, or that of entities. Rejects as `EventLog.open` does. */
+  stream(ofEntities: boolean): LogStream | Promise<LogStream>;
+}
+
+/** The read models of one node. */
+export class ReadModels {
+  readonly #options: ReadModelsOptions;
+  readonly #models: Following[] = [];
+  #closed = false;
+
+  constructor(options: ReadModelsOptions) {
+    this.#options = options;
+    const { host, namespace, service, clock, random, observer, timeout } = options;
+    const budget = new TurnBudget(clock);
+    for (const [name, handlers] of byName(options.handlers)) {
+      const categories = Map.groupBy(handlers, ({ contract }) => contract.name);
+      const runs = [...categories].map(([category, own]) => [category, categoryHandlers(own, timeout)] as const);
+      const model = new ReadModel({
+        ...{ host, namespace, clock, random, observer, budget },
+        label: `${service}/${name}`,
+        handled: new HandledCount(options, `${service}/${name}`),
+        handlers: new Map(runs),
+        delay: handlers[0].settings.delay,
+      });
+      const fromStart = handlers.some(({ settings }) => settings.from === "start");
+      this.#models.push({ name, model, fromStart, ofEntities: name.endsWith(OF_ENTITIES) });
+    }
+  }
+
+  /** Whether those that read the log from its start have handled all that it had. */
+  get caughtUp(): boolean {
+    return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
+  }
+
+  get health(): readonly SubscriptionHealth[] {
+    const { service } = this.#options;
+    return this.#models.map(({ name, model, fromStart }) => {
+      const { open, lag, oldest } = model.figures;
+      const state = !fromStart || model.caughtUp ? "caught up" : "catching up";
+      return { service, name, state, open, lag, oldest, retrying: 0, dead: 0 };
+    });
+  }
+
+  /** Begins them. Resolves when they have caught up. Rejects if the log cannot be read. */
+  async catchUp(): Promise<void> {
+    if (this.#models.length === 0) return;
+    for (const [ofEntities, models] of Map.groupBy(this.#models, ({ ofEntities }) => ofEntities)) {
+      const stream = await this.#options.stream(ofEntities);
+      const state = models.every(({ fromStart }) => fromStart) ? undefined : await stream.state();
+      const now = state && { created: state.created, sequence: state.last };
+      for (const { model, fromStart } of models) model.follow(stream, fromStart ? undefined : now);
+    }
+    while (!this.caughtUp) {
+      if (this.#closed) throw new CatgaError("CLOSED", "the node stopped before its read models had caught up");
+      await delay(this.#options.clock, CHECK);
+    }
+  }
+
+  /** Begins no more messages. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    for (const { model } of this.#models) model.close();
+  }
+}
+
+/** A read model, and what it follows. */
+interface Following {
+  readonly name: string;
+  readonly model: ReadModel;
+  readonly fromStart: boolean;
+  readonly ofEntities: boolean;
+}
+
+/** Those of entities' events apart: they are in another stream. */
+function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
+  const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
+  return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
+}
+
+/** How often it is looked whether they have caught up, in ms. */
+const CHECK = 5;

@@ -1,0 +1,136 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { type Catga, event, fail, type Result } from "../../../mod.ts";
+import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { categorySubject, logName, logSubjects } from "../format/names.ts";
+
+const Counted = event<{ n: number; key?: string }>("Counted", { durable: true, key: ({ key }) => key ?? "one" });
+const Loose = event<{ n: number }>("Loose", { durable: true });
+const EACH = { each: "node", from: "start" } as const;
+
+describe("a read model", () => {
+  it("has handled what the log had when catga() resolves, and follows what comes", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 0, 1_000);
+    const seen: Record<string, number[]> = { a: [], b: [] };
+    for (const id of ["a", "b"]) {
+      const app = await cluster.start(id, { handlers: Counted.on(({ n }) => void seen[id].push(n), EACH) });
+      assertEquals(seen[id], Array.from({ length: 1_000 }, (_, n) => n));
+      assertEquals([app.health().status, app.self.subscriptions], ["ready", undefined]);
+    }
+    await publish(cluster, publisher, 1_000, 1_001);
+    await cluster.clock.advance(100);
+    assertEquals([seen.a[1_000], seen.b[1_000]], [1_000, 1_000]);
+  });
+
+  it('from "now" handles what is published from when catga() resolves', async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 0, 10);
+    const seen: number[] = [];
+    await cluster.start("a", { handlers: Counted.on(({ n }) => void seen.push(n), { each: "node" }) });
+    await publish(cluster, publisher, 10, 20);
+    await cluster.clock.advance(100);
+    assertEquals(seen, [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  });
+
+  it("handles the messages of a key in order, one at a time, and others beside them", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    for (let n = 0; n < 40; n++) await publish(cluster, publisher, n, n + 1, `k${n % 4}`);
+    const running = new Map<string, number>();
+    const seen = new Map<string, number[]>();
+    let most = 0;
+    const handler = Counted.on(async ({ n, key = "" }, ctx) => {
+      running.set(key, (running.get(key) ?? 0) + 1);
+      assertEquals(running.get(key), 1);
+      most = Math.max(most, [...running.values()].reduce((sum, count) => sum + count));
+      await ctx.clock.sleep(10);
+      running.set(key, running.get(key)! - 1);
+      seen.set(key, [...seen.get(key) ?? [], n]);
+    }, EACH);
+    await cluster.start("a", { handlers: handler });
+    for (const [key, numbers] of seen) {
+      assertEquals(numbers, Array.from({ length: 10 }, (_, i) => 4 * i + Number(key.slice(1))));
+    }
+    assertEquals([seen.size, most], [4, 4]);
+  });
+
+  it("tries what fails again until it succeeds, in order, says so, and lets other keys pass", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    const seen: string[] = [];
+    let broken = true;
+    const handler = Counted.on(({ n, key }, ctx) => {
+      if (n === 1 && broken) throw new Error("no database");
+      seen.push(`${key}${n}${n === 1 && ctx.attempt > 1 ? " again" : ""}`);
+    }, { ...EACH, from: "now", retry: { delay: [1_000, 2_000] } });
+    await cluster.start("a", { handlers: handler });
+    for (const n of [0, 1, 2]) await publish(cluster, publisher, n, n + 1, "x");
+    await publish(cluster, publisher, 3, 4, "y");
+    await cluster.clock.advance(10_000);
+    assertEquals(seen, ["x0", "y3"]);
+    assert(cluster.log.filter((line) => line.includes("Counted")).length >= 3, cluster.log.join("\n"));
+    broken = false;
+    await cluster.clock.advance(4_000);
+    assertEquals(seen, ["x0", "y3", "x1 again", "x2"]);
+  });
+
+  it("passes over what no attempt can handle, and says so", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    const log = cluster.network.connect().log;
+    const options = { subjects: logSubjects("default"), replicas: 1, schedules: true };
+    const stream = await cluster.clock.until(log.open(logName("default"), options));
+    const subject = categorySubject("default", "Counted");
+    for (const text of ["garbage", "[1]", '[9,"a.1",0,0,0,[1]]']) {
+      await cluster.clock.until(stream.append(subject, text, { timeout: 1_000 }));
+    }
+    await publish(cluster, publisher, 0, 3);
+    const seen: number[] = [];
+    const handler = Counted.on(({ n }) => {
+      if (n === 1) return fail("NEVER", "not this one", { final: true });
+      seen.push(n);
+    }, EACH);
+    await cluster.start("a", { handlers: handler });
+    assertEquals(seen, [0, 2]);
+    assertEquals(cluster.log.filter((line) => line.includes("passes over")).length, 4);
+  });
+
+  it("reads a log that was made again from its first message on, and says that it was lost", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 0, 5);
+    const seen: number[] = [];
+    await cluster.start("a", { handlers: Counted.on(({ n }) => void seen.push(n), EACH) });
+    cluster.network.log.remove(logName("default"));
+    await publish(cluster, publisher, 5, 8);
+    await cluster.clock.advance(10_000);
+    assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+    assertEquals(cluster.log.filter((line) => line.includes("lost")).length, 1, cluster.log.join("\n"));
+  });
+
+  it("stops reading while too many messages are open, and goes on", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    const results = Array.from({ length: 12_000 }, (_, n) => publisher.publish(Loose, { n }));
+    assertEquals((await cluster.clock.until(Promise.all(results))).every(({ ok }) => ok), true);
+    const seen: number[] = [];
+    const handler = Loose.on(async ({ n }, ctx) => {
+      if (n === 0) await ctx.clock.sleep(30_000); // those behind it wait
+      seen.push(n);
+    }, { ...EACH, timeout: 600_000 });
+    await cluster.start("a", { handlers: handler });
+    assertEquals(seen, Array.from({ length: 12_000 }, (_, n) => n));
+  });
+});
+
+/** Publishes the numbers from `from` to below `to`. */
+async function publish(cluster: MemoryCluster, app: Catga, from: number, to: number, key?: string): Promise<void> {
+  const all: Promise<Result<void>>[] = [];
+  for (let n = from; n < to; n++) all.push(app.publish(Counted, { n, ...(key === undefined ? {} : { key }) }));
+  for (const result of await cluster.clock.until(Promise.all(all))) {
+    assertEquals(result, { ok: true, value: undefined });
+  }
+}

@@ -1,0 +1,49 @@
+/** What a node answers to a subscription's leader, from the outcome of a handler. */
+import { encodeValue } from "../../data/encoding.ts";
+import { exceeds } from "../../data/utf8.ts";
+import type { Result } from "../../contract/result.ts";
+import type { MessageContext } from "../../dispatch/message_context.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import type { CatgaError } from "../../error.ts";
+import { MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
+
+/** The message was handled. */
+export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
+/** The message was not run: the node knows of a later leader. */
+export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
+
+/**
+ * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt; a refusal, and
+ * a failure to begin, stay what they are.
+ */
+export function answerTo(outcome: Outcome, ctx: MessageContext): Outcome {
+  if (outcome instanceof Refusal) return outcome;
+  if (outcome.ok) return DONE;
+  // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
+  if (ctx.contract.options.idempotent && ctx.execution.claiming && WAITED.has(outcome.error.code)) return outcome;
+  return { ok: true, value: failureAnswer(outcome.error) };
+}
+
+/** A handler's failure as an answer, which can be sent whatever the error holds. */
+export function failureAnswer({ code, message, final, details }: CatgaError): RunAnswer {
+  const text = cut(message, MAX_ANSWER_MESSAGE);
+  const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;
+  return details === undefined ? answer : [...answer, sendable(details)];
+}
+
+/** A text that is well-formed, and not too long. */
+function cut(text: string, most: number): string {
+  return (text.length > most ? text.slice(0, most) : text).toWellFormed();
+}
+
+function sendable(details: unknown): unknown {
+  try {
+    return exceeds(encodeValue(details, "details"), MAX_DETAILS) ? "(the details are too large)" : details;
+  } catch {
+    return "(the details could not be sent)";
+  }
+}
+
+/** With these codes the wait for another's claim fails. */
+const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);
+const MAX_DETAILS = 16_384; // bytes

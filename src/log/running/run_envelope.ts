@@ -1,0 +1,61 @@
+/** What comes with a message of the log: the envelope of its handler's context, made of a leader's request. */
+import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
+import type { LoggedMeta } from "../format/logged_message.ts";
+
+/** What an envelope is made of. */
+export interface Logged {
+  readonly id: string;
+  readonly attempt: number;
+  readonly position: number;
+  readonly key: string | undefined;
+  readonly meta: LoggedMeta | null | undefined;
+  /** The leader's token; `undefined` for read models, which have no leader. */
+  readonly fence: number | undefined;
+}
+
+/** The envelope of a message of the log. Small: one is made for each run. */
+export class RunEnvelope implements Envelope {
+  readonly id: string;
+  readonly attempt: number;
+  readonly position: number;
+  readonly key: string | undefined;
+  readonly fence: number | undefined;
+  readonly #meta: LoggedMeta | null | undefined;
+  readonly #run: { readonly call: string };
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** `run`: identifies the run, read when that is first needed. */
+  constructor({ id, attempt, position, key, meta, fence }: Logged, run: { readonly call: string }) {
+    this.id = id;
+    this.attempt = attempt;
+    this.position = position;
+    this.key = key;
+    this.fence = fence;
+    this.#meta = meta;
+    this.#run = run;
+  }
+
+  get call(): string {
+    return this.#run.call;
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.c;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.a;
+  }
+
+  get ancestry(): readonly string[] {
+    return NO_ANCESTRY;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const given = this.#meta?.h;
+    if (given === undefined) return NO_HEADERS;
+    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), given));
+  }
+}
+
+const NO_ANCESTRY: readonly string[] = Object.freeze([]);

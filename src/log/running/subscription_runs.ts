@@ -1,0 +1,174 @@
+/**
+ * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs joins that run,
+ * and who asks for one whose handler goes on after its timeout waits for its end.
+ */
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import { MessageContext } from "../../dispatch/message_context.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { CatgaError } from "../../error.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
+import type { CategoryHandlers } from "./category_handlers.ts";
+import type { LeaderToken } from "./leader_token.ts";
+import { answerTo, DEPOSED, failureAnswer } from "./run_answer.ts";
+import { RunEnvelope } from "./run_envelope.ts";
+
+/** What the runs of a category need. */
+export interface SubscriptionRunsOptions {
+  readonly host: ContextHost;
+  readonly handlers: CategoryHandlers;
+  readonly token: LeaderToken;
+  /** Whether this node stops, and begins no more runs. */
+  draining(): boolean;
+}
+
+/** The runs of one category. */
+export class SubscriptionRuns {
+  readonly #options: SubscriptionRunsOptions;
+  /** Those that have not ended, by position. */
+  readonly #running: Map<number, Run> = new Map();
+
+  constructor(options: SubscriptionRunsOptions) {
+    this.#options = options;
+  }
+
+  /** The positions that run. */
+  get running(): Iterable<number> {
+    return this.#running.keys();
+  }
+
+  /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
+  readonly handle = (payload: unknown, ctx: MessageContext): MaybePromise<Outcome> => {
+    const request = readRunRequest(payload);
+    if (typeof request === "string") {
+      const { name } = this.#options.handlers.contract;
+      const message = `a request to run ${name} is malformed: ${request}`;
+      return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
+    }
+    const { token } = this.#options;
+    if (request[0] === token.known) return this.#admitted(request, ctx);
+    return token.check(request[0]).then((check) => {
+      if (check === "leader") return this.#admitted(request, ctx);
+      return check === "earlier" ? DEPOSED : { ok: false, error: check };
+    });
+  };
+
+  /** A request of the leader. */
+  #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
+    const going = this.#running.get(request[1]);
+    if (going === undefined) return this.#options.draining() ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
+    return going.answered ? this.#after(going, request, ctx) : going.answer;
+  }
+
+  /** Waits until the handler of an earlier attempt has ended, and runs then. */
+  async #after(going: Run, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
+    const { host, handlers: { contract, timeout }, token } = this.#options;
+    const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
+    const ended = await going.ended(host, left - Math.min(MARGIN, left / 10));
+    if (request[0] !== token.known) return DEPOSED;
+    if (ended) return await this.#admitted(request, ctx);
+    const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
+      `when its time was over, still goes on at node ${ctx.node}`;
+    const error = new CatgaError("UNAVAILABLE", message, { retryable: true, node: ctx.node, details: STILL_RUNNING });
+    if (!going.reported) host.fault(`handling ${contract.name}`, error);
+    going.reported = true;
+    return { ok: false, error };
+  }
+
+  #begin(
+    [token, position, attempt, id, key, given, tagged, , meta]: RunRequest,
+    outer: MessageContext,
+  ): MaybePromise<Outcome> {
+    const { host, handlers } = this.#options;
+    const { contract, timeout } = handlers;
+    let payload: unknown;
+    try {
+      // a tagged payload is a text: readRunRequest has checked it
+      payload = tagged === 1 ? decodeText(given as string) : given;
+    } catch (cause) {
+      const message = `the payload of ${contract.name} (${id}) cannot be read`;
+      return { ok: true, value: failureAnswer(new CatgaError("INVALID_MESSAGE", message, { cause, final: true })) };
+    }
+    const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token };
+    // a run of the leader's request: what this one waits for, that one waits for
+    const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope));
+    const outcome = handlers.run(payload, ctx);
+    if (!(outcome instanceof Promise)) return answerTo(outcome, ctx);
+    const run = new Run(ctx, timeout);
+    this.#running.set(position, run);
+    run.watch(outcome, () => this.#running.delete(position));
+    return run.answer;
+  }
+}
+
+/** A handler that did not return at once. */
+class Run {
+  /** What its leader gets: as soon as it has ended or its time is over. Never rejects. */
+  readonly answer: Promise<Outcome>;
+  answered = false;
+  /** That it goes on after its time was reported. */
+  reported = false;
+  readonly #ctx: MessageContext;
+  readonly #timeout: number;
+  readonly #resolve: (outcome: Outcome) => void;
+  #waiting: Set<() => void> | undefined = undefined;
+
+  constructor(ctx: MessageContext, timeout: number) {
+    this.#ctx = ctx;
+    this.#timeout = timeout;
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    this.answer = promise;
+    this.#resolve = resolve;
+  }
+
+  /** The deadline aborts it from now on, and `ended` is called when its handler has ended. */
+  watch(outcome: Promise<Outcome>, ended: () => void): void {
+    const { execution } = this.#ctx;
+    let over = false;
+    // called when it is aborted, and when it has ended
+    execution.begin((settled) => this.#settle(settled, over));
+    outcome.then((own) => {
+      over = true;
+      ended();
+      execution.end(own);
+      for (const wake of this.#waiting ?? []) wake();
+    });
+  }
+
+  /** Resolves with `true` when it has ended, with `false` when that takes longer than `ms`. */
+  ended(host: ContextHost, ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (ended: boolean) => {
+        timer.cancel();
+        this.#waiting!.delete(wake);
+        resolve(ended);
+      };
+      const wake = () => done(true);
+      const timer = host.clock.after(Math.max(0, ms), () => done(false));
+      (this.#waiting ??= new Set()).add(wake);
+    });
+  }
+
+  #settle(outcome: Outcome, over: boolean): void {
+    if (this.answered) return;
+    const ctx = this.#ctx;
+    const { aborted, contract, node, execution } = ctx;
+    const begun = !ctx.waiting && !execution.preparing && !execution.claiming;
+    if (!begun && !over) return; // its outcome follows, and says so
+    this.answered = true;
+    // an aborted handler may end with a failure of its own making: why it was aborted says more
+    if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
+      return this.#resolve(answerTo(outcome, ctx));
+    }
+    if (aborted.code === "TIMEOUT") {
+      const message = `the handler of ${contract.name} did not end within ${this.#timeout} ms on node ${node}`;
+      return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
+    }
+    const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;
+    this.#resolve({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: aborted }) });
+  }
+}
+
+/** How long before its own deadline a request gives up waiting, in ms: the leader still gets the answer. */
+const MARGIN = 50;

@@ -1,0 +1,118 @@
+/**
+ * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
+ * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
+ */
+import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/announced.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
+import type { MessageContext } from "../../dispatch/message_context.ts";
+import type { Outcome } from "../../dispatch/outcome.ts";
+import { CatgaError } from "../../error.ts";
+import { bucketName, BUCKETS } from "../../ports/buckets.ts";
+import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
+import { subscriptionKey } from "../format/names.ts";
+import { readBarrier } from "../format/run_request.ts";
+import { categoryHandlers } from "./category_handlers.ts";
+import { LeaderToken } from "./leader_token.ts";
+import { SubscriptionRuns } from "./subscription_runs.ts";
+
+/** What a worker is made of. */
+export interface WorkerOptions {
+  readonly host: ContextHost;
+  readonly mediator: Mediator;
+  readonly service: string;
+  readonly namespace: string;
+  readonly replicas: number;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  readonly store: KeyValueStore;
+  /** Whether this node stops, and begins no more runs. */
+  draining(): boolean;
+}
+
+/** What the record of a node of this service says about these handlers, sorted; `undefined`: nothing. */
+export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
+  const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category }) =>
+    announcement(owner, name, category)
+  );
+  return texts.length === 0 ? undefined : texts.sort();
+}
+
+/** Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this one. */
+export function serve(options: WorkerOptions): void {
+  const { host, mediator, service, namespace, replicas, timeout, store, draining } = options;
+  let opened: Promise<Bucket> | undefined;
+  const bucket = () =>
+    opened ??= store.open(bucketName(namespace, "subscriptions"), { ...BUCKETS.subscriptions, replicas })
+      .catch((error) => {
+        opened = undefined;
+        throw error;
+      });
+  const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
+  for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
+    const key = subscriptionKey(owner, name);
+    let subscription = subscriptions.get(key);
+    if (subscription === undefined) {
+      const record = async () => await (await bucket()).get(key);
+      const token = new LeaderToken({ service: owner, name, clock: host.clock, record });
+      subscriptions.set(key, subscription = { token, categories: [] });
+      const own = subscription;
+      mediator.serve(internal(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
+    }
+    const { token, categories } = subscription;
+    const runs = new SubscriptionRuns({ host, token, draining, handlers: categoryHandlers(handlers, timeout) });
+    categories.push(runs);
+    mediator.serve(internal(runName(owner, name, category)), runs.handle);
+  }
+}
+
+/** The handlers of one category in one subscription. */
+interface Category {
+  /** The service of the subscription. */
+  readonly owner: string;
+  readonly name: string;
+  readonly category: string;
+  readonly handlers: DurableHandler[];
+}
+
+/** The handlers that share a subscription with other nodes, by their announcement. */
+function byCategory(service: string, handlers: readonly DurableHandler[]): Map<string, Category> {
+  const categories = new Map<string, Category>();
+  for (const handler of handlers) {
+    const { contract, settings } = handler;
+    if (contract.kind === "event" && settings.each === "node") continue;
+    const [owner, name] = contract.kind === "event"
+      ? [service, subscriptionName(contract, settings.name)]
+      : [COMMANDS, contract.name];
+    const key = announcement(owner, name, contract.name);
+    const known = categories.get(key);
+    if (known !== undefined) known.handlers.push(handler);
+    else categories.set(key, { owner, name, category: contract.name, handlers: [handler] });
+  }
+  return categories;
+}
+
+function internal(name: string): AnyContract {
+  return { kind: "command", name, options: {} };
+}
+
+/** Handles a barrier: runs of earlier leaders are refused from now on, and the answer is what runs. */
+function control(
+  { token, categories }: { readonly token: LeaderToken; readonly categories: readonly SubscriptionRuns[] },
+  payload: unknown,
+  ctx: MessageContext,
+): MaybePromise<Outcome> {
+  const given = readBarrier(payload);
+  if (given === undefined) {
+    const error = new CatgaError("INVALID_MESSAGE", "a barrier is malformed", { node: ctx.node });
+    return { ok: false, error };
+  }
+  return token.check(given).then((check): Outcome => {
+    if (check === "leader") return { ok: true, value: { running: categories.flatMap(({ running }) => [...running]) } };
+    const message = "the barrier is that of an earlier leader";
+    const earlier = () => new CatgaError("CANCELLED", message, { node: ctx.node });
+    return { ok: false, error: check === "earlier" ? earlier() : check };
+  });
+}

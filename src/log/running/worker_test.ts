@@ -1,0 +1,413 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, event, fail, type Handlers } from "../../../mod.ts";
+import type { Context } from "../../contract/context.ts";
+import type { Result } from "../../contract/result.ts";
+import { encodeValue } from "../../data/encoding.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
+import { counting } from "../../../test/support/schemas.ts";
+import { COMMANDS, controlName, runName, subscriptionKey } from "../format/names.ts";
+import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
+import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import { announced, serve } from "./worker.ts";
+
+const Placed = event<{ order: string }>("Placed", { durable: true, key: ({ order }) => order });
+const Paid = event<{ order: string }>("Paid", { durable: true });
+
+describe("a run of a message of the log", () => {
+  it("answers 0 when its handler has returned, in the same turn if that did", async () => {
+    await using node = await worker(Placed.on(() => {}));
+    assertEquals(await node.run({}), { ok: true, value: 0 });
+    let answered = false;
+    node.run({ position: 2 }).then(() => answered = true);
+    for (let i = 0; i < 4; i++) await undefined;
+    assertEquals(answered, true);
+  });
+
+  it("gives the handler what came with the message", async () => {
+    const seen: unknown[] = [];
+    const look = (payload: unknown, ctx: Context) => {
+      const { id, attempt, position, fence, correlationId, causationId, headers } = ctx;
+      seen.push({ payload, id, attempt, position, fence, correlationId, causationId, headers: { ...headers } });
+    };
+    await using node = await worker(Placed.on(look));
+    await node.run({ position: 1_025, attempt: 3, meta: { c: "c", a: "a", h: { trace: "t" } } });
+    const at = new Date(0);
+    await node.run({ position: 1_026, id: "n", payload: encodeValue({ order: "1", at }, "payload"), tagged: 1 });
+    assertEquals(seen[0], {
+      payload: { order: "1" },
+      id: "m",
+      attempt: 3,
+      position: 1_025,
+      fence: node.token,
+      correlationId: "c",
+      causationId: "a",
+      headers: { trace: "t" },
+    });
+    assertEquals(seen[1], {
+      payload: { order: "1", at },
+      id: "n",
+      attempt: 1,
+      position: 1_026,
+      fence: node.token,
+      correlationId: "n",
+      causationId: undefined,
+      headers: {},
+    });
+  });
+
+  it("answers with what its handler failed with", async () => {
+    let how: () => unknown = () => {};
+    await using node = await worker(Placed.on(() => how()));
+    how = () => fail("NO_STOCK", "none is left", { details: { left: 0 } });
+    assertEquals(await node.run({}), { ok: true, value: ["NO_STOCK", "none is left", 0, { left: 0 }] });
+    how = () => Promise.resolve(fail("GONE", "for good", { final: true }));
+    assertEquals(await node.run({}), { ok: true, value: ["GONE", "for good", 1] });
+    how = () => {
+      throw new Error("a secret");
+    };
+    const [code, message, final] = (await node.run({})).value as [string, string, number];
+    assertEquals([code, final], ["HANDLER_FAILED", 0]);
+    assert(!message.includes("secret"));
+    how = () => fail("X".repeat(1_000), "y".repeat(10_000), { details: () => {} });
+    const cut = (await node.run({})).value as [string, string, number, unknown];
+    assertEquals([cut[0].length, cut[1].length, cut[3]], [128, 4_096, "(the details could not be sent)"]);
+  });
+
+  it("answers with the first failure of several handlers, which run together", async () => {
+    const ran: string[] = [];
+    const one = Placed.on(async (_, ctx) => {
+      await ctx.clock.sleep(10);
+      ran.push("one");
+    }, { name: "both" });
+    const two = Placed.on(() => {
+      ran.push("two");
+      return fail("TWO", "failed");
+    }, { name: "both" });
+    await using node = await worker([one, two], "both");
+    assertEquals(await node.until(node.run({})), { ok: true, value: ["TWO", "failed", 0] });
+    assertEquals(ran, ["two", "one"]);
+  });
+
+  it("is a final failure when the contract does not take the payload", async () => {
+    let runs = 0;
+    const input = counting<{ order: string }, { order: string }>(({ order }) => {
+      if (order === "bad") throw new Error("no such order");
+      return { order };
+    });
+    const Checked = event<{ order: string }, { order: string }>("Placed", { durable: true, input });
+    await using node = await worker(Checked.on(() => void runs++));
+    assertEquals((await node.run({})).value, 0);
+    const refused = (await node.run({ payload: { order: "bad" } })).value as unknown[];
+    assertEquals([refused[0], refused[2], runs], ["INVALID_MESSAGE", 1, 1]);
+    const unreadable = (await node.run({ payload: "~{", tagged: 1 })).value as unknown[];
+    assertEquals([unreadable[0], unreadable[2], runs], ["INVALID_MESSAGE", 1, 1]);
+  });
+
+  it("ends in TIMEOUT although its handler does not, whose next attempt waits for its end", async () => {
+    const ran: number[] = [];
+    const ends: (() => void)[] = [];
+    let running = 0;
+    let most = 0;
+    const stuck = Placed.on(async (_, ctx) => {
+      ran.push(ctx.attempt);
+      most = Math.max(most, ++running);
+      if (ctx.attempt === 1) await new Promise<void>((resolve) => ends.push(resolve));
+      running--;
+    }, { timeout: 1_000 });
+    await using node = await worker(stuck);
+    const first = node.run({});
+    await node.clock.advance(1_050);
+    const timeout = (await first).error;
+    assertEquals([timeout?.code, timeout?.node], ["TIMEOUT", "here"]);
+    const second = node.run({ attempt: 2 });
+    await node.clock.advance(1_100);
+    const refused = (await second).error;
+    assertEquals([refused?.code, refused?.node, refused?.details], ["UNAVAILABLE", "here", STILL_RUNNING]);
+    assertEquals(node.seen.filter(({ type }) => type === "fault").length, 1);
+    const third = node.run({ attempt: 2 });
+    await node.clock.advance(100);
+    assertEquals(ran, [1]);
+    ends[0]();
+    assertEquals((await node.until(third)).value, 0);
+    assertEquals([ran, most], [[1, 2], 1]);
+  });
+
+  it("is joined by another request for its position", async () => {
+    let runs = 0;
+    let end = () => {};
+    await using node = await worker(Placed.on(() => {
+      runs++;
+      return new Promise<void>((resolve) => end = resolve);
+    }));
+    const both = Promise.all([node.run({}), node.run({ attempt: 2 })]);
+    await node.clock.advance(10);
+    end();
+    assertEquals((await both).map(({ value }) => value), [0, 0]);
+    assertEquals(runs, 1);
+  });
+
+  it("waits for its turn, and is refused, without an attempt, when that does not come in its time", async () => {
+    let end = () => {};
+    const one = Placed.on(() => new Promise<void>((resolve) => end = resolve), { concurrency: 1, timeout: 1_000 });
+    await using node = await worker(one);
+    const first = node.run({ position: 1 });
+    await node.clock.advance(500);
+    const second = node.run({ position: 2 });
+    await node.clock.advance(1_100);
+    assertEquals((await first).error?.code, "TIMEOUT");
+    assertEquals((await node.until(second)).error?.code, "UNAVAILABLE");
+    end();
+  });
+
+  it("is refused while the node drains; what runs ends", async () => {
+    let end = () => {};
+    const node = await worker(Placed.on(() => new Promise<void>((resolve) => end = resolve)));
+    const running = node.run({});
+    await node.clock.advance(10);
+    const drained = node.app.drain();
+    assertEquals((await node.run({ position: 2 })).error?.code, "DRAINING");
+    end();
+    assertEquals((await running).value, 0);
+    await node.until(drained);
+  });
+});
+
+describe("a queued command", () => {
+  const Book = command<{ seat: number }, string>("Book", { durable: true, idempotent: true });
+
+  it("runs under its claim: its result is what a send with its id gives, and it does not run again", async () => {
+    let runs = 0;
+    await using node = await worker(
+      Book.handle(({ seat }) => {
+        runs++;
+        return `seat ${seat}`;
+      }),
+      "Book",
+    );
+    const request = { id: "b1", payload: { seat: 7 } };
+    assertEquals((await node.until(node.command("Book", request))).value, 0);
+    assertEquals((await node.until(node.command("Book", { ...request, attempt: 2 }))).value, 0);
+    assertEquals((await node.until(node.app.send(Book, { seat: 7 }, { id: "b1" }))).value, "seat 7");
+    const reused = (await node.until(node.command("Book", { id: "b1", payload: { seat: 8 } }))).value as unknown[];
+    assertEquals([reused[0], runs], ["ID_REUSED", 1]);
+  });
+
+  it("whose id is claimed by a run that does not end is refused, without an attempt", async () => {
+    const never = Book.handle(() => new Promise<string>(() => {}));
+    const node = await worker(never, "Book", 1_000);
+    void node.app.send(Book, { seat: 7 }, { id: "b1", timeout: 60_000 });
+    await node.clock.advance(100);
+    const queued = node.command("Book", { id: "b1", payload: { seat: 7 } });
+    await node.clock.advance(1_100);
+    const result = await queued;
+    assert(!result.ok, `answered ${JSON.stringify(result.value)}`);
+    await node.until(node.app.drain({ timeout: 0 }));
+  });
+});
+
+describe("the token of a leader", () => {
+  it("is refused when the record has a later one, also for runs that waited", async () => {
+    await using node = await worker(Placed.on(() => {}));
+    const old = node.token;
+    assertEquals((await node.run({})).value, 0);
+    const token = await node.lead();
+    assertEquals((await node.run({ position: 2, token })).value, 0);
+    assertEquals((await node.until(node.run({ position: 3, token: old }))).value, 1);
+  });
+
+  it("that somebody made up neither runs anything nor keeps the leader's messages out", async () => {
+    let runs = 0;
+    await using node = await worker(Placed.on(() => void runs++));
+    const forged = await node.until(node.run({ token: Number.MAX_SAFE_INTEGER }));
+    assertEquals(forged.error?.code, "UNAVAILABLE");
+    // the record was renewed since the takeover: its revision is greater than the token
+    await node.renew();
+    assertEquals((await node.until(node.run({ token: node.token + 1 }))).error?.code, "UNAVAILABLE");
+    assertEquals((await node.until(node.barrier(node.token + 1))).error?.code, "UNAVAILABLE");
+    assertEquals(runs, 0);
+    assertEquals((await node.until(node.run({}))).value, 0);
+  });
+
+  it("costs one read, for all messages that come with it at once", async () => {
+    await using node = await worker(Placed.on(() => {}));
+    const many = Array.from({ length: 50 }, (_, i) => node.run({ position: i + 1 }));
+    await node.until(Promise.all(many));
+    await node.until(node.run({ position: 60 }));
+    assert(node.reads() <= 2, `${node.reads()} reads`);
+  });
+
+  it("of a record that was brought back from an older copy is believed after 5 s", async () => {
+    await using node = await worker(Placed.on(() => {}));
+    const old = node.token;
+    const token = await node.lead();
+    await node.until(node.run({ token }));
+    await node.write(old);
+    assertEquals((await node.until(node.run({ position: 2, token: old }))).value, 1);
+    await node.clock.advance(5_000);
+    assertEquals((await node.until(node.run({ position: 3, token: old }))).value, 0);
+  });
+});
+
+describe("a barrier", () => {
+  it("answers what runs, and refuses earlier leaders from then on", async () => {
+    const ends: (() => void)[] = [];
+    const slow = Placed.on(() => new Promise<void>((resolve) => ends.push(resolve)), { name: "s", timeout: 1_000 });
+    const paid = Paid.on(() => new Promise<void>((resolve) => ends.push(resolve)), { name: "s" });
+    await using node = await worker([slow, paid], "s");
+    const old = node.token;
+    const runs = [node.run({ position: 5 }), node.run({ position: 7 }, "Paid")];
+    await node.clock.advance(1_100); // the first goes on after its time
+    const token = await node.lead();
+    assertEquals((await node.until(node.barrier(token))).value, { running: [5, 7] });
+    assertEquals((await node.until(node.run({ position: 9, token: old }))).value, 1);
+    const joined = node.run({ position: 7, token }, "Paid");
+    for (const end of ends) end();
+    assertEquals((await node.until(joined)).value, 0);
+    await node.until(Promise.all(runs));
+    assertEquals((await node.until(node.barrier(token))).value, { running: [] });
+    assertEquals((await node.until(node.barrier(old))).error?.code, "CANCELLED");
+  });
+});
+
+describe("what anybody may send to the internal contracts", () => {
+  it("is refused when it is no request, and stops nothing", async () => {
+    let runs = 0;
+    await using node = await worker(Placed.on(() => void runs++));
+    const good = ["a", 1, 1, "m", null, {}, 0, 0, null];
+    const hostile: unknown[] = [
+      ...[null, 7, "x", {}, [], [1], good.slice(0, 8), good, [...good, 1]],
+      ...[-1, 0, 1.5, NaN, Infinity, 2 ** 60, "1", null].map((token) => [token, ...good.slice(1)]),
+      ...[-1, 0, 1.5, 2 ** 60, null, {}].map((position) => [node.token, position, ...good.slice(2)]),
+      ...[0, "1", null].map((attempt) => [node.token, 1, attempt, ...good.slice(3)]),
+      ...["", 7, null, "x".repeat(600)].map((id) => [node.token, 1, 1, id, ...good.slice(4)]),
+      ...[7, {}].map((key) => [node.token, 1, 1, "m", key, ...good.slice(5)]),
+      ...[1, 2, true, "0"].map((tagged) => [node.token, 1, 1, "m", null, {}, tagged, 0, null]),
+      ...["now", null, {}].map((time) => [node.token, 1, 1, "m", null, {}, 0, time, null]),
+      ...[7, [], { h: 7 }, { h: { a: 1 } }, { c: 1 }, { a: {} }].map((
+        meta,
+      ) => [node.token, 1, 1, "m", null, {}, 0, 0, meta]),
+    ];
+    for (const payload of hostile) {
+      const result = await node.until(node.sendRaw(runName("app", "Placed", "Placed"), payload));
+      assertEquals(result.error?.code, "INVALID_MESSAGE", JSON.stringify(payload));
+    }
+    for (const payload of [null, [], ["barrier"], ["barrier", 0], ["barrier", "1"], ["barrier", 1, 2], ["stop", 1]]) {
+      const result = await node.until(node.sendRaw(controlName("app", "Placed"), payload));
+      assertEquals(result.error?.code, "INVALID_MESSAGE", JSON.stringify(payload));
+    }
+    assertEquals(runs, 0);
+    assertEquals((await node.until(node.run({}))).value, 0);
+  });
+
+  it("does not come from programs: names of internal contracts are not for them", async () => {
+    await using node = await worker(Placed.on(() => {}));
+    const own = { kind: "command", name: runName("app", "Placed", "Placed"), options: {} } as const;
+    assertThrows(() => void node.app.send(own, [] as never), TypeError, "Catga's own");
+  });
+});
+
+describe("announced", () => {
+  it("says what a node handles of the log, once each", async () => {
+    const Mail = command<void, void>("Send.Mail", { durable: true });
+    const handlers = [
+      Placed.on(() => {}, { name: "billing" }),
+      Placed.on(() => 1, { name: "billing" }),
+      Paid.on(() => {}),
+      Paid.on(() => {}, { each: "node" }),
+      Mail.handle(() => {}),
+    ];
+    await using node = await worker(handlers);
+    assertEquals(announced("app", node.mediator.durable), ["@/Send.Mail", "Paid/Paid", "billing/Placed"]);
+    assertEquals(node.mediator.names, ["Paid", "Placed", "Send.Mail"]);
+    assertEquals(node.mediator.kinds, "eec");
+    assertEquals(node.mediator.requests.map(({ name }) => name), ["Send.Mail"]);
+    assertEquals(node.mediator.events, []);
+    assertEquals(announced("app", []), undefined);
+  });
+});
+
+interface Given {
+  token?: number;
+  position?: number;
+  attempt?: number;
+  id?: string;
+  payload?: unknown;
+  tagged?: 0 | 1;
+  meta?: RunRequest[8];
+}
+
+interface TestNode extends LocalApp, AsyncDisposable {
+  /** Of the leader of the subscription. */
+  readonly token: number;
+  run(given: Given, category?: string): Promise<Result<unknown>>;
+  command(name: string, given: Given): Promise<Result<unknown>>;
+  barrier(token: number): Promise<Result<unknown>>;
+  sendRaw(name: string, payload: unknown): Promise<Result<unknown>>;
+  /** Has another leader take over. Resolves with its token. */
+  lead(): Promise<number>;
+  /** Writes the record again. */
+  renew(): Promise<void>;
+  write(token: number): Promise<void>;
+  /** How often the record was read. */
+  reads(): number;
+  until<T>(promise: Promise<T>): Promise<T>;
+}
+
+/** A node of service "app" with these handlers, whose subscription `name` has a leader. */
+async function worker(handlers: Handlers, name = "Placed", timeout = 30_000): Promise<TestNode> {
+  const local = localApp({ handlers, timeout });
+  const { inside, mediator, clock } = local;
+  const bucket = await clock.until(local.store.open("catga_default_subscriptions"));
+  let reads = 0;
+  const counted: Bucket = Object.create(bucket, {
+    get: { value: (key: string) => (reads++, bucket.get(key)) },
+  });
+  const store = { open: () => Promise.resolve(counted) };
+  const host = { host: inside, mediator, service: "app", namespace: "default", replicas: 1, timeout, store };
+  serve({ ...host, draining: () => inside.draining });
+  const queued = mediator.requests.some((contract) => contract.name === name);
+  const service = queued ? COMMANDS : "app";
+  const key = subscriptionKey(service, name);
+  const record = (token: number) =>
+    writeSubscriptionRecord({
+      service,
+      name,
+      leader: "x.1",
+      token,
+      generation: 1,
+      takeovers: 0,
+      began: {},
+      streams: {},
+    });
+  const sendRaw = (contract: string, payload: unknown) =>
+    inside.sendInternal({ kind: "command", name: contract, options: {} }, payload, { timeout: timeout + 2_000 });
+  const request = ({ token = node.token, position = 1, attempt = 1, id = "m", ...rest }: Given): RunRequest => {
+    const { payload = { order: "1" }, tagged = 0, meta = null } = rest;
+    return [token, position, attempt, id, null, payload, tagged, 1, meta];
+  };
+  const write = async (token: number) => void await clock.until(bucket.put(key, record(token)));
+  const lead = async () => {
+    const token = await clock.until(bucket.put(key, record(0)));
+    node.token = token;
+    return token;
+  };
+  const node = {
+    ...local,
+    token: 0,
+    run: (given: Given, category = "Placed") => sendRaw(runName("app", name, category), request(given)),
+    command: (command: string, given: Given) => sendRaw(runName(COMMANDS, command, command), request(given)),
+    barrier: (token: number) => sendRaw(controlName(service, name), ["barrier", token]),
+    sendRaw,
+    lead,
+    renew: () => write(node.token),
+    write,
+    reads: () => reads,
+    until: <T>(promise: Promise<T>) => clock.until(promise),
+    [Symbol.asyncDispose]: () => clock.until(inside.drain({ timeout: 0 })),
+  };
+  await lead();
+  await write(node.token);
+  return node;
+}

@@ -1,0 +1,63 @@
+/**
+ * What a new leader asks every node that handles its subscription: from now on runs of earlier leaders are refused; what runs already?
+ */
+import type { AnyContract } from "../../contract/contract.ts";
+import { delay } from "../../ports/clock.ts";
+import { controlName } from "../format/names.ts";
+import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
+import type { LogHost } from "../log_host.ts";
+import type { CapableNode } from "./capable_nodes.ts";
+
+/** What a barrier needs. */
+export interface BarrierOptions {
+  readonly host: Pick<LogHost, "clock" | "send" | "gone">;
+  readonly service: string;
+  readonly name: string;
+  readonly token: number;
+  /** The live nodes that handle the subscription. */
+  nodes(): readonly CapableNode[];
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves with the positions that run somewhere, and on which node, when every node has answered. One that does not is passed over
+ * when it is gone, and after 10 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
+ */
+export async function barrier(options: BarrierOptions): Promise<ReadonlyMap<number, string>> {
+  const running = new Map<number, string>();
+  const contract: AnyContract = Object.freeze({
+    kind: "command",
+    name: controlName(options.service, options.name),
+    options: Object.freeze({}),
+  });
+  await Promise.all(options.nodes().map((node) => ask(options, contract, node, running)));
+  return running;
+}
+
+async function ask(
+  { host, token, nodes, signal }: BarrierOptions,
+  contract: AnyContract,
+  { id, endpoint }: CapableNode,
+  running: Map<number, string>,
+): Promise<void> {
+  const { clock } = host;
+  const begun = clock.monotonic();
+  const request: BarrierRequest = ["barrier", token];
+  for (let pause = FIRST; clock.monotonic() - begun < PATIENCE; pause = Math.min(LONGEST, pause * 2)) {
+    const answer = await host.send(contract, request, { node: id, timeout: ANSWER, retries: 0 });
+    signal.throwIfAborted();
+    if (answer.ok) {
+      for (const position of readBarrierAnswer(answer.value)?.slice(0, MOST) ?? []) running.set(position, id);
+      return;
+    }
+    if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
+    await delay(clock, pause, signal);
+  }
+}
+
+const FIRST = 50; // ms
+const LONGEST = 1_000; // ms
+const ANSWER = 2_000; // ms
+const PATIENCE = 10_000; // ms
+/** Positions that are believed of one node. */
+const MOST = 10_000;

@@ -1,0 +1,48 @@
+/** Which live nodes handle what, as their records say. */
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { readAnnouncement } from "../../contract/announced.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
+import { subscriptionKey } from "../format/names.ts";
+import type { SubscriptionSpec } from "./spec.ts";
+
+/** A live node that handles a subscription. */
+export interface CapableNode {
+  readonly id: string;
+  readonly endpoint: string;
+  /** What of the subscription it handles. */
+  readonly categories: ReadonlySet<string>;
+}
+
+/** The nodes of each subscription, the one that should lead it first. */
+export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
+
+/** This node, which handles its own subscriptions whatever its record says. */
+export interface OwnNode {
+  readonly id: string;
+  readonly endpoint: string;
+  readonly specs: readonly SubscriptionSpec[];
+}
+
+/** Which of the nodes handle the subscriptions of this node, by their keys. Rendezvous hashing spreads the leaders. */
+export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableNodes {
+  const found = new Map<string, (CapableNode & { categories: Set<string> })[]>();
+  for (const { service, name, categories } of own.specs) {
+    const { id, endpoint } = own;
+    found.set(subscriptionKey(service, name), [{ id, endpoint, categories: new Set(categories.keys()) }]);
+  }
+  for (const { id, endpoint, service: its, subscriptions } of nodes) {
+    if (id === own.id) continue;
+    for (const text of subscriptions ?? []) {
+      const { service, name, category } = readAnnouncement(its, text);
+      const capable = found.get(subscriptionKey(service, name));
+      if (capable === undefined) continue;
+      const last = capable[capable.length - 1];
+      if (last.id === id) last.categories.add(category);
+      else capable.push({ id, endpoint, categories: new Set([category]) });
+    }
+  }
+  for (const [key, capable] of found) {
+    capable.sort((a, b) => weight(key, b.id) - weight(key, a.id) || (a.id < b.id ? -1 : 1));
+  }
+  return found;
+}

@@ -1,0 +1,45 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { capableNodes } from "./capable_nodes.ts";
+import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
+
+function spec(service: string, name: string, ...categories: string[]): SubscriptionSpec {
+  return { service, name, categories: new Map(categories.map((category) => [category, DEFAULT_SETTINGS])) };
+}
+
+function node(id: string, service: string, ...subscriptions: string[]): NodeInfo {
+  // what is not looked at is left out
+  return { id, endpoint: `${id}.1`, service, subscriptions } as unknown as NodeInfo;
+}
+
+describe("capableNodes", () => {
+  it("finds the nodes of the service that announce a subscription, and this one whatever it announces", () => {
+    const own = { id: "a", endpoint: "a.1", specs: [spec("shop", "billing", "Placed"), spec("@", "Mail", "Mail")] };
+    const nodes = [
+      node("a", "shop"),
+      node("b", "shop", "billing/Paid", "billing/Placed", "other/Placed"),
+      node("c", "else", "@/Mail", "billing/Placed"),
+      node("d", "shop"),
+    ];
+    const found = capableNodes(nodes, own);
+    const billing = found.get("shop.billing") ?? [];
+    assertEquals(billing.map(({ id }) => id).sort(), ["a", "b"]);
+    assertEquals([...billing.find(({ id }) => id === "b")!.categories].sort(), ["Paid", "Placed"]);
+    assertEquals((found.get("=40.Mail") ?? []).map(({ id }) => id).sort(), ["a", "c"]);
+    assertEquals(found.size, 2);
+  });
+
+  it("agrees on every node about who is first, and spreads that", () => {
+    const ids = ["a", "b", "c", "d"];
+    const specs = Array.from({ length: 100 }, (_, i) => spec("shop", `s${i}`, "Placed"));
+    const nodes = ids.map((id) => node(id, "shop", ...specs.map(({ name }) => `${name}/Placed`)));
+    const views = ids.map((id) => capableNodes(nodes, { id, endpoint: `${id}.1`, specs }));
+    const firsts = [...views[0].keys()].map((key) => {
+      const [first, ...others] = views.map((view) => view.get(key)![0].id);
+      for (const other of others) assertEquals(other, first);
+      return first;
+    });
+    for (const id of ids) assert(firsts.filter((first) => first === id).length > 10);
+  });
+});

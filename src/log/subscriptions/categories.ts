@@ -1,0 +1,108 @@
+/** The categories of a led subscription: those that its record names. */
+import type { CapableNode } from "./capable_nodes.ts";
+import { Category } from "./category.ts";
+import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
+
+/** The categories of one leader. */
+export class Categories {
+  readonly #spec: SubscriptionSpec;
+  /** The app's, in ms. */
+  readonly #timeout: number;
+  /** Where those of the record began. */
+  readonly #began = new Map<string, number>();
+  readonly #all = new Map<string, Category>();
+  #nodes: readonly CapableNode[] = [];
+  /** How many messages may be open. */
+  window: number = WINDOW;
+
+  constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
+    this.#spec = spec;
+    this.#timeout = timeout;
+    for (const [name, position] of Object.entries(began)) this.#began.set(name, position);
+  }
+
+  /** The names of those that are read. */
+  get names(): readonly string[] {
+    return [...this.#began.keys()];
+  }
+
+  /** Those of which there were messages. */
+  get all(): Iterable<Category> {
+    return this.#all.values();
+  }
+
+  /** For the record. */
+  get began(): Record<string, number> {
+    return Object.fromEntries(this.#began);
+  }
+
+  /** The longest time that a run may take, in ms. */
+  get patience(): number {
+    return Math.max(this.#timeout, ...[...this.#all.values()].map(({ timeout }) => timeout));
+  }
+
+  /** The category of this name. Another version may know more about it: then the defaults hold. */
+  of(name: string): Category {
+    let category = this.#all.get(name);
+    if (category === undefined) {
+      const settings = this.#spec.categories.get(name) ?? DEFAULT_SETTINGS;
+      category = new Category(this.#spec, name, settings, {
+        floor: this.#began.get(name) ?? 0,
+        timeout: this.#timeout,
+      });
+      this.#count(category);
+      this.#all.set(name, category);
+    }
+    return category;
+  }
+
+  /** Adds those that are new in the record, and returns how many. The others have been read up to here. */
+  add(began: Readonly<Record<string, number>>, read: number): number {
+    const added = Object.entries(began).filter(([name]) => !this.#began.has(name));
+    if (added.length === 0) return 0;
+    for (const name of this.#began.keys()) {
+      const category = this.of(name);
+      category.floor = Math.max(category.floor, read);
+    }
+    for (const [name, position] of added) this.#began.set(name, position);
+    return added.length;
+  }
+
+  /**
+   * None begins behind the end of the log: a record that says so would have its messages passed by for ever. Returns the names of those
+   * that did, which begin behind what was read.
+   */
+  limit(end: number, read: number): readonly string[] {
+    const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
+    for (const name of beyond) {
+      this.#began.set(name, Math.min(end, read));
+      const category = this.#all.get(name);
+      if (category !== undefined) category.floor = Math.min(category.floor, end, read);
+    }
+    return beyond;
+  }
+
+  /** Positions begin again lower: no message is known any more. */
+  reset(): void {
+    for (const name of this.#began.keys()) this.#began.set(name, 0);
+    for (const category of this.#all.values()) {
+      category.floor = 0;
+      category.doneBelow.clear();
+    }
+  }
+
+  /** The live nodes, with what they handle. */
+  refresh(nodes: readonly CapableNode[]): void {
+    this.#nodes = nodes;
+    this.window = Math.min(MOST, WINDOW * Math.max(1, nodes.length));
+    for (const category of this.#all.values()) this.#count(category);
+  }
+
+  #count(category: Category): void {
+    category.capable = this.#nodes.filter(({ categories }) => categories.has(category.name)).length;
+  }
+}
+
+/** How many messages may be open for each node, and for all. */
+const WINDOW = 1_024;
+const MOST = 8_192;

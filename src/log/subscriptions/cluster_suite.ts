@@ -1,0 +1,445 @@
+/** What the tests of this folder run on: nodes around one log in memory, each with a little worker in place of the real one. */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Observation } from "../../contract/observer.ts";
+import type { Result } from "../../contract/result.ts";
+import type { SubscriptionSettings } from "../../contract/handler.ts";
+import type { SendOptions } from "../../contract/send_options.ts";
+import { CatgaError, type ErrorCode } from "../../error.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
+import type { Faults } from "../../memory/faults.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { announcement } from "../../contract/announced.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { delay } from "../../ports/clock.ts";
+import { groupText, itemText } from "../format/group.ts";
+import { categorySubject, COMMANDS, logName, logSubjects, subscriptionKey } from "../format/names.ts";
+import type { RunAnswer, RunRequest } from "../format/run_request.ts";
+import { readSubscriptionRecord, type SubscriptionRecord } from "../format/subscription_record.ts";
+import type { LogHost } from "../log_host.ts";
+import { type LedSubscription, Subscriptions } from "./subscriptions.ts";
+
+/** A message at a node's handler. */
+export interface Run {
+  readonly node: string;
+  readonly category: string;
+  readonly id: string;
+  readonly key: string | null;
+  readonly payload: unknown;
+  readonly position: number;
+  readonly attempt: number;
+  readonly token: number;
+}
+
+/** Options of {@link Cluster.node}. */
+export interface NodeOptions {
+  readonly service?: string;
+  /** What it handles: contracts by subscription, with what is not the default. */
+  readonly handles: Readonly<Record<string, Readonly<Record<string, Partial<SubscriptionSettings>>>>>;
+  readonly commands?: readonly string[];
+  /** Runs a message: 0, or how it failed. */
+  readonly run?: (run: Run) => Promise<RunAnswer> | RunAnswer;
+  readonly timeout?: number;
+  readonly mostParked?: number;
+}
+
+const NAMESPACE = "test";
+
+/** Nodes around one log. */
+export class Cluster {
+  readonly clock = new VirtualClock();
+  readonly network: MemoryNetwork;
+  readonly nodes: Node[] = [];
+  /** Every run that began, in order. */
+  readonly runs: Run[] = [];
+  /** Every run that ended, in order. */
+  readonly ends: Run[] = [];
+  readonly seen: Observation[] = [];
+  /** Called at each send, with the node; what it returns is the answer, in place of the node's. */
+  intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
+  /** What is added to the server's time, in ms. */
+  skew = 0;
+  #stream: LogStream | undefined;
+  #records: Bucket | undefined;
+  #observer: ReturnType<MemoryNetwork["connect"]> | undefined;
+  #first = 0;
+  #messages = 0;
+  readonly #faulty: boolean;
+
+  constructor(seed = 1, faults?: Faults) {
+    this.network = new MemoryNetwork({ clock: this.clock, seed, faults });
+    this.#faulty = faults !== undefined;
+  }
+
+  /** Does something until it succeeds. */
+  async again<T>(action: () => Promise<T>): Promise<T> {
+    for (let tries = 0;; tries++) {
+      try {
+        return await this.clock.until(action());
+      } catch (error) {
+        if (tries > 100) throw error;
+        await this.clock.advance(100);
+      }
+    }
+  }
+
+  /** The log, as an observer reaches it. */
+  async stream(): Promise<LogStream> {
+    const { log } = this.#observer ??= this.network.connect();
+    const options = { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true };
+    return this.#stream ??= await this.again(() => log.open(logName(NAMESPACE), options));
+  }
+
+  async records(): Promise<Bucket> {
+    const { store } = this.#observer ??= this.network.connect();
+    return this.#records ??= await this.again(() => store.open("records"));
+  }
+
+  async record(name: string, service = "shop"): Promise<SubscriptionRecord | string | undefined> {
+    const records = await this.records();
+    const entry = await this.again(() => records.get(subscriptionKey(service, name)));
+    return entry && readSubscriptionRecord(service, name, entry.value);
+  }
+
+  /** Stores a message with these events: payloads, with a key each. Resolves with its sequence. */
+  async publish(category: string, events: readonly (readonly [payload: unknown, key?: string])[]): Promise<number> {
+    const items = events.map(([payload, key]) =>
+      itemText({ text: JSON.stringify(payload), key, id: undefined, meta: undefined })
+    );
+    const head = { endpoint: "p.1", first: this.#first, sentAt: 0, keep: undefined, schedule: undefined };
+    this.#first += events.length;
+    return await this.append(category, groupText(head, items.join(",")));
+  }
+
+  /** {@link Cluster.publish} while time passes elsewhere. */
+  async publishNow(category: string, events: readonly (readonly [payload: unknown, key?: string])[]): Promise<void> {
+    const items = events.map(([payload, key]) =>
+      itemText({ text: JSON.stringify(payload), key, id: undefined, meta: undefined })
+    );
+    const head = { endpoint: "p.1", first: this.#first, sentAt: 0, keep: undefined, schedule: undefined };
+    this.#first += events.length;
+    await this.#stream!.append(categorySubject(NAMESPACE, category), groupText(head, items.join(",")), {
+      timeout: 5_000,
+    });
+  }
+
+  async append(category: string, text: string): Promise<number> {
+    const stream = await this.stream();
+    const id = `m${this.#messages++}`;
+    for (;;) {
+      const appended = await this.clock.until(
+        stream.append(categorySubject(NAMESPACE, category), text, { timeout: 5_000, id }),
+        600_000,
+      );
+      if (appended.type === "stored") return appended.sequence;
+      await this.clock.advance(100);
+    }
+  }
+
+  /** Starts a node. Resolves when its subscriptions have begun. */
+  async node(id: string, options: NodeOptions, wait = true): Promise<Node> {
+    const node = new Node(this, id, options);
+    this.nodes.push(node);
+    this.changed();
+    const started = node.start();
+    // a node that cannot start ends, and another is started in its place
+    if (wait) {
+      try {
+        await this.clock.until(started);
+      } catch (error) {
+        if (!this.#faulty) throw error;
+        node.kill();
+        return await this.node(`${id}x`, options);
+      }
+    }
+    return node;
+  }
+
+  /** The node that leads. */
+  async leader(name: string): Promise<Node> {
+    const find = () => this.nodes.find((node) => node.alive && node.leads(name));
+    await this.until(`${name} is led`, () => find() !== undefined);
+    return find()!;
+  }
+
+  /** Writes another leader into the record. */
+  async take(name: string, id: string): Promise<void> {
+    await this.change(name, (record) => ({ ...record, leader: `${id}.1`, token: 0 }));
+  }
+
+  /** Opens the log again. */
+  async reopen(): Promise<void> {
+    this.#stream = undefined;
+    await this.stream();
+  }
+
+  /** Changes the record. */
+  async change(name: string, change: (record: SubscriptionRecord) => SubscriptionRecord): Promise<void> {
+    const records = await this.records();
+    for (;;) {
+      const entry = await this.again(() => records.get(subscriptionKey("shop", name)));
+      const record = JSON.parse(entry!.value);
+      const text = JSON.stringify(change(record));
+      if (await this.again(() => records.update(entry!.key, text, entry!.revision)) !== undefined) return;
+    }
+  }
+
+  /** How many observations of a type there were. */
+  count(type: Observation["type"]): number {
+    return this.seen.filter((seen) => seen.type === type).length;
+  }
+
+  /** How often a subscription came into a state. */
+  states(state: string): number {
+    return this.seen.filter((seen) => seen.type === "subscription" && seen.state === state).length;
+  }
+
+  changed(): void {
+    for (const node of this.nodes) for (const listener of node.listeners) listener();
+  }
+
+  /** Lets time pass until a condition holds. */
+  async until(what: string, holds: () => boolean, limit = 120_000): Promise<void> {
+    for (let passed = 0; !holds(); passed += 20) {
+      if (passed > limit) throw new Error(`${what}: not within ${limit} ms`);
+      await this.clock.advance(20);
+    }
+  }
+
+  /** The ids of the messages whose handlers returned, of one key or of all, in order. */
+  payloads(key?: string): unknown[] {
+    return this.ends.filter((run) => key === undefined || run.key === key).map(({ payload }) => payload);
+  }
+
+  close(): void {
+    for (const node of this.nodes) node.subscriptions?.close();
+  }
+}
+
+/** Numbered events, over some keys. */
+export function events(count: number, keys: number, from = 0): [number, string][] {
+  return Array.from({ length: count }, (_, i) => [from + i, `k${(from + i) % keys}`]);
+}
+
+/** The numbers of a key, in order. */
+export function ofKey(count: number, keys: number, key: number): number[] {
+  return Array.from({ length: count }, (_, i) => i).filter((i) => i % keys === key);
+}
+
+/** Throws unless all were handled, each for the first time in order, and after a repetition all that follow it again. */
+export function inOrder(handled: readonly unknown[], wanted: readonly number[]): void {
+  let next = 0;
+  for (const each of handled) {
+    const at = wanted.indexOf(each as number);
+    if (at < 0 || at > next) throw new Error(`${each} came where ${wanted[next]} was due`);
+    next = at + 1;
+  }
+  if (next !== wanted.length) throw new Error(`${handled.at(-1)} was the last, not ${wanted.at(-1)}`);
+}
+
+/** A node with its subscriptions, and a worker that runs messages. */
+export class Node {
+  readonly id: string;
+  readonly endpoint: string;
+  readonly listeners = new Set<() => void>();
+  readonly info: NodeInfo;
+  subscriptions: Subscriptions | undefined;
+  alive = true;
+  /** It neither runs nor answers: it is suspect, but not gone. */
+  frozen = false;
+  readonly running = new Map<string, Promise<RunAnswer>>();
+  readonly tokens = new Map<string, number>();
+  readonly options: NodeOptions;
+  readonly #cluster: Cluster;
+  readonly #died = Promise.withResolvers<void>();
+
+  constructor(cluster: Cluster, id: string, options: NodeOptions) {
+    this.#cluster = cluster;
+    this.id = id;
+    this.endpoint = `${id}.1`;
+    this.options = options;
+    const subscriptions = [
+      ...Object.entries(options.handles).flatMap(([name, categories]) =>
+        Object.keys(categories).map((category) => announcement(this.service, name, category))
+      ),
+      ...(options.commands ?? []).map((name) => announcement(COMMANDS, name, name)),
+    ];
+    this.info = {
+      id,
+      endpoint: this.endpoint,
+      service: this.service,
+      handles: [],
+      subscriptions: subscriptions.sort(),
+      startedAt: 0,
+      lastSeen: 0,
+      metadata: {},
+      load: { inFlight: 0, queued: 0 },
+      server: "",
+      protocol: 1,
+      version: "0",
+    };
+  }
+
+  get service(): string {
+    return this.options.service ?? "shop";
+  }
+
+  leads(name: string): boolean {
+    return this.state(name) !== undefined;
+  }
+
+  state(name: string): LedSubscription | undefined {
+    return this.subscriptions?.led.find((each) => each.name === name);
+  }
+
+  /** How many subscriptions it leads. */
+  get led(): number {
+    return this.subscriptions?.led.length ?? 0;
+  }
+
+  async start(): Promise<void> {
+    const { clock, network } = this.#cluster;
+    const connection = network.connect();
+    const { store, log } = connection;
+    const [records, parked, opened] = await Promise.all([
+      store.open("records"),
+      store.open("parked"),
+      log.open(logName(NAMESPACE), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
+    ]);
+    const cluster = this.#cluster;
+    const stream: LogStream = {
+      name: opened.name,
+      abilities: opened.abilities,
+      get serverTime() {
+        return opened.serverTime + cluster.skew;
+      },
+      append: (...args) => opened.append(...args),
+      state: () => opened.state(),
+      follow: (options) => opened.follow(options),
+      last: (...args) => opened.last(...args),
+      read: (...args) => opened.read(...args),
+      purge: (...args) => opened.purge(...args),
+      onDoubt: (listener) => opened.onDoubt(listener),
+    };
+    // deno-lint-ignore no-this-alias
+    const node = this;
+    const host: LogHost = {
+      namespace: NAMESPACE,
+      service: this.service,
+      node: this.id,
+      endpoint: this.endpoint,
+      replicas: 1,
+      maxPayload: 1_048_576,
+      timeout: this.options.timeout ?? 30_000,
+      clock,
+      random: network.random,
+      observer: (seen) => this.#cluster.seen.push(seen),
+      watched: true,
+      log,
+      store,
+      get connected() {
+        return node.alive;
+      },
+      nodes: () => this.#cluster.nodes.filter(({ alive }) => alive).map(({ info }) => info),
+      onNodes: (listener) => {
+        this.listeners.add(listener);
+        return () => this.listeners.delete(listener);
+      },
+      forgetFailure: () => Promise.resolve(),
+      gone: (endpoint) =>
+        Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
+      send: (contract, payload, options) => this.#send(contract, payload, options),
+    };
+    const handlers = [
+      ...Object.entries(this.options.handles).flatMap(([name, categories]) =>
+        Object.entries(categories).map(([category, settings]) => ({
+          contract: { kind: "event", name: category, options: { durable: true } } as AnyContract,
+          settings: settingsOf({ name, ...settings }),
+        }))
+      ),
+      ...(this.options.commands ?? []).map((name) => ({
+        contract: { kind: "command", name, options: { durable: true } } as AnyContract,
+        settings: settingsOf({ name }),
+      })),
+    ];
+    const { mostParked } = this.options;
+    this.subscriptions = new Subscriptions({ host, stream, records, parked, handlers, mostParked });
+    await this.subscriptions.start();
+  }
+
+  /** Ends it without a word: what it runs has no answer. */
+  kill(): void {
+    this.alive = false;
+    this.subscriptions?.close();
+    this.#died.resolve();
+    this.#cluster.changed();
+  }
+
+  async #send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
+    const { clock, nodes, intercept } = this.#cluster;
+    await new Promise<void>((resolve) => clock.after(1, resolve));
+    const [, subscription, category] = contract.name.split("/");
+    const able = nodes.filter(({ alive, options: { handles, commands = [] } }) =>
+      alive &&
+      (category === undefined
+        ? handles[subscription] !== undefined || commands.includes(subscription)
+        : handles[subscription]?.[category] !== undefined || commands.includes(category))
+    ).filter(({ id, frozen }) => options.node === undefined ? !frozen : options.node === id);
+    const chosen = options.key === undefined
+      ? able.sort((a, b) => a.running.size - b.running.size)[0]
+      : able.sort((a, b) => weight(options.key!, b.id) - weight(options.key!, a.id))[0];
+    const failure = (code: ErrorCode): Result<unknown> => ({
+      ok: false,
+      error: new CatgaError(code, `${code} of the test`, { node: chosen?.id }),
+    });
+    if (chosen === undefined) return failure("NO_HANDLER");
+    const intercepted = intercept?.(chosen.id, contract, payload);
+    if (intercepted !== undefined) return failure(intercepted);
+    // a node that lives says that its handler did not end
+    const late = delay(clock, options.timeout ?? 30_000).then(() =>
+      failure(chosen.frozen ? "OUTCOME_UNKNOWN" : "TIMEOUT")
+    );
+    const died = chosen.#died.promise.then(() => delay(clock, 250)).then(() => failure("OUTCOME_UNKNOWN"));
+    if (chosen.frozen) return await Promise.race([late, died]);
+    const answer = chosen.#take(contract.name, payload).then((value): Result<unknown> => ({ ok: true, value }));
+    return await Promise.race([answer, late, died]);
+  }
+
+  #take(contract: string, payload: unknown): Promise<unknown> {
+    const [, subscription, category] = contract.split("/");
+    const known = this.tokens.get(subscription) ?? 0;
+    if (category === undefined) {
+      const [, token] = payload as [string, number];
+      this.tokens.set(subscription, Math.max(known, token));
+      const running = [...this.running.keys()].filter((key) => key.startsWith(`${subscription}/`))
+        .map((key) => Number(key.split("/")[1]));
+      return Promise.resolve({ running });
+    }
+    const [token, position, attempt, id, key, its] = payload as RunRequest;
+    if (token < known) return Promise.resolve(1);
+    this.tokens.set(subscription, token);
+    const own = `${subscription}/${position}`;
+    const joined = this.running.get(own);
+    if (joined !== undefined) return joined;
+    const run: Run = { node: this.id, category, id, key, payload: its, position, attempt, token };
+    const running = this.#run(run).finally(() => this.running.delete(own));
+    this.running.set(own, running);
+    return running;
+  }
+
+  async #run(run: Run): Promise<RunAnswer> {
+    const { runs, ends, clock } = this.#cluster;
+    runs.push(run);
+    await new Promise<void>((resolve) => clock.after(2, resolve));
+    const answer = await this.options.run?.(run) ?? 0;
+    if (!this.alive) return await new Promise<never>(() => {}); // it died meanwhile
+    if (answer === 0) ends.push(run);
+    return answer;
+  }
+}
+
+function settingsOf(settings: Partial<SubscriptionSettings> & { name: string }): SubscriptionSettings {
+  return { from: "now", each: "service", attempts: 10, delay: [1_000, 300_000], timeout: undefined, ...settings };
+}

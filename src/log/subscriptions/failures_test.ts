@@ -1,0 +1,183 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { delay } from "../../ports/clock.ts";
+import { Cluster, events, ofKey } from "./cluster_suite.ts";
+
+const QUICK = { billing: { Placed: { attempts: 3, delay: [10, 20] as const } } };
+
+describe("Subscriptions, when handlers fail", () => {
+  it("try again, later messages of the key behind it, others at once", async () => {
+    const cluster = new Cluster();
+    let failures = 0;
+    const run = ({ payload }: { payload: unknown }) =>
+      payload === 0 && failures++ < 2 ? ["BROKEN", "no", 0] as const : 0;
+    await cluster.node("a", { handles: QUICK, run });
+    await cluster.publish("Placed", [[0, "x"], [1, "y"], [2, "x"]]);
+    await cluster.until("all handled", () => cluster.ends.length === 3);
+    assertEquals(cluster.payloads(), [1, 0, 2]);
+    assertEquals(cluster.runs.filter(({ payload }) => payload === 0).map(({ attempt }) => attempt), [1, 2, 3]);
+    cluster.close();
+  });
+
+  it("make a dead letter after the last attempt: later messages of its key wait, the position moves on", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: QUICK, run: ({ payload }) => payload === 0 ? ["BROKEN", "no", 0] : 0 });
+    const last = await cluster.publish("Placed", [[0, "x"], [1, "y"], [2, "x"], [3, "x"]]);
+    await cluster.until("it is dead", () => cluster.nodes[0].state("billing")?.dead === 1);
+    await cluster.until("the others are parked", () => cluster.nodes[0].state("billing")?.retrying === 2);
+    assertEquals(cluster.payloads(), [1]);
+    await cluster.clock.advance(1_500);
+    const record = await cluster.record("billing");
+    assert(typeof record === "object");
+    const [{ read, open }] = Object.values(record.streams);
+    assertEquals([read, open], [last * 1_024 + 1_023, []]);
+    cluster.close();
+  });
+
+  it("make a dead letter of a final failure at once", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: QUICK, run: () => ["NEVER", "no", 1] });
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("it is dead", () => cluster.nodes[0].state("billing")?.dead === 1);
+    assertEquals(cluster.runs.length, 1);
+    cluster.close();
+  });
+
+  it("park what fails for long, try it in its time, then those behind it in order, also under another leader", async () => {
+    const cluster = new Cluster();
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 100, delay: [60_000, 60_000] as const } } };
+    const run = ({ key }: { key: string | null }) => broken && key === "x" ? ["BROKEN", "no", 0] as const : 0;
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
+    const numbers: [number, string][] = Array.from({ length: 30 }, (_, i) => [i, i % 3 === 0 ? "x" : "y"]);
+    await cluster.publish("Placed", numbers);
+    const leader = await cluster.leader("billing");
+    await cluster.until("they are parked", () => leader.state("billing")?.retrying === 10);
+    await cluster.until("the others are handled", () => cluster.ends.length === 20);
+    leader.kill();
+    broken = false;
+    await cluster.until("all handled", () => new Set(cluster.payloads()).size === 30);
+    assertEquals(cluster.payloads("x"), ofKey(30, 3, 0));
+    const other = cluster.nodes.find(({ alive }) => alive)!;
+    await cluster.until("nothing is parked", () => other.state("billing")?.retrying === 0);
+    cluster.close();
+  });
+
+  it("record within 100 ms how many attempts have failed, for the next leader", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 1_000, delay: [60, 60] as const } } };
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run: () => ["BROKEN", "no", 0] });
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("some attempts", () => cluster.runs.length >= 63);
+    (await cluster.leader("billing")).kill();
+    const before = cluster.runs.length;
+    await cluster.until("another leader goes on", () => cluster.runs.length > before);
+    // that of 100 ms, and one that may have been under way: with 30 ms between two in the mean
+    const forgotten = cluster.runs[before - 1].attempt - cluster.runs[before].attempt;
+    assert(forgotten < 10, `${forgotten} attempts were forgotten`);
+    cluster.close();
+  });
+
+  it("count no refusals as attempts", async () => {
+    const cluster = new Cluster();
+    let refused = 0;
+    await cluster.node("a", { handles: QUICK });
+    const codes = ["NO_HANDLER", "UNAVAILABLE", "OVERLOADED", "DRAINING"] as const;
+    cluster.intercept = (_, contract) =>
+      contract.name.endsWith("/Placed") && refused < 20 ? codes[refused++ % 4] : undefined;
+    await cluster.publish("Placed", [[0, "x"]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    assertEquals(cluster.ends[0].attempt, 1);
+    assertEquals(refused, 20);
+    cluster.close();
+  });
+
+  it("go to the same node after a timeout, and wait there for the run that goes on", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 5, delay: [10, 20] as const, timeout: 1_000 } } };
+    for (const id of ["a", "b"]) {
+      await cluster.node(id, { handles, run: () => delay(cluster.clock, 7_000).then(() => 0 as const) });
+    }
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    await cluster.clock.advance(10_000);
+    assertEquals(cluster.runs.length, 1);
+    cluster.close();
+  });
+
+  it("give another node the next attempt when the same one does not answer twice", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 3, delay: [10, 20] as const, timeout: 1_000 } } };
+    for (const id of ["a", "b"]) {
+      await cluster.node(id, {
+        handles,
+        run: () => {
+          if (cluster.runs.length > 1) return 0;
+          cluster.nodes.find((each) => each.id === id)!.frozen = true; // it stays in the list
+          return new Promise<never>(() => {});
+        },
+      });
+    }
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    assertEquals(cluster.count("dead-letter"), 0);
+    cluster.close();
+  });
+
+  it("stop when nothing more can be parked, say so, and go on when there is room: nothing is passed over", async () => {
+    const cluster = new Cluster();
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 100, delay: [60_000, 60_000] as const } } };
+    const run = () => broken ? ["BROKEN", "no", 0] as const : 0;
+    await cluster.node("a", { handles, run, mostParked: 5 });
+    for (let i = 0; i < 10; i++) await cluster.publish("Placed", events(50, 100, 50 * i));
+    await cluster.until("it has stopped", () => cluster.nodes[0].state("billing")?.stopped === true);
+    await cluster.clock.advance(30_000);
+    assert(cluster.nodes[0].state("billing")!.open >= 100);
+    assertEquals(cluster.states("stopped"), 1);
+    broken = false;
+    await cluster.until("all handled", () => cluster.ends.length === 500, 1_000_000);
+    assertEquals(cluster.nodes[0].state("billing")?.stopped, false);
+    cluster.close();
+  });
+
+  it("read no more than the window while handlers are slow", async () => {
+    const cluster = new Cluster();
+    const gate = Promise.withResolvers<void>();
+    await cluster.node("a", { handles: QUICK, timeout: 3_600_000, run: () => gate.promise.then(() => 0 as const) });
+    for (let i = 0; i < 40; i++) await cluster.publish("Placed", events(100, 4_000, 100 * i));
+    await cluster.clock.advance(20_000);
+    const open = cluster.nodes[0].state("billing")!.open;
+    assert(open >= 1_024 && open < 2_500, `${open} are open`);
+    gate.resolve();
+    await cluster.until("all handled", () => cluster.ends.length === 4_000);
+    cluster.close();
+  });
+
+  it("make a dead letter of what nobody can read", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: QUICK });
+    await cluster.append("Placed", "no group");
+    await cluster.append("Placed", "[1]");
+    await cluster.publish("Placed", [[1]]);
+    await cluster.until("the other is handled", () => cluster.ends.length === 1);
+    await cluster.until("two are dead", () => cluster.nodes[0].state("billing")?.dead === 2);
+    cluster.close();
+  });
+
+  it("leave a message of a newer format to a newer node", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: QUICK });
+    await cluster.publish("Placed", [[0]]);
+    await cluster.append("Placed", '[99,"p.1",0,0,0,[1]]');
+    await cluster.publish("Placed", [[1]]);
+    await cluster.until("it has stopped", () => cluster.states("stopped") === 1);
+    await cluster.clock.advance(10_000);
+    assertEquals(cluster.payloads(), [0]);
+    assertEquals(cluster.nodes[0].leads("billing"), false);
+    const record = await cluster.record("billing");
+    assert(typeof record === "object");
+    assertEquals(record.leader, "");
+    cluster.close();
+  });
+});

@@ -1,0 +1,194 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { delay } from "../../ports/clock.ts";
+import { logName } from "../format/names.ts";
+import { Cluster, events } from "./cluster_suite.ts";
+
+const BILLING = { billing: { Placed: {} } };
+
+describe("Subscriptions, when the log changes", () => {
+  it("begin now, or at the start; queued commands at the start", async () => {
+    const cluster = new Cluster();
+    await cluster.publish("Placed", [[0]]);
+    await cluster.publish("Mail", [[1]]);
+    await cluster.node("a", {
+      handles: { now: { Placed: {} }, all: { Placed: { from: "start" } } },
+      commands: ["Mail"],
+    });
+    await cluster.publish("Placed", [[2]]);
+    await cluster.until("all handled", () => cluster.ends.length === 4);
+    await cluster.clock.advance(3_000);
+    assertEquals(cluster.payloads().sort(), [0, 1, 2, 2]);
+    cluster.close();
+  });
+
+  it("lose no message of a category that a newer node adds while an older one leads", async () => {
+    const cluster = new Cluster();
+    await cluster.node("old", { handles: BILLING });
+    await cluster.stream();
+    const old = await cluster.leader("billing");
+    let stop = false;
+    let placed = 0;
+    const traffic = async () => {
+      while (!stop) {
+        await cluster.publishNow("Placed", [[placed++, `k${placed % 5}`]]);
+        await delay(cluster.clock, 3);
+      }
+    };
+    const running = traffic();
+    await cluster.until("some handled", () => cluster.ends.length > 50);
+    const node = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+    for (let i = 0; i < 100; i++) await cluster.publish("Paid", [[`paid ${i}`, "p"]]);
+    await cluster.until("all handled", () => cluster.payloads("p").length === 100);
+    assert(old.leads("billing"), "the old node leads still");
+    assertEquals(new Set(cluster.runs.filter(({ key }) => key === "p").map((run) => run.node)), new Set([node.id]));
+    stop = true;
+    await cluster.clock.until(running);
+    await cluster.until("the others, too", () => cluster.ends.length === placed + 100);
+    assertEquals(cluster.payloads("p"), Array.from({ length: 100 }, (_, i) => `paid ${i}`));
+    cluster.close();
+  });
+
+  it("hold messages of a category that no live node handles, until one does", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.node("old", { handles: BILLING });
+    first.kill();
+    await cluster.publish("Paid", [["paid", "p"]]);
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("the others are handled", () => cluster.ends.length === 10);
+    await cluster.clock.advance(5_000);
+    assertEquals(cluster.states("waiting"), 1);
+    cluster.nodes.find(({ id }) => id === "old")!.kill();
+    await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.until("it is handled", () => cluster.payloads("p").length === 1);
+    cluster.close();
+  });
+
+  it("handle again what is behind the place of a rewind, and what was parked before it no less", async () => {
+    const cluster = new Cluster();
+    const handles = { billing: { Placed: { attempts: 1 } } };
+    let broken = true;
+    const run = ({ payload }: { payload: unknown }) => broken && payload === 3 ? ["BROKEN", "no", 0] as const : 0;
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
+    const sequences: number[] = [];
+    for (let i = 0; i < 10; i++) sequences.push(await cluster.publish("Placed", [[i, `k${i}`]]));
+    await cluster.until("all handled", () => cluster.ends.length === 9);
+    await cluster.clock.advance(1_500);
+    await cluster.change("billing", (record) => ({ ...record, rewind: { to: sequences[4] * 1_024 + 1_023, id: "r" } }));
+    await cluster.until("again", () => cluster.ends.length === 14);
+    await cluster.clock.advance(3_000);
+    assertEquals(cluster.payloads().slice(9).sort(), [5, 6, 7, 8, 9]);
+    const record = await cluster.record("billing");
+    assert(typeof record === "object");
+    assertEquals(record.generation, 1);
+    assertEquals(record.rewind, undefined);
+    assertEquals((await cluster.leader("billing")).state("billing")?.dead, 1);
+    broken = false;
+    await cluster.change("billing", (record) => ({ ...record, rewind: { to: 0, id: "s" } }));
+    await cluster.until("all again", () => cluster.ends.length === 24);
+    await cluster.clock.advance(3_000);
+    assertEquals(cluster.ends.length, 24);
+    assertEquals((await cluster.leader("billing")).state("billing")?.dead, 0);
+    cluster.close();
+  });
+
+  it("go on in a log that was made again, and say so", async () => {
+    const cluster = new Cluster();
+    for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("all handled", () => cluster.ends.length === 10);
+    await cluster.clock.advance(2_000);
+    cluster.network.log.remove(logName("test"));
+    await cluster.reopen();
+    for (let i = 0; i < 10; i++) {
+      await cluster.publish("Placed", [[10 + i, "k"]]);
+      await cluster.clock.advance(500);
+    }
+    await cluster.until("all handled", () => cluster.ends.length === 20);
+    assert(cluster.count("log-lost") > 0);
+    cluster.close();
+  });
+
+  it("go on in a log that has lost its last messages, and say so", async () => {
+    const cluster = new Cluster();
+    for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });
+    const sequences: number[] = [];
+    for (let i = 0; i < 10; i++) sequences.push(await cluster.publish("Placed", [[i, "k"]]));
+    await cluster.until("all handled", () => cluster.ends.length === 10);
+    await cluster.clock.advance(2_000);
+    cluster.network.log.truncate(logName("test"), sequences[4]);
+    const leader = await cluster.leader("billing");
+    leader.kill();
+    for (let i = 0; i < 3; i++) await cluster.publish("Placed", [[10 + i, "k"]]);
+    await cluster.until("all handled", () => cluster.ends.length === 13);
+    assert(cluster.count("log-lost") > 0);
+    assertEquals(cluster.payloads().slice(10), [10, 11, 12]);
+    cluster.close();
+  });
+
+  it("do not take schedules that are gone for a loss; messages of their own that are gone are one", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("a", { handles: BILLING });
+    await cluster.leader("billing");
+    await cluster.clock.advance(1_500);
+    const stream = await cluster.stream();
+    const removed = async (subject: string) => {
+      await cluster.clock.until(stream.append(subject, "[]", { timeout: 5_000 }));
+      await cluster.clock.until(stream.purge(subject));
+    };
+    first.kill();
+    for (let i = 0; i < 3; i++) await removed("catga.test.at.Placed.x");
+    const second = await cluster.node("b", { handles: BILLING });
+    await cluster.leader("billing");
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    assertEquals(cluster.count("log-lost"), 0);
+    await cluster.clock.advance(1_500);
+    second.kill();
+    // its message at the place must be there for days
+    await cluster.clock.until(stream.purge("catga.test.log.Placed"));
+    await removed("catga.test.log.Placed");
+    await cluster.node("c", { handles: BILLING });
+    await cluster.publish("Placed", [[1]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 2);
+    assertEquals(cluster.count("log-lost"), 1);
+    cluster.close();
+  });
+
+  it("report a loss when it is long since nothing was behind their place", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("a", { handles: BILLING });
+    await cluster.leader("billing");
+    await cluster.clock.advance(1_500);
+    first.kill();
+    const stream = await cluster.stream();
+    await cluster.publish("Placed", [[0]]);
+    await cluster.clock.advance(120_000);
+    await cluster.clock.until(stream.purge("catga.test.log.Placed")); // as if its time was over
+    await cluster.node("b", { handles: BILLING });
+    await cluster.publish("Placed", [[1]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    assertEquals(cluster.count("log-lost"), 1);
+    cluster.close();
+  });
+
+  it("warn when the oldest message is near its end", async () => {
+    const cluster = new Cluster();
+    const gate = Promise.withResolvers<void>();
+    await cluster.node("a", {
+      handles: BILLING,
+      timeout: 2 ** 31 - 3_000,
+      run: () => gate.promise.then(() => 0 as const),
+    });
+    await cluster.publish("Placed", [[0]]);
+    await cluster.clock.advance(4_000);
+    assertEquals(cluster.count("near-expiry"), 0);
+    cluster.skew = 6 * 86_400_000;
+    await cluster.clock.advance(4_000);
+    assertEquals(cluster.count("near-expiry"), 1);
+    gate.resolve();
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    cluster.close();
+  });
+});

@@ -1,0 +1,97 @@
+/**
+ * What a node that leads subscriptions asks about the stream now and then, whatever the number of messages: how far each is behind, and
+ * whether the stream is nearly full.
+ */
+import type { Observer } from "../../contract/observer.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { categoryPattern, entitiesName } from "../format/names.ts";
+import { sequenceOf } from "../format/position.ts";
+
+/** What {@link Measuring} needs. */
+export interface MeasuringOptions {
+  readonly stream: Pick<LogStream, "name" | "state" | "last" | "read">;
+  readonly namespace: string;
+  readonly observer: Observer;
+  /** Aborts when the node stops. */
+  readonly signal: AbortSignal;
+}
+
+/** A subscription that this node leads. */
+export interface Measured {
+  readonly key: string;
+  readonly categories: Iterable<string>;
+  /** Positions up to this one are read. */
+  readonly read: number;
+}
+
+/** The last messages of the stream, as the last measurement found them. */
+export class Measuring {
+  readonly #options: MeasuringOptions;
+  /** The sequence of the last message of each subscription that was behind. */
+  readonly #last = new Map<string, number>();
+  #measured = -Infinity;
+  #reported = -Infinity;
+  #busy = false;
+
+  constructor(options: MeasuringOptions) {
+    this.#options = options;
+  }
+
+  /** How many messages of the stream a subscription has not read, those of others between them included. */
+  lag({ key, read }: Pick<Measured, "key" | "read">): number {
+    return Math.max(0, (this.#last.get(key) ?? 0) - sequenceOf(read));
+  }
+
+  /** To be called often: measures every 10 s. */
+  tick(now: number, led: readonly Measured[]): void {
+    if (led.length === 0 || this.#busy || now - this.#measured < EVERY) return;
+    this.#measured = now;
+    this.#busy = true;
+    const { observer, signal } = this.#options;
+    this.#measure(now, led).catch((error) => {
+      if (!signal.aborted) observer({ type: "fault", during: "measuring the log", error });
+    }).finally(() => void (this.#busy = false));
+  }
+
+  async #measure(now: number, led: readonly Measured[]): Promise<void> {
+    const { stream, namespace, observer, signal } = this.#options;
+    const state = await stream.state();
+    if (state === undefined) return this.#last.clear();
+    const { bytes, maxBytes } = state;
+    // a stream with a limit drops what is not handled yet
+    if (maxBytes !== undefined && bytes >= FULL * maxBytes && now - this.#reported >= REPORT) {
+      this.#reported = now;
+      observer({ type: "log-filling", stream: stream.name, bytes, maxBytes });
+    }
+    const found = new Map<string, number>();
+    const asked = new Map<string, number>();
+    for (const { key, categories, read } of led) {
+      if (state.last <= sequenceOf(read)) continue;
+      for (const category of categories) {
+        if (signal.aborted) return;
+        let last = asked.get(category);
+        if (last === undefined) {
+          last = await this.#lastOf(category, state.last, read);
+          if (stream.name !== entitiesName(namespace)) asked.set(category, last);
+        }
+        found.set(key, Math.max(last, found.get(key) ?? 0));
+      }
+    }
+    this.#last.clear();
+    for (const [key, last] of found) this.#last.set(key, last);
+  }
+
+  /** The sequence of the last message of a category; of an entity's events that of the stream, if one is behind what was read. */
+  async #lastOf(category: string, end: number, read: number): Promise<number> {
+    const { stream, namespace } = this.#options;
+    const pattern = categoryPattern(namespace, stream.name, category);
+    if (stream.name !== entitiesName(namespace)) return (await stream.last(pattern))?.sequence ?? 0;
+    const [behind] = await stream.read(pattern, { from: sequenceOf(read) + 1, most: 1 });
+    return behind === undefined ? 0 : end;
+  }
+}
+
+const EVERY = 10_000; // ms
+const REPORT = 3_600_000; // ms
+/** Which part of a stream's limit is near to it. */
+const FULL = 0.8;

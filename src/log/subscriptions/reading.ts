@@ -1,0 +1,290 @@
+/** How a leader reads the log: the messages of its categories from its position on, each once. */
+import { Fifo } from "../../data/fifo.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
+import { type LoggedMessage, unusable } from "../format/logged_message.ts";
+import { categoryOf, categoryPatterns, categorySubject, entitiesName, readEntitySubject } from "../format/names.ts";
+import { endOf, positionOf, sequenceOf } from "../format/position.ts";
+
+/** What a {@link Reading} is made of. */
+export interface ReadingOptions {
+  readonly clock: Clock;
+  readonly stream: LogStream;
+  readonly namespace: string;
+  /** Gets the messages in order. */
+  onMessages(messages: readonly LoggedMessage[]): void;
+  /** Gets a message of the stream that nobody can read, made up as one of the log. */
+  onGarbage(message: LoggedMessage, reason: string): void;
+  /** A newer node is needed: nothing is read behind this message. */
+  onNewer(group: UnreadableGroup): void;
+  /** Called at every start of reading, with the position at which the log ends, and the one behind which reading goes on. */
+  onEnd(end: number, read: number): void;
+  /** Reading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
+  onLoss(loss: LogLoss, back: boolean): void;
+  /** Whether all that was read before is settled. */
+  settled(): boolean;
+  fault(error: unknown): void;
+}
+
+/** Where reading is. */
+export interface ReadingPlace {
+  readonly created: string;
+  /** Positions up to this one are read. */
+  readonly read: number;
+  /** The time stamp of the message there, in ms; 0: unknown. */
+  readonly time: number;
+  /** When nothing was behind it, by the server's clock, in ms; `undefined`: unknown. */
+  readonly at?: number | undefined;
+}
+
+/** A start of the reader. */
+type Start = Parameters<FollowOptions["onStart"]>[0];
+
+/**
+ * Reads the log for one leader. What comes while reading is paused waits as it came, in order: a server sends up to 32 MB more, which
+ * take many times as much memory once they are messages.
+ */
+export class Reading {
+  readonly #options: ReadingOptions;
+  #created: string;
+  #read: number;
+  #time: number;
+  #at: number | undefined;
+  #reader: LogReader | undefined;
+  /** Those that are followed: a message of an entity may have events of others. */
+  #categories: ReadonlySet<string> = new Set();
+  /** Where reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
+  #behindLoss: ReadingPlace | undefined;
+  /** What came while reading was paused, or before that was read. */
+  #held = new Fifo<StoredMessage | Start>();
+  #paused = false;
+  /** The rest of what came is read in the next turn of the event loop. */
+  #waits = false;
+  readonly #budget: TurnBudget;
+  #over = false;
+  /** When the messages of others were last passed by, by the monotonic clock. */
+  #skipped = -Infinity;
+
+  constructor(options: ReadingOptions, { created, read, time, at }: ReadingPlace) {
+    this.#options = options;
+    this.#budget = new TurnBudget(options.clock);
+    this.#created = created;
+    this.#read = read;
+    this.#time = time;
+    this.#at = at;
+  }
+
+  get place(): ReadingPlace {
+    return { created: this.#created, read: this.#read, time: this.#time, at: this.#at };
+  }
+
+  get read(): number {
+    return this.#read;
+  }
+
+  /** Whether it has delivered all that there was when it started. */
+  get caughtUp(): boolean {
+    return this.#reader?.caughtUp === true && this.#behindLoss === undefined && this.#held.size === 0;
+  }
+
+  /** Reads these categories from now on, from a place on; from the present one. */
+  follow(categories: Iterable<string>, from: ReadingPlace = this.place): void {
+    const { stream, namespace } = this.#options;
+    this.#reader?.close();
+    this.#move(from);
+    this.#behindLoss = undefined;
+    this.#categories = new Set(categories);
+    this.#held = new Fifo();
+    this.#paused = false;
+    const sequence = sequenceOf(from.read);
+    let reader: LogReader | undefined = undefined;
+    const current = () => !this.#over && (reader === undefined || reader === this.#reader);
+    reader = this.#reader = stream.follow({
+      subjects: categoryPatterns(namespace, stream.name, categories),
+      after: from.created === ""
+        ? undefined
+        : { created: from.created, sequence, time: from.time === 0 ? undefined : from.time },
+      onMessage: (message) => {
+        if (current()) this.#take(message);
+      },
+      onStart: (start) => {
+        if (current()) this.#take(start);
+      },
+      onFault: (error) => this.#options.fault(error),
+    });
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#reader?.pause();
+  }
+
+  resume(): void {
+    if (this.#behindLoss !== undefined || this.#over) return;
+    this.#paused = false;
+    this.#drain();
+  }
+
+  /**
+   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that those which are removed from the
+   * log are not taken for a loss. The stream's leader says that there is no message of these categories among them.
+   */
+  skipOthers(now: number, categories: readonly string[]): void {
+    if (!this.caughtUp || now - this.#skipped < SKIP) return;
+    this.#skipped = now;
+    this.#skip(categories).catch((error) => this.#options.fault(error));
+  }
+
+  async #skip(categories: readonly string[]): Promise<void> {
+    const { stream, namespace, settled } = this.#options;
+    if (stream.name === entitiesName(namespace)) return; // nothing expires there
+    const [place, reader] = [this.place, this.#reader];
+    const state = await stream.state();
+    if (state === undefined || state.created !== place.created || state.last < sequenceOf(place.read)) return;
+    for (const category of categories) {
+      const last = await stream.last(categorySubject(namespace, category), { latest: true });
+      if (last !== undefined && last.sequence > sequenceOf(place.read)) return;
+    }
+    const same = this.#read === place.read && this.#created === place.created && this.#reader === reader;
+    if (!same || !settled() || !this.caughtUp || this.#over) return;
+    const others = state.last > sequenceOf(place.read) ? { read: endOf(state.last), time: 0 } : undefined;
+    this.#move({ ...place, ...others, at: state.now });
+  }
+
+  /** To be called when what was read has been settled: reading goes on behind a loss. */
+  settle(): void {
+    const behind = this.#behindLoss;
+    if (behind === undefined || !this.#options.settled()) return;
+    this.#behindLoss = undefined;
+    this.#move(behind);
+    this.resume();
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#reader?.close();
+    this.#behindLoss = undefined;
+    this.#held = new Fifo();
+  }
+
+  #take(arrived: StoredMessage | Start): void {
+    const lostAgain = this.#behindLoss !== undefined && "mark" in arrived;
+    if (!lostAgain && (this.#paused || this.#held.size > 0)) this.#held.push(arrived);
+    else this.#on(arrived);
+  }
+
+  #on(arrived: StoredMessage | Start): void {
+    if (!("mark" in arrived)) return this.#onMessage(arrived);
+    this.#onStart(arrived);
+    this.#options.onEnd(endOf(arrived.state.last), endOf(arrived.mark.sequence));
+  }
+
+  /** Reads what waits. Not all in one turn of the event loop: the lease is renewed in between. */
+  #drain(): void {
+    while (!this.#paused && !this.#waits && this.#held.size > 0) {
+      if (this.#budget.over) {
+        this.#waits = true;
+        this.#budget.nextTurn(() => {
+          this.#waits = false;
+          this.#drain();
+        });
+        return;
+      }
+      this.#on(this.#held.shift()!);
+      this.#budget.spent();
+    }
+    if (!this.#paused && !this.#waits) this.#reader?.resume();
+  }
+
+  #onStart({ mark, lost: found, state }: Start): void {
+    const lost = found?.reason === "expired" && this.#onlyOthers(state) ? undefined : found;
+    const place = { created: mark.created, read: endOf(mark.sequence), time: mark.time ?? 0 };
+    if (this.#behindLoss !== undefined) {
+      // lost again
+      if (lost !== undefined) {
+        this.#behindLoss = place;
+        this.#held = new Fifo();
+        this.#options.onLoss(lost, true);
+      }
+      return;
+    }
+    const back = place.read < this.#read && lost !== undefined;
+    if (lost === undefined) {
+      if (this.#created === "" || place.read > this.#read) this.#move(place);
+      return;
+    }
+    if (back && !this.#options.settled()) {
+      this.#behindLoss = place;
+      this.pause();
+    } else {
+      this.#move(place);
+    }
+    this.#options.onLoss(lost, back);
+  }
+
+  /**
+   * Whether what is gone from behind the place, all that there was, was not for this subscription: schedules that were taken back or have
+   * fired. No message of its own has expired, because nothing was there less than a minute ago, and each is kept for a minute at least.
+   * (A stream that somebody has purged within that minute looks the same, unless it had a message that must be there still.)
+   */
+  #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
+    const [at, time] = [this.#at, this.#time];
+    if (at === undefined || maxBytes !== undefined) return false;
+    const young = (since: number) => now - since >= 0 && now - since < LEAST_KEPT;
+    return young(at) && !(time > 0 && now - time < LEAST_KEPT);
+  }
+
+  #move({ created, read, time, at }: ReadingPlace): void {
+    this.#created = created;
+    this.#read = read;
+    this.#time = time;
+    this.#at = at;
+  }
+
+  #onMessage(message: StoredMessage): void {
+    const { sequence, time } = message;
+    if (sequence <= sequenceOf(this.#read)) return;
+    const { namespace, onMessages, onGarbage, onNewer } = this.#options;
+    const group = readGroup(namespace, message);
+    if (!isReadable(group) && group.version !== undefined) {
+      this.close();
+      onNewer(group);
+      return;
+    }
+    this.#read = endOf(sequence);
+    this.#time = time;
+    this.#at = undefined;
+    if (isReadable(group)) {
+      const own = group.every(({ category }) => this.#categories.has(category))
+        ? group
+        : group.filter(({ category }) => this.#categories.has(category));
+      if (own.length > 0) onMessages(own);
+    } else onGarbage(garbageMessage(namespace, message), group.reason);
+  }
+}
+
+/** What stands for a message of the stream that cannot be read. */
+export function garbageMessage(namespace: string, { sequence, subject, time, data }: StoredMessage): LoggedMessage {
+  return {
+    position: positionOf(sequence, 0),
+    category: categoryOf(namespace, subject) ?? readEntitySubject(namespace, subject)?.type ?? subject,
+    id: `garbage.${sequence}`,
+    key: undefined,
+    payload: unusable(
+      `${data.length} bytes that cannot be read; they begin with`,
+      new TextDecoder().decode(data.subarray(0, EXCERPT)),
+    ),
+    tagged: true,
+    meta: undefined,
+    time,
+  };
+}
+
+/** How often the messages of others are passed by, in ms. */
+const SKIP = 30_000;
+/** How long each message is kept at least, in ms. */
+const LEAST_KEPT = 60_000;
+/** How many bytes of what cannot be read are kept in its dead letter. */
+const EXCERPT = 1_024;

@@ -1,0 +1,197 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { encode } from "../../data/utf8.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { groupText, itemText } from "../format/group.ts";
+import { endOf, sequenceOf } from "../format/position.ts";
+import { Reading } from "./reading.ts";
+
+describe("Reading", () => {
+  it("what comes while it is paused waits as it came, and follows in order", () => {
+    const { reading, reader, got } = start();
+    reader.message(1);
+    reading.pause();
+    reader.message(2);
+    reader.message(3);
+    assertEquals({ got, read: reading.read, caughtUp: reading.caughtUp, held: reader.paused }, {
+      got: [1],
+      read: endOf(1),
+      caughtUp: false,
+      held: true,
+    });
+    reading.resume();
+    assertEquals({ got, read: reading.read, caughtUp: reading.caughtUp, held: reader.paused }, {
+      got: [1, 2, 3],
+      read: endOf(3),
+      caughtUp: true,
+      held: false,
+    });
+  });
+
+  it("stops again at the message with which it is paused", () => {
+    const parts = start({
+      onMessages: (sequence) => {
+        if (sequence === 2) parts.reading.pause();
+      },
+    });
+    const { reading, reader, got } = parts;
+    reading.pause();
+    for (const sequence of [1, 2, 3]) reader.message(sequence);
+    reading.resume();
+    assertEquals({ got, held: reader.paused }, { got: [1, 2], held: true });
+    reading.resume();
+    assertEquals({ got, held: reader.paused }, { got: [1, 2, 3], held: false });
+  });
+
+  it("a reader that started again behind what waits passes over none of that", () => {
+    const { reading, reader, got } = start();
+    reading.pause();
+    reader.message(1);
+    reader.start(1);
+    reader.message(2);
+    assertEquals(reading.read, 0);
+    reading.resume();
+    assertEquals({ got, read: reading.read }, { got: [1, 2], read: endOf(2) });
+  });
+
+  it("a loss is told behind the messages that came before it", () => {
+    const { reading, reader, got } = start();
+    reading.pause();
+    reader.message(1);
+    reader.start(8, { reason: "expired", after: 1, next: 9 });
+    reader.message(9);
+    assertEquals(got, []);
+    reading.resume();
+    assertEquals(got, [1, "expired", 9]);
+  });
+
+  it("behind a loss that leads back it waits until what was read is settled", () => {
+    let settled = false;
+    const { reading, reader, got } = start({ settled: () => settled });
+    reader.message(5);
+    reader.start(0, { reason: "remade", after: 5, next: 1 }, "second");
+    reader.message(1);
+    reading.resume();
+    assertEquals({ got, created: reading.place.created }, { got: [5, "remade"], created: "first" });
+    settled = true;
+    reading.settle();
+    assertEquals({ got, created: reading.place.created }, { got: [5, "remade", 1], created: "second" });
+  });
+
+  it("lost twice before that: what came of the first stream is dropped", () => {
+    let settled = false;
+    const { reading, reader, got } = start({ settled: () => settled });
+    reader.message(5);
+    reader.start(0, { reason: "remade", after: 5, next: 1 }, "second");
+    reader.message(1);
+    reader.start(0, { reason: "remade", after: 1, next: 1 }, "third");
+    reader.message(2);
+    settled = true;
+    reading.settle();
+    assertEquals({ got, created: reading.place.created }, { got: [5, "remade", "remade", 2], created: "third" });
+  });
+
+  it("does not read all that waits in one turn of the event loop", () => {
+    const parts = start({ onMessages: () => void (parts.clock.ms += 2) });
+    const { reading, reader, got, clock } = parts;
+    reading.pause();
+    for (let sequence = 1; sequence <= 20; sequence++) reader.message(sequence);
+    reading.resume();
+    const first = got.length;
+    assertEquals({ some: first > 0 && first < 20, caughtUp: reading.caughtUp }, { some: true, caughtUp: false });
+    reader.message(21);
+    assertEquals(got.length, first);
+    for (let turn = 0; turn < 20; turn++) clock.turn();
+    assertEquals(got, Array.from({ length: 21 }, (_, at) => at + 1));
+  });
+});
+
+/** A reading of a stream whose messages a test gives. */
+function start(
+  { onMessages, settled = () => true }: { onMessages?: (sequence: number) => void; settled?: () => boolean } = {},
+) {
+  const clock = new TurnClock();
+  const reader = new ScriptedReader();
+  const got: (number | string)[] = [];
+  const reading = new Reading({
+    clock,
+    // only this is called
+    stream: { follow: (options: FollowOptions) => reader.follow(options) } as Partial<LogStream> as LogStream,
+    namespace: "shop",
+    onMessages([{ position }]) {
+      got.push(sequenceOf(position));
+      onMessages?.(sequenceOf(position));
+    },
+    onGarbage: (_, reason) => got.push(reason),
+    onNewer: ({ reason }) => got.push(reason),
+    onEnd: () => {},
+    onLoss: ({ reason }) => got.push(reason),
+    settled,
+    fault: (error) => got.push(String(error)),
+  }, { created: "first", read: 0, time: 0 });
+  reading.follow(["Placed"]);
+  return { reading, reader, got, clock };
+}
+
+class ScriptedReader implements LogReader {
+  readonly mark = undefined;
+  readonly caughtUp = true;
+  paused = false;
+  #options: FollowOptions | undefined;
+
+  follow(options: FollowOptions): this {
+    this.#options = options;
+    return this;
+  }
+
+  message(sequence: number): void {
+    const head = { endpoint: "here.1", first: sequence, sentAt: 0, keep: undefined, schedule: undefined };
+    const item = itemText({ text: `${sequence}`, key: undefined, id: undefined, meta: undefined });
+    const data = encode(groupText(head, item));
+    const message: StoredMessage = { sequence, subject: "catga.shop.log.Placed", time: 1, data, headers: undefined };
+    this.#options!.onMessage(message);
+  }
+
+  start(sequence: number, lost?: LogLoss, created = "first"): void {
+    const state = { created, first: 1, last: 9, messages: 9, bytes: 9, maxBytes: undefined, now: 0 };
+    this.#options!.onStart({ mark: { created, sequence }, state, lost });
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  close(): void {}
+}
+
+/** Time passes as a test says; timers fire in the next turn. */
+class TurnClock implements Clock {
+  ms = 0;
+  #due: (() => void)[] = [];
+
+  now(): number {
+    return this.ms;
+  }
+
+  monotonic(): number {
+    return this.ms;
+  }
+
+  after(_ms: number, callback: () => void) {
+    this.#due.push(callback);
+    return { cancel: () => {} };
+  }
+
+  soon(callback: () => void): void {
+    this.#due.push(callback);
+  }
+
+  turn(): void {
+    for (const callback of this.#due.splice(0)) callback();
+  }
+}

@@ -1,0 +1,56 @@
+/** What the result of a run's request says about the run. */
+import type { Result } from "../../contract/result.ts";
+import { isCatgaError } from "../../error.ts";
+import { readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
+
+/**
+ * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
+ * attempt goes on there, the id of that node; or failed.
+ */
+export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: string | undefined } | RunFailure;
+
+/** A failed attempt. */
+export interface RunFailure {
+  readonly code: string;
+  readonly message: string;
+  /** It is not to be tried again. */
+  readonly final: boolean;
+  /** The id of the node where it may be running still. */
+  readonly node: string | undefined;
+}
+
+/** Reads a result. What nodes answer is checked: an answer that is none is a failure. */
+export function outcomeOf(result: Result<unknown>): RunOutcome {
+  if (result.ok) {
+    const answer = readRunAnswer(result.value);
+    if (answer === 0) return "done";
+    if (answer === 1) return "outvoted";
+    if (answer !== undefined) return { code: answer[0], message: answer[1], final: answer[2] === 1, node: undefined };
+    return {
+      code: "INVALID_RESPONSE",
+      message: "the node's answer is not that of a run",
+      final: false,
+      node: undefined,
+    };
+  }
+  const { error: { code, message, node, details } } = result;
+  if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node } : "not run";
+  const unknown = code === "OUTCOME_UNKNOWN" || code === "TIMEOUT";
+  return { code, message, final: code === "TOO_LARGE", node: unknown ? node : undefined };
+}
+
+/** The outcome of a request that was not even sent, such as one with an invalid key. */
+export function outcomeOfError(error: unknown): RunOutcome {
+  if (isCatgaError(error)) return outcomeOf({ ok: false, error });
+  return { code: "INVALID_MESSAGE", message: String(error), final: false, node: undefined };
+}
+
+/** Failures of messages that were certainly not run. */
+const NOT_RUN: ReadonlySet<string> = new Set([
+  "NO_HANDLER",
+  "UNAVAILABLE",
+  "OVERLOADED",
+  "DRAINING",
+  "DEADLOCK",
+  "CLOSED",
+]);

@@ -1,0 +1,41 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
+import { STILL_RUNNING } from "../format/run_request.ts";
+import { outcomeOf, outcomeOfError } from "./run_outcome.ts";
+
+describe("outcomeOf", () => {
+  it("reads the answers of nodes", () => {
+    assertEquals(outcomeOf({ ok: true, value: 0 }), "done");
+    assertEquals(outcomeOf({ ok: true, value: 1 }), "outvoted");
+    const failed = { code: "SOLD_OUT", message: "none left", node: undefined };
+    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 0] }), { ...failed, final: false });
+    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 1] }), { ...failed, final: true });
+  });
+
+  it("takes any other answer for a failure", () => {
+    for (const value of [undefined, null, 2, "0", [], ["A"], [1, 2, 3], { running: [] }]) {
+      const outcome = outcomeOf({ ok: true, value });
+      assertEquals(typeof outcome === "object" && "code" in outcome && outcome.code, "INVALID_RESPONSE");
+    }
+  });
+
+  it("tells what certainly was not run from what may run still", () => {
+    for (const code of ["NO_HANDLER", "UNAVAILABLE", "OVERLOADED", "DRAINING"] as const) {
+      assertEquals(outcomeOf({ ok: false, error: new CatgaError(code, "no") }), "not run");
+    }
+    const busy = new CatgaError("UNAVAILABLE", "no", { node: "b", details: STILL_RUNNING });
+    assertEquals(outcomeOf({ ok: false, error: busy }), { busy: "b" });
+    const unknown = outcomeOf({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", "late", { node: "b" }) });
+    assertEquals(unknown, { code: "OUTCOME_UNKNOWN", message: "late", final: false, node: "b" });
+    const large = outcomeOf({ ok: false, error: new CatgaError("TOO_LARGE", "4 MB", { node: "b" }) });
+    assertEquals(large, { code: "TOO_LARGE", message: "4 MB", final: true, node: undefined });
+  });
+});
+
+describe("outcomeOfError", () => {
+  it("is a failure of the message for what is thrown before it is sent", () => {
+    const outcome = outcomeOfError(new TypeError("bad key"));
+    assertEquals(outcome, { code: "INVALID_MESSAGE", message: "TypeError: bad key", final: false, node: undefined });
+  });
+});

@@ -1,0 +1,62 @@
+/** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { SubscriptionSettings } from "../../contract/handler.ts";
+import { COMMANDS, subscriptionName } from "../format/names.ts";
+
+/** What a leader must know of a category. */
+export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout">;
+
+/** A subscription: which categories it has on this node. */
+export interface SubscriptionSpec {
+  /** A service; `COMMANDS` for a queued command. */
+  readonly service: string;
+  readonly name: string;
+  readonly categories: ReadonlyMap<string, CategorySettings>;
+}
+
+/**
+ * The subscriptions of these handlers; read models have none. Queued commands begin at the start: they may be stored before any node
+ * handles them.
+ */
+export function subscriptionSpecs(
+  service: string,
+  handlers: Iterable<{ readonly contract: AnyContract; readonly settings: SubscriptionSettings }>,
+): readonly SubscriptionSpec[] {
+  const specs = new Map<string, { service: string; name: string; categories: Map<string, CategorySettings> }>();
+  for (const { contract, settings } of handlers) {
+    if (settings.each === "node") continue;
+    const queued = contract.kind === "command";
+    const owner = queued ? COMMANDS : service;
+    const name = queued ? contract.name : subscriptionName(contract, settings.name);
+    const key = `${owner}/${name}`;
+    let spec = specs.get(key);
+    if (spec === undefined) specs.set(key, spec = { service: owner, name, categories: new Map() });
+    const { attempts, delay, timeout } = settings;
+    const from = queued ? "start" : settings.from;
+    const other = spec.categories.get(contract.name);
+    spec.categories.set(contract.name, merged({ from, attempts, delay, timeout }, other));
+  }
+  return [...specs.values()];
+}
+
+/** What a leader does about a category that another node handles, of a newer version: the defaults. */
+export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({
+  from: "now",
+  attempts: 10,
+  delay: Object.freeze([1_000, 300_000] as const),
+  timeout: undefined,
+});
+
+/** Two handlers of one subscription and category run for each message: the more patient settings hold. */
+function merged(one: CategorySettings, other: CategorySettings | undefined): CategorySettings {
+  if (other === undefined) return one;
+  const timeout = one.timeout === undefined || other.timeout === undefined
+    ? undefined
+    : Math.max(one.timeout, other.timeout);
+  return {
+    from: one.from === "start" ? "start" : other.from,
+    attempts: Math.max(one.attempts, other.attempts),
+    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
+    timeout,
+  };
+}

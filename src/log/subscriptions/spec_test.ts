@@ -1,0 +1,44 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, event } from "../../contract/definition.ts";
+import { COMMANDS } from "../format/names.ts";
+import { subscriptionSpecs } from "./spec.ts";
+
+const Placed = event<number>("shop.Placed", { durable: true });
+const Paid = event<number>("shop.Paid", { durable: true });
+const Mail = command<number>("Mail", { durable: true });
+
+function specs(...handlers: ReturnType<typeof Placed.on>[]) {
+  return subscriptionSpecs(
+    "shop",
+    handlers.map(({ contract, "~handler": { subscription } }) => ({ contract, settings: subscription! })),
+  );
+}
+
+describe("subscriptionSpecs", () => {
+  it("groups handlers by the name of their subscription, and leaves read models out", () => {
+    const found = specs(
+      Placed.on(() => {}, { name: "billing" }),
+      Paid.on(() => {}, { name: "billing", from: "start" }),
+      Paid.on(() => {}),
+      Paid.on(() => {}, { each: "node", name: "model" }),
+    );
+    const names = found.map(({ service, name, categories }) => [service, name, [...categories.keys()]]);
+    assertEquals(names, [["shop", "billing", ["shop.Placed", "shop.Paid"]], ["shop", "shop-Paid", ["shop.Paid"]]]);
+    assertEquals(found[0].categories.get("shop.Paid")?.from, "start");
+  });
+
+  it("gives a queued command a subscription of its own, from the start", () => {
+    const [{ service, name, categories }] = specs(Mail.handle(() => {}));
+    assertEquals([service, name], [COMMANDS, "Mail"]);
+    assertEquals(categories.get("Mail")?.from, "start");
+  });
+
+  it("takes the more patient settings of two handlers of one event", () => {
+    const [{ categories }] = specs(
+      Placed.on(() => {}, { name: "b", retry: { attempts: 3, delay: [1, 10] }, timeout: 100 }),
+      Placed.on(() => {}, { name: "b", retry: { attempts: 2, delay: [1, 20] }, timeout: 200 }),
+    );
+    assertEquals(categories.get("shop.Placed"), { from: "now", attempts: 3, delay: [1, 20], timeout: 200 });
+  });
+});

@@ -1,0 +1,49 @@
+/** What the term of a leader is made of, how it ends, and what it shows of itself. */
+import type { LogStream } from "../../ports/event_log.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import type { SubscriptionRecord } from "../format/subscription_record.ts";
+import type { LogHost } from "../log_host.ts";
+import type { CapableNode } from "./capable_nodes.ts";
+import type { SubscriptionSpec } from "./spec.ts";
+
+/** What a `Term` is made of. */
+export interface TermOptions {
+  readonly host: LogHost;
+  readonly stream: LogStream;
+  readonly records: Bucket;
+  readonly parked: Bucket;
+  readonly spec: SubscriptionSpec;
+  /** As it was written at the takeover, its revision, and when that was sent, by the monotonic clock. */
+  readonly record: SubscriptionRecord;
+  readonly revision: number;
+  readonly since: number;
+  /** Whether the last leader handed it over, or was this node: then its attempts are known. */
+  readonly handedOver: boolean;
+  /** Whether nothing may run any more before it begins: after a rewind. */
+  readonly fresh: boolean;
+  /** How many messages may be parked. */
+  readonly mostParked: number;
+  nodes(): readonly CapableNode[];
+  /** It is over. */
+  onEnd(end: TermEnd): void;
+}
+
+/**
+ * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again, because it has gone
+ * back in the log, or because a node refuses its token.
+ */
+export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
+
+/** What a term shows of itself. */
+export interface TermState {
+  readonly open: number;
+  /** Whether it has taken over, and read all that there was when it began. */
+  readonly read: boolean;
+  readonly retrying: number;
+  readonly dead: number;
+  readonly stopped: boolean;
+  /** Positions up to this one are read. */
+  readonly position: number;
+  /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
+  readonly oldest: number | undefined;
+}

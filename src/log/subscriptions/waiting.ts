@@ -1,0 +1,35 @@
+/** Messages that wait in memory for their next attempt. */
+import type { Clock, Timer } from "../../ports/clock.ts";
+import type { OpenItem } from "./category.ts";
+
+/** The messages that wait. */
+export class Waiting {
+  readonly #clock: Clock;
+  readonly #onDue: (item: OpenItem) => void;
+  readonly #timers = new Set<Timer>();
+
+  constructor(clock: Clock, onDue: (item: OpenItem) => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+  }
+
+  get size(): number {
+    return this.#timers.size;
+  }
+
+  /** Calls back with a message after `ms`. */
+  add(item: OpenItem, ms: number): void {
+    // not in the background: a process in memory does not end before the next attempt
+    const timer = this.#clock.after(ms, () => {
+      this.#timers.delete(timer);
+      this.#onDue(item);
+    });
+    this.#timers.add(timer);
+  }
+
+  /** Calls back no more. */
+  close(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+}

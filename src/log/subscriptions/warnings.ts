@@ -1,0 +1,120 @@
+/** What an operator should know of a subscription, each at most once in its time. */
+import type { Observation } from "../../contract/observer.ts";
+import { printable } from "../../data/printable.ts";
+import { CatgaError } from "../../error.ts";
+import type { LogLoss } from "../../ports/event_log.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import type { LogHost } from "../log_host.ts";
+import type { Category } from "./category.ts";
+
+/** The observations of one subscription. */
+export class Warnings {
+  readonly label: string;
+  readonly #host: Pick<LogHost, "clock" | "observer">;
+  /** When each kind was last reported. */
+  readonly #reported = new Map<string, number>();
+  #stopped = false;
+  /** How often reading went on elsewhere. */
+  losses = 0;
+
+  constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
+    this.#host = host;
+    this.label = label;
+  }
+
+  /** Nothing can be parked. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Messages cannot be parked, or can again. */
+  stop(error: unknown): void {
+    if (error === undefined) {
+      if (this.#stopped) this.#state("going on");
+      this.#stopped = false;
+      this.#reported.delete("stopped");
+      return;
+    }
+    this.#stopped = true;
+    if (this.#due("stopped", MINUTE)) this.#state("stopped", error instanceof Error ? error.message : String(error));
+  }
+
+  state(state: "leading" | "deposed" | "handed over"): void {
+    this.#state(state);
+  }
+
+  newer(reason: string): void {
+    this.#state("stopped", `a message of the log needs a newer version of Catga: ${reason}`);
+  }
+
+  rewound(to: number): void {
+    this.#state("rewound", `to ${to}`);
+  }
+
+  loss({ reason, after, next }: LogLoss): void {
+    this.losses++;
+    this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });
+  }
+
+  /** The record has categories that begin behind the end of the log. */
+  beyond(categories: readonly string[]): void {
+    const shown = printable(categories.slice(0, 3).join(", ").slice(0, 200));
+    const text =
+      `its record has ${categories.length} categories begin behind the end of the log (${shown}): they begin behind what was read`;
+    this.fault("reading the record", new CatgaError("INVALID_MESSAGE", text));
+  }
+
+  /** Messages that were open are not in the log any more. */
+  missing(count: number): void {
+    this.losses++;
+    this.#observe({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
+  }
+
+  /** Reported at once, and then once a minute for each kind and message. */
+  fault(during: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    if (this.#due(`fault ${during} ${text}`, MINUTE)) {
+      this.#observe({ type: "fault", during: `${during} of subscription ${this.label}`, error });
+    }
+  }
+
+  /** To be called often: is the oldest message near its end, does one wait for a node? */
+  check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
+    if (oldest === undefined || !this.#due("check", SECOND)) return;
+    const keep = oldest.meta?.k ?? KEEP;
+    const left = oldest.time + keep - now;
+    if (keep > 0 && left < keep / 4 && this.#due("expiry", HOUR)) {
+      const { category: contract, id } = oldest;
+      this.#observe({ type: "near-expiry", subscription: this.label, contract, id, left });
+    }
+    for (const { name, held } of categories) {
+      if (held.length > 0 && this.#due(`held ${name}`, 10 * MINUTE)) {
+        this.#state("waiting", `no live node handles ${name}`);
+      }
+    }
+  }
+
+  #state(state: Extract<Observation, { type: "subscription" }>["state"], reason?: string): void {
+    this.#observe({ type: "subscription", subscription: this.label, state, reason });
+  }
+
+  #observe(observation: Observation): void {
+    this.#host.observer(observation);
+  }
+
+  #due(kind: string, every: number): boolean {
+    const now = this.#host.clock.monotonic();
+    const last = this.#reported.get(kind);
+    if (last !== undefined && now - last < every) return false;
+    if (this.#reported.size >= MOST_KINDS) this.#reported.clear();
+    this.#reported.set(kind, now);
+    return true;
+  }
+}
+
+const SECOND = 1_000; // ms
+const MINUTE = 60_000; // ms
+const HOUR = 3_600_000; // ms
+/** How long messages are kept that do not say so, in ms: 7 days. */
+const KEEP = 7 * 86_400_000;
+const MOST_KINDS = 100;

@@ -1,0 +1,170 @@
+/** Messages by sequence and by subject, of which any may be removed. */
+import type { StoredMessage } from "../ports/event_log.ts";
+import { isPattern, matcher } from "./subject_match.ts";
+
+/** What {@link MessageList.push} stores. */
+export type Unnumbered = Omit<StoredMessage, "sequence">;
+
+/** Messages in the order of their sequences, which grow by one. */
+export class MessageList {
+  readonly #slots = new Slots<StoredMessage>();
+  readonly #subjects = new Map<string, number[]>();
+  #bytes = 0;
+
+  /** Empty; the first message gets the sequence `first`. */
+  constructor(first: number) {
+    this.#slots.begin(first);
+  }
+
+  /** The sequence of the first message, or of the next one. */
+  get first(): number {
+    return this.#slots.first;
+  }
+
+  /** The sequence of the next message. */
+  get next(): number {
+    return this.#slots.next;
+  }
+
+  get messages(): number {
+    return this.#slots.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  push({ subject, data, headers, time }: Unnumbered): number {
+    const sequence = this.next;
+    const message = Object.freeze({ sequence, subject, time, data, headers });
+    this.#slots.push(message);
+    this.#bytes += sizeOf(message);
+    const sequences = this.#subjects.get(subject);
+    if (sequences) sequences.push(sequence);
+    else this.#subjects.set(subject, [sequence]);
+    return sequence;
+  }
+
+  at(sequence: number): StoredMessage | undefined {
+    return this.#slots.at(sequence);
+  }
+
+  last(subject: string): StoredMessage | undefined {
+    const sequence = this.#subjects.get(subject)?.at(-1);
+    return sequence === undefined ? undefined : this.at(sequence);
+  }
+
+  /** The sequences of the messages of a subject (a pattern). */
+  sequences(subject: string, before = Infinity, from = 0, most = Infinity): number[] {
+    const found: number[] = [];
+    if (!isPattern(subject)) {
+      const all = this.#subjects.get(subject) ?? [];
+      for (let i = place(all, from); i < all.length && all[i] < before && found.length < most; i++) {
+        if (this.at(all[i])) found.push(all[i]);
+      }
+      return found;
+    }
+    const matches = matcher([subject]);
+    const end = Math.min(this.next, before);
+    for (let sequence = Math.max(from, this.first); sequence < end && found.length < most; sequence++) {
+      const message = this.at(sequence);
+      if (message && matches(message.subject)) found.push(sequence);
+    }
+    return found;
+  }
+
+  remove(sequence: number): StoredMessage | undefined {
+    const message = this.#slots.remove(sequence);
+    if (!message) return undefined;
+    this.#bytes -= sizeOf(message);
+    const sequences = this.#subjects.get(message.subject)!;
+    while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
+    if (sequences.length === 0) this.#subjects.delete(message.subject);
+    // those that are gone from the front go in bulk
+    else if (sequences.length > 64 && !this.at(sequences[sequences.length >>> 1])) {
+      this.#subjects.set(message.subject, sequences.filter((each) => this.at(each)));
+    }
+    return message;
+  }
+
+  /** The next message gets the sequence behind `last`. Those behind it were removed. */
+  truncate(last: number): void {
+    this.#slots.truncate(last);
+  }
+}
+
+/** Values by number, from a first to a last; both ends move. */
+class Slots<T> {
+  #values: (T | undefined)[] = [];
+  /** The number of the first slot, and the index of the first value. */
+  #base = 0;
+  #head = 0;
+  #size = 0;
+
+  get first(): number {
+    return this.#base + this.#head;
+  }
+
+  get next(): number {
+    return this.#base + this.#values.length;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  begin(first: number): void {
+    this.#base = first;
+  }
+
+  push(value: T): void {
+    this.#values.push(value);
+    this.#size++;
+  }
+
+  at(number: number): T | undefined {
+    return this.#values[number - this.#base];
+  }
+
+  remove(number: number): T | undefined {
+    const index = number - this.#base;
+    const value = this.#values[index];
+    if (value === undefined) return undefined;
+    this.#values[index] = undefined;
+    this.#size--;
+    while (this.#head < this.#values.length && this.#values[this.#head] === undefined) this.#head++;
+    if (this.#head > 1_024 && 2 * this.#head > this.#values.length) {
+      this.#values = this.#values.slice(this.#head);
+      this.#base += this.#head;
+      this.#head = 0;
+    }
+    return value;
+  }
+
+  truncate(last: number): void {
+    if (last + 1 >= this.next) return;
+    if (last + 1 < this.first) {
+      this.#values = [];
+      this.#base = last + 1;
+      this.#head = 0;
+    } else this.#values.length = last + 1 - this.#base;
+  }
+}
+
+/** The index of the first number that is not less. */
+function place(numbers: readonly number[], least: number): number {
+  let [low, high] = [0, numbers.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (numbers[middle] < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** As nats-server counts it in memory, about. */
+function sizeOf({ subject, data, headers }: StoredMessage): number {
+  let size = subject.length + data.length + 16;
+  for (const name in headers) size += name.length + headers[name].length + 4;
+  return size;
+}

@@ -1,0 +1,239 @@
+/** Follows a stream in memory, over a connection that may be cut and restored. */
+import { CatgaError, isCatgaError } from "../error.ts";
+import { Fifo } from "../data/fifo.ts";
+import type { Timer } from "../ports/clock.ts";
+import type { FollowOptions, LogLoss, LogMark, LogReader, LogState, StoredMessage } from "../ports/event_log.ts";
+import type { StoreSession } from "./store_session.ts";
+import { type Counted, type Delivery, StreamConsumer } from "./stream_consumer.ts";
+import type { StreamState } from "./stream_state.ts";
+import { matcher } from "./subject_match.ts";
+
+/** How long to wait before trying again, and between reports of one fault, in ms. */
+const RETRY = 1_000;
+const REPORT = 60_000;
+
+/** What the store answers to a reader that begins. */
+interface Start {
+  readonly mark: LogMark;
+  readonly state: LogState;
+  readonly lost: LogLoss | undefined;
+  /** The last message for it that there is. */
+  readonly last: number;
+  readonly consumer: StreamConsumer;
+}
+
+/** A reader of a stream in memory. */
+export class StreamReader implements LogReader {
+  readonly #session: StoreSession;
+  readonly #find: () => StreamState;
+  readonly #options: FollowOptions;
+  readonly #matches: (subject: string) => boolean;
+  readonly #unsubscribe: () => void;
+  readonly #queue = new Fifo<Counted>();
+  /** Up to where it will have looked when the queue is empty. */
+  #upTo: Delivery | undefined;
+  /** Up to where it has looked: there may be no message for it. */
+  #place: LogMark | undefined;
+  #mark: LogMark | undefined;
+  #consumer: StreamConsumer | undefined;
+  /** Grows with each start: answers and deliveries of earlier ones are ignored. */
+  #attempt = 0;
+  #count = 0;
+  /** Where it has caught up. */
+  #target = Infinity;
+  #asked = false;
+  #paused = false;
+  #closed = false;
+  #delivering = false;
+  #retry: Timer | undefined;
+  #reported = new Map<string, number>();
+
+  /** `find` is for the store: the stream, or an error. */
+  constructor(session: StoreSession, find: () => StreamState, options: FollowOptions) {
+    this.#session = session;
+    this.#find = find;
+    this.#options = options;
+    this.#matches = matcher(options.subjects);
+    this.#place = options.after;
+    this.#unsubscribe = session.onStatus(({ state }) => {
+      if (state === "closed") this.close();
+      else if (state === "connected") this.#start();
+      else this.#stop();
+    });
+    this.#start();
+  }
+
+  get mark(): LogMark | undefined {
+    return this.#mark;
+  }
+
+  get caughtUp(): boolean {
+    return this.#mark !== undefined && this.#mark.sequence >= this.#target;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#session.clock.soon(() => this.#deliver());
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stop();
+    this.#unsubscribe();
+  }
+
+  /** Ends what it has with the store. */
+  #stop(): void {
+    this.#attempt++;
+    this.#retry?.cancel();
+    this.#queue.keep(() => false);
+    this.#upTo = undefined;
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    if (consumer) this.#session.tell(() => consumer.close());
+  }
+
+  #start(): void {
+    this.#stop();
+    if (this.#closed || !this.#session.connected) return;
+    const attempt = this.#attempt;
+    this.#session.call(() => this.#begin(attempt)).then(
+      (start) => {
+        if (attempt === this.#attempt) this.#started(start);
+        else this.#session.tell(() => start.consumer.close());
+      },
+      (error) => {
+        if (attempt === this.#attempt) this.#failed(error);
+      },
+    );
+  }
+
+  /** In the store: where reading goes on, and who sends it from there. */
+  #begin(attempt: number): Start {
+    const state = this.#find();
+    const is = state.state();
+    const { from, lost } = resume(state, is, this.#place);
+    const channel = this.#session.channel();
+    const consumer = new StreamConsumer(state, {
+      from,
+      ...this.#session.store,
+      alive: () => channel.open,
+      matches: this.#matches,
+      send: (delivery) => channel.send(() => attempt === this.#attempt && this.#arrive(delivery)),
+    });
+    let last = is.last;
+    for (; last >= from; last--) {
+      const message = state.at(last);
+      if (message && this.#matches(message.subject)) break;
+    }
+    const mark = Object.freeze({ created: is.created, sequence: from - 1, time: state.at(from - 1)?.time });
+    return { mark, state: is, lost, last, consumer };
+  }
+
+  #started({ mark, state, lost, last, consumer }: Start): void {
+    this.#consumer = consumer;
+    this.#count = 0;
+    this.#asked = false;
+    this.#mark = this.#place = mark;
+    this.#target = last;
+    this.#reported.clear();
+    this.#guard(() => this.#options.onStart({ mark, state, lost }));
+    this.#deliver();
+  }
+
+  #failed(error: unknown): void {
+    if (!this.#session.connected) return;
+    const fault = isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", String(error), { cause: error });
+    const now = this.#session.clock.monotonic();
+    const reported = this.#reported.get(fault.message);
+    if (reported === undefined || now - reported >= REPORT) {
+      this.#reported.set(fault.message, now);
+      this.#options.onFault(fault);
+    }
+    if (!this.#closed) this.#retry = this.#session.clock.after(RETRY, () => this.#start(), { background: true });
+  }
+
+  #arrive(delivery: Delivery): void {
+    if (delivery.lost) return this.#start();
+    if (delivery.messages.length > 0) this.#asked = false;
+    for (const message of delivery.messages) this.#queue.push(message);
+    this.#upTo = delivery;
+    this.#deliver();
+  }
+
+  #deliver(): void {
+    const attempt = this.#attempt;
+    if (this.#delivering || !this.#consumer) return;
+    this.#delivering = true;
+    while (!this.#paused && attempt === this.#attempt && this.#queue.size > 0) {
+      const [count, message] = this.#queue.shift()!;
+      if (count !== ++this.#count) {
+        this.#delivering = false;
+        return this.#start();
+      }
+      this.#take(message);
+    }
+    this.#delivering = false;
+    if (this.#paused || attempt !== this.#attempt) return;
+    const { created } = this.#mark!;
+    if (this.#upTo) {
+      // the last messages were lost on the way
+      if (this.#upTo.count !== this.#count) return this.#start();
+      this.#place = Object.freeze({ created, sequence: this.#upTo.upTo, time: this.#upTo.time });
+      // nothing but messages for others came for a while
+      if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.#mark!.sequence) this.#mark = this.#place;
+      this.#upTo = undefined;
+    }
+    if (this.#asked) return;
+    this.#asked = true;
+    const consumer = this.#consumer;
+    this.#session.tell(() => consumer.more());
+  }
+
+  #take(message: StoredMessage): void {
+    const { created, sequence } = this.#mark!;
+    if (message.sequence <= sequence) return;
+    this.#mark = this.#place = Object.freeze({ created, sequence: message.sequence, time: message.time });
+    this.#guard(() => this.#options.onMessage(message));
+  }
+
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.#options.onFault(
+        isCatgaError(error)
+          ? error
+          : new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${text}`, { cause: error }),
+      );
+    }
+  }
+}
+
+/** The first sequence to read behind a mark, and what is lost. */
+function resume(
+  state: StreamState,
+  is: LogState,
+  after: LogMark | undefined,
+): { from: number; lost: LogLoss | undefined } {
+  if (after === undefined) return { from: is.first, lost: undefined };
+  const { sequence, created, time } = after;
+  const lose = (reason: LogLoss["reason"], next: number) => ({ from: next, lost: { reason, after: sequence, next } });
+  if (created !== is.created) return lose("remade", is.first);
+  // what was stored since the loss has sequences that were read before
+  if (sequence > is.last) return lose("truncated", time === undefined ? is.last + 1 : state.since(time + 1));
+  const there = state.at(sequence);
+  // what was read was lost, and others got its sequences: go on with what was stored since
+  if (time !== undefined && there && there.time !== time) {
+    return lose("replaced", Math.min(state.since(time), sequence + 1));
+  }
+  if (sequence + 1 < is.first) return lose("expired", is.first);
+  return { from: sequence + 1, lost: undefined };
+}

@@ -1,0 +1,227 @@
+/** The messages of one stream in memory: what the server stores, without clients. */
+import { CatgaError } from "../error.ts";
+import { Fifo } from "../data/fifo.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { LogOptions, LogState, StoredMessage } from "../ports/event_log.ts";
+import { MessageList } from "./message_list.ts";
+import type { NewMessage } from "./new_message.ts";
+import { type Scheduled, scheduled, StreamSchedules } from "./stream_schedules.ts";
+import { isPattern, matcher } from "./subject_match.ts";
+
+/** What {@link StreamState.append} answers. */
+export type Verdict =
+  | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
+  | { readonly type: "conflict" }
+  | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError };
+
+/** How a stream begins. */
+export interface StreamOrigin {
+  /** When it was created. */
+  readonly created: string;
+  /** Its first sequence is the time now in ms, or this if that is greater. */
+  readonly least: number;
+  /** Whether its schedules can fire now. */
+  ready(): boolean;
+}
+
+/** How long ids are remembered, in ms. */
+const DEDUPE = 120_000;
+
+/** The stored messages of one stream. */
+export class StreamState {
+  readonly settings: Readonly<LogOptions>;
+  /** When it was created. */
+  readonly created: string;
+  readonly #clock: Clock;
+  readonly #log: MessageList;
+  readonly #takes: (subject: string) => boolean;
+  readonly #schedules: StreamSchedules;
+  readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
+  /** What expires, by its ttl in seconds: in the order of its end. */
+  readonly #expiring = new Map<number, Fifo<{ readonly sequence: number; readonly end: number }>>();
+  /** When the next message is to expire, by the monotonic clock. */
+  #expiry = Infinity;
+  readonly #observers = new Set<() => void>();
+  #gone = false;
+  #interruptions = 0;
+
+  /** An empty stream. */
+  constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready }: StreamOrigin) {
+    this.#clock = clock;
+    this.settings = settings;
+    this.created = created;
+    this.#log = new MessageList(Math.max(Math.floor(clock.now()), least));
+    this.#takes = matcher(settings.subjects);
+    this.#schedules = new StreamSchedules(clock, {
+      ready,
+      append: (message) => this.append(message),
+      purge: (subject) => this.purge(subject),
+    });
+  }
+
+  /** How often its consumers were lost: with messages, or with its leader. */
+  get interruptions(): number {
+    return this.#interruptions;
+  }
+
+  /** The sequence of its first message, or of the next one. */
+  get first(): number {
+    return this.#log.first;
+  }
+
+  /** The sequence of the next message. */
+  get next(): number {
+    return this.#log.next;
+  }
+
+  takes(subject: string): boolean {
+    return this.#takes(subject);
+  }
+
+  state(): LogState {
+    const { first, next, messages, bytes } = this.#log;
+    return Object.freeze({
+      created: this.created,
+      first,
+      last: next - 1,
+      messages,
+      bytes,
+      maxBytes: undefined,
+      now: this.#clock.now(),
+    });
+  }
+
+  append(message: NewMessage): Verdict {
+    const { subject, id, expect, seconds } = message;
+    const schedule = message.schedule && scheduled(message.schedule, this.#clock.now());
+    const invalid = schedule && this.#refuse(subject, schedule);
+    if (invalid) return { type: "not stored", passing: false, error: invalid };
+    if (expect !== undefined && (this.#log.last(subject)?.sequence ?? 0) !== expect) return { type: "conflict" };
+    this.#forgetIds();
+    const known = id === undefined ? undefined : this.#ids.get(id);
+    if (known) return { type: "stored", sequence: known.sequence, duplicate: true };
+    // as nats-server does, a schedule replaces what its subject has
+    if (message.rollup || schedule) this.purge(subject);
+    else this.#schedules.delete(subject);
+    const sequence = this.#log.push({ ...message, time: this.#clock.now() });
+    if (id !== undefined) this.#ids.set(id, { sequence, until: this.#clock.monotonic() + DEDUPE });
+    if (seconds !== undefined) this.#expire(sequence, seconds);
+    if (schedule) this.#schedules.set(subject, message, schedule);
+    for (const observer of [...this.#observers]) observer();
+    return { type: "stored", sequence, duplicate: false };
+  }
+
+  /** The message of a sequence. */
+  at(sequence: number): StoredMessage | undefined {
+    return this.#log.at(sequence);
+  }
+
+  /** The last message of a subject; of those before a sequence. */
+  last(subject: string, before = Infinity): StoredMessage | undefined {
+    if (before >= this.next) return this.#log.last(subject);
+    const sequence = this.#log.sequences(subject, before).at(-1);
+    return sequence === undefined ? undefined : this.at(sequence);
+  }
+
+  /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */
+  read(subject: string, from: number, most: number, before = Infinity): StoredMessage[] {
+    return this.#log.sequences(subject, before, from, most).map((sequence) => this.at(sequence)!);
+  }
+
+  /** The sequence of the first message that was stored at a time or later, or of the next one. */
+  since(time: number): number {
+    let found = this.next;
+    for (let sequence = this.next - 1; sequence >= this.#log.first; sequence--) {
+      const message = this.at(sequence);
+      if (message && message.time < time) break;
+      if (message) found = sequence;
+    }
+    return found;
+  }
+
+  /** Removes the messages of a subject (a pattern), those before a sequence. Returns their number. */
+  purge(subject: string, before = Infinity): number {
+    const purged = this.#log.sequences(subject, before);
+    for (const sequence of purged) this.#remove(sequence);
+    return purged.length;
+  }
+
+  /** Loses all messages behind a sequence, and what is known of them: the next message gets the sequence behind it. */
+  truncate(last: number): void {
+    for (let sequence = Math.max(last + 1, this.#log.first); sequence < this.next; sequence++) this.#remove(sequence);
+    this.#log.truncate(last);
+    for (const [id, { sequence }] of this.#ids) {
+      if (sequence > last) this.#ids.delete(id);
+    }
+    this.interrupt();
+  }
+
+  /** Ends it: its schedules fire no more, its messages are lost. */
+  remove(): void {
+    this.#gone = true;
+    this.#schedules.close();
+    this.interrupt();
+  }
+
+  /** Calls back synchronously when there may be something new, until the returned function is called. */
+  observe(observer: () => void): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  /** Its consumers are lost. */
+  interrupt(): void {
+    this.#interruptions++;
+    for (const observer of [...this.#observers]) observer();
+  }
+
+  #refuse(subject: string, { target, invalid }: Scheduled): CatgaError | undefined {
+    if (invalid) return new CatgaError("INVALID_MESSAGE", invalid);
+    if (!this.settings.schedules) return new CatgaError("UNSUPPORTED", "the stream takes no schedules");
+    if (target !== subject && !isPattern(target) && this.#takes(target)) return undefined;
+    return new CatgaError(
+      "INVALID_MESSAGE",
+      `a schedule's target is another subject of its stream, without wildcards; got ${JSON.stringify(target)}`,
+    );
+  }
+
+  #remove(sequence: number): void {
+    const removed = this.#log.remove(sequence);
+    if (removed && this.#log.last(removed.subject) === undefined) this.#schedules.delete(removed.subject);
+  }
+
+  #forgetIds(): void {
+    const now = this.#clock.monotonic();
+    for (const [id, { until }] of this.#ids) {
+      if (until > now) return;
+      this.#ids.delete(id);
+    }
+  }
+
+  #expire(sequence: number, seconds: number): void {
+    let queue = this.#expiring.get(seconds);
+    if (!queue) this.#expiring.set(seconds, queue = new Fifo());
+    queue.push({ sequence, end: this.#clock.monotonic() + seconds * 1_000 });
+    this.#armExpiry();
+  }
+
+  #armExpiry(): void {
+    let next = Infinity;
+    for (const { first } of this.#expiring.values()) next = Math.min(next, first?.end ?? Infinity);
+    if (next >= this.#expiry) return;
+    this.#expiry = next;
+    this.#clock.after(Math.max(0, next - this.#clock.monotonic()), () => {
+      if (this.#expiry === next) this.#expireDue();
+    }, { background: true });
+  }
+
+  #expireDue(): void {
+    const now = this.#clock.monotonic();
+    for (const [seconds, queue] of this.#expiring) {
+      while (queue.first && queue.first.end <= now) this.#remove(queue.shift()!.sequence);
+      if (queue.size === 0) this.#expiring.delete(seconds);
+    }
+    this.#expiry = Infinity;
+    if (!this.#gone) this.#armExpiry();
+  }
+}

@@ -1,0 +1,36 @@
+/** Whether a subject matches patterns: `*` stands for one token, `>` at the end for one or more. */
+
+/** A test of subjects: whether one of the patterns matches. */
+export function matcher(patterns: readonly string[]): (subject: string) => boolean {
+  const literal = new Set(patterns.filter((pattern) => !isPattern(pattern)));
+  const rest = patterns.filter(isPattern).map((pattern) => pattern.split("."));
+  if (rest.length === 0) return (subject) => literal.has(subject);
+  return (subject) => {
+    if (literal.has(subject)) return true;
+    const tokens = subject.split(".");
+    return rest.some((pattern) => fits(pattern, tokens));
+  };
+}
+
+/** Whether it has a wildcard. */
+export function isPattern(subject: string): boolean {
+  return /(?:^|\.)[*>](?:\.|$)/.test(subject);
+}
+
+/** Whether some subject matches both of two patterns. */
+export function overlap(one: string, other: string): boolean {
+  const [a, b] = [one.split("."), other.split(".")];
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    if (a[i] === ">" || b[i] === ">") return true;
+    if (a[i] !== "*" && b[i] !== "*" && a[i] !== b[i]) return false;
+  }
+  return a.length === b.length;
+}
+
+function fits(pattern: readonly string[], tokens: readonly string[]): boolean {
+  for (let i = 0; i < pattern.length; i++) {
+    if (pattern[i] === ">") return tokens.length > i;
+    if (i >= tokens.length || (pattern[i] !== "*" && pattern[i] !== tokens[i])) return false;
+  }
+  return pattern.length === tokens.length;
+}

@@ -1,0 +1,93 @@
+/** What JetStream answers to a message for a stream. */
+import { Buffer } from "node:buffer";
+import { CatgaError } from "../error.ts";
+import type { Appended } from "../ports/event_log.ts";
+import { type JetStreamRefusal, refusalOf } from "./jetstream_refusal.ts";
+import { storeFull } from "./stream_error.ts";
+
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
+const BRACE = 125;
+
+/** Reads the acknowledgements of one stream. */
+export class AcknowledgementReader {
+  readonly #stream: string;
+  readonly #what: string;
+  /** How the server writes most of them. */
+  readonly #usual: Uint8Array;
+
+  constructor(stream: string, what: string) {
+    this.#stream = stream;
+    this.#what = what;
+    this.#usual = new TextEncoder().encode(`{"stream":"${stream}", "seq":`);
+  }
+
+  /** What became of the message; a text that says what is wrong with an answer that does not come from this stream. */
+  read(data: Uint8Array): Appended | string {
+    const sequence = this.#usualSequence(data);
+    if (sequence > 0) return { type: "stored", sequence, duplicate: false };
+    let answer: Answer | null;
+    try {
+      answer = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString()) as Answer | null;
+    } catch {
+      return "an answer that is not JSON";
+    }
+    if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
+    const { error, stream, seq, duplicate } = answer;
+    if (typeof error === "object" && error !== null) return refused(refusalOf(error), error.err_code, this.#what);
+    if (stream !== this.#stream) return `an acknowledgement of the stream ${JSON.stringify(stream)?.slice(0, 80)}`;
+    if (!Number.isSafeInteger(seq) || Number(seq) <= 0) return "an acknowledgement without a sequence";
+    return { type: "stored", sequence: Number(seq), duplicate: duplicate === true };
+  }
+
+  /** The sequence in an answer with nothing but stream and sequence; 0 for any other. */
+  #usualSequence(data: Uint8Array): number {
+    const usual = this.#usual;
+    const last = data.length - 1;
+    if (last <= usual.length || data[last] !== BRACE || last - usual.length > 15) return 0;
+    for (let i = 0; i < usual.length; i++) if (data[i] !== usual[i]) return 0;
+    let sequence = 0;
+    for (let i = usual.length; i < last; i++) {
+      const digit = data[i];
+      if (digit < DIGIT_0 || digit > DIGIT_9) return 0;
+      sequence = sequence * 10 + (digit - DIGIT_0);
+    }
+    return sequence;
+  }
+}
+
+interface Answer {
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
+  readonly stream?: unknown;
+  readonly seq?: unknown;
+  readonly duplicate?: unknown;
+}
+
+/** Another write to the subject is on its way through the cluster. */
+const CONCURRENT = 10164;
+/** The stream, or its server, has no schedules. */
+const SCHEDULES_DISABLED = 10188;
+/** Patterns, targets, ttls and time zones of schedules, and ttls of messages, that the server does not accept. */
+const INVALID: ReadonlySet<number> = new Set([10165, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
+
+/** A message that the stream refused: it is certainly not stored. */
+export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {
+  const fail = (passing: boolean, made: CatgaError): Appended => ({ type: "not stored", passing, error: made });
+  const because = `${what} did not store a message: ${error.message}`;
+  switch (error.refusal) {
+    case "lost race":
+      if (code !== CONCURRENT) return { type: "conflict" };
+      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+    case "full":
+      return fail(true, storeFull(what, error));
+    case "too large":
+      return fail(false, new CatgaError("TOO_LARGE", because, { cause: error }));
+    case "busy":
+    case "no stream":
+    case "no responders":
+      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+  }
+  if (code === SCHEDULES_DISABLED) return fail(false, new CatgaError("UNSUPPORTED", because, { cause: error }));
+  if (INVALID.has(code ?? 0)) return fail(false, new CatgaError("INVALID_MESSAGE", because, { cause: error }));
+  return fail(false, new CatgaError("UNAVAILABLE", because, { cause: error }));
+}

@@ -1,0 +1,133 @@
+/** What one consumer of a log delivers: in order, without gaps, until it breaks. */
+import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
+import type { Timer } from "../ports/clock.ts";
+import { DeliveryPosition } from "./delivery_position.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** How often the server sends a heartbeat when there is no message, in ms. */
+export const HEARTBEAT = 500;
+/** After this time without a message or heartbeat the consumer is considered lost, in ms: two heartbeats and some. */
+const SILENCE = 1_250;
+/** A timer that is later than this, in ms, shows that this process was paused. */
+const LATE = 250;
+
+/** The callbacks of a {@link LogDelivery}. None throws. */
+export interface DeliveryListener {
+  onMessage(message: Msg, sequence: number, time: number): void;
+  /** The server waits for a message on this subject before it sends many more. */
+  onFlow(reply: string): void;
+  /** There is nothing to deliver up to this sequence of the stream. */
+  onIdle(sequence: number): void;
+  /** All messages that there were at the start have come. Called once. */
+  onCaughtUp(): void;
+  /** It has ended by itself. Called once, and last. */
+  onBroken(): void;
+}
+
+/** The subscription to which a consumer delivers. */
+export class LogDelivery {
+  /** How many messages it has delivered. */
+  received = 0;
+  readonly #transport: NatsTransport;
+  readonly #listener: DeliveryListener;
+  readonly #position: DeliveryPosition;
+  readonly #subscription: Subscription;
+  /** How many messages there were at the start; `Infinity` when they have come. */
+  #expected: number;
+  #timer: Timer | undefined;
+  /** When the last message or heartbeat came, by the monotonic clock; noted at each check of it. */
+  #lastSign: number;
+  /** Whether one came since. */
+  #signed = false;
+  #ended = false;
+
+  constructor(
+    transport: NatsTransport,
+    consumer: { stream: string; name: string; inbox: string; expected: number },
+    listener: DeliveryListener,
+  ) {
+    this.#transport = transport;
+    this.#listener = listener;
+    this.#position = new DeliveryPosition(consumer.stream, consumer.name);
+    this.#expected = consumer.expected === 0 ? Infinity : consumer.expected;
+    this.#lastSign = transport.clock.monotonic();
+    this.#subscription = transport.connection.subscribe(consumer.inbox, {
+      // an error that is thrown here would end the connection's reader for good
+      callback: (error, message) => {
+        if (error) return this.#break();
+        try {
+          this.#receive(message);
+        } catch {
+          // a header that cannot be read, in a message that is none of the consumer's
+          this.#break();
+        }
+      },
+    });
+    this.#checkSilence();
+  }
+
+  /** Ends it; `onBroken` is not called. Idempotent. */
+  close(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#timer?.cancel();
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  #receive(message: Msg): void {
+    if (this.#ended) return;
+    this.#signed = true;
+    const position = this.#position;
+    const reply = message.reply ?? "";
+    if (!position.parse(reply)) {
+      const { headers } = message;
+      if (headers !== undefined && headers.code !== 0) this.#control(reply, headers);
+      return;
+    }
+    // one was lost on the way
+    if (position.delivery !== this.received + 1) return this.#break();
+    this.received++;
+    this.#listener.onMessage(message, position.sequence, position.time);
+    if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
+  }
+
+  /** A status message of the server: 100 for heartbeats and flow control. */
+  #control(reply: string, headers: MsgHdrs): void {
+    if (headers.code !== 100) return this.#break();
+    if (reply !== "") return this.#listener.onFlow(reply);
+    const stalled = headers.get("Nats-Consumer-Stalled");
+    if (stalled !== "") this.#listener.onFlow(stalled);
+    if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break();
+    // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
+    if (stalled !== "") return;
+    this.#caughtUp();
+    const sequence = Number(headers.get("Nats-Last-Stream"));
+    if (Number.isSafeInteger(sequence)) this.#listener.onIdle(sequence);
+  }
+
+  #caughtUp(): void {
+    if (this.#expected === Infinity || this.#ended) return;
+    this.#expected = Infinity;
+    this.#listener.onCaughtUp();
+  }
+
+  #checkSilence(): void {
+    if (this.#ended) return;
+    const { clock } = this.#transport;
+    const begun = clock.monotonic();
+    if (this.#signed) this.#lastSign = begun;
+    this.#signed = false;
+    if (begun - this.#lastSign >= SILENCE) return this.#break();
+    this.#timer = clock.after(HEARTBEAT / 2, () => {
+      // this process was paused, and messages may wait in its socket: it gets the time to read them
+      if (clock.monotonic() - begun >= HEARTBEAT / 2 + LATE) this.#signed = true;
+      this.#checkSilence();
+    }, { background: true });
+  }
+
+  #break(): void {
+    if (this.#ended) return;
+    this.close();
+    this.#listener.onBroken();
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Where reading goes on: behind what was read last, unless the stream is another one or has lost that. The stream's leader
+ * decides, by when it was created, its last sequence, and the time of the message that was read last.
+ */
+import { delay } from "../ports/clock.ts";
+import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
+import type { StreamInfo } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import type { KeptStream } from "./kept_stream.ts";
+import { fromApi } from "./stored_message.ts";
+
+/** How long a stream may be behind what was read of it, in ms: a new leader in a cluster may still apply what it has. */
+const BEHIND = 2_000;
+/** How often it is asked again, in ms. */
+const AGAIN = 100;
+
+/** Where reading goes on. */
+export interface LogPlace {
+  readonly mark: LogMark;
+  readonly state: LogState;
+  readonly lost: LogLoss | undefined;
+}
+
+/** Finds the place behind `after`. Rejects as `LogStream.state`, and with the signal's reason. */
+export async function findPlace(
+  stream: KeptStream,
+  after: LogMark | undefined,
+  signal: AbortSignal,
+): Promise<LogPlace> {
+  const { clock } = stream.transport;
+  const end = clock.monotonic() + BEHIND;
+  while (true) {
+    const state = await readState(stream);
+    const { created, first, last } = state;
+    const goOn = (sequence: number, reason?: LogLoss["reason"]): LogPlace => ({
+      mark: reason === undefined && after !== undefined ? after : { created, sequence },
+      state,
+      lost: reason && { reason, after: after?.sequence ?? 0, next: sequence + 1 },
+    });
+    if (after === undefined) return goOn(first - 1);
+    if (after.created !== created) return goOn(first - 1, "remade");
+    if (last < after.sequence) {
+      if (clock.monotonic() >= end) {
+        return goOn(after.time === undefined ? last : await lastAt(stream, after.time, state), "truncated");
+      }
+      await delay(clock, AGAIN, signal);
+      continue;
+    }
+    const replaced = await findReplaced(stream, after, state);
+    if (replaced !== undefined) return goOn(replaced, "replaced");
+    if (first > after.sequence + 1) return goOn(first - 1, "expired");
+    return goOn(after.sequence);
+  }
+}
+
+/** What the stream has now, from its leader; it is created anew if it is lost. */
+export async function readState(stream: KeptStream): Promise<LogState> {
+  const info = await stream.attempt((limit) => stream.js.info(stream.name, limit), { idempotent: true });
+  return toState(stream, info);
+}
+
+/** The state in an answer, whose time is noted. */
+export function toState(stream: KeptStream, info: StreamInfo): LogState {
+  stream.serverClock.read(info.ts, info.asked);
+  const { messages, bytes, first_seq: first, last_seq: last } = info.state;
+  const maxBytes = Number(info.config.max_bytes ?? -1);
+  stream.noteRevision(last);
+  return {
+    created: info.created,
+    first: messages === 0 ? last + 1 : first,
+    last,
+    messages,
+    bytes,
+    maxBytes: maxBytes > 0 ? maxBytes : undefined,
+    now: stream.serverClock.at(stream.transport.clock.monotonic()),
+  };
+}
+
+/**
+ * If the stream has another message in the place of the one that was read last: the last sequence that is older than that or
+ * as old, so that nothing which was stored since the loss is passed by.
+ */
+async function findReplaced(stream: KeptStream, after: LogMark, state: LogState): Promise<number | undefined> {
+  const { sequence, time } = after;
+  if (time === undefined || state.messages === 0) return undefined;
+  const found = await messageFrom(stream, sequence);
+  // it may have expired: then the next one must not be older
+  const replaced = found !== undefined &&
+    (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
+  return replaced ? await lastAt(stream, time, state) : undefined;
+}
+
+/** The last sequence whose message is as old as a time, or older; one less than the first if none is. */
+async function lastAt(stream: KeptStream, time: number, state: LogState): Promise<number> {
+  let [least, most] = [state.first - 1, state.last];
+  while (least < most) {
+    const middle = Math.ceil((least + most) / 2);
+    const at = await messageFrom(stream, middle);
+    if (at === undefined || at.time > time) most = middle - 1;
+    else least = middle;
+  }
+  return least;
+}
+
+/** The first message at or behind a sequence, from the leader. */
+export async function messageFrom(stream: KeptStream, sequence: number): Promise<StoredMessage | undefined> {
+  const answer = await stream.attempt(
+    (limit) => stream.js.api(`STREAM.MSG.GET.${stream.name}`, { seq: sequence, next_by_subj: ">" }, limit, [10037]),
+    { idempotent: true },
+  );
+  if (answer === undefined) return undefined;
+  const message = fromApi(answer);
+  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+  return message;
+}

@@ -1,0 +1,108 @@
+/** Single messages and batches of a stream: from its leader, or by direct get from any server that has the stream. */
+import type { Msg } from "@nats-io/nats-core";
+import type { StoredMessage } from "../ports/event_log.ts";
+import { mayNot, type Violation } from "../ports/transport.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import type { KeptStream } from "./kept_stream.ts";
+import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import { fromApi, fromDirect } from "./stored_message.ts";
+
+/** The last message of a subject, from the leader. */
+export async function lastOfLeader(
+  { js, name }: KeptStream,
+  subject: string,
+  limit: number,
+): Promise<StoredMessage | undefined> {
+  const answer = await js.api(`STREAM.MSG.GET.${name}`, { last_by_subj: subject }, limit, [10037]);
+  if (answer === undefined) return undefined;
+  const message = fromApi(answer);
+  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+  return message;
+}
+
+/** The last message of a subject, from a server that may lag behind. */
+export async function lastDirect(
+  { js, name }: KeptStream,
+  subject: string,
+  limit: number,
+): Promise<StoredMessage | undefined> {
+  const answer = await js.request(`$JS.API.DIRECT.GET.${name}.${subject}`, "", undefined, limit);
+  const message = fromDirect(answer);
+  if (message !== undefined) return message;
+  if (answer.headers?.code === 404) return undefined;
+  throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
+}
+
+/** What to read. */
+export interface BatchRequest {
+  readonly subject: string;
+  readonly from: number;
+  readonly most: number;
+}
+
+/**
+ * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages that
+ * came are the batch.
+ */
+export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+  const { transport, name } = stream;
+  const { connection, clock } = transport;
+  if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
+  const api = `$JS.API.DIRECT.GET.${name}`;
+  const prefix = (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
+  const inbox = transport.driver.createInbox(prefix);
+  const found: StoredMessage[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
+  const settle = (error?: Error) => error === undefined || found.length > 0 ? resolve(found) : reject(error);
+  const receive = (message: Msg) => {
+    const stored = fromDirect(message);
+    if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
+    const before = Number(message.headers?.get("Nats-Last-Sequence") || 0);
+    // one was lost on the way
+    if (stored.sequence < request.from || before !== (found.at(-1)?.sequence ?? 0)) {
+      return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
+    }
+    found.push(stored);
+    if (found.length >= request.most) settle();
+  };
+  const subscription = connection.subscribe(inbox, {
+    // an error that is thrown here would end the connection's reader for good
+    callback: (error, message) => {
+      if (error) return settle(mayNot(violation(error) ?? { operation: "subscribe", subject: inbox }, error));
+      try {
+        receive(message);
+      } catch (thrown) {
+        settle(new JetStreamRefusal("other", (thrown as Error).message, thrown));
+      }
+    },
+  });
+  const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
+    background: true,
+  });
+  const stopStatus = transport.onStatus(({ state }) => reject(noConnection(state)));
+  const stopViolation = transport.onViolation((violation: Violation) => {
+    if (violation.subject === api) reject(mayNot(violation));
+  });
+  const { subject: next_by_subj, from: seq, most: batch } = request;
+  connection.publish(api, JSON.stringify({ seq, next_by_subj, batch }), { reply: inbox });
+  return promise.finally(() => {
+    timer.cancel();
+    stopStatus();
+    stopViolation();
+    if (!subscription.isClosed()) subscription.unsubscribe();
+  });
+}
+
+/** The end of a batch: `undefined` for a regular one. */
+function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {
+  const { headers } = message;
+  const code = headers?.code ?? 0;
+  // 204: end of the batch; 404: nothing
+  if (code === 204 || code === 404) return undefined;
+  if (code === 503) return new JetStreamRefusal("no responders", nobody);
+  return new JetStreamRefusal("busy", `direct get: ${headers?.status ?? "no headers"}`);
+}
+
+function noConnection(state: "connected" | "disconnected" | "closed") {
+  return state === "closed" ? connectionClosed() : connectionLost();
+}

@@ -1,0 +1,50 @@
+/** Batches of which a part is lost, from something that answers as a server. */
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import type { TransportMessage } from "../ports/transport.ts";
+import { openTransport } from "./harness_suite.ts";
+import { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { KeptStream } from "./kept_stream.ts";
+import { readBatch } from "./log_reads.ts";
+import { textOf } from "./log_harness_suite.ts";
+
+describe("readBatch", await requireNatsServer(), () => {
+  const request = { subject: "log.>", from: 1, most: 10 };
+  const head = (sequence: number, before: number) => ({
+    "Nats-Sequence": `${sequence}`,
+    "Nats-Last-Sequence": `${before}`,
+    "Nats-Subject": "log.a",
+    "Nats-Time-Stamp": "2026-01-01T00:00:00.123456789Z",
+  });
+  type Answer = readonly [data: string, headers?: Readonly<Record<string, string>>];
+  const cases: readonly (readonly [what: string, answers: readonly Answer[], texts: readonly string[] | string])[] = [
+    ["the end is lost: what came is the batch", [["1", head(1, 0)], ["5", head(5, 1)]], ["1", "5"]],
+    ["a message in the middle is lost: the batch ends before it", [["1", head(1, 0)], ["9", head(9, 5)]], ["1"]],
+    ["the first message is lost: it rejects", [["5", head(5, 1)]], "a message of a batch was lost"],
+    ["nothing comes: it rejects", [], "timed out"],
+    ["an answer that is none: it rejects", [["rubbish"]], "direct get"],
+    ["sequences and times that are none: it rejects", [["1", { ...head(1, 0), "Nats-Time-Stamp": "?" }]], "direct get"],
+  ];
+  for (const [what, answers, expected] of cases) {
+    it(what, async () => {
+      await using server = await startNatsServer({ jetstream: false });
+      const transport = await openTransport(server.url);
+      const fake = await openTransport(server.url);
+      fake.subscribe("$JS.API.DIRECT.GET.log", {}, ({ reply }: TransportMessage) => {
+        for (const [data, headers] of answers) fake.publish(reply!, data, { headers });
+      });
+      await fake.flush();
+      const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1 };
+      const stream = new KeptStream(transport, new JetStream(transport), settings);
+      const reading = readBatch(stream, request, 300);
+      if (typeof expected === "string") {
+        const error = await assertRejects(() => reading, JetStreamRefusal);
+        assertStringIncludes(error.message, expected);
+      } else assertEquals((await reading).map(textOf), expected);
+      await transport.close();
+      await fake.close();
+    });
+  }
+});

@@ -1,0 +1,229 @@
+/** One stream of a log. */
+import { CatgaError } from "../error.ts";
+import type {
+  Appended,
+  AppendOptions,
+  FollowOptions,
+  LogAbilities,
+  LogOptions,
+  LogReader,
+  LogSchedule,
+  LogState,
+  LogStream,
+  StoredMessage,
+} from "../ports/event_log.ts";
+import { checkAppend, checkMost, checkPatterns, MOST_READ, ttlSeconds } from "../ports/log_checks.ts";
+import { checkPattern, checkSubject } from "../ports/transport.ts";
+import { AcknowledgementReader } from "./acknowledgement.ts";
+import type { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { KeptStream } from "./kept_stream.ts";
+import { toState } from "./log_place.ts";
+import { NatsLogReader } from "./log_reader.ts";
+import { lastDirect, lastOfLeader, readBatch } from "./log_reads.ts";
+import { abilitiesOf, checkLogSettings, logSettings } from "./log_settings.ts";
+import { PendingAppends } from "./pending_appends.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** A stream of JetStream. */
+export class NatsLogStream implements LogStream {
+  readonly name: string;
+  readonly #transport: NatsTransport;
+  readonly #stream: KeptStream;
+  readonly #pending: PendingAppends;
+  readonly #options: LogOptions;
+  #version: string | undefined;
+  #abilities: LogAbilities | undefined;
+  /** The settings of a stream that was made by a server without schedules. */
+  #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
+  /** Why it could not be given any. */
+  #noSchedules: unknown;
+  /** Why a stream that is lost could not be made anew. */
+  #lost: CatgaError | undefined;
+  /** Why the stream cannot be used as it is. */
+  #fault: CatgaError | undefined;
+
+  constructor(transport: NatsTransport, js: JetStream, name: string, options: LogOptions) {
+    this.name = name;
+    this.#transport = transport;
+    this.#options = options;
+    const what = `the stream ${name}`;
+    this.#stream = new KeptStream(transport, js, {
+      name,
+      what,
+      settings: () => logSettings(this.#wanted()),
+      check: (config) => this.#check(config),
+      perMs: 1,
+    });
+    this.#pending = new PendingAppends(transport, new AcknowledgementReader(name, what), what, () => this.#restore());
+  }
+
+  /** Finds the stream or creates it; one that an older server made gets schedules. Rejects as `EventLog.open`. */
+  async open(): Promise<void> {
+    const { js, name } = this.#stream;
+    await this.#stream.open();
+    const config = this.#withoutSchedules;
+    if (config === undefined) return;
+    try {
+      await this.#stream.attempt(
+        (limit) => js.api(`STREAM.UPDATE.${name}`, { ...config, ...logSettings(this.#wanted()) }, limit),
+        { idempotent: true },
+      );
+      this.#withoutSchedules = undefined;
+    } catch (error) {
+      // all else works; an append with a schedule says what is missing
+      this.#noSchedules = error;
+    }
+  }
+
+  get serverTime(): number {
+    const { clock } = this.#transport;
+    const { serverClock } = this.#stream;
+    return serverClock.known ? serverClock.at(clock.monotonic()) : clock.now();
+  }
+
+  get abilities(): LogAbilities | undefined {
+    // `undefined` while disconnected: the last one stays valid
+    const version = this.#transport.connection.info?.version;
+    if (version !== undefined && version !== this.#version) {
+      this.#version = version;
+      this.#abilities = abilitiesOf(version);
+    }
+    return this.#abilities;
+  }
+
+  append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
+    checkAppend(subject, options);
+    const { schedule } = options;
+    const unsupported = schedule && this.#unsupported(schedule);
+    if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
+    this.#stream.check()?.catch((error) => this.#noteFault(error));
+    if (this.#fault !== undefined) {
+      return Promise.resolve({ type: "not stored", passing: this.#fault.retryable, error: this.#fault });
+    }
+    return this.#pending.send(subject, data, toHeaders(options), options.timeout);
+  }
+
+  async state(): Promise<LogState | undefined> {
+    const stream = this.#stream;
+    try {
+      const asked = (limit: number) => stream.js.info(stream.name, limit);
+      return toState(stream, await stream.attempt(asked, { idempotent: true, whenMissing: "fail" }));
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
+      throw error;
+    }
+  }
+
+  follow(options: FollowOptions): LogReader {
+    checkPatterns(options.subjects);
+    return new NatsLogReader(this.#stream, options);
+  }
+
+  async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {
+    checkSubject(subject);
+    const read = options.latest ? lastOfLeader : lastDirect;
+    return await this.#stream.attempt((limit) => read(this.#stream, subject, limit), { idempotent: true });
+  }
+
+  async read(subject: string, options: { from: number; most?: number }): Promise<StoredMessage[]> {
+    checkPattern(subject);
+    const { from, most = MOST_READ } = options;
+    checkMost(most);
+    const request = { subject, from: Math.max(1, from), most };
+    return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
+  }
+
+  async purge(subject: string, options: { before?: number } = {}): Promise<number> {
+    checkPattern(subject);
+    const { js, name } = this.#stream;
+    const { before } = options;
+    const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
+    const answer = await this.#stream.attempt(
+      (limit) => js.api(`STREAM.PURGE.${name}`, request, limit),
+      // a repetition would count none of what it removed
+      { idempotent: false },
+    );
+    return Number((answer as { purged?: number }).purged ?? 0);
+  }
+
+  onDoubt(listener: () => void): () => void {
+    const stopStatus = this.#transport.onStatus(({ state }) => state === "connected" && listener());
+    const stopRecreated = this.#stream.onRecreated(listener);
+    return () => {
+      stopStatus();
+      stopRecreated();
+    };
+  }
+
+  /** The options that the server can fulfil. */
+  #wanted(): LogOptions {
+    return { ...this.#options, schedules: this.#options.schedules && this.abilities?.at === true };
+  }
+
+  /** Throws `LOG_MISMATCH`. */
+  #check(config: Readonly<Record<string, unknown>>): void {
+    // this connection's server may be older than the one that made it
+    const schedules = this.#options.schedules && config.allow_msg_schedules === true;
+    checkLogSettings(this.name, config, { ...this.#options, schedules });
+    const lacking = this.#wanted().schedules && !schedules;
+    this.#withoutSchedules = lacking ? config : undefined;
+    this.#fault = undefined;
+  }
+
+  #unsupported({ at }: LogSchedule): CatgaError | undefined {
+    const { abilities } = this;
+    if (this.#withoutSchedules !== undefined) {
+      const why = this.#noSchedules instanceof Error ? ` (${this.#noSchedules.message})` : "";
+      return new CatgaError(
+        "UNSUPPORTED",
+        `the stream ${this.name} was made by a nats-server without schedules, and could not be given any${why}: open it ` +
+          `once as a user who may publish to $JS.API.STREAM.UPDATE.${this.name}`,
+        { details: { version: abilities?.version }, cause: this.#noSchedules },
+      );
+    }
+    // unknown: the server answers for itself
+    if (abilities === undefined || (typeof at === "number" ? abilities.at : abilities.cron)) return undefined;
+    const [what, needed] = typeof at === "number" ? ["messages for later", "2.12"] : ["cron", "2.14"];
+    return new CatgaError(
+      "UNSUPPORTED",
+      `the nats-server is version ${abilities.version}, which cannot do ${what}: install ${needed} or newer`,
+      { details: { version: abilities.version } },
+    );
+  }
+
+  /** Nobody acknowledges: the stream is lost, or has no leader. Returns why it could not be restored, if that was tried. */
+  #restore(): CatgaError | undefined {
+    this.#stream.restore().then(() => {
+      this.#lost = this.#fault = undefined;
+    }, (error) => {
+      this.#lost = error instanceof CatgaError ? error : undefined;
+      this.#noteFault(error);
+    });
+    return this.#lost;
+  }
+
+  /** Notes why appending does not make sense, unless that may pass by itself. */
+  #noteFault(error: unknown): void {
+    if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
+  }
+}
+
+/** What an append asks for, as JetStream reads it. */
+function toHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
+  const { id, ttl, expect, rollup, schedule, headers } = options;
+  if ((id ?? ttl ?? expect ?? schedule ?? headers) === undefined && !rollup) return undefined;
+  const made: Record<string, string> = { ...headers };
+  if (id !== undefined) made["Nats-Msg-Id"] = id;
+  if (ttl !== undefined) made["Nats-TTL"] = `${ttlSeconds(ttl)}s`;
+  if (expect !== undefined) made["Nats-Expected-Last-Subject-Sequence"] = `${expect}`;
+  if (rollup) made["Nats-Rollup"] = "sub";
+  if (schedule !== undefined) {
+    const { at, zone, target, ttl } = schedule;
+    made["Nats-Schedule"] = typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at;
+    made["Nats-Schedule-Target"] = target;
+    if (ttl !== undefined) made["Nats-Schedule-TTL"] = `${ttlSeconds(ttl)}s`;
+    if (zone !== undefined && typeof at !== "number") made["Nats-Schedule-Time-Zone"] = zone;
+  }
+  return made;
+}

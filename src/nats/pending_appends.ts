@@ -1,0 +1,209 @@
+/**
+ * The messages that were sent to a stream and are not acknowledged yet. All acknowledgements come to one subscription, which
+ * makes a message several times as cheap as a request of nats.js; each has a number, and its place in a ring.
+ */
+import type { Msg, Subscription } from "@nats-io/nats-core";
+import { CatgaError } from "../error.ts";
+import type { Timer } from "../ports/clock.ts";
+import type { Appended } from "../ports/event_log.ts";
+import { mayNot, type Violation } from "../ports/transport.ts";
+import type { AcknowledgementReader } from "./acknowledgement.ts";
+import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import type { NatsTransport } from "./transport.ts";
+
+/** Places in the ring at first; it doubles when it is too small. */
+const PLACES = 256;
+/** How much earlier a timer may fire than asked for, in ms. */
+const EARLY = 1;
+
+interface Pending {
+  readonly number: number;
+  readonly subject: string;
+  /** When it is given up, by the monotonic clock. */
+  readonly due: number;
+  readonly resolve: (appended: Appended) => void;
+}
+
+/** Such messages of one stream. */
+export class PendingAppends {
+  readonly #transport: NatsTransport;
+  readonly #reader: AcknowledgementReader;
+  readonly #what: string;
+  /** Called when nobody answers for the stream: it may be lost. Returns why, if that is known. */
+  readonly #onSilence: () => CatgaError | undefined;
+  readonly #inbox: string;
+  #subscription: Subscription | undefined;
+  #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
+  /** The number of the next message. */
+  #next = 1;
+  #timer: Timer | undefined;
+  #timerDue = Infinity;
+  /** Why this user cannot receive acknowledgements. */
+  #deafness: CatgaError | undefined;
+  /** What was wrong with the last answer that did not come from the stream. */
+  #strange: string | undefined;
+
+  constructor(
+    transport: NatsTransport,
+    reader: AcknowledgementReader,
+    what: string,
+    onSilence: () => CatgaError | undefined,
+  ) {
+    this.#transport = transport;
+    this.#reader = reader;
+    this.#what = what;
+    this.#onSilence = onSilence;
+    // a user's permissions may allow subjects below this prefix only; the type of a connection does not have it
+    const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
+    this.#inbox = `${transport.driver.createInbox(prefix)}.`;
+    transport.onStatus(({ state }) => {
+      // the permissions may have been mended
+      this.#deafness = undefined;
+      if (state !== "connected") this.#settleAll(state === "closed" ? connectionClosed() : connectionLost());
+    });
+    transport.onViolation((violation) => this.#forbid(violation));
+  }
+
+  /** Sends a message. Throws a `TypeError` for one that NATS cannot carry. */
+  send(
+    subject: string,
+    data: string | Uint8Array,
+    headers: Readonly<Record<string, string>> | undefined,
+    timeout: number,
+  ): Promise<Appended> {
+    const number = this.#next;
+    const reply = this.#inbox + number.toString(36);
+    const options = headers === undefined ? { reply } : { reply, headers };
+    try {
+      const { state } = this.#transport.status;
+      this.#subscribe();
+      if (this.#deafness !== undefined) return notStored(false, this.#deafness);
+      this.#transport.publish(subject, data, options);
+      // the message was checked, and dropped
+      if (state !== "connected") return notStored(true, connectionLost());
+    } catch (error) {
+      if (error instanceof CatgaError) return notStored(false, error);
+      throw error;
+    }
+    this.#next++;
+    return new Promise((resolve) => {
+      const due = this.#transport.clock.monotonic() + timeout;
+      this.#place({ number, subject, due, resolve });
+      if (due < this.#timerDue) this.#wake(due);
+    });
+  }
+
+  #subscribe(): void {
+    if (this.#subscription !== undefined || this.#deafness !== undefined || this.#transport.status.state === "closed") {
+      return;
+    }
+    this.#subscription = this.#transport.connection.subscribe(`${this.#inbox}*`, {
+      // an error that is thrown here would end the connection's reader for good
+      callback: (error, message) => {
+        if (error) this.#deaf(error);
+        else this.#receive(message);
+      },
+    });
+  }
+
+  #receive(message: Msg): void {
+    const number = Number.parseInt(message.subject.slice(this.#inbox.length), 36);
+    const pending = this.#ring[number & (this.#ring.length - 1)];
+    // late, or not for this connection
+    if (pending?.number !== number) return;
+    const { data } = message;
+    if (data.length === 0 && message.headers?.code === 503) {
+      const error = this.#onSilence() ?? new CatgaError(
+        "UNAVAILABLE",
+        `${this.#what} did not store a message: no responders: the stream is lost, or has no leader`,
+        { retryable: true },
+      );
+      return this.#settle(pending, { type: "not stored", passing: true, error });
+    }
+    const appended = this.#reader.read(data);
+    // not from the stream: the stream's own answer may still come
+    if (typeof appended === "string") this.#strange = appended;
+    else this.#settle(pending, appended);
+  }
+
+  #settle(pending: Pending, appended: Appended): void {
+    this.#ring[pending.number & (this.#ring.length - 1)] = undefined;
+    pending.resolve(appended);
+  }
+
+  #settleAll(cause: CatgaError): void {
+    for (const pending of this.#ring) {
+      if (pending !== undefined) this.#settle(pending, unknown(`${this.#what}: ${cause.message}`, cause));
+    }
+  }
+
+  #place(pending: Pending): void {
+    const mask = this.#ring.length - 1;
+    if (this.#ring[pending.number & mask] === undefined) {
+      this.#ring[pending.number & mask] = pending;
+      return;
+    }
+    // the oldest of so many is still under way
+    const places = this.#ring.length * 2;
+    const larger: (Pending | undefined)[] = new Array(places).fill(undefined);
+    for (const each of this.#ring) if (each !== undefined) larger[each.number & (places - 1)] = each;
+    this.#ring = larger;
+    this.#place(pending);
+  }
+
+  #wake(due: number): void {
+    this.#timer?.cancel();
+    this.#timerDue = due;
+    const { clock } = this.#transport;
+    this.#timer = clock.after(Math.max(0, due - clock.monotonic()), () => {
+      this.#timerDue = Infinity;
+      this.#timer = undefined;
+      this.#giveUp(clock.monotonic() + EARLY);
+    }, { background: true });
+  }
+
+  #giveUp(now: number): void {
+    let next = Infinity;
+    let silent = false;
+    for (const pending of this.#ring) {
+      if (pending === undefined) continue;
+      if (pending.due > now) next = Math.min(next, pending.due);
+      else {
+        silent = true;
+        const strange = this.#strange === undefined ? "" : `; ${this.#strange} came, perhaps from another client`;
+        this.#settle(pending, unknown(`${this.#what} did not acknowledge a message in time${strange}`));
+      }
+    }
+    if (next !== Infinity) this.#wake(next);
+    // the stream may be lost, and something else listen to its subjects: then there is no bounce
+    if (silent) this.#onSilence();
+  }
+
+  /** Messages that the server forbade get no answer. */
+  #forbid(violation: Violation): void {
+    if (violation.operation !== "publish") return;
+    for (const pending of this.#ring) {
+      if (pending?.subject !== violation.subject) continue;
+      this.#settle(pending, { type: "not stored", passing: false, error: mayNot(violation) });
+    }
+  }
+
+  /** This user may not receive acknowledgements. */
+  #deaf(error: Error): void {
+    const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
+    const made = mayNot(forbidden, error);
+    this.#subscription = undefined;
+    this.#deafness = made;
+    for (const pending of this.#ring) {
+      if (pending !== undefined) this.#settle(pending, { type: "unknown", error: made });
+    }
+  }
+}
+
+function notStored(passing: boolean, error: CatgaError): Promise<Appended> {
+  return Promise.resolve({ type: "not stored", passing, error });
+}
+
+function unknown(message: string, cause?: unknown): Appended {
+  return { type: "unknown", error: new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true, cause }) };
+}

@@ -1,0 +1,104 @@
+/** Messages of a stream, as they come: delivered by a consumer, read directly, or from the API. */
+import { Buffer } from "node:buffer";
+import type { Msg, MsgHdrs } from "@nats-io/nats-core";
+import type { StoredMessage } from "../ports/event_log.ts";
+
+/** A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all else. */
+export class DeliveredMessage implements StoredMessage {
+  readonly sequence: number;
+  readonly time: number;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  #message: Msg | undefined;
+  #headers: Readonly<Record<string, string>> | undefined;
+
+  constructor(message: Msg, sequence: number, time: number) {
+    this.sequence = sequence;
+    this.time = time;
+    this.subject = message.subject;
+    this.data = message.data;
+    this.#message = message;
+  }
+
+  get headers(): Readonly<Record<string, string>> | undefined {
+    if (this.#message !== undefined) {
+      this.#headers = readHeaders(this.#message);
+      this.#message = undefined;
+    }
+    return this.#headers;
+  }
+}
+
+/** The headers of a message that anybody may have sent: none if nats.js cannot read them. */
+function readHeaders(message: Msg): Readonly<Record<string, string>> | undefined {
+  let headers: MsgHdrs | undefined;
+  try {
+    headers = message.headers;
+  } catch {
+    // a name or value that the protocol does not allow: whoever reads the message finds it without what it needs
+    return undefined;
+  }
+  return headers === undefined ? undefined : toRecord(headers);
+}
+
+function toRecord(headers: MsgHdrs, without = ""): Readonly<Record<string, string>> | undefined {
+  let found: Record<string, string> | undefined;
+  for (const name of headers.keys()) {
+    if (without === "" || !DIRECT.has(name)) (found ??= {})[name] = headers.get(name);
+  }
+  return found;
+}
+
+/** Headers that the server adds to an answer of a direct get. */
+const DIRECT: ReadonlySet<string> = new Set([
+  "Nats-Stream",
+  "Nats-Subject",
+  "Nats-Sequence",
+  "Nats-Time-Stamp",
+  "Nats-Num-Pending",
+  "Nats-Last-Sequence",
+  "Nats-UpTo-Sequence",
+]);
+
+/** A message of a direct get; `undefined` if it is none. */
+export function fromDirect(message: Msg): StoredMessage | undefined {
+  const headers = message.headers;
+  const sequence = Number(headers?.get("Nats-Sequence") || 0);
+  if (headers === undefined || !Number.isSafeInteger(sequence) || sequence <= 0) return undefined;
+  const time = Date.parse(headers.get("Nats-Time-Stamp"));
+  if (Number.isNaN(time)) return undefined;
+  return {
+    sequence,
+    subject: headers.get("Nats-Subject"),
+    time,
+    data: message.data,
+    headers: toRecord(headers, "direct"),
+  };
+}
+
+/** The message in an answer of `STREAM.MSG.GET`; `undefined` if it has none that can be read. */
+export function fromApi(answer: unknown): StoredMessage | undefined {
+  const { message } = answer as {
+    message?: Partial<Record<"subject" | "hdrs" | "data" | "time", unknown> & { seq: unknown }>;
+  };
+  if (typeof message !== "object" || message === null) return undefined;
+  const { seq, subject, hdrs, data, time } = message;
+  const ms = Date.parse(String(time));
+  if (!Number.isSafeInteger(seq) || typeof subject !== "string" || Number.isNaN(ms)) return undefined;
+  return {
+    sequence: Number(seq),
+    subject,
+    time: ms,
+    data: Buffer.from(typeof data === "string" ? data : "", "base64"),
+    headers: typeof hdrs === "string" ? parseHeaders(Buffer.from(hdrs, "base64").toString()) : undefined,
+  };
+}
+
+function parseHeaders(text: string): Readonly<Record<string, string>> | undefined {
+  let found: Record<string, string> | undefined;
+  for (const line of text.split("\r\n").slice(1)) {
+    const colon = line.indexOf(":");
+    if (colon > 0) (found ??= {})[line.slice(0, colon)] ??= line.slice(colon + 1).trim();
+  }
+  return found;
+}

@@ -1,0 +1,108 @@
+/** The lines about the log that an operator reads: each says what happened, to what, and what to do. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { Observation } from "../contract/observer.ts";
+import { logTo } from "./logging.ts";
+
+const subscription = "shop/billing";
+const about = { subscription, contract: "Booked", id: "m1" };
+
+/** The lines of these observations, with their levels. */
+function linesOf(...seen: Observation[]): string[] {
+  const lines: string[] = [];
+  const at = (level: string) => (message: string) => void lines.push(`${level} ${message}`);
+  const observer = logTo({ debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, "n1");
+  for (const observation of seen) observer(observation);
+  return lines;
+}
+
+describe("the log's lines for an operator", () => {
+  it("a subscription: who leads it, why it stopped or waits, and that nothing is passed over", () => {
+    const reason = undefined;
+    assertEquals(
+      linesOf(
+        { type: "subscription", subscription, state: "leading", reason },
+        { type: "subscription", subscription, state: "deposed", reason },
+        { type: "subscription", subscription, state: "handed over", reason },
+        { type: "subscription", subscription, state: "stopped", reason: "the store is full" },
+        { type: "subscription", subscription, state: "going on", reason },
+        { type: "subscription", subscription, state: "waiting", reason: "no live node handles Booked" },
+        { type: "subscription", subscription, state: "rewound", reason: "to 4096" },
+      ),
+      [
+        "info catga n1: subscription shop/billing is led by this node",
+        "info catga n1: subscription shop/billing is led by another node",
+        "info catga n1: subscription shop/billing is handed over",
+        "warn catga n1: subscription shop/billing has stopped: the store is full. Nothing is passed over; it goes on by itself when it can",
+        "info catga n1: subscription shop/billing goes on",
+        "warn catga n1: subscription shop/billing waits: no live node handles Booked. Start one, or remove the subscription (catga subscriptions)",
+        "info catga n1: subscription shop/billing has gone back in the log: to 4096",
+      ],
+    );
+  });
+
+  it("an attempt that failed, and a dead letter", () => {
+    assertEquals(
+      linesOf(
+        { type: "message-failed", ...about, attempt: 2, code: "NO_ROOM", pause: 1_499.6 },
+        { type: "message-failed", ...about, attempt: 9, code: "NO_ROOM", pause: 299_700 },
+        { type: "dead-letter", ...about, attempts: 10, code: "NO_ROOM", message: "the house is full" },
+      ),
+      [
+        "warn catga n1: Booked m1 failed (NO_ROOM) in subscription shop/billing, attempt 2; again in 1500 ms",
+        "warn catga n1: Booked m1 failed (NO_ROOM) in subscription shop/billing, attempt 9; again in 300 s",
+        "error catga n1: Booked m1 is a dead letter of subscription shop/billing after 10 attempt(s): NO_ROOM the house is full. " +
+        "Mend what it failed at, then replay or discard it (catga dead)",
+      ],
+    );
+  });
+
+  it("a part of the log that is lost, by how it was", () => {
+    const lost = { type: "log-lost", subscription, after: 90, next: 7 } as const;
+    const rest =
+      ": subscription shop/billing had read up to sequence 90 and goes on at 7. What stood between is lost to it: " +
+      "publish again what has to be handled";
+    assertEquals(
+      linesOf(
+        ...(["remade", "truncated", "replaced", "expired"] as const).map((reason) => ({ ...lost, reason })),
+        { ...lost, reason: "expired", count: 3 },
+      ),
+      [
+        `error catga n1: the log was deleted and made again${rest}`,
+        `error catga n1: the log ends before what was read: its end is lost${rest}`,
+        `error catga n1: the log has other messages than those that were read: it was brought back from a copy${rest}`,
+        `error catga n1: messages were removed from the log before they were read${rest}`,
+        "error catga n1: 3 message(s) of subscription shop/billing that were not handled are no longer in the log: publish again " +
+        "what has to be handled",
+      ],
+    );
+  });
+
+  it("what ends soon: a message near the end of its keep, and a stream that is nearly full", () => {
+    assertEquals(
+      linesOf(
+        { type: "near-expiry", ...about, left: 5_400_000 },
+        { type: "near-expiry", ...about, left: -5 },
+        { type: "log-filling", stream: "catga_shop_log", bytes: 900, maxBytes: 1_000 },
+      ),
+      [
+        "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 90 min, unhandled: " +
+        "mend its handlers, or let them catch up",
+        "error catga n1: the oldest message of subscription shop/billing (Booked m1) is removed from the log in 0 min, unhandled: " +
+        "mend its handlers, or let them catch up",
+        "error catga n1: stream catga_shop_log has 900 of 1000 bytes: it drops its oldest messages when it is full, unhandled ones " +
+        "too. Raise its max_bytes",
+      ],
+    );
+  });
+
+  it("figures of what was stored and handled are no lines", () => {
+    assertEquals(
+      linesOf(
+        { type: "stored", contract: "Booked", count: 3 },
+        { type: "handled", subscription, contract: "Booked", count: 3 },
+      ),
+      [],
+    );
+  });
+});

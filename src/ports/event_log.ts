@@ -1,0 +1,194 @@
+/**
+ * The third of the ports: streams of messages that stay, as in JetStream. `memory/` and `nats/` implement it, and
+ * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
+ */
+import type { CatgaError } from "../error.ts";
+
+/** Streams of a cluster. */
+export interface EventLog {
+  /**
+   * Opens a stream, and creates it when it does not exist: with sequences that begin with the server's time in ms, so that those of
+   * a stream that was lost and made again are greater.
+   *
+   * Rejects with a `CatgaError`: `UNAVAILABLE` when it cannot be reached in time or this user may not open it;
+   * `LOG_MISMATCH` when it exists with other settings, or some that could lose messages, naming the setting.
+   */
+  open(name: string, options: LogOptions): Promise<LogStream>;
+}
+
+/** Options of {@link EventLog.open}. */
+export interface LogOptions {
+  /** The subjects that its messages have: patterns, as `catga.default.log.>`. */
+  readonly subjects: readonly string[];
+  /** On how many servers each message is kept. */
+  readonly replicas: number;
+  /** Whether messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new ones. */
+  readonly schedules: boolean;
+}
+
+/**
+ * A stream. Sequences grow with each message, and are less than 2^43. A stream that was lost is made again, empty, by whatever finds it
+ * missing: an append, which was not stored then, a reader, or a request; `state` only says so.
+ */
+export interface LogStream {
+  readonly name: string;
+  /** The time of the server that stores it, in ms since 1970, as far as it is known here; this process's clock before the first answer. */
+  readonly serverTime: number;
+  /** What the server can do; `undefined` before its first answer. */
+  readonly abilities: LogAbilities | undefined;
+  /**
+   * Appends one message, once: it is not repeated here. Resolves as soon as it is known what became of it, after
+   * `timeout` at the latest. Never rejects. Throws a `TypeError` for a subject (the target of a schedule, too) or header that NATS
+   * cannot carry or that is the server's own (`Nats-…`), and a `RangeError` for a ttl, a sequence or a time that is none.
+   */
+  append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
+  /** What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such stream. */
+  state(): Promise<LogState | undefined>;
+  /**
+   * Follows the messages of these subjects (patterns), in order, those that are there and those that come, until it is closed. It
+   * outlives reconnects, restarts of the server, and the loss of its consumer. Messages come in later turns of the event loop.
+   */
+  follow(options: FollowOptions): LogReader;
+  /** The last message of a subject, from the leader when `latest`, else from a server that may lag behind. Rejects as `state`. */
+  last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
+  /**
+   * The messages of a subject (a pattern) from a sequence on, in order, that are there now: `most` at most, 1,000 or fewer; fewer do not
+   * mean the end, none do. From a server that may lag behind. Rejects as `state`.
+   */
+  read(subject: string, options: { from: number; most?: number }): Promise<StoredMessage[]>;
+  /** Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their number. Rejects as `state`. */
+  purge(subject: string, options?: { before?: number }): Promise<number>;
+  /** Calls back when the stream may be another one or have lost messages: after a reconnect. Returns a function that removes the listener. */
+  onDoubt(listener: () => void): () => void;
+}
+
+/** What a server can do. */
+export interface LogAbilities {
+  /** Messages may be scheduled for a time: nats-server 2.12. */
+  readonly at: boolean;
+  /** Messages may be scheduled again and again: nats-server 2.14. */
+  readonly cron: boolean;
+  /** The server's version, for errors. */
+  readonly version: string;
+}
+
+/** Options of {@link LogStream.append}. */
+export interface AppendOptions {
+  /** How long to wait for the answer, in ms. */
+  readonly timeout: number;
+  /** Stored once for each id, in the whole stream, whatever the subject, for 2 minutes at least. */
+  readonly id?: string | undefined;
+  /** How long it stays, in ms, rounded up to whole seconds; as long as the stream. */
+  readonly ttl?: number | undefined;
+  /** Only if the last message of its subject has this sequence; 0: if it has none. */
+  readonly expect?: number | undefined;
+  /** Replaces all messages of its subject. */
+  readonly rollup?: boolean | undefined;
+  /** Stores it as a schedule, which later appends the same data to `target`. Its subject is the identity of the schedule. */
+  readonly schedule?: LogSchedule | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** When what a schedule stores is appended. */
+export interface LogSchedule {
+  /** At this time of the server, in ms since 1970; or again and again: six fields of cron. */
+  readonly at: number | string;
+  /** The time zone of cron; UTC. */
+  readonly zone?: string | undefined;
+  /** The subject of what is appended: of the stream, not the schedule's own. */
+  readonly target: string;
+  /** How long what is appended stays, in ms. */
+  readonly ttl?: number | undefined;
+}
+
+/** What became of an append. */
+export type Appended =
+  /** It is stored; `duplicate`: it was already, under this id. */
+  | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
+  /** It is not stored: the last message of its subject is another one than `expect` says. */
+  | { readonly type: "conflict" }
+  /**
+   * It is certainly not stored. `passing`: trying again may help (no leader, a concurrent write, a full store); else it does not
+   * (forbidden, too large, a schedule that the server does not know).
+   */
+  | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError }
+  /** Nobody knows: no answer in time, or the connection was lost. It may even be stored later. */
+  | { readonly type: "unknown"; readonly error: CatgaError };
+
+/** A stream as it is. */
+export interface LogState {
+  /** When it was created, in the server's words: another stream of the same name has another. */
+  readonly created: string;
+  /** The sequence of its first message, or of the next one if it has none. */
+  readonly first: number;
+  /** The sequence of its last message, also if that was removed; one less than `first` if it never had one. */
+  readonly last: number;
+  readonly messages: number;
+  readonly bytes: number;
+  /** The limit of its size, in bytes; `undefined`: none. */
+  readonly maxBytes: number | undefined;
+  /** The time of the server when it answered, in ms since 1970. */
+  readonly now: number;
+}
+
+/** A message as it is stored. Its data may be kept. */
+export interface StoredMessage {
+  readonly sequence: number;
+  readonly subject: string;
+  /** When it was stored, by the server's clock, in ms since 1970. */
+  readonly time: number;
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+}
+
+/** A place in a stream: up to which message it was read. */
+export interface LogMark {
+  /** {@link LogState.created} of the stream. */
+  readonly created: string;
+  readonly sequence: number;
+  /** The time stamp of that message, in ms since 1970; `undefined`: unknown, or no message has that sequence. */
+  readonly time?: number | undefined;
+}
+
+/** Options of {@link LogStream.follow}. */
+export interface FollowOptions {
+  readonly subjects: readonly string[];
+  /** Goes on behind this place; from the first message on. */
+  readonly after: LogMark | undefined;
+  /** Gets the messages. What it throws is reported to {@link FollowOptions.onFault}, and reading goes on. */
+  onMessage(message: StoredMessage): void;
+  /**
+   * Called before the first message and at every interruption, with the place from which reading goes on. `lost`: why that is not
+   * behind what was read last: the stream was made again, ended before it, or has another message in its place.
+   */
+  onStart(start: { readonly mark: LogMark; readonly state: LogState; readonly lost: LogLoss | undefined }): void;
+  /** An error that reading survives, such as a stream that is missing; reported at once and then once a minute. */
+  onFault(error: CatgaError): void;
+}
+
+/** Why reading goes on elsewhere. */
+export interface LogLoss {
+  readonly reason: "remade" | "truncated" | "replaced" | "expired";
+  /** What was read last, and where reading goes on. */
+  readonly after: number;
+  readonly next: number;
+}
+
+/** Something that follows a stream. */
+export interface LogReader {
+  /**
+   * The message that was read last; `undefined` before the first start. While none comes it may follow those of other subjects, which
+   * were passed by: so that it is not behind the first message of the stream when they expire.
+   */
+  readonly mark: LogMark | undefined;
+  /** Whether it has delivered all that the stream had when it (last) started. */
+  readonly caughtUp: boolean;
+  /** Stops delivery until {@link LogReader.resume}: some messages that are under way may still come. */
+  pause(): void;
+  resume(): void;
+  /** Ends it; no message comes after that. Idempotent. */
+  close(): void;
+}
+
+/** The greatest sequence: with an index of 10 bits behind it, a position is a safe integer. */
+export const MAX_SEQUENCE = 2 ** 43 - 1;

@@ -1,0 +1,155 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, event, fail, unwrap } from "../../mod.ts";
+import { testCluster } from "./mod.ts";
+
+const MINUTE = 60_000;
+const Booked = event<{ room: string; guest: string }>("Booked", { durable: true, key: ({ room }) => room });
+const Mail = command<{ to: string }>("Mail", { durable: true });
+const logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+describe("the log in a test cluster", () => {
+  it("handled: all that is stored was handled, in each subscription, by whichever node", async () => {
+    const handlers = [
+      Booked.on(async (_, ctx) => await ctx.clock.sleep(5_000), { name: "slow" }),
+      Booked.on(async ({ guest }, ctx) => void unwrap(await ctx.enqueue(Mail, { to: guest })), { name: "mails" }),
+      Mail.handle(() => {}),
+    ];
+    await using cluster = await testCluster(3, { handlers, service: "shop" });
+    const [app] = cluster.apps;
+    for (let n = 0; n < 20; n++) unwrap(await app.publish(Booked, { room: `${n % 4}`, guest: `${n}` }));
+    await cluster.handled();
+    const { recorder } = cluster;
+    const of = (name: string) => recorder.handled(Booked).filter(({ subscription }) => subscription === name);
+    assertEquals([of("slow").length, of("mails").length, recorder.handled(Mail).length], [20, 20, 20]);
+    assertEquals(of("slow").every(({ result }) => result?.ok), true);
+    assertEquals([recorder.published(Booked).length, recorder.enqueued(Mail).length], [20, 20]);
+    // five of a room, one after the other
+    const rooms = of("slow").filter(({ payload }) => payload.room === "1").map(({ payload }) => payload.guest);
+    assertEquals(rooms, ["1", "5", "9", "13", "17"]);
+    await cluster.handled(0);
+  });
+
+  it("handled: says what is left, and where", async () => {
+    const handlers = Booked.on(() => new Promise(() => {}), { name: "stuck", timeout: MINUTE });
+    await using cluster = await testCluster(["shop"], { handlers, service: "shop" });
+    const app = cluster.app("shop");
+    unwrap(await app.publish(Booked, { room: "7", guest: "ada" }));
+    await assertRejects(
+      () => cluster.handled(2_000),
+      Error,
+      "the log is not handled within 2000 ms: shop/stuck on shop is leading: 1 in hand, 0 not read",
+    );
+    cluster.kill("shop");
+  });
+
+  it("retries come when time passes; the recorder tells when each attempt begins and ends", async () => {
+    const handlers = Booked.on((_, ctx) => ctx.attempt < 3 ? fail("FULL", "no room") : undefined, {
+      name: "billing",
+      retry: { delay: [MINUTE, MINUTE] },
+    });
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const { recorder } = cluster;
+    unwrap(await cluster.apps[0].publish(Booked, { room: "7", guest: "ada" }));
+    const first = await recorder.next(Booked, { type: "handled" });
+    assertEquals([first.attempt, first.result?.error?.code, first.subscription], [1, "FULL", "billing"]);
+    await assertRejects(() => cluster.handled(1_000), Error, "1 waiting for another attempt");
+    await cluster.advance(MINUTE);
+    const second = await recorder.next(Booked, { type: "handled" });
+    assertEquals([second.attempt, second.position], [2, first.position]);
+    await cluster.handled(2 * MINUTE);
+    const third = await recorder.next(Booked, { type: "handled" });
+    assertEquals([third.attempt, third.result?.ok], [3, true]);
+    assert(third.at - first.at >= MINUTE, `${third.at - first.at}`); // with full jitter each pause is half a minute at least
+  });
+
+  it("what is scheduled comes at its time, and not when it was taken back", async () => {
+    await using cluster = await testCluster(2, { handlers: Mail.handle(() => {}) });
+    const [app] = cluster.apps;
+    unwrap(await app.enqueue(Mail, { to: "later" }, { delay: 10 * MINUTE, id: "later" }));
+    unwrap(await app.enqueue(Mail, { to: "never" }, { delay: 10 * MINUTE, id: "never" }));
+    assertEquals(await app.unschedule(Mail, "never"), true);
+    const before = cluster.clock.monotonic();
+    await cluster.advance(9 * MINUTE);
+    await cluster.handled();
+    assertEquals(cluster.recorder.handled(Mail), []);
+    const { payload } = await cluster.recorder.next(Mail, { limit: 2 * MINUTE });
+    assertEquals(payload.to, "later");
+    assert(cluster.clock.monotonic() - before >= 10 * MINUTE);
+    await cluster.advance(MINUTE);
+    assertEquals(cluster.recorder.handled(Mail).length, 1);
+  });
+
+  it("a leader is killed while a handler runs: another leads, and none of a key overtakes", async () => {
+    const ran: string[] = [];
+    const handlers = Booked.on(async ({ guest }, ctx) => {
+      await ctx.clock.sleep(1_000);
+      ran.push(guest);
+    }, { name: "billing" });
+    await using cluster = await testCluster(["a", "b", "c", "client"], {
+      node: (id) => id === "client" ? { service: "desk" } : { service: "shop", handlers },
+    });
+    const leader = await cluster.leader("billing");
+    const client = cluster.app("client");
+    for (let n = 0; n < 5; n++) unwrap(await client.publish(Booked, { room: "7", guest: `${n}` }));
+    const { node } = await cluster.recorder.next(Booked, { type: "started" });
+    cluster.kill(leader);
+    const next = await cluster.leader("shop/billing");
+    assert(next !== leader && node !== "");
+    await cluster.handled();
+    assertEquals([...new Set(ran)], ["0", "1", "2", "3", "4"]);
+    await assertRejects(() => cluster.leader("mails", 1_000), Error, "those that are led: shop/billing");
+  });
+
+  it("dead letters are looked at, replayed and discarded", async () => {
+    let mended = false;
+    const handlers = Booked.on(() => mended ? undefined : fail("FULL", "no room", { final: true }), {
+      name: "billing",
+    });
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    unwrap(await app.publish(Booked, { room: "7", guest: "ada" }));
+    unwrap(await app.publish(Booked, { room: "8", guest: "bob" }));
+    await cluster.handled(); // a dead letter has its end
+    mended = true;
+    const seen: unknown[] = [];
+    for await (const letter of app.deadLetters({ subscription: "billing" })) {
+      const { guest } = letter.payload as { guest: string };
+      seen.push([guest, letter.error.code, letter.attempts]);
+      if (guest === "ada") await letter.replay();
+      else await letter.discard();
+    }
+    assertEquals(seen, [["ada", "FULL", 1], ["bob", "FULL", 1]]);
+    await cluster.advance(1_000);
+    await cluster.handled();
+    const good = cluster.recorder.handled(Booked).filter(({ result }) => result?.ok);
+    assertEquals(good.map(({ payload }) => payload.guest), ["ada"]);
+    for await (const letter of app.deadLetters()) throw new Error(`${letter.id} is left`);
+  });
+
+  it("what was stored is handled in spite of faults of the log, each at least once", async () => {
+    const handlers = Booked.on(() => {}, { name: "billing" });
+    await using cluster = await testCluster(3, {
+      ...{ handlers, service: "shop", logger, seed: 3 },
+      faults: {
+        lostAck: 0.02,
+        redelivery: 0.05,
+        staleRead: 0.1,
+        noLeader: { every: 5_000, lasts: 1_000 },
+        noQuorum: { every: 8_000, lasts: 1_500 },
+      },
+    });
+    const [app] = cluster.apps;
+    const stored: string[] = [];
+    for (let n = 0; n < 40; n++) {
+      const { ok } = await app.publish(Booked, { room: `${n % 3}`, guest: `${n}` });
+      if (ok) stored.push(`${n}`);
+      await cluster.advance(200);
+    }
+    cluster.network.faults = {};
+    await cluster.handled();
+    const handled = new Set(cluster.recorder.handled(Booked).map(({ payload }) => payload.guest));
+    assertEquals(stored.filter((guest) => !handled.has(guest)), []);
+    assert(stored.length > 20, `${stored.length}`);
+  });
+});

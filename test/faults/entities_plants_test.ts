@@ -1,0 +1,77 @@
+/** The checker of entities, over processes whose library has a bug: it must find it, and nothing without the bug. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { EntityCluster } from "../support/entity_cluster.ts";
+
+/** A run of processes of a tree, and what the checker says of it. */
+type Run = (root: string | undefined) => Promise<readonly string[]>;
+
+/** Two nodes decide commands of one entity at once. */
+const rivals: Run = async (root) => {
+  await using server = await startNatsServer();
+  await using cluster = await EntityCluster.open([server.url], { own: true, writers: 6, pause: 5 }, root);
+  for (const id of ["d1", "b1"]) await cluster.start(id);
+  await cluster.more(400);
+  await cluster.stop();
+  return (await cluster.check()).violations;
+};
+
+/** A node that is only asked for refusals, while another one adds entries. */
+const refuser: Run = async (root) => {
+  await using server = await startNatsServer();
+  await using cluster = await EntityCluster.open([server.url], { own: "all", writers: 1 }, root);
+  await cluster.start("d1", { refused: true, pause: 50 });
+  await cluster.start("b1", { refused: false, pause: 2 });
+  await cluster.more(400);
+  await cluster.stop();
+  return (await cluster.check()).violations;
+};
+
+/** Answers of the stream are lost. */
+const lostAnswers: Run = async (root) => {
+  await using server = await startNatsServer();
+  const link = await startTcpProxy(server.port);
+  try {
+    await using cluster = await EntityCluster.open([server.url], { writers: 8, pause: 2, timeout: 10_000 }, root);
+    await cluster.start("b1", {}, [link.url]);
+    for (let round = 0; round < 6; round++) {
+      await cluster.more(100);
+      link.cut();
+      await wait(50);
+      link.restore();
+    }
+    await cluster.more(100);
+    await cluster.stop();
+    return (await cluster.check()).violations;
+  } finally {
+    await link.close();
+  }
+};
+
+describe("the checker of entities", await requireNatsServer(), () => {
+  for (
+    const [plant, run, found] of [
+      ["entity-expect", rivals, /continues version|number/],
+      ["entity-confirm", refuser, /was not that of the entity while it waited/],
+      ["entity-record", lostAnswers, /is there twice/],
+    ] as [SourcePlant, Run, RegExp][]
+  ) {
+    it(`finds ${plant}`, { timeout: 180_000 }, async () => {
+      await using tree = await plantedTree(plant);
+      // a cut does not hit an append each time
+      let violations = await run(tree.root);
+      for (let more = 9; more > 0 && !found.test(violations.join("\n")); more--) violations = await run(tree.root);
+      assertMatch(violations.join("\n"), found);
+    });
+  }
+
+  it("finds nothing in a library without these bugs", { timeout: 180_000 }, async () => {
+    assertEquals((await rivals(undefined)).slice(0, 5), []);
+    assertEquals((await refuser(undefined)).slice(0, 5), []);
+    assertEquals((await lostAnswers(undefined)).slice(0, 5), []);
+  });
+});

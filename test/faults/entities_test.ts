@@ -1,0 +1,64 @@
+/** Fault: commands of one entity on many processes, while these are killed and the servers of its stream fail. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { describe, it } from "node:test";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { ServerTrio } from "../processes/server_trio.ts";
+import { entitiesName } from "../../src/log/format/names.ts";
+import { EntityCluster, NAMESPACE } from "../support/entity_cluster.ts";
+import { leaderOf } from "../support/log_stream.ts";
+
+/** How long the quorum is lost, in seconds. */
+const SECONDS = Number(process.env.CATGA_FAULT_SECONDS ?? 4);
+
+describe("an entity and its faults", await requireNatsServer(), () => {
+  it(
+    "100 writers in six processes on three servers: each command applied once and answered truthfully, through kills of nodes and leaders and a lost quorum",
+    { timeout: 300_000 },
+    async () => {
+      await using nats = await ServerTrio.open();
+      const { urls } = nats.cluster;
+      const options = { replicas: 3, writers: 17, pause: 100, own: true };
+      await using cluster = await EntityCluster.open(urls, options);
+      const ids = ["d1", "b1", "d2", "b2", "d3", "b3"];
+      for (const id of ids) await cluster.start(id);
+      await cluster.more(300);
+      for (const id of ["d1", "b2"]) {
+        await cluster.kill(id);
+        await cluster.more(50);
+        await cluster.start(id);
+      }
+      const leader = await leaderOf(urls, entitiesName(NAMESPACE));
+      await nats.server(leader).stop("SIGKILL");
+      await cluster.more(50);
+      await nats.server(leader).start({ wipe: false });
+      await cluster.more(50);
+      await Promise.all([0, 1].map((i) => nats.server(i).freeze()));
+      await wait(1_000 * SECONDS);
+      await Promise.all([0, 1].map((i) => nats.server(i).thaw()));
+      await cluster.more(100);
+      await cluster.stop();
+      const { violations, sums } = await cluster.check();
+      console.log(JSON.stringify(sums));
+      assertEquals(violations.slice(0, 10), []);
+      assertGreater(sums.refused, 0);
+      assertGreater(sums.stored, 500);
+    },
+  );
+
+  it("nodes that are killed all at once: what was acknowledged is there, what was sent again is there once", {
+    timeout: 120_000,
+  }, async () => {
+    await using server = await startNatsServer();
+    await using cluster = await EntityCluster.open([server.url], { writers: 20, pause: 5 });
+    for (let round = 0; round < 3; round++) {
+      for (const id of ["d1", "b1"]) await cluster.start(id);
+      await cluster.more(200);
+      await Promise.all(["d1", "b1"].map((id) => cluster.kill(id)));
+    }
+    const { violations, sums } = await cluster.check();
+    assertEquals(violations.slice(0, 10), []);
+    assert(sums.stored >= sums.ok, JSON.stringify(sums));
+  });
+});

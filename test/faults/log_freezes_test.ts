@@ -1,0 +1,117 @@
+/** Fault: processes that handle the log are frozen, and handlers that take long, or never end. */
+import { assertEquals, assertGreater } from "@std/assert";
+import { describe, it } from "node:test";
+import process from "node:process";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import type { LogHandler } from "../processes/log_node.ts";
+import { eventually } from "../support/eventually.ts";
+import { LogCluster } from "../support/log_cluster.ts";
+
+const BILLING: LogHandler = { category: "Happened", name: "billing" };
+
+describe("the log, when processes are frozen", await requireNatsServer(), () => {
+  it("what a leader hands out that was frozen past its lease is refused: each key stays in order", {
+    timeout: 120_000,
+  }, async () => {
+    await using cluster = await LogCluster.open({ handles: [BILLING], nodes: ["d1", "b1", "d2"] });
+    const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: 150, keys: 12 })));
+    const frozen: string[] = [];
+    for (const long of [false, true]) {
+      await cluster.more(300);
+      const leader = await cluster.leader("billing");
+      frozen.push(leader);
+      cluster.freeze(leader);
+      await eventually("another leader", async () => await cluster.leader("billing") !== leader);
+      // whoever takes over waits 10 s for the frozen node; then all goes on without it
+      if (long) {
+        const handled = (await cluster.read()).handled("app/billing").length;
+        await cluster.until("others to go on", (history) => history.handled("app/billing").length > handled + 500);
+      }
+      cluster.thaw(leader);
+      await cluster.more(1_500);
+    }
+    console.log(`frozen while they led: ${frozen}`);
+    for (const publisher of publishers) publisher.kill("SIGTERM");
+    for (const publisher of publishers) await publisher.end();
+    await cluster.finish();
+  });
+});
+
+describe("handlers of the log that take long", await requireNatsServer(), () => {
+  it("run once, however long they take", { timeout: 90_000 }, async () => {
+    // longer than a lease, and than any pause of the router
+    const slow: LogHandler = { ...BILLING, timeout: 120_000 };
+    await using cluster = await LogCluster.open({ handles: [slow], nodes: ["d1", "b1", "d2"] });
+    const ms = 1_000 * Number(process.env.CATGA_FAULT_SECONDS ?? 8);
+    const entries = Array.from({ length: 12 }, (_, i) => `slow-${i}`);
+    for (const entry of entries) {
+      await cluster.publish("Happened", { entry, key: entry, deed: { how: "slow", ms } });
+      await cluster.publish("Happened", { entry: `behind-${entry}`, key: entry });
+    }
+    await cluster.settled(ms + 40_000);
+    assertEquals(entries.map((entry) => cluster.history.countOf("app/billing", entry).runs), entries.map(() => 1));
+    await cluster.finish();
+  });
+
+  it("and time out are tried again, and become dead letters; those that never end hold up their key alone", {
+    timeout: 90_000,
+  }, async () => {
+    const brief: LogHandler = { ...BILLING, timeout: 500, retry: { attempts: 2, delay: [50, 100] } };
+    await using cluster = await LogCluster.open({ handles: [brief], nodes: ["d1", "b1"] });
+    await cluster.publish("Happened", { entry: "hangs", key: "x", deed: { how: "hang" } });
+    await cluster.publish("Happened", { entry: "behind", key: "x" });
+    await cluster.publish("Happened", { entry: "stubborn", key: "y", deed: { how: "hang", stubborn: true } });
+    const publisher = await cluster.publisher("b8", { count: 500, pace: 200 });
+    await publisher.end();
+    const letters = async () => {
+      const found = new Map();
+      for await (const letter of cluster.caller.deadLetters()) {
+        found.set((letter.payload as { entry: string }).entry, letter);
+      }
+      return found;
+    };
+    const letter = await eventually("the dead letter", async () => (await letters()).get("hangs"));
+    assertEquals([letter.attempts, letter.error.code], [2, "TIMEOUT"]);
+    cluster.discarded("app/billing", "hangs");
+    await letter.discard();
+    await cluster.until(
+      "all but the stubborn one to be handled",
+      (history) => history.missing("app/billing").every((entry) => entry === "stubborn"),
+    );
+    assertEquals(await cluster.violations(), []);
+  });
+
+  it("of one subscription do not hold up another; 4,000 at once are all handled", { timeout: 120_000 }, async () => {
+    const slow: LogHandler = { category: "Happened", name: "slow", concurrency: 4 };
+    const fast: LogHandler = { category: "Happened", name: "fast" };
+    await using cluster = await LogCluster.open({ handles: [slow, fast], nodes: ["d1", "b1"] });
+    const count = 2_000;
+    const publishers = await Promise.all(
+      ["d8", "b8"].map((id) =>
+        cluster.publisher(id, {
+          count,
+          keys: 200,
+          atOnce: 512,
+          deed: { how: "slow", ms: 200, in: ["app/slow"] },
+          deedEvery: 200,
+        })
+      ),
+    );
+    for (const publisher of publishers) await publisher.end(60_000);
+    await cluster.until("the fast one to handle all", (history) => history.missing("app/fast").length === 0);
+    const behind = cluster.history.missing("app/slow").length;
+    console.log(`the slow one is ${behind} behind when the fast one has handled all`);
+    await cluster.finish();
+    assertGreater(behind, 0);
+  });
+
+  it("200 subscriptions of one service handle each message", { timeout: 120_000 }, async () => {
+    const handles = Array.from({ length: 200 }, (_, i): LogHandler => ({ category: "Happened", name: `sub-${i}` }));
+    await using cluster = await LogCluster.open({ handles, nodes: ["d1", "b1"] });
+    for (let i = 0; i < 10; i++) await cluster.publish("Happened", { entry: `e-${i}`, key: `k-${i % 3}` });
+    await cluster.settled();
+    await cluster.kill("d1");
+    for (let i = 10; i < 20; i++) await cluster.publish("Happened", { entry: `e-${i}`, key: `k-${i % 3}` });
+    await cluster.finish();
+  });
+});

@@ -1,0 +1,122 @@
+/** Fault: processes that handle the log are killed: by the test, or by the very message that they handle. */
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import type { LogHandler } from "../processes/log_node.ts";
+import { eventually } from "../support/eventually.ts";
+import { LogCluster } from "../support/log_cluster.ts";
+
+const RETRY = { attempts: 3, delay: [50, 200] } as const;
+const BILLING: LogHandler = { category: "Happened", name: "billing", retry: RETRY };
+const SUB = "app/billing";
+
+describe("the log, when processes are killed", await requireNatsServer(), () => {
+  it("a message whose worker dies after its effect runs again, and has one effect", { timeout: 90_000 }, async () => {
+    await using cluster = await LogCluster.open({ handles: [BILLING] });
+    await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));
+    const entries = Array.from({ length: 4 }, (_, i) => `dies-${i}`);
+    for (const entry of entries) {
+      await cluster.publish("Happened", { entry, key: entry, deed: { how: "die", when: "after" } });
+      await cluster.until(`${entry} to be handled`, (history) => history.isHandled(SUB, entry));
+    }
+    for (const entry of entries) {
+      const { runs, effects } = cluster.history.countOf(SUB, entry);
+      assertGreater(runs, 1, entry);
+      assertEquals(effects, 1, entry);
+    }
+    await cluster.finish();
+  });
+
+  it("a leader that is killed with some of its keys in hand is followed in order, and little is repeated", {
+    timeout: 120_000,
+  }, async () => {
+    // Promise: none is overtaken; what had ended within the last 100 ms may be repeated, and what was in hand.
+    await using cluster = await LogCluster.open({
+      handles: [BILLING],
+      nodes: ["d1", "b1"],
+      history: { margin: 1_000 },
+    });
+    const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: 200, keys: 12 })));
+    const before = { repeats: 0 };
+    for (let round = 0; round < 3; round++) {
+      await cluster.more(400);
+      const key = `k${round}`;
+      const entries = Array.from({ length: 14 }, (_, i) => `${key}-${i}`);
+      await Promise.all(entries.map((entry, i) =>
+        cluster.publish("Happened", {
+          entry,
+          key,
+          deed: i < 5 ? { how: "gate", file: key } : { how: "slow", ms: 1 },
+        })
+      ));
+      await cluster.until("the first to begin", (history) => history.countOf(SUB, entries[0]).runs > 0);
+      const leader = await cluster.leader("billing");
+      await cluster.kill(leader);
+      await cluster.openGate(key);
+      await cluster.until("the key to be handled", (history) => entries.every((it) => history.isHandled(SUB, it)));
+      await cluster.start(leader);
+      const { repeats } = (await cluster.read()).sums;
+      // 400 a second, of which 100 ms count, and what was in hand; the rest is what a busy machine adds
+      assertLess(repeats - before.repeats, 400, `round ${round}`);
+      console.log(`round ${round}: ${leader} killed, ${repeats - before.repeats} repeated`);
+      before.repeats = repeats;
+    }
+    for (const publisher of publishers) publisher.kill("SIGTERM");
+    for (const publisher of publishers) await publisher.end();
+    await cluster.finish();
+  });
+
+  it("a message that kills each process becomes a dead letter, and other keys flow", { timeout: 120_000 }, async () => {
+    await using cluster = await LogCluster.open({ handles: [BILLING] });
+    await Promise.all(["d1", "b1", "d2"].map((id) => cluster.keep(id)));
+    const publisher = await cluster.publisher("b8", { pace: 50 });
+    await cluster.until("some load", ({ sums }) => sums.ok > 50);
+    await cluster.publish("Happened", {
+      entry: "deadly",
+      key: "x",
+      deed: { how: "die", when: "before", always: true },
+    });
+    const letter = await deadLetter(cluster, "deadly");
+    assertEquals(letter.attempts, RETRY.attempts);
+    // the outcome of one may go with its leader; that is not counted, once
+    const { runs } = (await cluster.read()).countOf(SUB, "deadly");
+    console.log(`${runs} runs until it was a dead letter`);
+    assertLess(runs, RETRY.attempts + 2);
+    publisher.kill("SIGTERM");
+    await publisher.end();
+    cluster.discarded(SUB, "deadly");
+    await letter.discard();
+    await cluster.finish();
+  });
+
+  it("a message that kills the leader, and each successor, becomes a dead letter", { timeout: 120_000 }, async () => {
+    await using cluster = await LogCluster.open({ handles: [BILLING] });
+    await cluster.keep("b1");
+    await cluster.publish("Happened", { entry: "before", key: "a" });
+    await cluster.publish("Happened", {
+      entry: "deadly",
+      key: "x",
+      deed: { how: "die", when: "before", always: true },
+    });
+    await cluster.publish("Happened", { entry: "behind", key: "x" });
+    await cluster.publish("Happened", { entry: "beside", key: "y" });
+    const letter = await deadLetter(cluster, "deadly");
+    const { runs } = (await cluster.read()).countOf(SUB, "deadly");
+    console.log(`${runs} runs until it was a dead letter`);
+    assertLess(runs, RETRY.attempts + 2);
+    await cluster.until("the other keys to be handled", (history) => history.isHandled(SUB, "beside"));
+    assert(!cluster.history.isHandled(SUB, "behind"), "it did not wait behind the dead letter");
+    cluster.discarded(SUB, "deadly");
+    await letter.discard();
+    await cluster.finish();
+  });
+});
+
+async function deadLetter(cluster: LogCluster, entry: string) {
+  const found = await eventually(`${entry} to be a dead letter`, async () => {
+    for await (const letter of cluster.caller.deadLetters({ subscription: "billing" })) {
+      if ((letter.payload as { entry: string }).entry === entry) return letter;
+    }
+  }, 60_000);
+  return found!;
+}

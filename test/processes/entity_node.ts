@@ -1,0 +1,128 @@
+/**
+ * A process that sends commands to an entity and decides those of others, for tests.
+ *
+ *   … test/processes/entity_node.ts <nats url>[,<nats url>…] <id> '<options as JSON>'
+ *
+ * Writes what it sends, and each answer, to the file of its test.
+ *
+ * @module
+ */
+import { openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, command, entity, fail } from "@catga/catga";
+
+/** The options of such a process. */
+export interface EntityNodeOptions {
+  readonly folder: string;
+  readonly replicas: number;
+  /** How many commands it has under way. */
+  readonly writers: number;
+  /** How long each waits between two, in ms. */
+  readonly pause: number;
+  readonly timeout: number;
+  /** The id of the entity. */
+  readonly entity: string;
+  /** Whether every second command is decided here, whoever decides the others; or all. */
+  readonly own?: boolean | "all";
+  /** Whether all of its commands ask to be refused. */
+  readonly refused?: boolean;
+}
+
+/** A line in the file of a test. Times are in ms since 1970. */
+export type EntityLine =
+  | { readonly event: "sent"; readonly entry: string; readonly at: number }
+  | {
+    readonly event: "answered";
+    readonly entry: string;
+    /** `ok`, or the code of the failure. */
+    readonly how: string;
+    /** Of a success: the version that it made; of a refusal: the version that it was given at. */
+    readonly version?: number;
+    readonly at: number;
+  };
+
+/** A line that such a process prints. */
+export type EntityNodeLine = { readonly event: "ready" | "done"; readonly id: string };
+
+/** The entity: how many entries it has. */
+export const Ledger = entity("Ledger", { initial: () => ({ count: 0 }) });
+/** Of an entry. */
+export const Added = Ledger.event<{ entry: string; n: number }>("Added", ({ count }) => ({ count: count + 1 }));
+/** Adds an entry, and returns its number. Every fifth number is refused once for each entry: `odd` says that it asks. */
+export const Add = command<{ id: string; entry: string; refused: boolean }, number, "REFUSED">("Add", {
+  key: ({ id }) => id,
+});
+/** Decides it. */
+export const add = Ledger.handle(Add, (ledger, { entry, refused }) => {
+  if (refused) return fail("REFUSED", "as it asked", { details: ledger.version });
+  ledger.emit(Added, { entry, n: ledger.version + 1 });
+  return ledger.version + 1;
+});
+
+/** The path of the file in the folder of a test. */
+export function entityFile(folder: string): string {
+  return join(folder, "lines");
+}
+
+/** Opens it for appending: each line is one write, and stays when the process is killed. */
+export function openEntityFile(folder: string): (line: EntityLine) => void {
+  const file = openSync(entityFile(folder), "a");
+  return (line) => void writeSync(file, `${JSON.stringify(line)}\n`);
+}
+
+if (import.meta.main) await main();
+
+async function main(): Promise<void> {
+  const [urls, id, text] = process.argv.slice(2);
+  const options = JSON.parse(text) as EntityNodeOptions;
+  const { folder, replicas, writers, pause, timeout, own = false } = options;
+  const note = openEntityFile(folder);
+  const app = await catga({
+    nats: { servers: urls.split(",") },
+    id,
+    namespace: "ledger",
+    replicas,
+    handlers: add,
+    signals: false,
+    logger: { debug() {}, info() {}, warn: say, error: say },
+  });
+  let stopping = false;
+  process.once("SIGTERM", () => stopping = true);
+  print({ event: "ready", id });
+  const write = async (writer: number) => {
+    for (let n = 0; !stopping; n++) {
+      const entry = `${id}.${process.pid}.${writer}.${n}`;
+      const payload = { id: options.entity, entry, refused: options.refused ?? n % 5 === 4 };
+      const node = own === "all" || (own && n % 2 === 0) ? { node: id } : {};
+      note({ event: "sent", entry, at: Date.now() });
+      for (let again = 0;; again++) {
+        const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, ...again === 0 ? node : {} });
+        const how = ok ? "ok" : error.code;
+        const version = ok ? value : error.code === "REFUSED" ? error.details as number : undefined;
+        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: Date.now() });
+        if (how !== "OUTCOME_UNKNOWN" || stopping) break;
+      }
+      await wait(pause);
+    }
+  };
+  await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (!stopping) return;
+      clearInterval(timer);
+      resolve();
+    }, 10);
+  });
+  await app.drain({ timeout: 5_000 });
+  print({ event: "done", id });
+}
+
+function say(text: string, { error = "" }: { error?: unknown } = {}): void {
+  console.error(text, error);
+}
+
+function print(line: EntityNodeLine): void {
+  console.log(JSON.stringify(line));
+}

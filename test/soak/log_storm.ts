@@ -1,0 +1,148 @@
+/**
+ * A soak of the log: publishers and the nodes of a service in both runtimes, which are killed, frozen, restarted and deployed anew by a
+ * seed, all of them away for a while, the server killed now and then; and the checker over what they wrote down.
+ *
+ * @module
+ */
+import { setTimeout as wait } from "node:timers/promises";
+import type { LogHandler, LogNodeOptions } from "../processes/log_node.ts";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { LogCluster } from "../support/log_cluster.ts";
+
+/** Options of {@link soakLog}. */
+export interface LogStormOptions {
+  readonly events: number;
+  readonly kills: number;
+  readonly seed: number;
+  /** Events a second, of all publishers; 3,000. */
+  readonly rate?: number;
+  /** How long all nodes are away at once, half-way, in ms; 60,000. */
+  readonly down?: number;
+  /** How long it may take to handle what is left at the end, in ms; 300,000. */
+  readonly settled?: number;
+  readonly plant?: SourcePlant | undefined;
+  onProgress?(line: string): void;
+}
+
+/** What came of it. */
+export interface LogStormReport {
+  readonly violations: readonly string[];
+  readonly sums: { readonly ok: number; readonly runs: number; readonly repeats: number };
+  readonly deeds: Readonly<Record<string, number>>;
+  /** How long the publishers took, and all of it, in ms. */
+  readonly published: number;
+  readonly took: number;
+}
+
+const BILLING: LogHandler = { category: "Happened", name: "billing" };
+const STOCK: readonly LogHandler[] = [{ category: "Happened", name: "stock" }, { category: "Also", name: "stock" }];
+/** What `stock` is called after the deploy; it handles all that the log has. */
+const STORE: readonly LogHandler[] = STOCK.map((handler) => ({ ...handler, name: "store", from: "start" }));
+const BEFORE: Partial<LogNodeOptions> = { handles: [BILLING, ...STOCK] };
+const AFTER: Partial<LogNodeOptions> = { version: 2, handles: [BILLING, ...STORE] };
+const NODES = ["d1", "b1", "d2", "b2"];
+const PUBLISHERS = ["d8", "b8"];
+/** Of the blows: kills of any node, of a leader, a freeze, a drain, a kill of the server. */
+const BLOWS = [["kill", 0.45], ["kill leader", 0.25], ["freeze leader", 0.1], ["drain", 0.12], [
+  "server",
+  0.08,
+]] as const;
+const AWAY = 1_500; // ms at most until a node comes back
+const FROZEN = 6_000; // ms at most
+
+/** Runs it. Rejects if it cannot run; broken promises are in the report. */
+export async function soakLog(options: LogStormOptions): Promise<LogStormReport> {
+  const { events, kills, seed, rate = 3_000, down = 60_000, settled = 300_000, plant, onProgress = () => {} } = options;
+  await using tree = plant === undefined ? undefined : await plantedTree(plant);
+  await using cluster = await LogCluster.open({ handles: BEFORE.handles!, nodes: NODES, root: tree?.root });
+  const random = seededRandom(seed);
+  const began = performance.now();
+  const share = Math.ceil(events / PUBLISHERS.length);
+  const publishers = await Promise.all(PUBLISHERS.map((id) =>
+    cluster.publisher(id, {
+      count: share,
+      pace: rate / PUBLISHERS.length,
+      categories: ["Happened", "Happened", "Also"],
+      keys: 200,
+      atOnce: 1_024,
+      timeout: 60_000,
+    })
+  ));
+  let published = Infinity;
+  const publishing = Promise.all(publishers.map((publisher) => publisher.ended))
+    .then(() => void (published = performance.now() - began));
+  const deeds: Record<string, number> = {};
+  const did = (what: string) => deeds[what] = (deeds[what] ?? 0) + 1;
+  const every = (1_000 * events) / rate / (kills + 1);
+  let version = BEFORE;
+  const progress = async () => {
+    const { ok, runs, repeats } = (await cluster.read()).sums;
+    onProgress(
+      `${Math.round((performance.now() - began) / 1_000)} s: ${ok} ok, ${runs} runs, ${repeats} repeats, ` +
+        `${cluster.history.violations.length} violations; ${JSON.stringify(deeds)}`,
+    );
+  };
+
+  for (let i = 0; i < kills; i++) {
+    if (i === kills >> 1) {
+      await Promise.all(NODES.map((id) => cluster.kill(id)));
+      did("all away");
+      await wait(down);
+      await Promise.all(NODES.map((id) => cluster.start(id, version)));
+    }
+    if (i === Math.floor(kills * 0.75)) {
+      for (const handler of STORE) cluster.expect(handler);
+      version = AFTER;
+      for (const id of NODES) {
+        await cluster.retire(id);
+        await cluster.start(id, version);
+        did("deploy");
+      }
+      cluster.forget("app/stock");
+    }
+    await wait(every * (0.5 + random()));
+    await strike(cluster, random, version, did);
+    await progress();
+  }
+  await publishing;
+  const violations: string[] = [];
+  const blame = (error: Error) => void violations.push(error.message);
+  await cluster.settled(settled).catch(blame);
+  await progress();
+  violations.push(...await cluster.violations());
+  if (violations.length === 0) await cluster.finish({ stream: false }).catch(blame);
+  const { sums } = cluster.history;
+  return { violations, sums, deeds, published, took: performance.now() - began };
+}
+
+/** One blow; resolves when what it struck is there again. */
+async function strike(
+  cluster: LogCluster,
+  random: () => number,
+  version: Partial<LogNodeOptions>,
+  did: (what: string) => void,
+): Promise<void> {
+  // as many numbers are drawn whatever it is
+  const [dice, which, long] = [random(), random(), random()];
+  let left = dice;
+  const [what] = BLOWS.find(([, share]) => (left -= share) < 0) ?? BLOWS[0];
+  did(what);
+  const any = NODES[Math.floor(which * NODES.length)];
+  if (what === "server") {
+    cluster.fault("server");
+    await cluster.server.kill(long < 0.5 ? "SIGKILL" : "SIGTERM");
+    await wait(long * AWAY);
+    return await cluster.restartServer();
+  }
+  const struck = what === "kill" || what === "drain" ? any : await cluster.leader("billing");
+  if (what === "freeze leader") {
+    cluster.freeze(struck);
+    await wait(long * FROZEN);
+    return cluster.thaw(struck);
+  }
+  if (what === "drain") await cluster.retire(struck);
+  else await cluster.kill(struck);
+  await wait(long * AWAY);
+  await cluster.start(struck, version);
+}

@@ -1,0 +1,59 @@
+/** What stands in the log, read by nats.js alone. */
+import { jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { isReadable, readGroup } from "../../src/log/format/group.ts";
+import { logName } from "../../src/log/format/names.ts";
+import type { Task } from "../processes/log_messages.ts";
+import { eventually } from "./eventually.ts";
+import { connectTo } from "./store_check.ts";
+
+/** The entries of all messages in the log of a namespace, in their order. Rejects for a message that cannot be read. */
+export async function readLogEntries(urls: readonly string[], namespace: string): Promise<string[]> {
+  const connection = await connectTo(urls);
+  try {
+    const consumer = await jetstream(connection).consumers.get(logName(namespace), {
+      filter_subjects: `catga.${namespace}.log.>`,
+    });
+    const entries: string[] = [];
+    let left = (await consumer.info()).num_pending;
+    if (left === 0) return [];
+    const messages = await consumer.consume({ max_messages: 1_000 });
+    for await (const { seq: sequence, subject, data, time } of messages) {
+      const group = readGroup(namespace, { sequence, subject, data, time: time.getTime() });
+      if (!isReadable(group)) throw new Error(`${subject} ${sequence}: ${group.reason}`);
+      for (const { payload } of group) entries.push((payload as Task).entry);
+      if (--left === 0) break;
+    }
+    return entries;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** The number in the name of the server that leads a stream: `n0`, `n1`, … */
+export async function leaderOf(urls: readonly string[], stream: string): Promise<number> {
+  const connection = await connectTo(urls);
+  try {
+    const manager = await jetstreamManager(connection);
+    const found = await eventually(`a leader of ${stream}`, async () => {
+      // an election is going on
+      const info = await manager.streams.info(stream).catch(() => undefined);
+      return info?.cluster?.leader;
+    });
+    return Number(found!.slice(1));
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Calls back with a manager of the server's streams. */
+export async function withManager(
+  urls: readonly string[],
+  use: (manager: JetStreamManager) => Promise<unknown>,
+): Promise<void> {
+  const connection = await connectTo(urls);
+  try {
+    await use(await jetstreamManager(connection));
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,22 @@
+/** What stands in the log, for checks. */
+import { isReadable, readGroup } from "../../src/log/format/group.ts";
+import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
+import { logName, logSubjects } from "../../src/log/format/names.ts";
+import type { EventLog } from "../../src/ports/event_log.ts";
+
+/** All events and queued commands, in their order. Rejects for a message that cannot be read. */
+export async function readAll(log: EventLog, namespace = "default"): Promise<LoggedMessage[]> {
+  const stream = await log.open(logName(namespace), { subjects: logSubjects(namespace), replicas: 1, schedules: true });
+  const found: LoggedMessage[] = [];
+  for (let from = 0;;) {
+    const messages = await stream.read(`catga.${namespace}.log.>`, { from });
+    const last = messages.at(-1);
+    if (last === undefined) return found;
+    for (const message of messages) {
+      const group = readGroup(namespace, message);
+      if (!isReadable(group)) throw new Error(`${message.subject} ${message.sequence}: ${group.reason}`);
+      found.push(...group);
+    }
+    from = last.sequence + 1;
+  }
+}

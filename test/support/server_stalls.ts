@@ -11,11 +11,13 @@ export async function watchStalls(
   const servers = urls.map((url) => new URL(url).host);
   const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   let over = false;
+  // a flush that is under way when the connection is closed never settles
+  const closed = connection.closed().then(() => false);
   const watching = (async () => {
     let from = trueNow();
     while (!over) {
       // a connection that was lost comes back
-      const answered = await connection.flush().then(() => true, () => false);
+      const answered = await Promise.race([connection.flush().then(() => true, () => false), closed]);
       const to = trueNow();
       if (answered && to - from >= STALL) onStall(from, to);
       if (answered) from = to;

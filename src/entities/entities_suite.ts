@@ -120,6 +120,18 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals((await one.load(Cart, "c-5", { latest: true })).version, 2);
   });
 
+  it("two commands with one id are two commands: each is applied, and remembered", async () => {
+    await using app = await harness.start({ handlers });
+    const cart = { cartId: "c-12" };
+    unwrap(await app.send(AddItem, { ...cart, sku: "tea" }, { id: "both" }));
+    for (let n = 0; n < 2; n++) {
+      assertEquals(unwrap(await app.send(Pay, cart, { id: "both" })), undefined);
+      assertEquals(unwrap(await app.send(AddItem, { ...cart, sku: "tea" }, { id: "both" })), 1);
+    }
+    const { version, state } = await app.load(Cart, "c-12", { latest: true });
+    assertEquals([version, state.paid], [2, true]);
+  });
+
   it("after a restart of all nodes a command that comes again gets its recorded result", async () => {
     const payload = { cartId: "c-6", sku: "tea" };
     {

@@ -107,7 +107,7 @@ export const SNAPSHOT_EVERY = 100;
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
-const VERSION = 1;
+const VERSION = 2;
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {

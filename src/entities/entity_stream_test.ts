@@ -12,7 +12,7 @@ import type { EntitiesHost } from "./host.ts";
 import { Snapshots, snapshotText } from "./snapshots.ts";
 
 const Box = entity("Box", { initial: () => [] as string[] });
-const Put = Box.event<string>("Put", (all, one) => [...all, one]);
+Box.event<string>("Put", (all, one) => [...all, one]);
 const { "~entity": definition } = Box;
 
 /** A stream in memory, what was asked of it, and what it takes to read a box. */

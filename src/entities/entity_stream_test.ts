@@ -35,7 +35,7 @@ async function setUp() {
   const subject = entities.subject("Box", "b");
   let version = 0;
   const append = async (text: string): Promise<number> => {
-    const head = { version: version++, command: `c-${text}`, fingerprint: "f" };
+    const head = { version: version++, name: "PutIt", command: `c-${text}`, fingerprint: "f" };
     const group = entityGroupText({ endpoint: "a.b", first: 0, sentAt: 0 }, {
       ...{ ...head, result: undefined, correlation: undefined, headers: undefined },
     }, [{ event: "Put", text: JSON.stringify(text) }]);

@@ -8,7 +8,7 @@ import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
+import type { Bucket, Entry } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost } from "./host.ts";
 import { Remembered, type RememberedCommand } from "./remembered.ts";
@@ -34,9 +34,9 @@ export class Snapshots {
     { created, remember }: { created: () => string | Promise<string>; remember: boolean },
   ): Promise<EntityCopy<State> | undefined> {
     try {
-      const entry = await (await this.#open()).get(snapshotKey(definition.name, id));
+      const [entry, stream] = await Promise.all([this.#read(snapshotKey(definition.name, id)), created()]);
       if (entry === undefined) return undefined;
-      return readSnapshot(definition, id, { text: entry.value, created: await created(), remember });
+      return readSnapshot(definition, id, { text: entry.value, created: stream, remember });
     } catch (error) {
       this.#report(`reading the snapshot of ${definition.name} ${id}`, error);
       return undefined;
@@ -79,6 +79,10 @@ export class Snapshots {
     const bucket = await this.#open();
     const revision = await bucket.put(key, text);
     if (await isForgotten()) await bucket.delete(key, { revision });
+  }
+
+  async #read(key: string): Promise<Entry | undefined> {
+    return await (await this.#open()).get(key);
   }
 
   #open(): Promise<Bucket> {

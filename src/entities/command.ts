@@ -18,7 +18,7 @@ import { delay } from "../ports/clock.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
-import { KEPT } from "./remembered.ts";
+import { KEPT, rememberedAs } from "./remembered.ts";
 
 /** What a {@link Command} is made of. */
 export interface CommandOptions {
@@ -89,7 +89,7 @@ export class Command {
     const { copy } = this;
     if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
     const { remembered } = copy;
-    const known = remembered?.get(ctx.id);
+    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));
     if (known !== undefined) {
       if (known.fingerprint !== this.#print) {
         throw new CatgaError("ID_REUSED", `${this.#what}: its id ${ctx.id} is that of a command with another payload`);
@@ -161,7 +161,8 @@ export class Command {
     const command = ctx.id;
     const { sequence: expect, version } = copy;
     const correlation = ctx.correlationId === command ? undefined : ctx.correlationId;
-    const head = { version, command, fingerprint: this.#print, result, correlation, headers: carried(host, ctx) };
+    const { name } = ctx.contract;
+    const head = { version, command, fingerprint: this.#print, result, correlation, headers: carried(host, ctx), name };
     const text = entityGroupText({ endpoint, first: number(items.length), sentAt: clock.now() }, head, items);
     const stored = await this.#store(text, expect);
     if (stored === undefined) return false;

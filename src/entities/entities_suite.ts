@@ -120,6 +120,18 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals((await one.load(Cart, "c-5", { latest: true })).version, 2);
   });
 
+  it("two commands with one id are two commands: each is applied, and remembered", async () => {
+    await using app = await harness.start({ handlers });
+    const cart = { cartId: "c-12" };
+    unwrap(await app.send(AddItem, { ...cart, sku: "tea" }, { id: "both" }));
+    for (let n = 0; n < 2; n++) {
+      assertEquals(unwrap(await app.send(Pay, cart, { id: "both" })), undefined);
+      assertEquals(unwrap(await app.send(AddItem, { ...cart, sku: "tea" }, { id: "both" })), 1);
+    }
+    const { version, state } = await app.load(Cart, "c-12", { latest: true });
+    assertEquals([version, state.paid], [2, true]);
+  });
+
   it("after a restart of all nodes a command that comes again gets its recorded result", async () => {
     const payload = { cartId: "c-6", sku: "tea" };
     {
@@ -278,6 +290,26 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     ]);
     await eventually("no lag", async () => (await reader.subscriptions()).every(({ lag }) => lag === 0));
     assertEquals(mirror.health().subscriptions.map(({ name }) => name), ["model:entities"]);
+  });
+
+  it("a subscription that nobody handles falls behind, and its lag says by how much", async () => {
+    await using writer = await harness.start({ handlers, service: "carts" });
+    const handled: string[] = [];
+    const counting = ItemAdded.on(({ sku }) => void handled.push(sku), { name: "counting" });
+    const add = async (sku: string) =>
+      unwrap(await writer.send(AddItem, { cartId: "c-13", sku }, { node: writer.self.id }));
+    const lag = async () => (await writer.subscriptions()).find(({ name }) => name === "counting:entities")?.lag;
+    {
+      await using _reader = await harness.start({ handlers: counting, service: "counting" });
+      await add("first");
+      await eventually("the first one", () => handled.includes("first"));
+    }
+    assertEquals(await lag(), 0);
+    for (const sku of ["a", "b", "c"]) await add(sku);
+    assertEquals(await lag(), 3);
+    await using _reader = await harness.start({ handlers: counting, service: "counting" });
+    await eventually("no lag", async () => await lag() === 0);
+    assertEquals(handled, ["first", "a", "b", "c"]);
   });
 }
 

@@ -1,10 +1,11 @@
 /**
  * The commands that were applied to an entity lately, each with its result: one that comes again gets that, and is not applied twice.
- * The last 256, and all of the last two minutes as far as there is room.
+ * The last 256, and all of the last two minutes as far as there is room. Two commands of different contracts may have one id.
  */
 
 /** A command that was applied. */
 export interface RememberedCommand {
+  /** As {@link rememberedAs} makes it. */
   readonly id: string;
   /** Of its payload. */
   readonly fingerprint: string;
@@ -12,6 +13,11 @@ export interface RememberedCommand {
   readonly result: string | undefined;
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
+}
+
+/** What a command is remembered as: names of contracts have no spaces. */
+export function rememberedAs(name: string, id: string): string {
+  return `${name} ${id}`;
 }
 
 /** The remembered commands of one entity, in the order in which they were applied. */

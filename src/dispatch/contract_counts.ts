@@ -7,7 +7,7 @@ import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
-import { type Outcome, Refusal } from "./outcome.ts";
+import { asResult, type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract in one node; {@link ContractStats} says what each is. */
 export class ContractCounts {
@@ -73,6 +73,12 @@ export class ContractCounts {
     this.inHand--;
     return this.localResult(result);
   }
+
+  /** {@link ContractCounts.localEnd} as a function of its own, made once. */
+  readonly localEnded = (outcome: Outcome): void => void this.localEnd(asResult(outcome));
+
+  /** {@link ContractCounts.endInHand} as a function of its own, made once. */
+  readonly ended = (outcome: Outcome): void => this.endInHand(outcome);
 
   /** All messages that were counted. */
   get total(): number {

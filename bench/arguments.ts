@@ -16,13 +16,14 @@ export const SECTIONS = [
   "state",
   "log",
   "growth",
+  "counts",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: `growth` takes some minutes. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => name !== "growth");
+/** What runs unless sections are named: `growth` takes some minutes, `counts` is about one constant. */
+export const USUAL: readonly Section[] = SECTIONS.filter((name) => name !== "growth" && name !== "counts");
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -56,7 +57,7 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and growth, which takes some minutes and runs only when it is named
+and two that run only when they are named: growth, which takes some minutes, and counts
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone

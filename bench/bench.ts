@@ -10,6 +10,7 @@ import { asPublished } from "./as_published.ts";
 import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
+import { counts } from "./sections/counts.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
@@ -34,6 +35,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   state,
   log,
   growth,
+  counts,
 };
 
 const args = process.argv.slice(2);

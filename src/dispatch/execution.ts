@@ -212,11 +212,7 @@ export class Execution extends Deadlined {
    * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that, converted by
    * `as`. `ended` is called with the handler's, once.
    */
-  outcome<T>(
-    handler: Promise<Outcome>,
-    as: (outcome: Outcome) => T,
-    ended: (outcome: Outcome) => void,
-  ): Promise<T> {
+  outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T, ended: (outcome: Outcome) => void): Promise<T> {
     return new Promise((resolve) => {
       this.begin((outcome) => resolve(as(outcome)));
       handler.then((outcome) => {

@@ -7,7 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `locks`, `ping`, `setup` and `bench`;
+ * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `locks`, `ping`, `setup`, `bench` and
+ * `dashboard`;
  * `--help` explains each.
  *
  * @example
@@ -28,6 +29,7 @@ import { call } from "./call.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
+import { dashboard } from "./dashboard.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { dead } from "./dead.ts";
@@ -53,6 +55,7 @@ const COMMANDS: readonly Command[] = [
   ping,
   setup,
   bench,
+  dashboard,
 ];
 /** Exit code for an invalid command line. */
 const MISUSED = 2;

@@ -18,7 +18,6 @@ import { delay } from "../ports/clock.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
-import { KEPT } from "./remembered.ts";
 
 /** What a {@link Command} is made of. */
 export interface CommandOptions {
@@ -85,7 +84,7 @@ export class Command {
 
   /** The recorded result, if the command was applied already. */
   #known(): { readonly value: unknown } | undefined {
-    const { ctx, host, body: { definition }, id } = this.#options;
+    const { ctx, host, stream, body: { definition }, id } = this.#options;
     const { copy } = this;
     if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
     const { remembered } = copy;
@@ -96,11 +95,17 @@ export class Command {
       }
       return { value: known.result === undefined ? undefined : decodeText(known.result) };
     }
-    if (ctx.attempt === 1) return undefined;
-    // an earlier attempt was begun within the timeout of the command
-    const since = host.clock.now() - Math.max(KEPT, ctx.contract.options.timeout ?? host.timeout) - SKEW;
-    if (remembered?.mayHaveDropped(since)) {
-      throw new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: too many others were since`);
+    if (remembered?.ended(this.#send)) {
+      throw new CatgaError("CONFLICT", `${this.#what} was not applied: another attempt of it came to another result`, {
+        retryable: true,
+      });
+    }
+    const { span } = ctx.envelope;
+    if (span === undefined) return undefined;
+    const age = span - ctx.remaining(host.clock.monotonic());
+    if (remembered?.mayHaveDropped(stream.time - age - SKEW)) {
+      const why = "not all commands are remembered that were applied since it was sent first";
+      throw new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: ${why}`);
     }
     return undefined;
   }
@@ -201,18 +206,18 @@ export class Command {
 
   /**
    * Whether the decision of a command that emits nothing holds: nothing was stored since the entity was read. An earlier attempt of the command,
-   * on another node, may have an append under way that is stored later: then a message without events keeps it from that.
+   * on another node, may have an append under way, or may yet decide: then a message without events keeps it from being stored.
    */
   async #confirm(): Promise<boolean> {
     const { copy } = this;
     const { ctx, host: { endpoint, clock }, number } = this.#options;
-    if (ctx.attempt === 1) return await this.#latest();
+    if (ctx.envelope.span === undefined) return await this.#latest();
     const { sequence: expect, version } = copy;
-    const head = headWithoutCommand(version);
+    const head = headWithoutCommand(version, this.#send);
     const text = entityGroupText({ endpoint, first: number(0), sentAt: clock.now() }, head, []);
     const stored = await this.#store(text, expect);
     if (stored === undefined) return false;
-    copy.pass(stored.sequence);
+    copy.end(this.#send, stored);
     return true;
   }
 
@@ -244,6 +249,11 @@ export class Command {
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return aborted;
     const message = `${this.#what} was not applied: its deadline has passed${last}`;
     return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
+  }
+
+  /** The send that it is of, in all of its attempts. */
+  get #send(): string {
+    return this.#options.ctx.envelope.send ?? this.#options.ctx.id;
   }
 
   get #print(): string {

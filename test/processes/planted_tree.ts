@@ -99,8 +99,8 @@ const PLANTS = {
   }],
   "entity-confirm": [{
     file: "src/entities/command.ts",
-    from: "    if (ctx.attempt === 1) return await this.#latest();",
-    to: "    if (ctx.attempt === 1) return true;",
+    from: "    if (ctx.envelope.span === undefined) return await this.#latest();",
+    to: "    if (ctx.envelope.span === undefined) return true;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

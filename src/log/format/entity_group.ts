@@ -29,7 +29,7 @@ import { MOST_IN_GROUP, positionOf } from "./position.ts";
 export interface EntityHead {
   /** How many events the entity had before. */
   readonly version: number;
-  /** The id of the command; empty in a message without events, and in the one that says that the entity is forgotten. */
+  /** The id of the command; in a message without events the send whose attempts are over; empty in the one that says that the entity is forgotten. */
   readonly command: string;
   /** Of the command's payload. */
   readonly fingerprint: string;
@@ -41,9 +41,9 @@ export interface EntityHead {
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** The head of a message that no command emitted. */
-export function headWithoutCommand(version: number): EntityHead {
-  return { version, command: "", fingerprint: "", result: undefined, correlation: undefined, headers: undefined };
+/** The head of a message that no command emitted. `send`: the one whose attempts are over. */
+export function headWithoutCommand(version: number, send = ""): EntityHead {
+  return { version, command: send, fingerprint: "", result: undefined, correlation: undefined, headers: undefined };
 }
 
 /** Who makes a message, and when. */

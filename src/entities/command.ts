@@ -5,19 +5,20 @@
  * gets `OUTCOME_UNKNOWN`.
  */
 import type { EntityBody } from "../contract/entity_definition.ts";
-import { applied, Deciding } from "../contract/entity_state.ts";
+import { Deciding } from "../contract/entity_state.ts";
 import { type Failure, isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";
-import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
+import { cannotBeSent, decodeText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
-import { entityGroupText, type EntityItem, headWithoutCommand } from "../log/format/entity_group.ts";
-import { MOST_IN_GROUP } from "../log/format/position.ts";
+import { entityGroupText, headWithoutCommand } from "../log/format/entity_group.ts";
 import { delay } from "../ports/clock.ts";
+import { type Emitted, emittedBy } from "./emitted.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
+import { rememberedAs } from "./remembered.ts";
 
 /** What a {@link Command} is made of. */
 export interface CommandOptions {
@@ -75,11 +76,9 @@ export class Command {
       }
       this.#checkOver();
     }
-    throw new CatgaError(
-      "CONFLICT",
-      `${this.#what} was not applied: ${MOST_CONFLICTS + 1} times other commands came first`,
-      { retryable: true },
-    );
+    const why = `${MOST_CONFLICTS + 1} times other commands came first`;
+    if (this.#again) throw this.#unknown(`an earlier attempt may still be decided, and ${why}`);
+    throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
   }
 
   /** The recorded result, if the command was applied already. */
@@ -88,7 +87,7 @@ export class Command {
     const { copy } = this;
     if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
     const { remembered } = copy;
-    const known = remembered?.get(ctx.id);
+    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));
     if (known !== undefined) {
       if (known.fingerprint !== this.#print) {
         throw new CatgaError("ID_REUSED", `${this.#what}: its id ${ctx.id} is that of a command with another payload`);
@@ -96,16 +95,14 @@ export class Command {
       return { value: known.result === undefined ? undefined : decodeText(known.result) };
     }
     if (remembered?.ended(this.#send)) {
-      throw new CatgaError("CONFLICT", `${this.#what} was not applied: another attempt of it came to another result`, {
-        retryable: true,
-      });
+      const why = "another attempt of it has failed, or changed nothing";
+      throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
     }
     const { span } = ctx.envelope;
     if (span === undefined) return undefined;
     const age = span - ctx.remaining(host.clock.monotonic());
     if (remembered?.mayHaveDropped(stream.time - age - SKEW)) {
-      const why = "not all commands are remembered that were applied since it was sent first";
-      throw new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: ${why}`);
+      throw this.#unknown("not all commands are remembered that were applied since it was sent first");
     }
     return undefined;
   }
@@ -125,23 +122,13 @@ export class Command {
       deciding.end();
     }
     if (ctx.aborted !== undefined) throw ctx.aborted;
-    const { emitted } = deciding;
-    if (isFailure(returned) || emitted.length === 0) return { returned };
-    if (emitted.length > MOST_IN_GROUP) {
-      throw new CatgaError("TOO_LARGE", `${this.#what} emitted ${emitted.length} events; ${MOST_IN_GROUP} at most`);
+    const { emitted: events } = deciding;
+    if (isFailure(returned) || events.length === 0) return { returned };
+    try {
+      return { returned, ...emittedBy(copy, { name: ctx.contract.name, events, value: returned }) };
+    } catch (thrown) {
+      return { thrown };
     }
-    const items: EntityItem[] = [];
-    let { state } = copy;
-    for (const { event, payload } of emitted) {
-      const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
-      items.push({ event: event.slice(definition.name.length + 1), text });
-      // as whoever reads it gets it: neither this process nor another may change it any more
-      state = applied(definition, state, event, text === undefined ? undefined : decodeText(text));
-    }
-    const result = returned === undefined
-      ? undefined
-      : toText(returned, "INVALID_RESPONSE", "the result", ctx.contract.name);
-    return { returned, items, state, result };
   }
 
   /** What the handler resolves with; it is given up with its message. */
@@ -166,7 +153,8 @@ export class Command {
     const command = ctx.id;
     const { sequence: expect, version } = copy;
     const correlation = ctx.correlationId === command ? undefined : ctx.correlationId;
-    const head = { version, command, fingerprint: this.#print, result, correlation, headers: carried(host, ctx) };
+    const { name } = ctx.contract;
+    const head = { version, command, fingerprint: this.#print, result, correlation, headers: carried(host, ctx), name };
     const text = entityGroupText({ endpoint, first: number(items.length), sentAt: clock.now() }, head, items);
     const stored = await this.#store(text, expect);
     if (stored === undefined) return false;
@@ -211,7 +199,7 @@ export class Command {
   async #confirm(): Promise<boolean> {
     const { copy } = this;
     const { ctx, host: { endpoint, clock }, number } = this.#options;
-    if (ctx.envelope.span === undefined) return await this.#latest();
+    if (!this.#again) return await this.#latest();
     const { sequence: expect, version } = copy;
     const head = headWithoutCommand(version, this.#send);
     const text = entityGroupText({ endpoint, first: number(0), sentAt: clock.now() }, head, []);
@@ -242,16 +230,22 @@ export class Command {
     const { aborted } = this.#options.ctx;
     const cause = this.#error ?? aborted;
     const last = this.#error === undefined ? "" : `; last error: ${this.#error.message}`;
-    if (this.#unanswered) {
-      const message = `${this.#what} may have been applied: the stream had not answered at its deadline${last}`;
-      return new CatgaError("OUTCOME_UNKNOWN", message, { cause });
-    }
+    if (this.#unanswered) return this.#unknown(`the stream had not answered at its deadline${last}`, cause);
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return aborted;
     const message = `${this.#what} was not applied: its deadline has passed${last}`;
     return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
   }
 
-  /** The send that it is of, in all of its attempts. */
+  #unknown(why: string, cause?: unknown): CatgaError {
+    return new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: ${why}`, { cause });
+  }
+
+  /** Whether an earlier attempt of it may have been decided, or may yet be. */
+  get #again(): boolean {
+    return this.#options.ctx.envelope.span !== undefined;
+  }
+
+  /** The send, in all of its attempts. */
   get #send(): string {
     return this.#options.ctx.envelope.send ?? this.#options.ctx.id;
   }
@@ -262,16 +256,9 @@ export class Command {
 }
 
 /** What a handler came to. */
-type Decided = Emitted | { readonly returned: unknown | Failure } | { readonly thrown: unknown };
-
-interface Emitted {
-  readonly returned: unknown;
-  readonly items: readonly EntityItem[];
-  /** With what it emitted. */
-  readonly state: unknown;
-  /** As text. */
-  readonly result: string | undefined;
-}
+type Decided = (Emitted & { readonly returned: unknown }) | { readonly returned: unknown | Failure } | {
+  readonly thrown: unknown;
+};
 
 function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {
   try {

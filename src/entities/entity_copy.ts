@@ -4,7 +4,7 @@ import { applied } from "../contract/entity_state.ts";
 import { decodeText } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityGroup, saysForgotten } from "../log/format/entity_group.ts";
-import { Remembered } from "./remembered.ts";
+import { Remembered, rememberedAs } from "./remembered.ts";
 
 /** How far an entity has been read. */
 export interface CopyParts<State> {
@@ -27,6 +27,8 @@ export interface Change<State> {
   readonly sequence: number;
   readonly size: number;
   readonly time: number;
+  /** The command's name and id. */
+  readonly name: string;
   readonly command: string;
   readonly fingerprint: string;
   readonly result: string | undefined;
@@ -119,15 +121,15 @@ export class EntityCopy<State> {
       // a tagged payload is a text: it was checked when it was read
       state = applied(this.definition, state, category, tagged ? decodeText(payload as string) : payload);
     }
-    const { command, fingerprint, result } = head;
-    this.change({ state, events: messages.length, sequence, time, size, command, fingerprint, result });
+    const { name: by, command, fingerprint, result } = head;
+    this.change({ state, events: messages.length, sequence, time, size, name: by, command, fingerprint, result });
     return undefined;
   }
 
   /** What a command has changed. */
-  change({ state, events, sequence, size, time, command, fingerprint, result }: Change<State>): void {
+  change({ state, events, sequence, size, time, name, command, fingerprint, result }: Change<State>): void {
     const parts = this.#parts;
-    parts.remembered?.add({ id: command, fingerprint, result, time });
+    parts.remembered?.add({ id: rememberedAs(name, command), fingerprint, result, time });
     this.#parts = {
       ...parts,
       state,

@@ -18,6 +18,7 @@ export class EntityStream {
   #stream: LogStream | undefined;
   /** `LogState.created`; `undefined`: unknown. */
   #created: string | undefined;
+  #readingCreated: Promise<string> | undefined;
 
   constructor(host: EntitiesHost, snapshots: Snapshots) {
     this.#host = host;
@@ -41,32 +42,36 @@ export class EntityStream {
 
   /** Which stream this is: one that was lost and made again is another. Rejects with `UNAVAILABLE`. */
   created(): string | Promise<string> {
-    return this.#created ?? this.#readCreated();
+    return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /** Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock. */
+  /**
+   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock. Its last message is asked for beside
+   * the snapshot: mostly that is all, and else it says how far to read.
+   */
   async load<State>(
     definition: EntityDefinition<State>,
     id: string,
     { remember, due }: { readonly remember: boolean; readonly due: number },
   ): Promise<EntityCopy<State>> {
-    const stream = await this.get();
     const subject = this.subject(definition.name, id);
-    const [snapshot, first] = await Promise.all([
+    // both are opened side by side, too
+    const [snapshot, last] = await Promise.all([
       this.#snapshots.get(definition, id, { created: () => this.created(), remember }),
-      stream.read(subject, { from: 0, most: FIRST }),
+      this.#last(subject),
     ]);
+    const upTo = last?.sequence ?? 0;
     if (snapshot !== undefined) {
+      if (this.#madeAt(snapshot, last)) return snapshot;
       // its own message must be there: else it is of another stream, or this server lags behind
-      const [own, ...behind] = await stream.read(subject, { from: snapshot.sequence });
-      if (own?.sequence === snapshot.sequence) {
+      const [own, ...behind] = await (await this.get()).read(subject, { from: snapshot.sequence });
+      if (this.#madeAt(snapshot, own)) {
         for (const message of behind) this.#take(snapshot, message);
-        return await this.advance(snapshot, { due });
+        return await this.advance(snapshot, { upTo, due });
       }
     }
     const copy = blank(definition, id, remember);
-    for (const message of first) this.#take(copy, message);
-    return first.length === 0 ? copy : await this.advance(copy, { due });
+    return last === undefined ? copy : await this.advance(copy, { upTo, due });
   }
 
   /**
@@ -81,10 +86,11 @@ export class EntityStream {
     const stream = await this.get();
     const subject = this.subject(copy.definition.name, copy.id);
     for (let pause = 1;;) {
+      if (upTo > 0 && copy.sequence >= upTo) return copy;
       const messages = await stream.read(subject, { from: copy.sequence + 1 });
       for (const message of messages) this.#take(copy, message);
-      if (upTo > 0 ? copy.sequence >= upTo : messages.length === 0) return copy;
       if (messages.length > 0) continue;
+      if (upTo === 0) return copy;
       if (clock.monotonic() >= due) {
         throw new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
       }
@@ -106,9 +112,20 @@ export class EntityStream {
     const sequence = last?.sequence ?? 0;
     if (sequence === copy.sequence) return { same: true, copy };
     if (sequence > copy.sequence) return { same: false, copy: await this.advance(copy, { upTo: sequence, due }) };
-    this.#created = undefined;
+    this.#doubt();
     const anew = await this.load(copy.definition, copy.id, { remember: copy.remembered !== undefined, due });
     return { same: false, copy: sequence > anew.sequence ? await this.advance(anew, { upTo: sequence, due }) : anew };
+  }
+
+  async #last(subject: string): Promise<StoredMessage | undefined> {
+    return await (await this.get()).last(subject);
+  }
+
+  /** Whether a snapshot was made behind this message: it has its sequence, and continues to its version. */
+  #madeAt<State>({ sequence, version }: EntityCopy<State>, message: StoredMessage | undefined): boolean {
+    if (message?.sequence !== sequence) return false;
+    const group = readEntityGroup(this.#host.namespace, message);
+    return !("reason" in group) && group.head.version + group.messages.length === version;
   }
 
   #take<State>(copy: EntityCopy<State>, message: StoredMessage): void {
@@ -139,19 +156,33 @@ export class EntityStream {
     const options = streamOptions(namespace, "entities", replicas);
     return this.#opening ??= log.open(streamName(namespace, "entities"), options)
       .then((stream) => {
-        stream.onDoubt(() => void (this.#created = undefined));
+        stream.onDoubt(() => this.#doubt());
         return this.#stream = stream;
       })
       .finally(() => this.#opening = undefined);
   }
 
-  async #readCreated(): Promise<string> {
+  /** It may be another stream. */
+  #doubt(): void {
+    this.#created = this.#readingCreated = undefined;
+  }
+
+  #readCreated(): Promise<string> {
+    const reading = this.#askCreated().then((created) => {
+      // not if it was doubted meanwhile
+      if (this.#readingCreated === reading) this.#created = created;
+      return created;
+    }).finally(() => {
+      if (this.#readingCreated === reading) this.#readingCreated = undefined;
+    });
+    return reading;
+  }
+
+  async #askCreated(): Promise<string> {
     const state = await (await this.get()).state();
     if (state === undefined) throw new CatgaError("UNAVAILABLE", "there is no stream of entities", { retryable: true });
-    return this.#created = state.created;
+    return state.created;
   }
 }
 
-/** How many messages are read together with the snapshot. */
-const FIRST = 128;
 const LONGEST_PAUSE = 50; // ms

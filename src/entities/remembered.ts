@@ -1,10 +1,11 @@
 /**
  * The commands that were applied to an entity lately, each with its result: one that comes again gets that, and is not applied twice.
- * The last 256, and all of the last two minutes as far as there is room.
+ * The last 256, and all of the last two minutes as far as there is room. Two commands of different contracts may have one id.
  */
 
 /** A command that was applied. */
 export interface RememberedCommand {
+  /** As {@link rememberedAs} makes it. */
   readonly id: string;
   /** Of its payload. */
   readonly fingerprint: string;
@@ -12,6 +13,11 @@ export interface RememberedCommand {
   readonly result: string | undefined;
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
+}
+
+/** What a command is remembered as: names of contracts have no spaces. */
+export function rememberedAs(name: string, id: string): string {
+  return `${name} ${id}`;
 }
 
 /** The remembered commands of one entity, in the order in which they were applied. */
@@ -65,7 +71,7 @@ export class Remembered {
 
   /** Whether {@link Remembered.end} was called for this send. */
   ended(send: string): boolean {
-    return this.#commands.get(ENDED + send)?.fingerprint === "";
+    return this.#commands.has(ENDED + send);
   }
 
   /** Whether a command that was stored at this time, or later, may have been dropped. */
@@ -83,8 +89,8 @@ export class Remembered {
 
 /** How long commands are remembered if there are more than the least number of them, in ms. */
 const KEPT = 120_000;
-/** What the names of ended sends begin with: not what ids of commands do. */
-const ENDED = "\u0000ended ";
+/** Before the names of ended sends: what {@link rememberedAs} makes begins with the name of a contract. */
+const ENDED = " ";
 const LEAST = 256;
 const MOST = 4_096;
 const MOST_CHARS = 262_144;

@@ -7,7 +7,7 @@ import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
+import type { Bucket, Entry } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost } from "./host.ts";
 import { Remembered, type RememberedCommand } from "./remembered.ts";
@@ -33,9 +33,9 @@ export class Snapshots {
     { created, remember }: { created: () => string | Promise<string>; remember: boolean },
   ): Promise<EntityCopy<State> | undefined> {
     try {
-      const entry = await (await this.#open()).get(snapshotKey(definition.name, id));
+      const [entry, stream] = await Promise.all([this.#read(snapshotKey(definition.name, id)), created()]);
       if (entry === undefined) return undefined;
-      return readSnapshot(definition, id, { text: entry.value, created: await created(), remember });
+      return readSnapshot(definition, id, { text: entry.value, created: stream, remember });
     } catch (error) {
       this.#report(`reading the snapshot of ${definition.name} ${id}`, error);
       return undefined;
@@ -80,6 +80,10 @@ export class Snapshots {
     if (await isForgotten()) await bucket.delete(key, { revision });
   }
 
+  async #read(key: string): Promise<Entry | undefined> {
+    return await (await this.#open()).get(key);
+  }
+
   #open(): Promise<Bucket> {
     const { store, namespace, replicas } = this.#host;
     return this.#bucket ??= store.open(bucketName(namespace, "snapshots"), { ...BUCKETS.snapshots, replicas })
@@ -103,7 +107,7 @@ export const SNAPSHOT_EVERY = 100;
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
-const VERSION = 1;
+const VERSION = 2;
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {

@@ -40,5 +40,10 @@ function start({ failures = 0 } = {}) {
         : log.open(name, options);
     },
   };
-  return { clock, log, opens, source: new StreamSource({ namespace: "default", replicas: 1, clock, log: flaky }) };
+  return {
+    clock,
+    log,
+    opens,
+    source: new StreamSource({ namespace: "default", replicas: 1, clock, log: flaky }, "log"),
+  };
 }

@@ -1,8 +1,8 @@
 /**
  * A message of the stream of entities: all that one command emitted, as `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items (none
  * in one that only keeps earlier appends from being stored) of the form `[event, payload, form]`. The entity is in the subject; the head is
- * `[version, command, fingerprint, result, correlation, headers]`. What a command emitted is one message, so that it is stored as a
- * whole or not at all.
+ * `[version, command, fingerprint, result, correlation, headers, name]`. What a command emitted is one message, so that it is stored as
+ * a whole or not at all.
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
@@ -39,11 +39,21 @@ export interface EntityHead {
   readonly correlation: string | undefined;
   /** The headers that go on with what handlers send. */
   readonly headers: Readonly<Record<string, string>> | undefined;
+  /** The name of the command's contract; empty where `command` is. */
+  readonly name: string;
 }
 
 /** The head of a message that no command emitted. `send`: the one whose attempts are over. */
 export function headWithoutCommand(version: number, send = ""): EntityHead {
-  return { version, command: send, fingerprint: "", result: undefined, correlation: undefined, headers: undefined };
+  return {
+    version,
+    command: send,
+    fingerprint: "",
+    result: undefined,
+    correlation: undefined,
+    headers: undefined,
+    name: "",
+  };
 }
 
 /** Who makes a message, and when. */
@@ -84,10 +94,18 @@ export function saysForgotten({ type, head, messages }: EntityGroup): boolean {
 /** The text of a message. */
 export function entityGroupText(
   { endpoint, first, sentAt }: EntityOrigin,
-  { version, command, fingerprint, result, correlation, headers }: EntityHead,
+  { version, command, fingerprint, result, correlation, headers, name }: EntityHead,
   items: readonly EntityItem[],
 ): string {
-  const head = JSON.stringify([version, command, fingerprint, result ?? null, correlation ?? null, headers ?? null]);
+  const head = JSON.stringify([
+    version,
+    command,
+    fingerprint,
+    result ?? null,
+    correlation ?? null,
+    headers ?? null,
+    name,
+  ]);
   const after = items.length === 0 ? "" : `,${items.map(itemText).join()}`;
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head}${after}]`;
 }
@@ -144,15 +162,14 @@ function itemText({ event, text }: EntityItem): string {
 
 /** `undefined` for a malformed one. */
 function readHead(value: unknown): EntityHead | undefined {
-  if (!Array.isArray(value) || value.length !== 6) return undefined;
-  const [version, command, fingerprint, result, correlation, headers] = value;
+  if (!Array.isArray(value) || value.length !== 7) return undefined;
+  const [version, command, fingerprint, result, correlation, headers, name] = value;
   if (!isCount(version)) return undefined;
   if (typeof command !== "string" || command.length > MAX_ID || typeof fingerprint !== "string") return undefined;
   if (fingerprint.length > MAX_ID || (result !== null && typeof result !== "string")) return undefined;
   if (correlation !== null && typeof correlation !== "string") return undefined;
-  if (headers !== null && !isStrings(headers)) {
-    return undefined;
-  }
+  if (headers !== null && !isStrings(headers)) return undefined;
+  if (typeof name !== "string" || (name !== "" && !isContractName(name))) return undefined;
   return {
     version,
     command,
@@ -160,6 +177,7 @@ function readHead(value: unknown): EntityHead | undefined {
     result: result ?? undefined,
     correlation: correlation ?? undefined,
     headers: headers ?? undefined,
+    name,
   };
 }
 

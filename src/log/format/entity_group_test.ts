@@ -12,6 +12,7 @@ const HEAD: EntityHead = {
   result: "5",
   correlation: "r",
   headers: { traceparent: "t" },
+  name: "Add",
 };
 const read = (text: string, subject = entitySubject("ns", "Cart", "a.b")) =>
   readEntityGroup("ns", { subject, sequence: 9, time: 2_000, data: new TextEncoder().encode(text) });
@@ -40,7 +41,7 @@ describe("entityGroupText and readEntityGroup", () => {
   });
 
   it("a message without events, and the one that an entity is forgotten", () => {
-    const none = { ...HEAD, command: "", result: undefined, correlation: undefined, headers: undefined };
+    const none = { ...HEAD, command: "", result: undefined, correlation: undefined, headers: undefined, name: "" };
     const empty = read(entityGroupText(ORIGIN, none, []));
     assert("messages" in empty);
     assertEquals([empty.messages, saysForgotten(empty)], [[], false]);
@@ -58,9 +59,10 @@ describe("entityGroupText and readEntityGroup", () => {
       ["", "no"],
       ["{}", "not a JSON array"],
       ['[1,"n.1",7,1,0,["A",1]]', "head"],
-      ['[1,"n.1",7,1,[0,"c","f",null,null],["A",1]]', "head"],
-      ['[1,"n.1",7,1,[-1,"c","f",null,null,null],["A",1]]', "head"],
-      ['[1,"n.1",7,1,[0,"c","f",null,null,{"a":1}],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,"c","f",null,null,null],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[-1,"c","f",null,null,null,"C"],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,"c","f",null,null,{"a":1},"C"],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,"c","f",null,null,null,"C D"],["A",1]]', "head"],
       [good.replace('"Added"', '"a b"'), "event 0"],
       [good.replace("1]]", "1,9]]"), "event 0"],
       [good.replace("1]]", "1,1]]"), "event 0"],

@@ -331,6 +331,26 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     await eventually("no lag", async () => (await reader.subscriptions()).every(({ lag }) => lag === 0));
     assertEquals(mirror.health().subscriptions.map(({ name }) => name), ["model:entities"]);
   });
+
+  it("a subscription that nobody handles falls behind, and its lag says by how much", async () => {
+    await using writer = await harness.start({ handlers, service: "carts" });
+    const handled: string[] = [];
+    const counting = ItemAdded.on(({ sku }) => void handled.push(sku), { name: "counting" });
+    const add = async (sku: string) =>
+      unwrap(await writer.send(AddItem, { cartId: "c-13", sku }, { node: writer.self.id }));
+    const lag = async () => (await writer.subscriptions()).find(({ name }) => name === "counting:entities")?.lag;
+    {
+      await using _reader = await harness.start({ handlers: counting, service: "counting" });
+      await add("first");
+      await eventually("the first one", () => handled.includes("first"));
+    }
+    assertEquals(await lag(), 0);
+    for (const sku of ["a", "b", "c"]) await add(sku);
+    assertEquals(await lag(), 3);
+    await using _reader = await harness.start({ handlers: counting, service: "counting" });
+    await eventually("no lag", async () => await lag() === 0);
+    assertEquals(handled, ["first", "a", "b", "c"]);
+  });
 }
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };

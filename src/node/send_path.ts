@@ -207,6 +207,7 @@ export class SendPath {
   #toLog(request: StoredRequest): Promise<Result<void>> {
     const key = keyInLog(request.contract, request.payload);
     if (typeof key === "object") return Promise.resolve(key);
+    this.#mediator.counts.published(request.contract, 1);
     const message: DurableMessage = key === undefined ? request : { ...request, key };
     return this.#opened === undefined ? this.#openLog(message) : this.#opened.publish(message);
   }

@@ -274,7 +274,9 @@ export class Router implements CallOwner {
   }
 
   #settle(call: Call, result: Result<unknown>): void {
-    if (this.#finish(call)) call.resolve(result);
+    if (!this.#finish(call)) return;
+    this.#options.app.runner.counts.sent(call.request.contract, result);
+    call.resolve(result);
   }
 
   /** `false` when it has ended already. */

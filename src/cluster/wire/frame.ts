@@ -50,6 +50,10 @@ export type BouncesItem = ["b", endpoint: string, server: string];
 export type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
 export type GapItem = ["g", name: string, left: number];
+/** `["s", n]`: asks what the receiver has counted. */
+export type StatsAskedItem = ["s", n: number];
+/** `["t", n, stats]`: the answer, a `NodeStats` without what is 0 or empty. Nodes ignore it. */
+export type StatsItem = ["t", n: number, stats: unknown];
 
 /** An item of a frame. */
 export type Item =
@@ -64,7 +68,9 @@ export type Item =
   | VersionsItem
   | BouncesItem
   | HandledItem
-  | GapItem;
+  | GapItem
+  | StatsAskedItem
+  | StatsItem;
 
 /**
  * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E` on the wire
@@ -216,6 +222,10 @@ function isItem(item: unknown): item is Item {
     case "g":
       checkName(item);
       if (!isCount(item[2])) throw new Malformed("a gap without a time");
+      return true;
+    case "s":
+    case "t":
+      if (!isCount(item[1])) throw new Malformed(`an ${item[0]} item without a number`);
       return true;
     default:
       return false;

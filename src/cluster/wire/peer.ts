@@ -19,6 +19,7 @@ import {
   pingItem,
   pongItem,
   refusalItem,
+  statsItem,
   versionsItem,
 } from "./frame_writer.ts";
 import { Lateness } from "./lateness.ts";
@@ -145,6 +146,7 @@ export class Peer {
     call.index = this.#calls.length;
     this.#calls.push(call);
     this.ledger.outstanding++;
+    this.ledger.requested++;
     this.#schedule();
   }
 
@@ -214,6 +216,11 @@ export class Peer {
   /** Answers that a node handled this contract, which this process remembers for `left` ms more. */
   reportGap(name: string, left: number): void {
     this.#item(gapItem(name, left));
+  }
+
+  /** Answers what was counted, as JSON. */
+  tellStats(n: number, stats: string): void {
+    this.#item(statsItem(n, stats));
   }
 
   /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */

@@ -198,7 +198,7 @@ export class Command {
    */
   async #confirm(): Promise<boolean> {
     const { copy } = this;
-    const { ctx, host: { endpoint, clock }, number } = this.#options;
+    const { host: { endpoint, clock }, number } = this.#options;
     if (!this.#again) return await this.#latest();
     const { sequence: expect, version } = copy;
     const head = headWithoutCommand(version, this.#send);

@@ -73,9 +73,13 @@ describe("handlers of the log that fail", await requireNatsServer(), () => {
         await letter.discard();
       }
       await cluster.settled();
+      let left: string[] = [];
       await eventually("no dead letter", async () => {
-        for await (const _ of cluster.caller.deadLetters()) return false;
-        return true;
+        left = [];
+        for await (const letter of cluster.caller.deadLetters()) left.push(JSON.stringify(letter));
+        return left.length === 0;
+      }).catch((error: Error) => {
+        throw new Error(`${error.message}: ${left.join("\n")}\n${cluster.output}`);
       });
     }
     await cluster.finish();

@@ -21,7 +21,20 @@ const Brewed = event<{ tea: string }>("kitchen.Brewed");
 const Emptied = event<void>("kitchen.Emptied");
 
 const COMMANDS = [
-  ...["nodes", "call", "watch", "subscriptions", "dead", "rewind", "schedules", "locks", "ping", "setup", "bench"],
+  ...[
+    "nodes",
+    "call",
+    "watch",
+    "subscriptions",
+    "dead",
+    "rewind",
+    "schedules",
+    "entity",
+    "locks",
+    "ping",
+    "setup",
+    "bench",
+  ],
 ];
 
 let runs = 0;
@@ -427,7 +440,7 @@ describe("cli", await requireNatsServer(), () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
         ["frob"],
-        /there is no command "frob"; there are nodes, call, watch, subscriptions, dead, rewind, schedules, locks, ping, setup, bench/,
+        /there is no command "frob"; there are nodes, call, watch, subscriptions, dead, rewind, schedules, entity, locks, ping, setup, bench/,
       ],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
       [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],

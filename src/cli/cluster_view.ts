@@ -164,12 +164,12 @@ export class ClusterView implements AsyncDisposable {
     return !exists;
   }
 
-  /** The stream of the log; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
-  async log(): Promise<LogStream | undefined> {
-    const name = streamName(this.namespace, "log");
+  /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
+  async stream(kind: StreamKind): Promise<LogStream | undefined> {
+    const name = streamName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
-      const options = streamOptions(this.namespace, "log", Number(config.num_replicas));
+      const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
       return await new NatsEventLog(this.transport).open(name, options);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
@@ -182,7 +182,8 @@ export class ClusterView implements AsyncDisposable {
     return new Administration({
       namespace: this.namespace,
       clock: systemClock,
-      stream: () => this.log(),
+      stream: () => this.stream("log"),
+      entities: () => this.stream("entities"),
       subscriptions: () => this.bucket("subscriptions"),
       parked: () => this.bucket("parked"),
       nodes: () => this.nodes(),

@@ -47,6 +47,8 @@ export const COMMAND_FLAGS = {
   header: { value: "K=V", short: "H", repeatable: true, summary: "a header of the message; repeat for more" },
   timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m" },
   count: { value: "N", short: "c", summary: "stop after this many" },
+  after: { value: "N", summary: "leave out the first N events" },
+  limit: { value: "N", summary: "show at most this many; 100" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
   replicas: { value: "N", summary: "how many NATS servers keep a bucket, 1 to 5; 1" },

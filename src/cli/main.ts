@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `locks`, `ping`, `setup` and `bench`;
- * `--help` explains each.
+ * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup` and
+ * `bench`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -26,6 +26,7 @@ import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
+import { entity } from "./entity.ts";
 import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 import { locks } from "./locks.ts";
@@ -49,6 +50,7 @@ const COMMANDS: readonly Command[] = [
   dead,
   rewind,
   schedules,
+  entity,
   locks,
   ping,
   setup,

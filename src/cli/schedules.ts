@@ -29,7 +29,7 @@ exit code is 1.`,
       throw new UsageError("usage: catga schedules [cancel NAME ID]");
     }
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const stream = await view.log();
+      const stream = await view.stream("log");
       if (verb !== undefined) return await cancel(view, stream, { contract, id, flags, terminal });
       return await list(view, stream, flags, terminal);
     });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
-import { catga, event } from "../../mod.ts";
+import { catga, command, entity, event } from "../../mod.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -162,13 +162,19 @@ describe("cli: signing in", await requireNatsServer(), () => {
     assertMatch(release.err, /UNAVAILABLE: the NATS user may not publish to \$KV\.catga_default_locks\./);
   });
 
-  it("subscriptions, dead, rewind and schedules need no more permissions than docs/cli.md names", async () => {
+  it("subscriptions, dead, rewind, schedules and entity need no more permissions than docs/cli.md names", async () => {
     const reads = ["nodes", "subscriptions", "parked"].flatMap((name) => [
       ...["STREAM.INFO", "STREAM.MSG.GET"].map((call) => `$JS.API.${call}.KV_catga_default_${name}`),
       ...["CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => `$JS.API.${call}.KV_catga_default_${name}.>`),
     ]);
     const log = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"].map((call) => `$JS.API.${call}.catga_default_log`);
     reads.push(...log, "$JS.API.DIRECT.GET.catga_default_log.>");
+    reads.push(
+      "$JS.API.STREAM.INFO.catga_default_entities",
+      "$JS.API.DIRECT.GET.catga_default_entities",
+      "$JS.API.STREAM.INFO.KV_catga_default_snapshots",
+      "$JS.API.DIRECT.GET.KV_catga_default_snapshots.>",
+    );
     const writes = ["$KV.catga_default_parked.>", "$KV.catga_default_subscriptions.>", "catga.default.at.>"];
     const user = (name: string, allow: readonly string[]) =>
       `{ user: ${name}, password: secret, permissions: { publish: { allow: ${JSON.stringify(allow)} }, ` +
@@ -186,9 +192,16 @@ describe("cli: signing in", await requireNatsServer(), () => {
       if (broken) throw new Error("no cups");
       served.push(tea);
     }, { name: "serving", retry: { attempts: 1 } });
+    const Pot = entity("Pot", { initial: () => 0 });
+    const Filled = Pot.event("Filled", (cups) => cups + 100);
+    const Fill = command<{ pot: string }>("Fill", { key: ({ pot }) => pot });
+    const fill = Pot.handle(Fill, (pot) => {
+      for (let n = 0; n < 100; n++) pot.emit(Filled);
+    });
     const nats = { servers: server.url, user: "node", pass: "secret" };
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
-    await using app = await catga({ nats, id: "n", service: "kitchen", handlers: serve, logger });
+    await using app = await catga({ nats, id: "n", service: "kitchen", handlers: [serve, fill], logger });
+    assertEquals((await app.send(Fill, { pot: "p" })).ok, true);
     assertEquals((await app.publish(Brewed, { tea: "assam" }, { id: "b1" })).ok, true);
     assertEquals((await app.publish(Brewed, { tea: "later" }, { id: "b2", delay: 3_600_000 })).ok, true);
     const as = (name: string) => ["-s", server.url, "--user", name, "--password", "secret", "--json"];
@@ -201,6 +214,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     assertStringIncludes(await run("reader", "subscriptions"), '"leader":"n"');
     assertStringIncludes(await run("reader", "dead"), '"id":"b1"');
     assertStringIncludes(await run("reader", "schedules"), '"id":"b2"');
+    await eventually("the snapshot", async () => (await run("reader", "entity", "Pot", "p")).includes('"state":10000'));
     for (
       const args of [["dead", "replay", "b1"], ["rewind", "serving", "start"], ["schedules", "cancel", "Brewed", "b2"]]
     ) {

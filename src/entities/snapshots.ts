@@ -1,11 +1,12 @@
 /**
  * Snapshots: every 100 events the state of an entity is written, so that a cold load reads what came after it only. Of the last one, for
- * each entity, a text of three lines: what it is of, the state, and the remembered commands, which `load` does not parse. A
- * snapshot is a shortcut, never the truth: one that does not fit is not used.
+ * each entity (`log/format/snapshot_text.ts`); `load` does not parse the remembered commands. A snapshot is a shortcut, never the
+ * truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey } from "../log/format/names.ts";
+import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
 import type { Bucket, Entry } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
@@ -107,12 +108,10 @@ export const SNAPSHOT_EVERY = 100;
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
-const VERSION = 2;
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
   const { definition, id, version, sequence, state, remembered } = copy;
-  const head = [VERSION, definition.version, created, sequence, version, id];
   const commands = [...remembered?.all ?? []].map(({ id, fingerprint, result, time }) => [
     id,
     fingerprint,
@@ -120,8 +119,15 @@ export function snapshotText<State>(copy: EntityCopy<State>, created: string): s
     time,
   ]);
   const dropped = remembered === undefined || remembered.dropped === -Infinity ? null : remembered.dropped;
-  const text = state === undefined ? "" : encodeValue(state, "state");
-  return `${JSON.stringify(head)}\n${text}\n${JSON.stringify([dropped, ...commands])}`;
+  return writeSnapshotText({
+    definition: definition.version,
+    created,
+    sequence,
+    version,
+    id,
+    state: state === undefined ? "" : encodeValue(state, "state"),
+    commands: JSON.stringify([dropped, ...commands]),
+  });
 }
 
 /** The entity of a snapshot; `undefined` if it is another one's, of another version, or malformed. */
@@ -130,23 +136,17 @@ export function readSnapshot<State>(
   id: string,
   { text, created, remember }: { text: string; created: string; remember: boolean },
 ): EntityCopy<State> | undefined {
-  const first = text.indexOf("\n");
-  const second = text.indexOf("\n", first + 1);
-  if (first < 0 || second < 0) return undefined;
-  const head: unknown = parsed(text.slice(0, first));
-  if (!Array.isArray(head)) return undefined;
-  const [format, made, stream, sequence, version, of] = head;
-  if (format !== VERSION || made !== definition.version || stream !== created || of !== id) return undefined;
-  if (!Number.isSafeInteger(sequence) || sequence < 1 || !Number.isSafeInteger(version) || version < 1) {
+  const read = readSnapshotText(text);
+  if (read === undefined || read.definition !== definition.version || read.created !== created || read.id !== id) {
     return undefined;
   }
   let remembered: Remembered | undefined;
   if (remember) {
-    remembered = readCommands(parsed(text.slice(second + 1)));
+    remembered = readCommands(parsed(read.commands));
     if (remembered === undefined) return undefined;
   }
   try {
-    const state = text.slice(first + 1, second);
+    const { state, version, sequence } = read;
     return new EntityCopy<State>(definition, id, {
       // written by this version of the definition, of a state of this type
       state: (state === "" ? undefined : decodeText(state)) as State,

@@ -2,7 +2,7 @@
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
  * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
- * less often until no entry with a ttl is left from before the reconnect.
+ * less often until no entry with a ttl is left from before the reconnect. The last one removes the entry of its turn.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
@@ -80,7 +80,8 @@ export class Sweeper {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
-    if (!await this.#takeTurn()) return 0;
+    const turn = await this.#takeTurn();
+    if (turn === undefined) return 0;
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
@@ -93,26 +94,34 @@ export class Sweeper {
     }
     let next = Infinity;
     for (const record of left) next = Math.min(next, serverClock.endOf(record) - clock.monotonic());
+    // nobody would remove its entry if the server forgets that ttl, too
+    if (next === Infinity && turn > 0) {
+      await this.#stream.attempt((limit) => js.erase(name, turn, limit), { idempotent: true });
+    }
     return next;
   }
 
-  /** Takes the turn to sweep, for the length of a pause; `false` if another client has it. */
-  async #takeTurn(): Promise<boolean> {
+  /**
+   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of its entry, 0 where there is no room for one;
+   * `undefined` if another client has it.
+   */
+  async #takeTurn(): Promise<number | undefined> {
     const { js, name, prefix, transport } = this.#stream;
     const headers = { "Nats-TTL": `${Math.floor(this.#pause() / 1_000)}s` };
     const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", headers, expected, { whenFull: "fail" });
     try {
-      if (await take(0) !== undefined) return true;
+      const free = await take(0);
+      if (free !== undefined) return free;
       const asked = transport.clock.monotonic();
       const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
         idempotent: true,
       });
-      if (last === undefined) return false;
-      if (last.type === "put" && (await this.#stream.alive([last], asked)).length > 0) return false;
-      return await take(last.revision) !== undefined;
+      if (last === undefined) return undefined;
+      if (last.type === "put" && (await this.#stream.alive([last], asked)).length > 0) return undefined;
+      return await take(last.revision);
     } catch (error) {
       // a full store has no room for the entry, and needs the sweep most: then all clients sweep
-      if (error instanceof JetStreamRefusal && error.refusal === "full") return true;
+      if (error instanceof JetStreamRefusal && error.refusal === "full") return 0;
       throw error;
     }
   }

@@ -1,0 +1,162 @@
+/** `entity`: what is stored of one entity. */
+import { printable, printableJson } from "../data/printable.ts";
+import {
+  entityEvents,
+  type EntityFault,
+  type EntityInfo,
+  entityInfo,
+  type EntityPlace,
+  type StoredEntityEvent,
+} from "../log/administration/entity_history.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { disposing } from "./disposing.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { table } from "./table.ts";
+import { bold, type Terminal } from "./terminal.ts";
+
+/** The command. */
+export const entity: Command = {
+  name: "entity",
+  words: "TYPE ID",
+  least: 2,
+  most: 2,
+  summary: "shows an entity's events, and what caused them",
+  flags: ["after", "limit"],
+  more: `
+Shows its version, when it was created and changed last, and its events: when
+each was stored, at which position, and the command that emitted it, by name and
+message id. --after N leaves out the first N events, --limit N stops after N
+(100; with --json there is no limit).
+
+Long payloads are cut; --json prints them whole: a line for the entity, and one
+for each event. What nodes pass over because it is not an event of the entity is
+shown with the reason.
+
+The state is what the program makes of the events, so it is not known here; that
+of the last snapshot is shown, if there is one.`,
+  async run([type, id], flags, terminal) {
+    if (!/^[\w-]{1,64}$/.test(type)) {
+      throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
+    }
+    if (id === "" || id.length > 256 || !id.isWellFormed()) {
+      throw new UsageError(`the id of an entity is a string of 1 to 256 characters; got ${JSON.stringify(id)}`);
+    }
+    const after = flags.number("after", 0, Number.MAX_SAFE_INTEGER) ?? 0;
+    const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const { namespace } = view;
+      const stream = await view.stream("entities");
+      const place = stream && { namespace, stream, snapshots: await view.bucket("snapshots"), type, id };
+      const info = place && await entityInfo(place);
+      if (place === undefined || info === undefined) {
+        terminal.say(printable(`there is no ${type} ${id} in the namespace ${namespace} at ${view.address}`));
+        return FAILED;
+      }
+      await show(place, info, { after, limit, flags, terminal });
+      return DONE;
+    });
+  },
+};
+
+interface Wanted {
+  readonly after: number;
+  readonly limit: number;
+  readonly flags: Flags;
+  readonly terminal: Terminal;
+}
+
+async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags, terminal }: Wanted): Promise<void> {
+  const json = flags.has("json");
+  if (json) terminal.write(`${printableJson(plainInfo(place, info))}\n`);
+  else terminal.write(`${about(place, info, terminal).join("\n")}\n`);
+  const rows: string[][] = [];
+  let [left, shown, more] = [limit, after, false];
+  for await (const event of entityEvents(place, { after })) {
+    if (left-- <= 0) {
+      more = true;
+      break;
+    }
+    if ("version" in event) shown = event.version ?? shown;
+    if (json) terminal.write(`${printableJson(plainEvent(event))}\n`);
+    else rows.push(row(place.type, event));
+  }
+  if (rows.length > 0) terminal.write(`\n${table(terminal, COLUMNS, rows).join("\n")}\n`);
+  else if (!json) terminal.say(`no events after version ${after}`);
+  if (more) {
+    terminal.say(`there are more, up to version ${info.version}: --after ${shown} goes on there, --limit shows more`);
+  }
+}
+
+const COLUMNS = [
+  { title: "VERSION", align: "right" },
+  { title: "STORED" },
+  { title: "POSITION", align: "right" },
+  { title: "EVENT" },
+  { title: "COMMAND" },
+  { title: "COMMAND ID" },
+  { title: "PAYLOAD" },
+] as const;
+
+function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
+  const [time, position] = [timeOf(event.time), `${event.position}`];
+  if ("fault" in event) return ["-", time, position, "-", "-", "-", `(${event.fault})`];
+  const { version, command, payload } = event;
+  const name = event.event.slice(type.length + 1);
+  return [`${version ?? "-"}`, time, position, name, command?.name ?? "-", command?.id ?? "-", short(payload)];
+}
+
+/** The lines on the entity as a whole. */
+function about({ type, id }: EntityPlace, info: EntityInfo, terminal: Terminal): string[] {
+  const { version, created, changed, forgotten, snapshot } = info;
+  const lines = [
+    ["version", `${version}`],
+    ["created", created === undefined ? "-" : timeOf(created)],
+    ["changed", changed === undefined ? "-" : timeOf(changed)],
+  ];
+  if (forgotten) lines.push(["forgotten", "yes: its events were removed, and commands get FORGOTTEN"]);
+  if (snapshot === undefined || typeof snapshot === "string") {
+    lines.push(["snapshot", snapshot === undefined ? "none" : `not used: ${snapshot}`]);
+    if (!forgotten) lines.push(["state", "not known here: the program makes it of the events"]);
+  } else {
+    lines.push(["snapshot", `of version ${snapshot.version}, by version ${snapshot.definition} of the definition`]);
+    lines.push(["state", `of that snapshot: ${short(snapshot.state)}`]);
+  }
+  return [
+    bold(terminal, printable(`${type} ${id}`)),
+    ...lines.map(([title, text]) => `${title.padEnd(WIDTH)}  ${printable(text)}`),
+  ];
+}
+
+/** A value on one line, cut if it is long. */
+function short(value: unknown): string {
+  const text = printableJson(value) ?? "-";
+  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
+}
+
+function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, ...info }: EntityInfo) {
+  return {
+    type: "entity",
+    entity: type,
+    id,
+    ...info,
+    created: created && timeOf(created),
+    changed: changed && timeOf(changed),
+    ...(typeof snapshot === "string" ? { unusedSnapshot: snapshot } : { snapshot }),
+  };
+}
+
+function plainEvent({ time, ...event }: StoredEntityEvent | EntityFault) {
+  return { type: "fault" in event ? "fault" : "event", ...event, time: timeOf(time) };
+}
+
+/** A server may say any time. */
+function timeOf(time: Date): string {
+  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
+}
+
+/** Events that are shown to a person unless more are asked for. */
+const LIMIT = 100;
+/** Characters of a payload or state that are shown to a person. */
+const LONGEST = 200;
+const WIDTH = "forgotten".length;

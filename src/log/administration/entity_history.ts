@@ -1,0 +1,202 @@
+/**
+ * What is stored of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what the
+ * `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything may stand in the stream:
+ * what nodes pass over is reported as such, with the reason.
+ */
+import { decodeText } from "../../data/encoding.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import { type EntityGroup, readEntityGroup, saysForgotten } from "../format/entity_group.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { entitySubject, snapshotKey } from "../format/names.ts";
+import { positionOf } from "../format/position.ts";
+import { readSnapshotText } from "../format/snapshot_text.ts";
+
+/** Which entity, and where it is stored. */
+export interface EntityPlace {
+  readonly namespace: string;
+  readonly stream: LogStream;
+  /** The bucket of snapshots; `undefined`: there is none. */
+  readonly snapshots: Bucket | undefined;
+  readonly type: string;
+  readonly id: string;
+}
+
+/** An entity as a whole. */
+export interface EntityInfo {
+  /** How many events it has had. */
+  readonly version: number;
+  /** When its first event was stored; `undefined` for one that was forgotten, whose events are gone. */
+  readonly created: Date | undefined;
+  /** When its last event was stored, or that it was forgotten. */
+  readonly changed: Date | undefined;
+  readonly forgotten: boolean;
+  /** A string: why it is not used. */
+  readonly snapshot: EntitySnapshot | string | undefined;
+}
+
+/** A state that was stored. */
+export interface EntitySnapshot {
+  /** How many events are part of the state. */
+  readonly version: number;
+  /** The `version` of the definition that made it. */
+  readonly definition: number;
+  readonly state: unknown;
+}
+
+/** An event of an entity. */
+export interface StoredEntityEvent {
+  /** The number of the event; `undefined` for the one that says that the entity was forgotten. */
+  readonly version: number | undefined;
+  /** The name of its contract. */
+  readonly event: string;
+  readonly position: number;
+  readonly time: Date;
+  readonly id: string;
+  /** The command that emitted it; `undefined` for the one that says that the entity was forgotten. */
+  readonly command: { readonly name: string; readonly id: string } | undefined;
+  readonly correlationId: string | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+  readonly payload: unknown;
+}
+
+/** A message of the entity's subject that nodes pass over, or events that are missing. */
+export interface EntityFault {
+  readonly fault: string;
+  readonly position: number;
+  readonly time: Date;
+}
+
+/** The entity as a whole; `undefined`: nothing is stored of it. Reads all of its messages. Rejects as `LogStream.read`. */
+export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
+  let [version, messages, first, last, sequence, forgotten]: [number, number, number?, number?, number?, boolean?] = [
+    0,
+    0,
+  ];
+  for await (const step of steps(place)) {
+    messages++;
+    ({ version, forgotten } = step);
+    sequence = step.message.sequence;
+    if (step.events.length === 0) continue;
+    last = step.message.time;
+    first ??= forgotten ? undefined : last;
+  }
+  if (messages === 0) return undefined;
+  return {
+    version,
+    created: forgotten ? undefined : dateOf(first),
+    changed: dateOf(last),
+    forgotten: forgotten === true,
+    snapshot: await snapshotOf(place, sequence ?? 0),
+  };
+}
+
+/** Its events behind a version, in order, and what is wrong in between. Rejects as `LogStream.read`. */
+export async function* entityEvents(
+  place: EntityPlace,
+  { after = 0 }: { readonly after?: number } = {},
+): AsyncGenerator<StoredEntityEvent | EntityFault> {
+  for await (const { message, group, events, fault, version, forgotten } of steps(place)) {
+    // what cannot be read behind that version comes with what follows it
+    if (!forgotten && (version < after || (version === after && events.length > 0))) continue;
+    const time = new Date(message.time);
+    if (fault !== undefined) yield { fault, position: positionOf(message.sequence, 0), time };
+    if (group === undefined) continue;
+    const { head: { version: before, name, command, correlation, headers } } = group;
+    for (const [index, event] of events.entries()) {
+      if (!forgotten && before + index + 1 <= after) continue;
+      yield {
+        version: forgotten ? undefined : before + index + 1,
+        event: event.category,
+        position: event.position,
+        time,
+        id: event.id,
+        command: command === "" ? undefined : { name, id: command },
+        correlationId: correlation,
+        headers,
+        payload: payloadOf(event),
+      };
+    }
+  }
+}
+
+/** A message of the entity's subject, and what nodes make of it. */
+interface Step {
+  readonly message: StoredMessage;
+  /** `undefined` if it cannot be read. */
+  readonly group: EntityGroup | undefined;
+  /** Those that are applied. */
+  readonly events: readonly LoggedMessage[];
+  readonly fault: string | undefined;
+  /** Of the entity, this message included. */
+  readonly version: number;
+  readonly forgotten: boolean;
+}
+
+/** As `entities/` takes them: a message that does not continue the events before it is passed over. */
+async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<Step> {
+  let [version, forgotten] = [0, false];
+  const subject = entitySubject(namespace, type, id);
+  for (let from = 1;;) {
+    const messages = await stream.read(subject, { from, most: AT_ONCE });
+    for (const message of messages) {
+      const group = readEntityGroup(namespace, message);
+      if ("reason" in group) {
+        yield { message, group: undefined, events: [], fault: group.reason, version, forgotten };
+        continue;
+      }
+      const { head, messages: all } = group;
+      let [events, fault]: [readonly LoggedMessage[], string?] = [all];
+      if (saysForgotten(group)) {
+        [version, forgotten] = [head.version, true];
+        events = all.slice(0, 1);
+      } else if (forgotten || head.version < version) {
+        fault = `it continues version ${head.version}; the entity ${forgotten ? "was forgotten" : `is at ${version}`}`;
+        events = [];
+      } else {
+        if (head.version > version) fault = `events ${version + 1} to ${head.version} are missing`;
+        version = head.version + all.length;
+      }
+      yield { message, group, events, fault, version, forgotten };
+    }
+    const last = messages.at(-1);
+    if (last === undefined) return;
+    from = last.sequence + 1;
+  }
+}
+
+/** Its snapshot, if it is of this stream. `last`: the sequence of its last message. */
+async function snapshotOf(
+  { stream, snapshots, type, id }: EntityPlace,
+  last: number,
+): Promise<EntitySnapshot | string | undefined> {
+  const entry = await snapshots?.get(snapshotKey(type, id));
+  if (entry === undefined) return undefined;
+  const read = readSnapshotText(entry.value);
+  if (read === undefined) return "it cannot be read";
+  const state = await stream.state();
+  if (read.id !== id || read.created !== state?.created || read.sequence > last) return "it is not of these events";
+  try {
+    const value = read.state === "" ? undefined : decodeText(read.state);
+    return { version: read.version, definition: read.definition, state: value };
+  } catch {
+    return "its state cannot be read";
+  }
+}
+
+/** A text that cannot be decoded is shown as it is. */
+function payloadOf({ payload, tagged }: LoggedMessage): unknown {
+  if (!tagged) return payload;
+  try {
+    return decodeText(payload as string); // a tagged one is a text
+  } catch {
+    return payload;
+  }
+}
+
+function dateOf(time: number | undefined): Date | undefined {
+  return time === undefined ? undefined : new Date(time);
+}
+
+/** Messages that are read at once: each may have 1 MB, or more. */
+const AT_ONCE = 100;

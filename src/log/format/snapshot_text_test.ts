@@ -1,0 +1,39 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { readSnapshotText, writeSnapshotText } from "./snapshot_text.ts";
+
+const SNAPSHOT = {
+  definition: 3,
+  created: "c",
+  sequence: 42,
+  version: 100,
+  id: "a\nb",
+  state: '{"n":1}',
+  commands: "[]",
+};
+
+describe("the text of a snapshot", () => {
+  it("is read as it was written", () => {
+    const text = writeSnapshotText(SNAPSHOT);
+    assertEquals(text.split("\n").length, 3);
+    assertEquals(readSnapshotText(text), SNAPSHOT);
+  });
+
+  it("of another format, or malformed, has no parts", () => {
+    const text = writeSnapshotText(SNAPSHOT);
+    for (
+      const other of [
+        "",
+        "\n\n",
+        "{}\n1\n[]",
+        "no JSON\n1\n[]",
+        text.replace("[2,", "[1,"),
+        text.replace("42", "-42"),
+        text.replace("42", "0"),
+        text.replace("100", "1.5"),
+        text.replace("3,", '"3",'),
+        text.replace('"c"', "null"),
+      ]
+    ) assertEquals(readSnapshotText(other), undefined, other);
+  });
+});

@@ -8,7 +8,7 @@
  * @module
  */
 import process from "node:process";
-import { catga, CatgaError, command, event, fail, query } from "@catga/catga";
+import { catga, CatgaError, command, event, fail, type Lock, query } from "@catga/catga";
 
 const Reserve = command<{ sku: string; n: number }, number>("orders.Reserve");
 const Price = query<{ sku: string }, number>("orders.Price");
@@ -49,13 +49,15 @@ const end = async () => {
 process.once("SIGTERM", () => void end());
 process.stdin.on("data", (text) => void obey(`${text}`));
 
+const held: Lock[] = [];
+
 /** `poison`, `heal`, `hold KEY`, `wait KEY`: a line of standard input. */
 async function obey(lines: string): Promise<void> {
   for (const line of lines.split("\n").filter((text) => text !== "")) {
     const [what, key = ""] = line.split(" ");
     if (what === "poison") await app.publish(Placed, { orderId: key, poison: true });
     if (what === "heal") await app.publish(Heal);
-    if (what === "hold" || what === "wait") await app.lock(key, { timeout: 600_000 });
+    if (what === "hold" || what === "wait") held.push(await app.lock(key, { timeout: 600_000 }));
     if (what === "lead") app.lead(key, () => new Promise(() => {}));
     if (what === "later") await app.publish(Placed, { orderId: key }, { delay: 3_600_000, id: key });
     if (what === "markup") throw new CatgaError("BUSY", "not here");

@@ -1,8 +1,10 @@
 /** `dashboard`: serves a page that shows the cluster as it lives. */
 import { printable } from "../data/printable.ts";
+import type { DashboardSource } from "../dashboard/source.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { disposing } from "./disposing.ts";
+import { readNodeStats } from "./node_stats.ts";
 import { UsageError } from "./flags.ts";
 import { aborted } from "./terminal.ts";
 
@@ -31,9 +33,13 @@ nothing.`,
     const { serveDashboard } = await import("../dashboard/dashboard.ts");
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       const allowChanges = flags.has("allow-changes");
-      const serving = serveDashboard(view, { host, port, allowChanges }).catch((error: NodeJS.ErrnoException) => {
-        throw new Error(`cannot listen on ${host}, port ${port}: ${error.code ?? error.message}; --port takes another`);
-      });
+      const serving = serveDashboard(sourceOf(view), { host, port, allowChanges }).catch(
+        (error: NodeJS.ErrnoException) => {
+          throw new Error(
+            `cannot listen on ${host}, port ${port}: ${error.code ?? error.message}; --port takes another`,
+          );
+        },
+      );
       return await disposing(serving, async ({ address }) => {
         if (flags.has("json")) terminal.write(`${JSON.stringify({ address })}\n`);
         else terminal.write(`${address}\n`);
@@ -56,3 +62,27 @@ nothing.`,
 };
 
 const PORT = 4280;
+
+function sourceOf(view: ClusterView): DashboardSource {
+  const { namespace, address, transport } = view;
+  return {
+    namespace,
+    address,
+    transport,
+    bucket: (kind) => view.bucket(kind),
+    stream: (kind) => view.stream(kind),
+    asker() {
+      const pinger = view.pinger();
+      return {
+        ping: (endpoint, limit) => pinger.ping(endpoint, limit),
+        async stats(endpoint, limit) {
+          const told = await pinger.stats(endpoint, limit);
+          if (told.type !== "stats") return told;
+          const stats = readNodeStats(endpoint, told.stats);
+          return typeof stats === "string" ? { type: "silence" } : { type: "stats", stats };
+        },
+        [Symbol.dispose]: () => pinger[Symbol.dispose](),
+      };
+    },
+  };
+}

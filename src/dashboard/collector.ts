@@ -5,6 +5,7 @@
  */
 import { Administration } from "../log/administration/administration.ts";
 import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
+import type { StreamKind } from "../log/format/streams.ts";
 import type { BucketKind } from "../ports/buckets.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
@@ -54,7 +55,7 @@ class Looking {
   readonly #locks = new LockWatch();
   readonly #parked = new ParkedWatch();
   readonly #tail: EventTail;
-  #stream: Promise<LogStream | undefined> | undefined;
+  readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
 
   constructor(source: DashboardSource, streams: Pick<Streams, "send">, rates: SubscriptionRates) {
     this.#source = source;
@@ -69,24 +70,24 @@ class Looking {
       streams.send("letters", parked.letters(ROWS));
       streams.send("retries", parked.retries(ROWS));
     });
-    const pinger = source.pinger();
+    const asker = source.asker();
     const events = this.#tail.listen(source.transport);
     const unlisten = source.transport.onStatus(() => this.#connection());
     this.#connection();
     this.#end.signal.addEventListener("abort", () => {
       unlisten();
-      pinger[Symbol.dispose]();
+      asker[Symbol.dispose]();
       events.close();
     });
     this.#repeat("pings", SECOND, async () => {
-      await this.#nodes.ask(pinger, PATIENCE);
+      await this.#nodes.ask(asker, PATIENCE);
       this.#sendNodes();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#repeat("events", SECOND, async () => {
       this.#tail.tick();
-      const stream = await this.#log();
+      const stream = await this.#stream("log");
       if (stream !== undefined) await this.#tail.read(stream);
       streams.send("events", this.#tail.view);
     });
@@ -113,7 +114,8 @@ class Looking {
     const administration = new Administration({
       namespace,
       clock,
-      stream: () => this.#log(),
+      stream: () => this.#stream("log"),
+      entities: () => this.#stream("entities"),
       subscriptions: () => this.#bucket("subscriptions"),
       parked: () => Promise.resolve(undefined), // followed here
       nodes: () => this.#nodes.present,
@@ -127,7 +129,7 @@ class Looking {
   }
 
   async #schedules(): Promise<void> {
-    const stream = await this.#log();
+    const stream = await this.#stream("log");
     const shown: ScheduleView[] = [];
     let total = 0;
     if (stream !== undefined) {
@@ -207,8 +209,11 @@ class Looking {
     });
   }
 
-  #log(): Promise<LogStream | undefined> {
-    return this.#once(this.#stream, () => this.#source.log(), (opening) => this.#stream = opening);
+  #stream(kind: StreamKind): Promise<LogStream | undefined> {
+    return this.#once(this.#opened.get(kind), () => this.#source.stream(kind), (opening) => {
+      if (opening === undefined) this.#opened.delete(kind);
+      else this.#opened.set(kind, opening);
+    });
   }
 
   async #once<T>(

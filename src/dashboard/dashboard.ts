@@ -33,7 +33,7 @@ export async function serveDashboard(
   const administration = new Administration({
     namespace,
     clock,
-    stream: () => source.log(),
+    stream: () => source.stream("log"),
     subscriptions: () => source.bucket("subscriptions"),
     parked: () => source.bucket("parked"),
     nodes: () => [], // not asked for dead letters

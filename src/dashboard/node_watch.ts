@@ -7,7 +7,7 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { shownText } from "./shown.ts";
-import type { SourcePinger } from "./source.ts";
+import type { SourceAsker } from "./source.ts";
 import type { Capped, NodeView } from "./view.ts";
 
 interface Watched {
@@ -56,7 +56,7 @@ export class NodeWatch {
   }
 
   /** Asks the nodes whose turn it is, {@link AT_ONCE} at most, and resolves when all have answered or `limit` ms are over. */
-  async ask(pinger: Pick<SourcePinger, "ping">, limit: number): Promise<void> {
+  async ask(asker: Pick<SourceAsker, "ping">, limit: number): Promise<void> {
     const now = this.#clock.now();
     for (const [key, { state, since }] of this.#nodes) {
       if (state === "gone" && now - since > REMEMBERED) this.#nodes.delete(key);
@@ -67,7 +67,7 @@ export class NodeWatch {
       (_, i) => all[(this.#turn + i) % all.length],
     );
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
-    await Promise.all(turn.map((node) => this.#ask(node, pinger, limit)));
+    await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }
 
   /** Troubled ones first, then by service and id. */
@@ -86,11 +86,11 @@ export class NodeWatch {
     return counts;
   }
 
-  async #ask(node: Watched, pinger: Pick<SourcePinger, "ping">, limit: number): Promise<void> {
+  async #ask(node: Watched, asker: Pick<SourceAsker, "ping">, limit: number): Promise<void> {
     const isGone = () => node.state === "gone"; // also by its record
     if (node.asked || isGone()) return;
     node.asked = true;
-    const echo = await pinger.ping(node.info.endpoint, limit);
+    const echo = await asker.ping(node.info.endpoint, limit);
     node.asked = false;
     if (isGone()) return;
     if (echo.type === "pong") {

@@ -67,6 +67,32 @@ describe("bench", await requireNatsServer(), () => {
     }
   });
 
+  it("measures entities: commands, loading, and a growing number of them", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    try {
+      const json = join(folder, "run.json");
+      const quick = ["--quick", "--no-peers", "--no-published", "--rounds", "1", "--json", json];
+      await bench("entities", "entities-growth", ...quick);
+      const { tables } = await readRun(json);
+      assertEquals(tables.map(({ id }) => id), [
+        "entities",
+        "entities-alone",
+        "entities-load",
+        "entities-growth",
+        "entities-growth-memory",
+        "entities-growth-load",
+        "entities-growth-loads",
+      ]);
+      for (const { id, rows } of tables) {
+        for (const { name, cells } of rows) {
+          for (const rounds of cells) assertEquals([id, name, median(rounds) > 0], [id, name, true]);
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it("says what it was asked for in vain", async () => {
     const error = await bench("fast").then(() => "nothing", String);
     assertStringIncludes(error, "no section fast; there are local");

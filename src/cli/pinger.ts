@@ -1,5 +1,6 @@
 /**
- * Pings processes as nodes do, without being a node. A process that has ended is distinguished from one that is silent.
+ * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
+ * distinguished from one that is silent.
  */
 import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { token } from "../ports/clock.ts";
@@ -11,12 +12,15 @@ export type Echo =
   | { readonly type: "bounce" }
   | { readonly type: "silence" };
 
-/** Sends pings, until it is disposed of. */
+/** What a process has counted, not checked yet; or no process is there, or it did not answer in time. */
+export type Told = { readonly type: "stats"; readonly stats: unknown } | Exclude<Echo, { readonly type: "pong" }>;
+
+/** Sends pings, and asks for statistics, until it is disposed of. */
 export class Pinger implements Disposable {
   readonly #transport: Transport;
   readonly #namespace: string;
   readonly #endpoint: string;
-  readonly #waiting = new Map<string, (echo: Echo) => void>();
+  readonly #waiting = new Map<string, (answer: Echo | Told) => void>();
   readonly #subscriptions: { close(): void }[];
   #pings = 0;
 
@@ -31,7 +35,9 @@ export class Pinger implements Disposable {
         if (!subject.startsWith(inbox)) return;
         const from = subject.slice(inbox.length);
         for (const item of readFrame(data).items) {
-          if (item[0] === "o") this.#waiting.get(`${from} ${item[1]}`)?.({ type: "pong", ms: 0, load: item[4] });
+          const answered = item[0] === "o" || item[0] === "t" ? this.#waiting.get(`${from} ${item[1]}`) : undefined;
+          if (item[0] === "o") answered?.({ type: "pong", ms: 0, load: item[4] });
+          if (item[0] === "t") answered?.({ type: "stats", stats: item[2] });
         }
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
@@ -46,20 +52,33 @@ export class Pinger implements Disposable {
   /** Pings an endpoint, and waits for `limit` ms at most. */
   async ping(endpoint: string, limit: number): Promise<Echo> {
     const { clock } = this.#transport;
+    const sent = clock.monotonic();
+    const echo = await this.#ask(endpoint, "p", limit);
+    // a process that answers something else has not answered the ping
+    if (echo.type === "stats") return { type: "silence" };
+    return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
+  }
+
+  /** Asks the process at an endpoint what it has counted, and waits for `limit` ms at most. */
+  async stats(endpoint: string, limit: number): Promise<Told> {
+    const told = await this.#ask(endpoint, "s", limit);
+    return told.type === "pong" ? { type: "silence" } : told;
+  }
+
+  async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Echo | Told> {
+    const { clock } = this.#transport;
     const n = ++this.#pings;
     const place = `${endpoint} ${n}`;
-    const echoed = Promise.withResolvers<Echo>();
-    this.#waiting.set(place, echoed.resolve);
-    const timer = clock.after(limit, () => echoed.resolve({ type: "silence" }));
-    const sent = clock.monotonic();
+    const answered = Promise.withResolvers<Echo | Told>();
+    this.#waiting.set(place, answered.resolve);
+    const timer = clock.after(limit, () => answered.resolve({ type: "silence" }));
     try {
       // targets expect growing frame numbers from each sender, not consecutive ones
-      const frame = [PROTOCOL, n, Math.round(clock.now()), ["p", n]];
+      const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n]];
       this.#transport.publish(`catga.${this.#namespace}.node.${endpoint}.${this.#endpoint}`, JSON.stringify(frame), {
         reply: `catga.${this.#namespace}.bounce.${this.#endpoint}.${endpoint}.${n}`,
       });
-      const echo = await echoed.promise;
-      return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
+      return await answered.promise;
     } finally {
       timer.cancel();
       this.#waiting.delete(place);

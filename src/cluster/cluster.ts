@@ -20,6 +20,7 @@ import { ProcessProbe } from "./membership/process_probe.ts";
 import { processOf, Prover, proverOf } from "./membership/prover.ts";
 import type { BreakerOptions } from "./routing/breaker.ts";
 import { Router } from "./routing/router.ts";
+import { StatsAnswer } from "./stats_answer.ts";
 import { DroppedEvents } from "./wire/dropped_events.ts";
 import { Endpoint } from "./wire/endpoint.ts";
 import { EventChannel } from "./wire/event_channel.ts";
@@ -71,9 +72,8 @@ export class Cluster implements Remote {
    */
   constructor(options: ClusterOptions, bucket: Bucket) {
     this.#options = options;
-    const { host, transport, namespace, observer, info, heartbeat } = options;
+    const { host, transport, namespace, observer, info, info: { service, endpoint }, heartbeat } = options;
     const { clock, random } = transport;
-    const { service, endpoint } = info;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
     this.#absence = new Absence({
@@ -90,16 +90,17 @@ export class Cluster implements Remote {
       malformed,
       concurrency: options.concurrency,
       host,
-      budget: host.runner.budget,
+      runner: host.runner,
       readsTags: ({ endpoint }) => this.#membership.view.readsTags(endpoint),
-      receive: (name, payload, timeout, envelope) => host.runner.receive(name, payload, timeout, envelope),
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
       asked: (name) => this.#membership.gaps.answer(name),
       gap: (name, left) => this.#membership.gaps.answered(name, left),
+      stats: () => stats.text(),
       reconnected: () => this.#onReconnect(),
     });
+    const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({
       transport,
       namespace,
@@ -107,10 +108,11 @@ export class Cluster implements Remote {
       endpoint,
       observer,
       malformed,
+      counts: host.runner.counts,
       readsJsonOnly: (name) => this.#membership.view.readsJsonOnly(name),
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
-          if (!this.#endpoint.inbound.event(begin)) dropped.add(name);
+          if (!this.#endpoint.inbound.event(name, begin)) dropped.add(name);
         }),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
@@ -213,8 +215,7 @@ export class Cluster implements Remote {
 
   nodes(): readonly NodeInfo[] {
     if (this.#stop.signal.aborted) return [];
-    const { id } = this.#options.info;
-    return this.#membership.view.members.map(({ info }) => info.id === id ? this.self : info);
+    return this.#membership.view.members.map(({ info }) => info.id === this.#options.info.id ? this.self : info);
   }
 
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {

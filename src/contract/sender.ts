@@ -12,7 +12,7 @@ export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payloa
   : [payload: NoInfer<In>, options?: Options];
 
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */
-export interface SendAllOptions extends Omit<SendOptions, "id"> {
+export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
   /** How many sends are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
   concurrency?: number | undefined;
 }

@@ -25,6 +25,10 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** The routing key in the sender's options; of an ordered contract. */
   readonly key?: string | undefined;
+  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  readonly send?: string | undefined;
+  /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
+  readonly span?: number | undefined;
   /** Of a message of the log: where it stands. */
   readonly position?: number | undefined;
   /** Of a message of the log: the token of its leader. */
@@ -48,6 +52,7 @@ export interface ParentMessage extends Context {
 /** The message whose handler decides a command of an entity. */
 export interface DecidingMessage extends Context {
   readonly contract: AnyContract;
+  readonly envelope: Envelope;
   /** Why it was aborted; `undefined`: it was not. */
   readonly aborted: CatgaError | undefined;
   readonly execution: {

@@ -13,9 +13,9 @@ import { Wait } from "./wait.ts";
 /** Notified when a message begins to wait for admission. */
 export interface AdmissionWatcher {
   /** It begins to wait. */
-  waits(): void;
+  waits(contract: AnyContract): void;
   /** It is admitted. Not called when it is dropped instead. */
-  goes(): void;
+  goes(contract: AnyContract): void;
 }
 
 /** The execution of one message. The message of a handler that returns at once and uses none of this has no execution. */
@@ -158,13 +158,13 @@ export class Execution extends Deadlined {
   wait(entry: QueueEntry): void {
     const waited = this.waiting;
     this.#entry = entry;
-    if (!waited) this.watcher?.waits();
+    if (!waited) this.watcher?.waits(this.#contract);
   }
 
   /** It has been admitted. */
   go(): void {
     this.#entry = undefined;
-    this.watcher?.goes();
+    this.watcher?.goes(this.#contract);
   }
 
   /** An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the handler. */

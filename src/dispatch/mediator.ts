@@ -4,6 +4,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Admission } from "./admission.ts";
+import { ContractCounts, Counts } from "./contract_counts.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
 import { HandlerCall, type HandlerRun } from "./handler_call.ts";
 import { runOnce } from "./idempotency.ts";
@@ -20,6 +21,8 @@ export class Mediator {
   readonly budget: TurnBudget;
   /** Those of durable contracts. Messages of the log alone reach the events among them. */
   readonly durable: readonly DurableHandler[];
+  /** What the node counts of each contract. */
+  readonly counts: Counts = new Counts();
   readonly #dispatches: Map<string, Dispatch> = new Map();
   /** Of contracts that only Catga itself sends. */
   readonly #internal: Map<string, Dispatch> = new Map();
@@ -39,8 +42,9 @@ export class Mediator {
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const call = new HandlerCall(handler, observer);
       const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
+      const counts = this.counts.of(contract);
       if (subscription !== undefined) {
-        durable.push({ contract, settings: subscription, run });
+        durable.push({ contract, settings: subscription, run: counted(counts, run) });
         if (contract.kind === "event") continue;
       }
       const own = handler["~handler"].each === "node";
@@ -50,6 +54,7 @@ export class Mediator {
         nodeRuns: own ? [...nodeRuns, run] : nodeRuns,
         call: run === call.run ? call : undefined,
         entity: handler["~handler"].entity !== undefined,
+        counts,
       });
     }
   }
@@ -71,7 +76,8 @@ export class Mediator {
 
   /** Handles a contract that only Catga itself sends: it is none of {@link Mediator.names}. */
   serve(contract: AnyContract, run: HandlerRun): void {
-    this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false });
+    const counts = new ContractCounts(contract);
+    this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, counts });
   }
 
   /** The commands and queries with handlers, sorted by name. */
@@ -117,6 +123,8 @@ export interface Dispatch {
   readonly call: HandlerCall | undefined;
   /** Whether it is a command of an entity. */
   readonly entity: boolean;
+  /** Counts its messages. */
+  readonly counts: ContractCounts;
 }
 
 /** From the outside in: the order of its key, its claim, its concurrency, its behaviors. */
@@ -156,6 +164,22 @@ function aroundHandler(
     ctx.execution.preparing = true;
     const result = folded(payload, ctx);
     return result instanceof Promise ? orRefusal(ctx, result) : result;
+  };
+}
+
+/** A handler of the log that is counted. */
+function counted(counts: ContractCounts, run: HandlerRun): HandlerRun {
+  return (payload, ctx) => {
+    const outcome = run(payload, ctx);
+    if (!(outcome instanceof Promise)) {
+      counts.end(outcome);
+      return outcome;
+    }
+    counts.inHand++;
+    return outcome.then((later) => {
+      counts.endInHand(later);
+      return later;
+    });
   };
 }
 

@@ -70,8 +70,11 @@ export class MessageContext implements EntityContext, Abortable {
 
   /** The id that its contract makes of the payload, for a message that came without one. */
   set id(id: string) {
-    const { call, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
-    this.#envelope = { call, id, attempt, correlation, causation, ancestry, headers, key, position, fence };
+    const { call, attempt, correlation, causation, ancestry, headers, key, send, span, position, fence } =
+      this.envelope;
+    this.#envelope = {
+      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, position, fence },
+    };
   }
 
   /** Whether the sender gave it an id. */

@@ -6,11 +6,14 @@ import type { CatgaError } from "../error.ts";
 import type { Admission } from "./admission.ts";
 import type { ContextHost } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
+import type { Holdings } from "./shared_state.ts";
 
 /** The node that a cluster belongs to. */
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
+  /** What locks and leaderships it has. */
+  readonly holdings: Holdings;
   /** How many handlers run, and how many sends wait for answers. */
   readonly inFlight: number;
   /** The timeout of a message that is sent now, in ms. */

@@ -2,7 +2,6 @@
  * Runs handlers: for senders in this process, for requests from the wire, and for events. Every run has a context of its own,
  * with the deadline and the abort of its message.
  */
-import type { AnyContract } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Failure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -10,6 +9,7 @@ import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { noHandlerHere, wrongKind } from "./failures.ts";
 import type { HandlerRun } from "./handler_call.ts";
+import type { ContractCounts, Counts } from "./contract_counts.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import { idOf } from "./message_id.ts";
 import { MessageContext } from "./message_context.ts";
@@ -24,6 +24,8 @@ import { cancelled } from "./wait.ts";
 export interface Receipt {
   readonly ctx: MessageContext;
   readonly result: MaybePromise<Outcome>;
+  /** To be told how a request ends; events are counted already. */
+  readonly counts: ContractCounts;
 }
 
 /** An event from the wire. */
@@ -60,6 +62,11 @@ export class Runner {
     return this.#mediator.budget;
   }
 
+  /** What the node counts of each contract. */
+  get counts(): Counts {
+    return this.#mediator.counts;
+  }
+
   /**
    * Runs a request of a sender in this process, also for the router when it selects this node: with its deadline and abort,
    * the answer parsed.
@@ -67,7 +74,7 @@ export class Runner {
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
     if (dispatch === undefined) return Promise.resolve(noHandlerHere(request.contract));
-    const { contract } = dispatch;
+    const { contract, counts } = dispatch;
     if (contract.kind !== request.contract.kind) {
       const { kind, name } = request.contract;
       return Promise.resolve({ ok: false, error: wrongKind(kind, name, contract.kind, this.#host.node) });
@@ -92,11 +99,16 @@ export class Runner {
       isPreparedFor(dispatch, request)
         ? runAll(dispatch, request.parsed, ctx)
         : runParsed(dispatch, request.payload, ctx);
+    counts.inHand++;
     const handled = admit === undefined ? run() : admit(ctx, run);
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, execution);
+    let running = true;
+    // called again at the end of a handler that was given up
     const ended = (outcome: Outcome): Outcome => {
+      if (running) counts.endInHand(outcome);
+      running = false;
       signal?.removeEventListener("abort", abort);
       parent?.execution.release(execution);
       return outcome;
@@ -113,28 +125,33 @@ export class Runner {
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined) return undefined;
-    const { contract, runs } = dispatch;
+    const { contract, runs, counts } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
     const { input, output, ordered, idempotent, id } = contract.options;
     if (idempotent || dispatch.entity) ctx.execution.payload = payload;
     const plain = input === undefined && output === undefined && !ordered && id === undefined;
     const result = plain && contract.kind !== "event" ? runs[0](payload, ctx) : runParsed(dispatch, payload, ctx);
-    return { ctx, result };
+    return { ctx, result, counts };
   }
 
   /** Runs every handler of an event from this process, in a later turn. */
   publish(name: string, payload: unknown, envelope: Envelope): void {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
-    const { contract, runs, nodeRuns } = dispatch;
+    const { contract, runs, nodeRuns, counts } = dispatch;
     for (const run of [...runs, ...nodeRuns]) {
+      counts.heard++;
+      counts.inHand++;
       const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
       const handled = new Promise<void>((resolve) => this.#host.clock.soon(resolve)).then(() =>
         ctx.aborted === undefined
           ? withParsedPayload(contract, payload, ctx, (parsed) => run(parsed, ctx))
           : new Refusal("DRAINING", ctx)
       );
-      ctx.run(handled, (outcome) => this.#ended(ctx, outcome));
+      ctx.run(handled, (outcome) => {
+        counts.endInHand(outcome);
+        this.#ended(ctx, outcome);
+      });
     }
   }
 
@@ -150,20 +167,29 @@ export class Runner {
   ): void {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
-    const { contract, runs, nodeRuns } = dispatch;
+    const { runs, nodeRuns, counts } = dispatch;
     for (const run of each === "node" ? nodeRuns : runs) {
-      take(() => this.#runEvent(contract, run, payload, source.envelope()));
+      counts.heard++;
+      take(() => this.#runEvent(dispatch, run, payload, source.envelope()));
     }
   }
 
-  #runEvent(contract: AnyContract, run: HandlerRun, payload: unknown, envelope: Envelope): Receipt {
+  #runEvent({ contract, counts }: Dispatch, run: HandlerRun, payload: unknown, envelope: Envelope): Receipt {
     const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
     const result = contract.options.input === undefined
       ? run(payload, ctx)
       : withParsedPayload(contract, payload, ctx, (parsed) => run(parsed, ctx));
-    if (!(result instanceof Promise)) this.#ended(ctx, result);
-    else result.then((outcome) => this.#ended(ctx, outcome));
-    return { ctx, result };
+    if (!(result instanceof Promise)) {
+      counts.end(result);
+      this.#ended(ctx, result);
+      return { ctx, result, counts };
+    }
+    counts.inHand++;
+    result.then((outcome) => {
+      counts.endInHand(outcome);
+      this.#ended(ctx, outcome);
+    });
+    return { ctx, result, counts };
   }
 
   /** Observes the failure of an event: no sender receives it. */
@@ -185,6 +211,8 @@ export class Runner {
       ancestry: meta?.ancestry ?? [],
       headers: meta?.headers ?? NO_HEADERS,
       key: meta?.key,
+      send: meta?.send,
+      span: meta?.span,
     };
   }
 }

@@ -58,8 +58,20 @@ export interface Liveness {
   gone(endpoint: string): Promise<boolean>;
 }
 
+/** What one node holds of what is shared, for its statistics. */
+export interface Holdings {
+  /** What it leads, by name. */
+  readonly leads: readonly string[];
+  /** Locks that it holds. */
+  readonly locks: number;
+  /** Locks that it gave up because waiting for them would never have ended. */
+  readonly cycles: number;
+}
+
 /** The locks, claims, cache and leadership of one node. */
 export interface SharedState {
+  /** Counted when it is read. */
+  readonly holdings: Holdings;
   readonly locks: Locks;
   readonly claims: Claims;
   readonly cache: Cache;

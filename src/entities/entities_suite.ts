@@ -161,6 +161,46 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals(unwrap(await app.send(AddItem, payload)), 2);
   });
 
+  it("what is not remembered any more is OUTCOME_UNKNOWN if its sender says since when, else a new command", async () => {
+    const Bin = entity("Bin", { initial: () => 0 });
+    const Filled = Bin.event("Filled", (count) => count + 1);
+    const Fill = command<{ id: string; size: number }, string>("Fill", { key: ({ id }) => id });
+    const fill = Bin.handle(Fill, (bin, { size }) => {
+      bin.emit(Filled);
+      return "x".repeat(size);
+    });
+    await using app = await harness.start({ handlers: fill });
+    const firstSent = new Date(app.clock.now());
+    const send = (id: string, size: number, options = {}) => app.send(Fill, { id: "b", size }, { id, ...options });
+    unwrap(await send("old", 1));
+    // 256 kB are remembered
+    for (let n = 0; n < 4; n++) unwrap(await send(`large-${n}`, 100_000));
+    assertEquals(unwrap(await send("large-3", 100_000, { firstSent })).length, 100_000);
+    assertEquals(codeOf(await send("old", 1, { firstSent })), "OUTCOME_UNKNOWN");
+    assertEquals((await app.load(Bin, "b", { latest: true })).version, 5);
+    // an id alone does not say that it is an old one
+    assertEquals(unwrap(await send("old", 1)), "x");
+    assertEquals((await app.load(Bin, "b", { latest: true })).version, 6);
+  });
+
+  it("a broadcast of a command of an entity, and firstSent without an id, are misuse", async () => {
+    await using app = await harness.start({ handlers });
+    await using other = await harness.start({ handlers });
+    const payload = { cartId: "c-broadcast", sku: "tea" };
+    for (const options of [{}, { node: other.self.id }]) {
+      await assertRejects(
+        async () => await app.broadcast(AddItem, payload, options),
+        TypeError,
+        "it is a command of an entity, which is decided once, by one node: send it",
+      );
+    }
+    assertEquals((await app.load(Cart, "c-broadcast", { latest: true })).version, 0);
+    const firstSent = new Date();
+    await assertRejects(async () => await app.send(AddItem, payload, { firstSent }), TypeError, "give its id, too");
+    const never = { id: "x", firstSent: new Date(NaN) };
+    await assertRejects(async () => await app.send(AddItem, payload, never), TypeError, "a valid Date");
+  });
+
   it("snapshots: a cold load begins with the last one, also for commands that come again", async () => {
     {
       await using app = await harness.start({ handlers });

@@ -30,6 +30,11 @@ export class EntityStream {
     return this.#stream ?? this.#open();
   }
 
+  /** The time of its server, in ms since 1970; that of this process before it is opened. */
+  get time(): number {
+    return this.#stream?.serverTime ?? this.#host.clock.now();
+  }
+
   /** The subject of an entity. */
   subject(type: string, id: string): string {
     return entitySubject(this.#host.namespace, type, id);

@@ -29,7 +29,7 @@ import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Remote, RemoteRequest } from "../dispatch/remote.ts";
 import { Runner } from "../dispatch/runner.ts";
-import type { SharedState } from "../dispatch/shared_state.ts";
+import type { Holdings, SharedState } from "../dispatch/shared_state.ts";
 import { CatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import { healthOf } from "./health.ts";
@@ -155,6 +155,10 @@ export class App implements NodeHost, DrainableNode {
       nodes: this.nodes().length,
       inFlight: this.inFlight,
     });
+  }
+
+  get holdings(): Holdings {
+    return this.state.holdings;
   }
 
   /** Handlers that run, and sends that wait for answers. */

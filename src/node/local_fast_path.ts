@@ -7,6 +7,7 @@ import type { Remote } from "../dispatch/remote.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
+import type { ContractCounts } from "../dispatch/contract_counts.ts";
 import type { Dispatch, Mediator } from "../dispatch/mediator.ts";
 import type { RequestBuilder } from "./request_builder.ts";
 import type { Result } from "../contract/result.ts";
@@ -39,28 +40,34 @@ export class LocalFastPath {
   readonly #timeout: number;
   readonly #run: HandlerRun;
   readonly #call: HandlerCall | undefined;
+  readonly #counts: ContractCounts;
 
   /** `timeout` in ms. */
-  constructor(host: ContextHost, { contract, runs: [run], call }: Dispatch, timeout: number) {
+  constructor(host: ContextHost, { contract, runs: [run], call, counts }: Dispatch, timeout: number) {
     this.#host = host;
     this.#contract = contract;
     this.#timeout = timeout;
     this.#run = run;
     this.#call = call;
+    this.#counts = counts;
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;
-    if (call === undefined) return settled(this.#run(payload, ctx), ctx);
+    const counts = this.#counts;
+    if (call === undefined) return settled(this.#run(payload, ctx), ctx, counts);
     try {
       const value = call.fn(payload, ctx);
-      if (isPlain(value)) return Promise.resolve({ ok: true, value });
+      if (isPlain(value)) {
+        counts.local++;
+        return Promise.resolve({ ok: true, value });
+      }
       // resolved again: the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
-      return settled(call.result(value, ctx), ctx);
+      return settled(call.result(value, ctx), ctx, counts);
     } catch (error) {
-      return Promise.resolve(call.failure(error, ctx));
+      return Promise.resolve(counts.localResult(call.failure(error, ctx)));
     }
   }
 
@@ -68,17 +75,25 @@ export class LocalFastPath {
   #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { execution } = ctx;
+      const counts = this.#counts;
+      counts.inHand++;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then(
-        (value) => execution.end(call.success(value, ctx)),
-        (error) => execution.end(call.failure(error, ctx)),
+        (value) => execution.end(counts.localEnd(call.success(value, ctx))),
+        (error) => execution.end(counts.localEnd(call.failure(error, ctx))),
       );
     });
   }
 }
 
-function settled(outcome: MaybePromise<Outcome>, ctx: MessageContext): Promise<Result<unknown>> {
-  return outcome instanceof Promise ? ctx.execution.outcome(outcome, asResult) : Promise.resolve(asResult(outcome));
+function settled(
+  outcome: MaybePromise<Outcome>,
+  ctx: MessageContext,
+  counts: ContractCounts,
+): Promise<Result<unknown>> {
+  if (!(outcome instanceof Promise)) return Promise.resolve(counts.localResult(asResult(outcome)));
+  counts.inHand++;
+  return ctx.execution.outcome(outcome.then((later) => counts.localEnd(asResult(later))), asResult);
 }
 
 /** Whether what a handler returned is certainly neither a promise nor a failure. */

@@ -207,6 +207,7 @@ export class SendPath {
   #toLog(request: StoredRequest): Promise<Result<void>> {
     const key = keyInLog(request.contract, request.payload);
     if (typeof key === "object") return Promise.resolve(key);
+    this.#mediator.counts.published(request.contract, 1);
     const message: DurableMessage = key === undefined ? request : { ...request, key };
     return this.#opened === undefined ? this.#openLog(message) : this.#opened.publish(message);
   }
@@ -245,6 +246,11 @@ export class SendPath {
     if (contract.kind === "event" && contract.options.durable) {
       throw new TypeError(
         `broadcast ${contract.name}: the event is durable, and reaches every subscription by the log: publish it`,
+      );
+    }
+    if (this.#builder.ofEntity(contract)) {
+      throw new TypeError(
+        `broadcast ${contract.name}: it is a command of an entity, which is decided once, by one node: send it`,
       );
     }
     const request = this.#builder.prepare("broadcast", contract, payload, options, parent);

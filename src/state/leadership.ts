@@ -56,6 +56,11 @@ export class Leadership {
     return term;
   }
 
+  /** What this node leads now, by name. */
+  get leads(): readonly string[] {
+    return [...this.#terms].filter(({ leading }) => leading).map(({ name }) => name);
+  }
+
   /** Ends all terms; other nodes lead. To be called before the locks are closed. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -84,6 +89,11 @@ class LeaderTerm implements Term {
     this.#options = options;
     this.#candidacy = candidacy;
     this.#over = this.#stand().finally(() => candidacy.ended());
+  }
+
+  /** What it is about. */
+  get name(): string {
+    return this.#candidacy.name;
   }
 
   get leading(): boolean {

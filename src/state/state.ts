@@ -39,6 +39,9 @@ export function sharedState(options: StateOptions): SharedState {
     locks,
     claims,
     cache,
+    get holdings() {
+      return { leads: leadership.leads, locks: locks.held, cycles: locks.cycles };
+    },
     lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
     abdicate: () => leadership.close(),
     async close() {

@@ -99,8 +99,8 @@ const PLANTS = {
   }],
   "entity-confirm": [{
     file: "src/entities/command.ts",
-    from: "    if (ctx.attempt === 1) return await this.#latest();",
-    to: "    if (ctx.attempt === 1) return true;",
+    from: "    if (!this.#again) return await this.#latest();",
+    to: "    if (!this.#again) return true;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

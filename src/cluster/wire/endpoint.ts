@@ -23,7 +23,9 @@ import { Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
 export interface EndpointOptions
-  extends Pick<InboundRequestsOptions, Passed>, Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap"> {
+  extends
+    Pick<InboundRequestsOptions, Passed>,
+    Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap" | "stats"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -36,7 +38,7 @@ export interface EndpointOptions
   reconnected(): void;
 }
 
-type Passed = "concurrency" | "host" | "receive" | "budget" | "readsTags";
+type Passed = "concurrency" | "host" | "runner" | "readsTags";
 
 /** This process on the wire. */
 export class Endpoint implements PeerHost {
@@ -68,7 +70,7 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer, concurrency, host, receive, budget, readsTags } = options;
+    const { transport, namespace, endpoint, observer, concurrency, host, runner, readsTags } = options;
     const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
@@ -90,8 +92,7 @@ export class Endpoint implements PeerHost {
       observer,
       concurrency,
       host,
-      receive,
-      budget,
+      runner,
       readsTags,
       payloadLimit: () => this.payloadLimit,
     });
@@ -122,6 +123,7 @@ export class Endpoint implements PeerHost {
       accused: (other, server) => options.accused(other, server),
       asked: (name) => options.asked(name),
       gap: (name, left) => options.gap(name, left),
+      stats: () => options.stats(),
     });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [
@@ -154,6 +156,11 @@ export class Endpoint implements PeerHost {
 
   fault(during: string, error: unknown): void {
     this.#options.observer({ type: "fault", during, error });
+  }
+
+  /** All other processes that it knows. */
+  get peers(): Iterable<Peer> {
+    return this.#peers.values();
   }
 
   /** The other process of this name, if frames were exchanged with it. */

@@ -4,6 +4,7 @@
  * that one of them gets each event.
  */
 import { nextTick } from "node:process";
+import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
 import { toText, withoutTags } from "../../data/encoding.ts";
@@ -30,6 +31,8 @@ export interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
+  /** What the node counts of each contract. */
+  readonly counts: Counts;
   /** A node that handles an event of this name and reads JSON only; `undefined`: none does. */
   readsJsonOnly(name: string): NodeInfo | undefined;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
@@ -170,12 +173,13 @@ export class EventChannel {
     this.#gathered = 0;
   };
 
-  #send({ name, meta, text, tagged }: Batch): void {
-    const { transport, endpoint, observer } = this.#options;
+  #send({ name, meta, text, tagged, count }: Batch): void {
+    const { transport, endpoint, observer, counts } = this.#options;
     const seq = ++this.#seq;
     const now = this.#sentAt = transport.clock.now();
     try {
       transport.publish(this.#subject(name), eventFrameText(endpoint, now, meta, seq, text, tagged));
+      counts.published({ kind: "event", name }, count);
     } catch (error) {
       observer({ type: "fault", during: `publishing ${name}`, error });
     }

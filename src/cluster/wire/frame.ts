@@ -50,6 +50,10 @@ export type BouncesItem = ["b", endpoint: string, server: string];
 export type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
 export type GapItem = ["g", name: string, left: number];
+/** `["s", n]`: asks what the receiver has counted. */
+export type StatsAskedItem = ["s", n: number];
+/** `["t", n, stats]`: the answer, a `NodeStats` without what is 0 or empty. Nodes ignore it. */
+export type StatsItem = ["t", n: number, stats: unknown];
 
 /** An item of a frame. */
 export type Item =
@@ -64,7 +68,9 @@ export type Item =
   | VersionsItem
   | BouncesItem
   | HandledItem
-  | GapItem;
+  | GapItem
+  | StatsAskedItem
+  | StatsItem;
 
 /**
  * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E` on the wire
@@ -217,6 +223,10 @@ function isItem(item: unknown): item is Item {
       checkName(item);
       if (!isCount(item[2])) throw new Malformed("a gap without a time");
       return true;
+    case "s":
+    case "t":
+      if (!isCount(item[1])) throw new Malformed(`an ${item[0]} item without a number`);
+      return true;
     default:
       return false;
   }
@@ -260,14 +270,15 @@ function checkPlace(item: unknown[]): void {
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (!isRecord(meta)) throw new Malformed("meta is not an object");
-  const { id, correlation, causation, attempt, ancestry, headers, key } = meta;
+  const { id, correlation, causation, attempt, ancestry, headers, key, send, span } = meta;
   if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is not a string");
-  for (const text of [id, correlation, causation]) {
+  for (const text of [id, correlation, causation, send]) {
     if (text !== undefined && (typeof text !== "string" || text === "")) {
       throw new Malformed("an id in meta is not a string, or empty");
     }
   }
   if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is not a count");
+  if (span !== undefined && !isTime(span)) throw new Malformed("meta.span is not a number");
   if (ancestry !== undefined && !(Array.isArray(ancestry) && ancestry.every((call) => typeof call === "string"))) {
     throw new Malformed("meta.ancestry is not an array of strings");
   }

@@ -15,6 +15,7 @@ import {
   type PingItem,
   PROTOCOL,
   readFrame,
+  type StatsAskedItem,
   type VersionsItem,
 } from "./frame.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
@@ -44,6 +45,8 @@ export interface FrameReceiverOptions {
   asked(name: string): number;
   /** Another process remembers, for `left` ms more, a node that handled this contract. */
   gap(name: string, left: number): void;
+  /** What this process has counted, as JSON. */
+  stats(): string;
 }
 
 /** Receives the frames of one process. */
@@ -83,23 +86,26 @@ export class FrameReceiver {
     peer.pingedAt = peer.bouncedAt = -1;
     const { outstanding } = peer.ledger;
     let index = 0;
-    let ping = -1;
+    let [ping, asked] = [-1, -1];
     for (const item of frame.items) {
       if (item[0] === "p") {
         ping = item[1];
         if (item[2] === 1) this.#options.askedAgain(peer);
+      } else if (item[0] === "s") {
+        asked = item[1];
       } else if (item[0] === "v") {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
-    // one pong for a frame, however many pings are in it
+    // one answer for a frame, however many pings or questions are in it
     if (ping >= 0) peer.pong(ping, inbound.load);
+    if (asked >= 0) peer.tellStats(asked, this.#options.stats());
   }
 
   /** Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must not run. */
-  #onItem(peer: Peer, seq: number, item: Exclude<Item, PingItem | VersionsItem>, index: number, late: number): number {
+  #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
     const { inbound } = this.#options;
     switch (item[0]) {
       case "q": {
@@ -119,6 +125,7 @@ export class FrameReceiver {
         const call = peer.ledger.find(item[1], item[2]);
         if (call === undefined) return index;
         peer.settle(call);
+        peer.ledger.failed++;
         call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
         return index;
       }
@@ -145,9 +152,14 @@ export class FrameReceiver {
       case "g":
         this.#options.gap(item[1], item[2]);
         return index;
+      case "t":
+        return index;
     }
   }
 }
+
+/** Those whose place in the frame matters. */
+type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
 
 /** The codes of a node's refusals; one with another code did not run there either. */
 const REFUSALS: ReadonlySet<string> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);

@@ -201,6 +201,11 @@ export function gapItem(name: string, left: number): string {
   return `["g","${name}",${left}]`;
 }
 
+/** The item that answers what was counted. `stats`: as JSON. */
+export function statsItem(n: number, stats: string): string {
+  return `["t",${n},${stats}]`;
+}
+
 /** The item with the versions of the protocol that are spoken here. */
 export function versionsItem(versions: readonly number[]): string {
   return JSON.stringify(["v", ...versions]);

@@ -1,6 +1,10 @@
-/** A request of another process: its frame, its place in it, and what came with it. */
+/** A request of another process: its frame, its place in it, what came with it, and how it is answered. */
+import type { Observer } from "../../contract/observer.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import type { CatgaError } from "../../error.ts";
+import { answerText, failureText, type Readers } from "./answer_text.ts";
 import type { WireMeta } from "./frame.ts";
-import type { Peer } from "./peer.ts";
+import type { Peer, RunningFrame } from "./peer.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
 /** A request that came in a frame. */
@@ -10,6 +14,8 @@ export class InboundRequest extends WireEnvelope {
   readonly index: number;
   /** The contract's name. */
   readonly contract: string;
+  /** When its frame arrived, by the monotonic clock. */
+  readonly at: number;
 
   /** The request at this place among those of the frame. */
   constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
@@ -18,6 +24,43 @@ export class InboundRequest extends WireEnvelope {
     this.seq = seq;
     this.index = index;
     this.contract = contract;
+    this.at = peer.lastSeenAt;
+  }
+
+  /** It runs, or waits for its turn, from now on. */
+  begun(run: { abort(reason: CatgaError): void }): void {
+    const { peer: { running }, seq, index } = this;
+    let frame: RunningFrame | undefined = running.get(seq);
+    if (frame === undefined) running.add(frame = { seq, requests: [], open: 0 });
+    frame.requests[index] = run;
+    frame.open++;
+  }
+
+  /** It does so no longer. */
+  ended(): void {
+    const { peer: { running }, seq, index } = this;
+    const frame = running.get(seq);
+    if (frame === undefined) return;
+    frame.requests[index] = undefined;
+    if (--frame.open === 0) running.delete(seq);
+  }
+
+  /** Answers it, or says that it was refused. */
+  answer(outcome: Outcome, options: Readers & { readonly observer: Observer }): void {
+    const { peer, seq, index, contract } = this;
+    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
+    const { value } = outcome;
+    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
+    if (!outcome.ok) return peer.failure(seq, index, failureText(outcome.error, peer, options));
+    let text: string;
+    try {
+      text = answerText(value, contract, peer, options);
+    } catch (thrown) {
+      const error = thrown as CatgaError; // the only one that it throws
+      options.observer({ type: "fault", during: "answering", error });
+      return peer.failure(seq, index, failureText(error, peer, options));
+    }
+    peer.answer(seq, index, text);
   }
 
   protected override name(): string {

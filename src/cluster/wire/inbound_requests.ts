@@ -3,13 +3,15 @@
  * cancellations and other senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
-import type { ContextHost, Envelope } from "../../dispatch/context_host.ts";
+import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
 import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Receipt } from "../../dispatch/runner.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { Counts } from "../../dispatch/contract_counts.ts";
+import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { QueuedMessage, type RunNow } from "../../dispatch/admission.ts";
@@ -18,19 +20,17 @@ import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
 import { refuseLate } from "./lateness.ts";
-import type { Peer, RunningFrame } from "./peer.ts";
-import { answerText, failureText, type Readers } from "./answer_text.ts";
+import type { Peer } from "./peer.ts";
+import type { Readers } from "./answer_text.ts";
 
 /** What inbound requests need of the node. */
 export interface InboundRequestsOptions extends Readers {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
-  readonly budget: TurnBudget;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
-  /** Runs the handler of a request; `undefined` if there is none. */
-  receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined;
+  readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
 }
 
 /** The inbound requests and events of one node. */
@@ -38,6 +38,7 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #options: InboundRequestsOptions;
   readonly #queue: AdmissionQueue;
   readonly #budget: TurnBudget;
+  readonly #counts: Counts;
   /** Messages that were admitted, and wait for the turn of their handler or key: others run meanwhile. */
   #aside = 0;
   #refusing = false;
@@ -47,9 +48,10 @@ export class InboundRequests implements AdmissionWatcher {
   busyAt = -Infinity;
 
   constructor(options: InboundRequestsOptions) {
-    const { clock, concurrency, budget } = options;
+    const { clock, concurrency, runner: { budget, counts } } = options;
     this.#options = options;
     this.#budget = budget;
+    this.#counts = counts;
     this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
@@ -73,7 +75,10 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** Runs, queues or refuses the request at this place. `ttl`: what is left of its time, in ms. */
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
-    if (this.#refusing) return peer.refuse(seq, index, "DRAINING");
+    if (this.#refusing) {
+      this.#counts.find(name)?.refused("DRAINING");
+      return peer.refuse(seq, index, "DRAINING");
+    }
     if (refuseLate(peer, seq, index, ttl)) return;
     const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
@@ -86,15 +91,22 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** Apart from {@link InboundRequests.request}, which makes no closures. */
   #wait(request: InboundRequest, payload: unknown, timeout: number): void {
-    const { peer, seq, index, ancestry } = request;
+    const { peer, seq, index, ancestry, contract } = request;
     const { clock, host: { wheel } } = this.#options;
+    const counts = this.#counts;
+    const refuse = (why: Dropped) => {
+      counts.find(contract)?.refused(why);
+      peer.refuse(seq, index, why);
+    };
     const waiting = new Waiting(clock.monotonic() + timeout, (why) => {
       wheel.delete(waiting);
-      this.#ended(request);
-      if (why !== undefined) peer.refuse(seq, index, why);
+      counts.queued(contract, -1);
+      request.ended();
+      if (why !== undefined) refuse(why);
       else this.#run(request, payload, waiting.due - clock.monotonic());
     });
-    this.#begun(request, waiting);
+    request.begun(waiting);
+    counts.queued(contract, 1);
     if (this.#aside < MAX_ASIDE && this.#queue.enter(waiting)) {
       wheel.add(waiting);
       if (this.#admitted !== undefined) {
@@ -102,12 +114,13 @@ export class InboundRequests implements AdmissionWatcher {
       }
       return;
     }
-    this.#ended(request);
-    peer.refuse(seq, index, "OVERLOADED");
+    counts.queued(contract, -1);
+    request.ended();
+    refuse("OVERLOADED");
   }
 
-  /** Runs a handler of an event when its turn comes. `false`: too many wait, and it is dropped. */
-  event(begin: () => Receipt): boolean {
+  /** Runs a handler of an event of this name when its turn comes. `false`: too many wait, and it is dropped. */
+  event(name: string, begin: () => Receipt): boolean {
     if (this.#aside >= MAX_ASIDE) return false;
     if (this.#queue.open) {
       this.#queue.occupy();
@@ -115,14 +128,18 @@ export class InboundRequests implements AdmissionWatcher {
       return true;
     }
     const { host } = this.#options;
+    const counts = this.#counts;
     // its time begins with its turn
     const waiting = new Waiting(Infinity, (why) => {
+      counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
       if (--host.pending === 0) host.idle();
     });
     const taken = this.#queue.enter(waiting);
-    if (taken) host.pending++; // a drain waits for it
-    return taken;
+    if (!taken) return false;
+    host.pending++; // a drain waits for it
+    counts.queued(name, 1);
+    return true;
   }
 
   /** Runs a request that came in no frame (from a plain NATS client) when its turn comes. */
@@ -130,6 +147,7 @@ export class InboundRequests implements AdmissionWatcher {
     if (this.#refusing) return new Refusal("DRAINING", ctx);
     if (this.#aside >= MAX_ASIDE) return new Refusal("OVERLOADED", ctx);
     const { clock } = this.#options;
+    const counts = this.#counts;
     const start = (): MaybePromise<Outcome> => {
       const result = run();
       if (!(result instanceof Promise)) {
@@ -147,9 +165,15 @@ export class InboundRequests implements AdmissionWatcher {
       this.#queue.occupy();
       return start();
     }
+    const { contract: { name } } = ctx;
+    counts.stepAside(name);
     return new Promise((resolve) => {
-      const drop = (why: Dropped) => resolve(new Refusal(why, ctx));
-      const message = new QueuedMessage(ctx, clock, { start: () => resolve(start()), drop });
+      const end = (outcome: MaybePromise<Outcome>) => {
+        counts.stepBack(name);
+        resolve(outcome);
+      };
+      const drop = (why: Dropped) => end(new Refusal(why, ctx));
+      const message = new QueuedMessage(ctx, clock, { start: () => end(start()), drop });
       ctx.wait(message);
       if (!this.#queue.enter(message)) drop("OVERLOADED");
     });
@@ -162,39 +186,47 @@ export class InboundRequests implements AdmissionWatcher {
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
-  waits(): void {
+  waits({ name }: AnyContract): void {
+    this.#counts.stepAside(name);
     this.#aside++;
     this.#queue.stepAside();
   }
 
-  goes(): void {
+  goes({ name }: AnyContract): void {
+    this.#counts.stepBack(name);
     this.#aside--;
     this.#queue.occupy();
   }
 
   #run(request: InboundRequest, payload: unknown, timeout: number): void {
-    const receipt = this.#options.receive(request.contract, payload, timeout, request);
+    const receipt = this.#options.runner.receive(request.contract, payload, timeout, request);
     if (receipt === undefined) {
       request.peer.refuse(request.seq, request.index, "NO_HANDLER");
       return this.#queue.stepAside();
     }
-    const { ctx, result } = receipt;
+    const { result, counts } = receipt;
     if (!(result instanceof Promise)) {
-      this.#answer(request, result);
-      return this.#queue.leave(this.#budget.spent());
+      counts.end(result);
+      request.answer(result, this.#options);
+      const now = this.#budget.spent();
+      counts.took(now - request.at);
+      return this.#queue.leave(now);
     }
-    this.#answerLater(request, ctx, result);
+    this.#answerLater(request, receipt, result);
   }
 
-  #answerLater(request: InboundRequest, ctx: MessageContext, result: Promise<Outcome>): void {
-    this.#begun(request, ctx);
+  #answerLater(request: InboundRequest, { ctx, counts }: Receipt, result: Promise<Outcome>): void {
+    request.begun(ctx);
+    counts.inHand++;
     this.#onEnd(ctx, result, (outcome) => {
-      this.#ended(request);
+      request.ended();
       this.busyAt = this.#options.clock.monotonic();
+      counts.endInHand(outcome);
+      counts.took(this.busyAt - request.at);
       const { aborted } = ctx;
       // the reason of an abort does not say what the handler had done by then
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
-      this.#answer(request, gaveUp ? abandoned(ctx.contract, aborted) : outcome);
+      request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
   }
 
@@ -222,7 +254,7 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** While it waits for a turn of its own, it does not count as running. */
   #watch(ctx: MessageContext): void {
-    if (ctx.waiting) this.waits();
+    if (ctx.waiting) this.waits(ctx.contract);
     ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
@@ -230,39 +262,11 @@ export class InboundRequests implements AdmissionWatcher {
   /** An asynchronous handler has ended. */
   #finished(ctx: MessageContext, outcome: Outcome): void {
     this.#admitted?.delete(ctx);
-    if (ctx.waiting) this.#aside--;
-    else if (outcome instanceof Refusal) this.#queue.stepAside();
+    if (ctx.waiting) {
+      this.#counts.stepBack(ctx.contract.name);
+      this.#aside--;
+    } else if (outcome instanceof Refusal) this.#queue.stepAside();
     else this.#queue.leave(this.#budget.spent());
-  }
-
-  #begun({ peer, seq, index }: InboundRequest, run: QueueEntry | MessageContext): void {
-    let frame: RunningFrame | undefined = peer.running.get(seq);
-    if (frame === undefined) peer.running.add(frame = { seq, requests: [], open: 0 });
-    frame.requests[index] = run;
-    frame.open++;
-  }
-
-  #ended({ peer, seq, index }: InboundRequest): void {
-    const frame = peer.running.get(seq);
-    if (frame === undefined) return;
-    frame.requests[index] = undefined;
-    if (--frame.open === 0) peer.running.delete(seq);
-  }
-
-  #answer({ peer, seq, index, contract }: InboundRequest, outcome: Outcome): void {
-    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
-    const { value } = outcome;
-    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    if (!outcome.ok) return peer.failure(seq, index, failureText(outcome.error, peer, this.#options));
-    let text: string;
-    try {
-      text = answerText(value, contract, peer, this.#options);
-    } catch (thrown) {
-      const error = thrown as CatgaError; // the only one that it throws
-      this.#options.observer({ type: "fault", during: "answering", error });
-      return peer.failure(seq, index, failureText(error, peer, this.#options));
-    }
-    peer.answer(seq, index, text);
   }
 }
 

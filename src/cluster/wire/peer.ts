@@ -19,6 +19,7 @@ import {
   pingItem,
   pongItem,
   refusalItem,
+  statsItem,
   versionsItem,
 } from "./frame_writer.ts";
 import { Lateness } from "./lateness.ts";
@@ -145,6 +146,7 @@ export class Peer {
     call.index = this.#calls.length;
     this.#calls.push(call);
     this.ledger.outstanding++;
+    this.ledger.requested++;
     this.#schedule();
   }
 
@@ -216,6 +218,11 @@ export class Peer {
     this.#item(gapItem(name, left));
   }
 
+  /** Answers what was counted, as JSON. */
+  tellStats(n: number, stats: string): void {
+    this.#item(statsItem(n, stats));
+  }
+
   /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */
   versions(versions: readonly number[]): void {
     if (this.#versionsSent) return;
@@ -284,7 +291,6 @@ function callPrefix(sender: string, receiver: string): string {
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {
-  const { meta } = call.request;
-  if (meta === undefined && call.attempt === 1) return undefined;
-  return JSON.stringify({ ...meta, id: call.id, attempt: call.attempt === 1 ? undefined : call.attempt });
+  if (call.request.meta === undefined && call.attempt === 1) return undefined;
+  return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });
 }

@@ -10,6 +10,10 @@ import { FrameRing } from "./frame_ring.ts";
 export class RequestLedger {
   /** Requests without a result. */
   outstanding = 0;
+  /** Requests that were given to it; those that the process answered with a value; those that failed there, or on the way. */
+  requested = 0;
+  succeeded = 0;
+  failed = 0;
   /** The frames with requests that wait for an answer. */
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   /** The id of the node behind the process. */
@@ -50,6 +54,7 @@ export class RequestLedger {
       const call: Call | undefined = frame.calls[first + i];
       if (call?.frame !== frame) continue;
       this.settle(call);
+      this.succeeded++;
       call.owner.answered(call, { ok: true, value: item[3 + i] });
     }
   }
@@ -73,6 +78,7 @@ export class RequestLedger {
   refused(call: Call, code: RefusalCode): void {
     if (call.done) return;
     this.#takeBack(call);
+    this.failed++;
     call.at = undefined;
     call.owner.failed(call, { how: "undelivered", code }, this.#node);
   }
@@ -105,6 +111,7 @@ export class RequestLedger {
         if (call.frame !== frame) continue;
         count++;
         this.#takeBack(call);
+        this.failed++;
         call.owner.failed(call, LOST, this.#node);
       }
     }
@@ -118,6 +125,7 @@ export class RequestLedger {
         if (call.frame !== frame || !may(call)) continue;
         before(call);
         this.#takeBack(call);
+        this.failed++;
         call.owner.failed(call, SILENT, this.#node);
       }
     }

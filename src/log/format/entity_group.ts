@@ -29,7 +29,7 @@ import { MOST_IN_GROUP, positionOf } from "./position.ts";
 export interface EntityHead {
   /** How many events the entity had before. */
   readonly version: number;
-  /** The id of the command; empty in a message without events, and in the one that says that the entity is forgotten. */
+  /** The id of the command; in a message without events the send whose attempts are over; empty in the one that says that the entity is forgotten. */
   readonly command: string;
   /** Of the command's payload. */
   readonly fingerprint: string;
@@ -43,11 +43,11 @@ export interface EntityHead {
   readonly name: string;
 }
 
-/** The head of a message that no command emitted. */
-export function headWithoutCommand(version: number): EntityHead {
+/** The head of a message that no command emitted. `send`: the one whose attempts are over. */
+export function headWithoutCommand(version: number, send = ""): EntityHead {
   return {
     version,
-    command: "",
+    command: send,
     fingerprint: "",
     result: undefined,
     correlation: undefined,

@@ -43,6 +43,8 @@ export interface LockManagerOptions {
 
 /** The locks of one node. */
 export class LockManager implements Locks {
+  /** Calls that were given up with `DEADLOCK`. */
+  cycles = 0;
   readonly #options: LockManagerOptions;
   readonly #host: LockHost;
   readonly #requestHost: LockRequestHost;
@@ -91,10 +93,18 @@ export class LockManager implements Locks {
       if (request.signal.aborted) throw request.error(first);
       this.#requests.add(request);
       return await this.#takeAll(request);
+    } catch (error) {
+      if (isCatgaError(error) && error.code === "DEADLOCK") this.cycles++;
+      throw error;
     } finally {
       this.#requests.delete(request);
       request[Symbol.dispose]();
     }
+  }
+
+  /** How many keys this node holds. */
+  get held(): number {
+    return this.#held.size;
   }
 
   close(): Promise<void> {

@@ -1,0 +1,83 @@
+/** What this node answers to those who ask what it has counted. Made when it is asked for, ten times a second at most. */
+import { cpuUsage, memoryUsage } from "node:process";
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
+import { byteLength } from "../data/utf8.ts";
+import type { NodeHost } from "../dispatch/node_host.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Endpoint } from "./wire/endpoint.ts";
+
+/** What the answers are made of. */
+export interface StatsAnswerOptions {
+  readonly clock: Clock;
+  readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight">;
+  readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
+}
+
+/** The answers of one node. */
+export class StatsAnswer {
+  readonly #options: StatsAnswerOptions;
+  readonly #began: number;
+  #text = "";
+  #madeAt = -Infinity;
+
+  constructor(options: StatsAnswerOptions) {
+    this.#options = options;
+    this.#began = options.clock.monotonic();
+  }
+
+  /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
+  text(): string {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#madeAt < FRESH) return this.#text;
+    this.#madeAt = now;
+    return this.#text = this.#make(now);
+  }
+
+  #make(now: number): string {
+    const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
+    const { user, system } = cpuUsage();
+    const { leads, locks, cycles } = host.holdings;
+    const head: Partial<NodeStats> = {
+      ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
+      ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
+      process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
+    };
+    const text = JSON.stringify(head).slice(0, -1);
+    const room = Math.min(LARGEST, payloadLimit) - byteLength(text) - MARGIN;
+    const led = cut(leads, room / 4);
+    const peers = cut(this.#peers(), room / 2 - led.size);
+    const contracts = cut(host.runner.counts.all, room - led.size - peers.size);
+    return `${text},"leads":[${led.text}],"peers":[${peers.text}],"morePeers":${peers.left},` +
+      `"contracts":[${contracts.text}],"moreContracts":${contracts.left}}`;
+  }
+
+  /** Those that this node has sent requests to. */
+  #peers(): PeerStats[] {
+    const all: PeerStats[] = [];
+    for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
+      const { requested, succeeded, failed } = ledger;
+      if (requested > 0) all.push({ id: node, endpoint, sent: requested, answered: succeeded, failed });
+    }
+    return all.sort((a, b) => b.sent - a.sent);
+  }
+}
+
+/** As many of the values as JSON as there is room for, in bytes; `left`: how many are left out. */
+function cut(values: readonly unknown[], room: number): { text: string; size: number; left: number } {
+  const texts: string[] = [];
+  let size = 0;
+  for (const value of values) {
+    const text = JSON.stringify(value);
+    const more = byteLength(text) + 1;
+    if (size + more > room) break;
+    size += more;
+    texts.push(text);
+  }
+  return { text: texts.join(","), size, left: values.length - texts.length };
+}
+
+const FRESH = 100; // ms in which an answer is given again
+const LARGEST = 262_144; // bytes: some 1,000 contracts
+const MARGIN = 256; // bytes: names and brackets of the lists

@@ -1,0 +1,81 @@
+/** What a node has counted since it began, as it answers to the tools: `catga top`, the dashboard. */
+import type { Kind } from "./contract.ts";
+
+/**
+ * The counts of one node. All but the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow: a rate is the
+ * difference of two answers by that of their `up`. Those of one `endpoint` belong together; after a restart all begin at 0.
+ */
+export interface NodeStats {
+  readonly id: string;
+  /** The process: `<id>.<nonce>`. */
+  readonly endpoint: string;
+  readonly service: string;
+  /** The wall clock of the node, in ms. */
+  readonly now: number;
+  /** How long it has run, in ms, by a clock that does not jump. */
+  readonly up: number;
+  /** Handlers that run, and sends that wait for answers. */
+  readonly inFlight: number;
+  /** Messages of other nodes that wait for their turn. */
+  readonly queued: number;
+  /** Those that the node handles, and those that it has sent or published; the busiest first. */
+  readonly contracts: readonly ContractStats[];
+  /** How many contracts the answer has no room for. */
+  readonly moreContracts: number;
+  /** The processes that it has sent requests to, those with the most first. */
+  readonly peers: readonly PeerStats[];
+  /** How many of these the answer has no room for. */
+  readonly morePeers: number;
+  /** What it leads, by name. */
+  readonly leads: readonly string[];
+  /** Locks that it holds. */
+  readonly locks: number;
+  /** Deadlocks of locks that ended because this node gave up a lock. */
+  readonly cycles: number;
+  readonly process: {
+    /** Resident memory, in bytes. */
+    readonly rss: number;
+    /** CPU time that it has used, in ms. */
+    readonly cpu: number;
+  };
+}
+
+/** What a node has counted of one contract. Failures stand by their code; those after the first 64 codes are `_OTHER`. */
+export interface ContractStats {
+  readonly name: string;
+  readonly kind: Kind;
+  /** Runs of handlers that have ended: requests, events, and messages of the log. */
+  readonly handled: number;
+  /** Those of them that failed, and requests that were refused before a handler saw them (`OVERLOADED`, for instance). */
+  readonly failed: Readonly<Record<string, number>>;
+  /** Handlers that run, those that return at once not counted. */
+  readonly inHand: number;
+  /** Messages of other nodes that wait for their turn. */
+  readonly queued: number;
+  /**
+   * Requests of other processes by how long they took, from their arrival to the end of their handler, in the buckets of
+   * `data/latency_buckets.ts`, cut behind the last that is not 0. Requests of the same process, events and messages of the log are not timed.
+   */
+  readonly latency: readonly number[];
+  /** Requests that this node has sent and that have ended; to its own handlers, too. */
+  readonly sent: number;
+  /** Those of them that failed. */
+  readonly sendFailed: Readonly<Record<string, number>>;
+  /** Events that arrived, once for each handler of this node. */
+  readonly heard: number;
+  /** Events that it has published, and queued commands. */
+  readonly published: number;
+}
+
+/** What a node has counted of another process. */
+export interface PeerStats {
+  readonly id: string;
+  /** `<id>.<nonce>`. */
+  readonly endpoint: string;
+  /** Requests of the node to it. */
+  readonly sent: number;
+  /** Those that it answered with a value. */
+  readonly answered: number;
+  /** Those that it answered with a failure or refused, or that it did not get or answer. */
+  readonly failed: number;
+}

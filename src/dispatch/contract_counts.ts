@@ -1,0 +1,179 @@
+/**
+ * What a node counts of each contract: plain fields of objects that stand on the way of a message anyway. Nobody is told; who wants
+ * to know asks.
+ */
+import { isInternalName } from "../contract/announced.ts";
+import type { AnyContract, Kind } from "../contract/contract.ts";
+import type { ContractStats } from "../contract/node_stats.ts";
+import type { Result } from "../contract/result.ts";
+import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
+import { type Outcome, Refusal } from "./outcome.ts";
+
+/** The counts of one contract in one node; {@link ContractStats} says what each is. */
+export class ContractCounts {
+  readonly name: string;
+  readonly kind: Kind;
+  handled = 0;
+  inHand = 0;
+  queued = 0;
+  sent = 0;
+  heard = 0;
+  published = 0;
+  /** Sends of this process to its own handler by the shortest way: sent and handled at once. */
+  local = 0;
+  #failed: Map<string, number> | undefined = undefined;
+  #sendFailed: Map<string, number> | undefined = undefined;
+  #latency: number[] | undefined = undefined;
+
+  constructor({ name, kind }: Pick<AnyContract, "name" | "kind">) {
+    this.name = name;
+    this.kind = kind;
+  }
+
+  /** A handler has ended, or its message was refused. */
+  end(outcome: Outcome): void {
+    if (outcome instanceof Refusal) return this.refused(outcome.code);
+    this.handled++;
+    if (!outcome.ok) count(this.#failed ??= new Map(), outcome.error.code);
+  }
+
+  /** An asynchronous handler has ended, or its message was refused. */
+  endInHand(outcome: Outcome): void {
+    this.inHand--;
+    this.end(outcome);
+  }
+
+  /** A request was refused before a handler saw it. */
+  refused(code: string): void {
+    count(this.#failed ??= new Map(), code);
+  }
+
+  /** A request of another process took so long, in ms. */
+  took(ms: number): void {
+    (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)]++;
+  }
+
+  /** A request that was sent has failed. */
+  sendFailed(code: string): void {
+    count(this.#sendFailed ??= new Map(), code);
+  }
+
+  /** A send by the shortest way has ended. */
+  localResult(result: Result<unknown>): Result<unknown> {
+    this.local++;
+    if (!result.ok) {
+      this.refused(result.error.code);
+      this.sendFailed(result.error.code);
+    }
+    return result;
+  }
+
+  /** A send by the shortest way to an asynchronous handler has ended. */
+  localEnd(result: Result<unknown>): Result<unknown> {
+    this.inHand--;
+    return this.localResult(result);
+  }
+
+  /** All messages that were counted. */
+  get total(): number {
+    return this.handled + this.sent + this.heard + this.published + 2 * this.local;
+  }
+
+  /** As it is answered: without what is 0 or empty. */
+  toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
+    const { name, kind, inHand, queued, heard, published, local } = this;
+    const [handled, sent] = [this.handled + local, this.sent + local];
+    return {
+      name,
+      kind,
+      ...(handled > 0 ? { handled } : {}),
+      ...(this.#failed === undefined ? {} : { failed: Object.fromEntries(this.#failed) }),
+      ...(inHand > 0 ? { inHand } : {}),
+      ...(queued > 0 ? { queued } : {}),
+      ...(this.#latency === undefined ? {} : { latency: cut(this.#latency) }),
+      ...(sent > 0 ? { sent } : {}),
+      ...(this.#sendFailed === undefined ? {} : { sendFailed: Object.fromEntries(this.#sendFailed) }),
+      ...(heard > 0 ? { heard } : {}),
+      ...(published > 0 ? { published } : {}),
+    };
+  }
+}
+
+/** The counts of one node by contract. */
+export class Counts {
+  readonly #byName: Map<string, ContractCounts> = new Map();
+  /** Of messages that only Catga itself sends, and of contracts for which there is no room. */
+  readonly #others: ContractCounts = new ContractCounts({ name: "", kind: "command" });
+
+  /** Those of a contract; from the first message of it on. */
+  of(contract: Pick<AnyContract, "name" | "kind">): ContractCounts {
+    return this.#byName.get(contract.name) ?? this.#add(contract);
+  }
+
+  /** Those of the contract of this name, if it was counted before. */
+  find(name: string): ContractCounts | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** So many more messages of the contract wait for their turn. */
+  queued(name: string, more: number): void {
+    const counts = this.find(name);
+    if (counts !== undefined) counts.queued += more;
+  }
+
+  /** A request of this contract that was sent has ended. */
+  sent(contract: AnyContract, { error }: Result<unknown>): void {
+    const counts = this.of(contract);
+    counts.sent++;
+    if (error !== undefined) counts.sendFailed(error.code);
+  }
+
+  /** So many events of this contract, or queued commands, were published. */
+  published(contract: Pick<AnyContract, "name" | "kind">, more: number): void {
+    this.of(contract).published += more;
+  }
+
+  /** A message that was in hand waits for a turn of its own. */
+  stepAside(name: string): void {
+    this.#move(name, 1);
+  }
+
+  /** Such a message goes on, or has ended. */
+  stepBack(name: string): void {
+    this.#move(name, -1);
+  }
+
+  #move(name: string, waiting: number): void {
+    const counts = this.find(name);
+    if (counts === undefined) return;
+    counts.queued += waiting;
+    counts.inHand -= waiting;
+  }
+
+  /** All of them, the busiest first. */
+  get all(): ContractCounts[] {
+    return [...this.#byName.values()].sort((a, b) => b.total - a.total);
+  }
+
+  #add(contract: Pick<AnyContract, "name" | "kind">): ContractCounts {
+    if (this.#byName.size >= MAX_CONTRACTS || isInternalName(contract.name)) return this.#others;
+    const counts = new ContractCounts(contract);
+    this.#byName.set(contract.name, counts);
+    return counts;
+  }
+}
+
+function count(codes: Map<string, number>, code: string): void {
+  const known = codes.get(code);
+  const key = known === undefined && codes.size >= MAX_CODES ? OTHER_CODES : code;
+  codes.set(key, (codes.get(key) ?? 0) + 1);
+}
+
+/** Without the zeros at the end. */
+function cut(counts: readonly number[]): readonly number[] {
+  return counts.slice(0, counts.findLastIndex((count) => count > 0) + 1);
+}
+
+const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
+const MAX_CODES = 64;
+const OTHER_CODES = "_OTHER";

@@ -1,0 +1,59 @@
+/** What is counted of each contract, and how many contracts and codes are told apart. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { command, query } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
+import { ContractCounts, Counts } from "./contract_counts.ts";
+import { Refusal } from "./outcome.ts";
+
+describe("counts", () => {
+  it("a handler that ends is handled; one that fails under its code, too; a refused message only failed", () => {
+    const counts = new ContractCounts(query("Q"));
+    counts.inHand = 2;
+    counts.endInHand({ ok: true, value: 1 });
+    counts.endInHand(failed("NO_STOCK"));
+    counts.end(failed("NO_STOCK"));
+    counts.end(new Refusal("OVERLOADED", { contract: query("Q"), node: "n" }));
+    assertEquals(counts.toJSON(), { name: "Q", kind: "query", handled: 3, failed: { NO_STOCK: 2, OVERLOADED: 1 } });
+  });
+
+  it("a send by the shortest way is sent and handled, and fails in both", () => {
+    const counts = new ContractCounts(command("C"));
+    counts.localResult({ ok: true, value: 1 });
+    counts.inHand++;
+    counts.localEnd(failed("GONE"));
+    const expected = { name: "C", kind: "command", handled: 2, failed: { GONE: 1 }, sent: 2, sendFailed: { GONE: 1 } };
+    assertEquals<unknown>(counts.toJSON(), expected);
+  });
+
+  it("latencies end with the last bucket that has any", () => {
+    const counts = new ContractCounts(query("Q"));
+    for (const ms of [0, 0.001, 0.004]) counts.took(ms);
+    assertEquals(counts.toJSON().latency, [1, 1, 0, 0, 0, 1]);
+  });
+
+  it("codes after the first 64 are _OTHER", () => {
+    const counts = new ContractCounts(query("Q"));
+    for (let n = 0; n < 100; n++) counts.refused(`CODE_${n}`);
+    counts.refused("CODE_7");
+    const codes = counts.toJSON().failed!;
+    assertEquals([Object.keys(codes).length, codes.CODE_7, codes._OTHER], [65, 2, 36]);
+  });
+
+  it("are kept for 16,384 contracts, and not for those of Catga's own", () => {
+    const counts = new Counts();
+    for (let n = 0; n < 20_000; n++) counts.of(query(`Q${n}`)).handled = 1;
+    counts.of({ kind: "command", name: "@shop/orders" }).handled = 1;
+    assertEquals([counts.all.length, counts.find("@shop/orders")], [16_384, undefined]);
+  });
+
+  it("all begins with the busiest", () => {
+    const counts = new Counts();
+    for (const [name, sent] of [["A", 1], ["B", 3], ["C", 2]] as const) counts.of(query(name)).sent = sent;
+    assertEquals(counts.all.map(({ name }) => name), ["B", "C", "A"]);
+  });
+});
+
+function failed(code: string) {
+  return { ok: false, error: new CatgaError(code, "no") } as const;
+}

@@ -10,6 +10,7 @@ import {
   entity,
   event,
   fail,
+  query,
   type Result,
   unwrap,
 } from "../../mod.ts";
@@ -63,6 +64,23 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       state: { items: ["tea", "milk", "milk"], paid: false },
     });
     assertEquals(await app.load(Cart, "none"), { id: "none", version: 0, state: { items: [], paid: false } });
+  });
+
+  it("a handler loads an entity through its context, as long as its message has time", async () => {
+    const CountItems = query<{ cartId: string }, number>("CountItems");
+    const late: unknown[] = [];
+    const count = CountItems.handle(async ({ cartId }, ctx) => {
+      if (cartId !== "late") return (await ctx.load(Cart, cartId, { latest: true })).state.items.length;
+      await ctx.clock.sleep(60_000).catch(() => {});
+      late.push(await ctx.load(Cart, cartId).then(() => "loaded", (error) => error.code));
+      return 0;
+    });
+    await using app = await harness.start({ handlers: [...handlers, count] });
+    unwrap(await app.send(AddItem, { cartId: "c-14", sku: "tea", times: 2 }));
+    assertEquals(unwrap(await app.send(CountItems, { cartId: "c-14" })), 2);
+    assertEquals(codeOf(await app.send(CountItems, { cartId: "late" }, { timeout: 50 })), "TIMEOUT");
+    await eventually("the late handler", () => late.length === 1);
+    assertEquals(late, ["TIMEOUT"]);
   });
 
   it("another node reads what was stored, and decides on it", async () => {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -81,6 +81,7 @@ function literal(text: string): string {
 }
 
 if (import.meta.main) {
+  await rm(MADE, { recursive: true, force: true });
   await mkdir(MADE, { recursive: true });
   for (const [name, text] of await pageModules()) await writeFile(new URL(name, MADE), text);
   console.log(`wrote ${fileURLToPath(MADE)}`);

@@ -8,7 +8,10 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <link rel="icon" href="icon.svg">
-    <link rel="stylesheet" href="style.css">
+    <link rel="stylesheet" href="base.css">
+    <link rel="stylesheet" href="tables.css">
+    <link rel="stylesheet" href="controls.css">
+    <link rel="stylesheet" href="widths.css">
     <script type="module" src="app.js"></script>
   </head>
   <body>

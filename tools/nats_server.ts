@@ -301,7 +301,8 @@ interface MetaCluster {
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
-async function freePorts(count: number): Promise<number[]> {
+/** Ports of 127.0.0.1 that nobody listens on now. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () =>
       new Promise<ReturnType<typeof createServer>>((resolve, reject) => {

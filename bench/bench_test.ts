@@ -16,7 +16,7 @@ const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
 /** Runs the bench without peers; gives what it printed on both channels. */
 function bench(...args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [...command, file, ...args], { timeout: 120_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...command, file, ...args], { timeout: 300_000 }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${stdout}${stderr}`, { cause: error }));
       else resolve(stdout);
     });

@@ -83,7 +83,7 @@ if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
 else if (bun !== undefined) {
   for (const { of, files, jobs } of groups) {
     // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
-    const options = ["--timeout=120000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
+    const options = ["--timeout=300000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
     const command = [...bun, "test", ...options];
     await start({ title: `${BUN}${of}`, command, files: files.map((file) => `./${file}`), limit: LIMIT });
   }

@@ -116,6 +116,10 @@ export class MessageContext implements EntityContext, Abortable {
     return this.#envelope?.position;
   }
 
+  get key(): string | undefined {
+    return this.position === undefined ? undefined : this.envelope.key;
+  }
+
   get node(): string {
     return this.#host.node;
   }

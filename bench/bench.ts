@@ -11,6 +11,8 @@ import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
 import { counts } from "./sections/counts.ts";
+import { entities } from "./sections/entities.ts";
+import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
@@ -34,7 +36,9 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   memory,
   state,
   log,
+  entities,
   growth,
+  "entities-growth": entitiesGrowth,
   counts,
 };
 

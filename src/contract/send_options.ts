@@ -9,6 +9,11 @@ export interface SendOptions {
    * with this id get one result.
    */
   id?: string | undefined;
+  /**
+   * Of a command of an entity that is sent again with its `id`: when it was sent first. It fails with `OUTCOME_UNKNOWN` if its entity does not
+   * remember all commands of the time since; without this, an id that is not remembered is that of a new command.
+   */
+  firstSent?: Date | undefined;
   /** The routing key; what the contract's `key` returns for the payload. */
   key?: string | undefined;
   /** The id of the only node that may handle it, in every attempt; any node. */
@@ -29,7 +34,7 @@ export interface SendOptions {
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
 /** Options of one `broadcast`: every node gets one attempt, so that there is no route, and no retry. */
-export type BroadcastOptions = Omit<SendOptions, "route" | "retries">;
+export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSent">;
 
 /** Throws if the options of a send, a publish or a broadcast are invalid. */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
@@ -45,8 +50,9 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
 
 /** Throws if the options that all that is sent has in common are invalid. */
 export function checkSending(at: string, options: SendOptions): void {
-  const { id, key, node, route, signal, headers } = options;
+  const { id, key, node, route, signal, headers, firstSent } = options;
   if (id !== undefined) checkId(at, id);
+  if (firstSent !== undefined) checkFirstSent(at, firstSent, id);
   if (key !== undefined && typeof key !== "string") {
     throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
   }
@@ -55,6 +61,13 @@ export function checkSending(at: string, options: SendOptions): void {
   checkTimes(`${at}: `, options);
   checkSignal(at, signal);
   if (headers !== undefined) checkStrings(`${at}: headers`, headers);
+}
+
+function checkFirstSent(at: string, firstSent: Date, id: string | undefined): void {
+  if (!(firstSent instanceof Date) || Number.isNaN(firstSent.getTime())) {
+    throw new TypeError(`${at}: firstSent must be a valid Date; got ${show(firstSent)}`);
+  }
+  if (id === undefined) throw new TypeError(`${at}: firstSent is of a command that is sent again: give its id, too`);
 }
 
 /** Throws if a value is no message id. */
@@ -66,7 +79,7 @@ export function checkId(at: string, id: string): void {
 /** Longest message id, in characters. */
 export const MAX_ID = 256;
 
-const SEND_OPTIONS = new Set(["id", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
+const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
 /** What only what is stored can be told. */
 const LATER = ["delay", "at"];

@@ -1,7 +1,8 @@
 /** What a message carries besides its payload, and what a context needs of its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
-import type { EntityBody } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
@@ -24,6 +25,10 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** The routing key in the sender's options; of an ordered contract. */
   readonly key?: string | undefined;
+  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  readonly send?: string | undefined;
+  /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
+  readonly span?: number | undefined;
   /** Of a message of the log: where it stands. */
   readonly position?: number | undefined;
   /** Of a message of the log: the token of its leader. */
@@ -47,6 +52,7 @@ export interface ParentMessage extends Context {
 /** The message whose handler decides a command of an entity. */
 export interface DecidingMessage extends Context {
   readonly contract: AnyContract;
+  readonly envelope: Envelope;
   /** Why it was aborted; `undefined`: it was not. */
   readonly aborted: CatgaError | undefined;
   readonly execution: {
@@ -95,6 +101,8 @@ export interface ContextHost {
     options: SendOptions,
     parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
+  /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
+  load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
 }

@@ -74,6 +74,10 @@ export interface Meta {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The routing key of an ordered contract, if it is not that of the payload. */
   readonly key?: string | undefined;
+  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  readonly send?: string | undefined;
+  /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
+  readonly span?: number | undefined;
 }
 
 /** An event to be published. Its payload has passed the contract's schema. */

@@ -210,6 +210,8 @@ export class Runner {
       ancestry: meta?.ancestry ?? [],
       headers: meta?.headers ?? NO_HEADERS,
       key: meta?.key,
+      send: meta?.send,
+      span: meta?.span,
     };
   }
 }

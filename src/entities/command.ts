@@ -4,21 +4,21 @@
  * again only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or its sender
  * gets `OUTCOME_UNKNOWN`.
  */
-import type { EntityBody } from "../contract/entity_definition.ts";
-import { applied, Deciding } from "../contract/entity_state.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import { Deciding } from "../contract/entity_state.ts";
 import { type Failure, isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";
-import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
+import { cannotBeSent, decodeText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
-import { entityGroupText, type EntityItem, headWithoutCommand } from "../log/format/entity_group.ts";
-import { MOST_IN_GROUP } from "../log/format/position.ts";
+import { entityGroupText, headWithoutCommand } from "../log/format/entity_group.ts";
 import { delay } from "../ports/clock.ts";
+import { type Emitted, emittedBy } from "./emitted.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
-import { KEPT, rememberedAs } from "./remembered.ts";
+import { rememberedAs } from "./remembered.ts";
 
 /** What a {@link Command} is made of. */
 export interface CommandOptions {
@@ -76,16 +76,14 @@ export class Command {
       }
       this.#checkOver();
     }
-    throw new CatgaError(
-      "CONFLICT",
-      `${this.#what} was not applied: ${MOST_CONFLICTS + 1} times other commands came first`,
-      { retryable: true },
-    );
+    const why = `${MOST_CONFLICTS + 1} times other commands came first`;
+    if (this.#again) throw this.#unknown(`an earlier attempt may still be decided, and ${why}`);
+    throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
   }
 
   /** The recorded result, if the command was applied already. */
   #known(): { readonly value: unknown } | undefined {
-    const { ctx, host, body: { definition }, id } = this.#options;
+    const { ctx, host, stream, body: { definition }, id } = this.#options;
     const { copy } = this;
     if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
     const { remembered } = copy;
@@ -96,11 +94,15 @@ export class Command {
       }
       return { value: known.result === undefined ? undefined : decodeText(known.result) };
     }
-    if (ctx.attempt === 1) return undefined;
-    // an earlier attempt was begun within the timeout of the command
-    const since = host.clock.now() - Math.max(KEPT, ctx.contract.options.timeout ?? host.timeout) - SKEW;
-    if (remembered?.mayHaveDropped(since)) {
-      throw new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: too many others were since`);
+    if (remembered?.ended(this.#send)) {
+      const why = "another attempt of it has failed, or changed nothing";
+      throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
+    }
+    const { span } = ctx.envelope;
+    if (span === undefined) return undefined;
+    const age = span - ctx.remaining(host.clock.monotonic());
+    if (remembered?.mayHaveDropped(stream.time - age - SKEW)) {
+      throw this.#unknown("not all commands are remembered that were applied since it was sent first");
     }
     return undefined;
   }
@@ -120,23 +122,13 @@ export class Command {
       deciding.end();
     }
     if (ctx.aborted !== undefined) throw ctx.aborted;
-    const { emitted } = deciding;
-    if (isFailure(returned) || emitted.length === 0) return { returned };
-    if (emitted.length > MOST_IN_GROUP) {
-      throw new CatgaError("TOO_LARGE", `${this.#what} emitted ${emitted.length} events; ${MOST_IN_GROUP} at most`);
+    const { emitted: events } = deciding;
+    if (isFailure(returned) || events.length === 0) return { returned };
+    try {
+      return { returned, ...emittedBy(copy, { name: ctx.contract.name, events, value: returned }) };
+    } catch (thrown) {
+      return { thrown };
     }
-    const items: EntityItem[] = [];
-    let { state } = copy;
-    for (const { event, payload } of emitted) {
-      const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
-      items.push({ event: event.slice(definition.name.length + 1), text });
-      // as whoever reads it gets it: neither this process nor another may change it any more
-      state = applied(definition, state, event, text === undefined ? undefined : decodeText(text));
-    }
-    const result = returned === undefined
-      ? undefined
-      : toText(returned, "INVALID_RESPONSE", "the result", ctx.contract.name);
-    return { returned, items, state, result };
   }
 
   /** What the handler resolves with; it is given up with its message. */
@@ -202,18 +194,18 @@ export class Command {
 
   /**
    * Whether the decision of a command that emits nothing holds: nothing was stored since the entity was read. An earlier attempt of the command,
-   * on another node, may have an append under way that is stored later: then a message without events keeps it from that.
+   * on another node, may have an append under way, or may yet decide: then a message without events keeps it from being stored.
    */
   async #confirm(): Promise<boolean> {
     const { copy } = this;
-    const { ctx, host: { endpoint, clock }, number } = this.#options;
-    if (ctx.attempt === 1) return await this.#latest();
+    const { host: { endpoint, clock }, number } = this.#options;
+    if (!this.#again) return await this.#latest();
     const { sequence: expect, version } = copy;
-    const head = headWithoutCommand(version);
+    const head = headWithoutCommand(version, this.#send);
     const text = entityGroupText({ endpoint, first: number(0), sentAt: clock.now() }, head, []);
     const stored = await this.#store(text, expect);
     if (stored === undefined) return false;
-    copy.pass(stored.sequence);
+    copy.end(this.#send, stored);
     return true;
   }
 
@@ -238,13 +230,24 @@ export class Command {
     const { aborted } = this.#options.ctx;
     const cause = this.#error ?? aborted;
     const last = this.#error === undefined ? "" : `; last error: ${this.#error.message}`;
-    if (this.#unanswered) {
-      const message = `${this.#what} may have been applied: the stream had not answered at its deadline${last}`;
-      return new CatgaError("OUTCOME_UNKNOWN", message, { cause });
-    }
+    if (this.#unanswered) return this.#unknown(`the stream had not answered at its deadline${last}`, cause);
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return aborted;
     const message = `${this.#what} was not applied: its deadline has passed${last}`;
     return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
+  }
+
+  #unknown(why: string, cause?: unknown): CatgaError {
+    return new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: ${why}`, { cause });
+  }
+
+  /** Whether an earlier attempt of it may have been decided, or may yet be. */
+  get #again(): boolean {
+    return this.#options.ctx.envelope.span !== undefined;
+  }
+
+  /** The send, in all of its attempts. */
+  get #send(): string {
+    return this.#options.ctx.envelope.send ?? this.#options.ctx.id;
   }
 
   get #print(): string {
@@ -253,16 +256,9 @@ export class Command {
 }
 
 /** What a handler came to. */
-type Decided = Emitted | { readonly returned: unknown | Failure } | { readonly thrown: unknown };
-
-interface Emitted {
-  readonly returned: unknown;
-  readonly items: readonly EntityItem[];
-  /** With what it emitted. */
-  readonly state: unknown;
-  /** As text. */
-  readonly result: string | undefined;
-}
+type Decided = (Emitted & { readonly returned: unknown }) | { readonly returned: unknown | Failure } | {
+  readonly thrown: unknown;
+};
 
 function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {
   try {

@@ -83,6 +83,12 @@ export class EntityCopy<State> {
     this.#parts = { ...this.#parts, sequence };
   }
 
+  /** A message without events: no attempt of the send that its head names is applied from now on. */
+  end(send: string, { sequence, time }: Pick<StoredAt, "sequence" | "time">): void {
+    if (send !== "") this.#parts.remembered?.end(send, time);
+    this.pass(sequence);
+  }
+
   /**
    * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws `UNAVAILABLE` if events
    * before it are missing, and what an `apply` function or a schema throws.
@@ -107,7 +113,7 @@ export class EntityCopy<State> {
       throw new CatgaError("UNAVAILABLE", missing);
     }
     if (messages.length === 0) {
-      this.pass(sequence);
+      this.end(head.command, { sequence, time });
       return undefined;
     }
     let { state } = parts;

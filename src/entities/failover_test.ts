@@ -1,8 +1,11 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type Behavior, type Catga, unwrap } from "../../mod.ts";
+import { type Behavior, type Catga, command, entity, fail, unwrap } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { AddItem, Cart, codeOf, handlers, Look } from "./entities_suite.ts";
+
+const Bin = entity("Bin", { initial: () => 0 });
+const Filled = Bin.event("Filled", (count) => count + 1);
 
 describe("commands of entities when a node dies", () => {
   it("nodes say which commands are those of entities, and senders route them by their keys", async () => {
@@ -49,6 +52,69 @@ describe("commands of entities when a node dies", () => {
       assertEquals([version, state.items], [1, ["tea"]]);
     });
   }
+
+  it("a command whose node dies is OUTCOME_UNKNOWN when too much was applied since to know", async () => {
+    await using cluster = new MemoryCluster();
+    const Fill = command<{ id: string; size: number }, string>("Fill", { key: ({ id }) => id });
+    const fill = Bin.handle(Fill, (bin, { size }) => {
+      bin.emit(Filled);
+      return "x".repeat(size);
+    });
+    const stored = Promise.withResolvers<string>();
+    const hold = (id: string): Behavior => async ({ ctx }, next) => {
+      const result = await next();
+      if (ctx.id !== "held" || ctx.attempt > 1) return result;
+      stored.resolve(id);
+      return await new Promise(() => {});
+    };
+    for (const id of ["a", "b"]) await cluster.start(id, { handlers: fill, behaviors: [hold(id)] });
+    const client = await cluster.start("client");
+    const sending = client.send(Fill, { id: "b", size: 1 }, { timeout: 20_000, id: "held", retries: 1 });
+    const dying = await cluster.clock.until(stored.promise);
+    const other = dying === "a" ? "b" : "a";
+    for (let n = 0; n < 4; n++) {
+      unwrap(await cluster.clock.until(client.send(Fill, { id: "b", size: 100_000 }, { node: other })));
+    }
+    cluster.kill(dying);
+    assertEquals(codeOf(await cluster.clock.until(sending)), "OUTCOME_UNKNOWN");
+    assertEquals((await cluster.clock.until(client.load(Bin, "b", { latest: true }))).version, 5);
+  });
+
+  it("a node that was cut off does not apply what another one has refused meanwhile", async () => {
+    await using cluster = new MemoryCluster();
+    const [held, gate] = [Promise.withResolvers<string>(), Promise.withResolvers<void>()];
+    let began = 0;
+    const Fill = command<{ id: string }, number, "EMPTY">("Fill", { key: ({ id }) => id });
+    const fill = Bin.handle(Fill, async (bin, _, ctx) => {
+      if (++began === 1) {
+        held.resolve(ctx.node);
+        await gate.promise;
+      }
+      if (bin.state === 0) return fail("EMPTY", "open it first");
+      bin.emit(Filled);
+      return bin.version;
+    });
+    const Open = command<{ id: string }>("Open", { key: ({ id }) => id });
+    const open = Bin.handle(Open, (bin) => bin.emit(Filled));
+    for (const id of ["a", "b"]) await cluster.start(id, { handlers: [fill, open] });
+    const client = await cluster.start("client");
+    const sending = client.send(Fill, { id: "b" }, { timeout: 60_000, id: "fill" });
+    const cut = await cluster.clock.until(held.promise);
+    const other = cut === "a" ? "b" : "a";
+    cluster.network.cut(cut);
+    assertEquals(codeOf(await cluster.clock.until(sending)), "EMPTY");
+    unwrap(await cluster.clock.until(client.send(Open, { id: "b" }, { node: other })));
+    cluster.network.restore(cut);
+    await cluster.clock.advance(1_000);
+    gate.resolve();
+    await cluster.clock.advance(5_000);
+    const load = () => cluster.clock.until(client.load(Bin, "b", { latest: true }));
+    assertEquals((await load()).version, 1);
+    // sent again, it is another send, and decided on what is there now
+    const again = client.send(Fill, { id: "b" }, { id: "fill", node: cut });
+    assertEquals(unwrap(await cluster.clock.until(again)), 1);
+    assertEquals((await load()).version, 2);
+  });
 
   it("a failure after a death keeps an earlier append from being stored", async () => {
     await using cluster = new MemoryCluster();

@@ -64,6 +64,16 @@ export class Remembered {
     }
   }
 
+  /** No attempt of this send may be applied from now on: one of them came to a result without events. */
+  end(send: string, time: number): void {
+    this.add({ id: ENDED + send, fingerprint: "", result: undefined, time });
+  }
+
+  /** Whether {@link Remembered.end} was called for this send. */
+  ended(send: string): boolean {
+    return this.#commands.has(ENDED + send);
+  }
+
   /** Whether a command that was stored at this time, or later, may have been dropped. */
   mayHaveDropped(since: number): boolean {
     return this.#dropped >= since;
@@ -78,7 +88,9 @@ export class Remembered {
 }
 
 /** How long commands are remembered if there are more than the least number of them, in ms. */
-export const KEPT = 120_000;
+const KEPT = 120_000;
+/** Before the names of ended sends: what {@link rememberedAs} makes begins with the name of a contract. */
+const ENDED = " ";
 const LEAST = 256;
 const MOST = 4_096;
 const MOST_CHARS = 262_144;

@@ -132,7 +132,7 @@ export class RequestBuilder {
       key: options?.key ?? (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined),
       node: options?.node,
       signal: options?.signal,
-      meta: this.#metaOf(id, options, { parent, awaited: !stored }),
+      meta: this.#metaOf(id, options, { parent, awaited: !stored, applied: ofEntity ? timeout : undefined }),
       parent,
       ...(ofEntity ? { ofEntity } : {}),
     };
@@ -245,21 +245,27 @@ export class RequestBuilder {
     });
   }
 
+  /** `applied`: the timeout of a command of an entity. */
   #metaOf(
     id: string | undefined,
     options: SendOptions | undefined,
-    { parent, awaited }: { parent: ParentMessage | undefined; awaited: boolean },
+    { parent, awaited, applied }: { parent: ParentMessage | undefined; awaited: boolean; applied: number | undefined },
   ): Meta | undefined {
     const headers = options?.headers;
     // the contract may be ordered where it is handled
     const key = options?.key;
+    const sends = applied === undefined || options?.id === undefined ? undefined : {
+      send: this.#host.nextCall(),
+      span: options.firstSent && applied + Math.max(0, this.#host.clock.now() - options.firstSent.getTime()),
+    };
     if (parent === undefined) {
       if (id === undefined && headers === undefined && key === undefined) return undefined;
-      return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers) };
+      return { id, key, headers: withCarried(this.carried, NO_HEADERS, headers), ...sends };
     }
     return {
       id,
       key,
+      ...sends,
       correlation: parent.correlationId,
       causation: parent.id,
       // nobody waits for an event's handlers, so that they cannot be part of a deadlock

@@ -248,6 +248,11 @@ export class SendPath {
         `broadcast ${contract.name}: the event is durable, and reaches every subscription by the log: publish it`,
       );
     }
+    if (this.#builder.ofEntity(contract)) {
+      throw new TypeError(
+        `broadcast ${contract.name}: it is a command of an entity, which is decided once, by one node: send it`,
+      );
+    }
     const request = this.#builder.prepare("broadcast", contract, payload, options, parent);
     const refuse = (result: Failure) => [{ node: this.#node, result }];
     if (!("contract" in request)) return Promise.resolve(refuse(request));

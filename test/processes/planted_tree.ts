@@ -94,13 +94,13 @@ const PLANTS = {
   }],
   "entity-record": [{
     file: "src/entities/command.ts",
-    from: "    const known = remembered?.get(ctx.id);",
+    from: "    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));",
     to: '    const known = remembered?.get("");',
   }],
   "entity-confirm": [{
     file: "src/entities/command.ts",
-    from: "    if (ctx.attempt === 1) return await this.#latest();",
-    to: "    if (ctx.attempt === 1) return true;",
+    from: "    if (!this.#again) return await this.#latest();",
+    to: "    if (!this.#again) return true;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

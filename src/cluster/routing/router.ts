@@ -126,8 +126,7 @@ export class Router implements CallOwner {
     const { app } = this.#options;
     app.wheel.delete(call);
     call.at = app.node;
-    const { request, id } = call;
-    const meta = id === undefined ? request.meta : { ...request.meta, id };
+    const { request, meta } = call;
     app.runner.local({ ...request, timeout: Math.max(1, left), meta }, call.attempt).then((outcome) => {
       if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
       if (call.done) return;

@@ -19,7 +19,7 @@ import type { Result } from "../../contract/result.ts";
 import { toText, withoutTags } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
-import type { RemoteRequest } from "../../dispatch/remote.ts";
+import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/wait.ts";
 import { tooLarge } from "./size_limits.ts";
 
@@ -147,6 +147,13 @@ export class Call extends Deadlined {
     if (text === undefined) return onlyJson("payload", name, node);
     this.text = text;
     return undefined;
+  }
+
+  /** What comes with it in this attempt; `undefined`: nothing that is not default. */
+  get meta(): Meta | undefined {
+    const { request: { meta, ofEntity, timeout }, id, ran } = this;
+    const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
+    return id === undefined && span === undefined ? meta : { ...meta, id, span };
   }
 
   /** Aborts it with the caller's signal. */

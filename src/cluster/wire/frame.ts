@@ -270,14 +270,15 @@ function checkPlace(item: unknown[]): void {
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
   if (!isRecord(meta)) throw new Malformed("meta is not an object");
-  const { id, correlation, causation, attempt, ancestry, headers, key } = meta;
+  const { id, correlation, causation, attempt, ancestry, headers, key, send, span } = meta;
   if (key !== undefined && typeof key !== "string") throw new Malformed("meta.key is not a string");
-  for (const text of [id, correlation, causation]) {
+  for (const text of [id, correlation, causation, send]) {
     if (text !== undefined && (typeof text !== "string" || text === "")) {
       throw new Malformed("an id in meta is not a string, or empty");
     }
   }
   if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is not a count");
+  if (span !== undefined && !isTime(span)) throw new Malformed("meta.span is not a number");
   if (ancestry !== undefined && !(Array.isArray(ancestry) && ancestry.every((call) => typeof call === "string"))) {
     throw new Malformed("meta.ancestry is not an array of strings");
   }

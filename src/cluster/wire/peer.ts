@@ -291,7 +291,6 @@ function callPrefix(sender: string, receiver: string): string {
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {
-  const { meta } = call.request;
-  if (meta === undefined && call.attempt === 1) return undefined;
-  return JSON.stringify({ ...meta, id: call.id, attempt: call.attempt === 1 ? undefined : call.attempt });
+  if (call.request.meta === undefined && call.attempt === 1) return undefined;
+  return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });
 }

@@ -55,4 +55,12 @@ export abstract class WireEnvelope implements Envelope {
   get key(): string | undefined {
     return this.#meta?.key;
   }
+
+  get send(): string | undefined {
+    return this.#meta?.send;
+  }
+
+  get span(): number | undefined {
+    return this.#meta?.span;
+  }
 }

@@ -29,7 +29,7 @@ import { MOST_IN_GROUP, positionOf } from "./position.ts";
 export interface EntityHead {
   /** How many events the entity had before. */
   readonly version: number;
-  /** The id of the command; empty in a message without events, and in the one that says that the entity is forgotten. */
+  /** The id of the command; in a message without events the send whose attempts are over; empty in the one that says that the entity is forgotten. */
   readonly command: string;
   /** Of the command's payload. */
   readonly fingerprint: string;
@@ -43,11 +43,11 @@ export interface EntityHead {
   readonly name: string;
 }
 
-/** The head of a message that no command emitted. */
-export function headWithoutCommand(version: number): EntityHead {
+/** The head of a message that no command emitted. `send`: the one whose attempts are over. */
+export function headWithoutCommand(version: number, send = ""): EntityHead {
   return {
     version,
-    command: "",
+    command: send,
     fingerprint: "",
     result: undefined,
     correlation: undefined,
@@ -110,12 +110,12 @@ export function entityGroupText(
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head}${after}]`;
 }
 
-/** What a message of the stream of entities holds, or why it cannot be read. Never throws. */
+/** What a message of the stream of entities holds, or why it cannot be read. Never throws. `entity`: whose subject it has, if that is known. */
 export function readEntityGroup(
   namespace: string,
   message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
+  entity: { readonly type: string; readonly id: string } | undefined = readEntitySubject(namespace, message.subject),
 ): EntityGroup | UnreadableGroup {
-  const entity = readEntitySubject(namespace, message.subject);
   if (entity === undefined) return unreadable("its subject is not that of an entity");
   const parsed = parseGroup(message.data);
   if ("reason" in parsed) return parsed;

@@ -23,7 +23,7 @@ export class ContractCounts {
   local = 0;
   /** Those to an asynchronous handler, and how many of them have ended. */
   localBegun = 0;
-  localEnded = 0;
+  localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
@@ -69,7 +69,7 @@ export class ContractCounts {
 
   /** A send by the shortest way to an asynchronous handler has ended. */
   localEnd(result: Result<unknown>): Result<unknown> {
-    this.localEnded++;
+    this.localDone++;
     return result.ok ? result : this.#localFailed(result);
   }
 
@@ -87,14 +87,14 @@ export class ContractCounts {
 
   /** All messages that were counted. */
   get total(): number {
-    return this.handled + this.sent + this.heard + this.published + 2 * (this.local + this.localEnded);
+    return this.handled + this.sent + this.heard + this.published + 2 * (this.local + this.localDone);
   }
 
   /** As it is answered: without what is 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
-    const { name, kind, queued, heard, published, localBegun, localEnded } = this;
-    const local = this.local + localEnded;
-    const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localEnded];
+    const { name, kind, queued, heard, published, localBegun, localDone } = this;
+    const local = this.local + localDone;
+    const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
     // not by spreading: hundreds of these are made for an answer, by code that has hardly run before
     const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,

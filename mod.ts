@@ -65,9 +65,9 @@ export {
   type EntityOptions,
 } from "./src/contract/entity.ts";
 export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
+export type { EntityBody } from "./src/contract/entity_body.ts";
 export type {
   AnyEntity,
-  EntityBody,
   EntityDefinition,
   EntityEventDefinition,
   Loaded,

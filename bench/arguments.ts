@@ -15,14 +15,16 @@ export const SECTIONS = [
   "memory",
   "state",
   "log",
+  "entities",
   "growth",
+  "entities-growth",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: `growth` takes some minutes. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => name !== "growth");
+/** What runs unless sections are named: what is called growth takes some minutes. */
+export const USUAL: readonly Section[] = SECTIONS.filter((name) => !name.endsWith("growth"));
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -56,7 +58,7 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and growth, which takes some minutes and runs only when it is named
+and growth and entities-growth, which take some minutes and run only when they are named
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone

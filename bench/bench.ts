@@ -10,6 +10,8 @@ import { asPublished } from "./as_published.ts";
 import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
+import { entities } from "./sections/entities.ts";
+import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
@@ -33,7 +35,9 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   memory,
   state,
   log,
+  entities,
   growth,
+  "entities-growth": entitiesGrowth,
 };
 
 const args = process.argv.slice(2);

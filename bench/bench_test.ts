@@ -16,7 +16,7 @@ const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
 /** Runs the bench without peers; gives what it printed on both channels. */
 function bench(...args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [...command, file, ...args], { timeout: 120_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...command, file, ...args], { timeout: 300_000 }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${stdout}${stderr}`, { cause: error }));
       else resolve(stdout);
     });
@@ -56,6 +56,32 @@ describe("bench", await requireNatsServer(), () => {
         "log-behind",
         "log-behind-memory",
         "log-model",
+      ]);
+      for (const { id, rows } of tables) {
+        for (const { name, cells } of rows) {
+          for (const rounds of cells) assertEquals([id, name, median(rounds) > 0], [id, name, true]);
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("measures entities: commands, loading, and a growing number of them", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    try {
+      const json = join(folder, "run.json");
+      const quick = ["--quick", "--no-peers", "--no-published", "--rounds", "1", "--json", json];
+      await bench("entities", "entities-growth", ...quick);
+      const { tables } = await readRun(json);
+      assertEquals(tables.map(({ id }) => id), [
+        "entities",
+        "entities-alone",
+        "entities-load",
+        "entities-growth",
+        "entities-growth-memory",
+        "entities-growth-load",
+        "entities-growth-loads",
       ]);
       for (const { id, rows } of tables) {
         for (const { name, cells } of rows) {

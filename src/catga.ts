@@ -242,7 +242,10 @@ async function connect(
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const store = new MemoryKeyValueStore(systemClock);
-  const log = async () => new (await import("./memory/event_log.ts")).MemoryEventLog(systemClock);
+  // one for all who ask: what entities emit is what their subscribers read
+  let memory: Promise<EventLog> | undefined;
+  const log = () =>
+    memory ??= import("./memory/event_log.ts").then(({ MemoryEventLog }) => new MemoryEventLog(systemClock));
   return { clock: systemClock, random: systemRandom(), store, log, permitted, close: () => Promise.resolve() };
 }
 

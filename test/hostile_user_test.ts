@@ -56,7 +56,7 @@ const api = async (connection: NatsConnection, name: string, body: unknown) =>
   >();
 
 describe("a node with the permissions of docs/security.md", await requireNatsServer(), () => {
-  it("cannot have JetStream send a frame or an event in another's name", { timeout: 60_000 }, async () => {
+  it("cannot have JetStream send a frame or an event in another's name", { timeout: 300_000 }, async () => {
     await using server = await stage();
     const ran: number[] = [];
     const heard: number[] = [];
@@ -97,7 +97,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
 
   it(
     "cannot make, change or delete a stream, nor see or end others' consumers",
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     async () => {
       await using server = await stage();
       await using mallory = await client(server, "mallory");
@@ -128,7 +128,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     },
   );
 
-  it("can write to a bucket only by plain writes to one key", { timeout: 60_000 }, async () => {
+  it("can write to a bucket only by plain writes to one key", { timeout: 300_000 }, async () => {
     await using server = await stage();
     await using mallory = await client(server, "mallory");
     for (
@@ -158,7 +158,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
   });
 
   it("can erase a bucket that it may write: nodes write their records again, a lock is lost, tokens still grow", {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     await using server = await stage();
     await using app = await start(server, "orders-1");
@@ -178,7 +178,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
   });
 
   it("can write garbage into the log, records and what is parked: what others publish is handled all the same", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using server = await stage();
     const handled: number[] = [];
@@ -203,7 +203,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
   });
 
   it("can have JetStream's answers sent to any subject of the account, so also written into another bucket", {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     await using server = await stage();
     await using admin = await client(server, "admin");

@@ -82,7 +82,7 @@ const group = (...items: unknown[]) => JSON.stringify([1, PUBLISHER, 0, 0, 0, ..
 
 describe("a hostile writer of the log", await requireNatsServer(), () => {
   it("messages that cannot be read are dead letters, and no handler is given them, not by a replay either", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using here = await stage();
     const garbage: (string | Uint8Array)[] = [
@@ -106,7 +106,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     await here.lives("garbage");
   });
 
-  it("what is well-formed and strange is handled", { timeout: 120_000 }, async () => {
+  it("what is well-formed and strange is handled", { timeout: 300_000 }, async () => {
     await using here = await stage();
     const strange = [
       ...[
@@ -132,7 +132,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
   });
 
   it("a message as large as the server takes, that fails, is a dead letter and stops nobody", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using here = await stage({
       handlers: Placed.on((payload) => {
@@ -196,7 +196,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     await here.said(/begin behind the end of the log \(Placed\)/);
   });
 
-  it("forged entries of the parking are survived", { timeout: 120_000 }, async () => {
+  it("forged entries of the parking are survived", { timeout: 300_000 }, async () => {
     await using here = await stage();
     const entry = (position: unknown, change: object = {}, message: object = {}) =>
       JSON.stringify({
@@ -232,7 +232,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
   });
 
   it("stream, buckets and consumers that are deleted are made again, and what comes afterwards is handled", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using here = await stage();
     const { manager } = here;

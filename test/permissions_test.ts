@@ -655,7 +655,7 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
     );
 
     for (const [permission, feature, how] of NEEDS[user]) {
-      it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 120_000 }, async () => {
+      it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 300_000 }, async () => {
         await using stage = await Stage.open(user, permission);
         assertMatch(await attempt(feature, stage, user), how);
       });

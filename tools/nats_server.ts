@@ -13,7 +13,7 @@ import process from "node:process";
 import { EXECUTABLE, findNatsServer, MISSING } from "./nats_binary.ts";
 
 /** How long a server may take to start, in ms. */
-const START_LIMIT = 20_000;
+const START_LIMIT = 60_000;
 
 /** A running nats-server. */
 export interface NatsServer extends AsyncDisposable {
@@ -301,7 +301,8 @@ interface MetaCluster {
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
-async function freePorts(count: number): Promise<number[]> {
+/** Ports of 127.0.0.1 that nobody listens on now. */
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () =>
       new Promise<ReturnType<typeof createServer>>((resolve, reject) => {

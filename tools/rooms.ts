@@ -195,6 +195,20 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/format",
     ],
+    lazily: ["src/dashboard"],
+  },
+  {
+    path: "src/dashboard",
+    what: "the page that `catga dashboard` serves: what it shows, collected while a browser looks, and who may look",
+    may: [
+      ...CONTRACT,
+      "src/cluster/wire",
+      "src/cluster/membership",
+      "src/state/locks",
+      "src/log/administration",
+      "src/log/publishing",
+      "src/log/format",
+    ],
   },
   { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts"] },
 ];

@@ -28,9 +28,10 @@ const LIMIT = 60 * MINUTES;
  */
 const LONG =
   /\/(simulation|membership_servers|node_death|full_store|watch|soak|process_end|inbound_requests|lock_faults|deadlock|shop|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
-/** The fault suite's files of the log, and how many of them run at once. */
+/** The fault suite's files of the log, and how many of them run at once; of the others, which take more of the machine, fewer do. */
 const LOG = /\/faults\/log_\w+_test\.ts$/;
 const LOG_JOBS = 3;
+const FAULT_JOBS = 2;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
@@ -49,11 +50,10 @@ const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "example
   .filter((file) => runsFaults || !file.startsWith(FAULTS));
 const long = found.filter((file) => LONG.test(file));
 const split = !runsFaults && long.length > 1 && found.length > 2 * long.length;
-// the rest of the fault suite measures how soon a fault is noticed: files of the log, which wait for what they judge, run side by side
 const log = runsFaults ? found.filter((file) => LOG.test(file)) : [];
 const groups: readonly Group[] = log.length > 0
   ? [
-    { of: "", files: found.filter((file) => !LOG.test(file)), jobs: 1 },
+    { of: "", files: found.filter((file) => !LOG.test(file)), jobs: FAULT_JOBS },
     { of: ", the log", files: log, jobs: LOG_JOBS },
   ].filter(({ files }) => files.length > 0)
   : split
@@ -61,7 +61,7 @@ const groups: readonly Group[] = log.length > 0
     { of: ", long files", files: long, jobs: JOBS },
     { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS / 2 },
   ]
-  : [{ of: "", files: found, jobs: runsFaults ? 1 : JOBS }];
+  : [{ of: "", files: found, jobs: runsFaults ? FAULT_JOBS : JOBS }];
 const examples = await exampleFiles(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
@@ -83,7 +83,7 @@ if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
 else if (bun !== undefined) {
   for (const { of, files, jobs } of groups) {
     // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
-    const options = ["--timeout=120000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
+    const options = ["--timeout=300000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
     const command = [...bun, "test", ...options];
     await start({ title: `${BUN}${of}`, command, files: files.map((file) => `./${file}`), limit: LIMIT });
   }

@@ -28,7 +28,7 @@ const CALM = 5_000;
 const ALONE = 2_000;
 const AGAIN = 4_500;
 /** What has not come about after this time will not, in ms. */
-const LIMIT = 15_000;
+const LIMIT = 30_000;
 /** An order that was given to a node so long ago, in ms, has arrived there. */
 const SETTLED = 3;
 

@@ -1,31 +1,34 @@
 /** The contracts of the shop's services. Each service imports this file, and none imports another service's. */
-import { command, event, query } from "@catga/catga";
+import { command, entity, query } from "@catga/catga";
 import * as z from "zod";
 
 /** In ms. */
 export const DAY = 86_400_000;
 
 /** An order that has been paid. */
-export const Order = z.object({
+export const PaidOrder = z.object({
   orderId: z.string(),
   sku: z.string(),
   qty: z.int(),
   cents: z.int(),
 });
-export type Order = z.infer<typeof Order>;
+export type PaidOrder = z.infer<typeof PaidOrder>;
 
-/** Places an order; its id is the message's, so that a repeated request with the same id gets the same order. */
+const OrderId = z.string().min(1).max(128);
+
+/** Places an order, once for each id: one that comes again gets the same answer. Its key is the order that it changes. */
 export const PlaceOrder = command("PlaceOrder", {
   input: z.object({
+    orderId: OrderId,
     sku: z.string().min(1).max(40),
     qty: z.int().min(1).max(100),
     card: z.string().regex(/^\d{16}$/, "must have 16 digits"),
   }),
-  output: Order,
-  idempotent: true,
+  output: PaidOrder,
+  key: ({ orderId }) => orderId,
 });
 
-export const FindOrder = query("FindOrder", { input: z.object({ orderId: z.string() }), output: Order });
+export const FindOrder = query("FindOrder", { input: z.object({ orderId: OrderId }), output: PaidOrder });
 
 /** Takes money, once for each message id. */
 export const Charge = command("Charge", {
@@ -34,12 +37,11 @@ export const Charge = command("Charge", {
   idempotent: true,
 });
 
-/** What happens to an order is kept for 30 days, in order for each of them: mails and lists are made of it, also later. */
-export const OrderPlaced = event("OrderPlaced", {
-  input: Order,
-  durable: { keep: 30 * DAY },
-  key: ({ orderId }) => orderId,
-});
+/** An order: what its events made of it, which is nothing until it is placed. */
+export const Order = entity("Order", { initial: (): PaidOrder | undefined => undefined });
+
+/** Stays for good: orders are made of it, and so are mails and lists, also later. */
+export const OrderPlaced = Order.event("Placed", (_, placed) => placed, { input: PaidOrder });
 
 /** Asks the customer how it was. Queued, to be run a week later. */
 export const AskForReview = command("AskForReview", { input: z.object({ orderId: z.string() }), durable: true });

@@ -1,7 +1,7 @@
 /** The way into the shop: HTTP in, commands and queries out. It handles nothing but the news of orders, of which it makes a list. */
 import type { CatgaError, Sender } from "@catga/catga";
 import { type Context, Hono } from "hono";
-import { FindOrder, type Order, OrderPlaced, PlaceOrder } from "./contracts.ts";
+import { FindOrder, OrderPlaced, type PaidOrder, PlaceOrder } from "./contracts.ts";
 
 /** How many orders the gateway remembers. */
 const LATEST = 20;
@@ -9,8 +9,8 @@ const KEY = /^[\x21-\x7e]{1,128}$/;
 
 /** The routes and the handlers of one gateway. `app` is asked for at each request: it exists only after its handlers do. */
 export function gateway(app: () => Sender) {
-  const latest: Order[] = [];
-  // a read model: every gateway reads what is kept when it starts, and each new order after that
+  const latest: PaidOrder[] = [];
+  // a read model: every gateway reads all orders when it starts, and each new one after that
   const onOrder = OrderPlaced.on((order) => {
     latest.unshift(order);
     latest.length = Math.min(latest.length, LATEST);
@@ -25,7 +25,7 @@ export function gateway(app: () => Sender) {
     const body = await c.req.json().catch(() => undefined);
     if (body === undefined) return refused(c, 400, "BAD_BODY", "the body must be JSON");
     // who repeats a request with the same key gets the same order, whichever gateway and whichever node has it
-    const placed = await app().send(PlaceOrder, body, { id: key, timeout: 20_000 });
+    const placed = await app().send(PlaceOrder, { ...body, orderId: key }, { id: key, timeout: 20_000 });
     if (placed.ok) return c.json(placed.value, 201, { Location: `/orders/${placed.value.orderId}` });
     return failed(c, placed.error);
   });
@@ -44,6 +44,8 @@ const STATUS: Readonly<Record<string, Refusal>> = {
   INVALID_MESSAGE: 400,
   CARD_DECLINED: 402,
   NO_SUCH_ORDER: 404,
+  ALREADY_PLACED: 409,
+  CONFLICT: 503,
   ID_REUSED: 409,
   UNKNOWN_SKU: 422,
   NO_HANDLER: 503,

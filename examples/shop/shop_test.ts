@@ -139,12 +139,12 @@ describe("shop: one process, in memory", () => {
         "send Charge",
         "process Charge",
       ];
-      for (const name of [...names, "process OrderPlaced"]) await shop.printed(`SPAN ${name} [`);
+      for (const name of [...names, "process Order.Placed"]) await shop.printed(`SPAN ${name} [`);
       const traceOf = (name: string) => shop.output.match(new RegExp(`^SPAN ${name} \\[(\\w+)/`, "m"))?.[1];
       const traces = new Set(names.map(traceOf));
       assertEquals(traces.size, 1);
       // what is handled of the log is linked to the trace, and may be days later
-      assertEquals(traces.has(traceOf("process OrderPlaced")), false);
+      assertEquals(traces.has(traceOf("process Order.Placed")), false);
     },
   );
 

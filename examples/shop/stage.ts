@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 export const PERMISSIONS = ["--allow-net", "--allow-env", "--allow-sys=hostname"];
 
 const SHOP = fileURLToPath(new URL("shop.ts", import.meta.url));
-const LIMIT = 30_000;
+const LIMIT = 60_000;
 
 /** A process of the shop. */
 export interface ShopProcess extends AsyncDisposable {

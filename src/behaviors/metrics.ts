@@ -80,6 +80,8 @@ function instrumentsOf(meter: Meter) {
   const duration = (name: string, description: string) =>
     meter.createHistogram(name, { description, unit: "s", advice: { explicitBucketBoundaries: BOUNDARIES } });
   const count = (name: string, unit: string, description: string) => meter.createCounter(name, { unit, description });
+  const level = (name: string, unit: string, description: string) =>
+    meter.createObservableUpDownCounter(name, { unit, description });
   return {
     meter,
     handler: duration("catga.handler.duration", "How long handlers ran, behaviors inside of metrics() included"),
@@ -113,42 +115,34 @@ function instrumentsOf(meter: Meter) {
       "{warning}",
       "Warnings, once an hour, that a message soon ends that is not handled",
     ),
-    dead: meter.createObservableUpDownCounter("catga.log.dead", {
-      unit: "{message}",
-      description: "Dead letters that wait to be replayed or discarded",
-    }),
-    retrying: meter.createObservableUpDownCounter("catga.log.retrying", {
-      unit: "{message}",
-      description: "Messages that wait for their next attempt, or behind another of their key",
-    }),
-    open: meter.createObservableUpDownCounter("catga.log.open", {
-      unit: "{message}",
-      description: "Messages that were read and are neither handled nor parked",
-    }),
-    lag: meter.createObservableUpDownCounter("catga.log.lag", {
-      unit: "{message}",
-      description: "Messages of the stream, of up to 512 events each, that a subscription has not read",
-    }),
+    dead: level("catga.log.dead", "{message}", "Dead letters that wait to be replayed or discarded"),
+    retrying: level(
+      "catga.log.retrying",
+      "{message}",
+      "Messages that wait for their next attempt, or behind another of their key",
+    ),
+    open: level("catga.log.open", "{message}", "Messages that were read and are neither handled nor parked"),
+    lag: level(
+      "catga.log.lag",
+      "{message}",
+      "Messages of the stream, of up to 512 events each, that a subscription has not read",
+    ),
     oldest: meter.createObservableGauge("catga.log.oldest", {
       unit: "s",
       description: "The age of the oldest message that was read and is not handled",
     }),
-    stopped: meter.createObservableUpDownCounter("catga.log.stopped", {
-      unit: "{subscription}",
-      description: "Subscriptions that hand nothing out because failed messages cannot be put aside",
-    }),
-    inFlight: meter.createObservableUpDownCounter("catga.in_flight", {
-      unit: "{message}",
-      description: "Asynchronous handlers that run, and sends that wait for their answers",
-    }),
-    queued: meter.createObservableUpDownCounter("catga.queued", {
-      unit: "{message}",
-      description: "Messages of other nodes that wait for their turn",
-    }),
-    breakersOpen: meter.createObservableUpDownCounter("catga.breakers.open", {
-      unit: "{node}",
-      description: "Nodes to which nothing is sent, or a trial alone",
-    }),
+    stopped: level(
+      "catga.log.stopped",
+      "{subscription}",
+      "Subscriptions that hand nothing out because failed messages cannot be put aside",
+    ),
+    inFlight: level(
+      "catga.in_flight",
+      "{message}",
+      "Asynchronous handlers that run, and sends that wait for their answers",
+    ),
+    queued: level("catga.queued", "{message}", "Messages of other nodes that wait for their turn"),
+    breakersOpen: level("catga.breakers.open", "{node}", "Nodes to which nothing is sent, or a trial alone"),
     nodes: meter.createObservableGauge("catga.nodes", {
       unit: "{node}",
       description: "Live nodes that this one knows, itself included",

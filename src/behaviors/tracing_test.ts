@@ -358,7 +358,7 @@ describe("tracing over NATS", await requireNatsServer(), () => {
   });
 
   for (const runtime of OWN_RUNTIMES) {
-    it(`one trace through another process and back, ${runtime}`, { timeout: 120_000 }, async () => {
+    it(`one trace through another process and back, ${runtime}`, { timeout: 300_000 }, async () => {
       await using program = await startProgram<SpanLine>(runtime, "test/processes/traced_node.ts", [
         server.url,
         `far-${runtime}`,

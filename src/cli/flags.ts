@@ -59,6 +59,9 @@ export const COMMAND_FLAGS = {
   yes: { short: "y", summary: "do it to all that match, without asking" },
   print: { summary: "print `nats` commands instead" },
   seconds: { value: "N", summary: "how long each row takes, in s; 1" },
+  port: { value: "N", summary: "the port of the page; 4280; 0 for any that is free" },
+  host: { value: "NAME", summary: "what the page listens on; 127.0.0.1" },
+  "allow-changes": { summary: "lets the page replay and discard dead letters" },
   payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 

@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup` and
- * `bench`; `--help` explains each.
+ * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup`,
+ * `bench` and `dashboard`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -29,6 +29,7 @@ import { type Command, DONE, FAILED } from "./command.ts";
 import { entity } from "./entity.ts";
 import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
+import { dashboard } from "./dashboard.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { dead } from "./dead.ts";
@@ -55,6 +56,7 @@ const COMMANDS: readonly Command[] = [
   ping,
   setup,
   bench,
+  dashboard,
 ];
 /** Exit code for an invalid command line. */
 const MISUSED = 2;

@@ -1,9 +1,10 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
 import { printable, printableJson } from "../data/printable.ts";
-import { readScheduleSubject, scheduleSubject } from "../log/format/names.ts";
-import { markOf, unschedule } from "../log/publishing/unschedule.ts";
+import { scheduleSubject } from "../log/format/names.ts";
+import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
+import { unschedule } from "../log/publishing/unschedule.ts";
 import { systemClock, token } from "../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { disposing } from "./disposing.ts";
@@ -36,16 +37,6 @@ exit code is 1.`,
   },
 };
 
-/** A schedule that has not fired, or fires again. */
-interface Pending {
-  readonly contract: string;
-  readonly id: string;
-  /** A time, or the fields of cron. */
-  readonly when: string;
-  readonly zone: string | undefined;
-  readonly since: string;
-}
-
 async function list(
   view: ClusterView,
   stream: LogStream | undefined,
@@ -55,9 +46,8 @@ async function list(
   const only = flags.text("contract");
   const rows: string[][] = [];
   let count = 0;
-  for await (const message of stored(view, stream)) {
-    const pending = pendingOf(view, message);
-    if (pending === undefined || (only !== undefined && pending.contract !== only)) continue;
+  for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
+    if (only !== undefined && pending.contract !== only) continue;
     count++;
     const { contract, id, when, zone, since } = pending;
     if (flags.has("json")) terminal.write(`${printableJson(pending)}\n`);
@@ -69,32 +59,6 @@ async function list(
     terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
   }
   return DONE;
-}
-
-/** All messages under subjects of schedules. */
-async function* stored(view: ClusterView, stream: LogStream | undefined): AsyncGenerator<StoredMessage> {
-  if (stream === undefined) return;
-  for (let from = 1;;) {
-    const messages = await stream.read(`catga.${view.namespace}.at.>`, { from });
-    yield* messages;
-    const last = messages.at(-1);
-    if (last === undefined) return;
-    from = last.sequence + 1;
-  }
-}
-
-/** What a message schedules; `undefined` for one that was taken back, and for anything else. */
-function pendingOf({ namespace }: ClusterView, message: StoredMessage): Pending | undefined {
-  const about = readScheduleSubject(namespace, message.subject);
-  const text = header(message, "Nats-Schedule");
-  if (about === undefined || text === undefined || markOf(message) !== undefined) return undefined;
-  const when = text.startsWith("@at ") ? text.slice(4) : text;
-  const since = new Date(message.time).toISOString();
-  return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
-}
-
-function header({ headers = {} }: StoredMessage, name: string): string | undefined {
-  return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
 async function cancel(

@@ -55,7 +55,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
 
   for (const [runtime, driver] of DRIVERS.filter(([runtime]) => OWN_RUNTIMES.includes(runtime))) {
     for (const how of DRAINED) {
-      it(`${how}: all arrive (${runtime}, transport-${driver})`, { timeout: 60_000 }, async () => {
+      it(`${how}: all arrive (${runtime}, transport-${driver})`, { timeout: 300_000 }, async () => {
         const found = await published(runtime, how, driver);
         assertEquals([...found].sort((a, b) => Number(a) - Number(b)), EVENTS);
       });
@@ -63,7 +63,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
 
     it(
       `process.exit in the same turn: the last do not (${runtime}, transport-${driver})`,
-      { timeout: 60_000 },
+      { timeout: 300_000 },
       async () => {
         await published(runtime, "exit", driver);
         assertLess(arrived.length, EVENTS.length);
@@ -74,7 +74,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
 });
 
 describe("events while NATS is away", await requireNatsServer(), () => {
-  it("are not ok once the outage is known, and none arrives when NATS is back", { timeout: 60_000 }, async () => {
+  it("are not ok once the outage is known, and none arrives when NATS is back", { timeout: 300_000 }, async () => {
     await using server = await startNatsServer();
     const Ticked = event<string>("Ticked");
     const received: string[] = [];

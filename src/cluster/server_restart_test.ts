@@ -59,7 +59,7 @@ describe("a nats-server that is killed and started anew", required, () => {
 
       it(
         "has its nodes back: requests sent meanwhile end with an answer or at their deadline",
-        { timeout: 120_000 },
+        { timeout: 300_000 },
         async () => {
           const began = performance.now();
           const timed = async <T>(result: Promise<T>) => ({ result: await result, took: performance.now() - began });
@@ -129,7 +129,7 @@ describe("a nats-server that is killed and started anew", required, () => {
         },
       );
 
-      it("lets nodes answer and join as before", { timeout: 120_000 }, async () => {
+      it("lets nodes answer and join as before", { timeout: 300_000 }, async () => {
         for (const id of ["w1", "w2"]) assertEquals((await sender.send(Ask, undefined, { node: id })).value, id);
         const newcomer = await worker("w4");
         workers.push(newcomer);

@@ -138,7 +138,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
     assertEquals(first.nodes().map(({ endpoint }) => endpoint), [first.self.endpoint]);
   });
 
-  it("says that the process with its id may be frozen", { timeout: 120_000 }, async () => {
+  it("says that the process with its id may be frozen", { timeout: 300_000 }, async () => {
     const frozen = await startNode("deno", server.url, "frozen", { heartbeat: 10_000 });
     try {
       frozen.program.kill("SIGSTOP");
@@ -155,7 +155,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   });
 
   for (const runtime of OWN_RUNTIMES) {
-    it(`takes over the id of a killed process at once: ${runtime}`, { timeout: 120_000 }, async () => {
+    it(`takes over the id of a killed process at once: ${runtime}`, { timeout: 300_000 }, async () => {
       await using watcher = await catga({ nats: server.url, namespace: runtime, id: "watcher" });
       const { program, endpoint } = await startNode(runtime, server.url, "again", { namespace: runtime });
       program.kill("SIGKILL");

@@ -66,6 +66,8 @@ export interface Context extends Sender {
    * one transaction with what you write, and skip what is not greater: then a message that is handled again has one effect.
    */
   readonly position: number | undefined;
+  /** Of a message of the log: its key, which is the id of the entity for an event of one; `undefined` without one, and for others. */
+  readonly key: string | undefined;
 }
 
 /** What Catga's own behaviors can do with a context, and handlers cannot. */

@@ -1,8 +1,5 @@
 /** What an entity is to the handlers of its commands, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
-import type { Context } from "./context.ts";
-import type { Failure } from "./result.ts";
-import type { MaybePromise } from "./schema.ts";
 
 /** What `emit` needs of an event: its entity's state and its payload. */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
@@ -67,18 +64,4 @@ export interface AnyEntity<State> {
   readonly name: string;
   /** The inside, for Catga. */
   readonly "~entity": EntityDefinition<State>;
-}
-
-/** What a handler that an entity made is made of. */
-export interface EntityBody {
-  /** Its entity. */
-  readonly definition: EntityDefinition<unknown>;
-  /** The function given to `handle`. */
-  readonly decide: (entity: Loaded<unknown>, payload: unknown, ctx: Context) => MaybePromise<unknown | Failure>;
-}
-
-/** The context of a running app: it decides commands of entities. */
-export interface EntityContext extends Context {
-  /** Loads the entity, has the command decided, and stores what it emits. */
-  "~decide"(entity: EntityBody, payload: unknown): Promise<unknown>;
 }

@@ -2,7 +2,7 @@
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
-import type { EntityBody } from "./entity_definition.ts";
+import type { EntityBody } from "./entity_body.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {

@@ -4,7 +4,7 @@ import type { Health } from "./health.ts";
 import type { NodeEvent, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
-import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
+import type { AnyEntity } from "./entity_definition.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./kept.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
 
@@ -90,11 +90,6 @@ export interface Catga extends Sender, AsyncDisposable {
    * position, or what was stored since a time; a place that it has not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
-  /**
-   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it. Rejects with `UNAVAILABLE`
-   * when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an `apply` function throws.
-   */
-  load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /**
    * Forgets an entity for good: its events and its snapshot are removed. `<Entity>.forgotten` remains, for subscribers; later commands
    * get `FORGOTTEN`. Resolves when all is removed; after a failure call it again. Rejects with `UNAVAILABLE`.

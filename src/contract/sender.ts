@@ -1,6 +1,7 @@
-/** The methods that an app and a handler's context share: sends, locks and the cache. */
+/** The methods that an app and a handler's context share: sends, locks, the cache and entities. */
 import type { AnyCode } from "../error.ts";
 import type { Contract, Kind } from "./contract.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
 import type { BroadcastOptions, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
@@ -25,8 +26,8 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
 }
 
 /**
- * What an app and a handler's context share with the other nodes: locks and a cache, kept in JetStream KV, or in memory without
- * NATS.
+ * What an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
+ * without NATS.
  */
 export interface Sharing {
   /**
@@ -66,6 +67,23 @@ export interface Sharing {
    * ```
    */
   lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
+  /**
+   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it. Rejects with `UNAVAILABLE`
+   * when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an `apply` function throws; in a handler's context
+   * also when the message is aborted, with the reason.
+   *
+   * @example
+   * ```ts
+   * import { catga, entity, query, unwrap } from "@catga/catga";
+   *
+   * const Cart = entity("Cart", { initial: () => ({ items: [] as string[] }) });
+   * const CountItems = query<{ cartId: string }, number>("CountItems");
+   * const countItems = CountItems.handle(async ({ cartId }, ctx) => (await ctx.load(Cart, cartId)).state.items.length);
+   * await using app = await catga({ handlers: countItems });
+   * console.log(unwrap(await app.send(CountItems, { cartId: "c-1" }))); // 0
+   * ```
+   */
+  load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** What a message carries besides its payload, and what a context needs of its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
-import type { EntityBody } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
@@ -100,6 +101,8 @@ export interface ContextHost {
     options: SendOptions,
     parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
+  /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
+  load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
 }

@@ -1,5 +1,6 @@
 /** What an app needs of its entities. `entities/` implements it, `catga.ts` wires it. */
-import type { EntityBody, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { DecidingMessage } from "./context_host.ts";
 
 /** The entities of a namespace, as one node reads and changes them. */

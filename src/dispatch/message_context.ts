@@ -1,14 +1,15 @@
 /** The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort. */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
-import type { EntityBody, EntityContext } from "../contract/entity_definition.ts";
+import type { EntityBody, EntityContext } from "../contract/entity_body.ts";
+import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
 import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
-import type { CatgaError } from "../error.ts";
+import { type CatgaError, isCatgaError } from "../error.ts";
 import type { AppClock } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
@@ -115,6 +116,10 @@ export class MessageContext implements EntityContext, Abortable {
     return this.#envelope?.position;
   }
 
+  get key(): string | undefined {
+    return this.position === undefined ? undefined : this.envelope.key;
+  }
+
   get node(): string {
     return this.#host.node;
   }
@@ -173,6 +178,13 @@ export class MessageContext implements EntityContext, Abortable {
     return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       BroadcastResult<Out, F>[]
     >;
+  }
+
+  async load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>> {
+    const loading = this.#host.load(entity, id, options);
+    const loaded = await this.execution.until<LoadedEntity<State> | CatgaError>(loading, (reason) => reason);
+    if (isCatgaError(loaded)) throw loaded;
+    return loaded;
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {

@@ -4,7 +4,7 @@
  * again only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or its sender
  * gets `OUTCOME_UNKNOWN`.
  */
-import type { EntityBody } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
 import { Deciding } from "../contract/entity_state.ts";
 import { type Failure, isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";

@@ -1,6 +1,7 @@
 /** The entities of a namespace, as one node reads and changes them. Opens nothing until it is first needed. */
 import { show } from "../contract/checks.ts";
-import type { EntityBody, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Entities } from "../dispatch/entities.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/routing_key.ts";

@@ -10,6 +10,7 @@ import {
   entity,
   event,
   fail,
+  query,
   type Result,
   unwrap,
 } from "../../mod.ts";
@@ -63,6 +64,23 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       state: { items: ["tea", "milk", "milk"], paid: false },
     });
     assertEquals(await app.load(Cart, "none"), { id: "none", version: 0, state: { items: [], paid: false } });
+  });
+
+  it("a handler loads an entity through its context, as long as its message has time", async () => {
+    const CountItems = query<{ cartId: string }, number>("CountItems");
+    const late: unknown[] = [];
+    const count = CountItems.handle(async ({ cartId }, ctx) => {
+      if (cartId !== "late") return (await ctx.load(Cart, cartId, { latest: true })).state.items.length;
+      await ctx.clock.sleep(60_000).catch(() => {});
+      late.push(await ctx.load(Cart, cartId).then(() => "loaded", (error) => error.code));
+      return 0;
+    });
+    await using app = await harness.start({ handlers: [...handlers, count] });
+    unwrap(await app.send(AddItem, { cartId: "c-14", sku: "tea", times: 2 }));
+    assertEquals(unwrap(await app.send(CountItems, { cartId: "c-14" })), 2);
+    assertEquals(codeOf(await app.send(CountItems, { cartId: "late" }, { timeout: 50 })), "TIMEOUT");
+    await eventually("the late handler", () => late.length === 1);
+    assertEquals(late, ["TIMEOUT"]);
   });
 
   it("another node reads what was stored, and decides on it", async () => {
@@ -293,16 +311,16 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     const handled: string[] = [];
     const seen: string[] = [];
     const watching = [
-      ItemAdded.on(({ sku }, ctx) => void handled.push(`${ctx.correlationId} ${sku}`), {
+      ItemAdded.on(({ sku }, ctx) => void handled.push(`${ctx.correlationId} ${sku} of ${ctx.key}`), {
         name: "mixed",
         from: "start",
       }),
-      Told.on(({ n }) => void handled.push(`told ${n}`), { name: "mixed" }),
+      Told.on(({ n }, ctx) => void handled.push(`told ${n} of ${ctx.key}`), { name: "mixed" }),
       Paid.on(() => void handled.push("paid"), { name: "mixed", from: "start" }),
       Cart.forgotten.on(({ id }) => void handled.push(`forgotten ${id}`), { name: "mixed", from: "start" }),
     ];
     const model = [
-      ItemAdded.on(({ sku }, ctx) => void seen.push(`${ctx.correlationId} ${sku}`), {
+      ItemAdded.on(({ sku }, ctx) => void seen.push(`${ctx.correlationId} ${sku} of ${ctx.key}`), {
         name: "model",
         each: "node",
         from: "start",
@@ -313,14 +331,17 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     unwrap(await writer.send(AddItem, { cartId, sku: "before", times: 2 }, { id: "one" }));
     await using reader = await harness.start({ handlers: watching, service: "reader" });
     await using mirror = await harness.start({ handlers: model, service: "mirror" });
-    assertEquals(seen.filter((text) => text.startsWith("one ")), ["one before", "one before"]);
+    assertEquals(seen.filter((text) => text.startsWith("one ")), ["one before of c-11", "one before of c-11"]);
     unwrap(await reader.publish(Told, { n: 1 }));
     unwrap(await writer.send(AddItem, { cartId, sku: "after" }, { id: "two" }));
     unwrap(await writer.send(Pay, { cartId }, { id: "three" }));
     const own = () => handled.filter((text) => ["one", "two"].includes(text.split(" ")[0]));
-    await eventually("the events of the log and of the entity", () => own().length === 3 && handled.includes("told 1"));
-    assertEquals(own(), ["one before", "one before", "two after"]);
-    await eventually("the read model", () => seen.includes("two after"));
+    await eventually(
+      "the events of the log and of the entity",
+      () => own().length === 3 && handled.includes("told 1 of k"),
+    );
+    assertEquals(own(), ["one before of c-11", "one before of c-11", "two after of c-11"]);
+    await eventually("the read model", () => seen.includes("two after of c-11"));
     await reader.forget(Cart, cartId);
     await eventually("the forgotten one", () => handled.includes(`forgotten ${cartId}`));
     const infos = (await reader.subscriptions()).filter(({ service }) => service === "reader");

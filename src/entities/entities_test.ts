@@ -1,8 +1,24 @@
-import { describe } from "node:test";
-import { catga, MemoryNetwork } from "../../mod.ts";
-import { entitiesSuite } from "./entities_suite.ts";
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { catga, MemoryNetwork, unwrap } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { AddItem, addItem, entitiesSuite, ItemAdded } from "./entities_suite.ts";
 
 describe("entities in memory", () => {
   const network = new MemoryNetwork();
   entitiesSuite({ start: (options) => catga({ network, ...options }) });
+
+  it("in an app without a network, too, subscribers and read models get what commands emit", async () => {
+    const [handled, seen]: string[][] = [[], []];
+    await using app = await catga({
+      handlers: [
+        addItem,
+        ItemAdded.on(({ sku }) => void handled.push(sku), { name: "alone" }),
+        ItemAdded.on(({ sku }) => void seen.push(sku), { each: "node", from: "start" }),
+      ],
+    });
+    unwrap(await app.send(AddItem, { cartId: "c", sku: "tea" }));
+    await eventually("both", () => handled.length === 1 && seen.length === 1, 10_000);
+    assertEquals([handled, seen], [["tea"], ["tea"]]);
+  });
 });

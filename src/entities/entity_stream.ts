@@ -66,7 +66,7 @@ export class EntityStream {
       // its own message must be there: else it is of another stream, or this server lags behind
       const [own, ...behind] = await (await this.get()).read(subject, { from: snapshot.sequence });
       if (this.#madeAt(snapshot, own)) {
-        for (const message of behind) this.#take(snapshot, message);
+        for (const message of behind) this.#take(snapshot, message, subject);
         return await this.advance(snapshot, { upTo, due });
       }
     }
@@ -85,17 +85,32 @@ export class EntityStream {
     const { clock } = this.#host;
     const stream = await this.get();
     const subject = this.subject(copy.definition.name, copy.id);
+    const read = (from: number) => stream.read(subject, { from, most: PART });
+    if (upTo > 0 && copy.sequence >= upTo) return copy;
+    let reading = read(copy.sequence + 1);
     for (let pause = 1;;) {
-      if (upTo > 0 && copy.sequence >= upTo) return copy;
-      const messages = await stream.read(subject, { from: copy.sequence + 1 });
-      for (const message of messages) this.#take(copy, message);
-      if (messages.length > 0) continue;
+      const messages = await reading;
+      const end = messages.at(-1)?.sequence ?? copy.sequence;
+      if (messages.length > 0) {
+        // the next part comes while this one is applied
+        const isLast = upTo > 0 && end >= upTo;
+        if (!isLast) reading = read(end + 1);
+        try {
+          for (const message of messages) this.#take(copy, message, subject);
+        } catch (error) {
+          reading.catch(() => {}); // nobody waits for it
+          throw error;
+        }
+        if (isLast) return copy;
+        continue;
+      }
       if (upTo === 0) return copy;
       if (clock.monotonic() >= due) {
         throw new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
       }
       await delay(clock, pause);
       pause = Math.min(LONGEST_PAUSE, pause * 2);
+      reading = read(copy.sequence + 1);
     }
   }
 
@@ -128,10 +143,11 @@ export class EntityStream {
     return !("reason" in group) && group.head.version + group.messages.length === version;
   }
 
-  #take<State>(copy: EntityCopy<State>, message: StoredMessage): void {
+  #take<State>(copy: EntityCopy<State>, message: StoredMessage, subject: string): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
-    const group = readEntityGroup(this.#host.namespace, message);
+    const entity = message.subject === subject ? { type: copy.definition.name, id: copy.id } : undefined;
+    const group = readEntityGroup(this.#host.namespace, message, entity);
     if ("reason" in group) {
       if (group.version !== undefined) {
         throw new CatgaError("UNAVAILABLE", `message ${sequence} of ${message.subject}: ${group.reason}`);
@@ -185,4 +201,6 @@ export class EntityStream {
   }
 }
 
+/** How many messages are read at a time: while some are applied, the next ones come. */
+const PART = 250;
 const LONGEST_PAUSE = 50; // ms

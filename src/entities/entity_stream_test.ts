@@ -1,10 +1,10 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
-import { entity, MemoryNetwork } from "../../mod.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { CatgaError, entity, MemoryNetwork } from "../../mod.ts";
 import { entityGroupText } from "../log/format/entity_group.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import type { EventLog, LogStream } from "../ports/event_log.ts";
+import type { EventLog, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
@@ -108,6 +108,30 @@ describe("a cold load", () => {
     await append("a");
     const sequence = await append("b");
     assertEquals([await load(), asked], [{ state: "a,b", version: 2, sequence }, ["last", "read"]]);
+  });
+
+  it("of many messages applies one part while the next one comes, and ends with the last message", async () => {
+    const { append, load, asked } = await setUp();
+    let sequence = 0;
+    for (let n = 1; n <= 600; n++) sequence = await append(`${n}`);
+    const { state, ...rest } = await load();
+    assertEquals(rest, { version: 600, sequence });
+    assertEquals(state, Array.from({ length: 600 }, (_, n) => n + 1).join());
+    assertEquals(asked.filter((method) => method === "read").length, 3);
+  });
+
+  it("of what cannot be applied rejects, and no read that was begun is left behind", async () => {
+    const { append, load, instead, stream, subject } = await setUp();
+    for (let n = 1; n <= 300; n++) await append(`${n}`);
+    const later = Promise.withResolvers<StoredMessage[]>();
+    const first = await stream.read(subject, { from: 0, most: 250 });
+    let reads = 0;
+    // the first message is missing
+    instead.read = () => reads++ === 0 ? Promise.resolve(first.slice(1)) : later.promise;
+    const error = await assertRejects(load, CatgaError);
+    assertEquals([error.code, reads], ["UNAVAILABLE", 2]);
+    later.reject(new Error("nobody waits for this one"));
+    await new Promise((resolve) => setTimeout(resolve));
   });
 
   it("passes by a snapshot of another stream, of another history, and beyond the last message", async () => {

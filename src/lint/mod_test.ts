@@ -71,7 +71,7 @@ describe("the lint rules", IN_DENO, () => {
 });
 
 describe("deno lint with the plugin", IN_DENO, () => {
-  it("reports, passes over what a comment excuses, and fixes", { timeout: 120_000 }, async () => {
+  it("reports, passes over what a comment excuses, and fixes", { timeout: 300_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-lint-"));
     try {
       const plugins = [new URL("mod.ts", import.meta.url).href];

@@ -4,7 +4,7 @@
  */
 import { CatgaError } from "../error.ts";
 import type { BucketOptions } from "../ports/key_value_store.ts";
-import { neededOff, type WrongSetting, wrongSetting } from "./stream_settings.ts";
+import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
 /** How long the marker of a deleted or expired key is kept, in seconds: the least that nats-server accepts. */
 export const MARKER_TTL = 1;
@@ -37,31 +37,15 @@ export function checkSettings(
   config: Readonly<Record<string, unknown>>,
   wanted: Readonly<Record<string, unknown>>,
 ): void {
-  const wrong = wrongSetting(config, wanted, OPERATORS);
+  const wrong = wrongSetting(config, wanted, CHOSEN);
   if (wrong !== undefined) throw mismatch(bucket, wrong);
   if (!((Number(config.first_seq) || 0) <= HIGHEST)) {
     throw mismatch(bucket, { setting: "first_seq", is: config.first_seq, wanted: `at most ${HIGHEST}` });
   }
 }
 
-/**
- * Settings that an operator may choose: they can make a bucket slow, full or unreachable, but cannot change its
- * entries.
- */
-const OPERATORS: ReadonlySet<string> = new Set([
-  "name",
-  "description",
-  "metadata",
-  "placement",
-  "compression",
-  "first_seq",
-  "max_bytes",
-  "max_msg_size",
-  "max_msgs",
-  "max_consumers",
-  // without effect: no message has an id
-  "duplicate_window",
-]);
+/** A bucket that is full refuses writes; and no message has an id, so that the window is without effect. */
+const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicate_window"]);
 
 /**
  * The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since

@@ -13,7 +13,7 @@ import { JetStream } from "./jetstream.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
-const slow = { timeout: 60_000 };
+const slow = { timeout: 300_000 };
 const wanted = (bucket: string) => ({
   name: `KV_${bucket}`,
   ...bucketSettings(bucket, { direct: false, replicas: 1 }),

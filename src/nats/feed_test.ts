@@ -8,7 +8,7 @@ import { NatsKeyValueStore } from "./key_value_store.ts";
 describe("Feed", await requireNatsServer(), () => {
   it(
     "does not break after a pause of its own process, whose socket contains the messages",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       await using server = await startNatsServer();
       const transport = await openTransport(server.url);

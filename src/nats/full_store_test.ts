@@ -11,7 +11,7 @@ import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
-const slow = { timeout: 60_000 };
+const slow = { timeout: 300_000 };
 /** After its ttl, in ms: 1,500 are promised, the rest is for a busy machine. */
 const LATE = 4_000;
 const SMALL = `jetstream { max_file_store: 60000 }`;

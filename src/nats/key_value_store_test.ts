@@ -15,7 +15,7 @@ import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 
 if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
 

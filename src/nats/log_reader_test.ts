@@ -6,7 +6,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { follow, OPTIONS, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 60_000 };
+const slow = { timeout: 300_000 };
 
 describe("NatsLogReader", await requireNatsServer(), () => {
   for (const by of ["SIGTERM", "SIGKILL"] as const) {

@@ -5,7 +5,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
-import { fromApi, fromDirect } from "./stored_message.ts";
+import { DirectMessage, fromApi } from "./stored_message.ts";
 
 /** The last message of a subject, from the leader. */
 export async function lastOfLeader(
@@ -27,7 +27,7 @@ export async function lastDirect(
   limit: number,
 ): Promise<StoredMessage | undefined> {
   const answer = await js.request(`$JS.API.DIRECT.GET.${name}.${subject}`, "", undefined, limit);
-  const message = fromDirect(answer);
+  const message = DirectMessage.of(answer);
   if (message !== undefined) return message;
   if (answer.headers?.code === 404) return undefined;
   throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
@@ -55,11 +55,10 @@ export function readBatch(stream: KeptStream, request: BatchRequest, limit: numb
   const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
   const settle = (error?: Error) => error === undefined || found.length > 0 ? resolve(found) : reject(error);
   const receive = (message: Msg) => {
-    const stored = fromDirect(message);
+    const stored = DirectMessage.of(message);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
-    const before = Number(message.headers?.get("Nats-Last-Sequence") || 0);
     // one was lost on the way
-    if (stored.sequence < request.from || before !== (found.at(-1)?.sequence ?? 0)) {
+    if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }
     found.push(stored);

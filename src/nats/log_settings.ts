@@ -1,7 +1,7 @@
 /** The settings of the stream under a log: those that Catga needs, and those that an operator may choose. */
 import { CatgaError } from "../error.ts";
 import { type LogAbilities, type LogOptions, MAX_SEQUENCE } from "../ports/event_log.ts";
-import { neededOff, type WrongSetting, wrongSetting } from "./stream_settings.ts";
+import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
 /** For how long the server remembers the ids of messages, in ms. */
 export const DUPLICATE_WINDOW = 120_000;
@@ -44,7 +44,7 @@ export function checkLogSettings(
   options: LogOptions,
 ): void {
   const { duplicate_window: window, ...wanted } = logSettings(options);
-  const wrong = wrongSetting(config, wanted, OPERATORS);
+  const wrong = wrongSetting(config, wanted, CHOSEN);
   if (wrong !== undefined) throw mismatch(stream, wrong);
   const limit = (setting: string, wrongly: boolean, wanted: unknown) => {
     if (wrongly) throw mismatch(stream, { setting, is: config[setting], wanted });
@@ -55,19 +55,8 @@ export function checkLogSettings(
   limit("first_seq", !(Number(config.first_seq ?? 0) < MAX_SEQUENCE / 2), `less than ${MAX_SEQUENCE / 2}`);
 }
 
-/** Settings that an operator may choose: they can make a log slow, full or unreachable, but lose none of its messages unasked. */
-const OPERATORS: ReadonlySet<string> = new Set([
-  "name",
-  "description",
-  "metadata",
-  "placement",
-  "compression",
-  "first_seq",
-  "max_bytes",
-  "max_msg_size",
-  "max_consumers",
-  "duplicate_window",
-]);
+/** The window may be longer than the needed one. */
+const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
 
 /** What a setting does to a log, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {

@@ -10,7 +10,7 @@ import { follow, OPTIONS, sequenceOf, startLogClient, store, STREAM, textOf, TIM
 import { PATIENT } from "../../test/support/patient.ts";
 
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 const timeout = TIMEOUT;
 
 describe("NatsLogStream: schedules", await requireNatsServer(), () => {

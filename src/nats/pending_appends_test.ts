@@ -9,7 +9,7 @@ import { sequenceOf, startLogClient, store, STREAM, TIMEOUT } from "./log_harnes
 import { openTransport, reached } from "./harness_suite.ts";
 
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 60_000 };
+const slow = { timeout: 300_000 };
 const timeout = TIMEOUT;
 
 describe("NatsLogStream.append", await requireNatsServer(), () => {

@@ -11,6 +11,19 @@ export interface WrongSetting {
   readonly wanted: unknown;
 }
 
+/** Settings of any stream that an operator may choose: they can make it slow, full or unreachable, but lose or change nothing in it. */
+export const OPERATORS: readonly string[] = [
+  "name",
+  "description",
+  "metadata",
+  "placement",
+  "compression",
+  "first_seq",
+  "max_bytes",
+  "max_msg_size",
+  "max_consumers",
+];
+
 /** The first setting that is wrong; `undefined` if none is. */
 export function wrongSetting(
   config: Readonly<Record<string, unknown>>,

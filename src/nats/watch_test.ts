@@ -9,7 +9,7 @@ import { reached, startClient, type StoreClient } from "./harness_suite.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 
 describe("watchBucket", await requireNatsServer(), () => {
   it("watch: reports after a cut what changed meanwhile: new, changed, deleted and expired keys", slow, async () => {

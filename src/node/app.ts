@@ -8,13 +8,8 @@ import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
 import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../contract/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type {
-  AnyEntity,
-  EntityBody,
-  EntityDefinition,
-  LoadedEntity,
-  LoadOptions,
-} from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Health } from "../contract/health.ts";
 import type { DeadLetter, DeadLetterOptions, EnqueueOptions, KeepOptions, SubscriptionInfo } from "../contract/kept.ts";
 import { checkDeadLetterOptions } from "../contract/kept.ts";
@@ -315,7 +310,6 @@ export class App implements NodeHost, DrainableNode {
       : entities.decide(entity, payload, ctx);
   }
 
-  /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   async load<State>(entity: AnyEntity<State>, id: string, options: LoadOptions = {}): Promise<LoadedEntity<State>> {
     const definition = definitionOf("load", entity);
     checkKnown(`load ${definition.name}`, options, LOAD_OPTIONS);

@@ -7,7 +7,7 @@ import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts
 
 describe("a process whose schemas, behaviors, handlers and loads never end", await requireNatsServer(), () => {
   for (const runtime of OWN_RUNTIMES) {
-    it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 60_000 }, async () => {
+    it(`has a result of each send, drains, and ends by itself: ${runtime}`, { timeout: 300_000 }, async () => {
       await using server = await startNatsServer();
       await using program = await startProgram<HungLine>(runtime, "test/processes/hung_code.ts", [server.url]);
       await program.line(({ event }) => event === "drained", 40_000);

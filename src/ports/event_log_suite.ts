@@ -48,7 +48,7 @@ interface Followed {
 }
 
 /** Bun ends a test after 5 s. */
-const slow = { timeout: 60_000 };
+const slow = { timeout: 300_000 };
 
 /** Declares the tests; they share one server, and each has a stream of its own. */
 export function eventLogSuite(name: string, start: () => Promise<EventLogHarness>): void {

@@ -291,7 +291,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
 
       it(
         "keys: 10,000 that are made up of all that could go wrong: none collide, none break",
-        { timeout: 120_000 },
+        { timeout: 300_000 },
         async () => {
           const bucket = await openNew();
           const keys = [...madeUpKeys(10_000)];
@@ -516,7 +516,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
       });
 
       // the time that these need they spend once, together
-      const slow = { timeout: 120_000 };
+      const slow = { timeout: 300_000 };
       let course: Promise<Course> | undefined;
       const run = () => course ??= runTtls(newName());
 

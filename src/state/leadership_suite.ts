@@ -35,7 +35,7 @@ export function untilAborted(signal: AbortSignal): Promise<never> {
 /** Declares the tests. */
 export function leaderSuite(name: string, start: () => Promise<LockHarness>): void {
   // Bun ends a test after 5 s
-  const slow = { timeout: 120_000 };
+  const slow = { timeout: 300_000 };
 
   describe(`leadership on ${name}`, () => {
     let h: LockHarness;

@@ -29,7 +29,7 @@ const TOLD = 5_000; // ms from a thaw
 
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
   it("runs once if its node is cut off for 4 s or frozen for 15 s, and again if it is killed", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using nats = await startNatsServer();
     await using cluster = await OnceCluster.open({

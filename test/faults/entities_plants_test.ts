@@ -60,7 +60,7 @@ describe("the checker of entities", await requireNatsServer(), () => {
       ["entity-record", lostAnswers, /is there twice/],
     ] as [SourcePlant, Run, RegExp][]
   ) {
-    it(`finds ${plant}`, { timeout: 180_000 }, async () => {
+    it(`finds ${plant}`, { timeout: 300_000 }, async () => {
       await using tree = await plantedTree(plant);
       // a cut does not hit an append each time
       let violations = await run(tree.root);
@@ -69,7 +69,7 @@ describe("the checker of entities", await requireNatsServer(), () => {
     });
   }
 
-  it("finds nothing in a library without these bugs", { timeout: 180_000 }, async () => {
+  it("finds nothing in a library without these bugs", { timeout: 300_000 }, async () => {
     assertEquals((await rivals(undefined)).slice(0, 5), []);
     assertEquals((await refuser(undefined)).slice(0, 5), []);
     assertEquals((await lostAnswers(undefined)).slice(0, 5), []);

@@ -84,7 +84,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
   );
 
   it("nodes that are killed all at once: what was acknowledged is there, what was sent again is there once", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using server = await startNatsServer();
     await using cluster = await EntityCluster.open([server.url], { writers: 20, pause: 5 });

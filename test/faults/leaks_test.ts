@@ -11,7 +11,7 @@ const MILLION = 1_000_000;
 
 describe("memory, timers and listeners of messages", await requireNatsServer(), () => {
   for (const [from, to] of [["d1", "b1"], ["b1", "d1"]]) {
-    it(`a million with signal and timeout, ${from} to ${to}, leave nothing`, { timeout: 60_000 }, async () => {
+    it(`a million with signal and timeout, ${from} to ${to}, leave nothing`, { timeout: 300_000 }, async () => {
       // Promise: a request that has ended leaves no listener on the caller's signal and nothing on the heap.
       await using cluster = await FaultCluster.open({ nodes: [from, to] });
       const { caller } = cluster;
@@ -30,7 +30,7 @@ describe("memory, timers and listeners of messages", await requireNatsServer(), 
 
   it(
     "7,000 that end in seven ways leave no timer, no listener, and nothing in flight",
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     async () => {
       // Promise: however a message ends, its timers and listeners are removed.
       const Do = command<string, string>("Do");

@@ -22,7 +22,7 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
     it(
       `of a node: its queries go to others, nothing runs twice, and it is used again: ${id}`,
-      { timeout: 60_000 },
+      { timeout: 300_000 },
       async () => {
         // Promise: a node that loses its connection is as good as dead for what it has in hand: its queries go to another one,
         // its commands end with OUTCOME_UNKNOWN; it goes on as before when it is back.
@@ -59,7 +59,7 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
   }
 
   it("of a caller: answers that come after the reconnect are not lost, and sends during the cut wait", {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     // Promise: a caller that is away for a moment gets its answers when it is back, and nothing that it sent runs twice. Of
     // what goes into a link that is dying, or comes out of it, commands may end with OUTCOME_UNKNOWN, at their deadline.

@@ -17,7 +17,7 @@ const KEYS = ["a", "b", "c"];
 describe("holders of locks that are frozen, killed and cut off", await requireNatsServer(), () => {
   it(
     "tokens grow, no lock is held twice, the resource accepts no stale write, and the next waiter has the lock soon",
-    { timeout: 180_000 },
+    { timeout: 300_000 },
     async () => {
       // Promise (docs/state.md): after a holder's death the lock is with the next live waiter within ttl + 1.5 s.
       await using nats = await startNatsServer();
@@ -35,7 +35,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   for (
     const [plant, says] of [["deaf", /held it until|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
-    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 60_000 }, async () => {
+    it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 300_000 }, async () => {
       await using nats = await startNatsServer();
       const ids = ["d1", "b1"];
       const node = { [plant === "deaf" ? "d1" : "b1"]: { plant } };

@@ -11,7 +11,7 @@ const BILLING: LogHandler = { category: "Happened", name: "billing", retry: RETR
 const SUB = "app/billing";
 
 describe("the log, when processes are killed", await requireNatsServer(), () => {
-  it("a message whose worker dies after its effect runs again, and has one effect", { timeout: 90_000 }, async () => {
+  it("a message whose worker dies after its effect runs again, and has one effect", { timeout: 300_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING] });
     await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));
     const entries = Array.from({ length: 4 }, (_, i) => `dies-${i}`);
@@ -28,7 +28,7 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
   });
 
   it("a leader that is killed with some of its keys in hand is followed in order, and little is repeated", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     // Promise: none is overtaken; what had ended within the last 100 ms may be repeated, and what was in hand.
     await using cluster = await LogCluster.open({
@@ -66,7 +66,7 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     await cluster.finish();
   });
 
-  it("a message that kills each process becomes a dead letter, and other keys flow", { timeout: 120_000 }, async () => {
+  it("a message that kills each process becomes a dead letter, and other keys flow", { timeout: 300_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING] });
     await Promise.all(["d1", "b1", "d2"].map((id) => cluster.keep(id)));
     const publisher = await cluster.publisher("b8", { pace: 50 });
@@ -89,7 +89,7 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     await cluster.finish();
   });
 
-  it("a message that kills the leader, and each successor, becomes a dead letter", { timeout: 120_000 }, async () => {
+  it("a message that kills the leader, and each successor, becomes a dead letter", { timeout: 300_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING] });
     await cluster.keep("b1");
     await cluster.publish("Happened", { entry: "before", key: "a" });

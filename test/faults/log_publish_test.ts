@@ -8,7 +8,7 @@ import { LogCluster } from "../support/log_cluster.ts";
 
 describe("publishing to the log", await requireNatsServer(), () => {
   it("100 publishers, while the server is killed, stopped and frozen: every ok is in the log, once", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using cluster = await LogCluster.open({
       handles: [{ category: "Happened", name: "billing" }],
@@ -41,7 +41,7 @@ describe("publishing to the log", await requireNatsServer(), () => {
   });
 
   it("whose acknowledgements are lost with the connection is stored once, and answered truthfully", {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async () => {
     await using nats = await startNatsServer();
     const link = await startTcpProxy(nats.port);

@@ -19,7 +19,7 @@ const { Happened, Charge } = contracts();
 describe("schedules of the log", await requireNatsServer(), () => {
   it(
     "are cancelled or handled, exactly one, and once, also across a server's death",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const { caller } = cluster;
@@ -70,7 +70,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
 
   it(
     "and ids are of one category each; what is scheduled again under an id replaces it",
-    { timeout: 90_000 },
+    { timeout: 300_000 },
     async () => {
       await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
       const { caller } = cluster;
@@ -92,7 +92,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
     },
   );
 
-  it("by cron run each time, beside commands with an id, which run once", { timeout: 90_000 }, async () => {
+  it("by cron run each time, beside commands with an id, which run once", { timeout: 300_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"] });
     const { caller } = cluster;
     unwrap(await cluster.publish("Charge", { entry: "cron" }, { id: "books", cron: "*/1 * * * * *" }));

@@ -31,7 +31,7 @@ const SWEPT = 12_000; // ms
 const OFFSETS = 10;
 
 describe("faults at the phases of locks and claims", await requireNatsServer(), () => {
-  it("locks: none is held twice, tokens grow, and each is acquired again", { timeout: 120_000 }, async () => {
+  it("locks: none is held twice, tokens grow, and each is acquired again", { timeout: 300_000 }, async () => {
     await using nats = await startNatsServer();
     const ids = ["d1", "b1", "d2", "b2"];
     const node = Object.fromEntries(ids.map((id) => [id, { rounds: 40 }]));
@@ -71,7 +71,7 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
     assertGreater(struck.length, 5);
   });
 
-  it("claims: a cut of 3 s frees none, at any offset between their renewals", { timeout: 120_000 }, async () => {
+  it("claims: a cut of 3 s frees none, at any offset between their renewals", { timeout: 300_000 }, async () => {
     // Promise: a cut of up to 4 s frees no claim, so that an idempotent handler does not run on two nodes at once.
     const Once = command<{ ms: number }, string>("Once", { idempotent: true, timeout: 60_000 });
     await using nats = await startNatsServer();

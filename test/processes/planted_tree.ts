@@ -94,7 +94,7 @@ const PLANTS = {
   }],
   "entity-record": [{
     file: "src/entities/command.ts",
-    from: "    const known = remembered?.get(ctx.id);",
+    from: "    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));",
     to: '    const known = remembered?.get("");',
   }],
   "entity-confirm": [{

@@ -58,7 +58,7 @@ describe("a storm of servers", () => {
 describe("a server in a storm", await requireNatsServer(), () => {
   it(
     "is back on its port after SIGTERM, SIGKILL and lame duck, with its store or without",
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     async () => {
       const folder = await mkdtemp(join(tmpdir(), "catga-storm-test-"));
       try {

@@ -9,7 +9,7 @@ const CALM: SoakOptions = { seconds: 1, seed: 1, rate: 1_000, every: Infinity, n
 describe("soak", await requireNatsServer(), () => {
   it(
     "a small cluster keeps its promises under kills and restarts",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const storm = { ...CALM, seconds: 4, rate: 500, every: 400, nodes: [4, 5] } as const;
       const report = await soakUntil(
@@ -23,11 +23,11 @@ describe("soak", await requireNatsServer(), () => {
     },
   );
 
-  it("a soak fails when a command is acknowledged and did not run", { timeout: 120_000 }, async () => {
+  it("a soak fails when a command is acknowledged and did not run", { timeout: 300_000 }, async () => {
     await assertRed("lost", /^Write \d+: told ok, and ran 0 time\(s\)$/);
   });
 
-  it("a soak fails when a command runs twice", { timeout: 120_000 }, async () => {
+  it("a soak fails when a command runs twice", { timeout: 300_000 }, async () => {
     await assertRed("twice", /^Write \d+: told ok, and ran 2 time\(s\)$/);
   });
 });

@@ -2,10 +2,10 @@
 import { setTimeout as wait } from "node:timers/promises";
 
 /**
- * Asks every ms until the answer is truthy, and gives it. Rejects when it is not within `limit` ms (30,000: how long a
+ * Asks every ms until the answer is truthy, and gives it. Rejects when it is not within `limit` ms (60,000: how long a
  * machine takes that has much else to do says nothing of what it does), with `what` was waited for.
  */
-export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 30_000): Promise<T> {
+export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 60_000): Promise<T> {
   const end = performance.now() + limit;
   while (true) {
     const answer = await ask();

@@ -59,7 +59,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
   // npm has it with an older copy of nats.js, whose types differ
   const services = () => new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });
 
-  it("ping finds the nodes that have something to call, by service and by id", { timeout: 120_000 }, async () => {
+  it("ping finds the nodes that have something to call, by service and by id", { timeout: 300_000 }, async () => {
     const ids = (pings: { id: string }[]) => pings.map(({ id }) => id).sort();
     assertEquals(ids(await all(services().ping())), ["a", "b"]);
     assertEquals(ids(await all(services().ping("orders"))), ["a", "b"]);
@@ -77,7 +77,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
 
   it(
     "info lists commands and queries with their subjects, and their schemas if they have any",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const [info] = await all(services().info("orders", "a"));
       assertEquals([info.type, info.description], [
@@ -103,7 +103,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     },
   );
 
-  it("stats count the calls, and show only the code of the last error", { timeout: 120_000 }, async () => {
+  it("stats count the calls, and show only the code of the last error", { timeout: 300_000 }, async () => {
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body, PATIENT);
     }
@@ -122,7 +122,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     }
   });
 
-  it("a node without contracts is not listed", { timeout: 120_000 }, async () => {
+  it("a node without contracts is not listed", { timeout: 300_000 }, async () => {
     await assertRejects(() => all(services().ping("billing")), Error, "no responders");
   });
 });

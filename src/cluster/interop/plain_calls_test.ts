@@ -48,7 +48,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     };
   }
 
-  it("a node that drains loses no request that has reached it", { timeout: 120_000 }, async () => {
+  it("a node that drains loses no request that has reached it", { timeout: 300_000 }, async () => {
     const work = Work.handle(async (ms, ctx) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       return ctx.node;
@@ -68,7 +68,7 @@ describe("plain traffic", await requireNatsServer(), () => {
   it(
     "after kill -9 of one node of two, the other takes all requests; at most those under way at the dead one are lost",
     {
-      timeout: 120_000,
+      timeout: 300_000,
     },
     async () => {
       const options = { namespace: "killed" };
@@ -86,7 +86,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     },
   );
 
-  it("hostile bytes on each of its subjects change nothing", { timeout: 120_000 }, async () => {
+  it("hostile bytes on each of its subjects change nothing", { timeout: 300_000 }, async () => {
     const logged: string[] = [];
     const logger: Logger = {
       debug() {},
@@ -129,7 +129,7 @@ describe("plain traffic", await requireNatsServer(), () => {
 
   it(
     "after a restart of the NATS server calls are answered, and the node is listed",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const first = await startNatsServer();
       const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -150,7 +150,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     },
   );
 
-  it("1,000 contracts are served", { timeout: 120_000 }, async () => {
+  it("1,000 contracts are served", { timeout: 300_000 }, async () => {
     const handlers = Array.from({ length: 1_000 }, (_, n) => query<void, number>(`Q${n}`).handle(() => n));
     await using _ = await catga({ nats: server.url, namespace: "many", handlers });
     const names = [0, 1, 500, 999];

@@ -54,7 +54,7 @@ describe("a node process", await requireNatsServer(), () => {
     await log?.[Symbol.asyncDispose]();
   });
 
-  it("that drains leaves every view, and no caller sees an error", { timeout: 120_000 }, async () => {
+  it("that drains leaves every view, and no caller sees an error", { timeout: 300_000 }, async () => {
     for (const id of ["n5", "n6"]) { // one in Deno, one in Bun
       const traffic = new Traffic(observer);
       unwrap(await observer.send(StartLoad, undefined, { node: "n1" }));
@@ -77,7 +77,7 @@ describe("a node process", await requireNatsServer(), () => {
 
   it(
     "that is killed leaves every view long before its record expires, without any traffic",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       for (const id of ["n1", "n4"]) {
         const at = kill(id);
@@ -91,7 +91,7 @@ describe("a node process", await requireNatsServer(), () => {
 
   it(
     "that is killed with two more at once leaves every view long before its record expires",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       // neighbours in the ring: each of them would have found the next
       const ids = ["n2", "n3", "n4"];
@@ -104,7 +104,7 @@ describe("a node process", await requireNatsServer(), () => {
     },
   );
 
-  it("that is killed is avoided by traffic: no send waits for it", { timeout: 120_000 }, async () => {
+  it("that is killed is avoided by traffic: no send waits for it", { timeout: 300_000 }, async () => {
     for (const id of ["n2", "n3"]) {
       const traffic = new Traffic(observer);
       await eventually("some traffic", () => traffic.sends.length > 200);
@@ -135,7 +135,7 @@ describe("a node process", await requireNatsServer(), () => {
     const id = runtime === "deno" ? "s1" : "s2";
     it(
       `that is frozen is avoided by traffic, leaves every view after heartbeat, and comes back: ${runtime}`,
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         const { program } = await start(id, runtime, { heartbeat: HEARTBEAT });
         await seenEverywhere(id);

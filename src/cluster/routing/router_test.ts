@@ -341,7 +341,7 @@ describe("while disconnected", () => {
     assertEquals((await stage.clock.until(Promise.all(sent))).map(unwrap), new Array(6).fill("own"));
   });
 
-  it("65,536 requests wait, and one more ends with UNAVAILABLE at once", { timeout: 120_000 }, async () => {
+  it("65,536 requests wait, and one more ends with UNAVAILABLE at once", { timeout: 300_000 }, async () => {
     await using stage = await openStage({ handles: HANDLES });
     const { app, clock, network, settle } = stage;
     network.cut("node");

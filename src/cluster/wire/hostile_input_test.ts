@@ -35,7 +35,7 @@ describe("a live node in memory", () => {
   for (const seed of [1, 2]) {
     it(
       `answers as before after 1,000 malformed messages on each of its subjects: seed ${seed}`,
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         const told: unknown[] = [];
         await using stage = await openStage({

@@ -155,7 +155,7 @@ describe("concurrency", () => {
 
   it(
     "ten thousand at once to an idle node all succeed, be its handlers sync or not",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const network = new MemoryNetwork();
       const Later = command<number, number>("Later");
@@ -220,7 +220,7 @@ describe("a drain with a full queue", () => {
 describe("events under load", () => {
   it(
     "wait for turns too, and those for which there is no room are dropped with a warning a minute",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const noted: number[] = [];
       const ends: (() => void)[] = [];

@@ -28,7 +28,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
   for (const runtime of OWN_RUNTIMES) {
     it(
       `answers as before after ${COUNT} malformed messages on each of its subjects: ${runtime}`,
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         const nats = server.url.replace("//", "//app:app@");
         const namespace = `junk-${runtime}`;

@@ -87,7 +87,7 @@ describe("an answer whose caller is disconnected for a moment", () => {
 });
 
 describe("a nats-server that dies with answers on their way", await requireNatsServer(), () => {
-  it("loses no answer (callers waited for their deadlines)", { timeout: 120_000 }, async () => {
+  it("loses no answer (callers waited for their deadlines)", { timeout: 300_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-left-answers-"));
     let server = await startNatsServer({ storeDir: folder });
     const options = { nats: server.url, logger: { debug() {}, info() {}, warn() {}, error() {} } };

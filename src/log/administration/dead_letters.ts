@@ -92,7 +92,8 @@ async function ask(
   if (!found && request === "replay") throw is("is no dead letter any more: it was handled or discarded meanwhile");
 }
 
-function payloadOf({ payload, tagged }: LoggedMessage): unknown {
+/** The payload of a message, as it was published. */
+export function payloadOf({ payload, tagged }: LoggedMessage): unknown {
   if (!tagged || typeof payload !== "string") return payload;
   try {
     return decodeText(payload);

@@ -110,12 +110,12 @@ export function entityGroupText(
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head}${after}]`;
 }
 
-/** What a message of the stream of entities holds, or why it cannot be read. Never throws. */
+/** What a message of the stream of entities holds, or why it cannot be read. Never throws. `entity`: whose subject it has, if that is known. */
 export function readEntityGroup(
   namespace: string,
   message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
+  entity: { readonly type: string; readonly id: string } | undefined = readEntitySubject(namespace, message.subject),
 ): EntityGroup | UnreadableGroup {
-  const entity = readEntitySubject(namespace, message.subject);
   if (entity === undefined) return unreadable("its subject is not that of an entity");
   const parsed = parseGroup(message.data);
   if ("reason" in parsed) return parsed;

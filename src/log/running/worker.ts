@@ -13,7 +13,7 @@ import { CatgaError } from "../../error.ts";
 import { bucketName, BUCKETS } from "../../ports/buckets.ts";
 import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
 import { subscriptionKey } from "../format/names.ts";
-import { readBarrier } from "../format/run_request.ts";
+import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
@@ -110,7 +110,10 @@ function control(
     return { ok: false, error };
   }
   return token.check(given).then((check): Outcome => {
-    if (check === "leader") return { ok: true, value: { running: categories.flatMap(({ running }) => [...running]) } };
+    if (check === "leader") {
+      const value: BarrierAnswer = { running: categories.flatMap(({ running }) => [...running]) };
+      return { ok: true, value };
+    }
     const message = "the barrier is that of an earlier leader";
     const earlier = () => new CatgaError("CANCELLED", message, { node: ctx.node });
     return { ok: false, error: check === "earlier" ? earlier() : check };

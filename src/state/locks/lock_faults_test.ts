@@ -8,7 +8,7 @@ import type { Lock } from "../../contract/shared_state.ts";
 import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 
 describe("locks when answers of the store get lost", () => {
   it("no lock, renewal, handover or release loses to itself", slow, async () => {

@@ -13,7 +13,7 @@ import { BUCKET, type LockNode, lockNode, someone } from "./lock_harness_suite.t
 import { PATIENT } from "../../../test/support/patient.ts";
 
 // Bun ends a test after 5 s
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 
 describe("locks on NATS: what happens to servers and links", await requireNatsServer(), () => {
   it(

@@ -19,7 +19,7 @@ import { MAX_LOCK_KEY } from "./lock_record.ts";
 /** Declares the tests; they share nodes. */
 export function lockSuite(name: string, start: () => Promise<LockHarness>): void {
   // Bun ends a test after 5 s
-  const slow = { timeout: 120_000 };
+  const slow = { timeout: 300_000 };
 
   describe(`locks on ${name}`, () => {
     let h: LockHarness;

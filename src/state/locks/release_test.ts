@@ -4,7 +4,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
-const slow = { timeout: 120_000 };
+const slow = { timeout: 300_000 };
 
 describe("release", () => {
   it("resolves while the store is away, and removes the record as soon as it is back", async () => {

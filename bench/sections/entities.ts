@@ -1,0 +1,112 @@
+/** Entities: commands until they are stored, in the own process and through another node, and loading what is stored. */
+import type { Program } from "../program.ts";
+import type { Changing, Reading } from "../programs/decided.ts";
+import { alternate } from "../rounds.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+import { type Contestant, pairsOf, type Running } from "./contestants.ts";
+import type { Effort, Measure } from "./section.ts";
+
+/** So many entities have a command under way each. */
+const AT_ONCE = 256;
+/** Events of the entity that is loaded, and how many come behind a snapshot; there is one every 100 events. */
+const LONG = 1_000;
+const BEHIND = 50;
+
+const RAW = "by hand";
+const OWN = "Catga";
+const FAR = "Catga, through another node";
+
+/** Measures entities. */
+export const entities: Measure = async (stage, effort, company) => {
+  const contestants = await company.engage(ours(stage));
+  return [
+    await commands(contestants, effort),
+    await alone(contestants, effort),
+    ...await loading(contestants, effort),
+  ];
+};
+
+function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
+  const file = "programs/entities_catga.ts";
+  return [
+    { name: RAW, file: "programs/entities_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
+    { name: OWN, file, nodes: 0, options: { transport }, against: [RAW] },
+    { name: FAR, file, nodes: 1, options: { transport }, against: [RAW] },
+  ];
+}
+
+interface Changed {
+  readonly rate: number;
+  readonly p50: number;
+}
+
+function changing(contestants: readonly Running[], options: Changing) {
+  return contestants.map(({ name, client }) => ({ name, play: () => client.ask<Changed>("change", options) }));
+}
+
+async function commands(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(800, 100) });
+  await alternate(players, effort.quick ? 1 : 3);
+  const figures = await alternate(players, effort.rounds(7, 3));
+  return {
+    id: "entities",
+    title: `Entities: commands stored a second, one under way for each of ${AT_ONCE} entities`,
+    unit: "per second",
+    columns: ["stored"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ rate }) => rate)] })),
+    pairs: pairsOf(contestants),
+    notes: [
+      "by hand: the same message by nc.publish, with Nats-Expected-Last-Subject-Sequence, and one subscription for all " +
+      "acknowledgements; it decides nothing, and remembers a number",
+    ],
+  };
+}
+
+async function alone(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const players = changing(contestants, { entities: 1, ms: effort.ms(500, 100) });
+  await alternate(players, 1);
+  const figures = await alternate(players, effort.rounds(7, 3));
+  return {
+    id: "entities-alone",
+    title: "Entities: one entity, one command after the other",
+    unit: "ms",
+    columns: ["p50"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ p50 }) => p50)] })),
+    pairs: pairsOf(contestants),
+    notes: [],
+  };
+}
+
+async function loading(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
+  const [raw, own] = [RAW, OWN].map((name) => contestants.find((contestant) => contestant.name === name)!.client);
+  await raw.ask("grow", { entity: "long", events: LONG });
+  await own.ask("grow", { entity: "long", events: LONG });
+  await own.ask("grow", { entity: "behind", events: LONG + BEHIND });
+  const count = effort.quick ? 5 : 20;
+  const reading = (name: string, program: Program, { way, entity, events }: Omit<Reading, "count">) => ({
+    name,
+    play: () => program.ask<number>("read", { way, entity, events, count }),
+  });
+  const long = { entity: "long", events: LONG };
+  const behind = { entity: "behind", events: LONG + BEHIND };
+  const players = [
+    reading("direct get in a batch", raw, { way: "direct get", ...long }),
+    reading("load", own, { way: "load", ...long }),
+    reading("load, all in the snapshot", own, { way: "load with snapshot", ...long }),
+    reading(`load, ${BEHIND} events behind the snapshot`, own, { way: "load with snapshot", ...behind }),
+  ];
+  await alternate(players, effort.quick ? 1 : 3);
+  const figures = await alternate(players, effort.rounds(7, 3));
+  return [{
+    id: "entities-load",
+    title: `Entities: one that is not in memory, of ${LONG.toLocaleString("en")} events, is loaded`,
+    unit: "ms",
+    columns: ["p50"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
+    pairs: [{ row: "load", against: "direct get in a batch" }],
+    notes: [
+      "direct get: parsed and added up by hand; load: a snapshot exists, but is one of another version of the entity",
+    ],
+  }];
+}

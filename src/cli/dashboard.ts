@@ -1,0 +1,88 @@
+/** `dashboard`: serves a page that shows the cluster as it lives. */
+import { printable } from "../data/printable.ts";
+import type { DashboardSource } from "../dashboard/source.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { type Command, DONE, FAILED } from "./command.ts";
+import { disposing } from "./disposing.ts";
+import { readNodeStats } from "./node_stats.ts";
+import { UsageError } from "./flags.ts";
+import { aborted } from "./terminal.ts";
+
+/** The command. */
+export const dashboard: Command = {
+  name: "dashboard",
+  least: 0,
+  most: 0,
+  summary: "serves a page that shows the cluster as it lives",
+  flags: ["port", "host", "allow-changes"],
+  more: `
+Prints the address of a page for a browser on this machine: nodes, traffic,
+contracts, subscriptions, dead letters, schedules, locks and events, as they
+change. The address has a secret token: whoever has it may look. Ends at Ctrl-C.
+
+The page only shows, until --allow-changes lets it replay and discard dead
+letters. It listens on 127.0.0.1 only; with --host, other machines can reach it,
+without encryption. While no browser is connected, it asks the cluster for
+nothing.`,
+  async run(_, flags, terminal) {
+    const port = flags.number("port", 0, 65_535) ?? PORT;
+    const host = flags.text("host") ?? "127.0.0.1";
+    if (!/^[\w.:-]+$/.test(host)) {
+      throw new UsageError(`--host takes a name or an address; got ${JSON.stringify(host)}`);
+    }
+    const { serveDashboard } = await import("../dashboard/dashboard.ts");
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const allowChanges = flags.has("allow-changes");
+      const serving = serveDashboard(sourceOf(view), { host, port, allowChanges }).catch(
+        (error: NodeJS.ErrnoException) => {
+          throw new Error(
+            `cannot listen on ${host}, port ${port}: ${error.code ?? error.message}; --port takes another`,
+          );
+        },
+      );
+      return await disposing(serving, async ({ address }) => {
+        if (flags.has("json")) terminal.write(`${JSON.stringify({ address })}\n`);
+        else terminal.write(`${address}\n`);
+        terminal.say(
+          `the dashboard of ${view.namespace} at ${view.address}${
+            allowChanges ? ", which may replay and discard dead letters" : ""
+          }; Ctrl-C ends it`,
+        );
+        const lost = new AbortController();
+        view.transport.onStatus(({ state }) => state === "closed" && lost.abort());
+        await aborted(AbortSignal.any([terminal.signal, lost.signal]));
+        if (terminal.signal.aborted) return DONE;
+        terminal.say(
+          printable(`catga: the connection is closed: ${view.transport.status.error?.message ?? "by the server"}`),
+        );
+        return FAILED;
+      });
+    });
+  },
+};
+
+const PORT = 4280;
+
+function sourceOf(view: ClusterView): DashboardSource {
+  const { namespace, address, transport } = view;
+  return {
+    namespace,
+    address,
+    transport,
+    bucket: (kind) => view.bucket(kind),
+    stream: (kind) => view.stream(kind),
+    asker() {
+      const pinger = view.pinger();
+      return {
+        ping: (endpoint, limit) => pinger.ping(endpoint, limit),
+        async stats(endpoint, limit) {
+          const told = await pinger.stats(endpoint, limit);
+          if (told.type !== "stats") return told;
+          const stats = readNodeStats(endpoint, told.stats);
+          return typeof stats === "string" ? { type: "silence" } : { type: "stats", stats };
+        },
+        [Symbol.dispose]: () => pinger[Symbol.dispose](),
+      };
+    },
+  };
+}

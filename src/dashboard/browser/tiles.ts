@@ -1,0 +1,66 @@
+/// <reference lib="dom" />
+/** The numbers at the top, for a look from afar. */
+import type { Capped, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
+import { make, say } from "./elements.ts";
+import { count, rate } from "./format.ts";
+
+interface Tile {
+  readonly value: HTMLElement;
+  readonly note: HTMLElement;
+}
+
+/** The tiles. */
+export class Tiles {
+  readonly #place: HTMLElement;
+  readonly #tiles = new Map<string, Tile>();
+
+  constructor(place: HTMLElement) {
+    this.#place = place;
+    for (const title of ["Nodes", "Lag", "Read/s", "Retrying", "Dead letters", "Waiting for locks"]) this.#tile(title);
+  }
+
+  nodes({ counts: { live, suspect, gone } }: NodesView): void {
+    const troubled = [suspect > 0 ? `${count(suspect)} suspect` : "", gone > 0 ? `${count(gone)} gone` : ""];
+    const note = troubled.filter((text) => text !== "").join(", ");
+    this.set("Nodes", count(live), note || "all answer", note === "" ? "" : gone > 0 ? "bad" : "warn");
+  }
+
+  subscriptions({ shown }: Capped<SubscriptionView>): void {
+    const sum = (of: (each: SubscriptionView) => number) => shown.reduce((total, each) => total + of(each), 0);
+    const lag = sum((each) => each.lag);
+    const behind = shown.filter((each) => each.lag > 0).length;
+    this.set("Lag", count(lag), lag === 0 ? "all is read" : `${count(behind)} behind`, lag > 0 ? "warn" : "");
+    this.set("Read/s", rate(sum((each) => each.rate)), "messages of the log");
+    const retrying = sum((each) => each.retrying);
+    this.set("Retrying", count(retrying), "messages", retrying > 0 ? "warn" : "");
+  }
+
+  letters({ total }: Capped<LetterView>): void {
+    this.set("Dead letters", count(total), total === 0 ? "none" : "to be looked at", total > 0 ? "bad" : "");
+  }
+
+  locks({ shown }: Capped<LockView>): void {
+    const waiting = shown.reduce((total, each) => total + each.waiting, 0);
+    const held = shown.filter(({ kind, holder }) => kind === "lock" && holder !== "").length;
+    this.set("Waiting for locks", count(waiting), `${count(held)} held`, waiting > 0 ? "warn" : "");
+  }
+
+  /** Sets a tile. */
+  set(title: string, value: string, note: string, tone = ""): void {
+    const tile = this.#tile(title);
+    say(tile.value, value);
+    if (tile.value.className !== tone) tile.value.className = tone;
+    say(tile.note, note);
+  }
+
+  #tile(title: string): Tile {
+    const known = this.#tiles.get(title);
+    if (known !== undefined) return known;
+    const box = make("div");
+    const tile = { value: make("dd", "-"), note: make("dd", "", { class: "note" }) };
+    box.append(make("dt", title), tile.value, tile.note);
+    this.#place.append(box);
+    this.#tiles.set(title, tile);
+    return tile;
+  }
+}

@@ -1,0 +1,68 @@
+/** Replays and discards dead letters: writes requests, which the leaders of the subscriptions carry out. */
+import { isCatgaError } from "../error.ts";
+import type { DeadLetter } from "../contract/kept.ts";
+import type { Administration } from "../log/administration/administration.ts";
+import { readParkedKey } from "../log/format/names.ts";
+import type { ChangeAnswer, ChangeRequest, LetterFilter } from "./view.ts";
+import { shownText } from "./shown.ts";
+
+/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
+export async function carryOut(
+  administration: Pick<Administration, "deadLetters">,
+  { do: what, letters, matching = {} }: ChangeRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  const settle = async (letter: DeadLetter) => {
+    try {
+      await letter[what]();
+      done++;
+    } catch (thrown) {
+      if (!isCatgaError(thrown)) throw thrown;
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  };
+  if (letters === undefined) {
+    for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
+    return { done, failed, error };
+  }
+  for (const { service, subscription, positions } of bySubscription(letters)) {
+    for await (const letter of administration.deadLetters({ service, subscription })) {
+      if (positions.delete(letter.position)) await settle(letter);
+    }
+    failed += positions.size;
+    if (positions.size > 0) error ??= "it is no dead letter any more";
+  }
+  return { done, failed, error };
+}
+
+/** Whether the page shows a letter so. */
+function matches(
+  { service, subscription, contract, error: { code } }: DeadLetter,
+  filter: LetterFilter,
+): boolean {
+  const shown = { service, subscription, contract, code };
+  // of the names that `change_request.ts` lets through
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) => shownText(shown[name]) === filter[name]);
+}
+
+interface Chosen {
+  readonly service: string;
+  readonly subscription: string;
+  readonly positions: Set<number>;
+}
+
+/** The letters of each subscription; places that are none are left out. */
+function bySubscription(places: readonly string[]): Iterable<Chosen> {
+  const chosen = new Map<string, Chosen>();
+  for (const place of places) {
+    const found = readParkedKey(place);
+    if (found === undefined) continue;
+    const { service, name: subscription, position } = found;
+    const label = `${service}/${subscription}`; // a service has no slash
+    const of = chosen.get(label) ?? { service, subscription, positions: new Set() };
+    chosen.set(label, of);
+    of.positions.add(position);
+  }
+  return chosen.values();
+}

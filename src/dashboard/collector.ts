@@ -1,0 +1,240 @@
+/**
+ * Collects what the page shows, between `start` and `stop`: follows the buckets of nodes, locks and parked messages, and asks for the rest
+ * again and again. A part that fails is tried again, and the page says so; a part never waits for another one, and is never asked twice
+ * at once.
+ */
+import { Administration } from "../log/administration/administration.ts";
+import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
+import type { StreamKind } from "../log/format/streams.ts";
+import type { BucketKind } from "../ports/buckets.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { EventTail } from "./event_tail.ts";
+import { LockWatch } from "./lock_watch.ts";
+import { NodeWatch } from "./node_watch.ts";
+import { ParkedWatch } from "./parked_watch.ts";
+import { shownText } from "./shown.ts";
+import type { DashboardSource } from "./source.ts";
+import type { Streams } from "./streams.ts";
+import { SubscriptionRates } from "./subscription_rates.ts";
+import type { Problem, ScheduleView } from "./view.ts";
+
+/** Collects for the browsers that are connected. */
+export class Collector {
+  readonly #source: DashboardSource;
+  readonly #streams: Pick<Streams, "send">;
+  readonly #rates = new SubscriptionRates();
+  #looking: Looking | undefined;
+
+  constructor(source: DashboardSource, streams: Pick<Streams, "send">) {
+    this.#source = source;
+    this.#streams = streams;
+  }
+
+  /** Begins. Idempotent. */
+  start(): void {
+    this.#looking ??= new Looking(this.#source, this.#streams, this.#rates);
+  }
+
+  /** Ends: nothing is asked or received after that, but answers that are on their way. Idempotent. */
+  stop(): void {
+    this.#looking?.stop();
+    this.#looking = undefined;
+  }
+}
+
+/** From the first browser that connects to the last one that leaves. */
+class Looking {
+  readonly #source: DashboardSource;
+  readonly #streams: Pick<Streams, "send">;
+  readonly #rates: SubscriptionRates;
+  readonly #end = new AbortController();
+  readonly #problems = new Map<string, Problem>();
+  readonly #buckets = new Map<BucketKind, Promise<Bucket | undefined>>();
+  readonly #nodes: NodeWatch;
+  readonly #locks = new LockWatch();
+  readonly #parked = new ParkedWatch();
+  readonly #tail: EventTail;
+  readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
+
+  constructor(source: DashboardSource, streams: Pick<Streams, "send">, rates: SubscriptionRates) {
+    this.#source = source;
+    this.#streams = streams;
+    this.#rates = rates;
+    this.#nodes = new NodeWatch(source.transport.clock);
+    this.#tail = new EventTail(source.namespace);
+    const [locks, parked] = [this.#locks, this.#parked];
+    this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
+    this.#follow("locks", (change) => locks.take(change), () => streams.send("locks", locks.view(ROWS)));
+    this.#follow("parked", (change) => parked.take(change), () => {
+      streams.send("letters", parked.letters(ROWS));
+      streams.send("retries", parked.retries(ROWS));
+    });
+    const asker = source.asker();
+    const events = this.#tail.listen(source.transport);
+    const unlisten = source.transport.onStatus(() => this.#connection());
+    this.#connection();
+    this.#end.signal.addEventListener("abort", () => {
+      unlisten();
+      asker[Symbol.dispose]();
+      events.close();
+    });
+    this.#repeat("pings", SECOND, async () => {
+      await this.#nodes.ask(asker, PATIENCE);
+      this.#sendNodes();
+    });
+    this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
+    this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
+    this.#repeat("events", SECOND, async () => {
+      this.#tail.tick();
+      const stream = await this.#stream("log");
+      if (stream !== undefined) await this.#tail.read(stream);
+      streams.send("events", this.#tail.view);
+    });
+  }
+
+  stop(): void {
+    this.#end.abort();
+  }
+
+  /** Says so while there is no connection to NATS. */
+  #connection(): void {
+    const { state } = this.#source.transport.status;
+    if (state === "connected") this.#problems.delete("NATS");
+    else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
+    this.#sendProblems();
+  }
+
+  #sendNodes(): void {
+    this.#streams.send("nodes", { ...this.#nodes.view(ROWS), counts: this.#nodes.counts() });
+  }
+
+  async #subscriptions(): Promise<void> {
+    const { namespace, transport: { clock } } = this.#source;
+    const administration = new Administration({
+      namespace,
+      clock,
+      stream: () => this.#stream("log"),
+      entities: () => this.#stream("entities"),
+      subscriptions: () => this.#bucket("subscriptions"),
+      parked: () => Promise.resolve(undefined), // followed here
+      nodes: () => this.#nodes.present,
+    });
+    const infos = await administration.subscriptions();
+    const now = { monotonic: clock.monotonic(), wall: clock.now() };
+    const views = infos.slice(0, ROWS).map((info) =>
+      this.#rates.view(info, this.#parked.counts(info.service, info.name), now)
+    );
+    this.#streams.send("subscriptions", { shown: views, total: infos.length });
+  }
+
+  async #schedules(): Promise<void> {
+    const stream = await this.#stream("log");
+    const shown: ScheduleView[] = [];
+    let total = 0;
+    if (stream !== undefined) {
+      for await (const { contract, id, when, zone, since } of pendingSchedules(this.#source.namespace, stream)) {
+        if (this.#end.signal.aborted) return;
+        if (total++ >= ROWS) continue;
+        const text = { contract: shownText(contract), id: shownText(id), when: shownText(when), since };
+        shown.push({ ...text, zone: zone === undefined ? undefined : shownText(zone) });
+      }
+    }
+    this.#streams.send("schedules", { shown, total });
+  }
+
+  /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
+  #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
+    const { signal } = this.#end;
+    const { clock } = this.#source.transport;
+    let waiting = false;
+    const soon = () => {
+      if (waiting || signal.aborted) return;
+      waiting = true;
+      clock.after(SECOND / 10, () => {
+        waiting = false;
+        if (!signal.aborted) send();
+      }, { background: true });
+    };
+    let follows = false;
+    this.#repeat(kind, SECOND, async () => {
+      if (follows) return;
+      const bucket = await this.#bucket(kind);
+      if (bucket === undefined) return send();
+      follows = true;
+      try {
+        await bucket.watch("", (change) => {
+          take(change);
+          soon();
+        }, { signal });
+      } catch (error) {
+        follows = false;
+        throw error;
+      }
+      send();
+    });
+  }
+
+  /** Runs a part, and `pause` ms later again, until the end. */
+  #repeat(part: string, pause: number, work: () => Promise<void>): void {
+    const { signal } = this.#end;
+    const run = async () => {
+      try {
+        await work();
+        if (this.#problems.delete(part)) this.#sendProblems();
+      } catch (error) {
+        if (signal.aborted) return;
+        const message = shownText((error as Error).message, 400);
+        if (this.#problems.get(part)?.message !== message) {
+          this.#problems.set(part, { part, message });
+          this.#sendProblems();
+        }
+      }
+      if (!signal.aborted) timer = this.#source.transport.clock.after(pause, () => void run(), { background: true });
+    };
+    let timer: { cancel(): void } | undefined;
+    signal.addEventListener("abort", () => timer?.cancel());
+    void run();
+  }
+
+  #sendProblems(): void {
+    if (!this.#end.signal.aborted) this.#streams.send("problems", [...this.#problems.values()]);
+  }
+
+  /** A bucket, opened once; one that does not exist is looked for again. */
+  #bucket(kind: BucketKind): Promise<Bucket | undefined> {
+    return this.#once(this.#buckets.get(kind), () => this.#source.bucket(kind), (opening) => {
+      if (opening === undefined) this.#buckets.delete(kind);
+      else this.#buckets.set(kind, opening);
+    });
+  }
+
+  #stream(kind: StreamKind): Promise<LogStream | undefined> {
+    return this.#once(this.#opened.get(kind), () => this.#source.stream(kind), (opening) => {
+      if (opening === undefined) this.#opened.delete(kind);
+      else this.#opened.set(kind, opening);
+    });
+  }
+
+  async #once<T>(
+    opening: Promise<T | undefined> | undefined,
+    open: () => Promise<T | undefined>,
+    set: (opening: Promise<T | undefined> | undefined) => void,
+  ): Promise<T | undefined> {
+    if (opening === undefined) set(opening = open());
+    try {
+      const opened = await opening;
+      if (opened === undefined) set(undefined);
+      return opened;
+    } catch (error) {
+      set(undefined);
+      throw error;
+    }
+  }
+}
+
+const SECOND = 1_000; // ms
+/** How long a node has to answer a ping, in ms. */
+const PATIENCE = 900;
+/** Rows of one table. */
+const ROWS = 200;

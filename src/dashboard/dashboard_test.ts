@@ -1,0 +1,173 @@
+/** What the dashboard asks of a cluster on a real server, and what it tells a browser of it. */
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type ClientRequest, request } from "node:http";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga, event, fail } from "../../mod.ts";
+import { cli } from "../cli/main.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import type { Topic, Topics } from "./view.ts";
+
+const Placed = event<{ text: string; bad: boolean }>("Placed", { durable: true });
+const HOSTILE = '<img src=x onerror="document.title=1">\x1b[2J\u202e';
+
+/** A browser without a screen. */
+class Looker {
+  readonly topics: { -readonly [T in Topic]?: Topics[T] } = {};
+  #request: ClientRequest | undefined;
+  #page = "";
+  #cookie = "";
+
+  /** Lets itself in, and looks until it is closed. */
+  static async open(address: string): Promise<Looker> {
+    const looker = new Looker();
+    const entered = await fetch(address, { redirect: "manual" });
+    await entered.body?.cancel();
+    looker.#page = new URL(entered.headers.get("location")!, address).href;
+    looker.#cookie = entered.headers.get("set-cookie")!.split(";")[0];
+    const headers = { cookie: looker.#cookie };
+    // Deno's fetch closes its connection some seconds after it was aborted
+    looker.#request = request(`${looker.#page}stream`, { headers, agent: false }, (response) => {
+      void looker.#read(response.setEncoding("utf8")).catch(() => {}); // closed
+    });
+    looker.#request.on("error", () => {}).end(); // closed
+    return looker;
+  }
+
+  async change(body: unknown): Promise<unknown> {
+    const headers = { cookie: this.#cookie, origin: new URL(this.#page).origin, "content-type": "application/json" };
+    const answer = await fetch(`${this.#page}change`, { method: "POST", headers, body: JSON.stringify(body) });
+    return await answer.json();
+  }
+
+  close(): void {
+    this.#request?.destroy();
+  }
+
+  async #read(body: AsyncIterable<string>): Promise<void> {
+    let text = "";
+    for await (const chunk of body) {
+      text += chunk;
+      const messages = text.split("\n\n");
+      text = messages.pop()!;
+      for (const message of messages) {
+        const [, topic, data] = /^event: (\w+)\ndata: (.*)$/.exec(message) ?? [];
+        if (topic !== undefined && topic !== "beat") this.topics[topic as Topic] = JSON.parse(data);
+      }
+    }
+  }
+}
+
+describe("the dashboard of a cluster", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let monitored: number;
+  let app: Catga;
+  let healed = false;
+  const stop = new AbortController();
+  let address = "";
+  let ended: Promise<number>;
+
+  before(async () => {
+    [monitored] = await freePorts(1);
+    server = await startNatsServer({ args: ["-m", `${monitored}`] });
+    app = await catga({
+      nats: server.url,
+      id: "shop-1",
+      service: "shop",
+      logger: { ...console, error: () => {}, info: () => {} },
+      handlers: Placed.on(({ bad }) => bad && !healed ? fail(HOSTILE, HOSTILE, { final: true }) : undefined, {
+        name: "billing",
+      }),
+    });
+    ended = cli(["dashboard", "--port", "0", "--allow-changes", "--nats", server.url], {
+      write: (text) => void (address += text),
+      say: () => {},
+      read: () => Promise.resolve(""),
+      colors: false,
+      environment: {},
+      signal: stop.signal,
+    });
+    await eventually("its address", () => address !== "");
+  });
+  after(async () => {
+    stop.abort();
+    assertEquals(await ended, 0);
+    await app?.drain();
+    await server?.stop();
+  });
+
+  it("shows nodes, subscriptions, and a dead letter as text until it is replayed", async () => {
+    const looker = await Looker.open(address.trim());
+    const { topics } = looker;
+    await eventually("the node", () => topics.nodes?.shown[0]?.ping !== undefined);
+    assertEquals([topics.nodes!.shown[0].id, topics.nodes!.counts.live], ["shop-1", 1]);
+    await app.publish(Placed, { text: HOSTILE, bad: true }, { id: HOSTILE.toWellFormed() });
+    const letter = (await eventually("the letter", () => topics.letters?.shown[0]))!;
+    assertEquals([letter.service, letter.subscription, letter.attempts], ["shop", "billing", 1]);
+    const seen = '<img src=x onerror="document.title=1">\\u{1b}[2J\\u{202e}';
+    assertEquals([letter.id, letter.code, letter.error], [seen, seen, seen]);
+    await eventually("the event", () => topics.events?.shown.some(({ id, durable }) => id === seen && durable));
+    await eventually("its subscription", () => topics.subscriptions?.shown[0]?.dead === 1);
+    assertEquals(topics.subscriptions!.shown[0].leader, "shop-1");
+    healed = true;
+    assertEquals(await looker.change({ do: "replay", matching: { code: "OTHER" } }), { done: 0, failed: 0 });
+    assertEquals(await looker.change({ do: "replay", matching: { code: seen } }), { done: 1, failed: 0 });
+    await eventually("its end", () => topics.letters?.total === 0);
+    assertEquals(topics.problems, []);
+    looker.close();
+  });
+
+  it("shows who holds a lock and who waits for it, and a node that has gone", async () => {
+    const other = await catga({ nats: server.url, id: "shop-2", service: "shop" });
+    const looker = await Looker.open(address.trim());
+    const { topics } = looker;
+    const lock = await app.lock("order:42");
+    const waiting = other.lock("order:42");
+    await eventually("the waiter", () => topics.locks?.shown[0]?.waiting === 1);
+    const { key, holder, waiters } = topics.locks!.shown[0];
+    assertEquals([key, holder, waiters], ["order:42", "shop-1", ["shop-2"]]);
+    await lock.release();
+    await (await waiting).release();
+    await eventually("both nodes", () => topics.nodes?.counts.live === 2);
+    await other.drain();
+    await eventually("its end", () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "gone"));
+    looker.close();
+  });
+
+  it("sends and receives nothing while nobody looks, and leaves no consumer behind", async () => {
+    const own = async () => {
+      const answer = await fetch(`http://127.0.0.1:${monitored}/connz?subs=1`);
+      const { connections }: { connections: Connection[] } = await answer.json();
+      const found = connections.find(({ name }) => name === "catga cli");
+      assert(found !== undefined);
+      return found;
+    };
+    const count = async () => {
+      const { in_msgs, out_msgs } = await own();
+      return in_msgs + out_msgs;
+    };
+    const busy = await count();
+    const looker = await Looker.open(address.trim());
+    await eventually("messages", async () => await count() > busy + 20);
+    looker.close();
+    // what is under way is answered; then it is silent for longer than most of its parts pause
+    let [last, since] = [await count(), performance.now()];
+    await eventually("silence", async () => {
+      const now = await count();
+      if (now !== last) [last, since] = [now, performance.now()];
+      await wait(50);
+      return performance.now() - since > 2_500;
+    });
+    const subscriptions = (await own()).subscriptions_list ?? [];
+    assertEquals(subscriptions.filter((subject) => !subject.startsWith("_INBOX")), []);
+    assertEquals(subscriptions.length <= 1, true);
+  });
+});
+
+interface Connection {
+  readonly name?: string;
+  readonly in_msgs: number;
+  readonly out_msgs: number;
+  readonly subscriptions_list?: readonly string[];
+}

@@ -1,0 +1,103 @@
+/**
+ * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its end: what was
+ * passed by is counted.
+ */
+import { readEventFrame } from "../cluster/wire/frame.ts";
+import { isReadable, readGroup } from "../log/format/group.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import type { Subscription, Transport } from "../ports/transport.ts";
+import { shownText, shownValue } from "./shown.ts";
+import type { EventsView, EventView } from "./view.ts";
+
+/** The newest events, the last one first. */
+export class EventTail {
+  readonly #namespace: string;
+  #events: EventView[] = [];
+  #read: number | undefined;
+  #created = "";
+  #n = 0;
+  #left = 0;
+  /** Events that may still be taken in this second. */
+  #room = A_SECOND;
+
+  constructor(namespace: string) {
+    this.#namespace = namespace;
+  }
+
+  get view(): EventsView {
+    return { shown: this.#events, left: this.#left };
+  }
+
+  /** Begins a new second. */
+  tick(): void {
+    this.#room = A_SECOND;
+  }
+
+  /** Reads what the log has got since the last call; at first its last messages. */
+  async read(stream: LogStream): Promise<void> {
+    const state = await stream.state();
+    if (state === undefined) return;
+    if (state.created !== this.#created) [this.#created, this.#read] = [state.created, undefined];
+    const from = Math.max(state.first, (this.#read ?? 0) + 1, state.last - MESSAGES + 1);
+    if (this.#read !== undefined) this.#left += Math.max(0, from - Math.max(this.#read + 1, state.first));
+    if (from > state.last) return;
+    const messages = await stream.read(`catga.${this.#namespace}.log.>`, { from, most: MESSAGES });
+    this.#read = Math.max(state.last, messages.at(-1)?.sequence ?? 0);
+    for (const message of messages) {
+      const group = readGroup(this.#namespace, message);
+      if (!isReadable(group)) continue;
+      for (const { category, id, key, payload, tagged, time } of group) {
+        this.#take(() => ({
+          at: time,
+          durable: true,
+          name: shownText(category),
+          id: shownText(id),
+          key: key === undefined ? undefined : shownText(key),
+          from: "",
+          payload: tagged ? shownText(String(payload), MOST) : shownValue(payload, MOST),
+        }));
+      }
+    }
+  }
+
+  /** Takes the events that are not kept, until the subscription is closed. */
+  listen(transport: Pick<Transport, "subscribe" | "clock">): Subscription {
+    const prefix = `catga.${this.#namespace}.event.`;
+    return transport.subscribe(`${prefix}>`, {}, ({ subject, data }) => {
+      if (this.#room <= 0) return void this.#left++;
+      let frame;
+      try {
+        frame = readEventFrame(data);
+      } catch {
+        return; // no event
+      }
+      const { sender, meta: { seq, id }, payloads } = frame;
+      for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
+        this.#take(() => ({
+          at: transport.clock.now(),
+          durable: false,
+          name: shownText(subject.slice(prefix.length)),
+          id: shownText(id ?? `${sender}.e${seq}.${index}`),
+          key: undefined,
+          from: shownText(sender.split(".")[0]),
+          payload: shownValue(payload, MOST),
+        }));
+      }
+    });
+  }
+
+  #take(event: () => Omit<EventView, "n">): void {
+    if (this.#room <= 0) return void this.#left++;
+    this.#room--;
+    this.#events = [{ n: ++this.#n, ...event() }, ...this.#events.slice(0, KEPT - 1)];
+  }
+}
+
+/** Events that the page has. */
+const KEPT = 200;
+/** Events that are taken in one second. */
+const A_SECOND = 100;
+/** Messages of the log that are read at once. */
+const MESSAGES = 100;
+/** Characters of a payload. */
+const MOST = 1_000;

@@ -1,0 +1,98 @@
+// Made by tools/dashboard_page.ts.
+/** app.js */
+export const APP_JS: string =
+  `/** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
+
+import { byId, make, say } from "./elements.js";
+import { Events } from "./events.js";
+import { some } from "./format.js";
+import { Letters } from "./letters.js";
+import { live } from "./live.js";
+import { locksTable, nodesTable, retriesTable, schedulesTable, subscriptionsTable } from "./tables.js";
+import { Tiles } from "./tiles.js";
+
+/** How far the server's clock is ahead of the browser's, in ms. */
+let ahead = 0;
+const now = () => Date.now() + ahead;
+
+const tiles = new Tiles(byId("tiles"));
+const nodes = nodesTable(now);
+const subscriptions = subscriptionsTable();
+const letters = new Letters(now);
+const retries = retriesTable(now);
+const locks = locksTable(now);
+const schedules = schedulesTable(now);
+const events = new Events();
+
+/** Shows a topic. */
+const SHOW                                                        = {
+  hello: greet,
+  problems: complain,
+  nodes(view           ) {
+    nodes.show(view.shown, view.total);
+    tiles.nodes(view);
+  },
+  subscriptions(view) {
+    subscriptions.show(view.shown, view.total);
+    tiles.subscriptions(view);
+  },
+  letters(view) {
+    letters.show(view);
+    tiles.letters(view);
+  },
+  retries(view) {
+    retries.show(view.shown, view.total);
+  },
+  schedules(view) {
+    schedules.show(view.shown, view.total);
+  },
+  locks(view) {
+    locks.show(view.shown, view.total);
+    tiles.locks(view);
+  },
+  events: (view) => events.show(view),
+};
+
+/** What has come and is not drawn yet: of each topic the newest. */
+const waiting = new Map                   ();
+
+live({
+  onTopic                 (topic   , value           ) {
+    if (waiting.size === 0) requestAnimationFrame(draw);
+    waiting.set(topic, () => SHOW[topic](value));
+  },
+  onState(state, isLive) {
+    const connection = byId("connection");
+    say(connection, state);
+    connection.className = isLive ? "good" : "bad";
+    document.body.classList.toggle("stale", !isLive);
+  },
+});
+
+// for the ages
+setInterval(() => {
+  if (document.hidden) return;
+  for (const table of [nodes, letters, retries, locks, schedules]) table.refresh();
+}, 1_000);
+
+function draw()       {
+  const all = [...waiting.values()];
+  waiting.clear();
+  for (const show of all) show();
+}
+
+function greet({ namespace, address, version, allowChanges, now }       )       {
+  ahead = now - Date.now();
+  say(byId("namespace"), namespace);
+  byId("namespace").title = \`\${address}, Catga \${version}\`;
+  document.title = \`\${namespace} - Catga\`;
+  letters.allow(allowChanges);
+}
+
+function complain(problems                    )       {
+  const list = byId("problems");
+  list.hidden = problems.length === 0;
+  list.replaceChildren(...problems.map(({ part, message }) => make("li", \`\${part}: \${message}\`)));
+  list.setAttribute("aria-label", some(problems.length, "problem"));
+}
+`;

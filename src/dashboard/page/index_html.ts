@@ -1,0 +1,78 @@
+// Made by tools/dashboard_page.ts.
+/** index.html */
+export const INDEX_HTML: string = `<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>Catga</title>
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <link rel="icon" href="icon.svg">
+    <link rel="stylesheet" href="base.css">
+    <link rel="stylesheet" href="tables.css">
+    <link rel="stylesheet" href="controls.css">
+    <link rel="stylesheet" href="widths.css">
+    <script type="module" src="app.js"></script>
+  </head>
+  <body>
+    <a class="skip" href="#main">Skip to the overview</a>
+    <header>
+      <h1>Catga <span id="namespace"></span></h1>
+      <p id="connection" role="status">connecting</p>
+      <nav aria-label="Sections">
+        <a href="#nodes">Nodes</a>
+        <a href="#subscriptions">Subscriptions</a>
+        <a href="#letters">Dead letters</a>
+        <a href="#retries">Retries</a>
+        <a href="#locks">Locks</a>
+        <a href="#schedules">Schedules</a>
+        <a href="#events">Events</a>
+      </nav>
+    </header>
+    <ul id="problems" role="alert" hidden></ul>
+    <main id="main" tabindex="-1">
+      <dl id="tiles"></dl>
+      <section id="traffic" hidden aria-labelledby="traffic-title">
+        <h2 id="traffic-title">Traffic</h2>
+        <canvas role="img" aria-label="Requests between nodes"></canvas>
+        <p class="note" id="traffic-note"></p>
+      </section>
+      <section id="nodes" aria-labelledby="nodes-title">
+        <h2 id="nodes-title">Nodes</h2>
+      </section>
+      <section id="contracts" hidden aria-labelledby="contracts-title">
+        <h2 id="contracts-title">Contracts</h2>
+      </section>
+      <section id="subscriptions" aria-labelledby="subscriptions-title">
+        <h2 id="subscriptions-title">Subscriptions</h2>
+      </section>
+      <section id="letters" aria-labelledby="letters-title">
+        <h2 id="letters-title">Dead letters</h2>
+        <div class="bar" id="letters-bar"></div>
+      </section>
+      <section id="retries" aria-labelledby="retries-title">
+        <h2 id="retries-title">Retries</h2>
+      </section>
+      <section id="locks" aria-labelledby="locks-title">
+        <h2 id="locks-title">Locks and leaders</h2>
+      </section>
+      <section id="schedules" aria-labelledby="schedules-title">
+        <h2 id="schedules-title">Schedules</h2>
+      </section>
+      <section id="events" aria-labelledby="events-title">
+        <h2 id="events-title">Events</h2>
+        <div class="bar" id="events-bar"></div>
+      </section>
+    </main>
+    <dialog id="confirm" aria-labelledby="confirm-question">
+      <p id="confirm-question"></p>
+      <div class="bar">
+        <button type="button" id="confirm-no">Cancel</button>
+        <button type="button" id="confirm-yes" class="strong"></button>
+      </div>
+    </dialog>
+    <p id="said" role="status"></p>
+    <noscript>This page needs JavaScript.</noscript>
+  </body>
+</html>
+`;

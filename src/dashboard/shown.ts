@@ -1,0 +1,22 @@
+/** Text and values of other processes, as the page gets them: hidden characters visible, and cut. */
+import { stringify } from "../data/json.ts";
+import { printable, printableJson } from "../data/printable.ts";
+
+/** A name, an id or a key. */
+export function shownText(text: string, most = 120): string {
+  const cut = text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
+  return printable(cut.toWellFormed());
+}
+
+/** A value as JSON: on several lines if it is small, else its beginning on one. */
+export function shownValue(value: unknown, most = 4_000): string {
+  let text: string | undefined;
+  try {
+    text = stringify(value);
+    if (text === undefined) return "";
+    if (text.length <= most) return printableJson(value, 2) ?? "";
+  } catch (error) {
+    return `cannot be shown: ${(error as Error).message}`;
+  }
+  return shownText(text, most);
+}

@@ -1,0 +1,63 @@
+/** How fast subscriptions read, and how their lag was in the last 15 minutes. */
+import type { SubscriptionInfo } from "../contract/kept.ts";
+import { sequenceOf } from "../log/format/position.ts";
+import type { ParkedCounts } from "./parked_watch.ts";
+import { shownText } from "./shown.ts";
+import type { SubscriptionView } from "./view.ts";
+
+interface Past {
+  sequence: number;
+  at: number;
+  rate: number;
+  /** When the last lag was noted. */
+  noted: number;
+  lags: number[];
+}
+
+/** The past of the subscriptions. */
+export class SubscriptionRates {
+  readonly #past = new Map<string, Past>();
+
+  /** A subscription as it stands now, in ms of a clock that never goes back. */
+  view(
+    info: SubscriptionInfo,
+    parked: ParkedCounts,
+    { monotonic, wall }: { monotonic: number; wall: number },
+  ): SubscriptionView {
+    const key = `${info.service}/${info.name}`;
+    const sequence = sequenceOf(info.position);
+    const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
+    this.#past.set(key, past);
+    const seconds = (monotonic - past.at) / 1_000;
+    // sequences begin with the time of the stream's creation: a first read of it is no rate
+    if (seconds > 0.2) {
+      const read = sequence - past.sequence;
+      past.rate = read < 0 || past.sequence === 0 ? 0 : read / seconds;
+      [past.sequence, past.at] = [sequence, monotonic];
+    }
+    if (monotonic - past.noted >= EVERY) {
+      past.noted = monotonic;
+      past.lags = [...past.lags.slice(-(POINTS - 1)), info.lag];
+    }
+    const { service, name, contracts, leader, abandoned, lag, oldest } = info;
+    return {
+      service: shownText(service),
+      name: shownText(name),
+      contracts: contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
+      leader: leader === undefined ? undefined : shownText(leader),
+      abandoned,
+      lag,
+      oldest: Math.round(Math.max(oldest, parked.oldest === undefined ? 0 : wall - parked.oldest)),
+      rate: Math.round(past.rate * 10) / 10,
+      retrying: parked.retrying,
+      dead: parked.dead,
+      lags: past.lags,
+    };
+  }
+}
+
+/** Points of 15 minutes, and the ms between two. */
+const POINTS = 180;
+const EVERY = 5_000;
+/** Contracts that are named. */
+const CONTRACTS = 20;

@@ -1,0 +1,195 @@
+/**
+ * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the clock of the
+ * process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
+ */
+
+/** The topics. */
+export interface Topics {
+  readonly hello: Hello;
+  readonly problems: readonly Problem[];
+  readonly nodes: NodesView;
+  readonly subscriptions: Capped<SubscriptionView>;
+  readonly letters: Capped<LetterView>;
+  readonly retries: Capped<RetryView>;
+  readonly schedules: Capped<ScheduleView>;
+  readonly locks: Capped<LockView>;
+  readonly events: EventsView;
+}
+
+/** The name of a topic. */
+export type Topic = keyof Topics;
+
+/** A list that was cut to what a page can show. */
+export interface Capped<T> {
+  readonly shown: readonly T[];
+  /** How many there are. */
+  readonly total: number;
+}
+
+/** The first topic of every connection. */
+export interface Hello {
+  readonly namespace: string;
+  readonly address: string;
+  readonly version: string;
+  readonly allowChanges: boolean;
+  /** The time of the serving process. */
+  readonly now: number;
+}
+
+/** A part of the page that cannot be read now. */
+export interface Problem {
+  readonly part: string;
+  readonly message: string;
+}
+
+/** The nodes, and how many are in each state. */
+export interface NodesView extends Capped<NodeView> {
+  readonly counts: Readonly<Record<NodeView["state"], number>>;
+}
+
+/** A node. */
+export interface NodeView {
+  readonly id: string;
+  readonly service: string;
+  /** `suspect`: it does not answer; `gone`: its process has ended, or its record was removed. */
+  readonly state: "live" | "suspect" | "gone";
+  /** When it got into this state. */
+  readonly since: number;
+  /** Running handlers and waiting sends; requests that wait. */
+  readonly busy: number;
+  readonly queued: number;
+  /** How long its last answer took, in ms; `undefined` before the first. */
+  readonly ping?: number | undefined;
+  /** By its own clock. */
+  readonly startedAt: number;
+  readonly version: string;
+  readonly host: string;
+  /** How many contracts it handles. */
+  readonly handles: number;
+}
+
+/** A subscription to durable messages. */
+export interface SubscriptionView {
+  readonly service: string;
+  readonly name: string;
+  readonly contracts: readonly string[];
+  readonly leader: string | undefined;
+  readonly abandoned: boolean;
+  /** Messages of the log that it has not read. */
+  readonly lag: number;
+  /** The age of the oldest message that it has not handled, in ms; 0: none. */
+  readonly oldest: number;
+  /** Messages of the log that it read, a second. */
+  readonly rate: number;
+  readonly retrying: number;
+  readonly dead: number;
+  /** Its lag in the last 15 minutes, oldest first. */
+  readonly lags: readonly number[];
+}
+
+/** A dead letter. */
+export interface LetterView {
+  /** Where it is kept. */
+  readonly place: string;
+  readonly service: string;
+  readonly subscription: string;
+  readonly position: number;
+  readonly id: string;
+  readonly contract: string;
+  readonly key: string | undefined;
+  readonly attempts: number;
+  readonly code: string;
+  readonly error: string;
+  /** When it became a dead letter. */
+  readonly at: number;
+  /** JSON, cut. */
+  readonly payload: string;
+  /** A request that its subscription's leader has not carried out yet. */
+  readonly request: "replay" | "discard" | undefined;
+}
+
+/** A message that waits for its next attempt, or behind another of its key. */
+export interface RetryView {
+  readonly service: string;
+  readonly subscription: string;
+  readonly position: number;
+  readonly id: string;
+  readonly contract: string;
+  readonly key: string | undefined;
+  readonly attempts: number;
+  /** The error of its last attempt; empty: it waits behind another. */
+  readonly code: string;
+  readonly error: string;
+  /** When it is to be tried again; 0: as soon as it is the first of its key. */
+  readonly due: number;
+}
+
+/** Something that is scheduled for later. */
+export interface ScheduleView {
+  readonly contract: string;
+  readonly id: string;
+  /** A time, or the fields of cron. */
+  readonly when: string;
+  readonly zone: string | undefined;
+  readonly since: string;
+}
+
+/** A lock, a leadership, or a load of a cached value. */
+export interface LockView {
+  readonly kind: "lock" | "lead" | "load";
+  readonly key: string;
+  readonly holder: string;
+  readonly token: number;
+  /** By the holder's clock. */
+  readonly since: number;
+  readonly ttl: number;
+  /** The nodes that wait, the next one first, cut; and how many there are. */
+  readonly waiters: readonly string[];
+  readonly waiting: number;
+}
+
+/** The end of the log, and events as they are published. */
+export interface EventsView {
+  readonly shown: readonly EventView[];
+  /** Events that came too fast to be shown, since the page was opened. */
+  readonly left: number;
+}
+
+/** An event. */
+export interface EventView {
+  /** Grows from event to event. */
+  readonly n: number;
+  readonly at: number;
+  readonly durable: boolean;
+  readonly name: string;
+  readonly id: string;
+  readonly key: string | undefined;
+  readonly from: string;
+  /** JSON, cut. */
+  readonly payload: string;
+}
+
+/** The body of `POST change`. */
+export interface ChangeRequest {
+  readonly do: "replay" | "discard";
+  /** The {@link LetterView.place} of each; or all that match. */
+  readonly letters?: readonly string[];
+  readonly matching?: LetterFilter;
+}
+
+/** Which dead letters, by what the page shows of them; what is left out does not matter. */
+export interface LetterFilter {
+  readonly service?: string;
+  readonly subscription?: string;
+  readonly contract?: string;
+  readonly code?: string;
+}
+
+/** The answer to a change. */
+export interface ChangeAnswer {
+  /** How many requests were recorded; the leaders carry them out. */
+  readonly done: number;
+  readonly failed: number;
+  /** The first error. */
+  readonly error: string | undefined;
+}

@@ -1,0 +1,43 @@
+/** What is scheduled for later: the messages under subjects of schedules that still fire. */
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { readScheduleSubject } from "../format/names.ts";
+import { markOf } from "./unschedule.ts";
+
+/** A schedule that has not fired, or fires again. */
+export interface PendingSchedule {
+  readonly contract: string;
+  readonly id: string;
+  /** A time, or the fields of cron. */
+  readonly when: string;
+  readonly zone: string | undefined;
+  /** When it was made, as an ISO string. */
+  readonly since: string;
+}
+
+/** Reads them in the order in which they were made. */
+export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
+  for (let from = 1;;) {
+    const messages = await stream.read(`catga.${namespace}.at.>`, { from });
+    for (const message of messages) {
+      const pending = pendingOf(namespace, message);
+      if (pending !== undefined) yield pending;
+    }
+    const last = messages.at(-1);
+    if (last === undefined) return;
+    from = last.sequence + 1;
+  }
+}
+
+/** What a message schedules; `undefined` for one that was taken back, and for anything else. */
+function pendingOf(namespace: string, message: StoredMessage): PendingSchedule | undefined {
+  const about = readScheduleSubject(namespace, message.subject);
+  const text = header(message, "Nats-Schedule");
+  if (about === undefined || text === undefined || markOf(message) !== undefined) return undefined;
+  const when = text.startsWith("@at ") ? text.slice(4) : text;
+  const since = new Date(message.time).toISOString();
+  return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
+}
+
+function header({ headers = {} }: StoredMessage, name: string): string | undefined {
+  return Object.hasOwn(headers, name) ? headers[name] : undefined;
+}

@@ -4,7 +4,7 @@
  *
  *   … test/simulation/entity_simulation.ts 42
  *
- * prints what went wrong, for `0..99` that of each of these seeds.
+ * prints what went wrong, for `0..99` that of each of these seeds, and with `first` no more than that of the first that went wrong.
  *
  * @module
  */
@@ -199,12 +199,12 @@ async function readStored(network: MemoryNetwork): Promise<StoredCommand[]> {
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 if (import.meta.main) {
-  const [first, last = first] = (process.argv[2] ?? "").split("..").map(Number);
-  let wrong = 0;
+  const [first, to = first] = (process.argv[2] ?? "").split("..").map(Number);
+  let [last, wrong] = [to, 0];
   for (let seed = first; seed <= last; seed++) {
     const { violations, sums } = await simulateEntities(seed);
-    if (violations.length > 0) wrong++;
-    if (violations.length > 0 || first === last) console.log(JSON.stringify({ seed, violations, sums }));
+    if (violations.length > 0 && ++wrong === 1 && process.argv[3] === "first") last = seed;
+    if (violations.length > 0 || first === to) console.log(JSON.stringify({ seed, violations, sums }));
   }
   console.log(JSON.stringify({ seeds: last - first + 1, wrong }));
   process.exit(wrong === 0 ? 0 : 1);

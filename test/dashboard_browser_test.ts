@@ -190,8 +190,8 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     for (let n = 0; n < 10_000; n++) {
       const id = `n${n}`;
       const value = JSON.stringify({
-        ...{ v: 1, id, endpoint: `${id}.1`, service: "s", handles: [], startedAt: 1, lastSeen: 1, load: [0, 0] },
-        ...{ metadata: { host: MARKUP }, server: "S", protocol: 1, version: MARKUP },
+        ...{ id, endpoint: `${id}.1`, service: "s", handles: [], startedAt: 1, lastSeen: 1, protocol: 1 },
+        ...{ metadata: { host: MARKUP }, load: { inFlight: 0, queued: 0 }, server: "S", version: MARKUP },
       });
       watch.take({ type: "put", key: id, value, revision: n + 1 });
     }

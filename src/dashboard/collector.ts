@@ -9,6 +9,7 @@ import type { StreamKind } from "../log/format/streams.ts";
 import type { BucketKind } from "../ports/buckets.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
+import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
 import { NodeWatch } from "./node_watch.ts";
@@ -17,37 +18,59 @@ import { shownText } from "./shown.ts";
 import type { DashboardSource } from "./source.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
-import type { Problem, ScheduleView } from "./view.ts";
+import { Traffic } from "./traffic.ts";
+import type { Problem, ScheduleView, Topics } from "./view.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {
   readonly #source: DashboardSource;
-  readonly #streams: Pick<Streams, "send">;
-  readonly #rates = new SubscriptionRates();
+  readonly #streams: Sending;
+  readonly #past: Past = {
+    subscriptions: new SubscriptionRates(),
+    contracts: new ContractRates(),
+    traffic: new Traffic(),
+  };
   #looking: Looking | undefined;
 
-  constructor(source: DashboardSource, streams: Pick<Streams, "send">) {
+  constructor(source: DashboardSource, streams: Sending) {
     this.#source = source;
     this.#streams = streams;
   }
 
   /** Begins. Idempotent. */
   start(): void {
-    this.#looking ??= new Looking(this.#source, this.#streams, this.#rates);
+    this.#looking ??= new Looking(this.#source, this.#streams, this.#past);
+  }
+
+  /** The graphs of the contracts. */
+  history(): Topics["history"] {
+    const { contracts } = this.#past;
+    return contracts.history(contracts.view(ROWS).shown.map(({ name }) => name));
   }
 
   /** Ends: nothing is asked or received after that, but answers that are on their way. Idempotent. */
   stop(): void {
     this.#looking?.stop();
     this.#looking = undefined;
+    this.#past.contracts.pause();
+    this.#past.traffic.pause();
   }
+}
+
+type Sending = Pick<Streams, "send" | "sendPoints">;
+
+/** What stays while nobody looks. */
+interface Past {
+  readonly subscriptions: SubscriptionRates;
+  readonly contracts: ContractRates;
+  readonly traffic: Traffic;
 }
 
 /** From the first browser that connects to the last one that leaves. */
 class Looking {
   readonly #source: DashboardSource;
-  readonly #streams: Pick<Streams, "send">;
-  readonly #rates: SubscriptionRates;
+  readonly #streams: Sending;
+  readonly #past: Past;
   readonly #end = new AbortController();
   readonly #problems = new Map<string, Problem>();
   readonly #buckets = new Map<BucketKind, Promise<Bucket | undefined>>();
@@ -57,11 +80,14 @@ class Looking {
   readonly #tail: EventTail;
   readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
 
-  constructor(source: DashboardSource, streams: Pick<Streams, "send">, rates: SubscriptionRates) {
+  constructor(source: DashboardSource, streams: Sending, past: Past) {
     this.#source = source;
     this.#streams = streams;
-    this.#rates = rates;
-    this.#nodes = new NodeWatch(source.transport.clock);
+    this.#past = past;
+    this.#nodes = new NodeWatch(source.transport.clock, (stats) => {
+      past.contracts.take(stats);
+      past.traffic.take(stats);
+    });
     this.#tail = new EventTail(source.namespace);
     const [locks, parked] = [this.#locks, this.#parked];
     this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
@@ -82,6 +108,7 @@ class Looking {
     this.#repeat("pings", SECOND, async () => {
       await this.#nodes.ask(asker, PATIENCE);
       this.#sendNodes();
+      this.#sendCounts();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
@@ -106,7 +133,23 @@ class Looking {
   }
 
   #sendNodes(): void {
-    this.#streams.send("nodes", { ...this.#nodes.view(ROWS), counts: this.#nodes.counts() });
+    this.#streams.send("nodes", {
+      ...this.#nodes.view(ROWS),
+      counts: this.#nodes.counts(),
+      cycles: this.#nodes.cycles,
+    });
+  }
+
+  #sendCounts(): void {
+    const { contracts, traffic } = this.#past;
+    const circles = this.#nodes.circles;
+    const present = new Set(circles.map(({ endpoint }) => endpoint));
+    contracts.keep(present);
+    traffic.keep(present);
+    this.#streams.send("traffic", traffic.view(circles));
+    this.#streams.send("contracts", contracts.view(ROWS));
+    const points = contracts.tick();
+    if (points !== undefined) this.#streams.sendPoints(points);
   }
 
   async #subscriptions(): Promise<void> {
@@ -123,7 +166,7 @@ class Looking {
     const infos = await administration.subscriptions();
     const now = { monotonic: clock.monotonic(), wall: clock.now() };
     const views = infos.slice(0, ROWS).map((info) =>
-      this.#rates.view(info, this.#parked.counts(info.service, info.name), now)
+      this.#past.subscriptions.view(info, this.#parked.counts(info.service, info.name), now)
     );
     this.#streams.send("subscriptions", { shown: views, total: infos.length });
   }

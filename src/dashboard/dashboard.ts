@@ -26,6 +26,7 @@ export async function serveDashboard(
   const { namespace, transport: { clock } } = source;
   const streams: Streams = new Streams({
     hello: () => ({ namespace, address: shownText(source.address), version: VERSION, allowChanges, now: clock.now() }),
+    history: () => collector.history(),
     onLook: () => collector.start(),
     onLeave: () => collector.stop(),
   });

@@ -4,10 +4,12 @@
  */
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
+import type { NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { shownText } from "./shown.ts";
 import type { SourceAsker } from "./source.ts";
+import type { TrafficNode } from "./traffic.ts";
 import type { Capped, NodeView } from "./view.ts";
 
 interface Watched {
@@ -16,19 +18,26 @@ interface Watched {
   since: number;
   load: readonly [number, number];
   ping: number | undefined;
-  /** Pings in a row that were not answered. */
+  /** Questions in a row that were not answered. */
   silences: number;
   asked: boolean;
+  stats: NodeStats | undefined;
+  cpu: number | undefined;
+  /** How often it is only pinged before it is asked for statistics again: nodes of an older Catga do not answer that. */
+  pings: number;
 }
 
 /** All nodes with a record, and for a while those that had one. */
 export class NodeWatch {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
+  readonly #onStats: (stats: NodeStats) => void;
   #turn = 0;
 
-  constructor(clock: Clock) {
+  /** `onStats` gets what nodes have counted. */
+  constructor(clock: Clock, onStats: (stats: NodeStats) => void) {
     this.#clock = clock;
+    this.#onStats = onStats;
   }
 
   /** The nodes that have a record and whose processes have not ended. */
@@ -51,12 +60,14 @@ export class NodeWatch {
       known.load = load;
       return;
     }
-    const since = this.#clock.now();
-    this.#nodes.set(change.key, { info, state: "live", since, load, ping: undefined, silences: 0, asked: false });
+    this.#nodes.set(change.key, {
+      ...{ info, load, state: "live", since: this.#clock.now() },
+      ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
+    });
   }
 
   /** Asks the nodes whose turn it is, {@link AT_ONCE} at most, and resolves when all have answered or `limit` ms are over. */
-  async ask(asker: Pick<SourceAsker, "ping">, limit: number): Promise<void> {
+  async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();
     for (const [key, { state, since }] of this.#nodes) {
       if (state === "gone" && now - since > REMEMBERED) this.#nodes.delete(key);
@@ -79,6 +90,22 @@ export class NodeWatch {
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
   }
 
+  /** Those that are there, for the picture. */
+  get circles(): TrafficNode[] {
+    return [...this.#nodes.values()].map(({ info: { id, endpoint, service }, state }) => ({
+      id,
+      endpoint,
+      service,
+      state,
+    }))
+      .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
+  }
+
+  /** Deadlocks of locks that nodes have ended. */
+  get cycles(): number {
+    return [...this.#nodes.values()].reduce((sum, { stats }) => sum + (stats?.cycles ?? 0), 0);
+  }
+
   /** How many are in each state. */
   counts(): Readonly<Record<NodeView["state"], number>> {
     const counts = { live: 0, suspect: 0, gone: 0 };
@@ -86,18 +113,44 @@ export class NodeWatch {
     return counts;
   }
 
-  async #ask(node: Watched, asker: Pick<SourceAsker, "ping">, limit: number): Promise<void> {
+  async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
     const isGone = () => node.state === "gone"; // also by its record
     if (node.asked || isGone()) return;
     node.asked = true;
-    const echo = await asker.ping(node.info.endpoint, limit);
+    const { endpoint } = node.info;
+    const sent = this.#clock.monotonic();
+    const only = node.pings > 0;
+    const [told, echo] = await Promise.all([
+      only ? undefined : asker.stats(endpoint, limit),
+      // one that has answered need not be pinged, too
+      node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
+    ]);
     node.asked = false;
     if (isGone()) return;
-    if (echo.type === "pong") {
-      [node.ping, node.load, node.silences] = [echo.ms, echo.load, 0];
-      this.#become(node, "live");
-    } else if (echo.type === "bounce") this.#become(node, "gone");
-    else if (++node.silences >= SILENCES) this.#become(node, "suspect");
+    if (told?.type === "stats") {
+      node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
+      this.#counted(node, told.stats);
+    } else if (echo?.type === "pong") {
+      [node.ping, node.load] = [echo.ms, echo.load];
+      node.pings = only ? node.pings - 1 : PINGS;
+    } else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
+    else {
+      if (++node.silences >= SILENCES) this.#become(node, "suspect");
+      return;
+    }
+    node.silences = 0;
+    this.#become(node, "live");
+  }
+
+  #counted(node: Watched, stats: NodeStats): void {
+    const before = node.stats;
+    const passed = before === undefined ? 0 : stats.up - before.up;
+    if (before === undefined || passed > 0) {
+      node.cpu = before === undefined ? undefined : (stats.process.cpu - before.process.cpu) / passed;
+      node.stats = stats;
+      this.#onStats(stats);
+    }
+    node.load = [stats.inFlight, stats.queued];
   }
 
   #become(node: Watched, state: NodeView["state"]): void {
@@ -109,12 +162,14 @@ export class NodeWatch {
 
 /** Pings at once: a cluster of more nodes is asked in turns. */
 const AT_ONCE = 256;
-/** Pings without an answer until a node is suspect. */
+/** Questions without an answer until a node is suspect. */
 const SILENCES = 2;
+/** Pings of a node that did not answer what it has counted. */
+const PINGS = 30;
 /** How long a node is shown that has gone, in ms. */
 const REMEMBERED = 60_000;
 
-function viewOf({ info, state, since, load: [busy, queued], ping }: Watched): NodeView {
+function viewOf({ info, state, since, load: [busy, queued], ping, stats, cpu }: Watched): NodeView {
   const { id, service, startedAt, version, metadata, handles } = info;
   return {
     id: shownText(id),
@@ -128,6 +183,9 @@ function viewOf({ info, state, since, load: [busy, queued], ping }: Watched): No
     version: shownText(version, 40),
     host: shownText(metadata.host ?? ""),
     handles: handles.length,
+    // so that it is not sent again for nothing
+    memory: stats && Math.round(stats.process.rss / 1_000_000) * 1_000_000,
+    cpu: cpu === undefined ? undefined : Math.round(cpu * 100) / 100,
   };
 }
 

@@ -40,6 +40,7 @@ describe("the server of the dashboard", () => {
   const streams = () =>
     new Streams({
       hello: () => ({ namespace: "n", address: "a", version: "v", allowChanges: true, now: 1 }),
+      history: () => ({}),
       onLook: () => looked++,
       onLeave: () => looked--,
     });

@@ -16,6 +16,8 @@ export interface StreamResponse {
 /** Options of {@link Streams}. */
 export interface StreamsOptions {
   hello(): Hello;
+  /** What a browser gets that topics do not have. */
+  history(): Topics["history"];
   /** The first browser has connected; the last one has left. */
   onLook(): void;
   onLeave(): void;
@@ -42,6 +44,7 @@ export class Streams {
     if (this.#open.size >= MOST) return false;
     this.#open.add(response);
     response.write(`retry: 1000\n\n${message("hello", JSON.stringify(this.#options.hello()))}`);
+    response.write(message("history", JSON.stringify(this.#options.history())));
     for (const [topic, text] of this.#last) response.write(message(topic, text));
     if (this.#open.size === 1) {
       this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT);
@@ -59,12 +62,17 @@ export class Streams {
   }
 
   /** Sends a topic to all, unless it is what they have. */
-  send<T extends Exclude<Topic, "hello">>(topic: T, value: Topics[T]): void {
+  send<T extends Exclude<Topic, "hello" | "history" | "points">>(topic: T, value: Topics[T]): void {
     if (this.#open.size === 0) return;
     const text = JSON.stringify(value);
     if (this.#last.get(topic) === text) return;
     this.#last.set(topic, text);
     this.#write(message(topic, text));
+  }
+
+  /** Sends the next points of the graphs to all; a browser that connects later gets them with the history. */
+  sendPoints(points: Topics["points"]): void {
+    this.#write(message("points", JSON.stringify(points)));
   }
 
   /** Ends all. */

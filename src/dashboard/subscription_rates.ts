@@ -57,7 +57,7 @@ export class SubscriptionRates {
 }
 
 /** Points of 15 minutes, and the ms between two. */
-const POINTS = 180;
-const EVERY = 5_000;
+const POINTS = 90;
+const EVERY = 10_000;
 /** Contracts that are named. */
 const CONTRACTS = 20;

@@ -8,6 +8,12 @@ export interface Topics {
   readonly hello: Hello;
   readonly problems: readonly Problem[];
   readonly nodes: NodesView;
+  readonly traffic: TrafficView;
+  readonly contracts: Capped<ContractView>;
+  /** Sent once to a browser that connects: of each contract the points of 15 minutes, oldest first. */
+  readonly history: Readonly<Record<string, readonly ContractPoint[]>>;
+  /** The next point of each contract, every 10 s. */
+  readonly points: Readonly<Record<string, ContractPoint>>;
   readonly subscriptions: Capped<SubscriptionView>;
   readonly letters: Capped<LetterView>;
   readonly retries: Capped<RetryView>;
@@ -45,6 +51,8 @@ export interface Problem {
 /** The nodes, and how many are in each state. */
 export interface NodesView extends Capped<NodeView> {
   readonly counts: Readonly<Record<NodeView["state"], number>>;
+  /** Deadlocks of locks that ended because a node gave up a lock, since the nodes began. */
+  readonly cycles: number;
 }
 
 /** A node. */
@@ -66,7 +74,51 @@ export interface NodeView {
   readonly host: string;
   /** How many contracts it handles. */
   readonly handles: number;
+  /** Resident memory, in bytes, and the share of one core that it uses; `undefined`: it does not say. */
+  readonly memory?: number | undefined;
+  readonly cpu?: number | undefined;
 }
+
+/** The picture of the requests. */
+export interface TrafficView {
+  /** Whether each circle is a service, because there are too many nodes. */
+  readonly byService: boolean;
+  readonly nodes: readonly TrafficCircle[];
+  /** The busiest; there are `total`. */
+  readonly edges: readonly TrafficEdge[];
+  readonly total: number;
+}
+
+/** A node, or the nodes of a service. */
+export interface TrafficCircle {
+  readonly label: string;
+  readonly service: string;
+  readonly state: NodeView["state"];
+  /** How many nodes it stands for. */
+  readonly count: number;
+}
+
+/** From one circle to another, by their places: requests a second, and those of them that fail. */
+export type TrafficEdge = readonly [from: number, to: number, rate: number, failing: number];
+
+/** A contract, in all nodes. */
+export interface ContractView {
+  readonly name: string;
+  readonly kind: "command" | "query" | "event";
+  /** Runs of handlers a second in the last 10 s, and those that failed. */
+  readonly rate: number;
+  readonly failing: number;
+  /** How long requests of other processes took in the last 10 s, in ms; `null`: there were none. */
+  readonly p50: number | null;
+  readonly p99: number | null;
+  /** Running, or waiting for their turn. */
+  readonly inHand: number;
+  /** Failures since the page was first opened, the most frequent codes. */
+  readonly codes: readonly (readonly [code: string, count: number])[];
+}
+
+/** 10 s of a contract: see {@link ContractView}. */
+export type ContractPoint = readonly [rate: number, failing: number, p50: number | null, p99: number | null];
 
 /** A subscription to durable messages. */
 export interface SubscriptionView {

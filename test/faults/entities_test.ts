@@ -1,6 +1,9 @@
 /** Fault: commands of one entity on many processes, while these are killed and the servers of its stream fail. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -44,6 +47,39 @@ describe("an entity and its faults", await requireNatsServer(), () => {
       assertEquals(violations.slice(0, 10), []);
       assertGreater(sums.refused, 0);
       assertGreater(sums.stored, 500);
+    },
+  );
+
+  it(
+    "all nodes and the server are killed: what is sent again, on other nodes, is applied once and has the same result",
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      const storeDir = await mkdtemp(join(tmpdir(), "catga-entities-store-"));
+      let server = await startNatsServer({ storeDir });
+      const { port, url } = server;
+      try {
+        await using cluster = await EntityCluster.open([url], { writers: 10, pause: 20 });
+        for (const id of ["d1", "b1"]) await cluster.start(id);
+        await cluster.more(120);
+        await Promise.all([cluster.kill("d1"), cluster.kill("b1"), server.kill("SIGKILL")]);
+        await server.stop();
+        const before = await cluster.lines();
+        server = await startNatsServer({ port, storeDir });
+        for (const id of ["d2", "b2"]) await cluster.start(id, { again: true });
+        for (const id of ["d2", "b2"]) await cluster.hasSentAgain(id);
+        const answers = (await cluster.lines()).slice(before.length);
+        const sent = before.filter((line) => line.event === "sent" && !line.refused).length;
+        assertEquals(answers.length, 2 * sent);
+        assertEquals(answers.filter((line) => line.event === "sent" || line.how !== "ok"), []);
+        const { violations, sums } = await cluster.check();
+        console.log(JSON.stringify(sums));
+        assertEquals(violations.slice(0, 10), []);
+      } finally {
+        await server.stop();
+        await rm(storeDir, { recursive: true, force: true });
+      }
     },
   );
 

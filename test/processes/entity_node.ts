@@ -8,10 +8,12 @@
  * @module
  */
 import { openSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, entity, fail } from "@catga/catga";
+import { catga } from "@catga/catga";
+import { Add, type EntityLine, Ledger, sum } from "./entity_contracts.ts";
 
 /** The options of such a process. */
 export interface EntityNodeOptions {
@@ -28,38 +30,12 @@ export interface EntityNodeOptions {
   readonly own?: boolean | "all";
   /** Whether all of its commands ask to be refused. */
   readonly refused?: boolean;
+  /** Whether it sends nothing of its own, but again what the file has and what did not ask to be refused. */
+  readonly again?: boolean;
 }
 
-/** A line in the file of a test. Times are in ms since 1970. */
-export type EntityLine =
-  | { readonly event: "sent"; readonly entry: string; readonly at: number }
-  | {
-    readonly event: "answered";
-    readonly entry: string;
-    /** `ok`, or the code of the failure. */
-    readonly how: string;
-    /** Of a success: the version that it made; of a refusal: the version that it was given at. */
-    readonly version?: number;
-    readonly at: number;
-  };
-
 /** A line that such a process prints. */
-export type EntityNodeLine = { readonly event: "ready" | "done"; readonly id: string };
-
-/** The entity: how many entries it has. */
-export const Ledger = entity("Ledger", { initial: () => ({ count: 0 }) });
-/** Of an entry. */
-export const Added = Ledger.event<{ entry: string; n: number }>("Added", ({ count }) => ({ count: count + 1 }));
-/** Adds an entry, and returns its number. Every fifth number is refused once for each entry: `odd` says that it asks. */
-export const Add = command<{ id: string; entry: string; refused: boolean }, number, "REFUSED">("Add", {
-  key: ({ id }) => id,
-});
-/** Decides it. */
-export const add = Ledger.handle(Add, (ledger, { entry, refused }) => {
-  if (refused) return fail("REFUSED", "as it asked", { details: ledger.version });
-  ledger.emit(Added, { entry, n: ledger.version + 1 });
-  return ledger.version + 1;
-});
+export type EntityNodeLine = { readonly event: "ready" | "again" | "done"; readonly id: string };
 
 /** The path of the file in the folder of a test. */
 export function entityFile(folder: string): string {
@@ -70,6 +46,12 @@ export function entityFile(folder: string): string {
 export function openEntityFile(folder: string): (line: EntityLine) => void {
   const file = openSync(entityFile(folder), "a");
   return (line) => void writeSync(file, `${JSON.stringify(line)}\n`);
+}
+
+/** What the file of a test has. */
+export async function readEntityFile(folder: string): Promise<EntityLine[]> {
+  const text = await readFile(entityFile(folder), "utf8").catch(() => "");
+  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as EntityLine);
 }
 
 if (import.meta.main) await main();
@@ -84,7 +66,7 @@ async function main(): Promise<void> {
     id,
     namespace: "ledger",
     replicas,
-    handlers: add,
+    handlers: Ledger.handle(Add, sum),
     signals: false,
     logger: { debug() {}, info() {}, warn: say, error: say },
   });
@@ -96,7 +78,7 @@ async function main(): Promise<void> {
       const entry = `${id}.${process.pid}.${writer}.${n}`;
       const payload = { id: options.entity, entry, refused: options.refused ?? n % 5 === 4 };
       const node = own === "all" || (own && n % 2 === 0) ? { node: id } : {};
-      note({ event: "sent", entry, at: Date.now() });
+      note({ event: "sent", entry, at: Date.now(), refused: payload.refused });
       for (let again = 0;; again++) {
         const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, ...again === 0 ? node : {} });
         const how = ok ? "ok" : error.code;
@@ -107,7 +89,24 @@ async function main(): Promise<void> {
       await wait(pause);
     }
   };
-  await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+  const writeAgain = async (line: EntityLine) => {
+    if (line.event === "answered" || line.refused) return;
+    const { entry, at } = line;
+    const payload = { id: options.entity, entry, refused: false };
+    for (let left = 20;; left--) {
+      const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, firstSent: new Date(at) });
+      // what it fails with says nothing about the first send
+      if (!ok && left > 0) continue;
+      const how = ok ? { how: "ok", version: value } : { how: error.code };
+      return note({ event: "answered", entry, ...how, at: Date.now() });
+    }
+  };
+  if (options.again) {
+    await Promise.all((await readEntityFile(folder)).map(writeAgain));
+    print({ event: "again", id });
+  } else {
+    await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+  }
   await new Promise<void>((resolve) => {
     const timer = setInterval(() => {
       if (!stopping) return;

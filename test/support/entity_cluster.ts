@@ -1,6 +1,6 @@
 /** Processes that send commands to one entity and decide them, in both runtimes, on real nats-servers. */
 import { assert } from "@std/assert";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeText } from "../../src/data/encoding.ts";
@@ -9,7 +9,8 @@ import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/for
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsEventLog } from "../../src/nats/event_log.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
-import { entityFile, type EntityLine, type EntityNodeLine, type EntityNodeOptions } from "../processes/entity_node.ts";
+import type { EntityLine } from "../processes/entity_contracts.ts";
+import { type EntityNodeLine, type EntityNodeOptions, readEntityFile } from "../processes/entity_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { type EntitySums, entitySums, entityViolations, type StoredCommand } from "./entity_history.ts";
 import { eventually } from "./eventually.ts";
@@ -69,6 +70,11 @@ export class EntityCluster implements AsyncDisposable {
     await program.line(({ event }) => event === "ready");
   }
 
+  /** Resolves when a node has sent again what it was to. */
+  async hasSentAgain(id: string): Promise<void> {
+    await this.#nodes.get(id)!.line(({ event }) => event === "again", 60_000);
+  }
+
   /** Kills a node; resolves when it is gone. */
   async kill(id: string): Promise<void> {
     const program = this.#nodes.get(id);
@@ -91,8 +97,7 @@ export class EntityCluster implements AsyncDisposable {
   }
 
   async lines(): Promise<EntityLine[]> {
-    const text = await readFile(entityFile(this.folder), "utf8").catch(() => "");
-    return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as EntityLine);
+    return await readEntityFile(this.folder);
   }
 
   /** Resolves when so many more were acknowledged than now. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import type { EntityLine } from "../processes/entity_node.ts";
+import type { EntityLine } from "../processes/entity_contracts.ts";
 import { entityViolations, type StoredCommand } from "./entity_history.ts";
 
 const at = (n: number): StoredCommand => ({
@@ -11,14 +11,14 @@ const at = (n: number): StoredCommand => ({
   time: n * 1_000,
 });
 const told = (n: number, how = "ok", version: number | undefined = how === "ok" ? n : undefined): EntityLine[] => [
-  { event: "sent", entry: `e${n}`, at: n * 1_000 - 10 },
+  { event: "sent", entry: `e${n}`, at: n * 1_000 - 10, refused: false },
   { event: "answered", entry: `e${n}`, how, ...(version === undefined ? {} : { version }), at: n * 1_000 + 10 },
 ];
 
 describe("the checker of entities", () => {
   it("finds nothing in a history that is right", () => {
     const refused: EntityLine[] = [
-      { event: "sent", entry: "r", at: 1_500 },
+      { event: "sent", entry: "r", at: 1_500, refused: true },
       { event: "answered", entry: "r", how: "REFUSED", version: 1, at: 1_600 },
     ];
     const lines = [...told(1), ...refused, ...told(2, "OUTCOME_UNKNOWN"), ...told(3, "UNAVAILABLE")];

@@ -2,6 +2,7 @@
 /// <reference lib="dom.iterable" />
 /** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
+import { Contracts } from "./contracts.ts";
 import { byId, make, say } from "./elements.ts";
 import { Events } from "./events.ts";
 import { some } from "./format.ts";
@@ -9,6 +10,7 @@ import { Letters } from "./letters.ts";
 import { live } from "./live.ts";
 import { locksTable, nodesTable, retriesTable, schedulesTable, subscriptionsTable } from "./tables.ts";
 import { Tiles } from "./tiles.ts";
+import { TrafficPicture } from "./traffic.ts";
 
 /** How far the server's clock is ahead of the browser's, in ms. */
 let ahead = 0;
@@ -16,6 +18,8 @@ const now = () => Date.now() + ahead;
 
 const tiles = new Tiles(byId("tiles"));
 const nodes = nodesTable(now);
+const traffic = new TrafficPicture();
+const contracts = new Contracts();
 const subscriptions = subscriptionsTable();
 const letters = new Letters(now);
 const retries = retriesTable(now);
@@ -31,6 +35,13 @@ const SHOW: { readonly [T in Topic]: (value: Topics[T]) => void } = {
     nodes.show(view.shown, view.total);
     tiles.nodes(view);
   },
+  traffic: (view) => traffic.show(view),
+  contracts(view) {
+    contracts.show(view);
+    tiles.contracts(view);
+  },
+  history: (history) => contracts.remember(history),
+  points: (points) => contracts.add(points),
   subscriptions(view) {
     subscriptions.show(view.shown, view.total);
     tiles.subscriptions(view);

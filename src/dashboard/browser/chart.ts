@@ -48,4 +48,4 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 180;
 const HEIGHT = 28;
 /** Points of 15 minutes. */
-const POINTS = 180;
+const POINTS = 90;

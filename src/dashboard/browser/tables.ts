@@ -33,6 +33,8 @@ export function nodesTable(now: Now): Table<NodeView> {
         cell: ({ queued }) => ({ text: count(queued), tone: queued > 0 ? "warn" : "" }),
       },
       { title: "Ping", number: true, cell: ({ ping, state }) => state === "live" ? latency(ping) : "-" },
+      { title: "CPU", number: true, cell: ({ cpu }) => cpu === undefined ? "-" : `${Math.round(100 * cpu)} %` },
+      { title: "Memory", number: true, cell: ({ memory }) => memory === undefined ? "-" : `${count(memory / 1e6)} MB` },
       { title: "Up", number: true, cell: ({ startedAt }) => duration(now() - startedAt) },
       { title: "Contracts", number: true, cell: ({ handles }) => count(handles) },
       { title: "Version", cell: ({ version }) => ({ text: version, tone: "dim" }) },

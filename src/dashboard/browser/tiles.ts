@@ -1,28 +1,52 @@
 /// <reference lib="dom" />
 /** The numbers at the top, for a look from afar. */
-import type { Capped, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
+import type { Capped, ContractView, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
 import { make, say } from "./elements.ts";
-import { count, rate } from "./format.ts";
+import { count, latency, rate, some } from "./format.ts";
 
 interface Tile {
   readonly value: HTMLElement;
   readonly note: HTMLElement;
 }
 
+const TITLES = [
+  "Nodes",
+  "Runs/s",
+  "Failing/s",
+  "Slowest p99",
+  "Lag",
+  "Read/s",
+  "Retrying",
+  "Dead letters",
+  "Waiting for locks",
+];
+
 /** The tiles. */
 export class Tiles {
   readonly #place: HTMLElement;
+  #cycles = 0;
   readonly #tiles = new Map<string, Tile>();
 
   constructor(place: HTMLElement) {
     this.#place = place;
-    for (const title of ["Nodes", "Lag", "Read/s", "Retrying", "Dead letters", "Waiting for locks"]) this.#tile(title);
+    for (const title of TITLES) this.#tile(title);
   }
 
-  nodes({ counts: { live, suspect, gone } }: NodesView): void {
+  nodes({ counts: { live, suspect, gone }, cycles }: NodesView): void {
+    this.#cycles = cycles;
     const troubled = [suspect > 0 ? `${count(suspect)} suspect` : "", gone > 0 ? `${count(gone)} gone` : ""];
     const note = troubled.filter((text) => text !== "").join(", ");
     this.set("Nodes", count(live), note || "all answer", note === "" ? "" : gone > 0 ? "bad" : "warn");
+  }
+
+  contracts({ shown }: Capped<ContractView>): void {
+    const sum = (of: (each: ContractView) => number) => shown.reduce((total, each) => total + of(each), 0);
+    const [runs, failing] = [sum((each) => each.rate), sum((each) => each.failing)];
+    this.set("Runs/s", rate(runs), `${count(sum((each) => each.inHand))} in hand`);
+    const share = runs === 0 ? "none" : `${((100 * failing) / runs).toFixed(1)} % of all`;
+    this.set("Failing/s", rate(failing), share, failing > 0 ? "bad" : "");
+    const slowest = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
+    this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no requests");
   }
 
   subscriptions({ shown }: Capped<SubscriptionView>): void {
@@ -42,7 +66,8 @@ export class Tiles {
   locks({ shown }: Capped<LockView>): void {
     const waiting = shown.reduce((total, each) => total + each.waiting, 0);
     const held = shown.filter(({ kind, holder }) => kind === "lock" && holder !== "").length;
-    this.set("Waiting for locks", count(waiting), `${count(held)} held`, waiting > 0 ? "warn" : "");
+    const cycles = this.#cycles === 0 ? "" : `, ${some(this.#cycles, "deadlock")} ended`;
+    this.set("Waiting for locks", count(waiting), `${count(held)} held${cycles}`, waiting > 0 ? "warn" : "");
   }
 
   /** Sets a tile. */

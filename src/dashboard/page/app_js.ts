@@ -3,6 +3,7 @@
 export const APP_JS: string =
   `/** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
 
+import { Contracts } from "./contracts.js";
 import { byId, make, say } from "./elements.js";
 import { Events } from "./events.js";
 import { some } from "./format.js";
@@ -10,6 +11,7 @@ import { Letters } from "./letters.js";
 import { live } from "./live.js";
 import { locksTable, nodesTable, retriesTable, schedulesTable, subscriptionsTable } from "./tables.js";
 import { Tiles } from "./tiles.js";
+import { TrafficPicture } from "./traffic.js";
 
 /** How far the server's clock is ahead of the browser's, in ms. */
 let ahead = 0;
@@ -17,6 +19,8 @@ const now = () => Date.now() + ahead;
 
 const tiles = new Tiles(byId("tiles"));
 const nodes = nodesTable(now);
+const traffic = new TrafficPicture();
+const contracts = new Contracts();
 const subscriptions = subscriptionsTable();
 const letters = new Letters(now);
 const retries = retriesTable(now);
@@ -32,6 +36,13 @@ const SHOW                                                        = {
     nodes.show(view.shown, view.total);
     tiles.nodes(view);
   },
+  traffic: (view) => traffic.show(view),
+  contracts(view) {
+    contracts.show(view);
+    tiles.contracts(view);
+  },
+  history: (history) => contracts.remember(history),
+  points: (points) => contracts.add(points),
   subscriptions(view) {
     subscriptions.show(view.shown, view.total);
     tiles.subscriptions(view);

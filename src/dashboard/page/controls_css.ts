@@ -65,6 +65,7 @@ button[aria-pressed="true"] {
   display: block;
   width: 120px;
   height: 22px;
+  border-bottom: 1px solid var(--line);
 }
 
 .spark path {

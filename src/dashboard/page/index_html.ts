@@ -21,6 +21,7 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
       <p id="connection" role="status">connecting</p>
       <nav aria-label="Sections">
         <a href="#nodes">Nodes</a>
+        <a href="#contracts">Contracts</a>
         <a href="#subscriptions">Subscriptions</a>
         <a href="#letters">Dead letters</a>
         <a href="#retries">Retries</a>
@@ -32,7 +33,7 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
     <ul id="problems" role="alert" hidden></ul>
     <main id="main" tabindex="-1">
       <dl id="tiles"></dl>
-      <section id="traffic" hidden aria-labelledby="traffic-title">
+      <section id="traffic" aria-labelledby="traffic-title">
         <h2 id="traffic-title">Traffic</h2>
         <canvas role="img" aria-label="Requests between nodes"></canvas>
         <p class="note" id="traffic-note"></p>
@@ -40,7 +41,7 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
       <section id="nodes" aria-labelledby="nodes-title">
         <h2 id="nodes-title">Nodes</h2>
       </section>
-      <section id="contracts" hidden aria-labelledby="contracts-title">
+      <section id="contracts" aria-labelledby="contracts-title">
         <h2 id="contracts-title">Contracts</h2>
       </section>
       <section id="subscriptions" aria-labelledby="subscriptions-title">

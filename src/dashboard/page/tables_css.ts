@@ -23,8 +23,8 @@ section,
 
 #tiles {
   display: grid;
-  grid-template-columns: repeat(auto-fit, minmax(130px, 1fr));
-  gap: 14px;
+  grid-template-columns: repeat(auto-fit, minmax(112px, 1fr));
+  gap: 10px;
   margin: 0;
 }
 
@@ -127,7 +127,9 @@ tbody tr:last-child td {
   border-bottom: 0;
 }
 
-.number {
+th.number,
+td.number {
+  padding-right: 20px;
   text-align: right;
   white-space: nowrap;
 }

@@ -3,22 +3,46 @@
 export const TILES_JS: string = `/** The numbers at the top, for a look from afar. */
 
 import { make, say } from "./elements.js";
-import { count, rate } from "./format.js";
+import { count, latency, rate, some } from "./format.js";
+
+const TITLES = [
+  "Nodes",
+  "Runs/s",
+  "Failing/s",
+  "Slowest p99",
+  "Lag",
+  "Read/s",
+  "Retrying",
+  "Dead letters",
+  "Waiting for locks",
+];
 
 /** The tiles. */
 export class Tiles {
            #place             ;
+  #cycles = 0;
            #tiles = new Map              ();
 
   constructor(place             ) {
     this.#place = place;
-    for (const title of ["Nodes", "Lag", "Read/s", "Retrying", "Dead letters", "Waiting for locks"]) this.#tile(title);
+    for (const title of TITLES) this.#tile(title);
   }
 
-  nodes({ counts: { live, suspect, gone } }           )       {
+  nodes({ counts: { live, suspect, gone }, cycles }           )       {
+    this.#cycles = cycles;
     const troubled = [suspect > 0 ? \`\${count(suspect)} suspect\` : "", gone > 0 ? \`\${count(gone)} gone\` : ""];
     const note = troubled.filter((text) => text !== "").join(", ");
     this.set("Nodes", count(live), note || "all answer", note === "" ? "" : gone > 0 ? "bad" : "warn");
+  }
+
+  contracts({ shown }                      )       {
+    const sum = (of                                ) => shown.reduce((total, each) => total + of(each), 0);
+    const [runs, failing] = [sum((each) => each.rate), sum((each) => each.failing)];
+    this.set("Runs/s", rate(runs), \`\${count(sum((each) => each.inHand))} in hand\`);
+    const share = runs === 0 ? "none" : \`\${((100 * failing) / runs).toFixed(1)} % of all\`;
+    this.set("Failing/s", rate(failing), share, failing > 0 ? "bad" : "");
+    const slowest = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
+    this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no requests");
   }
 
   subscriptions({ shown }                          )       {
@@ -38,7 +62,8 @@ export class Tiles {
   locks({ shown }                  )       {
     const waiting = shown.reduce((total, each) => total + each.waiting, 0);
     const held = shown.filter(({ kind, holder }) => kind === "lock" && holder !== "").length;
-    this.set("Waiting for locks", count(waiting), \`\${count(held)} held\`, waiting > 0 ? "warn" : "");
+    const cycles = this.#cycles === 0 ? "" : \`, \${some(this.#cycles, "deadlock")} ended\`;
+    this.set("Waiting for locks", count(waiting), \`\${count(held)} held\${cycles}\`, waiting > 0 ? "warn" : "");
   }
 
   /** Sets a tile. */

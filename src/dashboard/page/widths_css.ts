@@ -21,6 +21,14 @@ export const WIDTHS_CSS: string = `/* Narrow and wide screens. */
   #tiles dd {
     font-size: 36px;
   }
+
+  h1 {
+    font-size: 22px;
+  }
+
+  h2 {
+    font-size: 18px;
+  }
 }
 
 @media (max-width: 700px) {
@@ -65,7 +73,12 @@ export const WIDTHS_CSS: string = `/* Narrow and wide screens. */
     border-bottom: 0;
   }
 
+  #tiles > div:last-child:nth-child(odd) {
+    grid-column: 1 / -1;
+  }
+
   td,
+  td.number,
   td.wide {
     display: grid;
     grid-template-columns: 6.5rem minmax(0, 1fr);

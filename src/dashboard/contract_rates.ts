@@ -1,0 +1,165 @@
+/**
+ * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last 15 minutes. The
+ * counts of a process only grow, so that only differences between two answers of one process count.
+ */
+import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
+import { quantile } from "../data/latency_buckets.ts";
+import { shownText } from "./shown.ts";
+import type { Capped, ContractPoint, ContractView } from "./view.ts";
+
+interface Window {
+  handled: number;
+  failed: number;
+  latency: number[];
+}
+
+interface Contract {
+  readonly name: string;
+  readonly kind: ContractView["kind"];
+  /** The last seconds, the newest last. */
+  readonly seconds: Window[];
+  readonly points: ContractPoint[];
+  /** Failures by code, since the dashboard began to look. */
+  readonly codes: Map<string, number>;
+  inHand: Map<string, number>;
+}
+
+interface Before {
+  readonly up: number;
+  readonly contracts: ReadonlyMap<string, ContractStats>;
+}
+
+/** The contracts of a cluster. */
+export class ContractRates {
+  readonly #before = new Map<string, Before>();
+  readonly #contracts = new Map<string, Contract>();
+  #ticks = 0;
+
+  /** An answer of a node. */
+  take({ endpoint, up, contracts }: Pick<NodeStats, "endpoint" | "up" | "contracts">): void {
+    const before = this.#before.get(endpoint);
+    this.#before.set(endpoint, { up, contracts: new Map(contracts.map((each) => [each.name, each])) });
+    for (const stats of contracts) {
+      const contract = this.#of(stats);
+      if (contract === undefined) continue;
+      contract.inHand.set(endpoint, stats.inHand + stats.queued);
+      // what was counted before the first answer has no time
+      if (before !== undefined) add(contract, stats, before.contracts.get(stats.name));
+    }
+  }
+
+  /** Forgets processes but these. */
+  keep(endpoints: ReadonlySet<string>): void {
+    for (const endpoint of this.#before.keys()) if (!endpoints.has(endpoint)) this.#before.delete(endpoint);
+    for (const { inHand } of this.#contracts.values()) {
+      for (const endpoint of inHand.keys()) if (!endpoints.has(endpoint)) inHand.delete(endpoint);
+    }
+  }
+
+  /** Forgets what is not to be compared with the next answers: after a pause in which nobody looked. */
+  pause(): void {
+    this.#before.clear();
+  }
+
+  /** Ends a second. Returns the new points, if it ends a point of the graphs. */
+  tick(): Readonly<Record<string, ContractPoint>> | undefined {
+    const isPoint = ++this.#ticks % POINT === 0;
+    const made: Record<string, ContractPoint> = Object.create(null);
+    for (const contract of this.#contracts.values()) {
+      if (isPoint) {
+        const point = pointOf(contract.seconds);
+        contract.points.push(point);
+        if (contract.points.length > POINTS) contract.points.shift();
+        made[contract.name] = point;
+      }
+      contract.seconds.push({ handled: 0, failed: 0, latency: [] });
+      if (contract.seconds.length > POINT) contract.seconds.shift();
+    }
+    return isPoint ? made : undefined;
+  }
+
+  /** The busiest first. */
+  view(most: number): Capped<ContractView> {
+    const all = [...this.#contracts.values()].map(viewOf)
+      .sort((a, b) => b.rate - a.rate || b.failing - a.failing || (a.name < b.name ? -1 : 1));
+    return { shown: all.slice(0, most), total: all.length };
+  }
+
+  /** The graphs of these contracts. */
+  history(names: Iterable<string>): Readonly<Record<string, readonly ContractPoint[]>> {
+    const history: Record<string, readonly ContractPoint[]> = Object.create(null);
+    for (const name of names) history[name] = this.#contracts.get(name)?.points ?? [];
+    return history;
+  }
+
+  #of({ name, kind }: ContractStats): Contract | undefined {
+    const known = this.#contracts.get(name);
+    if (known !== undefined || this.#contracts.size >= MOST) return known;
+    const seconds = [{ handled: 0, failed: 0, latency: [] }];
+    const made: Contract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
+    this.#contracts.set(name, made);
+    return made;
+  }
+}
+
+/** Adds what was counted since the answer before. */
+function add(contract: Contract, now: ContractStats, before: ContractStats | undefined): void {
+  const second = contract.seconds.at(-1)!; // there is one always
+  second.handled += Math.max(0, now.handled - (before?.handled ?? 0));
+  for (const [code, count] of Object.entries(now.failed)) {
+    const failed = count - (before?.failed[code] ?? 0);
+    if (failed <= 0) continue;
+    second.failed += failed;
+    const known = contract.codes.has(code) || contract.codes.size < CODES ? code : "_OTHER";
+    contract.codes.set(known, (contract.codes.get(known) ?? 0) + failed);
+  }
+  for (const [bucket, count] of now.latency.entries()) {
+    second.latency[bucket] = (second.latency[bucket] ?? 0) + Math.max(0, count - (before?.latency[bucket] ?? 0));
+  }
+}
+
+function viewOf({ name, kind, seconds, codes, inHand }: Contract): ContractView {
+  const [rate, failing, p50, p99] = pointOf(seconds);
+  return {
+    name,
+    kind,
+    rate,
+    failing,
+    p50,
+    p99,
+    inHand: [...inHand.values()].reduce((sum, each) => sum + each, 0),
+    codes: [...codes].sort(([, a], [, b]) => b - a).slice(0, SHOWN_CODES).map(([code, n]) => [shownText(code, 60), n]),
+  };
+}
+
+function pointOf(seconds: readonly Window[]): ContractPoint {
+  const sum = (of: "handled" | "failed") => seconds.reduce((total, each) => total + each[of], 0) / seconds.length;
+  const latency: number[] = [];
+  for (const each of seconds) {
+    for (const [bucket, count] of each.latency.entries()) latency[bucket] = (latency[bucket] ?? 0) + (count ?? 0);
+  }
+  const counts = Array.from(latency, (count) => count ?? 0);
+  return [
+    short(sum("handled")),
+    short(sum("failed")),
+    nullable(quantile(counts, 0.5)),
+    nullable(quantile(counts, 0.99)),
+  ];
+}
+
+function nullable(ms: number | undefined): number | null {
+  return ms === undefined ? null : short(ms);
+}
+
+/** Three digits that count. */
+function short(n: number): number {
+  return Number(n.toPrecision(3));
+}
+
+/** Seconds of a point, and points of 15 minutes. */
+const POINT = 10;
+const POINTS = 90;
+/** Contracts that are followed, and codes of each. */
+const MOST = 5_000;
+const CODES = 64;
+const SHOWN_CODES = 5;

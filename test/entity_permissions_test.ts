@@ -1,0 +1,225 @@
+/**
+ * The permissions of docs/entities.md, beside those of docs/security.md, are enough for a node that handles entities, and each of them is
+ * needed: one server has a user and a namespace for each line, who has all others.
+ */
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assertEquals, assertMatch } from "@std/assert";
+import { readFile } from "node:fs/promises";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, type CatgaOptions, command, entity, unwrap } from "../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
+import { eventually } from "./support/eventually.ts";
+import { PATIENT } from "./support/patient.ts";
+
+const Box = entity("Box", { initial: () => 0 });
+const Put = Box.event("Put", (count) => count + 1);
+const Fill = command<{ id: string; count: number }, number>("Fill", { key: ({ id }) => id });
+const fill = Box.handle(Fill, (box, { count }) => {
+  for (let n = 0; n < count; n++) box.emit(Put);
+  return box.state;
+});
+
+const page = (name: string) => readFile(new URL(`../docs/${name}.md`, import.meta.url), "utf8");
+const NODE = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(await page("security"))![1];
+const LINES = [.../```text\n# entities:([\s\S]*?)```/.exec(await page("entities"))![1].matchAll(/^"(.*?)"/gm)]
+  .map(([, line]) => line);
+
+/** The namespaces, and which line their users lack; the first has all. */
+const USERS: readonly { readonly name: string; readonly lacks: string | undefined }[] = [undefined, ...LINES]
+  .map((lacks, n) => ({ name: `e${n}`, lacks }));
+
+/** What a user may do, in the namespace of its name. */
+function blockOf({ name, lacks }: typeof USERS[number]): string {
+  const lines = LINES.filter((line) => line !== lacks).map((line) => `"${line}"`).join("\n");
+  return NODE.replace("publish: { allow: [", () => `publish: { allow: [\n${lines}`)
+    .replaceAll("orders-1", name)
+    .replaceAll("catga.default.", `catga.${name}.`)
+    .replaceAll("catga_default_", `catga_${name}_`);
+}
+
+const CONFIG = `authorization {
+  users: [
+${USERS.map(blockOf).join("")}    { user: admin, password: admin }
+  ]
+}
+`;
+const SMALL = "jetstream { max_file_store: 20000000 }\n";
+
+/** A node in the namespace of a user. */
+class Stage implements AsyncDisposable {
+  /** What it has logged. */
+  readonly log: string[] = [];
+  readonly handled: string[] = [];
+  /** Whether its server is its own, and small. */
+  readonly small: boolean;
+  readonly #name: string;
+  readonly #server: NatsServer;
+  readonly #open: AsyncDisposable[] = [];
+
+  constructor(name: string, server: NatsServer, small: boolean) {
+    this.small = small;
+    this.#name = name;
+    this.#server = server;
+  }
+
+  /** Without permissions of its own: has all streams made, one snapshot and an entity of two messages. */
+  async setUp(): Promise<void> {
+    const app = await this.start("admin");
+    for (const count of [100, 1]) unwrap(await app.send(Fill, { id: "old", count }));
+    await eventually("the handling", () => this.handled.length === 101);
+    await this.snapshots(1);
+    await app.drain();
+    this.handled.length = this.log.length = 0;
+  }
+
+  async start(user = this.#name, options: CatgaOptions = {}): Promise<Catga> {
+    const write = (text: string, { error = "" }: { error?: unknown } = {}) => void this.log.push(`${text} ${error}`);
+    const pass = user === "admin" ? user : `a secret of ${user}`;
+    const app = await catga({
+      nats: {
+        ...{ servers: this.#server.url, user, pass },
+        ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
+      },
+      ...{ id: user, service: user, namespace: this.#name, timeout: 5_000 },
+      handlers: [fill, Put.on((_, ctx) => void this.handled.push(ctx.correlationId), { name: "watch", from: "start" })],
+      logger: { debug() {}, info() {}, warn: write, error: write },
+      ...options,
+    });
+    this.#open.push(app);
+    return app;
+  }
+
+  async admin(): Promise<NatsConnection> {
+    const client = await connect({ servers: this.#server.url, user: "admin", pass: "admin" });
+    this.#open.push({ [Symbol.asyncDispose]: () => client.close() });
+    return client;
+  }
+
+  /** Asks JetStream, as somebody who may everything. */
+  async ask<T>(subject: string, body: unknown = {}): Promise<T> {
+    const answer = await (await this.admin()).request(`$JS.API.${subject}`, JSON.stringify(body), PATIENT);
+    return answer.json<T>();
+  }
+
+  /** Resolves when so many snapshots are stored, or when the node has reported why not. */
+  async snapshots(count: number): Promise<void> {
+    const bucket = `STREAM.INFO.KV_catga_${this.#name}_snapshots`;
+    await eventually("the snapshot", async () => {
+      const { state } = await this.ask<{ state?: { messages: number } }>(bucket);
+      return state?.messages === count || this.log.length > 0;
+    });
+  }
+
+  /** A snapshot that was left behind when its entity was forgotten, and a server without any room. */
+  async leaveBehind(id: string): Promise<void> {
+    const admin = await this.admin();
+    await admin.request(`$KV.catga_${this.#name}_snapshots.Box=2E${id}`, "left behind", PATIENT);
+    await this.ask("STREAM.CREATE.junk", { name: "junk", subjects: ["junk"] });
+    for (let size = 900_000; size > 0;) {
+      const { error } = (await admin.request("junk", "x".repeat(size), PATIENT)).json<{ error?: unknown }>();
+      if (error !== undefined) size = Math.floor(size / 2);
+    }
+  }
+
+  /** How many readers the stream has. */
+  async readers(): Promise<number> {
+    const { total } = await this.ask<{ total: number }>(`CONSUMER.NAMES.catga_${this.#name}_entities`);
+    return total;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of this.#open.reverse()) await opened[Symbol.asyncDispose]();
+  }
+}
+
+/** What the node does with entities, one thing at a time. Without a permission it fails, or its log has the reason. */
+const FEATURES = {
+  decide: async (_, app) => {
+    assertEquals(unwrap(await app.send(Fill, { id: "old", count: 1 })), 102);
+    assertEquals(unwrap(await app.send(Fill, { id: "old", count: 0 })), 102);
+  },
+  load: async (_, app) => {
+    assertEquals((await app.load(Box, "old")).version, 102);
+  },
+  "write a snapshot": async (stage, app) => {
+    unwrap(await app.send(Fill, { id: "new", count: 100 }));
+    await stage.snapshots(2);
+  },
+  subscribe: async (stage) => {
+    await eventually("the handling", () => stage.handled.length === 202 || stage.log.length > 0);
+  },
+  forget: async (_, app) => {
+    await app.forget(Box, "new");
+  },
+  "leave no reader behind": async (stage, app) => {
+    await app.drain();
+    // one that is not deleted expires after 5 s
+    await eventually("no readers", async () => await stage.readers() === 0, 2_000);
+  },
+  "forget when the store is full": async (stage) => {
+    if (!stage.small) return;
+    const app = await stage.start(undefined, { handlers: fill });
+    await stage.leaveBehind("new");
+    await app.forget(Box, "new");
+  },
+} satisfies Record<string, (stage: Stage, app: Catga) => Promise<void>>;
+
+/** What fails without a line. */
+const NEEDS: Readonly<Record<string, "start" | keyof typeof FEATURES>> = {
+  "catga.default.entity.>": "decide",
+  "$JS.API.STREAM.INFO.catga_default_entities": "start",
+  "$JS.API.STREAM.MSG.GET.catga_default_entities": "decide",
+  "$JS.API.STREAM.PURGE.catga_default_entities": "forget",
+  "$JS.API.DIRECT.GET.catga_default_entities": "decide",
+  "$JS.API.DIRECT.GET.catga_default_entities.>": "decide",
+  "$JS.API.CONSUMER.CREATE.catga_default_entities.>": "subscribe",
+  "$JS.API.CONSUMER.DELETE.catga_default_entities.>": "leave no reader behind",
+  "$KV.catga_default_snapshots.>": "write a snapshot",
+  "$JS.API.STREAM.INFO.KV_catga_default_snapshots": "decide",
+  "$JS.API.STREAM.MSG.DELETE.KV_catga_default_snapshots": "forget when the store is full",
+  "$JS.API.STREAM.MSG.GET.KV_catga_default_snapshots": "forget",
+  "$JS.API.DIRECT.GET.KV_catga_default_snapshots.>": "decide",
+};
+
+describe("the permissions of a node that handles entities", await requireNatsServer(), () => {
+  let shared: NatsServer;
+  before(async () => {
+    shared = await startNatsServer({ config: CONFIG });
+  });
+  after(async () => {
+    await shared.stop();
+  });
+
+  it("every line of the page has a test", () => {
+    assertEquals(LINES.toSorted(), Object.keys(NEEDS).sort());
+  });
+
+  it("all are enough, and without any of them something fails with the reason", { timeout: 300_000 }, async () => {
+    await inGroups(USERS, async ({ name, lacks }) => {
+      const small = lacks === undefined || lacks.includes("MSG.DELETE");
+      await using own = small ? await startNatsServer({ config: `${CONFIG}${SMALL}` }) : undefined;
+      await using stage = new Stage(name, own ?? shared, small);
+      await stage.setUp();
+      let app: Catga;
+      for (
+        const [feature, run] of Object.entries({ start: async () => void (app = await stage.start()), ...FEATURES })
+      ) {
+        const failed = await run(stage, app!).then(() => undefined, (error) => `${error}`);
+        if (lacks === undefined) {
+          assertEquals([feature, failed, stage.log], [feature, undefined, []]);
+        } else if (NEEDS[lacks] === feature) {
+          if (lacks.includes("CONSUMER.DELETE")) return assertMatch(failed ?? "", /no readers/);
+          const subject = lacks.replace(">", "").replaceAll("default", name);
+          const told = () =>
+            failed?.includes(subject) || stage.log.some((line) => line.includes(`publish to ${subject}`));
+          return void await eventually(`a warning that names ${subject}, after ${feature}: ${failed}`, told, 20_000);
+        } else assertEquals([lacks, feature, failed], [lacks, feature, undefined]);
+      }
+    });
+  });
+});
+
+/** Runs four at a time. */
+async function inGroups<T>(all: readonly T[], run: (one: T) => Promise<void>): Promise<void> {
+  for (let from = 0; from < all.length; from += 4) await Promise.all(all.slice(from, from + 4).map(run));
+}

@@ -18,13 +18,14 @@ export const SECTIONS = [
   "entities",
   "growth",
   "entities-growth",
+  "counts",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: what is called growth takes some minutes. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => !name.endsWith("growth"));
+/** What runs unless sections are named: what is called growth takes some minutes, `counts` is about one constant. */
+export const USUAL: readonly Section[] = SECTIONS.filter((name) => !name.endsWith("growth") && name !== "counts");
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -58,7 +59,7 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and growth and entities-growth, which take some minutes and run only when they are named
+and those that run only when they are named: growth and entities-growth, which take some minutes, and counts
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone

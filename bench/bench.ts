@@ -10,6 +10,7 @@ import { asPublished } from "./as_published.ts";
 import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
+import { counts } from "./sections/counts.ts";
 import { entities } from "./sections/entities.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { events } from "./sections/events.ts";
@@ -38,6 +39,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   entities,
   growth,
   "entities-growth": entitiesGrowth,
+  counts,
 };
 
 const args = process.argv.slice(2);

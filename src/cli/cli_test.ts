@@ -23,6 +23,7 @@ const Emptied = event<void>("kitchen.Emptied");
 const COMMANDS = [
   ...[
     "nodes",
+    "top",
     "call",
     "watch",
     "subscriptions",
@@ -429,7 +430,7 @@ describe("cli", await requireNatsServer(), () => {
 
   it("without JetStream the error says how to enable it", async () => {
     await using bare = await startNatsServer({ jetstream: false });
-    for (const command of ["nodes", "locks", "ping"]) {
+    for (const command of ["nodes", "top", "locks", "ping"]) {
       const { code, err } = await runCli([command, "-s", bare.url]);
       assertEquals(code, 1);
       assertMatch(err, /^UNAVAILABLE: no JetStream on the NATS server at .*nats-server -js/);
@@ -440,7 +441,7 @@ describe("cli", await requireNatsServer(), () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
         ["frob"],
-        /there is no command "frob"; there are nodes, call, watch, subscriptions, dead, rewind, schedules, entity, locks, ping, setup, bench/,
+        /there is no command "frob"; there are nodes, top, call, watch, subscriptions, dead, rewind, schedules, entity, locks, ping, setup, bench/,
       ],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
       [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],

@@ -38,6 +38,7 @@ export const CONNECTION_FLAGS = {
 /** Flags of single commands. */
 export const COMMAND_FLAGS = {
   watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
+  once: { summary: "measure one second, show it, and end" },
   query: { summary: "send a query, where the records do not say so" },
   node: { value: "ID", summary: "send to this node only" },
   all: { summary: "send to every node that handles it" },

@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
 import { type CliEnding, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { cli } from "./main.ts";
 import { openNats } from "../nats/open.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -153,6 +154,46 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     assertEquals(shownJson.map(({ node, service }) => [node, service]), [["forged", TEXT]]);
     assertEquals(rows(safe(await run("ping", KEY)).err).length, 1);
   });
+
+  it("top: prints one line for each node and contract; with --json one for all", { timeout: 120_000 }, async () => {
+    // two seconds at least: the failures of one second are there in the next one
+    const screen = await topUntil([], "NO_HANDLER: forged");
+    assert(!HIDDEN.test(screen.replace("\x1b[H\x1b[2J", "")), JSON.stringify(screen));
+    // a title, two headings, two nodes, an empty line, three contracts
+    assertEquals(rows(screen).length, 9, screen);
+    const line = await topUntil(["--json"], 'NO_HANDLER: forged":');
+    assert(!HIDDEN.test(line), line);
+    const [{ nodes, contracts }] = json(line);
+    assertEquals(nodes.map(({ node, service, note }: Record<string, string>) => [node, service, note]), [
+      ["bank", "bank", undefined],
+      ["forged", TEXT, "no answer"],
+    ]);
+    const refuse = contracts.find(({ contract }: { contract: string }) => contract === "Refuse");
+    assertEquals([Object.keys(refuse.failed), contracts.length], [[TEXT.slice(0, 128)], 3]);
+  });
+
+  /** The first update of `top` with this text, while a handler fails with a hostile code once for each update. */
+  async function topUntil(flags: readonly string[], text: string): Promise<string> {
+    const stop = new AbortController();
+    let found = "";
+    const fails = () => app.send(Refuse).then(() => {});
+    const code = await cli(["top", "--timeout", "500ms", ...flags], {
+      write: (update) => {
+        if (update.includes(text)) {
+          found = update;
+          stop.abort();
+        } else fails().catch(console.error);
+      },
+      say: (line) => console.error(line),
+      read: () => Promise.resolve(""),
+      colors: false,
+      columns: 100_000,
+      environment: { NATS_URL: server.url },
+      signal: stop.signal,
+    });
+    assertEquals(code, 0);
+    return found;
+  }
 
   it("a node logs a malformed frame on one line", async () => {
     const lines: string[] = [];

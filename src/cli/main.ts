@@ -7,7 +7,7 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup`,
+ * The commands are `nodes`, `top`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup`,
  * `bench` and `dashboard`; `--help` explains each.
  *
  * @example
@@ -38,6 +38,7 @@ import { rewind } from "./rewind.ts";
 import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
 import { subscriptions } from "./subscriptions.ts";
+import { top } from "./top.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
 
@@ -45,6 +46,7 @@ export type { Terminal };
 
 const COMMANDS: readonly Command[] = [
   nodes,
+  top,
   call,
   watch,
   subscriptions,
@@ -158,7 +160,12 @@ function ownTerminal(): Terminal {
       for await (const chunk of stdin.setEncoding("utf8")) text += chunk;
       return text;
     },
-    columns: stdout.isTTY ? stdout.columns : undefined,
+    get columns() {
+      return stdout.isTTY ? stdout.columns : undefined;
+    },
+    get rows() {
+      return stdout.isTTY ? stdout.rows : undefined;
+    },
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,
     // on demand: Ctrl-C ends the process at once in commands that do not read this, and when it is pressed again

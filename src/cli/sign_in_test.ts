@@ -124,7 +124,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
     );
   });
 
-  it("nodes, ping, watch and locks need no more permissions than docs/cli.md names", async () => {
+  it("nodes, top, ping, watch and locks need no more permissions than docs/cli.md names", async () => {
     const buckets = ["nodes", "locks"].flatMap((name) =>
       ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => {
         const rest = call.startsWith("CONSUMER") ? ".>" : "";
@@ -149,6 +149,9 @@ describe("cli: signing in", await requireNatsServer(), () => {
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, wanted);
     }
+    const top = await cliHere(["top", "--once", "--timeout", "30s", ...as]);
+    assertEquals([top.code, top.err], [0, ""]);
+    assertStringIncludes(top.out, '"node":"n","service":"app","up":');
     const watch = await startCli(["watch", "--count", "1", ...as]);
     await watch.wrote("listening");
     await app.publish(Brewed);

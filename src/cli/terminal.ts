@@ -10,6 +10,8 @@ export interface Terminal {
   read(): Promise<string>;
   /** How many characters fit on a line; absent if standard output is not a terminal: then nothing is cut. */
   readonly columns?: number | undefined;
+  /** How many lines fit on the screen; absent if that is not known. */
+  readonly rows?: number | undefined;
   /** Whether standard output is a terminal that shows colors. */
   readonly colors: boolean;
   /** The environment: `NATS_URL` and the like. */

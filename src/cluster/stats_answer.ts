@@ -2,7 +2,7 @@
 import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
-import { byteLength } from "../data/utf8.ts";
+import { byteLength, exceeds } from "../data/utf8.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Endpoint } from "./wire/endpoint.ts";
@@ -44,13 +44,11 @@ export class StatsAnswer {
       ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
       process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
     };
-    const text = JSON.stringify(head).slice(0, -1);
-    const room = Math.min(LARGEST, payloadLimit) - byteLength(text) - MARGIN;
-    const led = cut(leads, room / 4);
-    const peers = cut(this.#peers(), room / 2 - led.size);
-    const contracts = cut(host.runner.counts.all, room - led.size - peers.size);
-    return `${text},"leads":[${led.text}],"peers":[${peers.text}],"morePeers":${peers.left},` +
-      `"contracts":[${contracts.text}],"moreContracts":${contracts.left}}`;
+    const limit = Math.min(LARGEST, payloadLimit - MARGIN);
+    const peers = this.#peers();
+    const contracts = host.runner.counts.all;
+    const whole = JSON.stringify({ ...head, leads, peers, contracts });
+    return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
   }
 
   /** Those that this node has sent requests to. */
@@ -64,20 +62,37 @@ export class StatsAnswer {
   }
 }
 
-/** As many of the values as JSON as there is room for, in bytes; `left`: how many are left out. */
-function cut(values: readonly unknown[], room: number): { text: string; size: number; left: number } {
-  const texts: string[] = [];
-  let size = 0;
+/** The answer with as much as there is room for, in bytes, and how much is left out. */
+function cut(
+  { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
+  limit: number,
+): string {
+  const room = limit - byteLength(JSON.stringify(head)) - COMMAS;
+  const led = fitting(leads, room / 4);
+  const known = fitting(peers, room / 2 - led.size);
+  const counted = fitting(contracts, room - led.size - known.size);
+  const left = { morePeers: peers.length - known.count, moreContracts: contracts.length - counted.count };
+  return JSON.stringify({
+    ...{ ...head, ...left },
+    leads: leads.slice(0, led.count),
+    peers: peers.slice(0, known.count),
+    contracts: contracts.slice(0, counted.count),
+  });
+}
+
+/** How many of the values there is room for, as JSON in bytes, and the size of these. */
+function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
+  let [count, size] = [0, 0];
   for (const value of values) {
-    const text = JSON.stringify(value);
-    const more = byteLength(text) + 1;
+    const more = byteLength(JSON.stringify(value)) + 1;
     if (size + more > room) break;
     size += more;
-    texts.push(text);
+    count++;
   }
-  return { text: texts.join(","), size, left: values.length - texts.length };
+  return { count, size };
 }
 
 const FRESH = 100; // ms in which an answer is given again
 const LARGEST = 262_144; // bytes: some 1,000 contracts
-const MARGIN = 256; // bytes: names and brackets of the lists
+const MARGIN = 256; // bytes: what stands around it in a frame
+const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out

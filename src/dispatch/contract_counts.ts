@@ -7,7 +7,7 @@ import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
-import { type Outcome, Refusal } from "./outcome.ts";
+import { asResult, type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract in one node; {@link ContractStats} says what each is. */
 export class ContractCounts {
@@ -74,6 +74,12 @@ export class ContractCounts {
     return this.localResult(result);
   }
 
+  /** {@link ContractCounts.localEnd} as a function of its own, made once. */
+  readonly localEnded = (outcome: Outcome): void => void this.localEnd(asResult(outcome));
+
+  /** {@link ContractCounts.endInHand} as a function of its own, made once. */
+  readonly ended = (outcome: Outcome): void => this.endInHand(outcome);
+
   /** All messages that were counted. */
   get total(): number {
     return this.handled + this.sent + this.heard + this.published + 2 * this.local;
@@ -83,19 +89,21 @@ export class ContractCounts {
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
     const { name, kind, inHand, queued, heard, published, local } = this;
     const [handled, sent] = [this.handled + local, this.sent + local];
-    return {
+    // not by spreading: hundreds of these are made for an answer, by code that has hardly run before
+    const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,
       kind,
-      ...(handled > 0 ? { handled } : {}),
-      ...(this.#failed === undefined ? {} : { failed: Object.fromEntries(this.#failed) }),
-      ...(inHand > 0 ? { inHand } : {}),
-      ...(queued > 0 ? { queued } : {}),
-      ...(this.#latency === undefined ? {} : { latency: cut(this.#latency) }),
-      ...(sent > 0 ? { sent } : {}),
-      ...(this.#sendFailed === undefined ? {} : { sendFailed: Object.fromEntries(this.#sendFailed) }),
-      ...(heard > 0 ? { heard } : {}),
-      ...(published > 0 ? { published } : {}),
     };
+    if (handled > 0) answer.handled = handled;
+    if (this.#failed !== undefined) answer.failed = Object.fromEntries(this.#failed);
+    if (inHand > 0) answer.inHand = inHand;
+    if (queued > 0) answer.queued = queued;
+    if (this.#latency !== undefined) answer.latency = cut(this.#latency);
+    if (sent > 0) answer.sent = sent;
+    if (this.#sendFailed !== undefined) answer.sendFailed = Object.fromEntries(this.#sendFailed);
+    if (heard > 0) answer.heard = heard;
+    if (published > 0) answer.published = published;
+    return answer;
   }
 }
 

@@ -210,12 +210,15 @@ export class Execution extends Deadlined {
 
   /**
    * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that, converted by
-   * `as`.
+   * `as`. `ended` is called with the handler's, once.
    */
-  outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T): Promise<T> {
+  outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T, ended: (outcome: Outcome) => void): Promise<T> {
     return new Promise((resolve) => {
       this.begin((outcome) => resolve(as(outcome)));
-      handler.then((outcome) => this.end(outcome));
+      handler.then((outcome) => {
+        ended(outcome);
+        this.end(outcome);
+      });
     });
   }
 

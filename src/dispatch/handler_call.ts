@@ -7,6 +7,7 @@ import type { Observer } from "../contract/observer.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import type { ContractCounts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
@@ -18,11 +19,14 @@ export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise
 export class HandlerCall {
   /** The user's function. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
+  /** Those of its contract. */
+  readonly counts: ContractCounts;
   readonly #contract: AnyContract;
   readonly #observer: Observer;
 
-  constructor({ contract, "~handler": { fn } }: Handler, observer: Observer) {
+  constructor({ contract, "~handler": { fn } }: Handler, observer: Observer, counts: ContractCounts) {
     this.fn = fn;
+    this.counts = counts;
     this.#contract = contract;
     this.#observer = observer;
   }

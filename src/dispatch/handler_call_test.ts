@@ -5,6 +5,7 @@ import { query } from "../contract/definition.ts";
 import type { Observation } from "../contract/observer.ts";
 import { fail } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
+import { ContractCounts } from "./contract_counts.ts";
 import { HandlerCall } from "./handler_call.ts";
 import { MessageContext } from "./message_context.ts";
 
@@ -14,7 +15,7 @@ const Ask = query<void, unknown>("Ask");
 async function call(fn: () => unknown) {
   const seen: Observation[] = [];
   const { inside } = localApp();
-  const handler = new HandlerCall(Ask.handle(fn), (observation) => seen.push(observation));
+  const handler = new HandlerCall(Ask.handle(fn), (observation) => seen.push(observation), new ContractCounts(Ask));
   const result = await handler.run(undefined, new MessageContext(inside, Ask, 1_000, undefined));
   return { result, seen };
 }

@@ -40,9 +40,9 @@ export class Mediator {
       const { contract } = handler;
       const { subscription } = handler["~handler"];
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
-      const call = new HandlerCall(handler, observer);
-      const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
       const counts = this.counts.of(contract);
+      const call = new HandlerCall(handler, observer, counts);
+      const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         durable.push({ contract, settings: subscription, run: counted(counts, run) });
         if (contract.kind === "event") continue;

@@ -104,18 +104,17 @@ export class Runner {
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, execution);
-    let running = true;
-    // called again at the end of a handler that was given up
     const ended = (outcome: Outcome): Outcome => {
-      if (running) counts.endInHand(outcome);
-      running = false;
       signal?.removeEventListener("abort", abort);
       parent?.execution.release(execution);
       return outcome;
     };
     // it has ended: nothing is left to wait for, or to abort
-    if (!(answered instanceof Promise) && execution.untouched) return Promise.resolve(ended(answered));
-    return execution.outcome(Promise.resolve(answered), ended);
+    if (!(answered instanceof Promise) && execution.untouched) {
+      counts.endInHand(answered);
+      return Promise.resolve(ended(answered));
+    }
+    return execution.outcome(Promise.resolve(answered), ended, counts.ended);
   }
 
   /**

@@ -55,19 +55,18 @@ export class LocalFastPath {
   send(payload: unknown): Promise<Result<unknown>> {
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;
-    const counts = this.#counts;
-    if (call === undefined) return settled(this.#run(payload, ctx), ctx, counts);
+    if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts);
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) {
-        counts.local++;
+        call.counts.local++;
         return Promise.resolve({ ok: true, value });
       }
       // resolved again: the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
-      return settled(call.result(value, ctx), ctx, counts);
+      return settled(call.result(value, ctx), ctx, call.counts);
     } catch (error) {
-      return Promise.resolve(counts.localResult(call.failure(error, ctx)));
+      return Promise.resolve(call.counts.localResult(call.failure(error, ctx)));
     }
   }
 
@@ -75,12 +74,11 @@ export class LocalFastPath {
   #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { execution } = ctx;
-      const counts = this.#counts;
-      counts.inHand++;
+      call.counts.inHand++;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then(
-        (value) => execution.end(counts.localEnd(call.success(value, ctx))),
-        (error) => execution.end(counts.localEnd(call.failure(error, ctx))),
+        (value) => execution.end(call.counts.localEnd(call.success(value, ctx))),
+        (error) => execution.end(call.counts.localEnd(call.failure(error, ctx))),
       );
     });
   }
@@ -93,7 +91,7 @@ function settled(
 ): Promise<Result<unknown>> {
   if (!(outcome instanceof Promise)) return Promise.resolve(counts.localResult(asResult(outcome)));
   counts.inHand++;
-  return ctx.execution.outcome(outcome.then((later) => counts.localEnd(asResult(later))), asResult);
+  return ctx.execution.outcome(outcome, asResult, counts.localEnded);
 }
 
 /** Whether what a handler returned is certainly neither a promise nor a failure. */

@@ -1,0 +1,92 @@
+/** Rates of a cluster, of two answers of each node. */
+import { assertEquals, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
+import { latencyBucket } from "../data/latency_buckets.ts";
+import { clusterRates } from "./cluster_rates.ts";
+
+function contract(name: string, more: Partial<ContractStats> = {}): ContractStats {
+  const zero = { handled: 0, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0 };
+  return { name, kind: "query", ...zero, failed: {}, sendFailed: {}, latency: [], ...more };
+}
+
+function stats(id: string, up: number, contracts: readonly ContractStats[], more: Partial<NodeStats> = {}): NodeStats {
+  return {
+    ...{ id, endpoint: `${id}.1`, service: "s", now: up, up, inFlight: 0, queued: 0, locks: 0, cycles: 0 },
+    ...{ moreContracts: 0, morePeers: 0, contracts, peers: [], leads: [], process: { rss: 1e6, cpu: up / 10 } },
+    ...more,
+  };
+}
+
+/** So many requests of each of these durations. */
+function latency(...times: readonly [ms: number, count: number][]): number[] {
+  const counts: number[] = [];
+  for (const [ms, count] of times) {
+    const bucket = latencyBucket(ms);
+    while (counts.length <= bucket) counts.push(0);
+    counts[bucket] += count;
+  }
+  return counts;
+}
+
+describe("clusterRates", () => {
+  it("adds up what all nodes did since their earlier answers, each by its own time", () => {
+    const before = [contract("Price", { handled: 10, failed: { A: 1 }, latency: latency([1, 10]) })];
+    const now = [
+      contract("Price", { handled: 30, failed: { A: 3, B: 4 }, latency: latency([1, 10], [8, 20]), queued: 2 }),
+    ];
+    const { nodes, contracts } = clusterRates([
+      {
+        id: "b",
+        service: "s",
+        before: stats("b", 1_000, []),
+        now: stats("b", 3_000, [contract("Price", { handled: 10 })]),
+      },
+      { id: "a", service: "s", before: stats("a", 1_000, before), now: stats("a", 2_000, now) },
+    ]);
+    assertEquals(nodes.map(({ node }) => node), ["a", "b"]);
+    assertEquals(nodes.map(({ rates }) => rates?.handled), [20, 5]);
+    assertEquals(nodes[0].rates, { handled: 20, sent: 0, failed: 6, cpu: 0.1 });
+    const [{ handled, failed, queued, nodes: many, p50 }] = contracts;
+    assertEquals({ handled, failed: { ...failed }, queued, many }, {
+      handled: 25,
+      failed: { A: 2, B: 4 },
+      queued: 2,
+      many: 2,
+    });
+    assertLess(Math.abs(p50! - 8), 3); // what was before is not in it
+  });
+
+  it("the busiest contract is first, then by name", () => {
+    const now = [contract("C", { handled: 1 }), contract("A", { published: 1 }), contract("B", { sent: 5 })];
+    const sample = { id: "a", service: "s", before: stats("a", 0, []), now: stats("a", 1_000, now) };
+    assertEquals(clusterRates([sample]).contracts.map((each) => each.contract), ["B", "A", "C"]);
+  });
+
+  it("of one answer, of another process, or of answers at the same time there are no rates", () => {
+    const now = stats("a", 1_000, [contract("A", { handled: 7, inHand: 1 })]);
+    const other = { ...now, endpoint: "a.2", up: 5 };
+    for (const before of [undefined, other, { ...now, up: 999 }, { ...now, up: 2_000 }]) {
+      const { nodes, contracts } = clusterRates([{ id: "a", service: "s", before, now }]);
+      assertEquals([nodes[0].rates, contracts[0].handled, contracts[0].inHand], [undefined, 0, 1]);
+    }
+  });
+
+  it("a contract that the earlier answer had no room for has no rates yet", () => {
+    const now = stats("a", 1_000, [contract("A", { handled: 1e6 })]);
+    const before = stats("a", 0, [], { moreContracts: 1 });
+    assertEquals(clusterRates([{ id: "a", service: "s", before, now }]).contracts[0].handled, 0);
+  });
+
+  it("counts that shrink are no rates below 0", () => {
+    const before = stats("a", 0, [contract("A", { handled: 9, latency: [9], failed: { X: 3 } })]);
+    const now = stats("a", 1_000, [contract("A", { handled: 1, latency: [1], failed: { X: 1 } })]);
+    const [{ handled, failed, p50 }] = clusterRates([{ id: "a", service: "s", before, now }]).contracts;
+    assertEquals([handled, Object.keys(failed), p50], [0, [], undefined]);
+  });
+
+  it("a node that does not answer has its note", () => {
+    const { nodes } = clusterRates([{ id: "a", service: "s", note: "no answer" }]);
+    assertEquals(nodes, [{ node: "a", service: "s", note: "no answer" }]);
+  });
+});

@@ -1,0 +1,157 @@
+/** `top` on a real server: what it shows of nodes that answer, of those that do not, and of those that answer something else. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, command, fail, query } from "../../mod.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { startCli } from "../../test/processes/cli_process.ts";
+import { openNats } from "../nats/open.ts";
+import { cli } from "./main.ts";
+
+const Price = query<string, number>("Price");
+const Buy = command<void, void>("Buy");
+
+describe("top", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let shop: Catga;
+  let client: Catga;
+  let other: Awaited<ReturnType<typeof openNats>>;
+  /** Sends until it is told to stop. */
+  let load: { stop(): Promise<void> };
+
+  before(async () => {
+    server = await startNatsServer();
+    const handlers = [
+      Price.handle((what) => what === "tea" ? 3 : fail("UNKNOWN", "no such thing")),
+      Buy.handle((_, ctx) => ctx.clock.sleep(2)),
+    ];
+    shop = await catga({ nats: server.url, id: "shop", service: "shop", handlers });
+    client = await catga({ nats: server.url, id: "client", service: "client" });
+    other = await openNats(server.url, {
+      name: "other",
+      transport: undefined,
+      onError: console.error,
+      onForbidden: ({ subject }) => console.error(subject),
+      onNotice: () => {},
+    });
+    load = sendTo(client);
+  });
+  after(async () => {
+    await load?.stop();
+    await other?.transport.close();
+    await client?.drain();
+    await shop?.drain();
+    await server?.stop();
+  });
+
+  const run = (...args: string[]) => cliHere(["top", ...args], { NATS_URL: server.url });
+
+  it("--once: nodes and contracts with what they did in a second, on one line for programs", async () => {
+    const { code, out, err } = await run("--once", "--timeout", "30s");
+    assertEquals([code, err], [0, ""]);
+    const { nodes, contracts, moreContracts } = JSON.parse(out);
+    assertEquals(nodes.map(({ node }: { node: string }) => node), ["client", "shop"]);
+    assert(nodes[1].rates.handled > 0 && nodes[0].rates.sent > 0, out);
+    const [buy, price] = ["Buy", "Price"].map((name) =>
+      contracts.find((each: { contract: string }) => each.contract === name)
+    );
+    // the handler sleeps for 2 ms
+    assert(buy.handled > 0 && buy.p50 >= 1.5 && buy.p99 >= buy.p50 && price.p50 > 0, out);
+    assertEquals([Object.keys(price.failed), Object.keys(buy.failed)], [["UNKNOWN"], []]);
+    assertEquals([price.nodes, price.kind, moreContracts], [2, "query", 0]);
+  });
+
+  it("in a terminal a table that is drawn again each second, until Ctrl-C", async () => {
+    const screens: string[] = [];
+    const stop = new AbortController();
+    const code = await cli(["top", "--timeout", "30s", "--nats", server.url], {
+      write: (text) => {
+        if (screens.push(text) === 2) stop.abort();
+      },
+      say: (line) => console.error(line),
+      read: () => Promise.resolve(""),
+      colors: false,
+      columns: 120,
+      rows: 24,
+      environment: {},
+      signal: stop.signal,
+    });
+    assertEquals([code, screens.length], [0, 2]);
+    const lines = screens[1].split("\n");
+    assert(lines[0].startsWith("\x1b[H\x1b[2J2 nodes in default at "), lines[0]);
+    assert(lines[0].endsWith("; Ctrl-C ends this"), lines[0]);
+    assertMatch(lines[1], /^NODE +SERVICE +HANDLED\/S +SENT\/S +FAILED\/S +BUSY +QUEUED +CPU +MEMORY +UP +NOTE$/);
+    assertMatch(lines[3], /^shop +shop +[\d.k]+ +0 +[\d.k]+ +\d+ +0 +\d+ % +\d+ MB +\d+/);
+    assertMatch(lines[5], /^CONTRACT +KIND +HANDLED\/S +SENT\/S +P50 +P99 +IN HAND +QUEUED +NODES +FAILED\/S$/);
+    assertMatch(
+      lines.slice(6).join("\n"),
+      /^Price +query +[\d.k]+ +[\d.k]+ +[\d.]+ ms +[\d.]+ ms +\d+ +0 +2 +UNKNOWN [\d.k]+$/m,
+    );
+  });
+
+  it("without a terminal a line for each second, until Ctrl-C", async () => {
+    const tool = await startCli(["top"], { env: { NATS_URL: server.url } });
+    await tool.wrote(/^{.*}\n{.*}\n/);
+    tool.interrupt();
+    const { code, err } = await tool.ended;
+    assertEquals([code, err], [0, ""]);
+  });
+
+  it("says of a node that it does not answer, is not there, or answers something else; the exit code is 1", async () => {
+    const nodes = await other.store.open("catga_default_nodes");
+    for (const id of ["garbled", "gone"]) await nodes.put(id, recordOf(id), { ttl: 60_000 });
+    // answers at once, under every number that the tool may have used
+    const garbled = other.transport.subscribe("catga.default.node.garbled.1.>", {}, ({ subject, data }) => {
+      const asker = subject.split(".").slice(-2).join(".");
+      const [, seq, , [kind, n]] = JSON.parse(new TextDecoder().decode(data));
+      if (kind !== "s") return;
+      const stats = { endpoint: "garbled.1", service: "x", now: 1, up: 1, process: { rss: 1, cpu: -1 } };
+      other.transport.publish(`catga.default.node.${asker}.garbled.1`, JSON.stringify([1, seq, 1, ["t", n, stats]]));
+    });
+    const notes = (out: string) =>
+      new Map(JSON.parse(out).nodes.map(({ node, note }: Record<string, string>) => [node, note]));
+    const first = await run("--once", "--timeout", "30s");
+    const noted = notes(first.out);
+    assertEquals([first.code, noted.get("garbled"), noted.get("shop")], [1, "process is malformed", undefined]);
+    // the nodes may have noticed that nobody is there, and removed the record
+    assertEquals(noted.get("gone") ?? "nobody there", "nobody there");
+    garbled.close();
+    await nodes.put("silent", recordOf("silent"), { ttl: 60_000 });
+    other.transport.subscribe("catga.default.node.silent.1.>", {}, () => {});
+    await other.transport.flush();
+    const second = await run("--once", "--timeout", "100ms");
+    assertEquals([second.code, notes(second.out).get("silent")], [1, "no answer"]);
+  });
+
+  it("a namespace without nodes is reported", async () => {
+    const { code, err } = await run("--once", "-n", "empty");
+    assertEquals(code, 1);
+    assertStringIncludes(err, "no nodes in the namespace empty");
+  });
+});
+
+function sendTo(app: Catga): { stop(): Promise<void> } {
+  let going = true;
+  const send = async () => {
+    while (going) {
+      await app.send(Price, "tea");
+      await app.send(Price, "salt");
+      await app.send(Buy);
+    }
+  };
+  const sends = send();
+  return {
+    stop: () => {
+      going = false;
+      return sends;
+    },
+  };
+}
+
+/** A valid record of a node. */
+function recordOf(id: string): string {
+  return JSON.stringify({
+    ...{ id, endpoint: `${id}.1`, service: "x", handles: [], startedAt: 1, lastSeen: Date.now(), metadata: {} },
+    ...{ load: { inFlight: 0, queued: 0 }, server: "", protocol: 1, version: "0.0.0" },
+  });
+}

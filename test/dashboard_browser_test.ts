@@ -18,7 +18,7 @@ import { Browser } from "./support/browser.ts";
 import { HIDDEN_TEXT } from "./support/hidden_characters.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** Where pictures go that people look at; absent: none are kept. */
+/** Where pictures go that people look at, one of them that in README; absent: none are kept. */
 const PICTURES = process.env.CATGA_PICTURES;
 
 const inBun = process.versions.bun !== undefined;
@@ -129,6 +129,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("the waiters", has("#locks", /2: (orders-2, billing-1|billing-1, orders-2)/));
     nodes.get("shop-1")!.say("later trial-1");
     await browser.until("the schedule", has("#schedules", /orders\.Placed\s+trial-1/));
+    await browser.evaluate(`document.querySelector("#said").textContent = ""`);
     for (const [name, width, height, colors] of PICTURED) {
       await browser.show(width, height, colors);
       await browser.evaluate("new Promise((resolve) => setTimeout(resolve, 300))");
@@ -201,7 +202,13 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       onLook: () => {},
       onLeave: () => {},
     });
-    await using server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams, change: undefined });
+    await using server = await DashboardServer.listen({
+      host: "127.0.0.1",
+      port: 0,
+      streams,
+      change: undefined,
+      entity: () => Promise.resolve(undefined),
+    });
     await using browser = await Browser.open(path);
     await browser.show(1280, 1000, "light");
     await browser.goto(server.address);

@@ -4,6 +4,7 @@
  * wrote down before they answered.
  *
  *   deno run -A examples/demo/demo.ts        bun run examples/demo/demo.ts
+ *   deno task demo --dashboard               four times as long, with a page that shows it in a browser
  *
  * Needs nothing: nats-server comes from the PATH or the net. Where there is none, the demo runs in memory, and says so.
  * The exit code is 1 when an order was lost or ran twice, or when the kill did not come about.
@@ -13,6 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { catga, type Logger } from "@catga/catga";
 import { OrderCreated } from "../orders/orders.ts";
 import { audit } from "./audit.ts";
+import { openDashboard } from "./dashboard.ts";
 import { Load } from "./load.ts";
 import { paintWith } from "./paint.ts";
 import { ms, type NodePicture, paceOf, type Picture, seconds, type Tone } from "./picture.ts";
@@ -24,9 +26,10 @@ const RATE = 500;
 const NODES = ["node-1", "node-2", "node-3"];
 const VICTIM = "node-2";
 /** The parts of the show, in ms: before the kill, after the leave, after the return. */
-const CALM = 5_000;
-const ALONE = 2_000;
-const AGAIN = 4_500;
+const PACE = process.argv.includes("--dashboard") ? 4 : 1;
+const CALM = 5_000 * PACE;
+const ALONE = 2_000 * PACE;
+const AGAIN = 4_500 * PACE;
 /** What has not come about after this time will not, in ms. */
 const LIMIT = 30_000;
 /** An order that was given to a node so long ago, in ms, has arrived there. */
@@ -34,6 +37,7 @@ const SETTLED = 3;
 
 const stage = new Stage();
 const screen = screenOf();
+const dashboard = new AbortController();
 let ending = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => end(130, "interrupted"));
 run().then((code) => end(code), (error: Error) => end(1, error.message));
@@ -43,6 +47,7 @@ async function end(code: number, why?: string): Promise<void> {
   if (ending) return;
   ending = true;
   screen.close();
+  dashboard.abort();
   if (why !== undefined) console.error(`\n${why}`);
   await stage.close().catch((error: Error) => console.error(`not everything could be cleaned up: ${error.message}`));
   process.exit(code);
@@ -56,6 +61,7 @@ async function run(): Promise<number> {
     unexpected.push(`${id}: ${how}`);
     event(`${id}: ${how.split("\n")[0]}`, "bad");
   });
+  if (PACE > 1) await showDashboard();
   const states = new Map<string, NodePicture["state"]>();
   const unexpected: string[] = [];
   const routable: number[] = [];
@@ -147,6 +153,13 @@ async function run(): Promise<number> {
       },
     };
   }
+}
+
+/** Says where the page is that shows the cluster. */
+async function showDashboard(): Promise<void> {
+  const { url } = stage;
+  if (url === undefined) return console.log("--dashboard: there is none of a network in memory");
+  console.log(`the dashboard of the cluster: ${await openDashboard(url, dashboard.signal)}`);
 }
 
 /** Compares the results that callers got with the disk, prints the summary, and returns the exit code. */

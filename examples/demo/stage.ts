@@ -23,6 +23,11 @@ export class Stage {
     this.book = new OrderBook(this.#file);
   }
 
+  /** The address of its nats-server; `undefined`: there is none. */
+  get url(): string | undefined {
+    return this.#server?.url;
+  }
+
   /** Starts a nats-server if one can be had. `onExit` is called for nodes that end by themselves. */
   async open(onExit: (id: string, how: string) => void): Promise<{ nodes: DemoNodes; title: string }> {
     const { deno, bun } = process.versions;

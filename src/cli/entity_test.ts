@@ -146,7 +146,7 @@ describe("the tool and entities", await requireNatsServer(), () => {
     safe(await run("Cart", `${ID}?`));
   });
 
-  it("subscriptions: those to events of entities have their lag", async () => {
+  it("subscriptions and rewind: those to events of entities have their lag, and are found by their names", async () => {
     const on = ItemAdded.on(() => {}, { name: "recommendations" });
     await (await catga({ nats: server.url, service: "shop", handlers: on })).drain();
     for (const sku of ["a", "b"]) unwrap(await app.send(AddItem, { cartId: "c-2", sku }));
@@ -159,6 +159,12 @@ describe("the tool and entities", await requireNatsServer(), () => {
       ["Cart.ItemAdded"],
       true,
     ]);
+    for (const name of ["recommendations", "shop/recommendations:entities"]) {
+      const { code, out } = await cliHere(["rewind", name, "1h"], { NATS_URL: server.url });
+      assertEquals([code, out.startsWith("requested: shop/recommendations:entities goes on from ")], [0, true], out);
+    }
+    const removed = await cliHere(["subscriptions", "remove", "recommendations"], { NATS_URL: server.url });
+    assertEquals(removed.out, "removed shop/recommendations:entities with 0 parked messages\n");
   });
 });
 

@@ -1,10 +1,11 @@
 /** Which subscription a word means. */
 import type { SubscriptionInfo } from "../../mod.ts";
+import { OF_ENTITIES } from "../contract/announced.ts";
 import { type Flags, UsageError } from "./flags.ts";
 
 /**
- * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service. Throws a {@link UsageError} if there is none, or several
- * services have one.
+ * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if there is no other one
+ * of the name. Throws a {@link UsageError} if there is none, or several services have one.
  */
 export function findSubscription(
   all: readonly SubscriptionInfo[],
@@ -14,7 +15,10 @@ export function findSubscription(
   const slash = word.indexOf("/");
   const service = slash < 0 ? flags.text("service") : word.slice(0, slash);
   const name = word.slice(slash + 1);
-  const found = all.filter((info) => info.name === name && (service === undefined || info.service === service));
+  const named = (name: string) =>
+    all.filter((info) => info.name === name && (service === undefined || info.service === service));
+  const exact = named(name);
+  const found = exact.length > 0 ? exact : named(name + OF_ENTITIES);
   if (found.length === 1) return found[0];
   const labels = (infos: readonly SubscriptionInfo[]) => infos.map((info) => `${info.service}/${info.name}`).join(", ");
   if (found.length > 1) {

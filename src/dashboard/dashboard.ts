@@ -3,6 +3,7 @@ import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { carryOut } from "./changes.ts";
 import { Collector } from "./collector.ts";
+import { readEntity } from "./entity_reading.ts";
 import { DashboardServer } from "./server.ts";
 import { shownText } from "./shown.ts";
 import type { DashboardSource } from "./source.ts";
@@ -43,6 +44,7 @@ export async function serveDashboard(
     host,
     port,
     streams,
+    entity: (type, id) => readEntity(source, type, id),
     change: allowChanges ? (request) => carryOut(administration, request) : undefined,
   });
 }

@@ -3,13 +3,16 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type ClientRequest, request } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, event, fail } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, unwrap } from "../../mod.ts";
 import { cli } from "../cli/main.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import type { Topic, Topics } from "./view.ts";
+import type { EntityView, Topic, Topics } from "./view.ts";
 
 const Placed = event<{ text: string; bad: boolean }>("Placed", { durable: true });
+const Cart = entity("Cart", { initial: () => ({ items: 0 }) });
+const ItemAdded = Cart.event<{ sku: string }>("ItemAdded", ({ items }) => ({ items: items + 1 }));
+const AddItem = command<{ cartId: string; sku: string }, number>("AddItem", { key: ({ cartId }) => cartId });
 const HOSTILE = '<img src=x onerror="document.title=1">\x1b[2J\u202e';
 
 /** A browser without a screen. */
@@ -33,6 +36,11 @@ class Looker {
     });
     looker.#request.on("error", () => {}).end(); // closed
     return looker;
+  }
+
+  async entity(type: string, id: string): Promise<EntityView> {
+    const query = new URLSearchParams({ type, id });
+    return await (await fetch(`${this.#page}entity?${query}`, { headers: { cookie: this.#cookie } })).json();
   }
 
   async change(body: unknown): Promise<unknown> {
@@ -76,9 +84,15 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
       id: "shop-1",
       service: "shop",
       logger: { ...console, error: () => {}, info: () => {} },
-      handlers: Placed.on(({ bad }) => bad && !healed ? fail(HOSTILE, HOSTILE, { final: true }) : undefined, {
-        name: "billing",
-      }),
+      handlers: [
+        Placed.on(({ bad }) => bad && !healed ? fail(HOSTILE, HOSTILE, { final: true }) : undefined, {
+          name: "billing",
+        }),
+        Cart.handle(AddItem, (cart, { sku }) => {
+          cart.emit(ItemAdded, { sku });
+          return cart.state.items;
+        }),
+      ],
     });
     ended = cli(["dashboard", "--port", "0", "--allow-changes", "--nats", server.url], {
       write: (text) => void (address += text),
@@ -132,6 +146,17 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     await eventually("both nodes", () => topics.nodes?.counts.live === 2);
     await other.drain();
     await eventually("its end", () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "gone"));
+    looker.close();
+  });
+
+  it("shows an entity with its events, as text", async () => {
+    const looker = await Looker.open(address.trim());
+    unwrap(await app.send(AddItem, { cartId: "c-1", sku: HOSTILE }, { id: "first" }));
+    const { version, events } = await looker.entity("Cart", "c-1");
+    const [{ event, command, payload }] = events;
+    assertEquals([version, event, command], [1, "Cart.ItemAdded", "AddItem first"]);
+    assertEquals(JSON.parse(payload), { sku: HOSTILE });
+    assertEquals(payload.includes("\x1b"), false);
     looker.close();
   });
 

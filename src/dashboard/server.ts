@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
-import type { ChangeAnswer, ChangeRequest } from "./view.ts";
+import type { ChangeAnswer, ChangeRequest, EntityView } from "./view.ts";
 import { readChange } from "./change_request.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/files.ts";
@@ -14,6 +14,8 @@ export interface ServerOptions {
   /** 0: any that is free. */
   readonly port: number;
   readonly streams: Streams;
+  /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
+  entity(type: string, id: string): Promise<EntityView | string | undefined>;
   /** Carries out a change; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
@@ -80,6 +82,7 @@ async function handle(
   const name = url.pathname.slice(access.folder.length) || "index.html";
   if (name === "change") return await change(request, response, options);
   if (method !== "GET") return refuse(response, 405, "only GET");
+  if (name === "entity") return await entity(response, url, options);
   if (name === "stream") return stream(response, options.streams);
   if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
   const { type, text }: PageFile = PAGE_FILES[name];
@@ -100,6 +103,13 @@ function stream(response: ServerResponse, streams: Streams): void {
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }
 
+async function entity(response: ServerResponse, { searchParams }: URL, { entity }: ServerOptions): Promise<void> {
+  const found = await entity(searchParams.get("type") ?? "", searchParams.get("id") ?? "");
+  if (found === undefined) return refuse(response, 404, "nothing is stored of it");
+  if (typeof found === "string") return refuse(response, 400, found);
+  answer(response, found);
+}
+
 async function change(request: IncomingMessage, response: ServerResponse, { change }: ServerOptions): Promise<void> {
   if (request.method !== "POST") return refuse(response, 405, "only POST");
   if (change === undefined) return refuse(response, 403, "read-only: start `catga dashboard` with --allow-changes");
@@ -111,8 +121,11 @@ async function change(request: IncomingMessage, response: ServerResponse, { chan
   }
   const wanted = readChange(body);
   if (typeof wanted === "string") return refuse(response, 400, wanted);
-  const answer = await change(wanted);
-  response.writeHead(200, { ...SECURITY_HEADERS, "content-type": "application/json" }).end(JSON.stringify(answer));
+  answer(response, await change(wanted));
+}
+
+function answer(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { ...SECURITY_HEADERS, "content-type": "application/json" }).end(JSON.stringify(value));
 }
 
 function refuse(response: ServerResponse, status: number, message: string): void {

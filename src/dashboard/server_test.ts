@@ -37,6 +37,7 @@ describe("the server of the dashboard", () => {
   let readOnly: DashboardServer;
   let looked = 0;
   const changes: ChangeRequest[] = [];
+  const entity = (type: string, id: string) => Promise.resolve(type === "Cart" ? undefined : `not ${type} ${id}`);
   const streams = () =>
     new Streams({
       hello: () => ({ namespace: "n", address: "a", version: "v", allowChanges: true, now: 1 }),
@@ -50,8 +51,14 @@ describe("the server of the dashboard", () => {
       changes.push(wanted);
       return Promise.resolve({ done: 1, failed: 0, error: undefined });
     };
-    server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change });
-    readOnly = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change: undefined });
+    server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change, entity });
+    readOnly = await DashboardServer.listen({
+      host: "127.0.0.1",
+      port: 0,
+      streams: streams(),
+      change: undefined,
+      entity,
+    });
   });
   after(async () => {
     await server?.[Symbol.asyncDispose]();
@@ -166,6 +173,18 @@ describe("the server of the dashboard", () => {
     assertEquals(status, 403);
     assertStringIncludes(text, "--allow-changes");
     assertEquals(changes, []);
+  });
+
+  it("says that an entity is not there, or cannot be asked for", async () => {
+    const { port, folder, cookie } = await enter();
+    const asked = async (query: string) => {
+      const { status, text, headers } = await ask(port, `${folder}entity${query}`, { headers: { cookie } });
+      assertEquals(headers["content-type"], "text/plain; charset=utf-8");
+      return [status, text];
+    };
+    assertEquals(await asked("?type=Cart&id=1"), [404, "nothing is stored of it\n"]);
+    assertEquals(await asked("?type=%3Cb%3E&id=2"), [400, "not <b> 2\n"]);
+    assertEquals((await ask(port, `${folder}entity?type=Cart&id=1`)).status, 401);
   });
 
   it("streams what is sent as JSON on one line, also to a browser that comes later, and notices that it has left", async () => {

@@ -221,6 +221,29 @@ export interface EventView {
   readonly payload: string;
 }
 
+/** An entity, in answer to `GET entity?type=…&id=…`. */
+export interface EntityView {
+  readonly type: string;
+  readonly id: string;
+  /** How many events it has had. */
+  readonly version: number;
+  readonly created: number | undefined;
+  readonly changed: number | undefined;
+  readonly forgotten: boolean;
+  /** The version and state of its snapshot, cut; or why there is none. */
+  readonly snapshot: string;
+  /** The last ones, oldest first; one without a name is a fault, which its payload explains. */
+  readonly events: readonly {
+    readonly position: number;
+    readonly at: number;
+    readonly event: string;
+    readonly version: number | undefined;
+    /** The name and message id of the command that emitted it. */
+    readonly command: string;
+    readonly payload: string;
+  }[];
+}
+
 /** The body of `POST change`. */
 export interface ChangeRequest {
   readonly do: "replay" | "discard";

@@ -19,7 +19,7 @@ import { Command } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
-import { SNAPSHOT_EVERY, Snapshots } from "./snapshots.ts";
+import { snapshotDue, Snapshots } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
 import { WarmCopies } from "./warm_copies.ts";
 
@@ -137,7 +137,7 @@ class NodeEntities implements Entities {
 
   /** Writes a snapshot when as many events have come as there are between two. */
   #snapshot(subject: string, copy: EntityCopy<unknown>, before: number): void {
-    if (copy.forgotten || Math.floor(copy.version / SNAPSHOT_EVERY) === Math.floor(before / SNAPSHOT_EVERY)) return;
+    if (!snapshotDue(copy, before)) return;
     const isForgotten = async () => {
       const stream = await this.#stream.get();
       const last = await stream.last(subject, { latest: true });

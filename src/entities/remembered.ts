@@ -32,6 +32,10 @@ export class Remembered {
     for (const command of commands) this.#add(command);
   }
 
+  get count(): number {
+    return this.#commands.size;
+  }
+
   /** How many characters they have, about. */
   get size(): number {
     return this.#chars;

@@ -1,7 +1,7 @@
 /**
- * Snapshots: every 100 events the state of an entity is written, so that a cold load reads what came after it only. Of the last one, for
- * each entity (`log/format/snapshot_text.ts`); `load` does not parse the remembered commands. A snapshot is a shortcut, never the
- * truth: one that does not fit is not used.
+ * Snapshots: every 100 events, or 500 of an entity with many commands, its state is written, so that a cold load reads what came after
+ * it only. Of the last one, for each entity (`log/format/snapshot_text.ts`); `load` does not parse the remembered commands. A snapshot
+ * is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -103,8 +103,17 @@ export class Snapshots {
   }
 }
 
+/** Whether an entity gets a snapshot, which had so many events `before` a command. One with a long list of remembered commands gets fewer. */
+export function snapshotDue<State>({ forgotten, version, remembered }: EntityCopy<State>, before: number): boolean {
+  const every = (remembered?.count ?? 0) > MANY ? SELDOM : EVERY;
+  return !forgotten && Math.floor(version / every) > Math.floor(before / every);
+}
+
 /** How many events there are between two snapshots. */
-export const SNAPSHOT_EVERY = 100;
+const EVERY = 100;
+/** The same while more commands are remembered than this: then a snapshot is many times as long as the events since the last one. */
+const SELDOM = 500;
+const MANY = 1_024;
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms

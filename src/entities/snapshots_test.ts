@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { entity } from "../../mod.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import { Remembered } from "./remembered.ts";
-import { readSnapshot, snapshotText } from "./snapshots.ts";
+import { readSnapshot, snapshotDue, snapshotText } from "./snapshots.ts";
 
 const made = (version = 1) =>
   entity<{ at: Date; text: string }>("Box", { initial: () => ({ at: new Date(0), text: "" }), version })["~entity"];
@@ -44,6 +44,20 @@ describe("a snapshot", () => {
     for (const other of ["", "\n\n", "{}\n1\n[]", "[1]\n1\n[null]", text.replace("42", "-42")]) {
       assertEquals(read(other), undefined, other);
     }
+  });
+
+  it("is due every 100 events, every 500 while many commands are remembered, and never of a forgotten entity", () => {
+    const due = (before: number, version: number, { commands = 1, forgotten = false } = {}) => {
+      const all = Array.from({ length: commands }, (_, n) => ({ ...command, id: `${n}` }));
+      const remembered = new Remembered(all);
+      const parts = { state: { at: new Date(0), text: "" }, sequence: 1, size: 0, version, remembered, forgotten };
+      return snapshotDue(new EntityCopy(made(), "b", parts), before);
+    };
+    assertEquals([due(98, 99), due(99, 100), due(100, 101), due(95, 105), due(0, 512)], [
+      ...[false, true, false, true, true],
+    ]);
+    assertEquals([due(299, 300, { commands: 1_024 }), due(299, 300, { commands: 1_025 })], [true, false]);
+    assertEquals([due(499, 500, { commands: 4_096 }), due(499, 500, { forgotten: true })], [true, false]);
   });
 
   it("of a state that cannot be sent there is none", () => {

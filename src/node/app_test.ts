@@ -236,7 +236,7 @@ describe("send", () => {
     // deno-lint-ignore no-explicit-any -- wrong types are what this test passes
     const untyped = app as unknown as Record<keyof Catga, (...args: any[]) => unknown>;
     const Tick = event("Tick");
-    const takes = "id, key, node, route, timeout, retries, signal, headers";
+    const takes = "id, firstSent, key, node, route, timeout, retries, signal, headers";
     const token = 'must be 1 to 64 letters, digits, "-" and "_"';
     const bad: [() => unknown, string][] = [
       [() => untyped.send(), "send: the first argument must be what command(…) or query(…) gives; got undefined"],

@@ -52,6 +52,24 @@ describe("RequestBuilder", () => {
     assertEquals([await parsed(), await parsed({ id: "mine" })], ["n1", "mine"]);
   });
 
+  it("names each send of a command of an entity whose id was given, and says how old the command is", () => {
+    const app = localApp({ handlers: [] }).inside;
+    const builder = new RequestBuilder(app, { timeout: 1_000, retries: 3, route: "random" }, () => true);
+    const Keyed = command<number>("Keyed", { key: (n) => `${n}` });
+    const metaOf = (options: SendOptions) => {
+      const prepared = builder.prepare("send", Keyed, 1, options, undefined);
+      return "contract" in prepared ? prepared.meta : undefined;
+    };
+    const [first, again] = [metaOf({ id: "x" }), metaOf({ id: "x", firstSent: new Date(app.clock.now() - 60_000) })];
+    assertEquals([first?.id, again?.id, first?.send === again?.send], ["x", "x", false]);
+    assertEquals(first?.span, undefined);
+    const age = again!.span! - 1_000;
+    assertEquals(age >= 60_000 && age < 120_000, true, `${age}`);
+    // a clock that is behind
+    assertEquals(metaOf({ id: "x", firstSent: new Date(app.clock.now() + 60_000) })?.span, 1_000);
+    assertEquals([metaOf({})?.send, metaOf({})?.span], [undefined, undefined]);
+  });
+
   it("refuses a send whose signal has aborted, and every send after stop", () => {
     const { builder, prepare } = setUp();
     assertEquals(prepare(Read, { signal: AbortSignal.abort() }).failure?.error.code, "CANCELLED");

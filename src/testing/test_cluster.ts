@@ -1,5 +1,14 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import { type Catga, catga, type CatgaOptions, type Clock, event, type Logger, MemoryNetwork } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  type CatgaOptions,
+  type Clock,
+  entity,
+  event,
+  type Logger,
+  MemoryNetwork,
+} from "../../mod.ts";
 import { driven } from "./driven.ts";
 import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
 import { type Pace, RealPace, VirtualPace } from "./pace.ts";
@@ -268,9 +277,10 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Has Catga load its log now: while a node loaded it, virtual time would pass. */
+/** Has Catga load its log and its entities now: while a node loaded them, virtual time would pass. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
+  await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.drain();
 }
 

@@ -12,7 +12,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, entity, fail } from "@catga/catga";
+import { catga } from "@catga/catga";
+import { Add, type EntityLine, Ledger, sum } from "./entity_contracts.ts";
 
 /** The options of such a process. */
 export interface EntityNodeOptions {
@@ -33,36 +34,8 @@ export interface EntityNodeOptions {
   readonly again?: boolean;
 }
 
-/** A line in the file of a test. Times are in ms since 1970. */
-export type EntityLine =
-  | { readonly event: "sent"; readonly entry: string; readonly at: number; readonly refused: boolean }
-  | {
-    readonly event: "answered";
-    readonly entry: string;
-    /** `ok`, or the code of the failure. */
-    readonly how: string;
-    /** Of a success: the version that it made; of a refusal: the version that it was given at. */
-    readonly version?: number;
-    readonly at: number;
-  };
-
 /** A line that such a process prints. */
 export type EntityNodeLine = { readonly event: "ready" | "again" | "done"; readonly id: string };
-
-/** The entity: how many entries it has. */
-export const Ledger = entity("Ledger", { initial: () => ({ count: 0 }) });
-/** Of an entry. */
-export const Added = Ledger.event<{ entry: string; n: number }>("Added", ({ count }) => ({ count: count + 1 }));
-/** Adds an entry, and returns its number. One that asks to be refused is, while the entity has an even number of entries. */
-export const Add = command<{ id: string; entry: string; refused: boolean }, number, "REFUSED">("Add", {
-  key: ({ id }) => id,
-});
-/** Decides it. */
-export const add = Ledger.handle(Add, (ledger, { entry, refused }) => {
-  if (refused && ledger.version % 2 === 0) return fail("REFUSED", "as it asked", { details: ledger.version });
-  ledger.emit(Added, { entry, n: ledger.version + 1 });
-  return ledger.version + 1;
-});
 
 /** The path of the file in the folder of a test. */
 export function entityFile(folder: string): string {
@@ -93,7 +66,7 @@ async function main(): Promise<void> {
     id,
     namespace: "ledger",
     replicas,
-    handlers: add,
+    handlers: Ledger.handle(Add, sum),
     signals: false,
     logger: { debug() {}, info() {}, warn: say, error: say },
   });

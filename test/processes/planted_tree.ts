@@ -25,7 +25,7 @@ interface Change {
  *   `log-dead`: later messages pass a dead letter of their key by. `log-loss`: a log that lost messages is not reported.
  *   `log-attempts`: attempts are never counted.
  * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is remembered. `entity-confirm`: a failure is
- *   that of what the node knew.
+ *   that of what the node knew. `entity-ended`: a node that was cut off applies what another one has refused meanwhile.
  */
 const PLANTS = {
   forever: [{
@@ -101,6 +101,11 @@ const PLANTS = {
     file: "src/entities/command.ts",
     from: "    if (!this.#again) return await this.#latest();",
     to: "    if (!this.#again) return true;",
+  }],
+  "entity-ended": [{
+    file: "src/entities/remembered.ts",
+    from: "    return this.#commands.has(ENDED + send);",
+    to: "    return this.#commands.has(send);",
   }],
 } satisfies Record<string, readonly Change[]>;
 

@@ -9,12 +9,8 @@ import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/for
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsEventLog } from "../../src/nats/event_log.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
-import {
-  type EntityLine,
-  type EntityNodeLine,
-  type EntityNodeOptions,
-  readEntityFile,
-} from "../processes/entity_node.ts";
+import type { EntityLine } from "../processes/entity_contracts.ts";
+import { type EntityNodeLine, type EntityNodeOptions, readEntityFile } from "../processes/entity_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { type EntitySums, entitySums, entityViolations, type StoredCommand } from "./entity_history.ts";
 import { eventually } from "./eventually.ts";

@@ -1,5 +1,5 @@
 /** Checks what senders of an entity's commands were told against what its stream has. */
-import type { EntityLine } from "../processes/entity_node.ts";
+import type { EntityLine } from "../processes/entity_contracts.ts";
 
 /** A message of the entity, as the stream has it. */
 export interface StoredCommand {
@@ -40,7 +40,11 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
  * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another number, one that failed and is there, a
  * refusal at a version that the entity did not have while its sender waited.
  */
-export function entityViolations(lines: readonly EntityLine[], stored: readonly StoredCommand[]): string[] {
+export function entityViolations(
+  lines: readonly EntityLine[],
+  stored: readonly StoredCommand[],
+  clocks = CLOCKS,
+): string[] {
   const wrong: string[] = [];
   const versions = new Map<string, number>();
   /** When each version began. */
@@ -58,6 +62,9 @@ export function entityViolations(lines: readonly EntityLine[], stored: readonly 
     }
   }
   const sent = new Map<string, number>();
+  const unknown = new Set(
+    lines.flatMap((line) => line.event === "answered" && line.how === "OUTCOME_UNKNOWN" ? [line.entry] : []),
+  );
   for (const line of lines) {
     const { entry, at } = line;
     if (line.event === "sent") {
@@ -69,18 +76,16 @@ export function entityViolations(lines: readonly EntityLine[], stored: readonly 
       if (is === undefined) wrong.push(`${entry} was acknowledged and is missing`);
       else if (is !== line.version) wrong.push(`${entry} was told ${line.version} and is ${is}`);
     } else if (line.how === "REFUSED") {
-      if (is !== undefined) wrong.push(`${entry} was refused and is there`);
+      // an earlier send of unknown outcome may be decided until its deadline, whatever becomes of a later one
+      if (is !== undefined && !unknown.has(entry)) wrong.push(`${entry} was refused and is there`);
       const given = line.version!; // a refusal has one
       const [from, until] = [began[given], began[given + 1] ?? Infinity];
-      if (from === undefined || from > at + CLOCKS || until < sent.get(entry)! - CLOCKS) {
+      if (from === undefined || from > at + clocks || until < sent.get(entry)! - clocks) {
         wrong.push(`${entry} was refused at version ${given}, which was not that of the entity while it waited`);
       }
     } else if (line.how !== "OUTCOME_UNKNOWN" && is !== undefined) {
       // one that was sent again may have been stored by an earlier attempt: that had been told so
-      const unknown = lines.some((other) =>
-        other.event === "answered" && other.entry === entry && other.how === "OUTCOME_UNKNOWN"
-      );
-      if (!unknown) wrong.push(`${entry} failed with ${line.how} and is there`);
+      if (!unknown.has(entry)) wrong.push(`${entry} failed with ${line.how} and is there`);
     }
   }
   return wrong;

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import type { EntityLine } from "../processes/entity_node.ts";
+import type { EntityLine } from "../processes/entity_contracts.ts";
 import { entityViolations, type StoredCommand } from "./entity_history.ts";
 
 const at = (n: number): StoredCommand => ({

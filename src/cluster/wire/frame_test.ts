@@ -137,6 +137,8 @@ describe("readFrame", () => {
       ["m", "Add", 100, { causation: [] }, 1],
       ["m", "Add", 100, { attempt: -1 }, 1],
       ["m", "Add", 100, { attempt: 1.5 }, 1],
+      ["m", "Add", 100, { send: "" }, 1],
+      ["m", "Add", 100, { span: "long" }, 1],
       ["m", "Add", 100, { ancestry: "a" }, 1],
       ["m", "Add", 100, { ancestry: [1] }, 1],
       ["m", "Add", 100, { headers: [] }, 1],

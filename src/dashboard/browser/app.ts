@@ -4,6 +4,7 @@
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
 import { Contracts } from "./contracts.ts";
 import { byId, make, say } from "./elements.ts";
+import { entitySection } from "./entity.ts";
 import { Events } from "./events.ts";
 import { some } from "./format.ts";
 import { Letters } from "./letters.ts";
@@ -26,6 +27,7 @@ const retries = retriesTable(now);
 const locks = locksTable(now);
 const schedules = schedulesTable(now);
 const events = new Events();
+entitySection();
 
 /** Shows a topic. */
 const SHOW: { readonly [T in Topic]: (value: Topics[T]) => void } = {

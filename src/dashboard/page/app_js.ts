@@ -5,6 +5,7 @@ export const APP_JS: string =
 
 import { Contracts } from "./contracts.js";
 import { byId, make, say } from "./elements.js";
+import { entitySection } from "./entity.js";
 import { Events } from "./events.js";
 import { some } from "./format.js";
 import { Letters } from "./letters.js";
@@ -27,6 +28,7 @@ const retries = retriesTable(now);
 const locks = locksTable(now);
 const schedules = schedulesTable(now);
 const events = new Events();
+entitySection();
 
 /** Shows a topic. */
 const SHOW                                                        = {

@@ -7,6 +7,7 @@ import { CONFIRM_JS } from "./confirm_js.ts";
 import { CONTRACTS_JS } from "./contracts_js.ts";
 import { CONTROLS_CSS } from "./controls_css.ts";
 import { ELEMENTS_JS } from "./elements_js.ts";
+import { ENTITY_JS } from "./entity_js.ts";
 import { EVENTS_JS } from "./events_js.ts";
 import { FORMAT_JS } from "./format_js.ts";
 import { ICON_SVG } from "./icon_svg.ts";
@@ -35,6 +36,7 @@ export const PAGE_FILES: Readonly<Record<string, PageFile>> = {
   "contracts.js": { type: "text/javascript; charset=utf-8", text: CONTRACTS_JS },
   "controls.css": { type: "text/css; charset=utf-8", text: CONTROLS_CSS },
   "elements.js": { type: "text/javascript; charset=utf-8", text: ELEMENTS_JS },
+  "entity.js": { type: "text/javascript; charset=utf-8", text: ENTITY_JS },
   "events.js": { type: "text/javascript; charset=utf-8", text: EVENTS_JS },
   "format.js": { type: "text/javascript; charset=utf-8", text: FORMAT_JS },
   "icon.svg": { type: "image/svg+xml", text: ICON_SVG },

@@ -28,6 +28,7 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
         <a href="#locks">Locks</a>
         <a href="#schedules">Schedules</a>
         <a href="#events">Events</a>
+        <a href="#entity">Entities</a>
       </nav>
     </header>
     <ul id="problems" role="alert" hidden></ul>
@@ -63,6 +64,15 @@ export const INDEX_HTML: string = `<!DOCTYPE html>
       <section id="events" aria-labelledby="events-title">
         <h2 id="events-title">Events</h2>
         <div class="bar" id="events-bar"></div>
+      </section>
+      <section id="entity" aria-labelledby="entity-title">
+        <h2 id="entity-title">Entities</h2>
+        <form class="bar" id="entity-form">
+          <label>type <input id="entity-type" required autocomplete="off" placeholder="Cart"></label>
+          <label>id <input id="entity-id" required autocomplete="off"></label>
+          <button type="submit">Look</button>
+        </form>
+        <p class="note" id="entity-about" role="status"></p>
       </section>
     </main>
     <dialog id="confirm" aria-labelledby="confirm-question">

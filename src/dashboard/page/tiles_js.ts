@@ -14,7 +14,7 @@ const TITLES = [
   "Read/s",
   "Retrying",
   "Dead letters",
-  "Waiting for locks",
+  "Lock waiters",
 ];
 
 /** The tiles. */
@@ -50,7 +50,7 @@ export class Tiles {
     const lag = sum((each) => each.lag);
     const behind = shown.filter((each) => each.lag > 0).length;
     this.set("Lag", count(lag), lag === 0 ? "all is read" : \`\${count(behind)} behind\`, lag > 0 ? "warn" : "");
-    this.set("Read/s", rate(sum((each) => each.rate)), "messages of the log");
+    this.set("Read/s", rate(sum((each) => each.rate)), "log messages");
     const retrying = sum((each) => each.retrying);
     this.set("Retrying", count(retrying), "messages", retrying > 0 ? "warn" : "");
   }
@@ -63,7 +63,7 @@ export class Tiles {
     const waiting = shown.reduce((total, each) => total + each.waiting, 0);
     const held = shown.filter(({ kind, holder }) => kind === "lock" && holder !== "").length;
     const cycles = this.#cycles === 0 ? "" : \`, \${some(this.#cycles, "deadlock")} ended\`;
-    this.set("Waiting for locks", count(waiting), \`\${count(held)} held\${cycles}\`, waiting > 0 ? "warn" : "");
+    this.set("Lock waiters", count(waiting), \`\${count(held)} held\${cycles}\`, waiting > 0 ? "warn" : "");
   }
 
   /** Sets a tile. */

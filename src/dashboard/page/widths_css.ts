@@ -8,6 +8,7 @@ export const WIDTHS_CSS: string = `/* Narrow and wide screens. */
 
   #tiles,
   #letters,
+  #entity,
   #events {
     grid-column: 1 / -1;
   }

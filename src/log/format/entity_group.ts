@@ -39,7 +39,7 @@ export interface EntityHead {
   readonly correlation: string | undefined;
   /** The headers that go on with what handlers send. */
   readonly headers: Readonly<Record<string, string>> | undefined;
-  /** The name of the command's contract; empty where `command` is. */
+  /** The name of the command's contract; empty in a message that no command emitted. */
   readonly name: string;
 }
 

@@ -1,0 +1,211 @@
+/**
+ * Entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and cut off, answers of the
+ * stream are lost, it has no leader or no quorum. Commands are sent again with their ids; at the end the stream says which were applied.
+ *
+ *   … test/simulation/entity_simulation.ts 42
+ *
+ * prints what went wrong, for `0..99` that of each of these seeds, and with `first` no more than that of the first that went wrong.
+ *
+ * @module
+ */
+import process from "node:process";
+import { type Catga, catga, CatgaError, type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { decodeText } from "../../src/data/encoding.ts";
+import { readEntityGroup } from "../../src/log/format/entity_group.ts";
+import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { delay, type Random } from "../../src/ports/clock.ts";
+import { Add, type EntityLine, Ledger, sum } from "../processes/entity_contracts.ts";
+import { type EntitySums, entitySums, entityViolations, type StoredCommand } from "../support/entity_history.ts";
+// loaded now: while a node loads them, virtual time would pass
+import "../../src/log/log.ts";
+import "../../src/entities/entities.ts";
+
+/** What came of a run. */
+export interface SimulatedEntities {
+  readonly violations: readonly string[];
+  readonly sums: EntitySums;
+}
+
+const SERVERS: readonly string[] = ["a", "b", "c"];
+const CLIENT = "z";
+/** How long things go wrong, in ms. */
+const STORM = 6_000;
+const COMMANDS = 40;
+const ENTITY = "hot";
+/** How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5 s. */
+const CALM = 30_000;
+
+/** Runs the cluster of a seed (a safe integer). */
+export async function simulateEntities(seed: number): Promise<SimulatedEntities> {
+  const random = seededRandom(seed);
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed });
+  const run = new Run(network, clock, random);
+  await clock.until(Promise.all([...SERVERS, CLIENT].map((id) => run.start(id))));
+  network.faults = drawFaults(random);
+  for (let n = 0; n < COMMANDS; n++) clock.after(random() * STORM, () => run.send(n));
+  for (let n = Math.floor(random() * 4); n > 0; n--) clock.after(random() * STORM, () => run.harm());
+  await clock.advance(STORM);
+  network.heal();
+  await clock.advance(CALM / 2);
+  await clock.until(run.settled(), 10 * CALM);
+  const stored = await clock.until(readStored(network));
+  await clock.until(run.stop(), 10 * CALM);
+  return { violations: [...run.wrong, ...entityViolations(run.lines, stored, 0)], sums: entitySums(run.lines, stored) };
+}
+
+class Run {
+  readonly lines: EntityLine[] = [];
+  readonly wrong: string[] = [];
+  readonly #network: MemoryNetwork;
+  readonly #clock: VirtualClock;
+  readonly #random: Random;
+  readonly #live = new Map<string, Catga>();
+  readonly #sends = new Set<Promise<void>>();
+
+  constructor(network: MemoryNetwork, clock: VirtualClock, random: Random) {
+    this.#network = network;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Starts a node; again and again, because in a storm that may fail. */
+  async start(id: string): Promise<void> {
+    const [network, clock] = [this.#network, this.#clock];
+    const thinks = this.#random() < 0.5;
+    const think = async (ms: number) => thinks ? await delay(network.clockOf(id), ms) : undefined;
+    const handlers = id === CLIENT ? [] : Ledger.handle(Add, async (ledger, command) => {
+      await think(this.#random() ** 3 * 300);
+      return sum(ledger, command);
+    });
+    for (let attempt = 1;; attempt++) {
+      try {
+        const app = await catga({ network, id, handlers, heartbeat: 3_000, logger: SILENT });
+        return void this.#live.set(id, app);
+      } catch (error) {
+        if (!(error instanceof CatgaError) || attempt === 50) throw error;
+        await delay(clock, 300);
+      }
+    }
+  }
+
+  /** Kills a node, which comes back, freezes it, or cuts it off. */
+  harm(): void {
+    const random = this.#random;
+    const ids = SERVERS.filter((id) => this.#live.has(id));
+    const id = ids[Math.floor(random() * ids.length)];
+    if (id === undefined) return;
+    const [how, ms] = [random(), random() * 2_500];
+    if (how < 0.4) {
+      this.#network.kill(id);
+      this.#live.delete(id);
+      this.#clock.after(ms, () => this.#own(this.start(id)));
+    } else if (how < 0.7) {
+      this.#network.pause(id);
+      this.#clock.after(ms, () => this.#live.has(id) && this.#network.resume(id));
+    } else {
+      this.#network.cut(id);
+      this.#clock.after(ms, () => this.#live.has(id) && this.#network.restore(id));
+    }
+  }
+
+  /** Sends one command until it is known what became of it. */
+  send(n: number): void {
+    this.#own(this.#send(`e${n}`, this.#random() < 0.4));
+  }
+
+  async #send(entry: string, refused: boolean): Promise<void> {
+    const [clock, random] = [this.#clock, this.#random];
+    const firstSent = new Date(clock.now());
+    this.lines.push({ event: "sent", entry, at: clock.now(), refused });
+    let unknown = false;
+    for (let left = 30;; left--) {
+      const senders = [...this.#live.values()].filter(({ self }) => self.id === CLIENT || random() < 0.2);
+      const app = senders[Math.floor(random() * senders.length)] ?? this.#live.get(CLIENT)!;
+      const timeout = 300 + Math.round(random() * 4_000);
+      const due = clock.now() + timeout;
+      const options = {
+        ...{ id: entry, timeout, retries: Math.floor(random() * 4) },
+        ...(left < 30 && random() < 0.5 ? { firstSent } : {}),
+      };
+      // what a node sends that is killed has no result
+      const sent = app.send(Add, { id: ENTITY, entry, refused }, options);
+      const lost = delay(clock, timeout + 100).then(() => undefined);
+      const result = await Promise.race([sent, lost]);
+      const how = result === undefined ? "OUTCOME_UNKNOWN" : result.ok ? "ok" : result.error.code;
+      const given = result?.ok ? result.value : result?.error?.code === "REFUSED" ? result.error.details : undefined;
+      const version = given === undefined ? {} : { version: given as number };
+      this.lines.push({ event: "answered", entry, how, ...version, at: clock.now() });
+      if (how === "ok" || how === "REFUSED") return;
+      if (left === 0) return void this.wrong.push(`${entry} never succeeded: ${how}`);
+      unknown ||= how === "OUTCOME_UNKNOWN";
+      // one of unknown outcome may be decided until its deadline
+      await delay(clock, (unknown ? Math.max(0, due - clock.now()) : 0) + 100 + random() * 200);
+      // certainly not applied, so that it may be sent with another id
+      if (!unknown) return await this.#send(`${entry}'`, refused);
+    }
+  }
+
+  async settled(): Promise<void> {
+    while (this.#sends.size > 0) await Promise.all(this.#sends);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#live.values()].map((app) => app.drain({ timeout: 1_000 })));
+  }
+
+  #own(work: Promise<void>): void {
+    const owned = work.catch((error) => void this.wrong.push(`${error}`)).finally(() => this.#sends.delete(owned));
+    this.#sends.add(owned);
+  }
+}
+
+/** Each kind of fault in half of the seeds. */
+function drawFaults(random: Random): Faults {
+  const chance = (most: number) => random() < 0.5 ? random() * most : 0;
+  const outages = (name: string, every: number, lasts: number) =>
+    random() < 0.5 ? { [name]: { every: every + random() * every, lasts: random() * lasts } } : {};
+  return {
+    ...{ drop: chance(0.03), delay: Math.round(chance(200)), lostAck: chance(0.2), staleRead: chance(0.5) },
+    ...outages("cut", 1_000, 800),
+    ...outages("noLeader", 2_000, 1_000),
+    ...outages("noQuorum", 2_000, 2_000),
+  };
+}
+
+/** The messages of the entity, as the stream has them. */
+async function readStored(network: MemoryNetwork): Promise<StoredCommand[]> {
+  const options = { subjects: entitiesSubjects("default"), replicas: 1, schedules: false };
+  const stream = await network.connect().log.open(entitiesName("default"), options);
+  const stored: StoredCommand[] = [];
+  for (let from = 0;;) {
+    const messages = await stream.read(entitySubject("default", Ledger.name, ENTITY), { from });
+    if (messages.length === 0) return stored;
+    for (const message of messages) {
+      const group = readEntityGroup("default", message);
+      if ("reason" in group) throw new Error(group.reason);
+      const { head: { command, version, result }, messages: events } = group;
+      stored.push({
+        ...{ command, version, time: message.time },
+        entries: events.map(({ payload }) => (payload as { entry: string }).entry),
+        result: result === undefined ? undefined : decodeText(result),
+      });
+    }
+    from = messages.at(-1)!.sequence + 1;
+  }
+}
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+if (import.meta.main) {
+  const [first, to = first] = (process.argv[2] ?? "").split("..").map(Number);
+  let [last, wrong] = [to, 0];
+  for (let seed = first; seed <= last; seed++) {
+    const { violations, sums } = await simulateEntities(seed);
+    if (violations.length > 0 && ++wrong === 1 && process.argv[3] === "first") last = seed;
+    if (violations.length > 0 || first === to) console.log(JSON.stringify({ seed, violations, sums }));
+  }
+  console.log(JSON.stringify({ seeds: last - first + 1, wrong }));
+  process.exit(wrong === 0 ? 0 : 1);
+}

@@ -21,6 +21,16 @@ describe("remembered commands", () => {
     assertEquals([remembered.mayHaveDropped(903), remembered.mayHaveDropped(904)], [true, false]);
   });
 
+  it("a send whose attempts are over is no command, and goes with the oldest", () => {
+    const remembered = new Remembered();
+    remembered.end("send", 5);
+    assertEquals([remembered.ended("send"), remembered.ended("other")], [true, false]);
+    assertEquals(remembered.get("send"), undefined);
+    assertEquals(new Remembered(remembered.all).ended("send"), true);
+    for (let n = 0; n < 256; n++) remembered.add(commandOf(n, 500_000 + n));
+    assertEquals(remembered.ended("send"), false);
+  });
+
   it("large results leave room for fewer, and the youngest always stays", () => {
     const remembered = new Remembered();
     for (let n = 0; n < 10; n++) remembered.add(commandOf(n, n, "x".repeat(100_000)));

@@ -1,7 +1,7 @@
 /**
  * Snapshots: every 100 events, or 500 of an entity with many commands, its state is written, so that a cold load reads what came after
- * it only. Of the last one, for each entity, a text of three lines: what it is of, the state, and the remembered commands, which `load`
- * does not parse. A snapshot is a shortcut, never the truth: one that does not fit is not used.
+ * it only. Of the last one, for each entity (`log/format/snapshot_text.ts`); `load` does not parse the remembered commands. A snapshot
+ * is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";

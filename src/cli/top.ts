@@ -27,7 +27,7 @@ export const top: Command = {
   name: "top",
   least: 0,
   most: 0,
-  summary: "shows what each node and contract does in a second",
+  summary: "shows what nodes and contracts do in a second",
   flags: ["once", "timeout"],
   more: `
 Asks each node once a second what it has counted, and shows the differences,

@@ -75,6 +75,14 @@ describe("the answer", () => {
     assertEquals(answer.peers, [{ id: "other", endpoint, sent: 1, answered: 1, failed: 0 }]);
   });
 
+  it("has requests that were refused before a handler saw them, which are not handled", async () => {
+    await using stage = await openStage({ handlers: Price.handle(() => 3) });
+    stage.other.send(stage.app.self.endpoint, ["q", "Price", 0, "tea", "salt"], ["q", "Price", 9_000, "tea"]);
+    await stage.settle();
+    const { latency: _, ...price } = of(await ask(stage), "Price")!;
+    assertEquals(price, { name: "Price", kind: "query", handled: 1, failed: { LATE: 2 } });
+  });
+
   it("has what the node leads, its locks, and how long it has run", async () => {
     await using stage = await openStage();
     const { app, clock } = stage;

@@ -5,7 +5,7 @@
 import { isInternalName } from "../contract/announced.ts";
 import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
-import type { Result } from "../contract/result.ts";
+import type { Failure, Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import { asResult, type Outcome, Refusal } from "./outcome.ts";
 
@@ -21,6 +21,9 @@ export class ContractCounts {
   published = 0;
   /** Sends of this process to its own handler by the shortest way: sent and handled at once. */
   local = 0;
+  /** Those to an asynchronous handler, and how many of them have ended. */
+  localBegun = 0;
+  localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
@@ -34,7 +37,7 @@ export class ContractCounts {
   end(outcome: Outcome): void {
     if (outcome instanceof Refusal) return this.refused(outcome.code);
     this.handled++;
-    if (!outcome.ok) count(this.#failed ??= new Map(), outcome.error.code);
+    if (!outcome.ok) this.refused(outcome.error.code);
   }
 
   /** An asynchronous handler has ended, or its message was refused. */
@@ -61,17 +64,19 @@ export class ContractCounts {
   /** A send by the shortest way has ended. */
   localResult(result: Result<unknown>): Result<unknown> {
     this.local++;
-    if (!result.ok) {
-      this.refused(result.error.code);
-      this.sendFailed(result.error.code);
-    }
-    return result;
+    return result.ok ? result : this.#localFailed(result);
   }
 
   /** A send by the shortest way to an asynchronous handler has ended. */
   localEnd(result: Result<unknown>): Result<unknown> {
-    this.inHand--;
-    return this.localResult(result);
+    this.localDone++;
+    return result.ok ? result : this.#localFailed(result);
+  }
+
+  #localFailed(failure: Failure): Failure {
+    this.refused(failure.error.code);
+    this.sendFailed(failure.error.code);
+    return failure;
   }
 
   /** {@link ContractCounts.localEnd} as a function of its own, made once. */
@@ -82,13 +87,14 @@ export class ContractCounts {
 
   /** All messages that were counted. */
   get total(): number {
-    return this.handled + this.sent + this.heard + this.published + 2 * this.local;
+    return this.handled + this.sent + this.heard + this.published + 2 * (this.local + this.localDone);
   }
 
   /** As it is answered: without what is 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
-    const { name, kind, inHand, queued, heard, published, local } = this;
-    const [handled, sent] = [this.handled + local, this.sent + local];
+    const { name, kind, queued, heard, published, localBegun, localDone } = this;
+    const local = this.local + localDone;
+    const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
     // not by spreading: hundreds of these are made for an answer, by code that has hardly run before
     const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,

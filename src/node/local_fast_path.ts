@@ -74,7 +74,7 @@ export class LocalFastPath {
   #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { execution } = ctx;
-      call.counts.inHand++;
+      call.counts.localBegun++;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then(
         (value) => execution.end(call.counts.localEnd(call.success(value, ctx))),
@@ -90,7 +90,7 @@ function settled(
   counts: ContractCounts,
 ): Promise<Result<unknown>> {
   if (!(outcome instanceof Promise)) return Promise.resolve(counts.localResult(asResult(outcome)));
-  counts.inHand++;
+  counts.localBegun++;
   return ctx.execution.outcome(outcome, asResult, counts.localEnded);
 }
 

@@ -79,7 +79,7 @@ export class InboundRequests implements AdmissionWatcher {
       this.#counts.find(name)?.refused("DRAINING");
       return peer.refuse(seq, index, "DRAINING");
     }
-    if (refuseLate(peer, seq, index, ttl)) return;
+    if (refuseLate(peer, seq, index, ttl)) return this.#counts.find(name)?.refused("LATE");
     const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
     if (this.#queue.open && this.#aside < MAX_ASIDE) {
@@ -121,22 +121,23 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** Runs a handler of an event of this name when its turn comes. `false`: too many wait, and it is dropped. */
   event(name: string, begin: () => Receipt): boolean {
-    if (this.#aside >= MAX_ASIDE) return false;
-    if (this.#queue.open) {
+    const counts = this.#counts;
+    if (this.#queue.open && this.#aside < MAX_ASIDE) {
       this.#queue.occupy();
       this.#runEvent(begin);
       return true;
     }
     const { host } = this.#options;
-    const counts = this.#counts;
     // its time begins with its turn
     const waiting = new Waiting(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
       if (--host.pending === 0) host.idle();
     });
-    const taken = this.#queue.enter(waiting);
-    if (!taken) return false;
+    if (this.#aside >= MAX_ASIDE || !this.#queue.enter(waiting)) {
+      counts.find(name)?.refused("OVERLOADED");
+      return false;
+    }
     host.pending++; // a drain waits for it
     counts.queued(name, 1);
     return true;

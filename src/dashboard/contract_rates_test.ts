@@ -1,0 +1,74 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { ContractStats } from "../contract/node_stats.ts";
+import { latencyBucket } from "../data/latency_buckets.ts";
+import { ContractRates } from "./contract_rates.ts";
+
+function stats(name: string, more: Partial<ContractStats>): ContractStats {
+  const counts = { handled: 0, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0 };
+  return { name, kind: "query", ...counts, failed: {}, sendFailed: {}, latency: [], ...more };
+}
+
+describe("ContractRates", () => {
+  it("what was counted before the first answer is no rate; then differences are, over all nodes", () => {
+    const rates = new ContractRates();
+    for (const endpoint of ["a.1", "b.1"]) rates.take({ endpoint, up: 1, contracts: [stats("Q", { handled: 1_000 })] });
+    assertEquals(rates.view(9).shown.map(({ rate }) => rate), [0]);
+    rates.tick();
+    for (const endpoint of ["a.1", "b.1"]) {
+      rates.take({ endpoint, up: 1_001, contracts: [stats("Q", { handled: 1_010, failed: { BUSY: 4 }, inHand: 2 })] });
+    }
+    const [{ rate, failing, codes, inHand }] = rates.view(9).shown;
+    assertEquals([rate, failing, codes, inHand], [10, 4, [["BUSY", 8]], 4]); // in 2 s
+  });
+
+  it("a process that begins again does not count backwards", () => {
+    const rates = new ContractRates();
+    rates.take({ endpoint: "a.1", up: 1, contracts: [stats("Q", { handled: 50 })] });
+    rates.take({ endpoint: "a.1", up: 2, contracts: [stats("Q", { handled: 40, failed: { X: 0 } })] });
+    rates.take({ endpoint: "a.2", up: 1, contracts: [stats("Q", { handled: 7 })] });
+    assertEquals(rates.view(9).shown[0].rate, 0);
+  });
+
+  it("latencies are those of the last seconds, and a point comes every 10 s", () => {
+    const rates = new ContractRates();
+    const latency = (ms: number) => {
+      const counts = new Array(latencyBucket(ms) + 1).fill(0);
+      counts[latencyBucket(ms)] = 100;
+      return counts;
+    };
+    rates.take({ endpoint: "a.1", up: 0, contracts: [stats("Q", {})] });
+    rates.take({ endpoint: "a.1", up: 1, contracts: [stats("Q", { handled: 100, latency: latency(20) })] });
+    const made = Array.from({ length: 10 }, () => rates.tick());
+    assertEquals(made.map((point) => point !== undefined), [...new Array(9).fill(false), true]);
+    const [rate, failing, p50, p99] = made[9]!.Q;
+    assertEquals([rate, failing], [10, 0]);
+    assert(p50 !== null && p99 !== null && p50 > 13 && p99 < 30, `${p50} ${p99}`);
+    assertEquals(rates.history(["Q", "none"]), { Q: [made[9]!.Q], none: [] } as never);
+    for (let n = 0; n < 10; n++) rates.tick();
+    assertEquals(rates.view(9).shown[0].p99, null);
+  });
+
+  it("after a pause nothing is compared with what was before it", () => {
+    const rates = new ContractRates();
+    rates.take({ endpoint: "a.1", up: 1, contracts: [stats("Q", { handled: 1 })] });
+    rates.pause();
+    rates.take({ endpoint: "a.1", up: 9, contracts: [stats("Q", { handled: 900_000 })] });
+    assertEquals(rates.view(9).shown[0].rate, 0);
+  });
+
+  it("the list is cut, the busiest first, and codes of one contract are bounded", () => {
+    const rates = new ContractRates();
+    const many = (handled: number) =>
+      Array.from({ length: 300 }, (_, n) =>
+        stats(`Q${n}`, {
+          handled: handled * n,
+          failed: Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`C${i}`, handled])),
+        }));
+    rates.take({ endpoint: "a.1", up: 1, contracts: many(0) });
+    rates.take({ endpoint: "a.1", up: 2, contracts: many(1) });
+    const { shown, total } = rates.view(10);
+    assertEquals([shown.length, total, shown[0].name, shown[0].codes.length], [10, 300, "Q299", 5]);
+    assertEquals(shown[0].codes[0], ["_OTHER", 36]);
+  });
+});

@@ -1,0 +1,115 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { NodeStats } from "../contract/node_stats.ts";
+import { systemClock } from "../ports/clock.ts";
+import { NodeWatch } from "./node_watch.ts";
+import type { NoAnswer, Pong, SourceAsker } from "./source.ts";
+
+const SILENCE: NoAnswer = { type: "silence" };
+const BOUNCE: NoAnswer = { type: "bounce" };
+const PONG: Pong = { type: "pong", ms: 2, load: [3, 4] };
+
+class Asker implements SourceAsker {
+  asked: string[] = [];
+  ping = (endpoint: string): Promise<Pong | NoAnswer> => {
+    this.asked.push(`ping ${endpoint}`);
+    return Promise.resolve(this.pong);
+  };
+  pong: Pong | NoAnswer = PONG;
+  told: { readonly type: "stats"; readonly stats: NodeStats } | NoAnswer = SILENCE;
+
+  stats(endpoint: string): Promise<{ readonly type: "stats"; readonly stats: NodeStats } | NoAnswer> {
+    this.asked.push(`stats ${endpoint}`);
+    return Promise.resolve(this.told);
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+function stats(up: number, cpu: number): NodeStats {
+  const counts = { inFlight: 5, queued: 6, moreContracts: 0, morePeers: 0, locks: 0, cycles: 2 };
+  const lists = { contracts: [], peers: [], leads: [] };
+  return { id: "a", endpoint: "a.1", service: "s", now: 1, up, ...counts, ...lists, process: { rss: 50_400_000, cpu } };
+}
+
+function record(id: string, nonce = "1"): { type: "put"; key: string; value: string; revision: number } {
+  const load = { inFlight: 0, queued: 0 };
+  const rest = { handles: ["Q"], startedAt: 1, lastSeen: 1, metadata: {}, load, server: "", protocol: 1, version: "1" };
+  const value = JSON.stringify({ id, endpoint: `${id}.${nonce}`, service: "s", ...rest });
+  return { type: "put", key: id, value, revision: 1 };
+}
+
+describe("NodeWatch", () => {
+  it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {
+    const counted: NodeStats[] = [];
+    const watch = new NodeWatch(systemClock, (stats) => counted.push(stats));
+    const asker = new Asker();
+    watch.take(record("a"));
+    for (const [up, cpu] of [[1_000, 100], [2_000, 350]]) {
+      asker.told = { type: "stats", stats: stats(up, cpu) };
+      await watch.ask(asker, 1);
+    }
+    const [{ state, busy, queued, memory, cpu }] = watch.view(9).shown;
+    assertEquals([state, busy, queued, memory, cpu], ["live", 5, 6, 50_000_000, 0.25]);
+    assertEquals([counted.length, watch.cycles, watch.counts()], [2, 2, { live: 1, suspect: 0, gone: 0 }]);
+    assertEquals(asker.asked, ["stats a.1", "ping a.1", "stats a.1"]);
+  });
+
+  it("a node of an older Catga is pinged", async () => {
+    const watch = new NodeWatch(systemClock, () => {});
+    const asker = new Asker();
+    watch.take(record("a"));
+    for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
+    const [{ state, ping, busy }] = watch.view(9).shown;
+    assertEquals([state, ping, busy], ["live", 2, 3]);
+    assertEquals(asker.asked, ["stats a.1", "ping a.1", "ping a.1", "ping a.1"]);
+  });
+
+  it("a silent node is suspect at the second time, and live again when it answers", async () => {
+    const watch = new NodeWatch(systemClock, () => {});
+    const asker = new Asker();
+    watch.take(record("a"));
+    asker.pong = SILENCE;
+    const states: string[] = [];
+    for (let n = 0; n < 2; n++) {
+      await watch.ask(asker, 1);
+      states.push(watch.view(9).shown[0].state);
+    }
+    asker.pong = PONG;
+    await watch.ask(asker, 1);
+    assertEquals([...states, watch.view(9).shown[0].state], ["live", "suspect", "live"]);
+  });
+
+  it("a process that has ended is gone, with or without its record, and stays so until another takes its id", async () => {
+    const watch = new NodeWatch(systemClock, () => {});
+    const asker = new Asker();
+    for (const id of ["a", "b"]) watch.take(record(id));
+    asker.pong = BOUNCE;
+    await watch.ask(asker, 1);
+    watch.take({ type: "delete", key: "a", revision: 2 });
+    asker.pong = PONG;
+    await watch.ask(asker, 1);
+    watch.take(record("a"));
+    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2 });
+    assertEquals(watch.present, []);
+    watch.take(record("a", "2"));
+    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1 });
+    assertEquals(watch.view(1).shown.map(({ id, state }) => [id, state]), [["b", "gone"]]);
+  });
+
+  it("many nodes are asked in turns, and what is no record is left out", async () => {
+    const watch = new NodeWatch(systemClock, () => {});
+    const asker = new Asker();
+    for (let n = 0; n < 600; n++) watch.take(record(`n${n}`));
+    for (const value of ["", "{}", "null", "[1]"]) watch.take({ type: "put", key: "x", value, revision: 1 });
+    const asked = new Set<string>();
+    for (let n = 0; n < 3; n++) {
+      asker.asked = [];
+      await watch.ask(asker, 1);
+      const endpoints = new Set(asker.asked.map((text) => text.split(" ")[1]));
+      assertEquals(endpoints.size, 256);
+      for (const endpoint of endpoints) asked.add(endpoint);
+    }
+    assertEquals([asked.size, watch.view(200).shown.length, watch.view(200).total], [600, 200, 600]);
+  });
+});

@@ -38,9 +38,9 @@ from other processes, from their arrival to the end of their handler. FAILED is
 failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
 
 A node has --timeout (900ms) to answer; what takes longer delays the next
-update. With --once one second is measured and shown. With --json, or if standard output
-is not a terminal, each update is one line. The exit code with --once is 1 if a
-node did not answer.`,
+update. With --once one second is measured and shown. With --json, or if
+standard output is not a terminal, each update is one line. The exit code with
+--once is 1 if a node did not answer.`,
   async run(_, flags, terminal) {
     return await disposing(ClusterView.open(flags, terminal), (view) => follow(view, flags, terminal));
   },

@@ -231,6 +231,20 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     await browser.evaluate(
       `document.querySelectorAll("#letters td.actions button:first-child").forEach((b) => b.click())`,
     );
+    const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
+    const nodes = [circle(hostile[0]), circle("b")];
+    streams.send("traffic", { byService: false, nodes, edges: [[0, 1, 9, 0]], total: 1 });
+    const moves = `(async () => {
+      const canvas = document.querySelector("canvas");
+      const frame = () => new Promise(requestAnimationFrame);
+      await frame();
+      const before = canvas.toDataURL();
+      for (let n = 0; n < 5; n++) await frame();
+      return canvas.toDataURL() !== before;
+    })()`;
+    await browser.until("the picture moves", moves);
+    await browser.show(1280, 1000, "light", "reduce");
+    await browser.until("the picture stands still", `(async () => !(await ${moves}))()`);
     const began = performance.now();
     for (let n = 0; n < 20; n++) {
       watch.take({ type: "delete", key: `n${n}`, revision: 20_000 + n });

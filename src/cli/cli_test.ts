@@ -35,6 +35,7 @@ const COMMANDS = [
     "ping",
     "setup",
     "bench",
+    "dashboard",
   ],
 ];
 

@@ -116,11 +116,13 @@ export class EntityCopy<State> {
       this.end(head.command, { sequence, time });
       return undefined;
     }
-    let { state } = parts;
-    for (const { category, payload, tagged } of messages) {
-      // a tagged payload is a text: it was checked when it was read
-      state = applied(this.definition, state, category, tagged ? decodeText(payload as string) : payload);
+    const payloads = payloadsOf(messages);
+    if (payloads === undefined) {
+      this.pass(sequence);
+      return "a payload cannot be decoded";
     }
+    let { state } = parts;
+    messages.forEach(({ category }, i) => state = applied(this.definition, state, category, payloads[i]));
     const { name: by, command, fingerprint, result } = head;
     this.change({ state, events: messages.length, sequence, time, size, name: by, command, fingerprint, result });
     return undefined;
@@ -142,6 +144,15 @@ export class EntityCopy<State> {
   /** Its state was written, and has this length. */
   measured(size: number): void {
     this.#parts = { ...this.#parts, size: SMALL + size };
+  }
+}
+
+/** The payloads of events; `undefined` if one of them, a tagged text, cannot be decoded: no handler's event was stored so. */
+function payloadsOf(messages: EntityGroup["messages"]): readonly unknown[] | undefined {
+  try {
+    return messages.map(({ payload, tagged }) => tagged ? decodeText(payload as string) : payload);
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CatgaError, entity, MemoryNetwork } from "../../mod.ts";
 import { entityGroupText } from "../log/format/entity_group.ts";
+import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import type { EventLog, LogStream, StoredMessage } from "../ports/event_log.ts";
@@ -132,6 +133,22 @@ describe("a cold load", () => {
     assertEquals([error.code, reads], ["UNAVAILABLE", 2]);
     later.reject(new Error("nobody waits for this one"));
     await new Promise((resolve) => setTimeout(resolve));
+  });
+
+  it("passes by a message whose payload cannot be decoded, and says so", async () => {
+    const { append, load, faults, stream, subject } = await setUp();
+    await append("a");
+    const [stored] = await stream.read(subject, { from: 0 });
+    const forged = JSON.parse(new TextDecoder().decode(stored.data));
+    forged[4][0] = 1; // it goes on from the first event
+    forged[5] = ["Put", "~{broken", TAGGED];
+    const appended = await stream.append(subject, JSON.stringify(forged), { timeout: 5_000 });
+    assert(appended.type === "stored");
+    assertEquals(await load(), { state: "a", version: 1, sequence: appended.sequence });
+    const [fault] = faults as { error: Error }[];
+    assertEquals(fault.error.message, "a payload cannot be decoded");
+    const sequence = await append("b");
+    assertEquals(await load(), { state: "a,b", version: 2, sequence });
   });
 
   it("passes by a snapshot of another stream, of another history, and beyond the last message", async () => {

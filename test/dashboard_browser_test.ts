@@ -140,7 +140,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.show(1280, 1000, "light");
   });
 
-  it("shows a killed node as gone within 3 s", async () => {
+  it("shows a killed node as gone, and how soon", async () => {
     const killed = performance.now();
     await nodes.get("orders-2")!.kill();
     await browser.until("its end", has("#nodes", /orders-2\s+orders\s+gone/), 20_000);

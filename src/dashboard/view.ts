@@ -139,29 +139,8 @@ export interface SubscriptionView {
   readonly lags: readonly number[];
 }
 
-/** A dead letter. */
-export interface LetterView {
-  /** Where it is kept. */
-  readonly place: string;
-  readonly service: string;
-  readonly subscription: string;
-  readonly position: number;
-  readonly id: string;
-  readonly contract: string;
-  readonly key: string | undefined;
-  readonly attempts: number;
-  readonly code: string;
-  readonly error: string;
-  /** When it became a dead letter. */
-  readonly at: number;
-  /** JSON, cut. */
-  readonly payload: string;
-  /** A request that its subscription's leader has not carried out yet. */
-  readonly request: "replay" | "discard" | undefined;
-}
-
-/** A message that waits for its next attempt, or behind another of its key. */
-export interface RetryView {
+/** A message that its subscription has put aside. */
+interface ParkedView {
   readonly service: string;
   readonly subscription: string;
   readonly position: number;
@@ -172,6 +151,22 @@ export interface RetryView {
   /** The error of its last attempt; empty: it waits behind another. */
   readonly code: string;
   readonly error: string;
+}
+
+/** A dead letter. */
+export interface LetterView extends ParkedView {
+  /** Where it is kept. */
+  readonly place: string;
+  /** When it became a dead letter. */
+  readonly at: number;
+  /** JSON, cut. */
+  readonly payload: string;
+  /** A request that its subscription's leader has not carried out yet. */
+  readonly request: "replay" | "discard" | undefined;
+}
+
+/** A message that waits for its next attempt, or behind another of its key. */
+export interface RetryView extends ParkedView {
   /** When it is to be tried again; 0: as soon as it is the first of its key. */
   readonly due: number;
 }

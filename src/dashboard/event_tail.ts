@@ -4,6 +4,7 @@
  */
 import { readEventFrame } from "../cluster/wire/frame.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
+import { messagePattern } from "../log/format/names.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { shownText, shownValue } from "./shown.ts";
@@ -41,7 +42,7 @@ export class EventTail {
     const from = Math.max(state.first, (this.#read ?? 0) + 1, state.last - MESSAGES + 1);
     if (this.#read !== undefined) this.#left += Math.max(0, from - Math.max(this.#read + 1, state.first));
     if (from > state.last) return;
-    const messages = await stream.read(`catga.${this.#namespace}.log.>`, { from, most: MESSAGES });
+    const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MESSAGES });
     this.#read = Math.max(state.last, messages.at(-1)?.sequence ?? 0);
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);

@@ -4,7 +4,7 @@ import { type ParkedEntry, readParked } from "../log/format/parked_entry.ts";
 import { payloadOf } from "../log/administration/dead_letters.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { shownText, shownValue } from "./shown.ts";
-import type { Capped, LetterView, RetryView } from "./view.ts";
+import type { Capped, LetterView, ParkedView, RetryView } from "./view.ts";
 
 /** Of one subscription. */
 export interface ParkedCounts {
@@ -36,7 +36,7 @@ export class ParkedWatch {
       return;
     }
     const { service, name } = place;
-    const common = {
+    const common: ParkedView = {
       service: shownText(service),
       subscription: shownText(name),
       position: place.position,
@@ -86,8 +86,6 @@ export class ParkedWatch {
   }
 }
 
-type Common = Omit<RetryView, "due">;
-
-function letterOf(place: string, common: Common, { message, dead, request }: ParkedEntry): LetterView {
+function letterOf(place: string, common: ParkedView, { message, dead, request }: ParkedEntry): LetterView {
   return { place, ...common, at: dead, payload: shownValue(payloadOf(message)), request };
 }

@@ -140,7 +140,7 @@ export interface SubscriptionView {
 }
 
 /** A message that its subscription has put aside. */
-interface ParkedView {
+export interface ParkedView {
   readonly service: string;
   readonly subscription: string;
   readonly position: number;

@@ -3,22 +3,17 @@
  * known in the end what is stored.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { type Clock, delay } from "../../ports/clock.ts";
+import { delay } from "../../ports/clock.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { parkedKey } from "../format/names.ts";
 import { type ParkedEntry, readParked, withoutPayload, writeParked } from "../format/parked_entry.ts";
 import type { ParkedItem } from "./parked_item.ts";
+import type { ParkingOptions } from "./parking_options.ts";
 
 /** What a {@link ParkedStore} is made of. */
-export interface ParkedStoreOptions {
-  readonly bucket: Bucket;
-  readonly clock: Clock;
-  readonly service: string;
-  readonly name: string;
-  readonly generation: number;
-  /** The leader's. */
-  readonly token: number;
+export interface ParkedStoreOptions
+  extends Pick<ParkingOptions, "bucket" | "clock" | "service" | "name" | "generation" | "token"> {
   /** Everything ends, and rejects, when it aborts. */
   readonly signal: AbortSignal;
   /** Gets errors of writes that are made again: the first, and then one a minute. */

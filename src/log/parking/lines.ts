@@ -34,6 +34,15 @@ export class Lines {
     return this.#byPosition.values();
   }
 
+  /** The time of the oldest message that is not a dead letter. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const { dead, time } of this.items) {
+      if (!dead && (oldest === undefined || time < oldest)) oldest = time;
+    }
+    return oldest;
+  }
+
   get(position: number): ParkedItem | undefined {
     return this.#byPosition.get(position);
   }

@@ -59,11 +59,7 @@ export class Parking {
 
   /** When the oldest message that is not a dead letter was stored in the log, in ms since 1970; `undefined` if there is none. */
   get oldest(): number | undefined {
-    let oldest: number | undefined;
-    for (const { dead, time } of this.#lines.items) {
-      if (!dead && (oldest === undefined || time < oldest)) oldest = time;
-    }
-    return oldest;
+    return this.#lines.oldest;
   }
 
   /**
@@ -130,7 +126,7 @@ export class Parking {
 
   /** Removes a message that was handled; those behind it may then be tried. Resolves when that is stored. Rejects with `CLOSED`. */
   async done(position: number): Promise<void> {
-    await this.#remove(this.#inHand(position));
+    await this.#end(this.#inHand(position));
   }
 
   /** Stores that a message failed again. Rejects with `CLOSED`. */
@@ -221,7 +217,7 @@ export class Parking {
   async #carryOut(item: ParkedItem, { request, ...entry }: ParkedEntry): Promise<void> {
     item.stage = "writing";
     try {
-      if (request === "discard") return await this.#remove(item);
+      if (request === "discard") return await this.#end(item);
       await this.#options.onReplay?.(entry.message);
       const replayed = { ...entry, token: this.#options.token, attempts: 0, due: 0, dead: 0 };
       const written = await this.#store.write(item, replayed, Infinity, true);
@@ -245,6 +241,12 @@ export class Parking {
     this.#settle(item, written.entry, written.size);
   }
 
+  /** Removes a message that nobody is to run again, also when the next leader begins now. */
+  async #end(item: ParkedItem): Promise<void> {
+    await this.#options.onRemove?.(item.position);
+    await this.#remove(item);
+  }
+
   /** Removes what is stored of a message, and then the message. */
   async #remove(item: ParkedItem): Promise<void> {
     item.stage = "writing";
@@ -260,9 +262,7 @@ export class Parking {
     const wait = Math.min(Math.max(0, entry.due - clock.now()), LONGEST);
     this.#lines.settle(item, { dead: entry.dead > 0, due: clock.monotonic() + wait });
     const change = this.#changes.get(item);
-    if (change === undefined) return;
-    this.#changes.delete(item);
-    this.#consider(item, change);
+    if (change !== undefined && this.#changes.delete(item)) this.#consider(item, change);
   }
 
   /** What is stored of a message. Without it the message is given up, which is reported. */

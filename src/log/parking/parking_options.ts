@@ -22,6 +22,8 @@ export interface ParkingOptions {
   fault(error: unknown): void;
   /** Called before a dead letter is tried again; when it rejects, that is reported, and done again later. */
   onReplay?(message: LoggedMessage): Promise<void>;
+  /** Called before a message that has ended, or was discarded, is removed. Never rejects. */
+  onRemove?(position: number): Promise<void>;
 }
 
 /** Of an attempt that failed, or of a message that is parked behind others. */

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
-import { subscriptionKey } from "../format/names.ts";
+import { parkedPrefix, subscriptionKey } from "../format/names.ts";
+import { writeOpen } from "../format/open_positions.ts";
+import { readParked, writeParked } from "../format/parked_entry.ts";
 import { Cluster, events, inOrder, ofKey } from "./cluster_suite.ts";
 
 const BILLING = { billing: { Placed: {} } };
@@ -295,4 +297,47 @@ describe("Subscriptions, when leaders change", () => {
     assertEquals(typeof await cluster.record("billing"), "object");
     cluster.close();
   });
+
+  for (const request of ["replay", "discard"] as const) {
+    it(`do not bury again what ended by a ${request} in a leader's first moment, which was its last`, async () => {
+      const cluster = new Cluster();
+      const handles = { billing: { Placed: { attempts: 2, delay: [1, 1] as const } } };
+      let broken = true;
+      const run = () => broken ? ["BROKEN", "no", 0] as const : 0;
+      const first = await cluster.node("a", { handles, run });
+      await cluster.publish("Placed", [[0]]);
+      await cluster.until("it is dead", () => first.state("billing")?.dead === 1);
+      await cluster.clock.advance(1_000);
+      first.kill();
+      // it ended before it recorded that the message was put aside
+      const { position } = cluster.runs[0];
+      await cluster.change("billing", ({ streams, ...record }) => {
+        const [[stream, progress]] = Object.entries(streams);
+        return { ...record, streams: { [stream]: { ...progress, open: writeOpen([[position, 2, 0]]) as never } } };
+      });
+      const parked = await cluster.clock.until(cluster.network.connect().store.open("parked"));
+      let gone = false;
+      const watched = new AbortController();
+      await cluster.clock.until(parked.watch(parkedPrefix("shop", "billing"), (change) => {
+        if (change.type !== "put") {
+          gone = true;
+          watched.abort();
+          return cluster.nodes.at(-1)!.kill();
+        }
+        const entry = readParked(position, change.value);
+        if (typeof entry === "object" && entry.dead > 0 && entry.request === undefined) {
+          void parked.update(change.key, writeParked({ ...entry, request }), change.revision);
+        }
+      }, watched));
+      broken = false;
+      await cluster.node("b", { handles, run });
+      await cluster.until("it has ended", () => gone);
+      const last = await cluster.node("c", { handles, run });
+      await cluster.publish("Placed", [[1]]);
+      await cluster.until("the next one is handled", () => cluster.payloads().includes(1));
+      assertEquals([last.state("billing")?.dead, cluster.count("dead-letter")], [0, 1]);
+      assertEquals(cluster.payloads(), request === "replay" ? [0, 1] : [1]);
+      cluster.close();
+    });
+  }
 });

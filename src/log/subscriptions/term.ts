@@ -20,6 +20,7 @@ import { Reading, type ReadingPlace } from "./reading.ts";
 import { Recording } from "./recording.ts";
 import { persist } from "./persist.ts";
 import { rewound } from "./rewind.ts";
+import { StoredOpen } from "./stored_open.ts";
 import { takeOver } from "./takeover.ts";
 import type { TermEnd, TermOptions, TermState } from "./term_options.ts";
 import { Warnings } from "./warnings.ts";
@@ -43,6 +44,7 @@ export class Term {
   #recovered = false;
   /** What the last write that succeeded says of this stream. */
   #stored: Pick<ReadingPlace, "read" | "time" | "at">;
+  readonly #storedOpen: StoredOpen;
   #takeovers: number;
   /** What the last leader may have begun, and how many of that are still to be read at most. */
   #doubtful: { readonly upTo: number; readonly left: number } | undefined;
@@ -81,7 +83,13 @@ export class Term {
     this.#categories = new Categories(options.spec, record.began, host.timeout);
     this.#request = record.rewind;
     this.#takeovers = record.takeovers;
-    this.#stored = record.streams[options.stream.name] ?? { read: 0, time: 0 };
+    const progress = record.streams[options.stream.name];
+    this.#stored = progress ?? { read: 0, time: 0 };
+    this.#storedOpen = new StoredOpen({
+      clock,
+      entries: progress?.open ?? [],
+      record: () => this.#recovered ? this.#recording.write() : Promise.resolve(false),
+    });
     this.#parking = new Parking({
       bucket: options.parked,
       clock,
@@ -93,6 +101,7 @@ export class Term {
       onRunnable: () => this.#handing?.onRunnable(),
       // a queued command that is idempotent would only be answered with the failure again
       onReplay: ({ category, id }) => service === COMMANDS ? host.forgetFailure(category, id) : Promise.resolve(),
+      onRemove: (position) => this.#storedOpen.left(position),
       fault: (error) => this.#warnings.fault("parking", error),
     });
     this.refresh();
@@ -170,6 +179,7 @@ export class Term {
     this.#lease.close();
     this.#reading?.close();
     this.#handing?.close();
+    this.#storedOpen.close();
     this.#parking.close();
   }
 
@@ -309,7 +319,9 @@ export class Term {
   }
 
   #onStored(record: SubscriptionRecord): void {
-    this.#stored = record.streams[this.#options.stream.name] ?? this.#stored;
+    const progress = record.streams[this.#options.stream.name];
+    this.#stored = progress ?? this.#stored;
+    this.#storedOpen.stored(progress?.open ?? []);
     this.#takeovers = record.takeovers;
     if (!this.#recovered || !this.#probing || this.#handing?.careful) return;
     this.#probing = false;

@@ -72,6 +72,8 @@ export class KeptStream {
    * says.
    */
   #highest = 0;
+  /** When the stream was created, as it was last found. */
+  #created: string | undefined;
   /** When its settings were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
@@ -150,7 +152,7 @@ export class KeptStream {
       }));
   }
 
-  /** Calls back whenever this client has created the stream anew, until the returned function is called. */
+  /** Calls back when the stream was found to be another one, created anew by whomever, until the returned function is called. */
   onRecreated(listener: () => void): () => void {
     this.#onRecreated.add(listener);
     return () => this.#onRecreated.delete(listener);
@@ -226,7 +228,6 @@ export class KeptStream {
   }
 
   async #create(limit: number): Promise<void> {
-    const lost = this.#highest > 0;
     // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew: so
     // they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set first_seq)
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
@@ -236,7 +237,6 @@ export class KeptStream {
     } catch (error) {
       throw error instanceof CatgaError && isForbidden(error) ? streamMissing(this.what, this.name, error) : error;
     }
-    if (lost) { for (const listener of [...this.#onRecreated]) listener(); }
   }
 
   /** Throws a mismatch if the stream is not as wanted. */
@@ -245,6 +245,10 @@ export class KeptStream {
     this.serverClock.read(info.ts, info.asked);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
+    const before = this.#created;
+    this.#created = info.created;
+    if (before === undefined || before === info.created) return;
+    for (const listener of [...this.#onRecreated]) listener();
   }
 
   #pause(failures: number, end: number): Promise<void> {

@@ -7,6 +7,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { sequenceOf, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 import { openTransport, reached } from "./harness_suite.ts";
+import type { NatsLogStream } from "./log_stream.ts";
 
 /** Bun ends a test after 5 s. */
 const slow = { timeout: 300_000 };
@@ -88,6 +89,20 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     const appended = await stream.append("log.a", "2", { timeout });
     assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
     assertGreater(await store(stream, "2"), before);
+    await eventually("one doubt", () => doubts === 1);
+  });
+
+  it("a stream that another client made anew: a doubt when that is found out", slow, async () => {
+    await using client = await startLogClient();
+    await using other = await startLogClient({ server: client.server });
+    let doubts = 0;
+    client.stream.onDoubt(() => doubts++);
+    await client.ask(`STREAM.DELETE.${STREAM}`);
+    await store(other.stream, "1");
+    await store(client.stream, "2");
+    await (client.stream as NatsLogStream).open();
+    assertEquals(doubts, 1);
+    await (client.stream as NatsLogStream).open();
     assertEquals(doubts, 1);
   });
 

@@ -17,8 +17,8 @@ export interface TcpProxy extends AsyncDisposable {
   freeze(): void;
   /** Freezes the connections that are there, for good; new ones work. */
   strand(): void;
-  /** Carries everything this many ms later; 0 for at once. */
-  delay(ms: number): void;
+  /** Carries everything this many ms later, or answers so many; 0 for at once. */
+  delay(ms: number, answers?: number): void;
   /** Ends {@link TcpProxy.cut} and {@link TcpProxy.freeze}; what a frozen link held back is delivered. */
   restore(): void;
   /**
@@ -47,7 +47,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
   const stranded = new Set<readonly [Socket, Socket]>();
   let cut = false;
   let frozen = false;
-  let lag = 0;
+  const lag = { up: 0, down: 0 };
 
   let proxy: TcpProxy;
   /** What a frozen link has read and not carried. */
@@ -85,7 +85,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
       pass(to, data, answered, ["before its acknowledgement", "acknowledged"]);
     };
   };
-  const carry = (from: Socket, to: Socket, look?: ReturnType<typeof attend>) => {
+  const carry = (from: Socket, to: Socket, way: keyof typeof lag, look?: ReturnType<typeof attend>) => {
     const waiting: { readonly due: number; readonly data: Uint8Array }[] = [];
     const deliver = () => {
       const now = performance.now();
@@ -94,10 +94,11 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     };
     from.on("data", (data: Uint8Array) => {
       if (look !== undefined) return look(from, to, data);
-      if (lag === 0 && waiting.length === 0) return to.write(data);
+      const ms = lag[way];
+      if (ms === 0 && waiting.length === 0) return to.write(data);
       // never before earlier bytes, if the delay has become shorter
-      waiting.push({ due: Math.max(performance.now() + lag, waiting.at(-1)?.due ?? 0), data });
-      if (waiting.length === 1) setTimeout(deliver, lag);
+      waiting.push({ due: Math.max(performance.now() + ms, waiting.at(-1)?.due ?? 0), data });
+      if (waiting.length === 1) setTimeout(deliver, ms);
     });
     if (frozen) from.pause();
   };
@@ -120,8 +121,8 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     client.on("end", end);
     upstream.on("end", end);
     const look = node === undefined ? undefined : attend(client);
-    carry(client, upstream, look);
-    carry(upstream, client, look);
+    carry(client, upstream, "up", look);
+    carry(upstream, client, "down", look);
   });
 
   const close = () =>
@@ -165,8 +166,9 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
               for (const socket of pair) socket.pause();
             }
           },
-          delay(ms: number) {
-            lag = ms;
+          delay(ms: number, answers = ms) {
+            lag.up = ms;
+            lag.down = answers;
           },
           restore() {
             cut = false;

@@ -291,8 +291,9 @@ describe("tracing across the log", () => {
   });
 
   it("what is not stored is a failure of the publisher's span", async () => {
-    const network = new MemoryNetwork({ faults: { noLeader: { every: 1, lasts: 1_000_000 } } });
+    const network = new MemoryNetwork();
     await using app = await catga({ network, behaviors: [tracing()], logger: quiet });
+    network.log.begin("noLeader");
     const { error } = await app.publish(Booked, { room: "7" }, { timeout: 50 });
     const { status, attributes } = telemetry.span("publish Booked");
     assertEquals([status.code, attributes["error.type"]], [SpanStatusCode.ERROR, error?.code]);

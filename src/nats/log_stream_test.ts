@@ -296,7 +296,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       `${api}.DIRECT.GET.${STREAM}.log.a`,
       `${api}.DIRECT.GET.${STREAM}`,
       `${api}.STREAM.PURGE.${STREAM}`,
-      `${api}.CONSUMER.CREATE.${STREAM}.*.log.>`,
+      `${api}.CONSUMER.CREATE.${STREAM}.>`,
     ];
     const users = needed.map((subject, i) =>
       `{ user: u${i}, password: p, permissions: { publish: { deny: ${JSON.stringify(subject)} } } }`
@@ -314,7 +314,12 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         await stream.last("log.a", { latest: true }).catch(note);
         await stream.read("log.a", { from: 0 }).catch(note);
         await stream.purge("log.a").catch(note);
-        if (subject.includes("CONSUMER")) await eventually("the fault", () => faults.length > 0);
+        if (subject.includes("CONSUMER")) {
+          // it is tried again, and told once
+          let tried = 0;
+          transport.onViolation(({ subject }) => tried += subject.includes("CONSUMER.CREATE") ? 1 : 0);
+          await eventually("the fault, and more tries", () => faults.length > 0 && tried > 2);
+        }
         for (const fault of faults) note(fault);
         if (i > 1) assertEquals(errors.length, 1, `${subject}: ${errors}`);
       } catch (error) {
@@ -322,8 +327,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         note(error);
       }
       // who may not create it, and finds none, cannot open it; afterwards there is one
-      const named = subject.replaceAll(/\.\*.*$/g, "");
-      assert(errors.some((message) => message.includes(named)), `${subject}: ${errors}`);
+      assert(errors.some((message) => message.includes(subject)), `${subject}: ${errors}`);
       await transport.close();
     }
   });

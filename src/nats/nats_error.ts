@@ -34,15 +34,18 @@ export function failure(error: unknown): Failure {
   return "other";
 }
 
-/** The permission that the NATS user lacks; `undefined` if the error is another one. */
+/** The permission that the NATS user lacks; `undefined` if the error is another one. Names of consumers are random: of all of a stream. */
 export function violation(error: unknown): Violation | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { name, operation, subject } = cause as Error & { operation?: unknown; subject?: unknown };
     if (name !== "PermissionViolationError") continue;
-    return { operation: operation === "publish" ? operation : "subscribe", subject: String(subject) };
+    const needed = String(subject).replace(OF_CONSUMER, "$1>");
+    return { operation: operation === "publish" ? operation : "subscribe", subject: needed };
   }
   return undefined;
 }
+
+const OF_CONSUMER = /^(\$JS\.API\.CONSUMER\.\w+\.[^.]+\.).+$/;
 
 /** The error for a message over `max_payload`. */
 export function tooLarge(size: number, limit: number, what = "message"): CatgaError {

@@ -90,7 +90,11 @@ export class Browser implements AsyncDisposable {
     this.#socket?.close();
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
     if (this.#child.exitCode === null && this.#child.kill("SIGKILL")) await ended;
-    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+    // its own children end a little later, and write there until then; not every runtime has the option `maxRetries`
+    await eventually(
+      "the end of its folder",
+      () => rm(this.#folder, { recursive: true, force: true }).then(() => true),
+    );
   }
 
   async #connect(address: string): Promise<void> {

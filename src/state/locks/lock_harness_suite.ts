@@ -1,4 +1,5 @@
 /** What the tests of locks share: nodes on one store, whose writes are counted. */
+import { assertLess } from "@std/assert";
 import { type Clock, systemClock, systemRandom } from "../../ports/clock.ts";
 import type { Bucket, Entry, KeyValueStore } from "../../ports/key_value_store.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
@@ -171,4 +172,9 @@ function counting(bucket: Bucket, writes: Writes): Bucket {
     entries: (prefix) => bucket.entries(prefix),
     watch: (prefix, onChange, options) => bucket.watch(prefix, onChange, options),
   };
+}
+
+/** On virtual time: no more than so many ms have passed since `begin`. How long a real server takes says nothing of a lock. */
+export function assertWithin({ clock }: Pick<LockHarness, "clock">, ms: number, begin: number): void {
+  if (clock !== systemClock) assertLess(clock.monotonic() - begin, ms);
 }

@@ -6,14 +6,13 @@ import {
   assertGreater,
   assertGreaterOrEqual,
   assertInstanceOf,
-  assertLess,
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
 import { systemClock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { asker, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
+import { asker, assertWithin, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
 import { MAX_LOCK_KEY } from "./lock_record.ts";
 
 /** Declares the tests; they share nodes. */
@@ -37,10 +36,6 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertInstanceOf(error, CatgaError);
       assertEquals(error.code, code);
       return error;
-    };
-    /** On virtual time: no more than so many ms have passed. How long a real server takes says nothing of a lock. */
-    const assertWithin = (ms: number, begin: number) => {
-      if (h.clock !== systemClock) assertLess(h.clock.monotonic() - begin, ms);
     };
     const empty = () => h.until("no record to be left", async () => (await records(h)).length === 0);
     /** Starts to wait, and resolves when the place in the queue is written. */
@@ -127,7 +122,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       const lock = await take(red, "taken");
       const begin = h.clock.monotonic();
       const error = await fails("LOCK_TIMEOUT", blue.locks.lock("taken", { timeout: 0 }, someone()));
-      assertWithin(500, begin);
+      assertWithin(h, 500, begin);
       assert(/"taken" is taken: node red has held it for [\d,]+ ms/.test(error.message), error.message);
       await h.run(lock.release());
       await h.run((await take(blue, "taken", { timeout: 0 })).release());
@@ -139,7 +134,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       const begin = h.clock.monotonic();
       const error = await fails("LOCK_TIMEOUT", blue.locks.lock("slow", { timeout: 300 }, someone()));
       assertGreaterOrEqual(h.clock.monotonic() - begin, 299);
-      assertWithin(800, begin);
+      assertWithin(h, 800, begin);
       assertEquals((error.details as { key: string }).key, "slow");
       await h.run(lock.release());
       await empty();
@@ -322,7 +317,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       assertStringIncludes(again.message, "cannot be taken twice");
       const child = await fails("DEADLOCK", blue.locks.lock("mine", {}, asker("child", "grandparent", "parent")));
       assertStringIncludes(child.message, "parent on node red holds it, and waits for child to end");
-      assertWithin(500, begin);
+      assertWithin(h, 500, begin);
       await h.run(lock.release());
       await empty();
     });
@@ -335,7 +330,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       const older = await queue(red, "milk", {}, asker("brew"));
       const begin = h.clock.monotonic();
       const error = await fails("DEADLOCK", blue.locks.lock("tea", {}, asker("pour")));
-      assertWithin(1_000, begin);
+      assertWithin(h, 1_000, begin);
       assertEquals(error.details, {
         key: "tea",
         cycle: [

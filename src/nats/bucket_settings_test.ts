@@ -176,11 +176,11 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
       republish: { src: "$KV.watched.>", dest: "catga.default.node.>" },
     });
     ahead = 30_000;
-    await eventually("the notice", () => notices.length > 0, 20_000);
+    await eventually("the notice", () => notices.length > 0);
     assertMatch(notices[0], /^watching \$KV\.watched\.> anew: the bucket watched exists with republish /);
     await other.api("STREAM.UPDATE.KV_watched", { ...wanted("watched"), republish: undefined });
     await bucket.put("after", "");
-    await eventually("the watch to go on", () => seen.includes("after"), 20_000);
+    await eventually("the watch to go on", () => seen.includes("after"));
     assertEquals(notices.length, 1);
     stop.abort();
     await transport.close();
@@ -216,7 +216,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
  */
 function refused(operation: () => Promise<unknown>): Promise<boolean> {
   const refusal = () => operation().then(() => false, (error) => error.code === "BUCKET_MISMATCH");
-  return eventually("the refusal", refusal, 20_000);
+  return eventually("the refusal", refusal);
 }
 
 /** A transport whose monotonic clock is ahead by `ahead()` ms. */

@@ -31,7 +31,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
         if (back.length === 0) return false;
         for (const each of [client, other]) await each.connected();
 
-        await eventually("a listing of nothing", async () => (await names(other.bucket)).length === 0, 20_000);
+        await eventually("a listing of nothing", async () => (await names(other.bucket)).length === 0);
         assertLess(performance.now() - faultOver, TTL + LATE);
         for (let i = 0; i < ENTRIES; i += 50) {
           assertEquals(await other.bucket.get(`deleted/${i}`), undefined);
@@ -73,10 +73,10 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
           .state.messages;
       await client.bucket.get("bystander");
       const keys = async () => (await client.bucket.entries("")).length;
-      await eventually("nothing but the bystander to be listed", async () => await keys() === 1, 20_000);
+      await eventually("nothing but the bystander to be listed", async () => await keys() === 1);
       assertLess(performance.now() - faultOver, TTL + LATE);
       // each removal leaves a marker of a second
-      await eventually("nothing but the bystander to be stored", async () => await info() === 1, 20_000);
+      await eventually("nothing but the bystander to be stored", async () => await info() === 1);
       return true;
     });
   });
@@ -92,8 +92,8 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
       const back = await servers.forget("TK", ["test"]);
       if (back.length === 0) return false;
       await client.connected();
-      await eventually("nothing to be left but the bystander", () => [...there].join() === "bystander", 10_000);
-      await eventually("a listing of nothing", async () => (await names(client.bucket)).length === 0, 10_000);
+      await eventually("nothing to be left but the bystander", () => [...there].join() === "bystander");
+      await eventually("a listing of nothing", async () => (await names(client.bucket)).length === 0);
       const stored = new Set<string>();
       for await (const { subject } of messagesOf(client.transport.connection, "test")) stored.add(subject);
       assertEquals(back.filter((subject) => !stored.has(subject)), []);
@@ -117,7 +117,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
         }
         return old;
       };
-      await eventually("nothing to be left", async () => await left() === 0, 20_000);
+      await eventually("nothing to be left", async () => await left() === 0);
       assertLess(performance.now() - faultOver, TTL + 5_000);
       assertEquals((await client.bucket.entries("")).map(({ key }) => key), ["bystander"]);
       return true;
@@ -130,7 +130,7 @@ async function fill(bucket: Bucket): Promise<void> {
   const all = Array.from({ length: ENTRIES }, (_, i) => i);
   await Promise.all(all.map((i) => bucket.create(`deleted/${i}`, "old", { ttl: TTL + 2_000 })));
   await Promise.all(all.map((i) => bucket.create(`expired/${i}`, "old", { ttl: TTL })));
-  await eventually("the expiry", async () => (await names(bucket, "expired/")).length === 0, 10_000);
+  await eventually("the expiry", async () => (await names(bucket, "expired/")).length === 0);
   await Promise.all(all.map((i) => bucket.delete(`deleted/${i}`)));
 }
 
@@ -153,7 +153,7 @@ async function start(servers: ForgetfulServer, options: NatsKeyValueStoreOptions
     transport,
     bucket,
     signal: end.signal,
-    connected: () => eventually("the reconnect", () => transport.status.state === "connected", 10_000),
+    connected: () => eventually("the reconnect", () => transport.status.state === "connected"),
     async [Symbol.asyncDispose]() {
       end.abort();
       await transport.close();

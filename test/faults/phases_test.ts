@@ -104,7 +104,7 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
       const link = await startTcpProxy(nats.port, { node: id });
       stack.defer(() => link.close());
       const app = await open(id, link.url);
-      await eventually(`${id} to be seen`, () => waiter.nodes().some((node) => node.id === id), 20_000);
+      await eventually(`${id} to be seen`, () => waiter.nodes().some((node) => node.id === id));
       let restored: Promise<void> | undefined;
       const cut = () => {
         if (restored !== undefined) return;
@@ -119,10 +119,10 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
       }
       const first = app.send(Once, { ms }, { id, node: id });
       if (typeof at === "number") {
-        await eventually(`${id} to run`, () => begun.has(id), 20_000);
+        await eventually(`${id} to run`, () => begun.has(id));
         setTimeout(cut, at);
       } else {await Promise.race([
-          eventually(`${id} to run`, () => begun.has(id) || restored !== undefined, 20_000),
+          eventually(`${id} to run`, () => begun.has(id) || restored !== undefined),
           first,
         ]);}
       const second = waiter.send(Once, { ms }, { id, node: "waiter" });

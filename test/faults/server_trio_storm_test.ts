@@ -54,7 +54,7 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
       });
       const { caller, sends } = cluster;
       const load = new Load(24, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 30));
-      await eventually("some load", () => load.done > 200, 20_000);
+      await eventually("some load", () => load.done > 200);
       const random = seededRandom(SEED);
       const end = Date.now() + SECONDS * 1_000;
       const said: string[] = [];
@@ -63,7 +63,7 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
         said.push(`n${i % 3}: ${blowText(blow)}`);
         const before = load.done;
         await strikeServer(nats.server(i % 3), blow);
-        await eventually("the load to go on", () => load.done > before + 50, 30_000);
+        await eventually("the load to go on", () => load.done > before + 50);
       }
       await load.stop();
       console.log(`seed ${SEED}: ${said.join("; ")}: ${sends.tally()}`);

@@ -74,7 +74,7 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       const all = ["a", "b", "c", "d", "e"];
       for (const app of [a, b, ...joined]) {
         const view = () => app.nodes().map(({ id }) => id).join() === all.join();
-        await eventually(`${app.self.id} to see all`, view, 30_000);
+        await eventually(`${app.self.id} to see all`, view);
         const { value } = await app.send(Who, undefined, { node: app === a ? "b" : "a", timeout: 30_000 });
         assertEquals(value, app === a ? "b" : "a");
         seen(app);

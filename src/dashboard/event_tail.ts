@@ -3,6 +3,7 @@
  * passed by is counted.
  */
 import { readEventFrame } from "../cluster/wire/frame.ts";
+import { payloadOf } from "../log/administration/payload_of.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
 import { messagePattern } from "../log/format/names.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -55,7 +56,7 @@ export class EventTail {
           id: shownText(id),
           key: key === undefined ? undefined : shownText(key),
           from: "",
-          payload: tagged ? shownText(String(payload), MOST) : shownValue(payload, MOST),
+          payload: shownValue(payloadOf({ payload, tagged }), MOST),
         }));
       }
     }

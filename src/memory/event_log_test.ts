@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import type { LogReader } from "../ports/event_log.ts";
 import { eventLogSuite } from "../ports/event_log_suite.ts";
+import { clampedClock } from "../../test/support/clamped_clock.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
@@ -79,13 +80,7 @@ describe("MemoryEventLog", () => {
 
   it("timers: times that exceed a timer's limit of 25 days are kept", async () => {
     const virtual = new VirtualClock();
-    const clamped: Clock = {
-      now: () => virtual.now(),
-      monotonic: () => virtual.monotonic(),
-      soon: (callback) => virtual.soon(callback),
-      after: (ms, callback) => virtual.after(Math.min(ms, 2_147_483_647), callback),
-    };
-    const { stream } = await setUp(clamped);
+    const { stream } = await setUp(clampedClock(virtual));
     const day = 86_400_000;
     await stream.append("log.a", "", { timeout: 1_000, ttl: 60 * day });
     const schedule = { at: virtual.now() + 50 * day, target: "log.due" };

@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { keyValueSuite } from "../ports/key_value_store_suite.ts";
+import { clampedClock } from "../../test/support/clamped_clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { MemoryNetwork } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
@@ -100,14 +100,7 @@ describe("MemoryKeyValueStore", () => {
 
   it("ttl: nothing expires early, though its ttl is longer than a timer's limit, or its timer fires early", async () => {
     const virtual = new VirtualClock();
-    // as setTimeout, which takes 24.8 days at most
-    const clamped: Clock = {
-      now: () => virtual.now(),
-      monotonic: () => virtual.monotonic(),
-      soon: (callback) => virtual.soon(callback),
-      after: (ms, callback) => virtual.after(Math.min(ms, 2_147_483_647), callback),
-    };
-    const bucket = await new MemoryNetwork({ clock: clamped }).store.open("bucket");
+    const bucket = await new MemoryNetwork({ clock: clampedClock(virtual) }).store.open("bucket");
     const days = 86_400_000;
     await bucket.put("key", "value", { ttl: 60 * days });
     await virtual.advance(60 * days - 1);

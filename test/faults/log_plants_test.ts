@@ -8,6 +8,7 @@ import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { logName } from "../../src/log/format/names.ts";
 import { LogCluster } from "../support/log_cluster.ts";
+import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 import { withManager } from "../support/log_stream.ts";
 
 const BILLING: LogHandler = { category: "Happened", name: "billing", retry: { attempts: 3, delay: [50, 100] } };
@@ -26,13 +27,7 @@ const lostAcknowledgements: Run = async (root) => {
   try {
     await using cluster = await LogCluster.open({ handles: [BILLING], nodes: ["b1"], urls: [nats.url], root });
     const publisher = await cluster.publisher("b8", { atOnce: 200, timeout: 20_000, url: link.url });
-    link.delay(0, 50); // nearly always an acknowledgement is on its way
-    for (let round = 0; round < 8; round++) {
-      await cluster.more(500);
-      link.cut();
-      await wait(100);
-      link.restore();
-    }
+    await loseAcknowledgements(cluster, link);
     publisher.kill("SIGTERM");
     await publisher.end();
     return await cluster.violations();

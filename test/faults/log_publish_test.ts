@@ -5,6 +5,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { LogCluster } from "../support/log_cluster.ts";
+import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 
 describe("publishing to the log", await requireNatsServer(), () => {
   it("100 publishers, while the server is killed, stopped and frozen: every ok is in the log, once", {
@@ -52,12 +53,7 @@ describe("publishing to the log", await requireNatsServer(), () => {
         urls: [nats.url],
       });
       const publisher = await cluster.publisher("d8", { atOnce: 200, timeout: 20_000, url: link.url });
-      for (let round = 0; round < 8; round++) {
-        await cluster.more(500);
-        link.cut();
-        await wait(100);
-        link.restore();
-      }
+      await loseAcknowledgements(cluster, link);
       publisher.kill("SIGTERM");
       await publisher.end();
       const [done] = publisher.lines.filter((line) => line.event === "done");

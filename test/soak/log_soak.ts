@@ -15,6 +15,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { type SourcePlant, sourcePlants } from "../processes/planted_tree.ts";
 import { soakLog } from "./log_storm.ts";
+import { positive } from "./positive.ts";
 
 const USAGE =
   "usage: deno task soak:log [--events N] [--kills N] [--seed S] [--rate N] [--down SECONDS] [--plant NAME]";
@@ -56,10 +57,4 @@ function readArguments() {
     console.error(`${(error as Error).message}\n${USAGE}`);
     process.exit(2);
   }
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (value > 0) return value;
-  throw new Error(`a number above 0 is wanted; got ${text}`);
 }

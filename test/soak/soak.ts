@@ -20,6 +20,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import type { Plant } from "./node.ts";
+import { positive } from "./positive.ts";
 import { progressLine, reportText } from "./report.ts";
 import { soak } from "./run.ts";
 import { plantedTree, type SourcePlant, sourcePlants } from "../processes/planted_tree.ts";
@@ -90,10 +91,4 @@ function readArguments() {
     console.error(`${(error as Error).message}\n${USAGE}`);
     process.exit(2);
   }
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (value > 0) return value;
-  throw new Error(`a number above 0 is wanted; got ${text}`);
 }

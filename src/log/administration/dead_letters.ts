@@ -1,14 +1,13 @@
 /** Dead letters, as programs see them. */
-import { decodeText } from "../../data/encoding.ts";
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/kept.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { parkedPrefix } from "../format/names.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
 import { type ParkedEntry, readParked, writeParked } from "../format/parked_entry.ts";
 import type { StoredRecord } from "./stored_records.ts";
 import { type Parked, ParkedIndex } from "./parked_index.ts";
+import { payloadOf } from "./payload_of.ts";
 import { rewriteEntry } from "./rewrite.ts";
 
 /** The dead letters by service, subscription and position: those that are there at the call, each read when its turn comes. */
@@ -90,16 +89,6 @@ async function ask(
     throw is("is no dead letter: it was replayed, and is being tried again");
   });
   if (!found && request === "replay") throw is("is no dead letter any more: it was handled or discarded meanwhile");
-}
-
-/** The payload of a message, as it was published. */
-export function payloadOf({ payload, tagged }: LoggedMessage): unknown {
-  if (!tagged || typeof payload !== "string") return payload;
-  try {
-    return decodeText(payload);
-  } catch {
-    return payload; // written by somebody else: shown as it stands there
-  }
 }
 
 /** An entry may say any time. */

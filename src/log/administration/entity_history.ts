@@ -11,6 +11,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { entitySubject, snapshotKey } from "../format/names.ts";
 import { positionOf } from "../format/position.ts";
 import { readSnapshotText } from "../format/snapshot_text.ts";
+import { payloadOf } from "./payload_of.ts";
 
 /** Which entity, and where it is stored. */
 export interface EntityPlace {
@@ -181,16 +182,6 @@ async function snapshotOf(
     return { version: read.version, definition: read.definition, state: value };
   } catch {
     return "its state cannot be read";
-  }
-}
-
-/** A text that cannot be decoded is shown as it is. */
-function payloadOf({ payload, tagged }: LoggedMessage): unknown {
-  if (!tagged) return payload;
-  try {
-    return decodeText(payload as string); // a tagged one is a text
-  } catch {
-    return payload;
   }
 }
 

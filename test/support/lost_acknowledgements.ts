@@ -1,0 +1,14 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { TcpProxy } from "../processes/tcp_proxy.ts";
+import type { LogCluster } from "./log_cluster.ts";
+
+/** Cuts the link of a publisher eight times, nearly always with an acknowledgement on its way. */
+export async function loseAcknowledgements(cluster: LogCluster, link: TcpProxy): Promise<void> {
+  link.delay(0, 50);
+  for (let round = 0; round < 8; round++) {
+    await cluster.more(500);
+    link.cut();
+    await wait(100);
+    link.restore();
+  }
+}

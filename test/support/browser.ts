@@ -91,10 +91,15 @@ export class Browser implements AsyncDisposable {
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
     if (this.#child.exitCode === null && this.#child.kill("SIGKILL")) await ended;
     // its own children end a little later, and write there until then; not every runtime has the option `maxRetries`
-    await eventually(
-      "the end of its folder",
-      () => rm(this.#folder, { recursive: true, force: true }).then(() => true),
-    );
+    await eventually("the end of its folder", async () => {
+      try {
+        await rm(this.#folder, { recursive: true, force: true });
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOTEMPTY") throw error;
+        return false;
+      }
+    });
   }
 
   async #connect(address: string): Promise<void> {

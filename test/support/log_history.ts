@@ -80,6 +80,8 @@ export class LogHistory {
   readonly #faults: { readonly from: number; readonly to: number }[] = [];
   /** When a process was frozen last. */
   readonly #frozen = new Map<number, number>();
+  /** When a process went on last. */
+  readonly #thawed = new Map<number, number>();
   #begun = 0;
   #repeated = 0;
   #ok = 0;
@@ -192,6 +194,7 @@ export class LogHistory {
         return;
       case "thawed":
         // others lead: it may finish what it has begun, and nothing else
+        this.#thawed.set(line.pid, line.at);
         return;
       case "fault":
         this.#faults.push({ from: line.at, to: line.at + ELECTION });
@@ -250,17 +253,19 @@ export class LogHistory {
       );
     }
     message.runs++;
+    // it had just begun when its process was stopped, which wrote that down when it went on
+    const late = at < (this.#thawed.get(pid) ?? -Infinity);
     if (attempt > this.#attempts) this.#wrong(`${name}: attempt ${attempt} of ${this.#attempts}`);
     if (published.recurring) message.effective = undefined;
     if (message.effective !== undefined) {
       this.#repeated++;
       const text = `${name}: handled again ${at - message.effective} ms after its end, without a fault since`;
-      if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.effective });
+      if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: Math.min(at, message.effective) });
     } else if (message.failed !== undefined && attempt <= message.failed.attempt) {
       const text = `${name}: attempt ${attempt} after attempt ${message.failed.attempt} had failed`;
       if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.failed.at });
     }
-    const order = key === undefined ? undefined : `${sub} ${category} ${key}`;
+    const order = key === undefined || late ? undefined : `${sub} ${category} ${key}`;
     const one: Run = { pid, sub, order, message, attempt };
     this.#runs.set(run, one);
     if (order !== undefined) this.#beginInOrder(order, one, fresh);

@@ -30,7 +30,10 @@ class Written {
     return this;
   }
 
-  begin(entry: string, more: { pid?: number; attempt?: number; position?: number; key?: string } = {}): string {
+  begin(
+    entry: string,
+    more: { pid?: number; attempt?: number; position?: number; key?: string; at?: number } = {},
+  ): string {
     const run = `r${++this.#runs}`;
     const position = this.#positions.get(entry) ?? 9;
     const seq = position - 1_000;
@@ -170,6 +173,19 @@ describe("the checker of the log", () => {
     assertEquals(violations(written), []);
     written.handle("b", { pid: 1 });
     assertEquals(violations(written), ["s Happened k b: runs beside b"]);
+    written.end(going);
+  });
+
+  it("accepts what a process had just begun when it was stopped, and wrote down when it went on", () => {
+    const written = new Written().publish("a", "b");
+    written.add({ event: "frozen", pid: 1 }).pass(15_000).handle("a", { pid: 2 });
+    const going = written.begin("b", { pid: 2 });
+    written.add({ event: "thawed", pid: 1 });
+    const frozenAt = written.lines.find(({ event }) => event === "frozen")!.at;
+    written.end(written.begin("a", { pid: 1, at: frozenAt + 1 }));
+    assertEquals(violations(written), []);
+    written.handle("a", { pid: 1 });
+    assertEquals(violations(written).slice(0, 1), ["s Happened k a: runs beside b"]);
     written.end(going);
   });
 

@@ -62,7 +62,8 @@ export class Administration {
 
   /**
    * Requests that a subscription handles again what stands behind a place; that of a queued command, whose name is the contract's, if the
-   * service has none of the name. Resolves when that is recorded. Rejects with a `TypeError` for a subscription that does not exist, naming
+   * service has none of the name. A request that is not carried out yet is carried out with it: from the smaller of the two places. Resolves
+   * when that is recorded. Rejects with a `TypeError` for a subscription that does not exist, naming
    * those that do.
    */
   async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
@@ -76,7 +77,8 @@ export class Administration {
       if (typeof record === "string") {
         throw new CatgaError("INVALID_MESSAGE", `the record of ${name} cannot be read: ${record}`);
       }
-      return writeSubscriptionRecord({ ...record, rewind: { to: place, id } });
+      const pending = record.rewind?.to ?? Infinity;
+      return writeSubscriptionRecord({ ...record, rewind: { to: Math.min(place, pending), id } });
     });
   }
 

@@ -4,9 +4,9 @@
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import type { Bucket, Entry } from "../../ports/key_value_store.ts";
+import type { Bucket, Change, Entry } from "../../ports/key_value_store.ts";
 import { isForbidden } from "../../ports/transport.ts";
-import { parkedKey } from "../format/names.ts";
+import { parkedKey, parkedPrefix, readParkedKey } from "../format/names.ts";
 import { type ParkedEntry, readParked, withoutPayload, writeParked } from "../format/parked_entry.ts";
 import type { ParkedItem } from "./parked_item.ts";
 import type { ParkingOptions } from "./parking_options.ts";
@@ -102,6 +102,25 @@ export class ParkedStore {
     const key = parkedKey(service, name, generation, entry.message.position);
     const value = writeParked({ ...entry, token });
     await this.#put({ key, value, revision: 0, tries: Infinity, replaces: () => true });
+  }
+
+  /** Removes what this leader, and earlier ones, have written under another generation, but for what `keeps` names. */
+  async clear(generation: number, keeps: (position: number) => boolean): Promise<void> {
+    const { service, name } = this.#options;
+    const found = new Map<string, number>();
+    const listing = new AbortController();
+    const onChange = (change: Change) => {
+      const place = readParkedKey(change.key);
+      if (change.type !== "put" || place?.generation !== generation || keeps(place.position)) return;
+      const entry = readParked(place.position, change.value);
+      if (typeof entry !== "string" && entry.token <= this.#options.token) found.set(change.key, change.revision);
+    };
+    try {
+      await this.#bucket.watch(parkedPrefix(service, name), onChange, { signal: listing.signal });
+    } finally {
+      listing.abort();
+    }
+    for (const [key, revision] of found) await this.remove(key, revision);
   }
 
   #isReplaced(position: number, { value }: Entry): boolean {

@@ -145,10 +145,11 @@ export class Parking {
   }
 
   /**
-   * Before the position is moved back (a rewind): removes what is parked behind `to`, and copies the rest to the next generation, which
-   * the next {@link Parking} opens. Nothing may be in hand, and this one is to be closed then. May be repeated.
+   * Before the position is moved back (a rewind): removes what is parked behind `to`, and copies the rest to the next generation, for the
+   * next {@link Parking}. Nothing may be in hand, and this one is to be closed then. May be repeated, with a smaller place, too.
    */
   async carry(to: number, generation: number): Promise<void> {
+    await this.#store.clear(generation, (position) => position <= to && this.has(position));
     for (const item of [...this.#lines.items]) {
       if (item.position > to) await this.#remove(item);
       if (item.position > to) continue;

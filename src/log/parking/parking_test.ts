@@ -227,6 +227,31 @@ describe("parking: the next leader", () => {
   });
 });
 
+describe("parking: a rewind that is begun again", () => {
+  it("to a smaller place: what an ended leader had carried from behind it is removed", async () => {
+    const h = await harness();
+    const first = await h.opened();
+    for (const position of [1, 2, 3]) {
+      await h.until(first.park(message(position), { attempts: 4, error: ERROR, dead: true }));
+    }
+    await h.until(first.carry(2, 1));
+    first.close();
+    const second = await h.opened({ token: 20 });
+    await h.until(second.carry(1, 1));
+    second.close();
+    assertEquals(Object.keys(await h.stored()).filter((key) => key.includes("/1.")), ["shop.billing/1.1"]);
+  });
+
+  it("by a leader that has long been replaced: what the next one has put aside since stays", async () => {
+    const h = await harness();
+    const first = await h.opened();
+    const later = await h.opened({ generation: 1, token: 20 });
+    await h.until(later.park(message(7), { attempts: 4, error: ERROR, dead: true }));
+    await h.until(first.carry(2, 1));
+    assertEquals(Object.keys(await h.stored()), ["shop.billing/1.7"]);
+  });
+});
+
 describe("parking: dead letters", () => {
   async function withDead() {
     const h = await harness();

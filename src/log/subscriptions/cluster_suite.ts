@@ -15,6 +15,7 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { delay } from "../../ports/clock.ts";
 import { groupText, itemText } from "../format/group.ts";
+import { Administration } from "../administration/administration.ts";
 import { categorySubject, COMMANDS, logName, logSubjects, subscriptionKey } from "../format/names.ts";
 import type { RunAnswer, RunRequest } from "../format/run_request.ts";
 import { readSubscriptionRecord, type SubscriptionRecord } from "../format/subscription_record.ts";
@@ -95,6 +96,19 @@ export class Cluster {
   async records(): Promise<Bucket> {
     const { store } = this.#observer ??= this.network.connect();
     return this.#records ??= await this.again(() => store.open("records"));
+  }
+
+  /** What operators ask for, from a process that leads nothing. */
+  async administration(): Promise<Administration> {
+    const [stream, records] = [await this.stream(), await this.records()];
+    return new Administration({
+      namespace: NAMESPACE,
+      clock: this.clock,
+      stream: () => Promise.resolve(stream),
+      subscriptions: () => Promise.resolve(records),
+      parked: () => Promise.resolve(undefined),
+      nodes: () => this.nodes.filter(({ alive }) => alive).map(({ info }) => info),
+    });
   }
 
   async record(name: string, service = "shop"): Promise<SubscriptionRecord | string | undefined> {

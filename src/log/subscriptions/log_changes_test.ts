@@ -93,6 +93,62 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("carry out the smaller of two rewinds that were requested while a handler ran, whichever came first", async () => {
+    for (const order of [[6, 0], [0, 6], [3, 0], [6, 3]]) {
+      const cluster = new Cluster();
+      const busy = { slow: false };
+      const run = async ({ payload }: { payload: unknown }) => {
+        if (busy.slow && payload === 9) await delay(cluster.clock, 2_500);
+        return 0 as const;
+      };
+      for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING, run });
+      const sequences: number[] = [];
+      for (let i = 0; i < 9; i++) sequences.push(await cluster.publish("Placed", [[i, `k${i}`]]));
+      await cluster.until("all handled", () => cluster.ends.length === 9);
+      busy.slow = true;
+      await cluster.publish("Placed", [[9, "k9"]]);
+      await cluster.clock.advance(500);
+      const administration = await cluster.administration();
+      const place = (count: number) => count === 0 ? "start" : sequences[count - 1] * 1_024 + 1_023;
+      for (const count of order) {
+        await cluster.again(() => administration.rewind("shop", "billing", place(count)));
+        await cluster.clock.advance(300);
+      }
+      busy.slow = false;
+      const smaller = Math.min(...order);
+      await cluster.until("again", () => new Set(cluster.payloads().slice(10)).size === 10 - smaller);
+      await cluster.clock.advance(5_000);
+      const record = await cluster.record("billing");
+      assert(typeof record === "object");
+      assertEquals(record.rewind, undefined);
+      assertEquals(cluster.ends.length, 20 - smaller, "one rewind was enough");
+      cluster.close();
+    }
+  });
+
+  it("lose no rewind that is requested while the leader goes back, at whatever moment", async () => {
+    for (let after = 0; after <= 300; after += 10) {
+      const cluster = new Cluster();
+      await cluster.node("a", {
+        handles: { billing: { Placed: { attempts: 1 } } },
+        run: ({ payload }) => payload === 2 ? ["NO", "no", 0] : 0,
+      });
+      const sequences: number[] = [];
+      for (let i = 0; i < 5; i++) sequences.push(await cluster.publish("Placed", [[i, `k${i}`]]));
+      await cluster.until("all handled", () => cluster.ends.length === 4);
+      await cluster.clock.advance(1_500);
+      const administration = await cluster.administration();
+      await cluster.again(() => administration.rewind("shop", "billing", sequences[3] * 1_024 + 1_023));
+      await cluster.clock.advance(after);
+      await cluster.again(() => administration.rewind("shop", "billing", "start"));
+      const again = cluster.ends.length;
+      const missing = () => [0, 1, 3, 4].filter((payload) => !cluster.payloads().slice(again).includes(payload));
+      for (let waited = 0; waited < 100 && missing().length > 0; waited++) await cluster.clock.advance(100);
+      assertEquals(missing(), [], `requested ${after} ms after the first`);
+      cluster.close();
+    }
+  });
+
   it("go on in a log that was made again, and say so", async () => {
     const cluster = new Cluster();
     for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });

@@ -46,11 +46,15 @@ export class Recording {
     if (this.#writing === undefined && now - this.#written >= (this.#dirty ? LEAST : MOST)) void this.write();
   }
 
-  /** Writes the record, with this change, after the write that is under way. Resolves with whether it is stored. Never rejects. */
-  async write(change: Partial<SubscriptionRecord> = {}): Promise<boolean> {
+  /**
+   * Writes the record, with this change, after the write that is under way, which may have found out what others have put into it.
+   * Resolves with whether it is stored. Never rejects.
+   */
+  async write(changed: () => Partial<SubscriptionRecord> = () => UNCHANGED): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     const { lease, clock, onStored, onDeposed } = this.#options;
     if (lease.deposed) return false;
+    const change = changed();
     const record = { ...this.#options.record(change.leader === ""), ...change };
     this.#dirty = false;
     this.#writing = lease.write(record);
@@ -64,6 +68,7 @@ export class Recording {
   }
 }
 
+const UNCHANGED = Object.freeze({});
 /** The record is written at most, and at least, so often, in ms. */
 const LEAST = 100;
 const MOST = 1_000;

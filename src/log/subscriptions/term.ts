@@ -165,7 +165,7 @@ export class Term {
     if (this.#over || this.#leaving) return;
     await this.#settle(patience);
     for (let tries = 0; tries < 3 && !this.#over; tries++) {
-      if (await this.#recording.write({ leader: "" })) break;
+      if (await this.#recording.write(() => ({ leader: "" }))) break;
     }
     this.#end(end);
   }
@@ -380,15 +380,17 @@ export class Term {
   async #rewind(request: NonNullable<SubscriptionRecord["rewind"]>): Promise<void> {
     await this.#settle(this.#categories.patience);
     const { record } = this.#options;
-    const to = Math.min(request.to, this.#reading?.read ?? 0);
+    // what was requested while runs ended counts, too
+    const to = Math.min(request.to, this.#request?.to ?? Infinity, this.#reading?.read ?? 0);
     const { clock } = this.#options.host;
     const carry = () => this.#parking.carry(to, record.generation + 1);
     await persist(clock, this.#ending.signal, carry, (error) => this.#warnings.fault("rewinding", error));
-    while (!this.#over) {
+    const gone = () => {
       const next = rewound(this.#record(MOST_OPEN), this.#options.stream.name, to, this.#options.nodes());
-      if (await this.#recording.write(next)) break;
-      await delay(clock, STEP);
-    }
+      // one that was made since then is left to the next term
+      return { ...next, rewind: this.#request !== undefined && this.#request.to < to ? this.#request : undefined };
+    };
+    while (!this.#over && !await this.#recording.write(gone)) await delay(clock, STEP);
     if (this.#over) return;
     this.#warnings.rewound(to);
     this.#end("rewound");

@@ -258,9 +258,10 @@ export class Parking {
 
   /** It waits for its turn, as its entry says. */
   #settle(item: ParkedItem, entry: ParkedEntry, size: number): void {
-    const { clock } = this.#options;
+    const { clock, longest } = this.#options;
     item.entry = size <= KEPT ? entry : undefined;
-    const wait = Math.min(Math.max(0, entry.due - clock.now()), LONGEST);
+    // the clock of the leader that wrote it may be another
+    const wait = Math.min(Math.max(0, entry.due - clock.now()), longest(entry.message.category));
     this.#lines.settle(item, { dead: entry.dead > 0, due: clock.monotonic() + wait });
     const change = this.#changes.get(item);
     if (change !== undefined && this.#changes.delete(item)) this.#consider(item, change);
@@ -297,5 +298,3 @@ const TRIES = 3;
 const KEPT = 1_024;
 /** Before a request that failed is carried out again, in ms. */
 const PAUSE = 2_000;
-/** The longest pause between attempts, in ms: whatever an entry says. */
-const LONGEST = 86_400_000;

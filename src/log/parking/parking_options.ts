@@ -16,6 +16,8 @@ export interface ParkingOptions {
   readonly token: number;
   /** How many messages may be parked, dead letters included. */
   readonly most: number;
+  /** The longest pause between attempts at messages of a category, in ms: no entry waits longer, whatever it says. */
+  longest(category: string): number;
   /** Called when `next` returns an entry again. */
   onRunnable(): void;
   /** Gets what goes on all the same: entries that cannot be read, writes that fail and are made again. */

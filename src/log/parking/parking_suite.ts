@@ -77,6 +77,7 @@ export async function harness(): Promise<Harness> {
       generation: 0,
       token: 10,
       most: 100,
+      longest: () => 86_400_000,
       onRunnable: () => void runnable.count++,
       fault: (error) => void faults.push(error),
       ...options,

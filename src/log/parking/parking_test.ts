@@ -109,6 +109,19 @@ describe("parking: order", () => {
     assertEquals([taken(parking).length, h.clock.timers], [1_500, 0]);
   });
 
+  it("an entry of a leader whose clock was ahead waits for the longest pause of its category, no longer", async () => {
+    const h = await harness();
+    const ahead = 7_200_000;
+    const first = await h.opened();
+    await h.until(first.park(message(1), { attempts: 1, error: ERROR, due: h.clock.now() + ahead + 12_000 }));
+    first.close();
+    const second = await h.opened({ token: 20, longest: (category) => category === "Paid" ? 12_000 : 0 });
+    await h.clock.advance(11_999);
+    assertEquals(taken(second), []);
+    await h.clock.advance(1);
+    assertEquals(taken(second), ["m1"]);
+  });
+
   it("an entry that says it is due in a century is tried within a day", async () => {
     const h = await harness();
     const parking = await h.opened();

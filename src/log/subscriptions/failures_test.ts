@@ -43,6 +43,26 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("do not wait for the clock of the leader before them, which was two hours ahead", async () => {
+    const cluster = new Cluster();
+    let broken = true;
+    const handles = { billing: { Placed: { attempts: 100, delay: [12_000, 12_000] as const } } };
+    const run = () => broken ? ["BROKEN", "no", 0] as const : 0;
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
+    await cluster.publish("Placed", [[0]]);
+    const leader = await cluster.leader("billing");
+    await cluster.until("it is parked", () => leader.state("billing")?.retrying === 1);
+    const parked = await cluster.again(() => cluster.network.connect().store.open("parked"));
+    const [{ key, value, revision }] = await cluster.again(() => parked.entries(""));
+    const { due, ...entry } = JSON.parse(value);
+    leader.kill();
+    const ahead = JSON.stringify({ ...entry, due: due + 7_200_000 });
+    await cluster.again(() => parked.update(key, ahead, revision));
+    broken = false;
+    await cluster.until("it is handled", () => cluster.ends.length === 1, 30_000);
+    cluster.close();
+  });
+
   it("park what fails for long, try it in its time, then those behind it in order, also under another leader", async () => {
     const cluster = new Cluster();
     let broken = true;

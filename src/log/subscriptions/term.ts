@@ -20,6 +20,7 @@ import { Reading, type ReadingPlace } from "./reading.ts";
 import { Recording } from "./recording.ts";
 import { persist } from "./persist.ts";
 import { rewound } from "./rewind.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
 import { StoredOpen } from "./stored_open.ts";
 import { takeOver } from "./takeover.ts";
 import type { TermEnd, TermOptions, TermState } from "./term_options.ts";
@@ -98,6 +99,7 @@ export class Term {
       generation: record.generation,
       token: revision,
       most: options.mostParked,
+      longest: (category) => (options.spec.categories.get(category) ?? DEFAULT_SETTINGS).delay[1],
       onRunnable: () => this.#handing?.onRunnable(),
       // a queued command that is idempotent would only be answered with the failure again
       onReplay: ({ category, id }) => service === COMMANDS ? host.forgetFailure(category, id) : Promise.resolve(),

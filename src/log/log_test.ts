@@ -23,6 +23,34 @@ describe("the log of a node", () => {
     await assertRejects(() => app.unschedule(Mail, "later"), "has stopped");
   });
 
+  it("a message with an id that is due already is handled once, and what was scheduled under that id is not", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const handled: [id: string, n: number][] = [];
+    const handlers = Placed.on(({ n }, { id }) => void handled.push([id, n]), { name: "orders" });
+    const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers }));
+    const publish = async (n: number, options: Parameters<typeof app.publish>[2]) =>
+      assertEquals(await clock.until(app.publish(Placed, { n }, options)), { ok: true, value: undefined });
+    for (let i = 0; i < 2; i++) {
+      await publish(1, { id: "delay", delay: 0 });
+      await publish(2, { id: "at", at: new Date(0) });
+      await publish(3, { id: "replaced", delay: 60_000 });
+      await publish(4, { id: "replaced", delay: 0 });
+      await clock.advance(400);
+    }
+    await publish(5, { id: "again", delay: 0 });
+    await publish(6, { id: "again", delay: 60_000 });
+    await clock.advance(120_000);
+    assertEquals(handled.map(([id, n]) => [id.split("@")[0], n]), [
+      ["delay", 1],
+      ["at", 2],
+      ["replaced", 4],
+      ["again", 5],
+      ["again", 6],
+    ]);
+    await clock.until(app.drain());
+  });
+
   it("a drain that has no time ends what is being published, with what is known of it", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

@@ -16,6 +16,11 @@ export interface LaneHost {
   stream(again: boolean): LogStream | Promise<LogStream>;
   /** The message that holds these publications; or the error that all of them end with. */
   message(publications: readonly Publication[], stream: LogStream): StreamMessage | CatgaError;
+  /**
+   * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a `CatgaError`. `limit`: how
+   * long to try, in ms.
+   */
+  takeBack(subject: string, limit: number): Promise<boolean>;
   /** They are stored: at least one. */
   stored(publications: readonly Publication[]): void;
 }
@@ -25,6 +30,8 @@ export interface StreamMessage {
   readonly subject: string;
   readonly data: string;
   readonly options: Omit<AppendOptions, "timeout">;
+  /** The subject of the schedule whose place it takes: that is taken back when this message is stored. */
+  readonly replaces?: string | undefined;
 }
 
 /** The publications under one subject. */
@@ -175,8 +182,7 @@ class Group implements Attempted {
       // the stream may have forgotten its id, and store it a second time
       return this.#endAll("nothing was known of it for too long to send it again");
     }
-    const left = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0) - now;
-    const timeout = Math.max(1, Math.min(left, FIRST_TIMEOUT * 2 ** this.#attempts, LONGEST_TIMEOUT));
+    const timeout = Math.max(1, Math.min(this.#left, FIRST_TIMEOUT * 2 ** this.#attempts, LONGEST_TIMEOUT));
     const { subject, data, options } = this.#message;
     this.#attempts++;
     this.#sending = true;
@@ -191,14 +197,22 @@ class Group implements Attempted {
     appending.then((appended) => this.#appended(appended));
   }
 
+  /** How long somebody waits for it still, in ms. */
+  get #left(): number {
+    const due = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0);
+    return due - this.#host.clock.monotonic();
+  }
+
   #appended(appended: Appended): void {
     if (this.#over) return;
     this.#sending = false;
     if (appended.type === "stored") {
-      this.#over = true;
-      this.#finish(false); // first: the next message is under way while senders go on
-      for (const publication of this.publications) publication.end(STORED);
-      this.#host.stored(this.publications);
+      const { replaces } = this.#message!; // what was appended
+      if (replaces === undefined) return this.#stored();
+      this.#unanswered = true; // who gives up from now on has it stored
+      this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
+        if (!this.#over) this.#endAll(`it is, but the schedule of its id may fire, too: ${message}`);
+      });
       return;
     }
     if (appended.type === "conflict") {
@@ -210,6 +224,14 @@ class Group implements Attempted {
     if (appended.type === "unknown") this.#unanswered = true;
     else if (!appended.passing) return this.#refused(appended.error);
     this.#later();
+  }
+
+  #stored(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#finish(false); // first: the next message is under way while senders go on
+    for (const publication of this.publications) publication.end(STORED);
+    this.#host.stored(this.publications);
   }
 
   /** The stream could not be opened. */

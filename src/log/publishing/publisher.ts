@@ -123,9 +123,11 @@ export class Publisher implements LaneHost {
     const { schedule, subject } = planned;
     const now = Math.ceil(stream.serverTime);
     const at = timeOf(schedule, now);
-    // what is due is handled at once; under an id it takes the place of what was scheduled before, where there can be such
     const lacking = unsupported(at, stream.abilities);
-    if (at === now && (id === undefined || lacking !== undefined)) return unscheduled;
+    // what is due is no schedule; under an id it takes the place of what was scheduled before, where there can be such
+    if (at === now) {
+      return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
+    }
     if (lacking !== undefined) {
       return new CatgaError("UNSUPPORTED", `${contract.kind} ${contract.name} was not stored: ${lacking}`);
     }
@@ -142,14 +144,18 @@ export class Publisher implements LaneHost {
    * Takes back what was scheduled: `true`, and it does not fire; `false`: it has gone, or never was. Rejects with a `CatgaError`.
    * `limit`: how long to try, in ms, a minute at most.
    */
-  async unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
-    const { namespace, endpoint, host } = this.#options;
+  unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
+    return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
+  }
+
+  async takeBack(subject: string, limit: number): Promise<boolean> {
+    const { endpoint, host } = this.#options;
     const mark = `${endpoint}.${this.#marks++}`;
     const stream = (again: boolean) => this.stream(again);
     const timeout = Math.min(limit, 60_000); // shorter than a mark stays
     host.pending++; // a drain waits for it
     try {
-      return await unschedule(scheduleSubject(namespace, name, id), { clock: this.clock, stream, mark, timeout });
+      return await unschedule(subject, { clock: this.clock, stream, mark, timeout });
     } finally {
       if (--host.pending === 0) host.idle();
     }

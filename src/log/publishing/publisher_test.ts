@@ -433,15 +433,47 @@ describe("Publisher", () => {
       assert(stream.appends[0].subject.startsWith("catga.shop.at.Mail."));
     });
 
-    it("a time in the past is now: without an id it is no schedule at all", () => {
+    it("a time in the past is now: it is no schedule at all, and under an id it is stored once", () => {
       const { publish, stream } = start();
       publish(Mail, 1, { schedule: { at: new Date(5) } });
       publish(Mail, 2, { id: "x", schedule: { at: new Date(-5) } });
-      assertEquals(stream.appends.map(({ subject, schedule }) => [subject, schedule?.at]), [
-        ["catga.shop.log.Mail", undefined],
-        ["catga.shop.at.Mail.x", 1_000],
+      publish(Mail, 3, { id: "y", schedule: { delay: 0 } });
+      assertEquals(stream.appends.map(({ subject, schedule, id }) => [subject, schedule?.at, id]), [
+        ["catga.shop.log.Mail", undefined, "e:here.1:0"],
+        ["catga.shop.log.Mail", undefined, "u:Mail:x"],
+        ["catga.shop.log.Mail", undefined, "u:Mail:y"],
       ]);
-      assertEquals(read(stream.appends[0])[0].id.includes("@"), false);
+      assertEquals(stream.appends.map((append) => read(append)[0].id), ["here.1.e1", "x", "y"]);
+    });
+
+    it("what is due takes the place of the schedule of its id; one that follows it is not touched", async () => {
+      const { publish, stream, clock } = start();
+      const subject = "catga.shop.at.Mail.x";
+      stream.stored = { sequence: 7, subject, time: 99, data: encode('[1,"p"]'), headers: undefined };
+      const due = publish(Mail, 1, { id: "x", schedule: { delay: 0 } });
+      const next = publish(Mail, 2, { id: "x", schedule: { delay: 10_000 } });
+      stream.appends[0].answer(stored(8));
+      await clock.advance(0);
+      assertEquals(stream.appends.map(({ subject, expect }) => [subject, expect]), [
+        ["catga.shop.log.Mail", undefined],
+        [subject, 7],
+      ]);
+      assert(stream.appends[1].data.startsWith("unscheduled "));
+      stream.appends[1].answer(stored(9));
+      assertEquals((await due).ok, true);
+      assertEquals([stream.appends[2].subject, stream.appends[2].schedule?.at], [subject, 11_000]);
+      stream.appends[2].answer(stored(10));
+      assertEquals((await next).ok, true);
+    });
+
+    it("what is due is OUTCOME_UNKNOWN when the schedule of its id may fire still", async () => {
+      const { publish, stream, clock, host } = start();
+      stream.reply = (append) => append.expect === undefined ? stored(8) : SILENCE;
+      stream.stored = { sequence: 7, subject: "s", time: 99, data: encode('[1,"p"]'), headers: undefined };
+      const due = publish(Mail, 1, { id: "x", schedule: { delay: 0 }, timeout: 5_000 });
+      await clock.advance(10_000);
+      assertEquals(code(await due), "OUTCOME_UNKNOWN");
+      assertEquals(host.pending, 0);
     });
 
     it("one under way for an id: the next of the same id waits", async () => {

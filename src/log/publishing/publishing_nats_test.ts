@@ -137,6 +137,26 @@ describe("publishing on NATS", required, () => {
     assert(!numbers(await all(server.url)).includes(3));
   });
 
+  it("what is due already is stored once for its id, and takes the place of what was scheduled", async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    for (let i = 0; i < 2; i++) {
+      await ok(app.enqueue(Mail, { n: 1 }, { id: "twice", delay: 0 }));
+      await ok(app.enqueue(Mail, { n: 2 }, { id: "past", at: new Date(Date.now() - 60_000) }));
+      await ok(app.enqueue(Mail, { n: 3 }, { id: "books", cron: "* * * * 1 *" }));
+      await ok(app.enqueue(Mail, { n: 4 }, { id: "books", delay: 0 }));
+      await wait(400);
+    }
+    assertEquals(await app.unschedule(Mail, "books"), false);
+    assertEquals(await app.unschedule(Mail, "twice"), false);
+    const stored = await all(server.url);
+    assertEquals(stored.map(({ id, payload }) => [id, (payload as { n: number }).n]), [
+      ["twice", 1],
+      ["past", 2],
+      ["books", 4],
+    ]);
+  });
+
   it("around its time, a schedule is either taken back or handled, never both", async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });

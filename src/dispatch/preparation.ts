@@ -1,11 +1,11 @@
-/** What takes its time before a handler begins, a schema or a behavior: a message aborted meanwhile is refused. */
-import type { CatgaError } from "../error.ts";
+/** What takes its time before a handler begins, a schema or a behavior: a message aborted meanwhile is not run. */
+import { CatgaError } from "../error.ts";
 import type { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
 /**
- * The outcome of `work`, which runs while the execution is `preparing`; a refusal as soon as the message is aborted before its
- * handler has begun, for then the handler will not begin.
+ * The outcome of `work`, which runs while the execution is `preparing`; that of {@link refusalOf} as soon as the message is aborted
+ * before its handler has begun, for then the handler will not begin.
  */
 export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { execution } = ctx;
@@ -17,7 +17,16 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
   });
 }
 
-/** The refusal of a message that was aborted before its handler began. */
-export function refusalOf(ctx: MessageContext, { code }: CatgaError): Refusal {
-  return new Refusal(code === "CLOSED" ? "DRAINING" : "LATE", ctx);
+/**
+ * The outcome of a message that was aborted before its handler began: a refusal. A message of the log whose time is over has failed: refused,
+ * it would be run again without end, and what took its time is likely to take it again.
+ */
+export function refusalOf(ctx: MessageContext, { code }: CatgaError): Outcome {
+  if (code !== "TIMEOUT" || ctx.position === undefined) {
+    return new Refusal(code === "CLOSED" ? "DRAINING" : "LATE", ctx);
+  }
+  const { contract: { kind, name }, node } = ctx;
+  const message =
+    `${kind} ${name} did not run on node ${node}: a schema or behavior before its handler did not end within its timeout`;
+  return { ok: false, error: new CatgaError("TIMEOUT", message, { node }) };
 }

@@ -51,6 +51,25 @@ describe("the log of a node", () => {
     await clock.until(app.drain());
   });
 
+  it("a message whose schema never ends is a dead letter after its attempts", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    let calls = 0;
+    const hangs = () => (calls++, new Promise<never>(() => {}));
+    const input = { "~standard": { version: 1, vendor: "test", validate: hangs } } as const;
+    const Checked = event<{ n: number }, { n: number }>("Placed", { durable: true, input });
+    const retry = { attempts: 2, delay: [10, 10] as const };
+    const handlers = Checked.on(() => {}, { name: "orders", timeout: 1_000, retry });
+    const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers }));
+    const publisher = await clock.until(catga({ network, id: "p", service: "p", logger: QUIET }));
+    assert((await clock.until(publisher.publish(Placed, { n: 1 }))).ok);
+    await clock.advance(10_000);
+    const letters = app.deadLetters();
+    const { value: letter } = await clock.until(letters.next());
+    assertEquals([letter?.attempts, letter?.error.code, calls], [2, "TIMEOUT", 2]);
+    await clock.until(Promise.all([app.drain(), publisher.drain()]));
+  });
+
   it("a drain that has no time ends what is being published, with what is known of it", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

@@ -66,7 +66,8 @@ function parsedRun({ contract, run }: DurableHandler, payload: unknown, ctx: Mes
 }
 
 function asFinal(outcome: Outcome): Outcome {
-  if (outcome instanceof Refusal || outcome.ok) return outcome;
+  // a schema that did not end in time may do so in the next attempt
+  if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
   return { ok: false, error };

@@ -105,6 +105,29 @@ describe("a run of a message of the log", () => {
     assertEquals([unreadable[0], unreadable[2], runs], ["INVALID_MESSAGE", 1, 1]);
   });
 
+  it("fails in its time when a schema or a behavior before its handler does not end, which does not run then", async () => {
+    let runs = 0;
+    let settle = (_: { value: { order: string } }) => {};
+    const validate = () => new Promise<{ value: { order: string } }>((resolve) => settle = resolve);
+    const input = { "~standard": { version: 1, vendor: "test", validate } } as const;
+    const Checked = event<{ order: string }, { order: string }>("Placed", { durable: true, input });
+    const settings = { timeout: 1_000 };
+    const hangs = Placed.on(() => void runs++, { ...settings, behaviors: [() => new Promise<never>(() => {})] });
+    for (const handler of [Checked.on(() => void runs++, settings), hangs]) {
+      await using node = await worker(handler);
+      for (const attempt of [1, 2]) {
+        const run = node.run({ attempt });
+        await node.clock.advance(1_050);
+        const [code, message, final] = (await run).value as [string, string, number];
+        assertEquals([code, final], ["TIMEOUT", 0]);
+        assert(message.includes("a schema or behavior before its handler did not end within its timeout"), message);
+      }
+      settle({ value: { order: "1" } });
+      await node.clock.advance(1_000);
+    }
+    assertEquals(runs, 0);
+  });
+
   it("ends in TIMEOUT although its handler does not, whose next attempt waits for its end", async () => {
     const ran: number[] = [];
     const ends: (() => void)[] = [];

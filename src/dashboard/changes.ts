@@ -26,13 +26,16 @@ export async function carryOut(
     for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
     return { done, failed, error };
   }
-  for (const { service, subscription, positions } of bySubscription(letters)) {
+  const { chosen, invalid } = bySubscription(letters);
+  for (const { service, subscription, positions } of chosen) {
     for await (const letter of administration.deadLetters({ service, subscription })) {
       if (positions.delete(letter.position)) await settle(letter);
     }
     failed += positions.size;
     if (positions.size > 0) error ??= "it is no dead letter any more";
   }
+  failed += invalid.length;
+  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
   return { done, failed, error };
 }
 
@@ -52,17 +55,21 @@ interface Chosen {
   readonly positions: Set<number>;
 }
 
-/** The letters of each subscription; places that are none are left out. */
-function bySubscription(places: readonly string[]): Iterable<Chosen> {
+/** The letters of each subscription, and the places that are none. */
+function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; invalid: readonly string[] } {
   const chosen = new Map<string, Chosen>();
+  const invalid: string[] = [];
   for (const place of places) {
     const found = readParkedKey(place);
-    if (found === undefined) continue;
+    if (found === undefined) {
+      invalid.push(place);
+      continue;
+    }
     const { service, name: subscription, position } = found;
     const label = `${service}/${subscription}`; // a service has no slash
     const of = chosen.get(label) ?? { service, subscription, positions: new Set() };
     chosen.set(label, of);
     of.positions.add(position);
   }
-  return chosen.values();
+  return { chosen: chosen.values(), invalid };
 }

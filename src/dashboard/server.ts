@@ -71,7 +71,9 @@ async function handle(
   const about = { method, headers };
   const wrong = access.refusesOrigin(about);
   if (wrong !== undefined) return refuse(response, wrong.status, wrong.message);
-  const url = new URL(request.url ?? "/", "http://dashboard");
+  const { url: path = "" } = request;
+  // joined, not resolved: of `//` the next would be a host; what is no path is nothing that is here
+  const url = new URL(`http://dashboard${path.startsWith("/") ? path : "/-"}`);
   if (method === "GET" && url.pathname === "/") return enter(response, url, access);
   if (!url.pathname.startsWith(access.folder)) {
     // says the same of every path, so that nobody can look for the folder

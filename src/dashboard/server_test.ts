@@ -91,7 +91,19 @@ describe("the server of the dashboard", () => {
     const { port, folder, cookie } = await enter();
     const wrong = [`${cookie.slice(0, -1)}${cookie.endsWith("A") ? "B" : "A"}`, "catga_dashboard=", "other=1"];
     for (
-      const path of ["/", "/?token=", `/?token=${"x".repeat(32)}`, folder, `${folder}stream`, "/stream", "/app.js"]
+      const path of [
+        "/",
+        "/?token=",
+        `/?token=${"x".repeat(32)}`,
+        folder,
+        `${folder}stream`,
+        "/stream",
+        "/app.js",
+        "//",
+        "//[",
+        "http://[",
+        "*",
+      ]
     ) {
       for (const headers of [{}, ...wrong.map((text) => ({ cookie: text }))]) {
         const { status, text } = await ask(port, path, { headers });

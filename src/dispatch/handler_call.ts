@@ -11,6 +11,7 @@ import type { ContractCounts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
+import { plainError, plainFailure } from "./plain_error.ts";
 
 /** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -65,7 +66,7 @@ export class HandlerCall {
   }
 
   #toResult(returned: unknown): Result<unknown> {
-    return isFailure(returned) ? this.#checked(returned) : { ok: true, value: returned };
+    return isFailure(returned) ? this.#checked(plainFailure(returned)) : { ok: true, value: returned };
   }
 
   /** Its failure, or `INVALID_RESPONSE` if the contract has `failures` and this is none of them. */
@@ -81,13 +82,13 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is; anything else is
-   * observed, and becomes `HANDLER_FAILED`.
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`plain_error.ts`);
+   * anything else is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
     try {
-      if (isCatgaError(error)) return { ok: false, error };
-      if (isFailure(error)) return error;
+      if (isCatgaError(error)) return { ok: false, error: plainError(error) };
+      if (isFailure(error)) return plainFailure(error);
     } catch {
       // a proxy, or an error with getters, that cannot even be looked at: it is anything else
     }

@@ -35,6 +35,46 @@ describe("HandlerCall", () => {
     assertEquals(thrown.map(({ seen }) => seen), [[], []]);
   });
 
+  it("a CatgaError with odd members, thrown or in a failure, becomes one with what can be read of it", async () => {
+    const no = () => {
+      throw new Error("a getter");
+    };
+    const odd: [name: keyof CatgaError, PropertyDescriptor, code: string, message: string][] = [
+      [
+        "message",
+        { value: { a: 1 } },
+        "NO_TEA",
+        "the handler failed with an error whose message is no text: an object",
+      ],
+      ["message", { get: no }, "NO_TEA", "the handler failed with an error whose message is no text: undefined"],
+      ["code", { value: 7 }, "HANDLER_FAILED", "sold out"],
+      ["code", { get: no }, "HANDLER_FAILED", "sold out"],
+      ["details", { get: no }, "NO_TEA", "sold out"],
+      ["final", { get: no }, "NO_TEA", "sold out"],
+    ];
+    for (const [name, descriptor, code, message] of odd) {
+      const error = Object.defineProperty(new CatgaError("NO_TEA", "sold out"), name, descriptor);
+      for (const fn of [() => Promise.reject(error), () => ({ ok: false, error })]) {
+        const { result } = await call(fn);
+        assertEquals(
+          result instanceof Object && "error" in result && { ...result.error, message: result.error?.message },
+          {
+            ...{
+              name: "CatgaError",
+              code,
+              message,
+              retryable: false,
+              details: undefined,
+              node: undefined,
+              final: false,
+            },
+          },
+        );
+        assertStrictEquals(result.error?.cause, error);
+      }
+    }
+  });
+
   it("what it throws and nobody can look at is HANDLER_FAILED, too", async () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();

@@ -6,6 +6,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import { plainFailure } from "./plain_error.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 
 /** What an app gives to its behaviors. */
@@ -35,7 +36,7 @@ export function fold<Ctx extends Context>(
     try {
       const message = { contract, payload, ctx, subscription, clock, random, logger };
       const result = await behavior(message, async () => await inner(payload, ctx));
-      if (typeof result?.ok === "boolean") return result;
+      if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
       throw new TypeError(
         `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
       );

@@ -14,6 +14,7 @@ describe("the log of a node", () => {
     await app.enqueue(Mail, { n: 0 }, { id: "later", delay: 60_000 });
     const sent = Array.from({ length: 100 }, (_, n) => app.publish(Placed, { n }));
     await assertRejects(() => app.unschedule(event("Plain") as never, "x"), TypeError, "the event is not durable");
+    await assertRejects(() => app.unschedule(Mail, "\ud800"), TypeError, "well-formed");
     const taken = app.unschedule(Mail, "later");
     await app.drain();
     assertEquals((await Promise.all(sent)).map(({ ok }) => ok), new Array(100).fill(true));

@@ -274,6 +274,9 @@ export class App implements NodeHost, DrainableNode {
   async unschedule(contract: AnyContract, id: string): Promise<boolean> {
     checkContract("unschedule", contract, "command", "event");
     checkId(`unschedule ${contract.name}`, id);
+    if (!id.isWellFormed()) {
+      throw new TypeError(`unschedule ${contract.name}: id must be well-formed Unicode; got ${JSON.stringify(id)}`);
+    }
     if (!contract.options.durable) {
       throw new TypeError(
         `unschedule ${contract.name}: the ${contract.kind} is not durable, so that nothing of it is scheduled`,

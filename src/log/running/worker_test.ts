@@ -5,6 +5,7 @@ import type { Context } from "../../contract/context.ts";
 import type { Result } from "../../contract/result.ts";
 import { encodeValue } from "../../data/encoding.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
+import { CatgaError } from "../../error.ts";
 import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
 import { COMMANDS, controlName, runName, subscriptionKey } from "../format/names.ts";
@@ -73,6 +74,26 @@ describe("a run of a message of the log", () => {
     how = () => fail("X".repeat(1_000), "y".repeat(10_000), { details: () => {} });
     const cut = (await node.run({})).value as [string, string, number, unknown];
     assertEquals([cut[0].length, cut[1].length, cut[3]], [128, 4_096, "(the details could not be sent)"]);
+  });
+
+  it("answers with the failure of a handler, or of a behavior, whose error is odd: nothing else ends", async () => {
+    const error = Object.defineProperty(new CatgaError("NO_STOCK", "none"), "message", { value: { none: 1 } });
+    const failed = { ok: false, error } as const;
+    const handlers = [
+      Placed.on(() => Promise.reject(error)),
+      Placed.on(() => {
+        throw error;
+      }),
+      Placed.on(() => {}, { behaviors: [() => Promise.resolve(failed)] }),
+      Placed.on(() => {}, { behaviors: [() => Promise.resolve({ ok: false, error: "text" } as never)] }),
+    ];
+    const answers = await Promise.all(handlers.map(async (handler) => {
+      await using node = await worker(handler);
+      return (await node.until(node.run({}))).value;
+    }));
+    const why = "the handler failed with an error whose message is no text:";
+    const answer = ["NO_STOCK", `${why} an object`, 0];
+    assertEquals(answers, [answer, answer, answer, ["HANDLER_FAILED", `${why} undefined`, 0]]);
   });
 
   it("answers with the first failure of several handlers, which run together", async () => {

@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { DeadLetter } from "../contract/kept.ts";
+import { parkedKey } from "../log/format/names.ts";
+import { carryOut } from "./changes.ts";
+
+describe("changes of the dashboard", () => {
+  it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
+    const replayed: number[] = [];
+    const letter = { position: 7, replay: () => Promise.resolve(void replayed.push(7)) } as unknown as DeadLetter;
+    const administration = {
+      async *deadLetters() {
+        yield await Promise.resolve(letter);
+      },
+    };
+    const places = [7, 8].map((position) => parkedKey("shop", "billing", 0, position));
+    const change = (letters: string[]) => carryOut(administration, { do: "replay", letters });
+    assertEquals(await change(["no place"]), {
+      done: 0,
+      failed: 1,
+      error: "it is not the place of a dead letter: no place",
+    });
+    assertEquals(await change([...places, "no place"]), {
+      done: 1,
+      failed: 2,
+      error: "it is no dead letter any more",
+    });
+    assertEquals(replayed, [7]);
+  });
+});

@@ -413,7 +413,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(code, 1);
     assertMatch(
       err,
-      /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused.*\n--nats URL, or NATS_URL, says where/,
+      /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused.*\? --nats URL, or NATS_URL, says where it is\n$/,
     );
   });
 
@@ -438,6 +438,19 @@ describe("cli", await requireNatsServer(), () => {
     }
   });
 
+  it("dashboard: what it cannot listen on is named with the option that takes another", async () => {
+    const listen = (...args: string[]) => cliHere(["dashboard", ...args], env());
+    const foreign = await listen("--host", "no-such-name.invalid", "--port", "0");
+    assertEquals(foreign.code, 1);
+    assertMatch(
+      foreign.err,
+      /^catga: cannot listen on no-such-name\.invalid, port 0: .*; --host takes a name or an address/,
+    );
+    const used = await listen("--port", `${server.port}`);
+    assertEquals(used.code, 1);
+    assertMatch(used.err, /^catga: cannot listen on 127\.0\.0\.1, port \d+: EADDRINUSE; --port takes another\n/);
+  });
+
   it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
@@ -456,7 +469,7 @@ describe("cli", await requireNatsServer(), () => {
       [["call", "Touch", "{bad"], /the payload is not JSON: "\{bad" \(/],
       [["call", "a b"], /a contract's name is .*; got "a b"/],
       [["call", "Touch", "--node", "a.b"], /--node must be 1 to 64/],
-      [["call", "Touch", "--header", "x"], /--header takes K=V; got "x"/],
+      [["call", "Touch", "--header", "x"], /--header takes NAME=VALUE; got "x"/],
       [["call", "Touch", "--route", "best"], /--route takes round-robin, hash, least-loaded, random; got "best"/],
       [["call", "Touch", "--route", "hash"], /--route hash needs a --key/],
       [["call", "Touch", "--timeout", "soon"], /--timeout takes a time such as 500ms, 5s or 2m; got "soon"/],

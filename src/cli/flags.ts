@@ -45,7 +45,7 @@ export const COMMAND_FLAGS = {
   id: { value: "ID", summary: "the message id: one result of an idempotent command" },
   key: { value: "KEY", summary: "the routing key" },
   route: { value: "NAME", summary: "round-robin, hash, least-loaded, random" },
-  header: { value: "K=V", short: "H", repeatable: true, summary: "a header of the message; repeat for more" },
+  header: { value: "NAME=VALUE", short: "H", repeatable: true, summary: "a header of the message; repeat for more" },
   timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m" },
   count: { value: "N", short: "c", summary: "stop after this many" },
   after: { value: "N", summary: "leave out the first N events" },

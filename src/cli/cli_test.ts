@@ -1,7 +1,7 @@
 /** The tool as an operator has it: a process, on a real server, beside nodes in processes of their own. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
@@ -280,7 +280,7 @@ describe("cli", await requireNatsServer(), () => {
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
     await using _kitchen = await catga({ nats: server.url, service: "kitchen", handlers: kitchen });
     const tool = await startCli(["watch", "--json", "--count", "4"], { env: env() });
-    await tool.wrote("listening for all events in default");
+    await tool.wrote("listening for all events that are not kept in default");
     for (const tea of ["assam", "sencha"]) unwrap(await app.publish(Brewed, { tea }));
     unwrap(await app.publish(Brewed, { tea: "oolong" }, { id: "mine", headers: { a: "b" } }));
     unwrap(await app.publish(Emptied));
@@ -292,6 +292,32 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals([events[2].id, events[2].headers, events[2].sender], ["mine", { a: "b" }, app.self.endpoint]);
     await eventually("the kitchen to have heard all", () => heard.length === 3);
     assertEquals(heard, ["assam", "sencha", "oolong"]);
+  });
+
+  it("watch: with the name of an event that a node handles as durable, it says that this is not shown", async () => {
+    const Paid = event("till.Paid", { durable: true });
+    const Till = entity("Till", { initial: () => 0 });
+    const Opened = Till.event("Opened", (n) => n + 1);
+    const tills = [Paid.on(() => {}, { name: "till" }), Opened.on(() => {}, { name: "till" })];
+    await using _till = await catga({ nats: server.url, namespace: "tills", service: "till", handlers: tills });
+    const said: string[] = [];
+    for (const name of ["till.*", "Till.Opened", "till.Refunded"]) {
+      const stop = new AbortController();
+      const watching = cli(["watch", name, "-n", "tills"], {
+        ...quiet(server.url, stop.signal),
+        say: (line) => said.push(line),
+      });
+      const lines = said.length + (name === "till.Refunded" ? 1 : 2);
+      await eventually(name, () => said.length === lines);
+      stop.abort();
+      assertEquals(await watching, 0);
+    }
+    const notShown = (name: string) =>
+      `not shown, because nodes handle them as durable: ${name}; \`catga dashboard\` shows the end of the log`;
+    assertEquals(said.filter((line) => !line.startsWith("listening")), [
+      notShown("till.Paid"),
+      notShown("Till.Opened"),
+    ]);
   });
 
   it("watch: accepts a name with wildcards, prints a line for each event, and ends at Ctrl-C", async () => {
@@ -511,3 +537,8 @@ describe("cli", await requireNatsServer(), () => {
     assertStringIncludes(bare.err, "Commands\n  nodes ");
   });
 });
+
+/** A terminal that shows nothing. */
+function quiet(url: string, signal: AbortSignal) {
+  return { write() {}, read: () => Promise.resolve(""), colors: false, environment: { NATS_URL: url }, signal };
+}

@@ -52,7 +52,7 @@ export const COMMAND_FLAGS = {
   limit: { value: "N", summary: "show at most this many; 100" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
-  replicas: { value: "N", summary: "how many NATS servers keep a bucket, 1 to 5; 1" },
+  replicas: { value: "N", summary: "how many NATS servers keep each, 1 to 5; 1" },
   subscription: { value: "NAME", summary: "only this subscription" },
   service: { value: "NAME", summary: "only this service; @ for queued commands" },
   contract: { value: "NAME", summary: "only messages of this contract" },

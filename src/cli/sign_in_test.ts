@@ -127,6 +127,32 @@ describe("cli: signing in", await requireNatsServer(), () => {
     );
   });
 
+  it("watch: with a name, needs no permission but to listen", async () => {
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      { user: ada, password: secret, permissions: { publish: { deny: ">" }, subscribe: "catga.default.event.>" } }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const Brewed = event("Brewed");
+    await using app = await catga({ nats: { servers: server.url, user: "node", pass: "secret" } });
+    const watch = await startCli([
+      "watch",
+      "Brewed",
+      "--count",
+      "1",
+      "-s",
+      server.url,
+      "--user",
+      "ada",
+      "--password",
+      "secret",
+    ]);
+    await watch.wrote("listening");
+    assertEquals((await app.publish(Brewed)).ok, true);
+    const { code, err } = await watch.ended;
+    assertEquals([code, err.trim().split("\n").length], [0, 1], err);
+  });
+
   it("a missing permission is named once by each command, however many operations fail of it", async () => {
     const config = `authorization { users: [
       { user: node, password: secret }

@@ -313,7 +313,7 @@ describe("cli", await requireNatsServer(), () => {
       assertEquals(await watching, 0);
     }
     const notShown = (name: string) =>
-      `not shown, because nodes handle them as durable: ${name}; \`catga dashboard\` shows the end of the log`;
+      `not shown, because nodes handle them as durable: ${name}; \`catga dashboard\` shows them, \`catga entity\` those of an entity`;
     assertEquals(said.filter((line) => !line.startsWith("listening")), [
       notShown("till.Paid"),
       notShown("Till.Opened"),

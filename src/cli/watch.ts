@@ -19,9 +19,8 @@ export const watch: Command = {
   summary: "prints events that are not kept, as they come",
   flags: ["count"],
   more: `
-Shows events that are not kept. Durable events and those of entities go through
-the log: the events of \`catga dashboard\` show the end of it, and \`catga entity\`
-what is stored of an entity.
+Shows events that are not kept. Durable events are in the log, the end of which
+\`catga dashboard\` shows; those of entities are shown by \`catga entity\`.
 
 Subscribes outside of the services' queue groups, so no service misses an event.
 A name may have the wildcards of NATS: \`watch 'orders.*'\`, \`watch 'orders.>'\`.
@@ -94,7 +93,7 @@ async function sayDurable(view: ClusterView, name: string, terminal: Terminal): 
   const others = events.length > MOST_NAMED ? ` and ${events.length - MOST_NAMED} more` : "";
   terminal.say(printable(
     `not shown, because nodes handle them as durable: ${events.slice(0, MOST_NAMED).join(", ")}${others}; ` +
-      "`catga dashboard` shows the end of the log",
+      "`catga dashboard` shows them, `catga entity` those of an entity",
   ));
 }
 

@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
 import type { Attempted, Publication } from "./publication.ts";
+import { textOf } from "./schedule_time.ts";
 
 /** What a {@link Lane} needs of its publisher. */
 export interface LaneHost {
@@ -208,8 +209,18 @@ class Group implements Attempted {
     }
     this.error = appended.error;
     if (appended.type === "unknown") this.#unanswered = true;
-    else if (!appended.passing) return this.#refused(appended.error);
+    else if (!appended.passing) return this.#refused(this.#named(appended.error));
     this.#later();
+  }
+
+  /** The server's error for a schedule that it does not accept, with the option that says so: the server names neither. */
+  #named(error: CatgaError): CatgaError {
+    const [{ contract, planned }] = this.publications;
+    if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;
+    const message = `${contract.kind} ${contract.name} was not stored, with ${
+      textOf(planned.schedule)
+    }: ${error.message}`;
+    return new CatgaError(error.code, message, { cause: error });
   }
 
   /** The stream could not be opened. */

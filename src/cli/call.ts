@@ -153,7 +153,7 @@ function sendOptions(flags: Flags): SendOptions {
   const headers = Object.fromEntries(
     flags.texts("header").map((text) => {
       const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-      if (name === undefined) throw new UsageError(`--header takes K=V; got ${JSON.stringify(text)}`);
+      if (name === undefined) throw new UsageError(`--header takes NAME=VALUE; got ${JSON.stringify(text)}`);
       return [name, value];
     }),
   );

@@ -1,7 +1,7 @@
 /** The tool as an operator has it: a process, on a real server, beside nodes in processes of their own. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
@@ -280,7 +280,7 @@ describe("cli", await requireNatsServer(), () => {
     const kitchen = Brewed.on(({ tea }) => void heard.push(tea));
     await using _kitchen = await catga({ nats: server.url, service: "kitchen", handlers: kitchen });
     const tool = await startCli(["watch", "--json", "--count", "4"], { env: env() });
-    await tool.wrote("listening for all events in default");
+    await tool.wrote("listening for all events that are not kept in default");
     for (const tea of ["assam", "sencha"]) unwrap(await app.publish(Brewed, { tea }));
     unwrap(await app.publish(Brewed, { tea: "oolong" }, { id: "mine", headers: { a: "b" } }));
     unwrap(await app.publish(Emptied));
@@ -292,6 +292,32 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals([events[2].id, events[2].headers, events[2].sender], ["mine", { a: "b" }, app.self.endpoint]);
     await eventually("the kitchen to have heard all", () => heard.length === 3);
     assertEquals(heard, ["assam", "sencha", "oolong"]);
+  });
+
+  it("watch: with the name of an event that a node handles as durable, it says that this is not shown", async () => {
+    const Paid = event("till.Paid", { durable: true });
+    const Till = entity("Till", { initial: () => 0 });
+    const Opened = Till.event("Opened", (n) => n + 1);
+    const tills = [Paid.on(() => {}, { name: "till" }), Opened.on(() => {}, { name: "till" })];
+    await using _till = await catga({ nats: server.url, namespace: "tills", service: "till", handlers: tills });
+    const said: string[] = [];
+    for (const name of ["till.*", "Till.Opened", "till.Refunded"]) {
+      const stop = new AbortController();
+      const watching = cli(["watch", name, "-n", "tills"], {
+        ...quiet(server.url, stop.signal),
+        say: (line) => said.push(line),
+      });
+      const lines = said.length + (name === "till.Refunded" ? 1 : 2);
+      await eventually(name, () => said.length === lines);
+      stop.abort();
+      assertEquals(await watching, 0);
+    }
+    const notShown = (name: string) =>
+      `not shown, because nodes handle them as durable: ${name}; \`catga dashboard\` shows them, \`catga entity\` those of an entity`;
+    assertEquals(said.filter((line) => !line.startsWith("listening")), [
+      notShown("till.Paid"),
+      notShown("Till.Opened"),
+    ]);
   });
 
   it("watch: accepts a name with wildcards, prints a line for each event, and ends at Ctrl-C", async () => {
@@ -413,7 +439,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(code, 1);
     assertMatch(
       err,
-      /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused.*\n--nats URL, or NATS_URL, says where/,
+      /^UNAVAILABLE: cannot connect to NATS at 127\.0\.0\.1:1: .*refused.*\? --nats URL, or NATS_URL, says where it is\n$/,
     );
   });
 
@@ -438,6 +464,19 @@ describe("cli", await requireNatsServer(), () => {
     }
   });
 
+  it("dashboard: what it cannot listen on is named with the option that takes another", async () => {
+    const listen = (...args: string[]) => cliHere(["dashboard", ...args], env());
+    const foreign = await listen("--host", "no-such-name.invalid", "--port", "0");
+    assertEquals(foreign.code, 1);
+    assertMatch(
+      foreign.err,
+      /^catga: cannot listen on no-such-name\.invalid, port 0: .*; --host takes a name or an address/,
+    );
+    const used = await listen("--port", `${server.port}`);
+    assertEquals(used.code, 1);
+    assertMatch(used.err, /^catga: cannot listen on 127\.0\.0\.1, port \d+: EADDRINUSE; --port takes another\n/);
+  });
+
   it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
@@ -456,7 +495,7 @@ describe("cli", await requireNatsServer(), () => {
       [["call", "Touch", "{bad"], /the payload is not JSON: "\{bad" \(/],
       [["call", "a b"], /a contract's name is .*; got "a b"/],
       [["call", "Touch", "--node", "a.b"], /--node must be 1 to 64/],
-      [["call", "Touch", "--header", "x"], /--header takes K=V; got "x"/],
+      [["call", "Touch", "--header", "x"], /--header takes NAME=VALUE; got "x"/],
       [["call", "Touch", "--route", "best"], /--route takes round-robin, hash, least-loaded, random; got "best"/],
       [["call", "Touch", "--route", "hash"], /--route hash needs a --key/],
       [["call", "Touch", "--timeout", "soon"], /--timeout takes a time such as 500ms, 5s or 2m; got "soon"/],
@@ -498,3 +537,8 @@ describe("cli", await requireNatsServer(), () => {
     assertStringIncludes(bare.err, "Commands\n  nodes ");
   });
 });
+
+/** A terminal that shows nothing. */
+function quiet(url: string, signal: AbortSignal) {
+  return { write() {}, read: () => Promise.resolve(""), colors: false, environment: { NATS_URL: url }, signal };
+}

@@ -14,7 +14,7 @@ import { JetStream } from "../nats/jetstream.ts";
 import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { openNats } from "../nats/open.ts";
 import { printable } from "../data/printable.ts";
-import { mayNot } from "../ports/transport.ts";
+import { mayNot, type Violation } from "../ports/transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
 import type { NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
@@ -67,8 +67,12 @@ export class ClusterView implements AsyncDisposable {
     this.address = printable(opened.transport.connection.getServer());
   }
 
-  /** Connects. Rejects as `catga` does if that fails. */
-  static async open(flags: Flags, terminal: Terminal): Promise<ClusterView> {
+  /** Connects. Rejects as `catga` does if that fails. `isNeeded`: whether a denial is printed, and aborts `refused`. */
+  static async open(
+    flags: Flags,
+    terminal: Terminal,
+    isNeeded: (denied: Violation) => boolean = () => true,
+  ): Promise<ClusterView> {
     const { namespace } = flags;
     const refused = new AbortController();
     const opened = await openNats(await connectionOptions(flags, terminal), {
@@ -76,6 +80,7 @@ export class ClusterView implements AsyncDisposable {
       transport: undefined,
       onError: (error) => terminal.say(printable(`catga: ${error}`)),
       onForbidden: (violation) => {
+        if (!isNeeded(violation)) return;
         const { code, message } = mayNot(violation);
         terminal.say(printable(`${code}: ${message}`));
         refused.abort();

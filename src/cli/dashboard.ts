@@ -35,8 +35,11 @@ nothing.`,
       const allowChanges = flags.has("allow-changes");
       const serving = serveDashboard(sourceOf(view), { host, port, allowChanges }).catch(
         (error: NodeJS.ErrnoException) => {
+          const { code = "" } = error;
           throw new Error(
-            `cannot listen on ${host}, port ${port}: ${error.code ?? error.message}; --port takes another`,
+            `cannot listen on ${host}, port ${port}: ${code || error.message}; ${
+              OF_PORT.has(code) ? "--port takes another" : "--host takes a name or an address of this machine"
+            }`,
           );
         },
       );
@@ -62,6 +65,8 @@ nothing.`,
 };
 
 const PORT = 4280;
+/** The codes of errors that another port avoids: it is in use, or only for privileged processes. */
+const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);
 
 function sourceOf(view: ClusterView): DashboardSource {
   const { namespace, address, transport } = view;

@@ -12,6 +12,7 @@ import type { Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];
+const FILTERS = ["service", "subscription", "contract", "code"] as const;
 
 /** The command. */
 export const dead: Command = {
@@ -35,7 +36,9 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
     if (!VERBS.some((each) => each === verb)) {
       throw new UsageError(`dead takes ${VERBS.join(", ")}; got ${JSON.stringify(verb)}`);
     }
-    if (verb === "show" && ids.length === 0) throw new UsageError("usage: catga dead show ID…");
+    if (verb === "show" && ids.length === 0 && !FILTERS.some((flag) => flags.has(flag))) {
+      throw new UsageError(`dead show takes IDs, or one of ${FILTERS.map((flag) => `--${flag}`).join(", ")}`);
+    }
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       const letters = chosen(view, ids, flags);
       switch (verb as Verb) {
@@ -60,8 +63,7 @@ interface Run {
 
 /** The dead letters that the command line chooses. */
 async function* chosen(view: ClusterView, ids: readonly string[], flags: Flags): AsyncGenerator<DeadLetter> {
-  const [service, subscription, contract, code] = (["service", "subscription", "contract", "code"] as const)
-    .map((flag) => flags.text(flag));
+  const [service, subscription, contract, code] = FILTERS.map((flag) => flags.text(flag));
   for await (const letter of view.administration().deadLetters({ service, subscription })) {
     if (contract !== undefined && letter.contract !== contract) continue;
     if (code !== undefined && letter.error.code !== code) continue;
@@ -72,7 +74,7 @@ async function* chosen(view: ClusterView, ids: readonly string[], flags: Flags):
 
 /** Prints that nothing was found, and returns the exit code: it was asked for, or it is just not there. */
 function none({ view, ids, flags, terminal }: Run): number {
-  const wanted = ids.length > 0 || (["service", "subscription", "contract", "code"] as const).some((f) => flags.has(f));
+  const wanted = ids.length > 0 || FILTERS.some((flag) => flags.has(flag));
   terminal.say(`no dead letters${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`);
   return ids.length > 0 ? FAILED : DONE;
 }

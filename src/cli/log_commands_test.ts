@@ -189,6 +189,20 @@ describe("the tool and the log", await requireNatsServer(), () => {
     assertEquals((await run("dead", "show", "o1")).code, 1); // it only waits
   });
 
+  it("dead show: a filter chooses what it prints, without an ID", async () => {
+    await park("billing", 0);
+    assertEquals(JSON.parse((await run("dead", "show", "--code", "BROKE")).out).id, "o0");
+    const { code, out, err } = await run("dead", "show", "--code", "OTHER");
+    assertEquals([code, out], [0, ""]);
+    assertStringIncludes(err, "no dead letters match");
+    const neither = await run("dead", "show");
+    assertEquals([neither.code, neither.out], [2, ""]);
+    assertStringIncludes(
+      neither.err,
+      "dead show takes IDs, or one of --service, --subscription, --contract, --code",
+    );
+  });
+
   it("dead replay, dead discard: write the request into the entry; of one that is gone they say so", async () => {
     for (const verb of ["replay", "discard"] as const) {
       await park("billing", 0);

@@ -41,6 +41,7 @@ import { subscriptions } from "./subscriptions.ts";
 import { top } from "./top.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
+import { worded } from "./wording.ts";
 
 export type { Terminal };
 
@@ -87,6 +88,10 @@ export async function cli(
   args: readonly string[] = process.argv.slice(2),
   terminal: Terminal = ownTerminal(),
 ): Promise<number> {
+  return await run(args, worded(terminal));
+}
+
+async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   // options that nobody knows are found before the command is
   let running: Command | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
@@ -142,7 +147,6 @@ function ended(error: unknown, command: Command | undefined, terminal: Terminal)
       typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
     ),
   );
-  if (/^cannot connect to NATS/.test(message)) terminal.say("--nats URL, or NATS_URL, says where it is");
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 

@@ -75,7 +75,11 @@ describe("catga setup", await requireNatsServer(), () => {
     assertEquals(code, 1);
     assertEquals(out, ALL.slice(1).map((kind) => `made catga_default_${kind}\n`).join(""));
     assertMatch(err, /^BUCKET_MISMATCH: the bucket catga_default_nodes exists with republish /);
-    assertStringIncludes((await run("setup", "--nats", server.url, "--replicas", "3")).err, "num_replicas");
+    const { err: other } = await run("setup", "--nats", server.url, "--replicas", "3");
+    assertStringIncludes(
+      other,
+      "num_replicas 1; Catga needs 3: give `--replicas 1`, or change it, which keeps all entries",
+    );
   });
 
   it("a log with settings that could lose messages is reported with the reason, and the exit code is 1", async () => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
-import { catga, command, entity, event } from "../../mod.ts";
+import { catga, command, entity, event, fail } from "../../mod.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -28,7 +28,10 @@ describe("cli: signing in", await requireNatsServer(), () => {
     const nodes = ["nodes", "-s", server.url];
     const without = await cliHere(nodes);
     assertEquals(without.code, 1);
-    assertMatch(without.err, /^UNAVAILABLE: NATS at .* refused the credentials/);
+    assertMatch(
+      without.err,
+      /^UNAVAILABLE: NATS at .* refused the credentials .*: check --user and --password, --token, --creds or --nkey, or/,
+    );
     for (const [args, env_] of [[words, {}], [[], env]] as const) {
       const { code, err } = await cliHere([...nodes, ...args], env_);
       assertEquals(code, 0, err);
@@ -122,6 +125,58 @@ describe("cli: signing in", await requireNatsServer(), () => {
       nodes.err,
       /UNAVAILABLE: the NATS user may not publish to \$JS\.API\.STREAM\.INFO\.KV_catga_default_nodes/,
     );
+  });
+
+  it("watch: with a name, needs no permission but to listen", async () => {
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      { user: ada, password: secret, permissions: { publish: { deny: ">" }, subscribe: "catga.default.event.>" } }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const Brewed = event("Brewed");
+    await using app = await catga({ nats: { servers: server.url, user: "node", pass: "secret" } });
+    const watch = await startCli([
+      "watch",
+      "Brewed",
+      "--count",
+      "1",
+      "-s",
+      server.url,
+      "--user",
+      "ada",
+      "--password",
+      "secret",
+    ]);
+    await watch.wrote("listening");
+    assertEquals((await app.publish(Brewed)).ok, true);
+    const { code, err } = await watch.ended;
+    assertEquals([code, err.trim().split("\n").length], [0, 1], err);
+  });
+
+  it("a missing permission is named once by each command, however many operations fail of it", async () => {
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      { user: ada, password: secret, permissions: { publish: { deny: "$JS.API.>" }, subscribe: ">" } }
+      { user: bob, password: secret, permissions: { publish: { deny: "$JS.API.CONSUMER.>" }, subscribe: ">" } }
+      { user: cid, password: secret, permissions: { publish: { deny: "$KV.>" }, subscribe: ">" } }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const Brewed = event("Brewed", { durable: true });
+    const serve = Brewed.on(() => fail("NO_CUPS", "no cups"), { name: "serving", retry: { attempts: 1 } });
+    const nats = { servers: server.url, user: "node", pass: "secret" };
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using app = await catga({ nats, handlers: serve, logger });
+    for (const id of ["b1", "b2"]) assertEquals((await app.publish(Brewed, undefined, { id })).ok, true);
+    await eventually("the dead letters", async () => (await app.subscriptions())[0]?.dead === 2);
+    const lines = [["subscriptions"], ["dead"], ["entity", "Pot", "p"], ["schedules"], ["dead", "replay", "--yes"]];
+    for (const user of ["ada", "bob", "cid"]) {
+      for (const words of lines) {
+        const { code, err } = await cliHere([...words, "-s", server.url, "--user", user, "--password", "secret"]);
+        const said = err.trim().split("\n").filter((line) => line.includes("may not"));
+        assertEquals(said.filter((line, i) => said.indexOf(line) < i), [], `${user}: ${words.join(" ")}`);
+        if (user === "ada") assertEquals([code, said.length], [1, 1], words.join(" "));
+      }
+    }
   });
 
   it("nodes, top, ping, watch and locks need no more permissions than docs/cli.md names", async () => {

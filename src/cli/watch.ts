@@ -1,11 +1,14 @@
 /** `watch`: prints events as they are published. */
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
+import { COMMANDS, readAnnouncement } from "../contract/announced.ts";
+import { covers } from "../nats/subject_filter.ts";
 import { ClusterView } from "./cluster_view.ts";
+import type { Violation } from "../ports/transport.ts";
 import { disposing } from "./disposing.ts";
 import { type Command, DONE, FAILED } from "./command.ts";
 import { UsageError } from "./flags.ts";
-import { aborted, bold, dim } from "./terminal.ts";
+import { aborted, bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const watch: Command = {
@@ -13,9 +16,12 @@ export const watch: Command = {
   words: "[Name]",
   least: 0,
   most: 1,
-  summary: "prints events as they are published",
+  summary: "prints events that are not kept, as they come",
   flags: ["count"],
   more: `
+Shows events that are not kept. Durable events are in the log, the end of which
+\`catga dashboard\` shows; those of entities are shown by \`catga entity\`.
+
 Subscribes outside of the services' queue groups, so no service misses an event.
 A name may have the wildcards of NATS: \`watch 'orders.*'\`, \`watch 'orders.>'\`.
 Ends at Ctrl-C, or after --count events. A broadcast event goes to each node
@@ -29,7 +35,7 @@ node that published it, and the payload.`,
     }
     let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
     const enough = new AbortController();
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await disposing(ClusterView.open(flags, terminal, ofEvents), async (view) => {
       const prefix = `catga.${view.namespace}.event.`;
       const json = flags.has("json");
       view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
@@ -56,12 +62,42 @@ node that published it, and the payload.`,
         if (left <= 0) enough.abort();
       });
       await view.transport.flush();
-      terminal.say(`listening for ${name === ">" ? "all events" : name} in ${view.namespace} at ${view.address}`);
+      terminal.say(
+        `listening for ${name === ">" ? "all events that are not kept" : name} in ${view.namespace} at ${view.address}`,
+      );
+      if (name !== ">") sayDurable(view, name, terminal);
       await aborted(AbortSignal.any([terminal.signal, enough.signal, view.refused]));
       return view.refused.aborted ? FAILED : DONE;
     });
   },
 };
+
+/** Whether a denial ends the command: what only {@link sayDurable} needs does not. */
+function ofEvents({ operation, subject }: Violation): boolean {
+  return operation === "subscribe" && subject.startsWith("catga.");
+}
+
+/**
+ * Prints a line if nodes handle durable events of this name, which `watch` does not show. Prints nothing if the nodes cannot be
+ * read, for which the user may lack the permission; waiting for them ends with the connection.
+ */
+async function sayDurable(view: ClusterView, name: string, terminal: Terminal): Promise<void> {
+  const nodes = await view.nodes().catch(() => []);
+  const durable = nodes.flatMap(({ service, subscriptions = [] }) =>
+    subscriptions.map((text) => readAnnouncement(service, text))
+  )
+    .filter(({ service, category }) => service !== COMMANDS && covers(name, category))
+    .map(({ category }) => category);
+  const events = [...new Set(durable)].sort();
+  if (events.length === 0) return;
+  const others = events.length > MOST_NAMED ? ` and ${events.length - MOST_NAMED} more` : "";
+  terminal.say(printable(
+    `not shown, because nodes handle them as durable: ${events.slice(0, MOST_NAMED).join(", ")}${others}; ` +
+      "`catga dashboard` shows them, `catga entity` those of an entity",
+  ));
+}
+
+const MOST_NAMED = 3;
 
 /** The local time, as `14:03:22.417`. */
 function clock(date: Date): string {

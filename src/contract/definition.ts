@@ -21,7 +21,7 @@ export interface EventOptions<In, Payload = In> {
    * 60,000 at least, or `Infinity`; 7 days.
    */
   durable?: boolean | { keep?: number | undefined } | undefined;
-  /** Of a durable event: those of one key are handled one at a time, in the order in which they were stored; none. */
+  /** Of a durable event: those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;
 }
 

@@ -1,7 +1,9 @@
 /** A command of an entity decided by values, for tests. */
-import { show } from "./checks.ts";
+import { isRecord } from "../data/is_record.ts";
+import { checkKnown, show } from "./checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
 import type { EntityDefinition } from "./entity_definition.ts";
 import { Deciding } from "./entity_state.ts";
 import type { Handler } from "./handler.ts";
@@ -41,14 +43,18 @@ export interface Decision<State, Returned, F extends string = AnyCode> {
 export async function decideByValues<State>(
   definition: EntityDefinition<State>,
   handler: Handler,
-  { given = [], when, ctx = {} }: DecisionOptions<State, unknown>,
+  options: DecisionOptions<State, unknown>,
 ): Promise<Decision<State, never>> {
-  const { contract, "~handler": { entity: body } } = handler ?? {};
-  if (body?.definition !== definition) {
-    throw new TypeError(
-      `${definition.name}.decide takes what ${definition.name}.handle(…) gives; got ${show(handler)}`,
-    );
+  const at = `${definition.name}.decide`;
+  // untyped callers may pass a contract
+  const { contract, "~handler": inside } = (handler ?? {}) as Partial<Handler>;
+  const body = inside?.entity;
+  if (contract === undefined || body?.definition !== definition) {
+    throw new TypeError(`${at} takes what ${definition.name}.handle(…) returns; got ${named(handler)}`);
   }
+  checkKnown(at, options, DECISION_OPTIONS);
+  const { given = [], when, ctx = {} } = options;
+  checkGiven(at, given);
   const key = contract.options.key as (payload: unknown) => string;
   const id = key(when);
   const deciding = new Deciding(definition, id, 0, definition.initial(id));
@@ -67,6 +73,25 @@ export async function decideByValues<State>(
   const emitted = result.ok ? deciding.emitted.map(({ event, payload }) => ({ event, payload })) : [];
   return { result, emitted, state: result.ok ? deciding.state : before } as Decision<State, never>;
 }
+
+/** Throws a `TypeError` unless these are events with their payloads. */
+function checkGiven(at: string, given: readonly unknown[]): void {
+  if (!Array.isArray(given)) throw new TypeError(`${at}: given must be an array of events; got ${show(given)}`);
+  given.forEach((each, index) => {
+    if (isRecord(each) && typeof each.event === "string") return;
+    throw new TypeError(
+      `${at}: given[${index}] must be an event with its payload, as Added.of({ sku: "tea" }); got ${named(each)}`,
+    );
+  });
+}
+
+/** A value for an error: a contract by its name. */
+function named(value: unknown): string {
+  const { kind, name } = (value ?? {}) as Partial<AnyContract>;
+  return typeof kind === "string" && typeof name === "string" ? `the ${kind} ${name} itself` : show(value);
+}
+
+const DECISION_OPTIONS = new Set(["given", "when", "ctx"]);
 
 /** A context that has what a test gave it, and says what it lacks. */
 function contextOf(given: Partial<Context>): Context {

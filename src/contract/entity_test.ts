@@ -82,6 +82,21 @@ describe("entity", () => {
     await assertRejects(() => foreign(Told.on(() => {}), { when: 1 }), TypeError, "Cart.decide takes what");
   });
 
+  it("decide: what an untyped caller mistakes is named", async () => {
+    const decide = Cart.decide as unknown as (handler: unknown, options?: unknown) => Promise<unknown>;
+    const when = { cartId: "c-1", sku: "b" };
+    const wrong: [args: [handler: unknown, options?: unknown], message: string][] = [
+      [[AddItem, { when }], "Cart.decide takes what Cart.handle(…) returns; got the command AddItem itself"],
+      [[undefined, { when }], "Cart.decide takes what Cart.handle(…) returns; got undefined"],
+      [[addItem], "Cart.decide takes an object of options; got undefined"],
+      [[addItem, { when, after: [] }], "Cart.decide: unknown option after; it takes given, when, ctx"],
+      [[addItem, { when, given: ItemAdded }], "Cart.decide: given must be an array of events; got an object"],
+      [[addItem, { when, given: [Paid.of(), ItemAdded] }], "got the event Cart.ItemAdded itself"],
+      [[addItem, { when, given: ["Cart.ItemAdded"] }], "Cart.decide: given[0] must be an event with its payload"],
+    ];
+    for (const [args, message] of wrong) await assertRejects(() => decide(...args), TypeError, message);
+  });
+
   it("schemas: an old event passes that of today", async () => {
     const Box = entity("Box", { initial: () => 0 });
     const input = z.object({ n: z.number().default(5) });

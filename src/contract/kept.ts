@@ -52,7 +52,7 @@ export interface DeadLetter {
   readonly publishedAt: Date;
   /** When it became a dead letter. */
   readonly at: Date;
-  /** Later messages of its key that wait behind it. */
+  /** Later messages of its contract and key that wait behind it. */
   readonly heldBehind: number;
   /** Has it handled again, with all its attempts, and then those behind it. Resolves when that is recorded. */
   replay(): Promise<void>;

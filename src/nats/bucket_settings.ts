@@ -60,16 +60,36 @@ const HARM: Readonly<Record<string, string>> = {
   discard_new_per_subject: "a key can be written only once",
 };
 
+/** What is lost with a bucket, by the end of its name; the other buckets are filled anew by themselves. */
+const LOST: Readonly<Record<string, string>> = {
+  idempotency: "the recorded results: a command whose id comes again runs again",
+  subscriptions: "the positions of all subscriptions",
+  parked: "dead letters, and messages that wait for their next attempt",
+};
+
 function mismatch(bucket: string, details: WrongSetting): CatgaError {
-  const { setting, is, wanted } = details;
+  const { setting, is } = details;
   const found = `the bucket ${bucket} exists with ${setting} ${JSON.stringify(is)}`;
-  const fitting = setting === "num_replicas"
-    ? `give \`replicas: ${JSON.stringify(is)}\``
-    : "open it with the options that it was made with";
-  const advice = wanted === null
-    ? `${neededOff(setting, HARM)}: find out who set it, delete the bucket ` +
-      `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`)`
-    : `Catga needs ${JSON.stringify(wanted)}: ${fitting}, or delete it ` +
-      `(\`nats kv rm ${bucket}\`) and make it anew (\`catga setup\`, or let Catga do it)`;
-  return new CatgaError("BUCKET_MISMATCH", `${found}; ${advice}`, { details: { bucket, ...details } });
+  return new CatgaError("BUCKET_MISMATCH", `${found}; ${adviceOn(bucket, details)}`, {
+    details: { bucket, ...details },
+  });
+}
+
+function adviceOn(bucket: string, { setting, is, wanted }: WrongSetting): string {
+  if (setting === "num_replicas") {
+    return `Catga needs ${JSON.stringify(wanted)}: give \`replicas: ${
+      JSON.stringify(is)
+    }\`, or change it, which keeps all entries ` +
+      `(\`nats stream edit KV_${bucket} --replicas ${JSON.stringify(wanted)}\`)`;
+  }
+  const lost = LOST[bucket.slice(bucket.lastIndexOf("_") + 1)];
+  const command = `(\`nats kv rm ${bucket}\`${lost === undefined ? "" : `, which loses ${lost}`})`;
+  return wanted === null
+    ? `${
+      neededOff(setting, HARM)
+    }: find out who set it, delete the bucket ${command} and make it anew (\`catga setup\`)`
+    : `Catga needs ${
+      JSON.stringify(wanted)
+    }: open it with the options that it was made with, or delete it ${command} ` +
+      "and make it anew (`catga setup`, or let Catga do it)";
 }

@@ -105,16 +105,29 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
     );
   }
 
-  it("other replicas: the message gives the option that fits", () => {
-    try {
-      checkSettings("b", wanted("b"), bucketSettings("b", { direct: false, replicas: 3 }));
-    } catch (error) {
-      return assertStringIncludes(
-        `${error}`,
-        "exists with num_replicas 1; Catga needs 3: give `replicas: 1`, or delete it",
-      );
+  it("other replicas: the message gives the option that fits, and the edit that keeps all entries", () => {
+    const settings = bucketSettings("b", { direct: false, replicas: 3 });
+    const { message } = assertThrowsCatga(() => checkSettings("b", wanted("b"), settings));
+    assertEquals(
+      message,
+      "the bucket b exists with num_replicas 1; Catga needs 3: give `replicas: 1`, or change it, which keeps all entries " +
+        "(`nats stream edit KV_b --replicas 3`)",
+    );
+  });
+
+  it("other settings: the message says what is lost with a bucket that is not filled anew by itself", () => {
+    const messageOf = (bucket: string, more: object) =>
+      assertThrowsCatga(() => {
+        checkSettings(bucket, { ...wanted(bucket), ...more }, bucketSettings(bucket, { direct: false, replicas: 1 }));
+      }).message;
+    for (const more of [{ storage: "memory" }, { republish: { src: ">", dest: "x" } }]) {
+      const lost = (kind: string) =>
+        /, which loses ([^`]*)\) and make it anew/.exec(messageOf(`catga_x_${kind}`, more))?.[1];
+      assertEquals(lost("subscriptions"), "the positions of all subscriptions");
+      assertEquals(lost("parked"), "dead letters, and messages that wait for their next attempt");
+      assertEquals(lost("idempotency"), "the recorded results: a command whose id comes again runs again");
+      assertEquals(lost("nodes"), undefined);
     }
-    throw new Error("it was accepted");
   });
 
   it("an unknown setting must be off, so that one of a later server is refused", () => {

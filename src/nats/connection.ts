@@ -101,10 +101,17 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   if (typeof nats !== "object" || nats === null) throw malformed(nats);
   // arrays returned above; TypeScript does not narrow readonly arrays
   const options = nats as ConnectionOptions;
-  if (options.servers === undefined) return options;
+  if (options.servers === undefined) {
+    const mistaken = FOR_SERVERS.find((name) => (nats as Readonly<Record<string, unknown>>)[name] !== undefined);
+    if (mistaken === undefined) return options;
+    throw new TypeError(`nats: there is no option ${mistaken}, give the address as \`servers\``);
+  }
   if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
   return withServers([options.servers].flat(), options);
 }
+
+/** What nats.js would ignore, and connect to this machine. */
+const FOR_SERVERS = ["url", "urls", "server", "host", "hostname", "address"];
 
 /** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {

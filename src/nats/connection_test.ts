@@ -66,6 +66,13 @@ describe("connectNats: without a server", () => {
     assert(!error.message.includes("secret"));
   });
 
+  it("connectNats: an address under another name than servers is a TypeError, and not this machine", async () => {
+    for (const name of ["url", "urls", "server", "host", "hostname", "address"]) {
+      const error = await assertRejects(() => connectNats({ [name]: "nats://me:secret@elsewhere" }), TypeError);
+      assertEquals(error.message, `nats: there is no option ${name}, give the address as \`servers\``);
+    }
+  });
+
   it("connectNats: an unknown transport is a TypeError", async () => {
     // what a program without types may pass
     await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');

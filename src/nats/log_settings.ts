@@ -71,11 +71,14 @@ function mismatch(stream: string, wrong: WrongSetting): CatgaError {
   const { setting, is, wanted } = wrong;
   const found = `the stream ${stream} exists with ${setting} ${JSON.stringify(is)}`;
   const advice = wanted === null ? neededOff(setting, HARM) : `Catga needs ${JSON.stringify(wanted)}`;
-  const fitting = setting === "num_replicas" ? `give \`replicas: ${JSON.stringify(is)}\`, or ` : "";
+  const replicas = setting === "num_replicas";
+  const fitting = replicas ? `give \`replicas: ${JSON.stringify(is)}\`, or ` : "";
+  const edit = replicas
+    ? `change it, which keeps all messages (\`nats stream edit ${stream} --replicas ${JSON.stringify(wanted)}\`)`
+    : `change it (\`nats stream edit ${stream}\`), or delete the stream with all its messages (\`nats stream rm ${stream}\`)`;
   return new CatgaError(
     "LOG_MISMATCH",
-    `${found}; ${advice}: ${fitting}change it (\`nats stream edit ${stream}\`), or delete the stream with all its messages ` +
-      `(\`nats stream rm ${stream}\`)`,
+    `${found}; ${advice}: ${fitting}${edit}`,
     { details: { stream, ...wrong } },
   );
 }

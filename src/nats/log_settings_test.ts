@@ -1,6 +1,7 @@
 /** What a server can do; the settings are tried on a real one in `log_stream_test.ts`. */
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { CatgaError } from "../error.ts";
 import { abilitiesOf, checkLogSettings, logSettings } from "./log_settings.ts";
 
 describe("abilitiesOf", () => {
@@ -28,6 +29,17 @@ describe("logSettings", () => {
     const settings = logSettings(options);
     assertEquals([settings.discard, settings.allow_msg_schedules], ["new", undefined]);
     checkLogSettings("log", settings, options);
+  });
+  it("other replicas: the message gives the option that fits, and the edit that keeps all messages", () => {
+    const error = assertThrows(
+      () => checkLogSettings("log", logSettings(options), { ...options, replicas: 3 }),
+      CatgaError,
+    );
+    assertEquals(
+      error.message,
+      "the stream log exists with num_replicas 1; Catga needs 3: give `replicas: 1`, or change it, which keeps all messages " +
+        "(`nats stream edit log --replicas 3`)",
+    );
   });
   it("schedules need a stream that drops old messages", () => {
     const settings = logSettings({ ...options, schedules: true });

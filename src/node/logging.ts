@@ -144,7 +144,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
 /** What to do about a state of a subscription. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
-  "waiting": ". Start one, or remove the subscription (catga subscriptions)",
+  "waiting": ". Start one, or pass its messages by with a rewind to now (catga rewind)",
 };
 
 const LOSSES = {

@@ -35,7 +35,7 @@ describe("the log's lines for an operator", () => {
         "info catga n1: subscription shop/billing is handed over",
         "warn catga n1: subscription shop/billing has stopped: the store is full. Nothing is passed over; it goes on by itself when it can",
         "info catga n1: subscription shop/billing goes on",
-        "warn catga n1: subscription shop/billing waits: no live node handles Booked. Start one, or remove the subscription (catga subscriptions)",
+        "warn catga n1: subscription shop/billing waits: no live node handles Booked. Start one, or pass its messages by with a rewind to now (catga rewind)",
         "info catga n1: subscription shop/billing has gone back in the log: to 4096",
       ],
     );

@@ -31,6 +31,10 @@ export function checkTestOptions(options: TestClusterOptions): void {
   if (foreign !== undefined) {
     throw new TypeError(`testCluster takes no ${foreign}: its nodes run in memory, on a network of the cluster`);
   }
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown !== undefined && !NOT_OF_TESTS.includes(unknown)) {
+    throw new TypeError(`testCluster: unknown option ${unknown}; it takes ${Object.keys(KNOWN).join(", ")}`);
+  }
 }
 
 /** The ids of the nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated id. */
@@ -50,3 +54,27 @@ export function idsOf(size: number | readonly string[]): readonly string[] {
 
 /** Options of `catga` that a cluster of tests sets itself, or has no use for. */
 const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
+
+/** Its options: its own first, then those of every node. */
+const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
+  node: true,
+  time: true,
+  seed: true,
+  faults: true,
+  servers: true,
+  maxPayload: true,
+  handlers: true,
+  namespace: true,
+  service: true,
+  metadata: true,
+  timeout: true,
+  retries: true,
+  route: true,
+  concurrency: true,
+  heartbeat: true,
+  breaker: true,
+  behaviors: true,
+  carry: true,
+  logger: true,
+  replicas: true,
+};

@@ -203,6 +203,12 @@ describe("testCluster", () => {
     await assertRejects(() => testCluster(1, bad as TestClusterOptions), TypeError, 'got "fast"');
     const real: unknown = { nats: "nats://localhost:4222" };
     await assertRejects(() => testCluster(1, real as TestClusterOptions), TypeError, "testCluster takes no nats");
+    const unknown = await assertRejects(() => testCluster(1, { handler: 1 } as TestClusterOptions), TypeError);
+    assertMatch(
+      unknown.message,
+      /^testCluster: unknown option handler; it takes node, time, seed, faults, servers, maxPayload, handlers, /,
+    );
+    assertEquals(/nats|network|signals/.test(unknown.message), false);
     await assertRejects(() => testCluster(1, { faults: { drop: 2 } }), RangeError, "drop");
     await assertRejects(() => testCluster(1, { timeout: -1 }), RangeError, "timeout");
     await using cluster = await testCluster(1);

@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
 import type { Attempted, Publication } from "./publication.ts";
+import { textOf } from "./schedule_time.ts";
 
 /** What a {@link Lane} needs of its publisher. */
 export interface LaneHost {
@@ -222,7 +223,7 @@ class Group implements Attempted {
     }
     this.error = appended.error;
     if (appended.type === "unknown") this.#unanswered = true;
-    else if (!appended.passing) return this.#refused(appended.error);
+    else if (!appended.passing) return this.#refused(this.#named(appended.error));
     this.#later();
   }
 
@@ -232,6 +233,14 @@ class Group implements Attempted {
     this.#finish(false); // first: the next message is under way while senders go on
     for (const publication of this.publications) publication.end(STORED);
     this.#host.stored(this.publications);
+  }
+
+  /** The server's error for a schedule that it does not accept, with the option that says so: the server names neither. */
+  #named(error: CatgaError): CatgaError {
+    const [{ contract, planned }] = this.publications;
+    if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;
+    const what = `${contract.kind} ${contract.name} was not stored, with ${textOf(planned.schedule)}`;
+    return new CatgaError(error.code, `${what}: ${error.message}`, { cause: error });
   }
 
   /** The stream could not be opened. */

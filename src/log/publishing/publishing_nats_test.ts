@@ -1,6 +1,6 @@
 /** Publishing, schedules included, on a real server. */
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -178,9 +178,18 @@ describe("publishing on NATS", required, () => {
   it("a bad cron, or zone, is refused by the server: an error that says so, at once", async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
-    for (const schedule of [{ cron: "not a cron" }, { cron: "0 0 5 * * *", zone: "Nowhere/Land" }]) {
-      const { error } = await app.enqueue(Mail, { n: 1 }, { id: "x", ...schedule });
-      assert(error !== undefined && error.code !== "OUTCOME_UNKNOWN" && !error.retryable, `${error}`);
+    await using local = await catga({ logger: QUIET });
+    for (const node of [app, local]) {
+      for (
+        const [schedule, named] of [
+          [{ cron: "not a cron" }, 'cron "not a cron"'],
+          [{ cron: "0 0 5 * * *", zone: "Nowhere/Land" }, 'cron "0 0 5 * * *" and zone "Nowhere/Land"'],
+        ] as const
+      ) {
+        const { error } = await node.enqueue(Mail, { n: 1 }, { id: "x", ...schedule });
+        assertEquals([error?.code, error?.retryable], ["INVALID_MESSAGE", false]);
+        assertStringIncludes(`${error?.message}`, `command Mail was not stored, with ${named}: `);
+      }
     }
   });
 });

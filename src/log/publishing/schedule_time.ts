@@ -9,6 +9,14 @@ export function timeOf(schedule: Schedule, now: number): number | string {
   return Math.ceil(Math.max(at, now));
 }
 
+/** The options that a program gave, for an error. */
+export function textOf(schedule: Schedule): string {
+  if ("delay" in schedule) return `delay ${schedule.delay}`;
+  if ("at" in schedule) return `at ${schedule.at.toISOString()}`;
+  const { cron, zone } = schedule;
+  return `cron ${JSON.stringify(cron)}${zone === undefined ? "" : ` and zone ${JSON.stringify(zone)}`}`;
+}
+
 /** Why the server cannot store such a schedule; `undefined` if it can, as far as is known. */
 export function unsupported(at: number | string, abilities: LogAbilities | undefined): string | undefined {
   if (abilities === undefined) return undefined;

@@ -13,8 +13,11 @@ export interface CategoryHandlers {
   readonly contract: AnyContract;
   /** How long a run may take, in ms. */
   readonly timeout: number;
-  /** Takes the payload as it was published. Never throws, never rejects. */
-  run(payload: unknown, ctx: MessageContext): MaybePromise<Outcome>;
+  /**
+   * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may change what they get.
+   * Never throws, never rejects.
+   */
+  run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
 /** The handlers of a category, at least one, as one. `timeout`: the app's. */
@@ -25,19 +28,19 @@ export function categoryHandlers(handlers: readonly DurableHandler[], timeout: n
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     run: handlers.length === 1
-      ? (payload, ctx) => parsedRun(first, payload, ctx)
-      : (payload, ctx) => runTogether(handlers, payload, ctx),
+      ? (payload, _, ctx) => parsedRun(first, payload, ctx)
+      : (payload, again, ctx) => runTogether(handlers, handlers.map((_, i) => i === 0 ? payload : again()), ctx),
   };
 }
 
 /** The result is the first failure; a refusal only if none of them ran. */
 async function runTogether(
   handlers: readonly DurableHandler[],
-  payload: unknown,
+  payloads: readonly unknown[],
   ctx: MessageContext,
 ): Promise<Outcome> {
   const outcomes = await Promise.all(
-    handlers.map((handler) => ctx.apart((own) => parsedRun(handler, payload, own))),
+    handlers.map((handler, i) => ctx.apart((own) => parsedRun(handler, payloads[i], own))),
   );
   if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
   return outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined };

@@ -54,6 +54,24 @@ describe("a durable event", () => {
     assert(seen.every(({ position, fenced }) => fenced && Number.isSafeInteger(position)));
   });
 
+  it("is given to each attempt and handler, and kept as a dead letter, as it was published, whatever they do to it", async () => {
+    await using cluster = new MemoryCluster();
+    const seen: unknown[] = [];
+    const spoil = (payload: { n: unknown; key: string }) => {
+      seen.push(payload.n);
+      payload.n = 10n;
+      throw new Error("no database");
+    };
+    const settings = { name: "billing", retry: { attempts: 2, delay: [10, 20] } } as const;
+    const app = await cluster.start("a", { handlers: [Placed.on(spoil, settings), Placed.on(spoil, settings)] });
+    for (const n of [1, 2]) await app.publish(Placed, { n, key: `k${n}` });
+    await cluster.clock.advance(10_000);
+    assertEquals(seen.toSorted(), [1, 1, 1, 1, 2, 2, 2, 2]);
+    const letters: unknown[] = [];
+    for await (const { payload } of app.deadLetters()) letters.push(payload);
+    assertEquals(letters, [{ n: 1, key: "k1" }, { n: 2, key: "k2" }]);
+  });
+
   it("goes on at another node when its node drains", async () => {
     await using cluster = new MemoryCluster();
     const seen: number[] = [];

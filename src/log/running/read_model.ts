@@ -1,6 +1,6 @@
 /**
- * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and in order, as do
- * those without a key; one that fails is tried again until it succeeds, and holds up its key alone.
+ * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and in order, whatever
+ * their contracts, as do those without a key; one that fails is tried again until it succeeds, and holds up its key alone.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -10,6 +10,7 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
+import { copyJson } from "../../data/copy_json.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
 import type { Clock, Random, Timer } from "../../ports/clock.ts";
@@ -41,7 +42,8 @@ export interface ReadModelOptions {
 /** A read model of one node. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
-  readonly #categories: Map<string, Category> = new Map();
+  /** Of each key that is held, the messages that wait. */
+  readonly #lanes: Map<string | undefined, Fifo<LoggedMessage>> = new Map();
   readonly #stored: Fifo<StoredMessage> = new Fifo();
   #bytes = 0;
   #reader: LogReader | undefined;
@@ -63,7 +65,6 @@ export class ReadModel {
 
   constructor(options: ReadModelOptions) {
     this.#options = options;
-    for (const [name, handlers] of options.handlers) this.#categories.set(name, { handlers, lanes: new Map() });
   }
 
   /** Whether it has handled all that the log had when it began, or when it began anew. */
@@ -160,39 +161,38 @@ export class ReadModel {
 
   /** Runs a message, or has it wait behind others of its key. */
   #take(message: LoggedMessage): void {
-    const category = this.#categories.get(message.category);
-    if (category === undefined) return;
-    const { lanes } = category;
+    if (!this.#options.handlers.has(message.category)) return;
+    const lanes = this.#lanes;
     const lane = lanes.size === 0 ? undefined : lanes.get(message.key);
     if (lane !== undefined) {
       this.#open++;
       lane.push(message);
       return;
     }
-    const ended = this.#run(category, message, 1);
+    const ended = this.#run(message, 1);
     if (ended === true) return this.#options.handled.add(message.category);
     this.#open++;
     lanes.set(message.key, new Fifo());
-    this.#hold(category, message, ended);
+    this.#hold(message, ended);
   }
 
   /** Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms. */
-  #run(category: Category, message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
-    const { host } = this.#options;
-    const { contract, timeout, run } = category.handlers;
-    const { id, position, key, meta, tagged } = message;
-    let { payload } = message;
-    if (tagged) {
-      try {
-        payload = decodeText(payload as string); // a tagged payload is a text: readGroup has checked it
-      } catch (error) {
-        this.#skipped(`${contract.name} (${id})`, error);
-        return true;
-      }
+  #run(message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
+    const { host, handlers } = this.#options;
+    const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken
+    const { id, position, key, meta, tagged, payload: given } = message;
+    // a tagged payload is a text: readGroup has checked it
+    const made = () => tagged ? decodeText(given as string) : copyJson(given);
+    let payload: unknown;
+    try {
+      payload = made();
+    } catch (error) {
+      this.#skipped(`${contract.name} (${id})`, error);
+      return true;
     }
     const logged = { id, attempt, position, key, meta, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, new OwnRun(host)));
-    const outcome = run(payload, ctx);
+    const outcome = run(payload, made, ctx);
     if (!(outcome instanceof Promise)) {
       return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, attempt, outcome) : true;
     }
@@ -211,17 +211,17 @@ export class ReadModel {
   }
 
   /** Holds its key until a message has ended, and then runs those behind it. */
-  async #hold(category: Category, message: LoggedMessage, first: MaybePromise<true | Retry>): Promise<void> {
-    const { lanes } = category;
+  async #hold(message: LoggedMessage, first: MaybePromise<true | Retry>): Promise<void> {
+    const lanes = this.#lanes;
     const lane = lanes.get(message.key)!;
     let ended = await first;
     for (let next: LoggedMessage | undefined = message; next !== undefined; next = lane.shift()) {
       this.#held.add(next);
-      if (next !== message) ended = await this.#run(category, next, 1);
+      if (next !== message) ended = await this.#run(next, 1);
       for (let attempt = 2; ended !== true; attempt++) {
         await this.#pause(ended.pause);
         if (this.#closed) return;
-        ended = await this.#run(category, next, attempt);
+        ended = await this.#run(next, attempt);
       }
       this.#open--;
       this.#held.delete(next);
@@ -265,12 +265,6 @@ export class ReadModel {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `handling ${contract} for ${label}`, error });
   }
-}
-
-/** The handlers of a category, and of each key that is held the messages that wait. */
-interface Category {
-  readonly handlers: CategoryHandlers;
-  readonly lanes: Map<string | undefined, Fifo<LoggedMessage>>;
 }
 
 /** It failed. */

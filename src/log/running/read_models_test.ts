@@ -77,6 +77,43 @@ describe("a read model", () => {
     assertEquals(seen, ["x0", "y3", "x1 again", "x2"]);
   });
 
+  it("handles the messages of a key in the order of the log, whatever their contracts, also when one is tried again", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    const seen: string[] = [];
+    const broken = new Set(["enters x"]);
+    const handle = (what: string) => {
+      if (broken.delete(what)) throw new Error("no database");
+      seen.push(what);
+    };
+    const Entered = event<{ key: string }>("Entered", { durable: true, key: ({ key }) => key });
+    const Left = event<{ key: string }>("Left", { durable: true, key: ({ key }) => key });
+    for (const key of ["x", "y"]) {
+      for (const each of [Entered, Left]) await cluster.clock.until(publisher.publish(each, { key }));
+    }
+    const settings = { ...EACH, name: "guests", retry: { delay: [1_000, 2_000] } } as const;
+    const handlers = [
+      Entered.on(({ key }) => handle(`enters ${key}`), settings),
+      Left.on(({ key }) => handle(`leaves ${key}`), settings),
+    ];
+    await cluster.start("a", { handlers });
+    assertEquals(seen, ["enters y", "leaves y", "enters x", "leaves x"]);
+  });
+
+  it("gives each attempt the message as it was published, whatever the attempt before did to it", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 7, 8);
+    const seen: number[] = [];
+    const handler = Counted.on((payload) => {
+      seen.push(payload.n);
+      payload.n = -1;
+      if (seen.length < 3) throw new Error("no database");
+    }, { ...EACH, retry: { delay: [10, 20] } });
+    await cluster.start("a", { handlers: handler });
+    assertEquals(seen, [7, 7, 7]);
+  });
+
   it("passes over what no attempt can handle, and says so", async () => {
     await using cluster = new MemoryCluster();
     const publisher = await cluster.start("p");

@@ -7,6 +7,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
+import { copyJson } from "../../data/copy_json.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
@@ -82,10 +83,12 @@ export class SubscriptionRuns {
   ): MaybePromise<Outcome> {
     const { host, handlers } = this.#options;
     const { contract, timeout } = handlers;
+    // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
+    // checked it
+    const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
-      // a tagged payload is a text: readRunRequest has checked it
-      payload = tagged === 1 ? decodeText(given as string) : given;
+      payload = made();
     } catch (cause) {
       const message = `the payload of ${contract.name} (${id}) cannot be read`;
       return { ok: true, value: failureAnswer(new CatgaError("INVALID_MESSAGE", message, { cause, final: true })) };
@@ -93,7 +96,7 @@ export class SubscriptionRuns {
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token };
     // a run of the leader's request: what this one waits for, that one waits for
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope));
-    const outcome = handlers.run(payload, ctx);
+    const outcome = handlers.run(payload, made, ctx);
     if (!(outcome instanceof Promise)) return answerTo(outcome, ctx);
     const run = new Run(ctx, timeout);
     this.#running.set(position, run);

@@ -31,6 +31,11 @@ export class Categories {
     return this.#all.values();
   }
 
+  /** Whether this category is read. */
+  has(name: string): boolean {
+    return this.#began.has(name);
+  }
+
   /** For the record. */
   get began(): Record<string, number> {
     return Object.fromEntries(this.#began);

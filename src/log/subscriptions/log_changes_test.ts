@@ -65,6 +65,29 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("pass by what no live node handles, after a rewind to where they are", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+    await cluster.node("old", { handles: BILLING });
+    first.kill();
+    await cluster.publish("Paid", [["paid", "p"]]);
+    const last = await cluster.publish("Placed", [[0, "p"]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1);
+    await cluster.clock.advance(1_500);
+    const leader = await cluster.leader("billing");
+    assertEquals(leader.state("billing")?.open, 1);
+    await cluster.change("billing", (record) => ({ ...record, rewind: { to: (last + 9) * 1_024, id: "r" } }));
+    await cluster.until("nothing waits", () => leader.state("billing")?.open === 0);
+    for (let i = 1; i < 4; i++) {
+      await cluster.publish("Paid", [["paid", "p"]]);
+      await cluster.publish("Placed", [[i, "p"]]);
+    }
+    await cluster.until("the others are handled", () => cluster.ends.length === 4);
+    await cluster.clock.advance(1_500);
+    assertEquals([cluster.payloads(), leader.state("billing")?.open], [[0, 1, 2, 3], 0]);
+    cluster.close();
+  });
+
   it("handle again what is behind the place of a rewind, and what was parked before it no less", async () => {
     const cluster = new Cluster();
     const handles = { billing: { Placed: { attempts: 1 } } };

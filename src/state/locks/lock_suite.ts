@@ -40,11 +40,13 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
     const empty = () => h.until("no record to be left", async () => (await records(h)).length === 0);
     /** Starts to wait, and resolves when the place in the queue is written. */
     const queue = async (node: LockNode, key: string, options: LockOptions = {}, who = someone()) => {
-      const places = async () => (await records(h)).filter((entry) => entry.key.startsWith(`w/${key}/`)).length;
-      const before = await places();
+      const places = async () =>
+        (await records(h)).map((entry) => entry.key).filter((each) => each.startsWith(`w/${key}/`));
+      // one that was given up may be removed meanwhile
+      const before = new Set(await places());
       const waiting = node.locks.lock(key, options, who);
       waiting.catch(() => {});
-      await h.until("a place in the queue", async () => await places() > before);
+      await h.until("a place in the queue", async () => (await places()).some((each) => !before.has(each)));
       return { lock: waiting };
     };
 

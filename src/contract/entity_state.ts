@@ -13,7 +13,7 @@ export interface EmittedEvent {
 /** The implementation of {@link Loaded}. */
 export class Deciding<State> implements Loaded<State> {
   readonly id: string;
-  #version: number;
+  readonly version: number;
   #state: State;
   readonly #definition: EntityDefinition<State>;
   readonly emitted: EmittedEvent[] = [];
@@ -22,22 +22,12 @@ export class Deciding<State> implements Loaded<State> {
   constructor(definition: EntityDefinition<State>, id: string, version: number, state: State) {
     this.#definition = definition;
     this.id = id;
-    this.#version = version;
+    this.version = version;
     this.#state = state;
-  }
-
-  get version(): number {
-    return this.#version;
   }
 
   get state(): State {
     return this.#state;
-  }
-
-  /** Applies a stored event. Throws what its schema refuses, and for an event that the entity does not have. */
-  apply(event: string, payload: unknown): void {
-    this.#state = applied(this.#definition, this.#state, event, payload);
-    this.#version++;
   }
 
   emit(event: AnyContract, payload?: unknown): void {

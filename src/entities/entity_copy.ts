@@ -2,6 +2,7 @@
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { applied } from "../contract/entity_state.ts";
 import { decodeText } from "../data/encoding.ts";
+import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { Remembered, rememberedAs } from "./remembered.ts";
@@ -52,8 +53,9 @@ export class EntityCopy<State> {
     return this.#parts.version;
   }
 
+  /** Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of them. */
   get state(): State {
-    return this.#parts.state;
+    return freezePlain(this.#parts.state);
   }
 
   /** Of the last message of its subject; 0: it has none. */
@@ -75,7 +77,7 @@ export class EntityCopy<State> {
 
   /** The same, to be read on without remembering commands. */
   toRead(): EntityCopy<State> {
-    return new EntityCopy(this.definition, this.id, { ...this.#parts, remembered: undefined });
+    return new EntityCopy(this.definition, this.id, { ...this.#parts, state: this.state, remembered: undefined });
   }
 
   /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
@@ -98,7 +100,7 @@ export class EntityCopy<State> {
     const { head, messages } = group;
     const parts = this.#parts;
     if (saysForgotten(group)) {
-      const state = initial(this.id);
+      const state = freezePlain(initial(this.id));
       this.#parts = { ...parts, state, version: head.version, sequence, size: SMALL, forgotten: true };
       return undefined;
     }
@@ -166,7 +168,7 @@ export interface StoredAt {
 /** An entity without events. */
 export function blank<State>(definition: EntityDefinition<State>, id: string, remember: boolean): EntityCopy<State> {
   return new EntityCopy(definition, id, {
-    state: definition.initial(id),
+    state: freezePlain(definition.initial(id)),
     version: 0,
     sequence: 0,
     size: SMALL,

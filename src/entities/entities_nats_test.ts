@@ -3,6 +3,7 @@ import { catga } from "../../mod.ts";
 import { type NatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { entitiesSuite } from "./entities_suite.ts";
 import { frozenStateSuite } from "./frozen_state_suite.ts";
+import { waitingSuite } from "./waiting_suite.ts";
 
 describe("entities on NATS", () => {
   let server: NatsServer;
@@ -14,4 +15,5 @@ describe("entities on NATS", () => {
   });
   entitiesSuite({ start: (options) => catga({ nats: server.url, ...options }) });
   frozenStateSuite({ start: (options) => catga({ nats: server.url, ...options }) });
+  waitingSuite({ start: (options) => catga({ nats: server.url, ...options }) });
 });

@@ -4,11 +4,13 @@ import { catga, MemoryNetwork, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { AddItem, addItem, entitiesSuite, ItemAdded } from "./entities_suite.ts";
 import { frozenStateSuite } from "./frozen_state_suite.ts";
+import { waitingSuite } from "./waiting_suite.ts";
 
 describe("entities in memory", () => {
   const network = new MemoryNetwork();
   entitiesSuite({ start: (options) => catga({ network, ...options }) });
   frozenStateSuite({ start: (options) => catga({ network, ...options }) });
+  waitingSuite({ start: (options) => catga({ network, ...options }) });
 
   it("in an app without a network, too, subscribers and read models get what commands emit", async () => {
     const [handled, seen]: string[][] = [[], []];

@@ -52,7 +52,10 @@ class NodeEntities implements Entities {
     const { call, ancestry } = ctx.envelope;
     const turn = this.#turns.take(subject, { call, ancestry, due: dueOf(ctx, this.#host.clock) });
     if (turn !== undefined) {
+      ctx.execution.awaitingTurn = true;
       const waited = await turn;
+      // aborted before this, it is told to have not begun, and does not begin below
+      ctx.execution.awaitingTurn = false;
       if (waited !== "came") throw notBegun(what(), waited);
     }
     try {

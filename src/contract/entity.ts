@@ -18,7 +18,7 @@ import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link entity}. */
 export interface EntityOptions<State> {
-  /** The state of one that has no events yet. */
+  /** The state of one that has no events yet, as plain data. It gets frozen. */
   initial: (id: string) => State;
   /** Raise it when what `apply` functions make of events changes: snapshots of another version are not used; 1. */
   version?: number | undefined;
@@ -56,8 +56,8 @@ export interface Entity<State> {
   /** The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of it. */
   readonly forgotten: EventContract<{ readonly id: string }>;
   /**
-   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is pure, and must not change the state that it
-   * gets. Throws a `TypeError` for an invalid or repeated name.
+   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is pure. The state that it gets is frozen
+   * (a `Map` or `Set` in it is not: copy it). Throws a `TypeError` for an invalid or repeated name.
    */
   event<In = void, Payload = In>(
     name: SendableName<In>,

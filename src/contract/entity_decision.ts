@@ -1,11 +1,13 @@
 /** A command of an entity decided by values, for tests. */
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { freezePlain } from "../data/freeze_plain.ts";
 import { isRecord } from "../data/is_record.ts";
 import { checkKnown, show } from "./checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import type { EntityDefinition } from "./entity_definition.ts";
-import { Deciding } from "./entity_state.ts";
+import { applied, Deciding } from "./entity_state.ts";
 import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
 
@@ -57,9 +59,8 @@ export async function decideByValues<State>(
   checkGiven(at, given);
   const key = contract.options.key as (payload: unknown) => string;
   const id = key(when);
-  const deciding = new Deciding(definition, id, 0, definition.initial(id));
-  for (const { event, payload } of given) deciding.apply(event, payload);
-  const before = deciding.state;
+  const before = stateOf(definition, freezePlain(definition.initial(id)), given);
+  const deciding = new Deciding(definition, id, given.length, before);
   const schema = contract.options.input;
   let payload = when;
   if (schema !== undefined) {
@@ -71,7 +72,21 @@ export async function decideByValues<State>(
   deciding.end();
   const result: Result<unknown> = isFailure(returned) ? returned : { ok: true, value: returned };
   const emitted = result.ok ? deciding.emitted.map(({ event, payload }) => ({ event, payload })) : [];
-  return { result, emitted, state: result.ok ? deciding.state : before } as Decision<State, never>;
+  return { result, emitted, state: stateOf(definition, before, emitted) } as Decision<State, never>;
+}
+
+/** What these events make of a state when they are read as they are stored. Frozen, as in an app: an `apply` that changes what it gets throws. */
+function stateOf<State>(
+  definition: EntityDefinition<State>,
+  before: State,
+  events: Decision<State, unknown>["emitted"],
+): State {
+  let state = before;
+  for (const { event, payload } of events) {
+    const stored = payload === undefined ? undefined : decodeText(encodeValue(payload, `payload of ${event}`));
+    state = freezePlain(applied(definition, state, event, stored));
+  }
+  return state;
 }
 
 /** Throws a `TypeError` unless these are events with their payloads. */

@@ -13,7 +13,7 @@ export interface Loaded<State> {
   readonly id: string;
   /** How many events are stored of it, those that are emitted now not included. */
   readonly version: number;
-  /** What its events, with those emitted so far, make of it. Do not change it: emit events. */
+  /** What its events, with those emitted so far, make of it. Frozen, arrays and plain objects in depth: emit events to change it. */
   readonly state: State;
   /** Has an event stored, with all others of this command as one, when the handler has returned without failing. */
   emit<In>(
@@ -48,7 +48,7 @@ export interface LoadedEntity<State> {
   readonly id: string;
   /** How many events it has had. */
   readonly version: number;
-  /** What they made of it. Other readers get the same value: do not change it. */
+  /** What they made of it. Other readers get the same value: frozen, arrays and plain objects in depth. */
   readonly state: State;
 }
 

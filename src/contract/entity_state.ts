@@ -13,7 +13,7 @@ export interface EmittedEvent {
 /** The implementation of {@link Loaded}. */
 export class Deciding<State> implements Loaded<State> {
   readonly id: string;
-  #version: number;
+  readonly version: number;
   #state: State;
   readonly #definition: EntityDefinition<State>;
   readonly emitted: EmittedEvent[] = [];
@@ -22,22 +22,12 @@ export class Deciding<State> implements Loaded<State> {
   constructor(definition: EntityDefinition<State>, id: string, version: number, state: State) {
     this.#definition = definition;
     this.id = id;
-    this.#version = version;
+    this.version = version;
     this.#state = state;
-  }
-
-  get version(): number {
-    return this.#version;
   }
 
   get state(): State {
     return this.#state;
-  }
-
-  /** Applies a stored event. Throws what its schema refuses, and for an event that the entity does not have. */
-  apply(event: string, payload: unknown): void {
-    this.#state = applied(this.#definition, this.#state, event, payload);
-    this.#version++;
   }
 
   emit(event: AnyContract, payload?: unknown): void {
@@ -58,26 +48,34 @@ export class Deciding<State> implements Loaded<State> {
   }
 }
 
-/**
- * The next state. Throws a `TypeError` for an event that the entity does not have, and for a payload that its schema refuses, or checks
- * asynchronously; and what `apply` throws.
- */
+/** Why an event cannot be applied: the entity does not have it; its schema refuses its payload, or checks asynchronously. */
+export interface Inapplicable {
+  readonly cause: "unknown event" | "schema";
+  readonly message: string;
+}
+
+/** The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what `apply` throws. */
 export function applied<State>(
   definition: EntityDefinition<State>,
   state: State,
   event: string,
   payload: unknown,
+  refuse: (why: Inapplicable) => Error = ({ message }) => new TypeError(message),
 ): State {
   const known = definition.events.get(event);
-  if (known === undefined) throw new TypeError(`${definition.name} has no event ${event}`);
+  if (known === undefined) {
+    throw refuse({ cause: "unknown event", message: `${definition.name} has no event ${event}` });
+  }
   const schema = known.contract.options.input;
   if (schema === undefined) return known.apply(state, payload);
   const parsed = schema["~standard"].validate(payload as never);
   if (isThenable(parsed)) {
-    throw new TypeError(`the schema of ${event} checks asynchronously: events of an entity need one that does not`);
+    const message = `the schema of ${event} checks asynchronously: events of an entity need one that does not`;
+    throw refuse({ cause: "schema", message });
   }
   if (parsed.issues !== undefined) {
-    throw new TypeError(`the schema of ${event} refuses its payload: ${parsed.issues[0]?.message}`);
+    const message = `the schema of ${event} refuses its payload: ${parsed.issues[0]?.message}`;
+    throw refuse({ cause: "schema", message });
   }
   return known.apply(state, parsed.value);
 }

@@ -16,7 +16,7 @@ export function watchForDeadlock(
   // checked on entry alone: any other run that holds a place will end, and a run that waits for the entry gains no place
   if (ancestry.length === 0 || entry.queue === undefined || !held()) return;
   const { queue } = entry;
-  clock.after(DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });
+  clock.after(DEADLOCK_DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });
 }
 
 /** Whether each of these messages is handled by one of these runs. */
@@ -25,4 +25,5 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
   return true;
 }
 
-const DELAY = 100; // ms; the deadlock detection of locks waits as long
+/** How long a deadlock has to last, in ms; the deadlock detection of locks waits as long. */
+export const DEADLOCK_DELAY = 100;

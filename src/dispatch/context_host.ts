@@ -58,6 +58,8 @@ export interface DecidingMessage extends Context {
   readonly execution: {
     /** The payload before the schema. */
     readonly payload: unknown;
+    /** It waits for its turn: aborted meanwhile, it certainly did not run. */
+    awaitingTurn: boolean;
     /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
     until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };

@@ -26,15 +26,14 @@ export class Execution extends Deadlined {
   payload: unknown = undefined;
   /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
-  /**
-   * It is acquiring its idempotency claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler
-   * has not begun.
-   */
+  /** It is acquiring its claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler has not begun. */
   claiming = false;
   /** Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim. */
   checkClaim: (() => void) | undefined = undefined;
   /** An asynchronous schema or a behavior runs before its handler, which has not begun. */
   preparing = false;
+  /** A command of an entity waits for its turn there: its handler has not begun, and does not when it is aborted. */
+  awaitingTurn = false;
   /** Called when it is aborted while it is {@link Execution.preparing}. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Notified when it begins to wait for admission, and when it is admitted. */
@@ -272,7 +271,7 @@ export class Execution extends Deadlined {
   }
 
   #abandoned(reason: CatgaError): Failure {
-    if (this.waiting) return notBegun(this.#contract, reason, "its turn had not come");
+    if (this.waiting || this.awaitingTurn) return notBegun(this.#contract, reason, "its turn had not come");
     if (this.preparing) return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
     return abandoned(this.#contract, reason);
   }

@@ -3,9 +3,12 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
 import { command, event, query } from "../contract/definition.ts";
+import type { Result } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 import type { Schema } from "../contract/schema.ts";
 import { errorOf } from "../../test/support/error_of.ts";
+import type { ContextHost } from "./context_host.ts";
+import { Execution } from "./execution.ts";
 import { type LocalApp, localApp } from "../../test/support/local_app.ts";
 
 const Slow = query<void, string>("Slow");
@@ -34,6 +37,19 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe("deadline", () => {
+  for (const [awaitingTurn, code] of [[true, "UNAVAILABLE"], [false, "OUTCOME_UNKNOWN"]] as const) {
+    it(`a command of an entity that ${awaitingTurn ? "waits for" : "has"} its turn there is ${code}`, () => {
+      const host = { wheel: { add: () => {}, delete: () => {} }, pending: 0, idle: () => {} };
+      // what an execution needs here
+      const execution = new Execution(host as unknown as ContextHost, Work, 100);
+      const outcomes: unknown[] = [];
+      execution.awaitingTurn = awaitingTurn;
+      execution.begin((outcome) => outcomes.push(outcome));
+      execution.expire();
+      assertEquals(outcomes.map((outcome) => errorOf(outcome as Result<unknown>).code), [code]);
+    });
+  }
+
   it("a query whose handler takes too long is TIMEOUT, and ctx.signal aborts with the same error", async () => {
     let signal: AbortSignal | undefined;
     const { app, clock } = localApp({ handlers: Slow.handle((_, ctx) => (signal = ctx.signal, never())) });

@@ -12,14 +12,16 @@ export interface Registration {
 
 /**
  * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once. Throws
- * `TypeError` for a module without handlers, for any other value, and for a second handler of a command or query, naming both.
+ * `TypeError` for a module without handlers, for any other value, for a second handler of a command or query, and for handlers
+ * of two definitions of one entity, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
   const found = new Map<Handler, Registration>();
   if (handlers !== undefined) visit(handlers, "handlers", found);
   const owners = new Map<string, Registration>();
+  const deciders = new Map<string, Registration>();
   for (const registration of found.values()) {
-    const { contract } = registration.handler;
+    const { contract, "~handler": { entity } } = registration.handler;
     const owner = owners.get(contract.name);
     if (owner === undefined) {
       owners.set(contract.name, registration);
@@ -27,6 +29,17 @@ export function collect(handlers: Handlers | undefined): Registration[] {
       throw new TypeError(
         `two handlers for ${contract.kind} ${contract.name}: ${owner.name} and ${registration.name}; ` +
           `a command or query has exactly one handler in a node, and its name belongs to no other contract`,
+      );
+    }
+    if (entity === undefined) continue;
+    const { definition } = entity;
+    const decider = deciders.get(definition.name);
+    if (decider === undefined) {
+      deciders.set(definition.name, registration);
+    } else if (decider.handler["~handler"].entity?.definition !== definition) {
+      throw new TypeError(
+        `two definitions of entity ${definition.name}: ${decider.name} and ${registration.name} are handlers of different ` +
+          `ones, which would make different states of the same events; define it once, and import it`,
       );
     }
   }

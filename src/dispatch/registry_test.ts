@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { command, event, query } from "../contract/definition.ts";
+import { entity } from "../contract/entity.ts";
 import type { Handler, Handlers } from "../contract/handler.ts";
 import { collect } from "./registry.ts";
 import * as orders from "../../test/support/orders.ts";
@@ -76,6 +77,23 @@ describe("collect", () => {
       refusal(handlers),
       "two handlers for command Create: handlers[0] and handlers[1]; a command or query has exactly one handler in a " +
         "node, and its name belongs to no other contract",
+    );
+  });
+
+  it("throws for handlers of two definitions of one entity, naming both; handlers of one definition are many", () => {
+    const key = (id: string) => id;
+    const define = () => entity("Cart", { initial: () => 0 });
+    const [one, other] = [define(), define()];
+    const carts = {
+      add: one.handle(command<string>("Add", { key }), () => {}),
+      pay: one.handle(command<string>("Pay", { key }), () => {}),
+    };
+    assertEquals(names([carts]), { "handlers[0].add": "Add", "handlers[0].pay": "Pay" });
+    const sell = other.handle(command<string>("Sell", { key }), () => {});
+    assertEquals(
+      refusal([carts, { sell }]),
+      "two definitions of entity Cart: handlers[0].add and handlers[1].sell are handlers of different ones, which would " +
+        "make different states of the same events; define it once, and import it",
     );
   });
 

@@ -13,7 +13,7 @@ import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 import { entityGroupText, headWithoutCommand } from "../log/format/entity_group.ts";
-import { delay } from "../ports/clock.ts";
+import { type Clock, delay } from "../ports/clock.ts";
 import { type Emitted, emittedBy } from "./emitted.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -41,7 +41,7 @@ export class Command {
   readonly #what: string;
   /** Of its payload, made when it is first needed. */
   #fingerprint: string | undefined;
-  /** Until when it tries, by the monotonic clock: a little before its deadline, so that its sender still gets the reason. */
+  /** Until when it tries. */
   readonly #due: number;
   /** An append ended without an answer, and may be stored. */
   #unanswered = false;
@@ -53,9 +53,7 @@ export class Command {
     this.#options = options;
     this.copy = copy;
     const { ctx, host: { clock }, body: { definition }, id } = options;
-    const now = clock.monotonic();
-    const left = ctx.remaining(now);
-    this.#due = now + left - Math.min(MARGIN, left / 10);
+    this.#due = dueOf(ctx, clock);
     this.#what = `${ctx.contract.name} of ${definition.name} ${id}`;
   }
 
@@ -259,6 +257,13 @@ export class Command {
 type Decided = (Emitted & { readonly returned: unknown }) | { readonly returned: unknown | Failure } | {
   readonly thrown: unknown;
 };
+
+/** Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets the reason. */
+export function dueOf(ctx: DecidingMessage, clock: Clock): number {
+  const now = clock.monotonic();
+  const left = ctx.remaining(now);
+  return now + left - Math.min(MARGIN, left / 10);
+}
 
 function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {
   try {

@@ -1,6 +1,7 @@
 /** What a command has emitted, as it is stored: texts, which neither this process nor another can change any more. */
 import { applied, type EmittedEvent } from "../contract/entity_state.ts";
 import { decodeText, toText } from "../data/encoding.ts";
+import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
 import type { EntityItem } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
@@ -40,7 +41,8 @@ export function emittedBy(
   for (const { event, payload } of events) {
     const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
     items.push({ event: event.slice(definition.name.length + 1), text });
-    state = applied(definition, state, event, text === undefined ? undefined : decodeText(text));
+    // frozen, so that an `apply` that changes what it gets throws here, before anything is stored
+    state = freezePlain(applied(definition, state, event, text === undefined ? undefined : decodeText(text)));
   }
   return {
     items,

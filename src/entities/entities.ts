@@ -15,7 +15,7 @@ import {
 } from "../log/format/entity_group.ts";
 import { delay } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { Command } from "./command.ts";
+import { Command, dueOf } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
@@ -32,13 +32,14 @@ class NodeEntities implements Entities {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #stream: EntityStream;
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
   readonly #warm = new WarmCopies();
   /** Events that this process has emitted. */
   #emitted = 0;
 
   constructor(host: EntitiesHost) {
     this.#host = host;
+    this.#turns = new Turns(host.clock);
     this.#snapshots = new Snapshots(host);
     this.#stream = new EntityStream(host, this.#snapshots);
   }
@@ -47,10 +48,19 @@ class NodeEntities implements Entities {
     const { definition } = body;
     const id = entityOf(ctx);
     const subject = this.#stream.subject(definition.name, id);
-    const turn = this.#turns.take(subject);
+    const what = () => `${ctx.contract.name} of ${definition.name} ${id}`;
+    const { call, ancestry } = ctx.envelope;
+    const turn = this.#turns.take(subject, { call, ancestry, due: dueOf(ctx, this.#host.clock) });
+    if (turn !== undefined) {
+      ctx.execution.awaitingTurn = true;
+      const waited = await turn;
+      // aborted before this, it is told to have not begun, and does not begin below
+      ctx.execution.awaitingTurn = false;
+      if (waited !== "came") throw notBegun(what(), waited);
+    }
     try {
-      if (turn !== undefined) await turn;
-      if (ctx.aborted !== undefined) throw notBegun(ctx, ctx.aborted);
+      const { aborted } = ctx;
+      if (aborted !== undefined) throw aborted.code === "TIMEOUT" ? notBegun(what(), "late", aborted) : aborted;
       const copy = await this.#copy(definition, id, subject, ctx);
       const before = copy.version;
       const number = (events: number) => (this.#emitted += events) - events;
@@ -195,11 +205,14 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: the id of an entity is a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** Its turn came after its deadline: it certainly was not applied. */
-function notBegun({ contract: { name } }: DecidingMessage, aborted: CatgaError): CatgaError {
-  if (aborted.code !== "TIMEOUT") return aborted;
-  const message = `command ${name} was not applied: its turn had not come when its deadline passed`;
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause: aborted });
+/** Its turn did not come: it certainly was not applied. */
+function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
+  if (why === "deadlock") {
+    const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
+    return new CatgaError("DEADLOCK", message);
+  }
+  const message = `${what} was not applied: its turn had not come when its deadline passed`;
+  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
 }
 
 /** Of an entity's id, in characters. */

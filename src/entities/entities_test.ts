@@ -3,10 +3,18 @@ import { assertEquals } from "@std/assert";
 import { catga, MemoryNetwork, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { AddItem, addItem, entitiesSuite, ItemAdded } from "./entities_suite.ts";
+import { definitionsSuite } from "./definitions_suite.ts";
+import { forgottenLettersSuite } from "./forgotten_letters_suite.ts";
+import { frozenStateSuite } from "./frozen_state_suite.ts";
+import { waitingSuite } from "./waiting_suite.ts";
 
 describe("entities in memory", () => {
   const network = new MemoryNetwork();
   entitiesSuite({ start: (options) => catga({ network, ...options }) });
+  frozenStateSuite({ start: (options) => catga({ network, ...options }) });
+  forgottenLettersSuite({ start: (options) => catga({ network, ...options }) });
+  definitionsSuite({ start: (options) => catga({ network, ...options }) });
+  waitingSuite({ start: (options) => catga({ network, ...options }) });
 
   it("in an app without a network, too, subscribers and read models get what commands emit", async () => {
     const [handled, seen]: string[][] = [[], []];

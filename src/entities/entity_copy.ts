@@ -1,7 +1,8 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { applied } from "../contract/entity_state.ts";
+import { applied, type Inapplicable } from "../contract/entity_state.ts";
 import { decodeText } from "../data/encoding.ts";
+import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { Remembered, rememberedAs } from "./remembered.ts";
@@ -52,8 +53,9 @@ export class EntityCopy<State> {
     return this.#parts.version;
   }
 
+  /** Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of them. */
   get state(): State {
-    return this.#parts.state;
+    return freezePlain(this.#parts.state);
   }
 
   /** Of the last message of its subject; 0: it has none. */
@@ -75,7 +77,7 @@ export class EntityCopy<State> {
 
   /** The same, to be read on without remembering commands. */
   toRead(): EntityCopy<State> {
-    return new EntityCopy(this.definition, this.id, { ...this.#parts, remembered: undefined });
+    return new EntityCopy(this.definition, this.id, { ...this.#parts, state: this.state, remembered: undefined });
   }
 
   /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
@@ -91,14 +93,14 @@ export class EntityCopy<State> {
 
   /**
    * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws `UNAVAILABLE` if events
-   * before it are missing, and what an `apply` function or a schema throws.
+   * before it are missing, or this node cannot apply one of these; and what an `apply` function throws.
    */
   take(group: EntityGroup, { sequence, time, size }: StoredAt): string | undefined {
     const { name, initial } = this.definition;
     const { head, messages } = group;
     const parts = this.#parts;
     if (saysForgotten(group)) {
-      const state = initial(this.id);
+      const state = freezePlain(initial(this.id));
       this.#parts = { ...parts, state, version: head.version, sequence, size: SMALL, forgotten: true };
       return undefined;
     }
@@ -122,10 +124,23 @@ export class EntityCopy<State> {
       return "a payload cannot be decoded";
     }
     let { state } = parts;
-    messages.forEach(({ category }, i) => state = applied(this.definition, state, category, payloads[i]));
+    messages.forEach(({ category }, i) => {
+      const refuse = (why: Inapplicable) => this.#inapplicable(why, category, parts.version + i + 1);
+      state = applied(this.definition, state, category, payloads[i], refuse);
+    });
     const { name: by, command, fingerprint, result } = head;
     this.change({ state, events: messages.length, sequence, time, size, name: by, command, fingerprint, result });
     return undefined;
+  }
+
+  /** Another node, whose definition is newer or older, may apply it: nothing was changed, and it may be tried again. */
+  #inapplicable({ cause, message }: Inapplicable, event: string, version: number): CatgaError {
+    const of = `${this.definition.name} ${this.id}`;
+    const text = cause === "unknown event"
+      ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
+        `${event} to all nodes first, and what emits it after that`
+      : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
+    return new CatgaError("UNAVAILABLE", text, { retryable: true });
   }
 
   /** What a command has changed. */
@@ -166,7 +181,7 @@ export interface StoredAt {
 /** An entity without events. */
 export function blank<State>(definition: EntityDefinition<State>, id: string, remember: boolean): EntityCopy<State> {
   return new EntityCopy(definition, id, {
-    state: definition.initial(id),
+    state: freezePlain(definition.initial(id)),
     version: 0,
     sequence: 0,
     size: SMALL,

@@ -1,0 +1,76 @@
+/** Nodes whose definitions of an entity differ, as during a deploy: the tests that memory and NATS pass. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "node:test";
+import { z } from "zod";
+import { CatgaError, command, entity, type Handlers, unwrap } from "../../mod.ts";
+import type { EntitiesHarness } from "./entities_suite.ts";
+
+const key = ({ id }: { id: string }) => id;
+const Add = command<{ id: string }, number>("AddToBag", { key });
+const Gift = command<{ id: string }, number>("GiftBag", { key });
+
+/** As it was: without gifts. */
+function before() {
+  const Bag = entity("Bag", { initial: () => 0 });
+  const Added = Bag.event("Added", (count) => count + 1);
+  const add = Bag.handle(Add, (bag) => {
+    bag.emit(Added);
+    return bag.state;
+  });
+  return { Bag, Added, add };
+}
+
+/** As it is after the deploy. */
+function after() {
+  const { Bag, add } = before();
+  const Gifted = Bag.event("Gifted", (count) => count + 10);
+  const gift = Bag.handle(Gift, (bag) => {
+    bag.emit(Gifted);
+    return bag.state;
+  });
+  return { Bag, handlers: [add, gift] as Handlers };
+}
+
+/** Defines the tests. */
+export function definitionsSuite(harness: EntitiesHarness): void {
+  it("an event that a node's definition lacks: UNAVAILABLE, which says what to deploy, and nothing is changed", async () => {
+    const [old, young] = [before(), after()];
+    await using a = await harness.start({ handlers: old.add });
+    await using b = await harness.start({ handlers: young.handlers });
+    const on = (app: typeof a) => ({ node: app.self.id });
+    for (const id of ["warm", "cold"]) {
+      if (id === "warm") unwrap(await a.send(Add, { id }, on(a)));
+      unwrap(await b.send(Gift, { id }, on(b)));
+      const expected =
+        `Bag ${id}: its event ${id === "warm" ? 2 : 1}, Bag.Gifted, is not in this node's definition of ` +
+        "Bag: deploy the definition with Bag.Gifted to all nodes first, and what emits it after that";
+      const { error } = await b.send(Add, { id }, on(a));
+      assertEquals([error?.code, error?.retryable, error?.message], ["UNAVAILABLE", true, expected]);
+      const rejected = await assertRejects(() => a.load(old.Bag, id, { latest: true }), CatgaError, expected);
+      assertEquals([rejected.code, rejected.retryable], ["UNAVAILABLE", true]);
+      assertEquals((await b.load(young.Bag, id, { latest: true })).version, id === "warm" ? 2 : 1);
+      assertEquals(unwrap(await b.send(Add, { id }, on(b))), id === "warm" ? 12 : 11);
+    }
+  });
+
+  it("a stored event that the schema of today refuses: UNAVAILABLE, which names the entity and the remedy", async () => {
+    const Box = entity("BoxOfOld", { initial: () => 0 });
+    const Put = Box.event<{ n: number }>("Put", (sum, { n }) => sum + n);
+    const Fill = command<{ id: string }, number>("FillBox", { key });
+    const fill = Box.handle(Fill, (box) => {
+      box.emit(Put, { n: 1 });
+      return box.state;
+    });
+    const Strict = entity("BoxOfOld", { initial: () => 0 });
+    Strict.event("Put", (sum, { n }) => sum + n, { input: z.object({ n: z.number().min(5, "at least 5") }) });
+    const strict = Strict.handle(Fill, (box) => box.state);
+    await using a = await harness.start({ handlers: fill });
+    await using b = await harness.start({ handlers: strict });
+    unwrap(await a.send(Fill, { id: "x" }, { node: a.self.id }));
+    const expected = "BoxOfOld x: its event 1 cannot be applied: the schema of BoxOfOld.Put refuses its payload: " +
+      "at least 5; the schema of an event has to accept all that is stored";
+    const { error } = await a.send(Fill, { id: "x" }, { node: b.self.id });
+    assertEquals([error?.code, error?.retryable, error?.message], ["UNAVAILABLE", true, expected]);
+    await assertRejects(() => b.load(Strict, "x"), CatgaError, expected);
+  });
+}

@@ -233,11 +233,12 @@ describe("the tool and the log", await requireNatsServer(), () => {
       ),
     );
     const cases: [string, number][] = [
-      ["start", 0],
+      // each before the place of the request that is there already, which would stay otherwise
+      ["2999-01-01", endOf(sequences[2])],
       [`${position(1)}`, position(1)],
       [new Date(times[0]).toISOString(), endOf(sequences[0] - 1)],
       ["1h", endOf(sequences[0] - 1)],
-      ["2999-01-01", endOf(sequences[2])],
+      ["start", 0],
     ];
     for (const [to, expected] of cases) {
       const { code, err } = await run("rewind", "billing", to);

@@ -107,7 +107,9 @@ describe("the server of the dashboard", () => {
     ) {
       for (const headers of [{}, ...wrong.map((text) => ({ cookie: text }))]) {
         const { status, text } = await ask(port, path, { headers });
-        assertEquals([path, status, text.includes("<")], [path, 401, false]);
+        // Bun itself answers such a request
+        const refused = path === "*" && status === 400 ? 401 : status;
+        assertEquals([path, refused, text.includes("<")], [path, 401, false]);
       }
     }
   });

@@ -2,6 +2,8 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Behavior, catga, command, event, MemoryNetwork, VirtualClock } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
+// `catga()` imports it when it is needed, which takes no virtual time: it is there already
+import "./running/worker.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true, key: ({ n }) => `${n}` });
 const Mail = command<{ n: number }>("Mail", { durable: true });

@@ -1,4 +1,5 @@
 /** Shared by the tests of logs on NATS: a stream on a server that the test may restart. */
+import { inspect } from "node:util";
 import { assertEquals } from "@std/assert";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { delay, systemClock } from "../ports/clock.ts";
@@ -113,6 +114,8 @@ export async function store(stream: LogStream, text: string, subject = "log.a"):
   await eventually(`${text} to be stored`, async () => {
     appended = await stream.append(subject, text, { timeout: TIMEOUT, id: `${subject} ${text}` });
     return appended.type === "stored";
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}: ${inspect(appended)}`);
   });
   return (appended as Appended & { type: "stored" }).sequence;
 }

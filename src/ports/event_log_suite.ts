@@ -296,6 +296,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           "not stored",
           "UNAVAILABLE",
         ]);
+        await stream.state(); // behind what looks for the stream that did not answer, and would make it again
         await harness.remove(stream.name);
         const lost = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
         assert(lost.type === "not stored" && lost.passing, inspect(lost));

@@ -9,7 +9,7 @@
  * @module
  */
 import process from "node:process";
-import { type Catga, catga, MemoryNetwork } from "@catga/catga";
+import { type Catga, catga, CatgaError, MemoryNetwork } from "@catga/catga";
 import { eventually } from "../support/eventually.ts";
 import { Who } from "./node_messages.ts";
 
@@ -27,14 +27,11 @@ const place = where === "alone" ? {} : where === "network" ? { network: new Memo
 let began = Date.now();
 
 const apps: Catga[] = [];
-// not all at once: joining ends with UNAVAILABLE when the server has not answered for 5 s
+const MOST_TRIES = 10;
+// not all at once: joining ends with UNAVAILABLE when the server has not answered for 5 s, and is tried again
 while (apps.length < count) {
   const ids = Array.from({ length: Math.min(10, count - apps.length) }, (_, i) => `${name}-${apps.length + i}`);
-  apps.push(
-    ...await Promise.all(ids.map((id) => {
-      return catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });
-    })),
-  );
+  apps.push(...await Promise.all(ids.map((id) => join(id))));
 }
 const seen = where === "alone" ? 1 : count;
 await eventually("all to see all", () => apps.every((app) => app.nodes().length === seen));
@@ -47,6 +44,16 @@ if (stay === undefined) {
   await Promise.all(apps.map((app) => app.drain()));
   tell("drained");
 } else tell("end");
+
+async function join(id: string): Promise<Catga> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await catga({ ...place, id, handlers: Who.handle(() => ({ id, runtime: "deno" })) });
+    } catch (error) {
+      if (tries === MOST_TRIES || !(error instanceof CatgaError && error.retryable)) throw error;
+    }
+  }
+}
 
 async function ask(app: Catga, node: string): Promise<void> {
   const answer = await app.send(Who, undefined, { node });

@@ -7,14 +7,10 @@ export function copyJson(value: unknown, depth = 0): unknown {
   // a payload may be deeper than the stack
   if (depth > DEEP) return JSON.parse(stringify(value)!); // JSON has a text
   if (Array.isArray(value)) return value.map((each) => copyJson(each, depth + 1));
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    const member = copyJson((value as Record<string, unknown>)[key], depth + 1);
-    if (key === "__proto__") Object.defineProperty(copy, key, { ...OWN, value: member });
-    else copy[key] = member;
-  }
+  const copy: Record<string, unknown> = { ...value };
+  // a member called __proto__ is the copy's own by now
+  for (const key of Object.keys(copy)) copy[key] = copyJson(copy[key], depth + 1);
   return copy;
 }
 
 const DEEP = 100;
-const OWN = { configurable: true, enumerable: true, writable: true };

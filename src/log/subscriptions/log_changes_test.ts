@@ -50,11 +50,7 @@ describe("Subscriptions, when the log changes", () => {
   });
 
   it("hold messages of a category that no live node handles, until one does", async () => {
-    const cluster = new Cluster();
-    const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
-    await cluster.node("old", { handles: BILLING });
-    first.kill();
-    await cluster.publish("Paid", [["paid", "p"]]);
+    const cluster = await withHeld();
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("the others are handled", () => cluster.ends.length === 10);
     await cluster.clock.advance(5_000);
@@ -66,11 +62,7 @@ describe("Subscriptions, when the log changes", () => {
   });
 
   it("pass by what no live node handles, after a rewind to where they are", async () => {
-    const cluster = new Cluster();
-    const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
-    await cluster.node("old", { handles: BILLING });
-    first.kill();
-    await cluster.publish("Paid", [["paid", "p"]]);
+    const cluster = await withHeld();
     const last = await cluster.publish("Placed", [[0, "p"]]);
     await cluster.until("it is handled", () => cluster.ends.length === 1);
     await cluster.clock.advance(1_500);
@@ -271,3 +263,13 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 });
+
+/** A cluster with a message, of the key `p`, whose handler only a node had that is dead: another one leads. */
+async function withHeld(): Promise<Cluster> {
+  const cluster = new Cluster();
+  const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+  await cluster.node("old", { handles: BILLING });
+  first.kill();
+  await cluster.publish("Paid", [["paid", "p"]]);
+  return cluster;
+}

@@ -13,12 +13,11 @@ import { Telemetry } from "../../test/support/telemetry.ts";
 import { retry } from "./retry.ts";
 import { tracing } from "./tracing.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
 const Ordered = event<{ sku: string }>("Ordered");
-
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 let telemetry: Telemetry;
 before(() => void (telemetry = new Telemetry()));
@@ -120,7 +119,7 @@ describe("tracing", () => {
         throw new Error("the till is on fire");
       }),
     ];
-    await using _shop = await catga({ network, id: "shop", handlers, behaviors: [tracing()], logger: quiet });
+    await using _shop = await catga({ network, id: "shop", handlers, behaviors: [tracing()], logger: QUIET });
     await using client = await catga({ network, id: "client", behaviors: [tracing()] });
     await client.send(Order, { sku: "tea" });
     await client.send(Price, { sku: "tea" });
@@ -242,7 +241,7 @@ async function logChain(place: { nats: string } | { network: MemoryNetwork }): P
     }, { name: "mails", retry: { delay: [1, 1] } }),
     Mail.handle(() => {}),
   ];
-  const shop = await catga({ ...place, id: "shop", service: "shop", behaviors, handlers, logger: quiet });
+  const shop = await catga({ ...place, id: "shop", service: "shop", behaviors, handlers, logger: QUIET });
   const office = await catga({ ...place, id: "office", service: "office", behaviors });
   await eventually("both to see both", () => [shop, office].every((app) => app.nodes().length === 2));
   unwrap(await office.publish(Booked, { room: "7" }));
@@ -292,7 +291,7 @@ describe("tracing across the log", () => {
 
   it("what is not stored is a failure of the publisher's span", async () => {
     const network = new MemoryNetwork();
-    await using app = await catga({ network, behaviors: [tracing()], logger: quiet });
+    await using app = await catga({ network, behaviors: [tracing()], logger: QUIET });
     network.log.begin("noLeader");
     const { error } = await app.publish(Booked, { room: "7" }, { timeout: 50 });
     const { status, attributes } = telemetry.span("publish Booked");

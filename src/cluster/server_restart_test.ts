@@ -6,27 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import {
-  type Catga,
-  catga,
-  CatgaError,
-  type CatgaOptions,
-  command,
-  event,
-  type Logger,
-  type NodeEvent,
-  query,
-} from "../../mod.ts";
+import { type Catga, catga, CatgaError, type CatgaOptions, command, event, type NodeEvent, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Ask = query<void, string>("Ask");
 const Told = event("Told");
 const Do = command<{ entry: string; ms?: number }, string>("Do");
 
 /** That the server is away is what these tests are about: it is not logged. */
-const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 const required = await requireNatsServer();
 
@@ -45,7 +35,7 @@ describe("a nats-server that is killed and started anew", required, () => {
       before(async () => {
         folder = await mkdtemp(join(tmpdir(), "catga-restart-"));
         server = await startNatsServer({ storeDir: join(folder, "first") });
-        sender = await catga({ nats: server.url, id: "sender", service: "sender", logger: quiet });
+        sender = await catga({ nats: server.url, id: "sender", service: "sender", logger: QUIET });
         workers = await Promise.all(["w1", "w2", "w3"].map((id) => worker(id)));
         await eventually("all to see all", () => everybody().every((app) => app.nodes().length === 4));
         watch();
@@ -150,7 +140,7 @@ describe("a nats-server that is killed and started anew", required, () => {
             return id;
           }),
         ];
-        return catga({ nats, id, handlers, logger: quiet });
+        return catga({ nats, id, handlers, logger: QUIET });
       }
       function everybody(): Catga[] {
         return [sender, ...workers ?? []];
@@ -190,7 +180,7 @@ describe("an app on a connection of the user's", required, () => {
   it("ends with CLOSED when the user closes the connection", async () => {
     const connection = await connect({ servers: server.url });
     const errors: string[] = [];
-    const logger = { ...quiet, error: (message: string) => errors.push(message) };
+    const logger = { ...QUIET, error: (message: string) => errors.push(message) };
     await using other = await catga({ nats: server.url, handlers: Ask.handle(() => new Promise<string>(() => {})) });
     const app = await catga({ nats: connection, logger });
     const inHand = app.send(Ask);

@@ -14,6 +14,7 @@ import {
   type Result,
   unwrap,
 } from "../../mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 /** Nodes around one network, with a namespace of their own. */
 export interface EntitiesHarness {
@@ -276,7 +277,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       cart.emit(Paid);
       throw new Error("broken");
     });
-    await using app = await harness.start({ handlers: [...handlers, broken], logger: quiet });
+    await using app = await harness.start({ handlers: [...handlers, broken], logger: QUIET });
     assertEquals(codeOf(await app.send(Break, { cartId: "c-9" })), "HANDLER_FAILED");
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-9", sku: "tea" })), 1);
   });
@@ -373,8 +374,6 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals(handled, ["first", "a", "b", "c"]);
   });
 }
-
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** The code of a result's failure. */
 export function codeOf(result: Result<unknown>): string | undefined {

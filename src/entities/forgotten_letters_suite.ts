@@ -4,19 +4,19 @@ import { it } from "node:test";
 import { command, type DeadLetter, entity, fail, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { EntitiesHarness } from "./entities_suite.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Letter = entity("Letter", { initial: () => 0 });
 const Written = Letter.event<{ text: string }>("Written", (count) => count + 1);
 const Write = command<{ id: string; text: string }>("WriteLetter", { key: ({ id }) => id });
 const write = Letter.handle(Write, (letter, { text }) => letter.emit(Written, { text }));
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Defines the tests. */
 export function forgottenLettersSuite(harness: EntitiesHarness): void {
   it("a dead letter of a forgotten entity keeps its payload, and what waits behind it is handled when it is discarded", async () => {
     const handled: string[] = [];
     await using app = await harness.start({
-      logger: quiet,
+      logger: QUIET,
       handlers: [
         write,
         Written.on(({ text }) => {

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { it } from "node:test";
 import { command, entity, unwrap } from "../../mod.ts";
 import { codeOf, type EntitiesHarness } from "./entities_suite.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 interface List {
   items: string[];
@@ -31,12 +32,11 @@ const handler = List.handle(Do, (list, { what }) => {
   }
   return list.state.items;
 });
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Defines the tests. */
 export function frozenStateSuite(harness: EntitiesHarness): void {
   it("an apply or a handler that changes the state fails with HANDLER_FAILED, and nothing is stored", async () => {
-    await using app = await harness.start({ handlers: handler, logger: quiet });
+    await using app = await harness.start({ handlers: handler, logger: QUIET });
     for (const stored of [[], ["put"]]) {
       for (const what of ["push", "change the state", "replace and push"] as const) {
         assertEquals(codeOf(await app.send(Do, { id: "l", what })), "HANDLER_FAILED", what);

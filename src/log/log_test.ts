@@ -4,10 +4,10 @@ import { type Behavior, catga, command, event, MemoryNetwork, VirtualClock } fro
 import { readAll } from "../../test/support/read_log.ts";
 // `catga()` imports it when it is needed, which takes no virtual time: it is there already
 import "./running/worker.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true, key: ({ n }) => `${n}` });
 const Mail = command<{ n: number }>("Mail", { durable: true });
-const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 describe("the log of a node", () => {
   it("a drain settles what is being published, and what is being taken back", async () => {

@@ -11,7 +11,6 @@ import {
   command,
   event,
   fail,
-  type Logger,
   MemoryNetwork,
   query,
   type Result,
@@ -22,6 +21,7 @@ import {
 import { delay } from "../ports/clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");
@@ -153,7 +153,7 @@ describe("error code", () => {
     await using _shop = await catga({
       network,
       id: "shop",
-      logger: { ...quiet, error: (message, { error }) => logged.push(message, error) },
+      logger: { ...QUIET, error: (message, { error }) => logged.push(message, error) },
       handlers: Order.handle(() => {
         throw new Error("the till is on fire");
       }),
@@ -231,8 +231,8 @@ describe("error code", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock });
     const [holder, next] = await clock.until(Promise.all([
-      catga({ network, id: "holder", logger: quiet }),
-      catga({ network, id: "next", logger: quiet }),
+      catga({ network, id: "holder", logger: QUIET }),
+      catga({ network, id: "next", logger: QUIET }),
     ]));
     const lock = await clock.until(holder.lock("till", { ttl: 3_000 }));
     network.cut("holder");
@@ -251,7 +251,7 @@ describe("error code", () => {
   it("a durable event: UNAVAILABLE, and it is certainly not stored; INVALID_MESSAGE when its key cannot be made", async () => {
     const Placed = event<{ sku: string }>("Placed", { durable: true, key: ({ sku }) => sku.toLowerCase() });
     const network = new MemoryNetwork();
-    await using app = await catga({ network, id: "a", logger: quiet });
+    await using app = await catga({ network, id: "a", logger: QUIET });
     assertEquals(await app.publish(Placed, tea), { ok: true, value: undefined });
     network.cut("a");
     assertEquals(code(await app.publish(Placed, tea, { timeout: 50 }), "UNAVAILABLE").retryable, true);
@@ -267,7 +267,7 @@ describe("error code", () => {
   it("LOG_MISMATCH: the log exists with other settings", async () => {
     const network = new MemoryNetwork();
     await network.log.open("catga_default_log", { subjects: ["x"], replicas: 1, schedules: false });
-    await using app = await catga({ network, id: "a", logger: quiet });
+    await using app = await catga({ network, id: "a", logger: QUIET });
     code(await app.enqueue(command("Later", { durable: true })), "LOG_MISMATCH");
   });
 
@@ -278,8 +278,6 @@ describe("error code", () => {
     assertEquals([error.message, error.retryable, error.details], ["no tea left", true, { left: 0 }]);
   });
 });
-
-const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A schema whose messages fit when `qty` is positive: here none is. */
 const positive: Schema<{ qty: number }> = {
@@ -300,8 +298,8 @@ async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
     ran.push(sku);
     return slow ? new Promise<string>(() => {}) : "done";
   });
-  const shop = await catga({ network, id: "shop", handlers, concurrency, logger: quiet });
-  const client = await catga({ network, id: "client", logger: quiet });
+  const shop = await catga({ network, id: "shop", handlers, concurrency, logger: QUIET });
+  const client = await catga({ network, id: "client", logger: QUIET });
   await eventually("the client to see the shop", () => client.nodes().length === 2);
   return { network, shop, client, ran };
 }

@@ -7,6 +7,7 @@ import type { LogFields } from "../contract/logger.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { Observation } from "../contract/observer.ts";
 import { fail, unwrap } from "../contract/result.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 
 const Inner = query<number, string>("Inner");
 const Outer = command<number, string>("Outer");
@@ -204,7 +205,7 @@ describe("a behavior that is attached", () => {
     const handlers = Inner.handle(() => {
       throw new Error("bug");
     });
-    await using app = await catga({ id: "n", network, handlers, behaviors, logger: quiet });
+    await using app = await catga({ id: "n", network, handlers, behaviors, logger: QUIET });
     await app.send(Inner, 1);
     await using _other = await catga({ id: "other", network });
     assertEquals(seen.map(({ type }) => type), ["node", "handler-failed", "node"]);
@@ -220,7 +221,7 @@ describe("a behavior that is attached", () => {
       network: new MemoryNetwork(),
       handlers: inner,
       behaviors: [listening({ observe: wrong, detach: wrong })],
-      logger: { ...quiet, error: (message, fields) => logged.push([message, fields]) },
+      logger: { ...QUIET, error: (message, fields) => logged.push([message, fields]) },
     };
     const app = await catga(options);
     assertEquals((await app.send(Inner, 1)).ok, true);
@@ -240,8 +241,6 @@ describe("a behavior that is attached", () => {
     assertEquals(detached, 1);
   });
 });
-
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 const pass: Behavior = (_, next) => next();
 

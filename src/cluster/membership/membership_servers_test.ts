@@ -8,7 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type CatgaOptions, type Logger, query } from "../../../mod.ts";
+import { type Catga, catga, type CatgaOptions, query } from "../../../mod.ts";
 import { type NodeProcess, startNode } from "../../../test/processes/node_process.ts";
 import {
   type NatsCluster,
@@ -20,11 +20,11 @@ import {
 import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { Standstill } from "../../../test/support/standstill.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 const Ask = query<void, string>("Ask");
 const HEARTBEAT = 3_000;
 /** That records cannot be written is what these tests are about. */
-const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const required = await requireNatsServer();
 
 describe("on three NATS servers", required, () => {
@@ -239,7 +239,7 @@ interface Observed extends AsyncDisposable {
 
 async function observe(url: string, id: string, options: CatgaOptions = {}): Promise<Observed> {
   const handlers = Ask.handle(() => id);
-  const app = await catga({ nats: url, id, handlers, logger: quiet, heartbeat: HEARTBEAT, ...options });
+  const app = await catga({ nats: url, id, handlers, logger: QUIET, heartbeat: HEARTBEAT, ...options });
   const events: Observed["events"] = [];
   const changes = app.watchNodes();
   (async () => {

@@ -6,6 +6,7 @@ import { catga } from "../../catga.ts";
 import type { Context } from "../../contract/context.ts";
 import { event, query } from "../../contract/definition.ts";
 import { openStage, type Stage, type StageOptions } from "../../../test/support/stage.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 const Seen = event<unknown>("orders.Seen");
 const Moved = event<unknown>("Moved");
@@ -256,7 +257,7 @@ describe("events that arrive", () => {
     const failing = Moved.on(() => {
       throw new Error("no");
     });
-    const peer = await clock.until(catga({ network, id: "a", handlers: failing, logger: quiet }));
+    const peer = await clock.until(catga({ network, id: "a", handlers: failing, logger: QUIET }));
     const all = await clock.until(app.broadcast(Moved, 1));
     assertEquals(all.map(({ node, result }) => [node, result.error?.code]), [
       ["a", "HANDLER_FAILED"],
@@ -266,5 +267,3 @@ describe("events that arrive", () => {
     await clock.until(Promise.all([app.drain(), peer.drain()]));
   });
 });
-
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };

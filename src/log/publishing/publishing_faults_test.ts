@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, event, MemoryNetwork, type Result, VirtualClock } from "../../../mod.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { readAll } from "../../../test/support/read_log.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 const CATEGORIES = ["Placed", "Paid"].map((name) =>
   event<{ n: number }>(name, { durable: true, key: ({ n }) => `${n % 7}` })
@@ -76,5 +77,3 @@ async function publish(apps: readonly Catga[], published: Published[], random: (
   if (controller !== undefined) app.clock.after(random() * 2_000, () => controller.abort());
   entry.result = await result;
 }
-
-const QUIET = { debug() {}, info() {}, warn() {}, error() {} };

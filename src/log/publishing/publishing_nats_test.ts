@@ -12,10 +12,10 @@ import { eventually } from "../../../test/support/eventually.ts";
 import { readAll } from "../../../test/support/read_log.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 const Placed = event<{ n: number }>("orders.Placed", { durable: true, key: ({ n }) => `${n % 5}` });
 const Mail = command<{ n: number }>("Mail", { durable: { keep: 90_000 } });
-const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 const required = await requireNatsServer();
 

@@ -40,9 +40,11 @@ function linesOf(user: User): { line: string; permission: string | undefined }[]
 
 /** The page's configuration without a permission, with a second node, and with one who may everything. */
 function configWithout(user: User, missing: string | undefined): string {
+  // with it the first answer to a request of flow control is a response like others
+  const lost = missing === "publish $JS.FC.>" ? [missing, "allow_responses"] : [missing];
   // an empty list would allow everything
   const less = linesOf(user).map(({ line, permission }) =>
-    permission === undefined || permission !== missing ? line : permission === "allow_responses" ? "" : '"nothing"'
+    permission === undefined || !lost.includes(permission) ? line : permission === "allow_responses" ? "" : '"nothing"'
   );
   const second = blockOf("orders-1").replaceAll("orders-1", "orders-2");
   const block = less.join("\n");
@@ -510,6 +512,8 @@ const FRAMES = (user: User): Need[] => [
   [`subscribe _INBOX_${user}.>`, "start", /may not subscribe to _INBOX_/],
 ];
 
+const FLOW: readonly Need[] = [["publish $JS.FC.>", "join a large cluster", /publish to \$JS\.FC/]];
+
 /** Publishing what is kept. */
 const PUBLISHING: readonly Need[] = [
   ["publish catga.default.log.>", "publish a durable event", /publish to catga\.default\.log\.Kept/],
@@ -592,6 +596,7 @@ const NEEDS: Record<User, readonly Need[]> = {
       "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
       "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
     }),
+    ...FLOW,
     ...PUBLISHING,
     ...HANDLING,
   ],
@@ -599,8 +604,7 @@ const NEEDS: Record<User, readonly Need[]> = {
     ...FRAMES("gateway-1"),
     ...NODES,
     ["publish catga.default.event.>", "publish", /publish to catga\.default\.event\.Paid/],
-    // with allow_responses it is an answer like others
-    ["publish $JS.FC.>", "join a large cluster", /publish to \$JS\.FC/],
+    ...FLOW,
     ...PUBLISHING,
   ],
   shell: [

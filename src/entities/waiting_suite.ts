@@ -1,5 +1,5 @@
 /** What becomes of commands that wait for their turn at an entity: the tests that memory and NATS pass. */
-import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { it } from "node:test";
 import { command, type Context, entity, unwrap } from "../../mod.ts";
 import { codeOf, type EntitiesHarness } from "./entities_suite.ts";
@@ -50,9 +50,8 @@ export function waitingSuite(harness: EntitiesHarness): void {
     await using app = await harness.start({ handlers: self });
     await using sender = await harness.start({});
     for (const [n, from] of [app, sender].entries()) {
-      const begun = performance.now();
-      const said = unwrap(await from.send(Self, { id: `d-${n}`, left: 1 }));
-      assertLess(performance.now() - begun, 5_000);
+      // until its deadline this test does not wait
+      const said = unwrap(await from.send(Self, { id: `d-${n}`, left: 1 }, { timeout: 3_600_000 }));
       assertMatch(said, new RegExp(`^DEADLOCK: Self of Court d-${n} was not applied: .* waits for this one`));
       assertEquals((await app.load(Court, `d-${n}`, { latest: true })).version, 1);
       assertEquals(unwrap(await from.send(Self, { id: `d-${n}`, left: 0 })), "the end");

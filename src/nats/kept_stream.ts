@@ -201,9 +201,8 @@ export class KeptStream {
           if (error.refusal === "no stream") return await this.#create(limit);
         } catch (second) {
           if (!(second instanceof JetStreamRefusal)) throw second;
-          // another client has created it meanwhile, with another first_seq
-          if (second.refusal === "other settings") continue;
-          this.#throwUnlessPassing(second, end);
+          // for other settings another client has created it meanwhile, with another first_seq
+          if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
         }
         this.#throwUnlessPassing(error, end);
       }

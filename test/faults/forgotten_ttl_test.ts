@@ -8,6 +8,8 @@ import { type Catga, catga, command, fail } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { LEASE } from "../../src/state/claims/held_claim.ts";
 import { eventually } from "../support/eventually.ts";
+import { Standstill } from "../support/standstill.ts";
+import { PATIENT } from "../support/patient.ts";
 import { type Restarts, SEQUENCES, untilForgotten } from "../support/forgetful_server.ts";
 
 const Pay = command<number, number>("Pay", { idempotent: { ttl: 2_000 } });
@@ -63,7 +65,7 @@ async function judge(sequence: Restarts): Promise<void> {
     const [busy] = await Promise.all([
       b.send(Pay, 3, { id: "claim" }),
       a.cache.set("deleted", 1, { ttl: TTL }).then(() => a.cache.delete("deleted")),
-      waitInQueue(a, b),
+      waitInQueue(a, b, servers.url),
       a.lock("held", { ttl: TTL }).then((lock) => lock.release()),
       led(a),
       c.drain(),
@@ -71,23 +73,29 @@ async function judge(sequence: Restarts): Promise<void> {
     assertEquals(busy.error?.code, "BUSY");
     const back = await servers.forget(sequence, BUCKETS);
     const faultOver = performance.now();
+    await using still = await Standstill.watch([servers.url]);
     if (!KINDS.every((kind) => back.some((subject) => kind.test(subject)))) return false;
     for (const app of [a, b]) {
       await eventually("the reconnect", () => app.health().connection === "connected");
     }
-    const since = () => performance.now() - faultOver;
+    const since = () => performance.now() - faultOver - still.ms;
 
-    await (await a.lock("held", { ttl: TTL, timeout: TTL + LATE })).release();
+    await (await a.lock("held", { ttl: TTL, timeout: PATIENT.timeout })).release();
+    assertLess(since(), TTL + LATE);
     // none of the waiters is handed the lock
-    await waitInQueue(b, a);
+    await waitInQueue(b, a, servers.url);
     assertLess(since(), TTL + LATE + 1_000);
     await led(b);
     assertLess(since(), TTL + LATE + 2_000);
     for (const key of ["over", "deleted"]) assertEquals(await b.cache.get(key), undefined);
-    assertEquals(await b.send(Pay, 2, { id: "result", timeout: TTL + LATE }), { ok: true, value: 2 });
+    const asked = since();
+    assertEquals(await b.send(Pay, 2, { id: "result", ...PATIENT }), { ok: true, value: 2 });
+    assertLess(since() - asked, TTL + LATE);
     await eventually("c to leave", () => [a, b].every((app) => app.nodes().length === 2), HEARTBEAT + 5_000);
     const left = claimed + LEASE + LATE - performance.now();
-    assertEquals((await a.send(Pay, 3, { id: "claim", timeout: Math.max(2_000, left) })).value, 3);
+    const again = since();
+    assertEquals((await a.send(Pay, 3, { id: "claim", ...PATIENT })).value, 3);
+    assertLess(since() - again, Math.max(2_000, left));
     assertEquals(runs, ["result", "claim", "result", "claim"]);
     return true;
   });
@@ -104,8 +112,9 @@ function start(url: string, id: string, runs: string[]): Promise<Catga> {
 }
 
 /** One holds a lock for which five calls of the other wait; each has it in turn. */
-async function waitInQueue(holder: Catga, waiting: Catga): Promise<void> {
-  const first = await holder.lock("queue", { ttl: TTL, timeout: TTL + LATE });
+async function waitInQueue(holder: Catga, waiting: Catga, url: string): Promise<void> {
+  await using still = await Standstill.watch([url]);
+  const first = await holder.lock("queue", { ttl: TTL, timeout: PATIENT.timeout });
   const begun = performance.now();
   const waiters = Array.from({ length: 5 }, async () => {
     await using lock = await waiting.lock("queue", { ttl: TTL });
@@ -115,11 +124,12 @@ async function waitInQueue(holder: Catga, waiting: Catga): Promise<void> {
     const refused = await waiting.lock("queue", { ttl: TTL, timeout: 0 }).then(() => false, () => true);
     return refused && performance.now() - begun > 200;
   });
+  const before = still.ms;
   const released = performance.now();
   await first.release();
   await Promise.all(waiters);
   // one who is dead would have it for a ttl
-  assertLess(performance.now() - released, TTL);
+  assertLess(performance.now() - released - (still.ms - before), TTL);
 }
 
 async function led(app: Catga): Promise<void> {

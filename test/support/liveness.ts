@@ -9,12 +9,17 @@ import { trueNow } from "../processes/skewed_clock.ts";
 import type { Result } from "../../src/contract/result.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 
+/** From and to, in ms since 1970. */
+type Span = Pick<LoopGap, "from" | "to">;
+
 /** One thing that has to work again. */
 export interface Probe {
   /** `lock a`, `id 7`. */
   readonly what: string;
   /** How long after the last fault it may take, in ms. */
   readonly limit: number;
+  /** When it rightly did not work yet, which does not count; at no time. */
+  excused?(): Promise<readonly Span[]>;
   /** Resolves when it works; tries again by itself for as long as the signal lets it. Rejects with what is wrong. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -25,7 +30,7 @@ export interface Probed {
   readonly limit: number;
   /** From the last fault on, in ms; `undefined` when it did not work within {@link GRACE} beyond its limit. */
   readonly took: number | undefined;
-  /** Of it, how long an event loop of the prober or of the probed processes stood still, in ms. */
+  /** Of it, how long an event loop of the prober or of the probed processes stood still, or it was excused, in ms. */
   readonly gaps: number;
   /** What was wrong last, when it did not work. */
   readonly problem?: string;
@@ -41,7 +46,7 @@ export interface ProbeOptions {
   /** When the last fault had ended, in ms since 1970; now. */
   readonly since?: number | undefined;
   /** The gaps of the event loops of other processes, when it is over; none. */
-  readonly gaps?: (() => Promise<readonly Pick<LoopGap, "from" | "to">[]>) | undefined;
+  readonly gaps?: (() => Promise<readonly Span[]>) | undefined;
 }
 
 /** Runs all probes at once. */
@@ -49,15 +54,16 @@ export async function probe(probes: readonly Probe[], options: ProbeOptions = {}
   const { since = trueNow(), gaps: others = () => Promise.resolve([]) } = options;
   const own: LoopGap[] = [];
   using loop = new LoopGaps((gap) => own.push(gap));
-  const asked = await Promise.all(probes.map(async ({ what, limit, run }) => {
+  const asked = await Promise.all(probes.map(async ({ what, limit, run, excused }) => {
     const signal = AbortSignal.timeout(limit + GRACE);
     const problem = await run(signal).then(() => undefined, (error: Error) => error.message);
     loop.beat();
-    return { what, limit, took: trueNow() - since, problem };
+    const took = trueNow() - since;
+    return { what, limit, took, problem, excused: await excused?.() ?? [] };
   }));
   const gaps = [...own, ...await others()];
-  return asked.map(({ what, limit, took, problem }) => {
-    const seen = { what, limit, gaps: gapWithin(gaps, since, since + took) };
+  return asked.map(({ what, limit, took, problem, excused }) => {
+    const seen = { what, limit, gaps: gapWithin([...gaps, ...excused], since, since + took) };
     return problem === undefined ? { ...seen, took } : { ...seen, took: undefined, problem };
   });
 }

@@ -49,6 +49,14 @@ describe("probes of liveness", () => {
     assertEquals(livenessViolations(await probe([late], { since: at, gaps })), []);
   });
 
+  it("a time is excused for the probe that says so, and for no other", async () => {
+    const at = Date.now() - 10_000;
+    const late: Probe = { what: "x", limit: 5_000, run: () => Promise.resolve() };
+    const excused = () => Promise.resolve([{ from: at, to: at + 6_000 }]);
+    const violations = livenessViolations(await probe([{ ...late, excused }, { ...late, what: "y" }], { since: at }));
+    assertMatch(violations.join(), /^y: 10\d{3} ms after the last fault/);
+  });
+
   it("a probe that fails reports the reason", async () => {
     const broken: Probe = { what: "x", limit: 5_000, run: () => Promise.reject(new Error("no leader")) };
     assertEquals(livenessViolations(await probe([broken])), ["x: never (limit 5000 ms): no leader"]);

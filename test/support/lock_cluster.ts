@@ -12,7 +12,7 @@ import { aftermath } from "./aftermath.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 import { lockProbe } from "./liveness.ts";
 import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
-import type { LockFault, LockHistory } from "./lock_history.ts";
+import { type LockFault, type LockHistory, workUnder } from "./lock_history.ts";
 
 /** Options of {@link LockCluster.open}. */
 export interface LockClusterOptions {
@@ -215,7 +215,11 @@ export class LockCluster implements AsyncDisposable {
   async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
     const left = await aftermath(
       { ...this.#options, gaps: () => this.#stalls() },
-      (app) => this.#options.keys.map((key) => lockProbe(app, key, TTL + election)),
+      (app) =>
+        this.#options.keys.map((key) => ({
+          ...lockProbe(app, key, TTL + election),
+          excused: () => this.#worked(key),
+        })),
     );
     const programs = [...this.#programs.values()];
     for (const program of programs) program.kill("SIGTERM");
@@ -232,6 +236,12 @@ export class LockCluster implements AsyncDisposable {
     return [...lines.values()].flat().flatMap((line) =>
       line.event === "stall" ? [{ from: line.from, to: line.at }] : []
     );
+  }
+
+  /** When processes worked under a lock: those who waited for it had to. */
+  async #worked(key: string): Promise<{ from: number; to: number }[]> {
+    const { lines } = await this.history(0);
+    return [...lines.values()].flatMap((all) => workUnder(key, all));
   }
 
   /** What is known by now. */

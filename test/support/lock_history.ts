@@ -67,6 +67,23 @@ export function acquisitions({ lines }: LockHistory): number {
   return enters(lines).length;
 }
 
+/** When a process, whose lines these are, worked under a lock: from each look at its signal to the next one. */
+export function workUnder(key: string, own: readonly LockLine[]): { from: number; to: number }[] {
+  const works: { from: number; to: number }[] = [];
+  let from: number | undefined;
+  for (const line of own) {
+    if (line.event === "stall") continue;
+    const holds = line.event === "enter" || line.event === "hold" || line.event === "leave";
+    if (!holds || line.key !== key) {
+      from = undefined;
+      continue;
+    }
+    if (from !== undefined && line.event !== "enter") works.push({ from, to: line.at });
+    from = line.at;
+  }
+  return works;
+}
+
 function enters(lines: LockHistory["lines"]) {
   const all = [...lines].flatMap(([id, own]) =>
     own.flatMap((line) => line.event === "enter" ? [{ id, key: line.key, token: line.token, at: line.at }] : [])

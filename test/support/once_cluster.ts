@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, unwrap } from "../../mod.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { Once, type OnceLine, type OnceNodeOptions, type OnceReport, SendOnce } from "../processes/once_node.ts";
@@ -111,7 +112,8 @@ export class OnceCluster implements AsyncDisposable {
       for (;;) {
         const result = await this.#caller!.send(SendOnce, { entries: [...entries], times: share }, { node });
         // a busy process may lose its connection for a moment: it goes on, and tells when it is asked again
-        if (result.error?.code !== "OUTCOME_UNKNOWN") return unwrap(result);
+        if (!["OUTCOME_UNKNOWN", "UNAVAILABLE"].includes(result.error?.code ?? "")) return unwrap(result);
+        await wait(100);
       }
     }));
   }

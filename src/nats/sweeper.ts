@@ -2,11 +2,13 @@
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
  * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
- * less often until no entry with a ttl is left from before the reconnect. The last one removes the entry of its turn.
+ * less often until no entry with a ttl is left from before the reconnect. The entry of a turn is removed by whoever
+ * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import type { BucketStream } from "./bucket_stream.ts";
+import { MARGIN } from "./expiry.ts";
 import { Feed } from "./feed.ts";
 import type { StreamRecord } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -29,6 +31,8 @@ export class Sweeper {
   readonly #onNotice: (notice: string) => void;
   #reconnected = 0;
   #timer: Timer | undefined;
+  /** The end of the turn that was taken last. */
+  #turnTimer: Timer | undefined;
 
   constructor(stream: BucketStream, onNotice: (notice: string) => void) {
     this.#stream = stream;
@@ -36,6 +40,7 @@ export class Sweeper {
     const { clock } = stream.transport;
     stream.transport.onStatus(({ state }) => {
       this.#timer?.cancel();
+      this.#turnTimer?.cancel();
       if (state !== "connected") return;
       this.#reconnected = clock.monotonic();
       this.#schedule(LEAST);
@@ -44,10 +49,9 @@ export class Sweeper {
 
   #schedule(ms: number): void {
     const { clock, random } = this.#stream.transport;
-    const { generation } = this.#stream.transport.status;
+    const current = this.#sameConnection();
     this.#timer?.cancel();
     this.#timer = clock.after(ms * (1 + random() / 4), () => {
-      const current = () => this.#stream.transport.status.generation === generation;
       this.#sweep().then(
         (left) => {
           if (left !== Infinity && current()) this.#schedule(Math.max(left, this.#pause()));
@@ -60,6 +64,13 @@ export class Sweeper {
         },
       );
     }, { background: true });
+  }
+
+  /** Whether the connection is there that is there now; the next one begins with a sweep. */
+  #sameConnection(): () => boolean {
+    const { transport } = this.#stream;
+    const { generation } = transport.status;
+    return () => transport.status.state === "connected" && transport.status.generation === generation;
   }
 
   #pause(): number {
@@ -80,8 +91,11 @@ export class Sweeper {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
-    const turn = await this.#takeTurn();
+    const current = this.#sameConnection();
+    const seconds = Math.floor(this.#pause() / 1_000);
+    const turn = await this.#takeTurn(seconds);
     if (turn === undefined) return 0;
+    if (turn > 0 && current()) this.#endTurnLater(turn, seconds * 1_000 + MARGIN, current);
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
@@ -94,20 +108,36 @@ export class Sweeper {
     }
     let next = Infinity;
     for (const record of left) next = Math.min(next, serverClock.endOf(record) - clock.monotonic());
-    // nobody would remove its entry if the server forgets that ttl, too
     if (next === Infinity && turn > 0) {
-      await this.#stream.attempt((limit) => js.erase(name, turn, limit), { idempotent: true });
+      this.#turnTimer?.cancel();
+      await this.#endTurn(turn);
     }
     return next;
+  }
+
+  /** Ends a turn even if its sweep fails or may not list: the next one, which would replace it, may be hours away. */
+  #endTurnLater(turn: number, ms: number, current: () => boolean): void {
+    this.#turnTimer?.cancel();
+    this.#turnTimer = this.#stream.transport.clock.after(ms, () => {
+      this.#endTurn(turn).catch((error) => {
+        if (current() && !isForbidden(error)) this.#schedule(this.#pause());
+      });
+    }, { background: true });
+  }
+
+  /** Removes the entry of a turn, if the server has not: it may forget that ttl, too. */
+  async #endTurn(turn: number): Promise<void> {
+    const { js, name } = this.#stream;
+    await this.#stream.attempt((limit) => js.erase(name, turn, limit), { idempotent: true, whenMissing: "fail" });
   }
 
   /**
    * Takes the turn to sweep, for the length of a pause. Resolves with the revision of its entry, 0 where there is no room for one;
    * `undefined` if another client has it.
    */
-  async #takeTurn(): Promise<number | undefined> {
+  async #takeTurn(seconds: number): Promise<number | undefined> {
     const { js, name, prefix, transport } = this.#stream;
-    const headers = { "Nats-TTL": `${Math.floor(this.#pause() / 1_000)}s` };
+    const headers = { "Nats-TTL": `${seconds}s` };
     const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", headers, expected, { whenFull: "fail" });
     try {
       const free = await take(0);

@@ -1,9 +1,24 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
+import { Standstill } from "../../test/support/standstill.ts";
+import { OVERDUE } from "../../test/support/store_check.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { reached, startClient } from "./harness_suite.ts";
+import type { NatsTransport } from "./transport.ts";
+
+const HOUR = 3_600_000;
+/** The ttl of the entry of a first turn, in ms. */
+const TURN = 2_000;
+/** Whoever does not say who he is, is `any`; `blind` can read what he names, and list nothing. */
+const USERS = `
+no_auth_user: any
+authorization { users = [
+  { user: any, password: x }
+  { user: blind, password: x, permissions: { publish: { deny: "$JS.API.CONSUMER.CREATE.>" } } }
+] }`;
+const slow = { timeout: 300_000 };
 
 describe("Sweeper", await requireNatsServer(), () => {
   it("removes the entry of its turn, whose ttl a server may forget as well", async () => {
@@ -27,4 +42,72 @@ describe("Sweeper", await requireNatsServer(), () => {
     const left = await connection.request("$JS.API.STREAM.MSG.GET.KV_test", JSON.stringify({ seq: erased[0] }));
     assertEquals(left.json<{ error?: { err_code: number } }>().error?.err_code, 10037);
   });
+
+  for (const [where, user] of [["the next sweep is an hour away", "any"], ["it may not list the bucket", "blind"]]) {
+    it(`removes it at the end of its ttl where ${where}`, slow, async () => {
+      await using server = await startNatsServer({ config: USERS });
+      await using proxy = await startTcpProxy(server.port);
+      await using other = await startClient({ server });
+      const turns: number[] = [];
+      other.transport.connection.subscribe("$KV.test.=sweep", { callback: () => void turns.push(performance.now()) });
+      await using client = await startClient({ server, nats: proxy.url.replace("//", `//${user}:x@`) });
+      loseTtl(client.transport);
+      await client.bucket.put("stays", "", { ttl: HOUR });
+      proxy.cut();
+      await reached(client.transport, "disconnected");
+      proxy.restore();
+      await reached(client.transport, "connected");
+      await using still = await Standstill.watch([server.url]);
+      await eventually("its turn", () => turns.length > 0);
+      await eventually("the end of that", async () => !await turnIn(other.transport));
+      assertLess(performance.now() - turns[0] - still.ms, TURN + OVERDUE);
+      assertEquals(turns.length, 1);
+      assertEquals((await other.bucket.entries("")).map(({ key }) => key), ["stays"]);
+    });
+  }
+
+  it("sweeps soon again where that removal fails", slow, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await startClient({ server, nats: proxy.url });
+    const said = tell(client.transport, { failing: 1 });
+    await client.bucket.put("stays", "", { ttl: HOUR });
+    proxy.cut();
+    await reached(client.transport, "disconnected");
+    proxy.restore();
+    await reached(client.transport, "connected");
+    await eventually("two turns, and their ends", () => said.length === 4);
+    assertEquals(said, ["turn", "end", "turn", "end"]);
+  });
 });
+
+/** Whether the server has the entry of a turn. */
+function turnIn({ connection }: NatsTransport): Promise<boolean> {
+  const last = JSON.stringify({ last_by_subj: "$KV.test.=sweep" });
+  return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last).then((answer) =>
+    "message" in answer.json<object>()
+  );
+}
+
+/** Has the server not know the ttl of the entries of turns, as if it had forgotten them. */
+function loseTtl({ connection }: NatsTransport): void {
+  const request = connection.request.bind(connection);
+  connection.request = (subject, data, options) => {
+    if (subject.endsWith(".=sweep")) options?.headers?.delete("Nats-TTL");
+    return request(subject, data, options);
+  };
+}
+
+/** Tells the turns that begin and end; the first `failing` ends do not reach the server. */
+function tell({ connection }: NatsTransport, options: { failing: number }): string[] {
+  const said: string[] = [];
+  const request = connection.request.bind(connection);
+  let { failing } = options;
+  connection.request = (subject, data, options) => {
+    const erased = subject === "$JS.API.STREAM.MSG.DELETE.KV_test";
+    if (subject.endsWith(".=sweep")) said.push("turn");
+    if (erased) said.push("end");
+    return erased && failing-- > 0 ? Promise.reject(new Error("no way there")) : request(subject, data, options);
+  };
+  return said;
+}

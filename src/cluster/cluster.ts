@@ -260,7 +260,7 @@ export class Cluster implements Remote {
     await within(transport.clock, LEAVE, left);
     // what NATS has delivered already is still handled here
     await Promise.all([this.#events.close(), this.#interop.close()]);
-    this.#endpoint.refuse();
+    this.#endpoint.refuse(this.#membership.view.members.map(({ info }) => info.endpoint));
   }
 
   async close(): Promise<void> {
@@ -284,7 +284,7 @@ export class Cluster implements Remote {
     if (news === "alive") this.#router.reachable(peer);
     if (news === "bounced") this.#router.deliveryFailed(peer);
     // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
-    if (news === "silent" || (news === "bounced" && !this.#endpoint.conclusive)) this.#router.moveFrom(peer);
+    if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.#router.moveFrom(peer);
   }
 
   #onReconnect(): void {

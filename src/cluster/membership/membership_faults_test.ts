@@ -1,6 +1,8 @@
 /** The membership when the store is away, processes freeze or are cut off, and clocks jump: on virtual time. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { command } from "../../contract/definition.ts";
+import type { Result } from "../../contract/result.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
@@ -43,6 +45,28 @@ describe("a store that is away", () => {
     await cluster.clock.advance(600);
     const { lastSeen } = JSON.parse((await cluster.record("a"))!) as { lastSeen: number };
     assertEquals(lastSeen, a.self.startedAt + 26_000);
+  });
+
+  it("a drain under load whose record stays fails no request (senders that did not know of it had OUTCOME_UNKNOWN)", async () => {
+    await using cluster = new Cluster();
+    const outage = new StoreOutage(cluster.network);
+    const Do = command<number, string>("Do");
+    for (const id of ["a", "b", "c"]) {
+      await cluster.start(id, { handlers: id === "a" ? [] : Do.handle((_, ctx) => ctx.node) });
+    }
+    cluster.network.faults = { delay: 4 };
+    const sent: Promise<Result<string>>[] = [];
+    outage.begin();
+    const drained = cluster.apps.get("b")!.drain();
+    for (let ms = 0; ms < 3_000; ms++) {
+      for (let i = 0; i < 5; i++) sent.push(cluster.apps.get("a")!.send(Do, i));
+      await cluster.clock.advance(1);
+    }
+    outage.end();
+    const results = await cluster.clock.until(Promise.all(sent), 1_000);
+    assertEquals(results.filter(({ ok }) => !ok).map(({ error }) => error?.code), []);
+    await cluster.clock.until(drained, 100);
+    cluster.apps.delete("b");
   });
 
   it("while no record can be written, a node that answers pings stays; one that is killed leaves in 1.1 s", async () => {

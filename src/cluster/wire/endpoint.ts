@@ -101,7 +101,7 @@ export class Endpoint implements PeerHost {
       observer,
       connected: () => this.connected,
       clustered: () => transport.server.clustered,
-      conclusive: () => this.conclusive,
+      conclusive: (peer) => this.concludes(peer),
       peers: () => this.#peers.values(),
       observed: (peer, sign) => options.observed(peer, sign),
     });
@@ -150,6 +150,11 @@ export class Endpoint implements PeerHost {
     return !this.#transport.server.clustered && !this.grace.running;
   }
 
+  /** The same of a frame to this process: one that leaves has answered what it had in hand, and the bounce has overtaken that. */
+  concludes(peer: Peer): boolean {
+    return this.conclusive && !peer.leaving;
+  }
+
   now(): number {
     return this.#transport.clock.monotonic();
   }
@@ -194,9 +199,13 @@ export class Endpoint implements PeerHost {
     this.#resendBuffer.add(peer, seq, frame, until);
   }
 
-  /** From now on requests are refused with `DRAINING`. */
-  refuse(): void {
+  /**
+   * From now on requests are refused with `DRAINING`. The others are told while this process is subscribed: so they know it
+   * before a frame bounces, however late they learn that its record is gone.
+   */
+  refuse(others: readonly string[]): void {
     this.inbound.refuse();
+    for (const other of others) if (other !== this.endpoint) this.peer(other).refuse(0, 0, "DRAINING");
   }
 
   /** Sends everything that is gathered, and ends the subscriptions. */
@@ -213,8 +222,8 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Stays until no request has come for a while: one that bounces tells its sender that what was in hand here is lost, and
-   * must not overtake the answers, or the refusals, of those before it.
+   * Stays until no request has come for a while: one that bounces tells its sender, unless it knows that this process leaves,
+   * that what was in hand here is lost, and must not overtake the answers, or the refusals, of those before it.
    */
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;

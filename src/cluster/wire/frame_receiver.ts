@@ -130,6 +130,7 @@ export class FrameReceiver {
         return index;
       }
       case "n": {
+        if (item[3] === "DRAINING") peer.leaving = true;
         const call = peer.ledger.find(item[1], item[2]);
         if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
         return index;

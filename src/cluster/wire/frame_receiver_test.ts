@@ -183,9 +183,10 @@ describe("requests that arrive", () => {
     await stage.settle();
     const drained = stage.app.drain();
     await stage.settle();
+    assertEquals(answers(stage), [["n", 0, 0, "DRAINING"]], "all others are told");
     stage.other.send(to(stage), ["q", "Echo", 9_000, 2], ["m", "Echo", 9_000, {}, 3]);
     await stage.settle();
-    assertEquals(answers(stage), [["n", 2, 0, "DRAINING"], ["n", 2, 1, "DRAINING"]]);
+    assertEquals(answers(stage).slice(1), [["n", 2, 0, "DRAINING"], ["n", 2, 1, "DRAINING"]]);
     open[0]("done");
     await stage.clock.until(drained, 1_000);
     await stage.settle();

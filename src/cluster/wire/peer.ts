@@ -93,6 +93,8 @@ export class Peer {
   lastPingAt = -1;
   /** When it last got its answers again because it asked for them, by the monotonic clock; -1 for never. */
   answeredAgainAt = -1;
+  /** It leaves: what has reached it is answered or refused, though the bounce of a later frame may come first. */
+  leaving = false;
   /** Its load in its last pong: in flight and queued. */
   load = 0;
 
@@ -180,9 +182,9 @@ export class Peer {
     this.#item(failureItem(seq, index, text), true);
   }
 
-  /** Refuses the request at this place: it will not run here. */
+  /** Refuses the request at this place: it will not run here. Frame 0, which there never was: says that this process leaves. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
-    this.#item(refusalItem(seq, index, code), true);
+    this.#item(refusalItem(seq, index, code), seq > 0);
   }
 
   /**

@@ -15,8 +15,8 @@ export interface WatchdogOptions {
   connected(): boolean;
   /** Whether there are several servers: then a bounce only says that nobody is there as seen from one of them. */
   clustered(): boolean;
-  /** Whether a bounce says that a process is gone; else it may be on its way back, or on another server. */
-  conclusive(): boolean;
+  /** Whether a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in order. */
+  conclusive(peer: Peer): boolean;
   /** Every process that is known. */
   peers(): Iterable<Peer>;
   /** A frame to a process bounced, or it has not answered a ping in time. */
@@ -56,7 +56,7 @@ export class Watchdog {
     peer.pingedAt = peer.lastSeenAt = -1; // its next frame shows that it is alive
     peer.ledger.undelivered(seq, "BOUNCED");
     observed(peer, "bounced");
-    if (conclusive()) this.#gone(peer, seq);
+    if (conclusive(peer)) this.#gone(peer, seq);
   }
 
   #check(): void {
@@ -69,8 +69,9 @@ export class Watchdog {
     // after a late check answers may lie in the socket: it is this process that stood still
     const onTime = now - this.#checkAt < LATE;
     for (const peer of connected() ? owing : []) {
-      // a live process may be on its way from a dead server to another one: its late answer still counts
-      if (clustered() && peer.bouncedAt >= 0 && now - peer.bouncedAt >= GRACE) this.#gone(peer, peer.bouncedSeq);
+      // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
+      const mayAnswer = clustered() || peer.leaving;
+      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= GRACE) this.#gone(peer, peer.bouncedSeq);
       if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.observed(peer, "silent");
       if (now - peer.lastPingAt < Math.max(PING_EVERY, PING_EACH * owing.length)) continue;
       if (peer.ledger.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
@@ -91,4 +92,4 @@ const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if that is more
 const LATE = 250; // ms that a check may be late
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
-const GRACE = RECONNECT_GRACE; // in which it may connect to another server
+const GRACE = RECONNECT_GRACE; // in which it may connect to another server, or its last answers arrive

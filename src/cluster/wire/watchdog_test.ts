@@ -159,6 +159,43 @@ describe("a process that does not respond", () => {
   });
 });
 
+describe("a process that leaves", () => {
+  /** A command in the hands of `other`, which has said that it leaves; a frame to it has bounced. */
+  async function leaving() {
+    const stage = await openStage({ handles: HANDLES });
+    const { app, clock, network, other, settle } = stage;
+    other.pongs = false;
+    const sent = app.send(Do, 1, { node: "other" });
+    await settle();
+    const { seq } = other.frames.at(-1)!;
+    other.send(app.self.endpoint, ["n", 0, 0, "DRAINING"]);
+    await settle();
+    network.kill("other");
+    assertEquals(code(await clock.until(app.send(Do, 2, { node: "other", retries: 0 }))), "UNAVAILABLE");
+    return { stage, sent, seq };
+  }
+
+  it("answers and refuses what it has in hand although later frames have bounced (it was OUTCOME_UNKNOWN)", async () => {
+    for (const item of ["r", "n"]) {
+      const { stage, sent, seq } = await leaving();
+      await using _ = stage;
+      const { app, network, other, clock } = stage;
+      const last = JSON.stringify([1, 3, clock.now(), [item, seq, 0, item === "n" ? "DRAINING" : "done"]]);
+      network.connect().publish(`catga.default.node.${app.self.endpoint}.${other.endpoint}`, last);
+      assertEquals(code(await clock.until(sent)), item === "n" ? "UNAVAILABLE" : "done");
+    }
+  });
+
+  it("and is killed: its commands are OUTCOME_UNKNOWN 3 s after the first bounce", async () => {
+    const { stage, sent } = await leaving();
+    await using _ = stage;
+    const began = stage.clock.monotonic();
+    assertEquals(code(await stage.clock.until(sent)), "OUTCOME_UNKNOWN");
+    const took = stage.clock.monotonic() - began;
+    assert(took >= 2_500 && took < 3_400, `${took}`);
+  });
+});
+
 describe("on several NATS servers", () => {
   async function spread() {
     const cluster = new MemoryCluster({ servers: 3 });

@@ -176,7 +176,13 @@ export class LogCluster implements AsyncDisposable {
 
   /** Starts a node, and starts it again whenever it has been killed, until the end of the test. */
   async keep(id: string, more: Partial<LogNodeOptions> = {}): Promise<void> {
-    const program = await this.start(id, more);
+    const before = this.#nodes.get(id);
+    await this.start(id, more).catch(async (error) => {
+      const started = this.#nodes.get(id);
+      // a message may kill it before it says that it is ready
+      if (started === before || (await started?.end())?.by !== "SIGKILL") throw error;
+    });
+    const program = this.#nodes.get(id)!;
     program.ended.then(async () => {
       if (this.#stopping || this.#nodes.get(id) !== program) return;
       await this.keep(id, more);

@@ -16,8 +16,6 @@ const Ask = query<void, string>("Ask");
 const Told = event("Told");
 const Do = command<{ entry: string; ms?: number }, string>("Do");
 
-/** That the server is away is what these tests are about: it is not logged. */
-
 const required = await requireNatsServer();
 
 describe("a nats-server that is killed and started anew", required, () => {

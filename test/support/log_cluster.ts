@@ -152,6 +152,12 @@ export class LogCluster implements AsyncDisposable {
 
   /** Starts a node, or starts it again; resolves when it is ready. */
   async start(id: string, more: Partial<LogNodeOptions> = {}): Promise<Program<LogNodeLine>> {
+    const program = await this.#launch(id, more);
+    await isReady(program);
+    return program;
+  }
+
+  async #launch(id: string, more: Partial<LogNodeOptions>): Promise<Program<LogNodeLine>> {
     const { handles, node, replicas = 1, root } = this.#options;
     const before = this.#nodes.get(id);
     if (before !== undefined) this.#ended.push(before);
@@ -170,19 +176,16 @@ export class LogCluster implements AsyncDisposable {
     const runtime = id.startsWith("d") ? "deno" : "bun";
     const program = await startProgram<LogNodeLine>(runtime, "test/processes/log_node.ts", args, root);
     this.#nodes.set(id, program);
-    await program.line(({ event }) => event === "ready");
     return program;
   }
 
   /** Starts a node, and starts it again whenever it has been killed, until the end of the test. */
   async keep(id: string, more: Partial<LogNodeOptions> = {}): Promise<void> {
-    const before = this.#nodes.get(id);
-    await this.start(id, more).catch(async (error) => {
-      const started = this.#nodes.get(id);
-      // a message may kill it before it says that it is ready
-      if (started === before || (await started?.end())?.by !== "SIGKILL") throw error;
+    const program = await this.#launch(id, more);
+    await isReady(program).catch(async (error) => {
+      // a message may kill it before it says so
+      if ((await program.end()).by !== "SIGKILL") throw error;
     });
-    const program = this.#nodes.get(id)!;
     program.ended.then(async () => {
       if (this.#stopping || this.#nodes.get(id) !== program) return;
       await this.keep(id, more);
@@ -416,3 +419,8 @@ export class LogCluster implements AsyncDisposable {
 }
 
 const all = contracts();
+
+/** Resolves when a node is ready. */
+async function isReady(program: Program<LogNodeLine>): Promise<void> {
+  await program.line(({ event }) => event === "ready");
+}

@@ -1,5 +1,12 @@
 /** What stands in the log, read by nats.js alone. */
-import { jetstream, JetStreamApiError, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import {
+  type Consumer,
+  jetstream,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { isReadable, readGroup } from "../../src/log/format/group.ts";
 import { logName } from "../../src/log/format/names.ts";
 import type { Task } from "../processes/log_messages.ts";
@@ -10,37 +17,30 @@ import { connectTo } from "./store_check.ts";
 export async function readLogEntries(urls: readonly string[], namespace: string): Promise<string[]> {
   const connection = await connectTo(urls);
   try {
-    const { consumers } = jetstream(connection);
-    const options = { filter_subjects: `catga.${namespace}.log.>` };
-    // servers that have just come back elect a leader first
-    const consumer = (await eventually("a reader of the log", () =>
-      consumers.get(logName(namespace), options).catch((error) => {
-        if (!(error instanceof JetStreamApiError && error.status === 503)) {
-          throw error;
-        }
-      })))!;
+    const consumer = await eventually("a reader of the log", () => readerOf(connection, namespace));
     const entries: string[] = [];
-    let left = (await consumer.info()).num_pending;
-    if (left === 0) {
-      return [];
-    }
-    const messages = await consumer.consume({ max_messages: 1_000 });
+    let left = (await consumer!.info()).num_pending;
+    if (left === 0) return [];
+    const messages = await consumer!.consume({ max_messages: 1_000 });
     for await (const { seq: sequence, subject, data, time } of messages) {
       const group = readGroup(namespace, { sequence, subject, data, time: time.getTime() });
-      if (!isReadable(group)) {
-        throw new Error(`${subject} ${sequence}: ${group.reason}`);
-      }
-      for (const { payload } of group) {
-        entries.push((payload as Task).entry);
-      }
-      if (--left === 0) {
-        break;
-      }
+      if (!isReadable(group)) throw new Error(`${subject} ${sequence}: ${group.reason}`);
+      for (const { payload } of group) entries.push((payload as Task).entry);
+      if (--left === 0) break;
     }
     return entries;
   } finally {
     await connection.close();
   }
+}
+
+/** A consumer of all messages of the log; `undefined` while servers that have just come back elect a leader. */
+function readerOf(connection: NatsConnection, namespace: string): Promise<Consumer | undefined> {
+  const options = { filter_subjects: `catga.${namespace}.log.>` };
+  return jetstream(connection).consumers.get(logName(namespace), options).catch((error) => {
+    if (error instanceof JetStreamApiError && error.status === 503) return undefined;
+    throw error;
+  });
 }
 
 /** The number in the name of the server that leads a stream: `n0`, `n1`, … */

@@ -24,7 +24,6 @@ import { QUIET } from "../../../test/support/quiet.ts";
 
 const Ask = query<void, string>("Ask");
 const HEARTBEAT = 3_000;
-/** That records cannot be written is what these tests are about. */
 const required = await requireNatsServer();
 
 describe("on three NATS servers", required, () => {

@@ -205,7 +205,7 @@ export class Endpoint implements PeerHost {
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
-    for (const other of others) if (other !== this.endpoint) this.peer(other).refuse(0, 0, "DRAINING");
+    for (const other of others) if (other !== this.endpoint) this.peer(other).leave();
   }
 
   /** Sends everything that is gathered, and ends the subscriptions. */

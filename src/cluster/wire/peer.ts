@@ -182,9 +182,14 @@ export class Peer {
     this.#item(failureItem(seq, index, text), true);
   }
 
-  /** Refuses the request at this place: it will not run here. Frame 0, which there never was: says that this process leaves. */
+  /** Refuses the request at this place: it will not run here. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
-    this.#item(refusalItem(seq, index, code), seq > 0);
+    this.#item(refusalItem(seq, index, code), true);
+  }
+
+  /** Says that this process leaves: a refusal of no request, which older versions ignore. */
+  leave(): void {
+    this.#item(refusalItem(0, 0, "DRAINING"));
   }
 
   /**

@@ -21,6 +21,7 @@ import { isTagged } from "../../data/tag.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/wait.ts";
+import { nodeOf } from "./frame.ts";
 import { tooLarge } from "./size_limits.ts";
 
 /** How an attempt failed on a node. */
@@ -180,4 +181,9 @@ export class Call extends Deadlined {
 export function onlyJson(what: "payload" | "event", contract: string, { id, version }: NodeInfo): CatgaError {
   const why = `node ${id} runs Catga ${version}, which reads JSON only; upgrade it, or send JSON`;
   return new CatgaError("INVALID_MESSAGE", `the ${what} of ${contract} has values that JSON lacks: ${why}`);
+}
+
+/** What the names of requests begin with. Frames are counted for each receiver anew, so its nonce stands there. */
+export function callPrefix(sender: string, receiver: string): string {
+  return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }

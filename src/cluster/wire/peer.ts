@@ -4,7 +4,7 @@
  */
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
-import { type Call, SentFrame } from "./call.ts";
+import { type Call, callPrefix, SentFrame } from "./call.ts";
 import { nodeOf } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import {
@@ -289,11 +289,6 @@ export class Peer {
     this.#flushScheduled = true;
     this.#host.scheduleFlush(this);
   }
-}
-
-/** Frames are counted for each receiver anew, so its nonce stands in the names of their requests. */
-function callPrefix(sender: string, receiver: string): string {
-  return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }
 
 /** What is not default about a call; `undefined` when all of it is. */

@@ -4,7 +4,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { Standstill } from "../../test/support/standstill.ts";
 import { OVERDUE } from "../../test/support/store_check.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { reached, startClient } from "./harness_suite.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -33,10 +33,7 @@ describe("Sweeper", await requireNatsServer(), () => {
       callback: (_, message) => void erased.push(message.json<{ seq: number }>().seq),
     });
     await using client = await startClient({ server, nats: proxy.url });
-    proxy.cut();
-    await reached(client.transport, "disconnected");
-    proxy.restore();
-    await reached(client.transport, "connected");
+    await reconnect(client.transport, proxy);
     await eventually("its turn, and the end of that", () => erased.length > 0);
     assertEquals(writes, ["$KV.test.=sweep"]);
     const left = await connection.request("$JS.API.STREAM.MSG.GET.KV_test", JSON.stringify({ seq: erased[0] }));
@@ -53,10 +50,7 @@ describe("Sweeper", await requireNatsServer(), () => {
       await using client = await startClient({ server, nats: proxy.url.replace("//", `//${user}:x@`) });
       loseTtl(client.transport);
       await client.bucket.put("stays", "", { ttl: HOUR });
-      proxy.cut();
-      await reached(client.transport, "disconnected");
-      proxy.restore();
-      await reached(client.transport, "connected");
+      await reconnect(client.transport, proxy);
       await using still = await Standstill.watch([server.url]);
       await eventually("its turn", () => turns.length > 0);
       await eventually("the end of that", async () => !await turnIn(other.transport));
@@ -72,14 +66,18 @@ describe("Sweeper", await requireNatsServer(), () => {
     await using client = await startClient({ server, nats: proxy.url });
     const said = tell(client.transport, { failing: 1 });
     await client.bucket.put("stays", "", { ttl: HOUR });
-    proxy.cut();
-    await reached(client.transport, "disconnected");
-    proxy.restore();
-    await reached(client.transport, "connected");
+    await reconnect(client.transport, proxy);
     await eventually("two turns, and their ends", () => said.length === 4);
     assertEquals(said, ["turn", "end", "turn", "end"]);
   });
 });
+
+async function reconnect(transport: NatsTransport, proxy: TcpProxy): Promise<void> {
+  proxy.cut();
+  await reached(transport, "disconnected");
+  proxy.restore();
+  await reached(transport, "connected");
+}
 
 /** Whether the server has the entry of a turn. */
 function turnIn({ connection }: NatsTransport): Promise<boolean> {

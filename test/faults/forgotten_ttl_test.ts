@@ -78,7 +78,7 @@ async function judge(sequence: Restarts): Promise<void> {
     for (const app of [a, b]) {
       await eventually("the reconnect", () => app.health().connection === "connected");
     }
-    const since = () => performance.now() - faultOver - still.ms;
+    const since = still.stopwatch(faultOver);
     const connected = since(); // before, they could do nothing
 
     await (await a.lock("held", { ttl: TTL, timeout: PATIENT.timeout })).release();
@@ -125,12 +125,11 @@ async function waitInQueue(holder: Catga, waiting: Catga, url: string): Promise<
     const refused = await waiting.lock("queue", { ttl: TTL, timeout: 0 }).then(() => false, () => true);
     return refused && performance.now() - begun > 200;
   });
-  const before = still.ms;
-  const released = performance.now();
+  const sinceRelease = still.stopwatch();
   await first.release();
   await Promise.all(waiters);
   // one who is dead would have it for a ttl
-  assertLess(performance.now() - released - (still.ms - before), TTL);
+  assertLess(sinceRelease(), TTL);
 }
 
 async function led(app: Catga): Promise<void> {

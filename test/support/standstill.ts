@@ -25,6 +25,12 @@ export class Standstill implements AsyncDisposable {
     return ofServers.reduce((sum, gap) => sum + gap, this.#ofLoop);
   }
 
+  /** A stopwatch: how many ms it is since `began`, by `performance.now()`, without the standstills from now on. */
+  stopwatch(began = performance.now()): () => number {
+    const before = this.ms;
+    return () => performance.now() - began - (this.ms - before);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#loop[Symbol.dispose]();
     await Promise.all(this.#servers.map((server) => server[Symbol.asyncDispose]()));

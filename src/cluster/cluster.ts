@@ -81,7 +81,7 @@ export class Cluster implements Remote {
       conclusive: () => this.#endpoint.conclusive,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
     });
-    this.#probe = new ProcessProbe({ clock, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
+    this.#probe = new ProcessProbe({ transport, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
     this.#endpoint = new Endpoint({
       transport,
       namespace,

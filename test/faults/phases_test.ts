@@ -21,7 +21,8 @@ import { acquisitions, lockViolations } from "../support/lock_history.ts";
 const MOMENTS: readonly Moment[] = ["before", "after", "before its acknowledgement", "acknowledged"];
 const LOCK_PHASES: readonly Phase[] = ["place", "lock acquired", "lock renewal", "handover", "lock released"];
 const LOCK_FAULTS = ["cut", "cable dead", "killed", "frozen"] as const;
-const SECONDS = 10;
+const SECONDS = 10; // at least, and as long as there were not
+const LEAST = 5; // faults
 const LIMIT = 1_500; // ms beyond the ttl
 const TAKES = 8_000; // ms: some renewals of a claim
 /** A claim outlives a cut of 4 s, with what a busy machine takes to connect again. */
@@ -50,7 +51,7 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
     const end = Date.now() + SECONDS * 1_000;
     const struck: string[] = [];
     for (const { phase, moment, fault } of all) {
-      if (Date.now() > end) break;
+      if (Date.now() > end && struck.length > LEAST) break;
       const id = await cluster.strikeAt(phase, moment, 2_000, (id) => {
         if (fault === "cut") cluster.link(id).cut();
         else if (fault === "cable dead") cluster.link(id).freeze();
@@ -68,7 +69,7 @@ describe("faults at the phases of locks and claims", await requireNatsServer(), 
     const history = await cluster.finish(LIMIT);
     console.log(`${acquisitions(history)} acquisitions; ${struck.length} faults: ${struck.join("; ")}`);
     assertEquals(lockViolations(history), []);
-    assertGreater(struck.length, 5);
+    assertGreater(struck.length, LEAST);
   });
 
   it("claims: a cut of 3 s frees none, at any offset between their renewals", { timeout: 300_000 }, async () => {

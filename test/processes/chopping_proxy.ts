@@ -32,7 +32,7 @@ export async function startChoppingProxy(target: number): Promise<ChoppingProxy>
         return;
       }
       const passes = bytes.subarray(0, left[way]);
-      left.there = left.back = Infinity;
+      left[way] = 0; // for what arrives before that is written
       to.write(passes, () => breakAll());
     });
     from.on("error", () => to.destroy()); // it was broken

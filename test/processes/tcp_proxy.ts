@@ -62,8 +62,9 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
     };
     const pass = (to: Socket, data: Uint8Array, writes: readonly KvWrite[], moments: readonly Moment[]) => {
       told(writes, moments[0]);
-      if (to.destroyed) return;
-      const write = () => void to.write(data, () => told(writes, moments[1]));
+      const write = () => {
+        if (!to.destroyed) to.write(data, () => told(writes, moments[1]));
+      };
       // frozen by who looked at it: nothing comes behind it, for its socket is paused
       if (frozen) held.push(write);
       else write();
@@ -173,6 +174,7 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
           restore() {
             cut = false;
             frozen = false;
+            for (const deliver of held.splice(0)) deliver();
             for (const pair of pairs) {
               if (!stranded.has(pair)) { for (const socket of pair) socket.resume(); }
             }

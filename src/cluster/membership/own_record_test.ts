@@ -29,7 +29,7 @@ describe("a duplicate id", () => {
     assertEquals(cluster.views(), ["a b", "a b"]);
   });
 
-  it("of a frozen process fails after a second, and says that it may be frozen", async () => {
+  it("of a frozen process fails after two seconds, and says that it may be frozen", async () => {
     await using cluster = await Cluster.of("a", "b");
     cluster.network.pause("b");
     const error = await assertRejects(() => cluster.start("b"), CatgaError, "frozen");

@@ -1,9 +1,10 @@
-/** Asks whether a process is alive, by one ping: for a node that finds another process under its own id. */
-import type { Clock } from "../../ports/clock.ts";
+/** Asks whether a process is alive, by pings: for a node that finds another process under its own id. */
+import { within } from "../../ports/clock.ts";
+import type { Transport } from "../../ports/transport.ts";
 
 /** What a probe needs of its node. */
 export interface ProcessProbeOptions {
-  readonly clock: Clock;
+  readonly transport: Pick<Transport, "clock" | "flush">;
   /** Sends a ping; {@link ProcessProbe.report} is called with its outcome. */
   ping(endpoint: string): void;
 }
@@ -18,21 +19,30 @@ export class ProcessProbe {
   }
 
   /**
-   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1 s. One
-   * question at a time for each endpoint.
+   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1 s,
+   * twice: the server may still route to a process that was killed a moment ago. One question at a time for each endpoint.
+   * Rejects with `UNAVAILABLE` when the connection is lost meanwhile.
    */
-  isAlive(endpoint: string): Promise<boolean | undefined> {
-    const { clock, ping } = this.#options;
-    return new Promise((resolve) => {
-      const timer = clock.after(LIMIT, () => done(undefined));
-      const done = (alive: boolean | undefined) => {
-        timer.cancel();
-        this.#pending.delete(endpoint);
-        resolve(alive);
-      };
-      this.#pending.set(endpoint, done);
-      ping(endpoint);
+  async isAlive(endpoint: string): Promise<boolean | undefined> {
+    const { transport, ping } = this.#options;
+    let alive: boolean | undefined;
+    const shown = new Promise<void>((resolve) => {
+      this.#pending.set(endpoint, (answer) => {
+        alive = answer;
+        resolve();
+      });
     });
+    try {
+      for (let asked = 0; alive === undefined && asked < TIMES; asked++) {
+        ping(endpoint);
+        // the server answers in order, so a bounce comes before this: however late, it is not missed
+        await Promise.race([shown, transport.flush()]);
+        await within(transport.clock, LIMIT, shown);
+      }
+      return alive;
+    } finally {
+      this.#pending.delete(endpoint);
+    }
   }
 
   /** A frame has come from a process, or one to it has bounced. */
@@ -42,3 +52,4 @@ export class ProcessProbe {
 }
 
 const LIMIT = 1_000; // ms
+const TIMES = 2;

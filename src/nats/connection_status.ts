@@ -1,12 +1,12 @@
 /**
  * The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
  * it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
- * after 1 s.
+ * after 1 s, and a link that was lost at the end of a dial is dialled again.
  */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { TransportStatus } from "../ports/transport.ts";
-import { destroySocket } from "./dead_link.ts";
+import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";
 
 /** How long nats.js may take to end a link that it found dead, in ms. */
 const STALE_LIMIT = 1_000;
@@ -31,6 +31,7 @@ export class ConnectionStatus {
     this.#clock = clock;
     this.#events = connection.status();
     this.#follow(onError).catch(onFailure);
+    if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
     connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
     // a connection of the user's may be reconnecting already, which only a ping shows
     if (!owned) {
@@ -74,7 +75,7 @@ export class ConnectionStatus {
           this.#move("disconnected");
           break;
         case "reconnect":
-          this.#move("connected");
+          if (!dialWhenLostAtOnce(this.#connection, this.#clock)) this.#move("connected");
           break;
         case "error":
           onError(event.error);

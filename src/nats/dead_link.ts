@@ -1,6 +1,6 @@
-/** Two cases in which nats.js does not get away from a dead link by itself. */
+/** Three cases in which nats.js does not get away from a dead link by itself. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { systemClock } from "../ports/clock.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 
 /**
  * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
@@ -41,4 +41,21 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
     for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;
     return delay();
   };
+}
+
+/**
+ * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was: nats.js
+ * (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno on a busy
+ * machine, with a server that was restarted twice in a second).
+ */
+export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
+  // nats.js has no public access to it
+  const { protocol } = connection as {
+    protocol?: { transport?: { isClosed?: boolean }; connectPromise?: unknown; disconnected?(): Promise<void> };
+  };
+  const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
+  if (!lost()) return false;
+  // unless it does dial
+  clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
+  return true;
 }

@@ -1,6 +1,8 @@
 import { describe, it } from "node:test";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 import { reached } from "./harness_suite.ts";
 import { NatsTransport } from "./transport.ts";
@@ -34,4 +36,55 @@ describe("a dead link", await requireNatsServer(), () => {
     }
     await transport.close();
   });
+
+  for (const lost of [1, 2]) {
+    it(`dialWhenLostAtOnce: a link that is lost right behind the answer of dial ${lost} is replaced by a new one`, {
+      timeout: 60_000,
+    }, async () => {
+      await using server = await startFleetingServer(lost);
+      const transport = new NatsTransport(await connectNats({ servers: server.url, reconnectTimeWait: 10 }));
+      if (lost > 1) server.drop();
+      await eventually("the next dial", () => server.dials > lost);
+      await reached(transport, "connected");
+      await transport.flush();
+      await transport.close();
+    });
+  }
 });
+
+/** A server that ends its nth connection right behind the answer to the client's first PING, and keeps the others. */
+async function startFleetingServer(nth: number) {
+  const sockets = new Set<Socket>();
+  let dials = 0;
+  const server = createServer((socket) => {
+    const fleeting = ++dials === nth;
+    sockets.add(socket);
+    socket.on("error", () => {}); // the client closed it
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("data", (data) => {
+      const pings = data.toString().match(/PING\r\n/g)?.length ?? 0;
+      if (pings === 0) return;
+      const pongs = "PONG\r\n".repeat(pings);
+      if (!fleeting) return void socket.write(pongs);
+      socket.end(pongs);
+      // both are there when the client, in this process, reads next
+      const until = performance.now() + 50;
+      while (performance.now() < until);
+    });
+    socket.write('INFO {"server_id":"S","version":"2.15.0","proto":1,"max_payload":1048576,"headers":true}\r\n');
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const drop = () => sockets.forEach((socket) => socket.destroy());
+  return {
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get dials() {
+      return dials;
+    },
+    drop,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        drop();
+      }),
+  };
+}

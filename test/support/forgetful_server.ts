@@ -23,7 +23,7 @@ export async function untilForgotten(test: (servers: ForgetfulServer) => Promise
   throw new Error(`no server of ${ATTEMPTS} has restored what was deleted, so this test shows nothing`);
 }
 
-const ATTEMPTS = 10;
+const ATTEMPTS = 30;
 
 /** One server after the other, on one port and one store. */
 export class ForgetfulServer implements AsyncDisposable {

@@ -635,7 +635,7 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
     });
     await stage.warned(/subscribe to catga\.default\.call\.>/);
     const shell = await stage.client("shell");
-    assertEquals((await shell.request("$SRV.PING")).json<{ id: string }>().id, "orders-1");
+    assertEquals((await shell.request("$SRV.PING", "", PATIENT)).json<{ id: string }>().id, "orders-1");
     assertEquals(stage.log.length, 1);
   });
 

@@ -3,7 +3,8 @@
  * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
  * less often until no entry with a ttl is left from before the reconnect. The entry of a turn is removed by whoever
- * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once.
+ * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once. One that is there
+ * for longer tells a client that opens the bucket that a sweep was broken off by its client's death: it begins anew.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
@@ -25,7 +26,7 @@ const ANSWER = 2_000;
 /** How many entries are removed at once. */
 const REMOVALS = 32;
 
-/** Sweeps one bucket after each reconnect, until its connection is closed. */
+/** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
 export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
@@ -44,6 +45,13 @@ export class Sweeper {
       if (state !== "connected") return;
       this.#reconnected = clock.monotonic();
       this.#schedule(LEAST);
+    });
+    this.#reconnected = clock.monotonic();
+    const current = this.#sameConnection();
+    this.#lastTurn().then((last) => {
+      if (last?.state === "over" && current()) this.#schedule(0);
+    }, () => {
+      // the sweep after the next reconnect will see it
     });
   }
 
@@ -136,24 +144,33 @@ export class Sweeper {
    * `undefined` if another client has it.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
-    const { js, name, prefix, transport } = this.#stream;
     const headers = { "Nats-TTL": `${seconds}s` };
     const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", headers, expected, { whenFull: "fail" });
     try {
       const free = await take(0);
       if (free !== undefined) return free;
-      const asked = transport.clock.monotonic();
-      const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
-        idempotent: true,
-      });
-      if (last === undefined) return undefined;
-      if (last.type === "put" && (await this.#stream.alive([last], asked)).length > 0) return undefined;
-      return await take(last.revision);
+      const last = await this.#lastTurn();
+      return last === undefined || last.state === "lasts" ? undefined : await take(last.revision);
     } catch (error) {
       // a full store has no room for the entry, and needs the sweep most: then all clients sweep
       if (error instanceof JetStreamRefusal && error.refusal === "full") return 0;
       throw error;
     }
+  }
+
+  /** The last turn that the server knows of: it was ended, or it lasts, or its entry is there although it is over. */
+  async #lastTurn(): Promise<{ revision: number; state: "ended" | "lasts" | "over" } | undefined> {
+    const { js, name, prefix, serverClock, transport: { clock } } = this.#stream;
+    const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
+      idempotent: true,
+      whenMissing: "fail",
+    });
+    if (last === undefined) return undefined;
+    const { revision, type } = last;
+    if (type !== "put") return { revision, state: "ended" };
+    const asked = clock.monotonic();
+    await this.#stream.readServerClock(asked);
+    return { revision, state: serverClock.endOf(last) <= asked ? "over" : "lasts" };
   }
 
   /** The expired entries, and those from before the reconnect that will expire. */

@@ -7,6 +7,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { reached, startClient } from "./harness_suite.ts";
 import type { NatsTransport } from "./transport.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const HOUR = 3_600_000;
 /** The ttl of the entry of a first turn, in ms. */
@@ -36,7 +37,11 @@ describe("Sweeper", await requireNatsServer(), () => {
     await reconnect(client.transport, proxy);
     await eventually("its turn, and the end of that", () => erased.length > 0);
     assertEquals(writes, ["$KV.test.=sweep"]);
-    const left = await connection.request("$JS.API.STREAM.MSG.GET.KV_test", JSON.stringify({ seq: erased[0] }));
+    const left = await connection.request(
+      "$JS.API.STREAM.MSG.GET.KV_test",
+      JSON.stringify({ seq: erased[0] }),
+      PATIENT,
+    );
     assertEquals(left.json<{ error?: { err_code: number } }>().error?.err_code, 10037);
   });
 
@@ -82,7 +87,7 @@ async function reconnect(transport: NatsTransport, proxy: TcpProxy): Promise<voi
 /** Whether the server has the entry of a turn. */
 function turnIn({ connection }: NatsTransport): Promise<boolean> {
   const last = JSON.stringify({ last_by_subj: "$KV.test.=sweep" });
-  return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last).then((answer) =>
+  return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last, PATIENT).then((answer) =>
     "message" in answer.json<object>()
   );
 }

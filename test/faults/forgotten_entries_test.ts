@@ -1,4 +1,5 @@
 /** Fault: restarts after which a server has forgotten the ttl of entries: no read or watch returns them, and they are removed from the store. */
+import { headers } from "@nats-io/transport-node";
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { requireNatsServer } from "../../tools/nats_server.ts";
@@ -9,6 +10,7 @@ import { Standstill } from "../support/standstill.ts";
 import { openTransport } from "../../src/nats/harness_suite.ts";
 import { NatsKeyValueStore, type NatsKeyValueStoreOptions } from "../../src/nats/key_value_store.ts";
 import type { NatsTransport } from "../../src/nats/transport.ts";
+import { PATIENT } from "../support/patient.ts";
 
 const slow = { timeout: 300_000 };
 /** How many entries of each sort. */
@@ -72,7 +74,7 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
       if (back.length === 0) return false;
       await client.connected();
       const info = async () =>
-        (await client.transport.connection.request("$JS.API.STREAM.INFO.KV_test")).json<
+        (await client.transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", PATIENT)).json<
           { state: { messages: number } }
         >()
           .state.messages;
@@ -117,20 +119,42 @@ describe("NatsKeyValueStore: entries whose ttl a server has forgotten", await re
       const since = still.stopwatch(faultOver);
       if (back.length === 0) return false;
       await Promise.all([client.connected(), other.connected()]);
-      const left = async () => {
-        let old = 0;
-        for await (const { headers } of messagesOf(client.transport.connection, "test")) {
-          if (/Nats-TTL/.test(headers) && !/Nats-Marker-Reason/.test(headers)) old++;
-        }
-        return old;
-      };
-      await eventually("nothing to be left", async () => await left() === 0);
+      await eventually("nothing to be left", async () => await left(client.transport) === 0);
       assertLess(since(), TTL + 5_000);
       assertEquals((await client.bucket.entries("")).map(({ key }) => key), ["bystander"]);
       return true;
     });
   });
+
+  it("a client that opens the bucket goes on with the sweep of one that has died", slow, async () => {
+    await untilForgotten(async (servers) => {
+      {
+        await using dead = await start(servers);
+        const { connection } = dead.transport;
+        const turn = headers();
+        turn.set("Nats-TTL", `${TTL / 1_000}s`);
+        await connection.request("$KV.test.=sweep", "", { ...PATIENT, headers: turn });
+        await dead.bucket.put("swept", "", { ttl: TTL });
+        await eventually("their end", async () => await left(dead.transport) === 0);
+      }
+      const back = await servers.forget("TK", ["test"]);
+      if (!["=sweep", "swept"].every((name) => back.includes(`$KV.test.${name}`))) return false;
+      await using client = await start(servers);
+      await eventually("nothing to be left", async () => await left(client.transport) === 0);
+      assertEquals((await client.bucket.entries("")).map(({ key }) => key), ["bystander"]);
+      return true;
+    });
+  });
 });
+
+/** How many entries with a ttl the store has. */
+async function left({ connection }: NatsTransport): Promise<number> {
+  let old = 0;
+  for await (const { headers } of messagesOf(connection, "test")) {
+    if (/Nats-TTL/.test(headers) && !/Nats-Marker-Reason/.test(headers)) old++;
+  }
+  return old;
+}
 
 /** Resolves when half of the entries have expired and half were deleted; their markers are still in the store. */
 async function fill(bucket: Bucket): Promise<void> {

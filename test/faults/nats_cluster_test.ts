@@ -7,6 +7,7 @@ import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
 import { Load } from "../support/checked_sends.ts";
+import { PATIENT } from "../support/patient.ts";
 
 const IN_HAND = 100;
 
@@ -107,7 +108,7 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   async function leaderOf(stream: string): Promise<number> {
     const connection = await connect({ servers: [...nats.urls] });
     try {
-      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`);
+      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`, "", PATIENT);
       const { cluster } = info.json<{ cluster?: { leader?: string } }>();
       assert(cluster?.leader !== undefined, info.string());
       return Number(cluster.leader.slice(1));

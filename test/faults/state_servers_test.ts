@@ -13,6 +13,7 @@ import { LockCluster, TTL } from "../support/lock_cluster.ts";
 import { handovers, lockViolations } from "../support/lock_history.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
 import { onceHistoryViolations, tally } from "../support/once_history.ts";
+import { PATIENT } from "../support/patient.ts";
 
 const ROUNDS = process.env.CATGA_FAULT_SECONDS === undefined ? 1 : 3;
 const LIMIT = 20_000; // ms beyond the ttl: an election takes up to 10 s, a busy machine the rest
@@ -96,7 +97,7 @@ async function leaderOf(nats: NatsCluster, stream: string): Promise<number> {
   const connection = await connect({ servers: [...nats.urls] });
   try {
     const leader = await eventually("a leader", async () => {
-      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`);
+      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`, "", PATIENT);
       return info.json<{ cluster?: { leader?: string } }>().cluster?.leader;
     }, 10_000);
     return Number(leader!.slice(1));

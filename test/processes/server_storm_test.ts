@@ -14,6 +14,7 @@ import {
   type StormyServer,
   strikeServer,
 } from "./server_storm.ts";
+import { PATIENT } from "../support/patient.ts";
 
 describe("a storm of servers", () => {
   const storm = (seed: number, count: number, options = {}) => {
@@ -66,7 +67,9 @@ describe("a server in a storm", await requireNatsServer(), () => {
         const ask = async (subject: string, request: object = {}) => {
           const connection = await connect({ servers: server.url });
           try {
-            return (await connection.request(`$JS.API.${subject}`, JSON.stringify(request))).json<{ total?: number }>();
+            return (await connection.request(`$JS.API.${subject}`, JSON.stringify(request), PATIENT)).json<
+              { total?: number }
+            >();
           } finally {
             await connection.close();
           }

@@ -6,6 +6,7 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "./eventually.ts";
+import { PATIENT } from "./patient.ts";
 
 /** SIGTERM or SIGKILL, each followed by a start. */
 export type Restarts = "TK" | "TKT" | "TTK";
@@ -66,7 +67,7 @@ export class ForgetfulServer implements AsyncDisposable {
       }
       await using client = await open(this.url);
       // a store without a message that was written since the SIGTERM comes back as it was
-      for (const bucket of buckets) await client.connection.request(`$KV.${bucket}.bystander`, "");
+      for (const bucket of buckets) await client.connection.request(`$KV.${bucket}.bystander`, "", PATIENT);
       for (const bucket of buckets) {
         const gone = async () => !await hasMarker(client.connection, bucket);
         await eventually(`the markers of ${bucket} to go`, gone, 20_000);
@@ -95,7 +96,7 @@ export class ForgetfulServer implements AsyncDisposable {
 export async function* messagesOf(connection: NatsConnection, bucket: string): AsyncGenerator<StoredMessage> {
   for (let seq = 1;;) {
     const body = JSON.stringify({ seq, next_by_subj: ">" });
-    const answer = await connection.request(`$JS.API.STREAM.MSG.GET.KV_${bucket}`, body);
+    const answer = await connection.request(`$JS.API.STREAM.MSG.GET.KV_${bucket}`, body, PATIENT);
     const { message } = answer.json<{ message?: { seq: number; subject: string; time: string; hdrs?: string } }>();
     if (message === undefined) return;
     yield { ...message, headers: atob(message.hdrs ?? "") };

@@ -125,7 +125,7 @@ export class OnceCluster implements AsyncDisposable {
   /** Resolves when so many handlers have begun, of a process or of all. */
   async begun(count: number, id = ""): Promise<void> {
     const begun = async () => (await this.#lines(`${id}.once`)).filter(({ event }) => event === "begun").length;
-    await eventually("some runs", async () => await begun() >= count, 60_000);
+    await eventually("some runs", async () => await begun() >= count, 200_000);
   }
 
   /** The records of the run, once the watch has seen every result. */

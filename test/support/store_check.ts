@@ -3,6 +3,7 @@
  */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import { eventually } from "./eventually.ts";
+import { PATIENT } from "./patient.ts";
 
 /** An entry, or the marker of one that was deleted. */
 export interface StoredEntry {
@@ -93,6 +94,7 @@ export async function readStore(servers: string | readonly string[], namespace: 
     const found = await connection.request(
       `$JS.API.STREAM.MSG.GET.${stream}`,
       JSON.stringify({ last_by_subj: subject }),
+      PATIENT,
     );
     return found.json<{ message?: { seq: number } }>().message?.seq === seq;
   }

@@ -1,6 +1,7 @@
 /** A nats-server with a system account, which reports its connections and their subscriptions. */
 import { connect } from "@nats-io/transport-node";
 import type { NatsServer } from "../../tools/nats_server.ts";
+import { PATIENT } from "./patient.ts";
 
 /** Configuration: the user `app` is for programs, `sys` may ask. */
 export const SYSTEM_ACCOUNT = `
@@ -17,6 +18,7 @@ export async function subscriptions(server: NatsServer, name: string): Promise<s
     const answer = await system.request(
       `$SYS.REQ.SERVER.${system.info!.server_id}.CONNZ`,
       JSON.stringify({ subscriptions: true, auth: true }),
+      PATIENT,
     );
     const { data } = answer.json<{ data: { connections: { name: string; subscriptions_list: string[] }[] } }>();
     return data.connections.find((connection) => connection.name === name)?.subscriptions_list ?? [];

@@ -34,6 +34,9 @@ const around: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1
     contract.name === "Around" ? never() : next(),
 });
 
+/** Those whose handlers run. */
+const RUN = ["ParsedBySender", "ParsedByHandler", "Load", "Hangs"];
+
 const nats = process.argv[2];
 const shop = await catga({
   nats,
@@ -53,9 +56,14 @@ const client = await catga({ nats, id: "client", behaviors: [around], retries: 0
 
 const sent = [CheckedBySender, ParsedBySender, ...["CheckedByHandler", "ParsedByHandler", "Before"].map(plain)];
 for (const contract of [...sent, ...["Around", "Load", "Hangs"].map(plain)]) {
-  const began = performance.now();
-  const { error } = await client.send(contract, contract.name);
-  tell({ event: "sent", where: contract.name, code: error?.code, took: performance.now() - began });
+  const { name } = contract;
+  // on a busy machine a send may end before its handler has begun
+  for (let chances = 20; chances > 0; chances--) {
+    const began = performance.now();
+    const { error } = await client.send(contract, name);
+    tell({ event: "sent", where: name, code: error?.code, took: performance.now() - began });
+    if (!RUN.includes(name) || ran.includes(name)) break;
+  }
 }
 const began = performance.now();
 await Promise.all([client.drain({ timeout: 500 }), shop.drain({ timeout: 500 })]);

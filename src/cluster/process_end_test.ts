@@ -9,12 +9,11 @@ import type { AppsLine } from "../../test/processes/many_apps.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { DRAINED, OWN_RUNTIMES, type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { type Runtime, Who } from "../../test/processes/node_messages.ts";
+import { assertEndsSoon, type Run } from "../../test/support/ends_soon.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
-type Ended = readonly [program: Program<unknown>, from: number, to: number];
-
 /** Starts a program of apps, and waits for its last line and its end. */
-async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["event"]): Promise<Ended> {
+async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["event"]): Promise<Run> {
   const [runtime, ...rest] = args;
   await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", rest);
   // each step has a limit of its own
@@ -22,31 +21,22 @@ async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["even
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();
   assertEquals(ended.by, 0, program.output);
-  return [program, at, ended.at];
+  return runOf(program, at, ended.at);
 }
 
-/**
- * Within a second, or three times as long as the process took to start, which shows how busy the machine is; one of five
- * runs: what keeps a process alive keeps each, and other work delays some.
- */
-async function assertSoon(run: () => Promise<Ended>): Promise<void> {
-  for (let chances = 4;; chances--) {
-    const [program, from, to] = await run();
-    const limit = Math.max(1_000, 3 * (program.spoke - program.began));
-    if (to - from > limit && chances > 0) continue;
-    return assertLessOrEqual(to - from, limit);
-  }
+function runOf({ began, spoke }: Program<unknown>, from: number, to: number): Run {
+  return { start: spoke - began, end: to - from };
 }
 
 for (const runtime of OWN_RUNTIMES) {
   describe(`a process without NATS, ${runtime}`, () => {
     for (const where of ["alone", "network"]) {
       it(`ends by itself within a second after its app drained: ${where}`, { timeout: 300_000 }, async () => {
-        await assertSoon(() => ended([runtime, where, "1"], "drained"));
+        await assertEndsSoon(() => ended([runtime, where, "1"], "drained"));
       });
 
       it(`ends by itself although its app was never drained: ${where}`, { timeout: 300_000 }, async () => {
-        await assertSoon(() => ended([runtime, where, "1", "stay"], "end"));
+        await assertEndsSoon(() => ended([runtime, where, "1", "stay"], "end"));
       });
     }
 
@@ -54,7 +44,7 @@ for (const runtime of OWN_RUNTIMES) {
       "has 50 apps in memory that all see each other, leave, and leave nothing behind",
       { timeout: 300_000 },
       async () => {
-        await assertSoon(() => ended([runtime, "network", "50"], "drained"));
+        await assertEndsSoon(() => ended([runtime, "network", "50"], "drained"));
       },
     );
   });
@@ -73,27 +63,27 @@ describe("a process with NATS", await requireNatsServer(), () => {
 
   for (const runtime of OWN_RUNTIMES) {
     it(`ends by itself within a second after its app drained: ${runtime}`, { timeout: 300_000 }, async () => {
-      await assertSoon(() => ended([runtime, server.url, "1"], "drained"));
+      await assertEndsSoon(() => ended([runtime, server.url, "1"], "drained"));
     });
 
     it(
       `ends within a second of SIGTERM, by it, when signals drain: ${runtime}`,
       { timeout: 300_000 },
       async () => {
-        await assertSoon(async () => {
+        await assertEndsSoon(async () => {
           await using node = (await startNode(runtime, server.url, `term-${runtime}`, { signals: true })).program;
           const at = Date.now();
           node.kill("SIGTERM");
           const ended = await node.end();
           assert(DRAINED.includes(ended.by), `ended by ${ended.by}: ${node.output}`);
           assertEquals(node.lines.at(-1)?.event, "closed");
-          return [node, at, ended.at];
+          return runOf(node, at, ended.at);
         });
       },
     );
 
     it(`ends within a second of SIGTERM although the server is gone: ${runtime}`, { timeout: 300_000 }, async () => {
-      await assertSoon(async () => {
+      await assertEndsSoon(async () => {
         await using own = await startNatsServer();
         await using node = (await startNode(runtime, own.url, "left-alone", { signals: true })).program;
         await own.kill("SIGKILL");
@@ -102,7 +92,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
         node.kill("SIGTERM");
         const ended = await node.end();
         assert(DRAINED.includes(ended.by), `ended by ${ended.by}: ${node.output}`);
-        return [node, at, ended.at];
+        return runOf(node, at, ended.at);
       });
     });
 
@@ -126,7 +116,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
       `has 50 apps that all see each other, leave, and leave nothing behind, here or on the server: ${runtime}`,
       { timeout: 300_000 },
       async () => {
-        await assertSoon(() => ended([runtime, server.url, "50"], "drained"));
+        await assertEndsSoon(() => ended([runtime, server.url, "50"], "drained"));
         await eventually("the server to have no connection and no consumer", async () => {
           const [varz, jsz] = await Promise.all([ask(`${monitor}/varz`), ask(`${monitor}/jsz`)]);
           return varz.connections === 0 && jsz.consumers === 0;

@@ -41,7 +41,7 @@ export class Sweeper {
     const { clock } = stream.transport;
     stream.transport.onStatus(({ state }) => {
       this.#timer?.cancel();
-      this.#turnTimer?.cancel();
+      if (state === "closed") this.#turnTimer?.cancel();
       if (state !== "connected") return;
       this.#reconnected = clock.monotonic();
       this.#schedule(LEAST);
@@ -90,7 +90,7 @@ export class Sweeper {
    * `Infinity` if there is none.
    */
   async #sweep(): Promise<number> {
-    const { transport: { clock }, js, name, prefix, serverClock } = this.#stream;
+    const { transport, js, name, prefix, serverClock } = this.#stream;
     try {
       const { ts, asked } = await js.info(name, ANSWER);
       serverClock.read(ts, asked);
@@ -103,7 +103,7 @@ export class Sweeper {
     const seconds = Math.floor(this.#pause() / 1_000);
     const turn = await this.#takeTurn(seconds);
     if (turn === undefined) return 0;
-    if (turn > 0 && current()) this.#endTurnLater(turn, seconds * 1_000 + MARGIN, current);
+    if (turn > 0 && transport.status.state !== "closed") this.#endTurnLater(turn, seconds * 1_000 + MARGIN, current);
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
@@ -115,7 +115,7 @@ export class Sweeper {
       );
     }
     let next = Infinity;
-    for (const record of left) next = Math.min(next, serverClock.endOf(record) - clock.monotonic());
+    for (const record of left) next = Math.min(next, serverClock.endOf(record) - transport.clock.monotonic());
     if (next === Infinity && turn > 0) {
       this.#turnTimer?.cancel();
       await this.#endTurn(turn);

@@ -3,7 +3,7 @@ import { catga } from "../../src/catga.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { livenessViolations, type Probe, probe, type ProbeOptions } from "./liveness.ts";
 import { ServerPace } from "./server_pace.ts";
-import { readStore, storeViolations } from "./store_check.ts";
+import { lastingViolations, readStore } from "./store_check.ts";
 
 /** Options of {@link aftermath}. */
 export interface AftermathOptions extends Pick<ProbeOptions, "gaps"> {
@@ -29,5 +29,5 @@ export async function aftermath(
   await using pace = await ServerPace.measure(urls);
   const all = async () => [...pace.gaps, ...await gaps?.() ?? []];
   const violations = livenessViolations(await probe(probes(app), { gaps: all }));
-  return [...violations, ...storeViolations(await readStore(urls, namespace))];
+  return [...violations, ...await lastingViolations(() => readStore(urls, namespace))];
 }

@@ -12,7 +12,7 @@ import { type Runtime, Who } from "../processes/node_messages.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 import { eventually } from "./eventually.ts";
 import { livenessViolations, probe, sendProbe } from "./liveness.ts";
-import { readStore, storeViolations } from "./store_check.ts";
+import { lastingViolations, readStore } from "./store_check.ts";
 import { CheckedSends } from "./checked_sends.ts";
 
 /** Options of {@link FaultCluster.open}. */
@@ -155,7 +155,7 @@ export class FaultCluster implements AsyncDisposable {
       ),
     );
     assertEquals(livenessViolations(probed), []);
-    assertEquals(storeViolations(await readStore(this.url, namespace)), []);
+    assertEquals(await lastingViolations(() => readStore(this.url, namespace)), []);
     for (const { program } of running) program.kill("SIGTERM");
     for (const { program } of running) {
       const { by } = await program.end();

@@ -2,6 +2,7 @@
  * Reads the buckets of a cluster without Catga, by the server's clock, and finds entries that outlived their ttl.
  */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { setTimeout as wait } from "node:timers/promises";
 import { eventually } from "./eventually.ts";
 import { PATIENT } from "./patient.ts";
 
@@ -57,6 +58,26 @@ export function connectTo(servers: string | readonly string[]): Promise<NatsConn
   const { username: user, password: pass } = new URL(urls[0]);
   return connect({ servers: urls.map((url) => new URL(url).host), ...user && { user, pass } });
 }
+
+/**
+ * The violations that are still there `limit` ms after the first look. To be asked right after the last fault, when a removal
+ * may wait for its client's reconnect, and with several servers for an election.
+ */
+export async function lastingViolations(
+  look: () => Promise<StoreView>,
+  limit = { alone: OVERDUE, replicated: OVERDUE + ELECTION },
+): Promise<string[]> {
+  const began = performance.now();
+  for (;;) {
+    const view = await look();
+    const violations = storeViolations(view);
+    const over = performance.now() - began > (view.replicated ? limit.replicated : limit.alone);
+    if (violations.length === 0 || over) return violations;
+    await wait(250);
+  }
+}
+
+const ELECTION = 10_000; // ms, at most
 
 /** Reads all buckets of a namespace. Rejects when the server does not answer. */
 export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {

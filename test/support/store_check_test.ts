@@ -4,7 +4,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
-import { OVERDUE, readStore, type StoredEntry, storeViolations } from "./store_check.ts";
+import { lastingViolations, OVERDUE, readStore, type StoredEntry, storeViolations } from "./store_check.ts";
 
 describe("the check of the store", () => {
   const entry = (differs: Partial<StoredEntry> = {}): StoredEntry => ({
@@ -34,6 +34,17 @@ describe("the check of the store", () => {
     ];
     assertEquals(storeViolations({ now: 108_001, replicated: false, entries }), late);
     assertEquals(storeViolations({ now: 108_001, replicated: true, entries }), late.slice(0, 1));
+  });
+
+  it("after a fault: finds what is not removed in time, and only that", async () => {
+    const stale = { now: 200_000, replicated: false, entries: [entry()] };
+    const views = [stale, stale, { ...stale, entries: [] }];
+    assertEquals(await lastingViolations(() => Promise.resolve(views.shift()!)), []);
+    assertEquals(views, []);
+    const limit = { alone: 300, replicated: 60_000 };
+    assertEquals(await lastingViolations(() => Promise.resolve(stale), limit), [
+      "KV_catga_x_locks h=2Fa: 100000 ms old, its ttl 3000 ms",
+    ]);
   });
 
   it("finds an entry that has no ttl where each must have one", () => {

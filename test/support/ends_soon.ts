@@ -1,0 +1,22 @@
+/** Whether processes end soon, told apart from a machine that is busy with other work. */
+import { assertLessOrEqual } from "@std/assert";
+
+/** One run of a process, in ms. */
+export interface Run {
+  /** How long it took to start, which shows how busy the machine is. */
+  readonly start: number;
+  /** How long it took from the moment in which nothing should keep it alive to its end. */
+  readonly end: number;
+}
+
+/**
+ * Fails unless a process ends within a second, or three times as long as it took to start; in one of five runs: what keeps a
+ * process alive keeps each, and other work delays some.
+ */
+export async function assertEndsSoon(run: () => Promise<Run>): Promise<void> {
+  for (let chances = 4;; chances--) {
+    const { start, end } = await run();
+    const limit = Math.max(1_000, 3 * start);
+    if (end <= limit || chances === 0) return assertLessOrEqual(end, limit);
+  }
+}

@@ -18,32 +18,39 @@ describe("SIGKILL under load", await requireNatsServer(), () => {
       await using cluster = await FaultCluster.open({ nodes: ["d1", "b1", "b2"] });
       const { caller, sends } = cluster;
       await using standstill = await Standstill.watch([cluster.url]);
-      for (const victim of ["d1", "b1"]) {
+      /** Kills a node and starts it again; how long after that commands that it had in hand ended, and how long nothing ran. */
+      const killed = async (victim: string) => {
         const load = new Load(192, (i) => {
           if (i % 3 === 0) return sends.send(caller, Read, 50);
           return i % 3 === 1 ? sends.send(caller, Record) : sends.send(caller, Slow, 100);
         });
         await eventually("the load to run", () => load.done > 1_000);
         const before = standstill.ms;
-        const killed = cluster.signal(victim, "SIGKILL");
+        const at = cluster.signal(victim, "SIGKILL");
         // until the system has ended it, its connection is there
         await cluster.node(victim).program.end();
-        const dying = Date.now() - killed;
-        await eventually("it to go on", () => Date.now() > killed + dying + 1_000);
+        const dying = Date.now() - at;
+        await eventually("it to go on", () => Date.now() > at + dying + 1_000);
         await load.stop();
 
-        const unknown = sends.sent.filter(({ result, ended }) => result?.ok === false && ended! >= killed);
-        const times = unknown.map(({ ended }) => ended! - killed).sort((a, b) => a - b);
+        const unknown = sends.sent.filter(({ result, ended }) => result?.ok === false && ended! >= at);
+        const times = unknown.map(({ ended }) => ended! - at).sort((a, b) => a - b);
         console.log(
           `${victim} killed: ${sends.tally()}; commands in hand: median ${times[times.length >> 1]} ms, ` +
             `worst ${times.at(-1)} ms after the kill, which took ${dying} ms`,
         );
-        assert(times.length > 10, "there was nothing in hand");
         const still = standstill.ms - before + dying;
-        assertLessOrEqual(times[times.length >> 1], 250 + still);
-        assertLessOrEqual(times.at(-1)!, 500 + still);
         await cluster.start(victim);
         await cluster.complete();
+        return { times, still };
+      };
+      for (const victim of ["d1", "b1"]) {
+        let { times, still } = await killed(victim);
+        // to a node that the machine had starved, and that was suspect for that, nothing was sent
+        for (let chances = 3; chances > 0 && times.length <= 10; chances--) ({ times, still } = await killed(victim));
+        assert(times.length > 10, "there was nothing in hand");
+        assertLessOrEqual(times[times.length >> 1], 250 + still);
+        assertLessOrEqual(times.at(-1)!, 500 + still);
       }
       assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);
       assertEquals(sends.sent.filter(({ kind, result }) => kind === "query" && !result?.ok), []);

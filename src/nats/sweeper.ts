@@ -30,7 +30,8 @@ const REMOVALS = 32;
 export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
-  #reconnected = 0;
+  /** When the connection was made that is there, by the monotonic clock, or the bucket was opened. */
+  #reconnected: number;
   #timer: Timer | undefined;
   /** The end of the turn that was taken last. */
   #turnTimer: Timer | undefined;
@@ -99,11 +100,10 @@ export class Sweeper {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
-    const current = this.#sameConnection();
     const seconds = Math.floor(this.#pause() / 1_000);
     const turn = await this.#takeTurn(seconds);
     if (turn === undefined) return 0;
-    if (turn > 0 && transport.status.state !== "closed") this.#endTurnLater(turn, seconds * 1_000 + MARGIN, current);
+    if (turn > 0 && transport.status.state !== "closed") this.#endTurnLater(turn, seconds * 1_000 + MARGIN);
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
@@ -124,7 +124,8 @@ export class Sweeper {
   }
 
   /** Ends a turn even if its sweep fails or may not list: the next one, which would replace it, may be hours away. */
-  #endTurnLater(turn: number, ms: number, current: () => boolean): void {
+  #endTurnLater(turn: number, ms: number): void {
+    const current = this.#sameConnection();
     this.#turnTimer?.cancel();
     this.#turnTimer = this.#stream.transport.clock.after(ms, () => {
       this.#endTurn(turn).catch((error) => {
@@ -160,7 +161,8 @@ export class Sweeper {
 
   /** The last turn that the server knows of: it was ended, or it lasts, or its entry is there although it is over. */
   async #lastTurn(): Promise<{ revision: number; state: "ended" | "lasts" | "over" } | undefined> {
-    const { js, name, prefix, serverClock, transport: { clock } } = this.#stream;
+    const { js, name, prefix, serverClock, transport } = this.#stream;
+    const asked = transport.clock.monotonic();
     const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
       idempotent: true,
       whenMissing: "fail",
@@ -168,9 +170,9 @@ export class Sweeper {
     if (last === undefined) return undefined;
     const { revision, type } = last;
     if (type !== "put") return { revision, state: "ended" };
-    const asked = clock.monotonic();
-    await this.#stream.readServerClock(asked);
-    return { revision, state: serverClock.endOf(last) <= asked ? "over" : "lasts" };
+    // who has just opened the bucket does not know it yet; a sweep does
+    if (!serverClock.known) await this.#stream.readServerClock(asked);
+    return { revision, state: (await this.#stream.alive([last], asked)).length > 0 ? "lasts" : "over" };
   }
 
   /** The expired entries, and those from before the reconnect that will expire. */

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
+import { chances } from "../support/chances.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
 import { Standstill } from "../support/standstill.ts";
 import { Load } from "../support/checked_sends.ts";
@@ -45,9 +46,8 @@ describe("SIGKILL under load", await requireNatsServer(), () => {
         return { times, still };
       };
       for (const victim of ["d1", "b1"]) {
-        let { times, still } = await killed(victim);
         // to a node that the machine had starved, and that was suspect for that, nothing was sent
-        for (let chances = 3; chances > 0 && times.length <= 10; chances--) ({ times, still } = await killed(victim));
+        const { times, still } = await chances(3, () => killed(victim), ({ times }) => times.length > 10);
         assert(times.length > 10, "there was nothing in hand");
         assertLessOrEqual(times[times.length >> 1], 250 + still);
         assertLessOrEqual(times.at(-1)!, 500 + still);

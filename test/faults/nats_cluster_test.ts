@@ -1,13 +1,12 @@
 /** Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected to. */
-import { connect } from "@nats-io/transport-node";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { after, afterEach, before, describe, it } from "node:test";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
+import { leaderOf } from "../support/log_stream.ts";
 import { Load } from "../support/checked_sends.ts";
-import { PATIENT } from "../support/patient.ts";
 
 const IN_HAND = 100;
 
@@ -28,7 +27,7 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
       // Promise: requests need no JetStream; once it has a leader again, membership goes on as before.
       await using cluster = await open("leader", ["d1", "b1"]);
       const { caller, sends } = cluster;
-      const leader = await leaderOf("KV_catga_leader_nodes");
+      const leader = await leaderOf(nats.urls, "KV_catga_leader_nodes");
       const load = new Load(32, (i) => sends.send(caller, [Read, Record, Slow][i % 3], 20));
       await eventually("some load", () => load.done > 500);
       killed = leader;
@@ -102,18 +101,5 @@ describe("three NATS servers, replicas: 3", await requireNatsServer(), () => {
   /** All URLs, that server's first. */
   function urlsFrom(first: number): string {
     return [0, 1, 2].map((i) => nats.urls[(first + i) % 3]).join(",");
-  }
-
-  /** Which server leads a stream. */
-  async function leaderOf(stream: string): Promise<number> {
-    const connection = await connect({ servers: [...nats.urls] });
-    try {
-      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`, "", PATIENT);
-      const { cluster } = info.json<{ cluster?: { leader?: string } }>();
-      assert(cluster?.leader !== undefined, info.string());
-      return Number(cluster.leader.slice(1));
-    } finally {
-      await connection.close();
-    }
   }
 });

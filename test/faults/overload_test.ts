@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { unwrap } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Burn, Inspect, Record, Slow } from "../processes/node_messages.ts";
+import { chances } from "../support/chances.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
 import { atRate, Load, type Sent } from "../support/checked_sends.ts";
 
@@ -23,7 +24,10 @@ describe("overload", await requireNatsServer(), () => {
         const send = () => sends.send(caller, contract, ms, options);
         const peak = async () => unwrap(await caller.send(Inspect)).peak;
         // a busy machine gets further chances: what others of it do meanwhile is no fault of the node
-        const result = await chances(cluster, node, () => overload(send, peak), isWell);
+        const result = await chances(4, () => {
+          cluster.said.length = 0;
+          return overload(send, peak);
+        }, (result) => isWell(result) && !cluster.wasSuspect(node));
         const { sent, goodput, capacity, offered, grown, refused, silence, wait } = result;
         console.log(
           `${node}, ${what}: capacity ${Math.round(capacity)}/s, offered ${Math.round(offered)}/s, goodput ` +
@@ -48,10 +52,11 @@ describe("overload", await requireNatsServer(), () => {
       // Promise: a queue is no overload while everything in it can be done in time.
       await using cluster = await FaultCluster.open({ nodes: [node] });
       const { caller, sends } = cluster;
-      await chances(cluster, node, async () => {
+      await chances(4, async () => {
+        cluster.said.length = 0;
         await sends.many(10_000, caller, Record);
         await sends.many(10_000, caller, Slow, 20);
-      }, () => true);
+      }, () => !cluster.wasSuspect(node));
       console.log(`${node}: ${sends.tally()}`);
       assertEquals(sends.failures(), []);
       assert(!cluster.wasSuspect(node));
@@ -86,20 +91,6 @@ async function overload(send: () => Promise<Required<Sent>>, peak: () => Promise
     silence,
     wait,
   };
-}
-
-/** Does it again, up to four times, until it goes well and leaves the node without suspicion; gives the last outcome. */
-async function chances<T>(
-  cluster: FaultCluster,
-  node: string,
-  work: () => Promise<T>,
-  isWell: (outcome: T) => boolean,
-): Promise<T> {
-  for (let left = 4;; left--) {
-    cluster.said.length = 0;
-    const outcome = await work();
-    if (left === 0 || (isWell(outcome) && !cluster.wasSuspect(node))) return outcome;
-  }
 }
 
 /** Whether the node kept its pace, and told nearly all that it did not do at once. */

@@ -2,18 +2,16 @@
  * Fault: of three NATS servers, which keep shared state with `replicas: 3`, the one dies that leads its stream. With
  * `CATGA_FAULT_SECONDS` set it dies three times.
  */
-import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
-import { eventually } from "../support/eventually.ts";
+import { requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
 import { handovers, lockViolations } from "../support/lock_history.ts";
+import { leaderOf } from "../support/log_stream.ts";
 import { OnceCluster } from "../support/once_cluster.ts";
 import { onceHistoryViolations, tally } from "../support/once_history.ts";
-import { PATIENT } from "../support/patient.ts";
 
 const ROUNDS = process.env.CATGA_FAULT_SECONDS === undefined ? 1 : 3;
 const LIMIT = 20_000; // ms beyond the ttl: an election takes up to 10 s, a busy machine the rest
@@ -34,7 +32,7 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
         urls: nats.urls,
       });
       for (let round = 0; round < ROUNDS; round++) {
-        const leader = await leaderOf(nats, "KV_catga_three_locks");
+        const leader = await leaderOf(nats.urls, "KV_catga_three_locks");
         let dying: Promise<void> | undefined;
         const struck = await cluster.strike(key, end, (id) => {
           cluster.signal(id, "SIGKILL");
@@ -75,7 +73,7 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
       const entries = Array.from({ length: 200 }, (_, i) => `id-${i}`);
       const sending = cluster.send(entries, 4);
       await cluster.begun(30);
-      const leader = await leaderOf(nats, "KV_catga_three_idempotency");
+      const leader = await leaderOf(nats.urls, "KV_catga_three_idempotency");
       await nats.servers[leader].kill("SIGKILL");
       const killed = Date.now();
       const reports = await sending;
@@ -91,17 +89,3 @@ describe("shared state on three NATS servers whose leader dies", await requireNa
     },
   );
 });
-
-/** Which server leads a stream. */
-async function leaderOf(nats: NatsCluster, stream: string): Promise<number> {
-  const connection = await connect({ servers: [...nats.urls] });
-  try {
-    const leader = await eventually("a leader", async () => {
-      const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`, "", PATIENT);
-      return info.json<{ cluster?: { leader?: string } }>().cluster?.leader;
-    }, 10_000);
-    return Number(leader!.slice(1));
-  } finally {
-    await connection.close();
-  }
-}

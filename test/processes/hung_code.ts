@@ -8,6 +8,7 @@
  */
 import process from "node:process";
 import { type Behavior, catga, command, type Schema } from "@catga/catga";
+import { chances } from "../support/chances.ts";
 
 /** A line that the program prints; `took` in ms. */
 export type HungLine =
@@ -58,12 +59,11 @@ const sent = [CheckedBySender, ParsedBySender, ...["CheckedByHandler", "ParsedBy
 for (const contract of [...sent, ...["Around", "Load", "Hangs"].map(plain)]) {
   const { name } = contract;
   // on a busy machine a send may end before its handler has begun
-  for (let chances = 20; chances > 0; chances--) {
+  await chances(19, async () => {
     const began = performance.now();
     const { error } = await client.send(contract, name);
     tell({ event: "sent", where: name, code: error?.code, took: performance.now() - began });
-    if (!RUN.includes(name) || ran.includes(name)) break;
-  }
+  }, () => !RUN.includes(name) || ran.includes(name));
 }
 const began = performance.now();
 await Promise.all([client.drain({ timeout: 500 }), shop.drain({ timeout: 500 })]);

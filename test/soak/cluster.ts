@@ -16,6 +16,7 @@ import { SKEWS } from "../processes/skewed_clock.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { DRAINED, type Program, startProgram } from "../processes/node_process.ts";
+import { ELECTION } from "../support/store_check.ts";
 import type { Span } from "./log.ts";
 import type { SoakClientOptions } from "./client.ts";
 import type { SoakLine } from "./messages.ts";
@@ -394,5 +395,4 @@ export class SoakCluster implements AsyncDisposable {
 
 const START = 90_000; // ms: a busy machine takes long to start a process
 const RETURN = 3_000; // ms
-const ELECTION = 10_000; // ms
 const DRAIN = 35_000; // ms: a drain's own limit, and some

@@ -8,7 +8,7 @@ import { catga } from "@catga/catga";
 import type { Runtime } from "../processes/node_messages.ts";
 import { startProgram } from "../processes/node_process.ts";
 import { lockViolations } from "../support/lock_history.ts";
-import { OVERDUE, readStore, storeViolations } from "../support/store_check.ts";
+import { ELECTION, OVERDUE, readStore, storeViolations } from "../support/store_check.ts";
 import type { LockLine } from "../processes/lock_node.ts";
 import type { LoopGap } from "../processes/loop_gaps.ts";
 import { check, evidence, type Findings } from "./checker.ts";
@@ -79,7 +79,6 @@ export interface SoakReport extends Omit<Findings, "violations"> {
 
 const HEARTBEAT = 5_000; // ms
 const START = 5_000; // ms: what the processes take to start
-const ELECTION = 10_000; // ms
 const LOOK = 90_000; // ms: longer than anything is waited for
 /**
  * Of the ids without a result so many are asked for: all, as a rule. An entry that nobody asks for is seen by nobody, and a

@@ -1,5 +1,6 @@
 /** Whether processes end soon, told apart from a machine that is busy with other work. */
 import { assertLessOrEqual } from "@std/assert";
+import { chances } from "./chances.ts";
 
 /** One run of a process, in ms. */
 export interface Run {
@@ -14,9 +15,7 @@ export interface Run {
  * process alive keeps each, and other work delays some.
  */
 export async function assertEndsSoon(run: () => Promise<Run>): Promise<void> {
-  for (let chances = 4;; chances--) {
-    const { start, end } = await run();
-    const limit = Math.max(1_000, 3 * start);
-    if (end <= limit || chances === 0) return assertLessOrEqual(end, limit);
-  }
+  const limit = ({ start }: Run) => Math.max(1_000, 3 * start);
+  const last = await chances(4, run, (run) => run.end <= limit(run));
+  assertLessOrEqual(last.end, limit(last));
 }

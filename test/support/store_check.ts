@@ -77,7 +77,8 @@ export async function lastingViolations(
   }
 }
 
-const ELECTION = 10_000; // ms, at most
+/** How long an election takes at most, in ms. */
+export const ELECTION = 10_000;
 
 /** Reads all buckets of a namespace. Rejects when the server does not answer. */
 export async function readStore(servers: string | readonly string[], namespace: string): Promise<StoreView> {

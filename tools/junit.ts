@@ -18,6 +18,8 @@ export interface Case {
   readonly name: string;
   /** How it ended. */
   readonly outcome: "passed" | "failed" | "skipped";
+  /** Of a failed one: the error and its stack, as far as the runner reports them. */
+  readonly error?: string | undefined;
 }
 
 /** The single tests of a report. */
@@ -26,19 +28,22 @@ export function readReport(xml: string): Case[] {
     const file = attribute(head, "file");
     const name = attribute(head, "name") ?? "";
     const around = attribute(head, "classname") ?? "";
+    const failure = body.match(/<(failure|error)\b([^>]*?)(?:\/>|>([\s\S]*?)<\/\1>)/);
+    const error = failure ? unescaped(failure[3] ?? "") || attribute(failure[2], "message") : undefined;
     return {
       file: file ?? around,
       // Bun names the innermost `describe` first
       name: file === undefined || around === "" ? name : [...around.split(" > ").reverse(), name].join(" > "),
-      outcome: /<(failure|error)\b/.test(body) ? "failed" : /<skipped\b/.test(body) ? "skipped" : "passed",
+      outcome: failure ? "failed" : /<skipped\b/.test(body) ? "skipped" : "passed",
+      error,
       // a `describe` fails with its tests, and by itself when one of its hooks throws
-      ownFailure: /<(failure|error)\b/.test(body) && !/<failure message="\d+ test steps? failed"/.test(body),
+      ownFailure: failure !== null && !/ message="\d+ test steps? failed"/.test(failure[2]),
       fromDeno: file === undefined,
     } as const;
   });
   const around = new Set(cases.filter((one) => one.fromDeno).flatMap((one) => prefixes(one.name)));
   return cases.filter((one) => !one.fromDeno || !around.has(one.name) || one.ownFailure)
-    .map(({ file, name, outcome }) => ({ file, name, outcome }));
+    .map(({ file, name, outcome, error }) => ({ file, name, outcome, error }));
 }
 
 function prefixes(name: string): string[] {
@@ -48,7 +53,11 @@ function prefixes(name: string): string[] {
 
 function attribute(head: string, name: string): string | undefined {
   const found = head.match(new RegExp(`(?:^|\\s)${name}="([^"]*)"`));
-  return found?.[1].replace(/&(#?\w+);/g, (whole, entity: string) => {
+  return found ? unescaped(found[1]) : undefined;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/&(#?\w+);/g, (whole, entity: string) => {
     if (entity.startsWith("#x")) return String.fromCodePoint(parseInt(entity.slice(2), 16));
     if (entity.startsWith("#")) return String.fromCodePoint(Number(entity.slice(1)));
     return { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" }[entity] ?? whole;

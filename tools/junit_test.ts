@@ -111,6 +111,17 @@ it("readReport: what Deno had not ended when a file ended its process is a failu
   ]);
 });
 
+it("readReport: a failed test has its error: the text, or else the message", () => {
+  const failed = (element: string) => `<testcase name="a" classname="./a_test.ts" time="0">${element}</testcase>`;
+  const errors = readReport([
+    failed('<failure message="Uncaught Error: a &lt; b\nmore">Error: a &lt; b\nmore\n    at a.ts:1</failure>'),
+    failed('<failure type="Error" message="crashed&#10;before" />'),
+    failed('<error message="Cancelled"/>'),
+    failed(""),
+  ].join("\n")).map(({ error }) => error);
+  assertEquals(errors, ["Error: a < b\nmore\n    at a.ts:1", "crashed\nbefore", "Cancelled", undefined]);
+});
+
 it("readReport: an empty report has no test", () => {
   assertEquals(readReport('<?xml version="1.0"?><testsuites name="deno test" tests="0"></testsuites>'), []);
 });

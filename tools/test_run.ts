@@ -6,7 +6,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { readReport } from "./junit.ts";
+import { type Case, readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
@@ -28,7 +28,7 @@ export interface Row {
   readonly skipped: number;
   /** How long it took. */
   readonly ms: number;
-  /** What went wrong besides failed tests, and what was not tested. */
+  /** The tests that failed, with their errors; what else went wrong, and what was not tested. */
   readonly notes: readonly string[];
 }
 
@@ -69,17 +69,21 @@ export async function runTests(processes: Processes, run: TestRun): Promise<Row>
     const passed = count("passed");
     const skipped = count("skipped");
     const broken = errorsBetweenTests(output);
-    let failed = count("failed") + broken.length;
-    const notes = [...broken];
+    const notes = [...cases.filter((one) => one.outcome === "failed").map(failedTest), ...broken];
+    const ran = passed + notes.length + skipped;
     if (late) notes.push(`killed after ${limit / 1000} s`);
     else if (xml === undefined) notes.push(`ended with code ${code} and without a report`);
-    else if (passed + failed + skipped === 0) notes.push("no test ran");
-    else if (code !== 0 && failed === 0) notes.push(`ended with code ${code} although no test failed`);
-    if (notes.length > broken.length) failed++;
-    return { title, passed, failed, skipped, ms, notes };
+    else if (ran === 0) notes.push("no test ran");
+    else if (code !== 0 && notes.length === 0) notes.push(`ended with code ${code} although no test failed`);
+    return { title, passed, failed: notes.length, skipped, ms, notes };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A failed test's name, and the first lines of its error: the whole stands in the runner's output. */
+function failedTest({ name, error = "failed" }: Case): string {
+  return [name, ...error.trim().split("\n").slice(0, 40)].join("\n    ");
 }
 
 /** Files that could not be loaded, and errors outside of tests: the reports of both runners leave them out. */

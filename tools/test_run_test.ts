@@ -24,12 +24,12 @@ const fails = (name: string) => `<testcase name="${name}" classname="./a_test.ts
 const report = (...cases: string[]) => `printf '<testsuites>${cases.join("")}</testsuites>' > "$1";`;
 
 describe("runTests", () => {
-  it("counts the tests of the report", async () => {
+  it("counts the tests of the report, and names those that failed", async () => {
     assertEquals(await row(`${report(passes("a"), passes("b"), fails("c"))} exit 1`), {
       passed: 2,
       failed: 1,
       skipped: 0,
-      notes: [],
+      notes: ["c\n    no"],
     });
   });
 

@@ -10,6 +10,7 @@ import { type Catga, catga, type CatgaOptions, command, entity, unwrap } from ".
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { PATIENT } from "./support/patient.ts";
+import { fillStore, SMALL_STORE } from "./support/small_store.ts";
 
 const Box = entity("Box", { initial: () => 0 });
 const Put = Box.event("Put", (count) => count + 1);
@@ -43,7 +44,6 @@ ${USERS.map(blockOf).join("")}    { user: admin, password: admin }
   ]
 }
 `;
-const SMALL = "jetstream { max_file_store: 20000000 }\n";
 
 /** A node in the namespace of a user. */
 class Stage implements AsyncDisposable {
@@ -114,11 +114,7 @@ class Stage implements AsyncDisposable {
   async leaveBehind(id: string): Promise<void> {
     const admin = await this.admin();
     await admin.request(`$KV.catga_${this.#name}_snapshots.Box=2E${id}`, "left behind", PATIENT);
-    await this.ask("STREAM.CREATE.junk", { name: "junk", subjects: ["junk"] });
-    for (let size = 900_000; size > 0;) {
-      const { error } = (await admin.request("junk", "x".repeat(size), PATIENT)).json<{ error?: unknown }>();
-      if (error !== undefined) size = Math.floor(size / 2);
-    }
+    await fillStore(admin);
   }
 
   /** How many readers the stream has. */
@@ -197,7 +193,7 @@ describe("the permissions of a node that handles entities", await requireNatsSer
   it("all are enough, and without any of them something fails with the reason", { timeout: 300_000 }, async () => {
     await inGroups(USERS, async ({ name, lacks }) => {
       const small = lacks === undefined || lacks.includes("MSG.DELETE");
-      await using own = small ? await startNatsServer({ config: `${CONFIG}${SMALL}` }) : undefined;
+      await using own = small ? await startNatsServer({ config: `${CONFIG}${SMALL_STORE}\n` }) : undefined;
       await using stage = new Stage(name, own ?? shared, small);
       await stage.setUp();
       let app: Catga;

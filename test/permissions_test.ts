@@ -9,9 +9,11 @@ import { describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { CatgaError, isCatgaError } from "../src/error.ts";
+import { chances } from "./support/chances.ts";
 import { eventually } from "./support/eventually.ts";
 import { runSetup } from "./support/run_setup.ts";
 import { PATIENT } from "./support/patient.ts";
+import { fillStore, SMALL_STORE } from "./support/small_store.ts";
 
 const Pay = command<number, string>("Pay", { idempotent: true });
 const Paid = event<number>("Paid");
@@ -39,7 +41,7 @@ function linesOf(user: User): { line: string; permission: string | undefined }[]
 }
 
 /** The page's configuration without a permission, with a second node, and with one who may everything. */
-function configWithout(user: User, missing: string | undefined): string {
+function configWithout(user: User, missing: string | undefined, small: boolean): string {
   // with it the first answer to a request of flow control is a response like others
   const lost = missing === "publish $JS.FC.>" ? [missing, "allow_responses"] : [missing];
   // an empty list would allow everything
@@ -48,8 +50,7 @@ function configWithout(user: User, missing: string | undefined): string {
   );
   const second = blockOf("orders-1").replaceAll("orders-1", "orders-2");
   const block = less.join("\n");
-  // small, so that it is soon full
-  const config = CONFIG.replace("jetstream {}", "jetstream { max_file_store: 20000000 }");
+  const config = small ? CONFIG.replace("jetstream {}", SMALL_STORE) : CONFIG;
   return config.replace(blockOf(user), () => `${block}${second}    { user: admin, password: admin }\n`);
 }
 
@@ -73,8 +74,10 @@ class Stage implements AsyncDisposable {
     this.#server = server;
   }
 
-  static async open(user: User, permission?: string): Promise<Stage> {
-    const stage = new Stage(await startNatsServer({ config: configWithout(user, permission) }));
+  /** For one feature, without a permission. */
+  static async open(user: User, feature: string, permission?: string): Promise<Stage> {
+    const config = configWithout(user, permission, needsFullStore(feature));
+    const stage = new Stage(await startNatsServer({ config }));
     // nodes may not create buckets; the operator's permissions have tests of their own
     if (user !== "operator") await stage.setUp();
     return stage;
@@ -160,12 +163,7 @@ class Stage implements AsyncDisposable {
 
   /** Takes all room away that the server has left. */
   async fill(): Promise<void> {
-    const admin = await this.client("admin");
-    await admin.request("$JS.API.STREAM.CREATE.junk", JSON.stringify({ name: "junk", subjects: ["junk"] }), PATIENT);
-    for (let size = 900_000; size > 0;) {
-      const { error } = (await admin.request("junk", "x".repeat(size), PATIENT)).json<{ error?: unknown }>();
-      if (error !== undefined) size = Math.floor(size / 2);
-    }
+    await fillStore(await this.client("admin"));
   }
 
   /** "ok" when nothing is left in a bucket, or why not. */
@@ -204,11 +202,26 @@ async function stored(published: Promise<{ readonly error?: CatgaError | undefin
   return error === undefined ? "ok" : `${error.code} ${error.message}`;
 }
 
-/** What comes of a feature. */
-async function attempt(feature: string, stage: Stage, user: User): Promise<string> {
-  let what = "";
-  const failed = await outcome(FEATURES[feature](stage, user).then((said) => what = said));
-  return failed === "ok" ? what : failed;
+/**
+ * What it said on a server of its own, and what nodes have logged by then. Leases are not renewed in a full store: whoever loses
+ * one there, on a busy machine, gets a further chance.
+ */
+async function attempt(feature: string, user: User, permission?: string) {
+  return await chances(
+    2,
+    async () => {
+      await using stage = await Stage.open(user, feature, permission);
+      let what = "";
+      const failed = await outcome(FEATURES[feature](stage, user).then((said) => what = said));
+      return { said: failed === "ok" ? what : failed, log: [...stage.log] };
+    },
+    ({ log }) => !needsFullStore(feature) || !log.some((line) => line.includes("leading of subscription")),
+  );
+}
+
+/** Such features get a server that is soon full. */
+function needsFullStore(feature: string): boolean {
+  return feature.endsWith("when the store is full");
 }
 
 const FEATURES: Record<string, Feature> = {
@@ -629,7 +642,7 @@ const DOES: Record<User, readonly string[]> = {
 
 describe("the permissions of docs/security.md", await requireNatsServer(), () => {
   it("a node without the permissions for plain clients starts, and logs one line for each kind", async () => {
-    await using stage = await Stage.open("orders-1", "subscribe catga.default.call.>");
+    await using stage = await Stage.open("orders-1", "start", "subscribe catga.default.call.>");
     await stage.start("orders-1", {
       handlers: [...Array(20).keys()].map((n) => query<void>(`Q${n}`).handle(() => {})),
     });
@@ -650,18 +663,17 @@ describe("the permissions of docs/security.md", await requireNatsServer(), () =>
       { timeout: 600_000 },
       async () => {
         for (const feature of DOES[user]) {
-          await using stage = await Stage.open(user);
-          assertEquals([feature, await attempt(feature, stage, user)], [feature, "ok"]);
+          const { said, log } = await attempt(feature, user);
+          assertEquals([feature, said], [feature, "ok"]);
           // a handler that is to fail says so
-          assertEquals(stage.log.filter((line) => !/malformed| Kept /.test(line)), []);
+          assertEquals(log.filter((line) => !/malformed| Kept /.test(line)), []);
         }
       },
     );
 
     for (const [permission, feature, how] of NEEDS[user]) {
       it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 300_000 }, async () => {
-        await using stage = await Stage.open(user, permission);
-        assertMatch(await attempt(feature, stage, user), how);
+        assertMatch((await attempt(feature, user, permission)).said, how);
       });
     }
   }

@@ -1,6 +1,6 @@
 /**
- * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A process that has ended
- * bounces a ping at once; one that is silent is suspect.
+ * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A process that has ended,
+ * or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
  */
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -16,6 +16,8 @@ interface Watched {
   info: NodeInfo;
   state: NodeView["state"];
   since: number;
+  /** Whether its record is there: it is asked then, also when it was gone. */
+  recorded: boolean;
   load: readonly [number, number];
   ping: number | undefined;
   /** Questions in a row that were not answered. */
@@ -49,8 +51,9 @@ export class NodeWatch {
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      if (known !== undefined) this.#become(known, "gone");
-      return;
+      if (known === undefined) return;
+      known.recorded = false;
+      return this.#become(known, "gone");
     }
     const info = readRecord(change.key, change.value);
     if (typeof info === "string") return;
@@ -58,10 +61,11 @@ export class NodeWatch {
     if (known?.info.endpoint === info.endpoint) {
       known.info = info;
       known.load = load;
+      known.recorded = true;
       return;
     }
     this.#nodes.set(change.key, {
-      ...{ info, load, state: "live", since: this.#clock.now() },
+      ...{ info, load, state: "live", since: this.#clock.now(), recorded: true },
       ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
@@ -114,8 +118,8 @@ export class NodeWatch {
   }
 
   async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
-    const isGone = () => node.state === "gone"; // also by its record
-    if (node.asked || isGone()) return;
+    const isRemoved = () => !node.recorded; // also while it is asked
+    if (node.asked || isRemoved()) return;
     node.asked = true;
     const { endpoint } = node.info;
     const sent = this.#clock.monotonic();
@@ -126,7 +130,7 @@ export class NodeWatch {
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
     node.asked = false;
-    if (isGone()) return;
+    if (isRemoved()) return;
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
       this.#counted(node, told.stats);

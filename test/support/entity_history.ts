@@ -38,7 +38,7 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
 
 /**
  * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another number, one that failed and is there, a
- * refusal at a version that the entity did not have while its sender waited.
+ * refusal at a version that was not stored yet, or at one that somebody had been told of a later one before it was sent.
  */
 export function entityViolations(
   lines: readonly EntityLine[],
@@ -47,7 +47,7 @@ export function entityViolations(
 ): string[] {
   const wrong: string[] = [];
   const versions = new Map<string, number>();
-  /** When each version began. */
+  /** When each version was stored: a leader without its quorum stores it long before anybody can see it. */
   const began: number[] = [0];
   let version = 0;
   for (const { command, version: before, entries, result, time } of stored) {
@@ -65,6 +65,7 @@ export function entityViolations(
   const unknown = new Set(
     lines.flatMap((line) => line.event === "answered" && line.how === "OUTCOME_UNKNOWN" ? [line.entry] : []),
   );
+  const known = knownSince(lines);
   for (const line of lines) {
     const { entry, at } = line;
     if (line.event === "sent") {
@@ -79,7 +80,7 @@ export function entityViolations(
       // an earlier send of unknown outcome may be decided until its deadline, whatever becomes of a later one
       if (is !== undefined && !unknown.has(entry)) wrong.push(`${entry} was refused and is there`);
       const given = line.version!; // a refusal has one
-      const [from, until] = [began[given], began[given + 1] ?? Infinity];
+      const [from, until] = [began[given], known(given + 1)];
       if (from === undefined || from > at + clocks || until < sent.get(entry)! - clocks) {
         wrong.push(`${entry} was refused at version ${given}, which was not that of the entity while it waited`);
       }
@@ -89,6 +90,19 @@ export function entityViolations(
     }
   }
   return wrong;
+}
+
+/** Since when somebody has been told of this version, or of a later one. */
+function knownSince(lines: readonly EntityLine[]): (version: number) => number {
+  const told: number[] = [];
+  for (const line of lines) {
+    if (line.event !== "answered" || line.version === undefined) continue;
+    told[line.version] = Math.min(told[line.version] ?? Infinity, line.at);
+  }
+  for (let version = told.length - 2; version >= 0; version--) {
+    told[version] = Math.min(told[version] ?? Infinity, told[version + 1]);
+  }
+  return (version) => told[version] ?? Infinity;
 }
 
 /** By how much clocks of processes of one machine may differ as they are read, in ms. */

@@ -25,6 +25,16 @@ describe("the checker of entities", () => {
     assertEquals(entityViolations(lines, [at(1), at(2)]), []);
   });
 
+  it("finds nothing wrong with a refusal beside a change that was stored, and nobody could see yet", () => {
+    const lines: EntityLine[] = [
+      ...told(1),
+      { event: "sent", entry: "e2", at: 1_990, refused: false },
+      ...told(4, "REFUSED", 1),
+      { event: "answered", entry: "e2", how: "ok", version: 2, at: 6_000 },
+    ];
+    assertEquals(entityViolations(lines, [at(1), at(2)]), []);
+  });
+
   for (
     const [what, lines, stored] of [
       ["continues version 2", told(1), [at(1), at(3)]],
@@ -34,11 +44,16 @@ describe("the checker of entities", () => {
       ["its recorded result is 9", [], [{ ...at(1), result: 9 }]],
       ["failed with CONFLICT and is there", told(1, "CONFLICT"), [at(1)]],
       ["refused and is there", told(1, "REFUSED", 0), [at(1)]],
-      ["was not that of the entity", told(9, "REFUSED", 0), [at(1)]],
+      ["was not that of the entity", [...told(1), ...told(9, "REFUSED", 0)], [at(1)]],
     ] as [string, EntityLine[], StoredCommand[]][]
   ) {
     it(`finds that something ${what}`, () => {
       assertMatch(entityViolations(lines, stored).join("\n"), new RegExp(what));
     });
   }
+
+  it("finds a refusal at a version that was not stored yet", () => {
+    const violations = entityViolations(told(1, "REFUSED", 2), [at(1), at(2)]);
+    assertMatch(violations.join("\n"), /was not that of the entity/);
+  });
 });

@@ -150,7 +150,7 @@ const FEATURES = {
   "leave no reader behind": async (stage, app) => {
     await app.drain();
     // one that is not deleted expires after 5 s
-    await eventually("no readers", async () => await stage.readers() === 0, 2_000);
+    await eventually("no readers", async () => await stage.readers() === 0, 3_000);
   },
   "forget when the store is full": async (stage) => {
     if (!stage.small) return;
@@ -208,7 +208,7 @@ describe("the permissions of a node that handles entities", await requireNatsSer
           const subject = lacks.replace(">", "").replaceAll("default", name);
           const told = () =>
             failed?.includes(subject) || stage.log.some((line) => line.includes(`publish to ${subject}`));
-          return void await eventually(`a warning that names ${subject}, after ${feature}: ${failed}`, told, 20_000);
+          return void await eventually(`a warning that names ${subject}, after ${feature}: ${failed}`, told);
         } else assertEquals([lacks, feature, failed], [lacks, feature, undefined]);
       }
     });

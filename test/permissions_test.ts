@@ -157,7 +157,7 @@ class Stage implements AsyncDisposable {
       >()
         .consumers;
     // consumers that are not deleted expire after 5 s
-    return await eventually("no consumers", async () => (await left() ?? []).length === 0, 1_500)
+    return await eventually("no consumers", async () => (await left() ?? []).length === 0, 3_000)
       .then(() => "ok", () => "a consumer was left behind");
   }
 

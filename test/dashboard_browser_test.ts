@@ -15,6 +15,7 @@ import { Streams } from "../src/dashboard/streams.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import { runtimeBinary } from "./processes/node_process.ts";
 import { Browser } from "./support/browser.ts";
+import { eventually } from "./support/eventually.ts";
 import { HIDDEN_TEXT } from "./support/hidden_characters.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -97,7 +98,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
   });
 
   it("lets the browser in, and shows nodes, contracts, traffic and subscriptions", async () => {
-    while (!dashboard.out.includes("\n")) await new Promise((resolve) => setTimeout(resolve, 10));
+    await eventually("its address", () => dashboard.out.includes("\n"));
     await browser.goto(dashboard.out.trim());
     await browser.until("four nodes", has("#tiles", /Nodes\s+4\s+all answer/));
     assertMatch(await browser.evaluate("location.href"), /^http:\/\/127\.0\.0\.1:\d+\/[\w-]{12}\/$/);
@@ -110,11 +111,11 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
 
   it("shows a poison message, replays it after a confirmation, and it vanishes", async () => {
     nodes.get("orders-1")!.say("poison p-1");
-    await browser.until("the letters", has("#letters", /NO_PRINTER: out of paper/));
+    await browser.until("a letter of each service", has("#letters", /(NO_PRINTER: out of paper[\s\S]*){3}/));
     await browser.evaluate(`document.querySelector("#letters td.actions button").click()`);
     assertMatch(await browser.evaluate(text("#letters .detail")), /"orderId": "p-1"/);
     nodes.get("orders-1")!.say("heal");
-    while (!nodes.get("orders-1")!.out.includes("done heal")) await new Promise((resolve) => setTimeout(resolve, 10));
+    await eventually("each node to be healed", () => [...nodes.values()].every(({ out }) => out.includes("healed")));
     await browser.evaluate(`document.querySelector("#replay-all").click()`);
     assertMatch(await browser.evaluate(text("#confirm-question")), /^Replay 3 dead letters\?/);
     assertEquals(await browser.evaluate("document.activeElement.id"), "confirm-no");

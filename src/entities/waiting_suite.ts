@@ -77,6 +77,7 @@ export function waitingSuite(harness: EntitiesHarness): void {
 
   it("a command whose turn does not come before its deadline certainly was not applied", async () => {
     await using app = await harness.start({ handlers: [self, hang] });
+    await app.load(Court, "w"); // opens what is stored, which may take longer than the deadlines below
     const hung = app.send(Hang, { id: "w", left: 0 }, { timeout: 2_000 });
     const { error } = await app.send(Self, { id: "w", left: 0 }, { timeout: 300 });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);

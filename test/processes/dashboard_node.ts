@@ -33,7 +33,10 @@ const app = await catga({
     }),
     Price.handle(({ sku }) => sku.length),
     Changed.on(() => {}),
-    Heal.on(() => void (healed = true), { each: "node" }),
+    Heal.on(() => {
+      healed = true;
+      console.log("healed");
+    }, { each: "node" }),
     Placed.on(({ poison }) => {
       if (poison && !healed) return fail("NO_PRINTER", "out of paper", { final: true });
     }, { name: "invoices" }),

@@ -38,7 +38,7 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
 
 /**
  * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another number, one that failed and is there, a
- * refusal at a version that was not stored yet, or at one that somebody had been told of a later one before it was sent.
+ * refusal at a version that was not stored yet, or that somebody knew had passed before the command was sent.
  */
 export function entityViolations(
   lines: readonly EntityLine[],

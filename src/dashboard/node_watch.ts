@@ -118,8 +118,7 @@ export class NodeWatch {
   }
 
   async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
-    const isRemoved = () => !node.recorded; // also while it is asked
-    if (node.asked || isRemoved()) return;
+    if (node.asked || !node.recorded) return;
     node.asked = true;
     const { endpoint } = node.info;
     const sent = this.#clock.monotonic();
@@ -130,7 +129,7 @@ export class NodeWatch {
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
     node.asked = false;
-    if (isRemoved()) return;
+    if (!node.recorded) return; // removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
       this.#counted(node, told.stats);

@@ -39,12 +39,17 @@ function record(id: string, nonce = "1"): { type: "put"; key: string; value: str
   return { type: "put", key: id, value, revision: 1 };
 }
 
+/** A watch that has the records of these nodes. */
+function watching(ids: readonly string[], onStats: (stats: NodeStats) => void = () => {}) {
+  const watch = new NodeWatch(systemClock, onStats);
+  for (const id of ids) watch.take(record(id));
+  return { watch, asker: new Asker() };
+}
+
 describe("NodeWatch", () => {
   it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {
     const counted: NodeStats[] = [];
-    const watch = new NodeWatch(systemClock, (stats) => counted.push(stats));
-    const asker = new Asker();
-    watch.take(record("a"));
+    const { watch, asker } = watching(["a"], (stats) => counted.push(stats));
     for (const [up, cpu] of [[1_000, 100], [2_000, 350]]) {
       asker.told = { type: "stats", stats: stats(up, cpu) };
       await watch.ask(asker, 1);
@@ -56,9 +61,7 @@ describe("NodeWatch", () => {
   });
 
   it("a node of an older Catga is pinged", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
-    const asker = new Asker();
-    watch.take(record("a"));
+    const { watch, asker } = watching(["a"]);
     for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
     const [{ state, ping, busy }] = watch.view(9).shown;
     assertEquals([state, ping, busy], ["live", 2, 3]);
@@ -66,9 +69,7 @@ describe("NodeWatch", () => {
   });
 
   it("a silent node is suspect at the second time, and live again when it answers", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
-    const asker = new Asker();
-    watch.take(record("a"));
+    const { watch, asker } = watching(["a"]);
     asker.pong = SILENCE;
     const states: string[] = [];
     for (let n = 0; n < 2; n++) {
@@ -81,9 +82,7 @@ describe("NodeWatch", () => {
   });
 
   it("a process that has ended is gone, with or without its record, also when that is listed again", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
-    const asker = new Asker();
-    for (const id of ["a", "b"]) watch.take(record(id));
+    const { watch, asker } = watching(["a", "b"]);
     asker.pong = BOUNCE;
     await watch.ask(asker, 1);
     watch.take({ type: "delete", key: "a", revision: 2 });
@@ -99,9 +98,7 @@ describe("NodeWatch", () => {
   });
 
   it("a process that had no connection, or no record, for a while is live again when it answers", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
-    const asker = new Asker();
-    for (const id of ["a", "b"]) watch.take(record(id));
+    const { watch, asker } = watching(["a", "b"]);
     asker.pong = BOUNCE;
     await watch.ask(asker, 1);
     assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2 });
@@ -116,9 +113,7 @@ describe("NodeWatch", () => {
   });
 
   it("many nodes are asked in turns, and what is no record is left out", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
-    const asker = new Asker();
-    for (let n = 0; n < 600; n++) watch.take(record(`n${n}`));
+    const { watch, asker } = watching(Array.from({ length: 600 }, (_, n) => `n${n}`));
     for (const value of ["", "{}", "null", "[1]"]) watch.take({ type: "put", key: "x", value, revision: 1 });
     const asked = new Set<string>();
     for (let n = 0; n < 3; n++) {

@@ -5,6 +5,7 @@ import { type IncomingHttpHeaders, request } from "node:http";
 import { DashboardServer } from "./server.ts";
 import { Streams } from "./streams.ts";
 import type { ChangeRequest } from "./view.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 interface Answer {
   readonly status: number;
@@ -229,7 +230,7 @@ describe("the server of the dashboard", () => {
       assertEquals(text.split("\n").filter((line) => line === "event: hello").length, 1);
       return true;
     });
-    while (looked > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await eventually("the server to notice", () => looked === 0);
     assertEquals(own.size, 0);
   });
 });

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
+import { chances } from "../support/chances.ts";
 import { Add, type EntityLine, Ledger, sum } from "./entity_contracts.ts";
 
 /** The options of such a process. */
@@ -93,13 +94,11 @@ async function main(): Promise<void> {
     if (line.event === "answered" || line.refused) return;
     const { entry, at } = line;
     const payload = { id: options.entity, entry, refused: false };
-    for (let left = 20;; left--) {
-      const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, firstSent: new Date(at) });
-      // what it fails with says nothing about the first send
-      if (!ok && left > 0) continue;
-      const how = ok ? { how: "ok", version: value } : { how: error.code };
-      return note({ event: "answered", entry, ...how, at: Date.now() });
-    }
+    const again = () => app.send(Add, payload, { id: entry, timeout, firstSent: new Date(at) });
+    // what it fails with says nothing about the first send
+    const { ok, value, error } = await chances(20, again, ({ ok }) => ok);
+    const how = ok ? { how: "ok", version: value } : { how: error.code };
+    note({ event: "answered", entry, ...how, at: Date.now() });
   };
   if (options.again) {
     await Promise.all((await readEntityFile(folder)).map(writeAgain));

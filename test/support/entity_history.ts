@@ -48,13 +48,13 @@ export function entityViolations(
   const wrong: string[] = [];
   const versions = new Map<string, number>();
   /** When each version was stored: a leader without its quorum stores it long before anybody can see it. */
-  const began: number[] = [0];
+  const storedAt: number[] = [0];
   let version = 0;
   for (const { command, version: before, entries, result, time } of stored) {
     if (before !== version) wrong.push(`${command} continues version ${before}; the entity was at ${version}`);
     for (const entry of entries) {
       version++;
-      began[version] = time;
+      storedAt[version] = time;
       if (versions.has(entry)) wrong.push(`${entry} is there twice: ${versions.get(entry)} and ${version}`);
       versions.set(entry, version);
       if (entry !== command) wrong.push(`${entry} was added by ${command}`);
@@ -65,7 +65,7 @@ export function entityViolations(
   const unknown = new Set(
     lines.flatMap((line) => line.event === "answered" && line.how === "OUTCOME_UNKNOWN" ? [line.entry] : []),
   );
-  const known = knownSince(lines);
+  const told = toldSince(lines);
   for (const line of lines) {
     const { entry, at } = line;
     if (line.event === "sent") {
@@ -80,7 +80,7 @@ export function entityViolations(
       // an earlier send of unknown outcome may be decided until its deadline, whatever becomes of a later one
       if (is !== undefined && !unknown.has(entry)) wrong.push(`${entry} was refused and is there`);
       const given = line.version!; // a refusal has one
-      const [from, until] = [began[given], known(given + 1)];
+      const [from, until] = [storedAt[given], told[given + 1] ?? Infinity];
       if (from === undefined || from > at + clocks || until < sent.get(entry)! - clocks) {
         wrong.push(`${entry} was refused at version ${given}, which was not that of the entity while it waited`);
       }
@@ -92,8 +92,8 @@ export function entityViolations(
   return wrong;
 }
 
-/** Since when somebody has been told of this version, or of a later one. */
-function knownSince(lines: readonly EntityLine[]): (version: number) => number {
+/** By version, since when somebody has been told of it, or of a later one. */
+function toldSince(lines: readonly EntityLine[]): number[] {
   const told: number[] = [];
   for (const line of lines) {
     if (line.event !== "answered" || line.version === undefined) continue;
@@ -102,7 +102,7 @@ function knownSince(lines: readonly EntityLine[]): (version: number) => number {
   for (let version = told.length - 2; version >= 0; version--) {
     told[version] = Math.min(told[version] ?? Infinity, told[version + 1]);
   }
-  return (version) => told[version] ?? Infinity;
+  return told;
 }
 
 /** By how much clocks of processes of one machine may differ as they are read, in ms. */

@@ -11,7 +11,7 @@ import type { ContractCounts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
-import { plainError, plainFailure } from "./plain_error.ts";
+import { plainError, plainFailure } from "./handler_error.ts";
 
 /** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -82,7 +82,7 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`plain_error.ts`);
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`handler_error.ts`);
    * anything else is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {

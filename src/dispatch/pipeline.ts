@@ -6,7 +6,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { plainFailure } from "./plain_error.ts";
+import { plainFailure } from "./handler_error.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 
 /** What an app gives to its behaviors. */

@@ -123,7 +123,10 @@ export class SendPath {
     return this.#builder.parse<Result<unknown>>(request, (parsed) => this.#route(parsed), (refused) => refused);
   }
 
-  /** Then the request goes to the cluster, whose router may choose this node; without one, to this node's own handler. */
+  /**
+   * Then the request goes to the cluster, whose router (`cluster/routing/router.ts`) may choose this node; without a cluster,
+   * to this node's own handler.
+   */
   #route(request: RemoteRequest): Promise<Result<unknown>> {
     const remote = this.#remote;
     if (remote === undefined || (this.#draining && this.#handledHereAlone(request, remote))) return this.#run(request);

@@ -7,7 +7,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { writeErrorAsJson } from "../../dispatch/error_text.ts";
+import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";

@@ -2,7 +2,7 @@
 import { CatgaError } from "../../error.ts";
 import { toText, withoutTags } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
-import { writeError, writeErrorAsJson } from "../../dispatch/error_text.ts";
+import { writeError, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import type { Peer } from "./peer.ts";
 import { tooLarge } from "./size_limits.ts";
 

@@ -3,7 +3,7 @@
  * and its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused, and what a
  * frame is late by is taken off the time of its requests.
  */
-import { readError } from "../../dispatch/error_text.ts";
+import { readError } from "../../dispatch/error_encoding.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
 import type { RefusalCode } from "./call.ts";

@@ -1,6 +1,6 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
-import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_text.ts";
+import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { decodeText, jsonBeside, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";

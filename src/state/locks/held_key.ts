@@ -1,11 +1,7 @@
 /**
- * A key that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost, the signal of its
- * lock aborts with `LOCK_LOST`. That is:
- *
- * - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the clock,
- *   and every read of the signal check that (`check`);
- * - when the store shows no record of this acquisition (`#tryToRenew`);
- * - when the connection is closed, or the app stops (`LockManager.close`).
+ * A key that this node holds, renewed at a third of its ttl until it is released or lost. `held_lock.ts` says when it is lost;
+ * then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record is gone or the
+ * connection closed; `LockManager.close` loses it when the app stops.
  */
 import { delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";

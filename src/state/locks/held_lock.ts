@@ -1,6 +1,11 @@
 /**
- * A lock as its caller gets it: one key, or several that were taken together. Its signal aborts when one of its keys is lost;
- * when that is stands in `held_key.ts`.
+ * A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when one of
+ * its keys is lost (`held_key.ts` watches each):
+ *
+ * - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the clock,
+ *   and every read of the signal check that;
+ * - when the store shows no record of its acquisition;
+ * - when the connection is closed, or the app stops.
  */
 import type { CatgaError } from "../../error.ts";
 import type { Lock } from "../../contract/shared_state.ts";

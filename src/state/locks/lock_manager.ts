@@ -4,9 +4,9 @@
  * compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
  * To read in this order: `lock_request.ts` (a call of `lock`), this file (taking keys), `waiting_room.ts` (the node's waiters
- * of all keys), `waiter.ts` (one place in a queue), `held_key.ts` (renewal and loss: when the signal aborts), `held_lock.ts`
- * (what the caller gets), `release.ts` (handover or removal), `deadlock.ts`. What is in the store: `lock_record.ts`, and
- * `lock_view.ts` as a watch reports it.
+ * of all keys), `waiter.ts` (one place in a queue), `held_key.ts` (renewal and loss), `held_lock.ts` (what the caller gets,
+ * and when its signal aborts), `release.ts` (handover or removal), `deadlock.ts`. What is in the store: `lock_record.ts`,
+ * and `lock_view.ts` as a watch reports it.
  */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";

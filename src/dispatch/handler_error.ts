@@ -1,4 +1,4 @@
-/** Errors of handlers and behaviors as they can be sent: programs may define any members, and getters that throw. */
+/** Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw. */
 import { show } from "../contract/checks.ts";
 import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";

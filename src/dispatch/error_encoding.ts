@@ -1,4 +1,4 @@
-/** Errors as text: on the wire, and in the recorded results of idempotent commands. A stack never leaves the node. */
+/** Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack leaves the node. */
 import { CatgaError } from "../error.ts";
 import { isRecord } from "../data/is_record.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";

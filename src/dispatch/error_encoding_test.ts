@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
-import { readError, writeError } from "./error_text.ts";
+import { readError, writeError } from "./error_encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 
 describe("CatgaError", () => {

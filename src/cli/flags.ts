@@ -184,9 +184,9 @@ function complaint({ message }: Error): string {
   // 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
-  const spec = ALL[name] ?? Object.values(ALL).find(({ short }) => short === name);
+  const [long, spec] = Object.entries(ALL).find(([long, { short }]) => long === name || short === name) ?? [name];
   if (/^unknown option/i.test(message)) return `there is no option ${option}`;
-  if (spec?.value !== undefined) return `--${name} needs a value: ${spec.value}`;
-  if (spec !== undefined || name === "help" || name === "version") return `--${name} takes no value`;
+  if (spec?.value !== undefined) return `--${long} needs a value: ${spec.value}`;
+  if (spec !== undefined || name === "help" || name === "version") return `--${long} takes no value`;
   return message;
 }

@@ -1,0 +1,29 @@
+/** What `dead` makes of its command line before it connects; `log_commands_test.ts` has the rest, on a real server. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { wrongUsage } from "../../test/support/wrong_usage.ts";
+
+const dead = (...args: string[]) => wrongUsage("dead", ...args);
+
+describe("dead: its command line", () => {
+  it("list, which may be left out, replay and discard take IDs or none", async () => {
+    for (const args of [[], ["list"], ["list", "m-1"], ["replay"], ["discard", "m-1", "m-2"], ["discard", "--yes"]]) {
+      assertEquals(await dead(...args), undefined, args.join(" "));
+    }
+  });
+
+  it("anything else in place of the verb is wrong usage, the id of a dead letter too", async () => {
+    for (const verb of ["m-1", "List", "remove", ""]) {
+      assertEquals(await dead(verb), `dead takes list, show, replay, discard; got ${JSON.stringify(verb)}`);
+    }
+  });
+
+  it("show takes an ID, or one of the filters, of which --yes is none", async () => {
+    const wanted = "dead show takes IDs, or one of --service, --subscription, --contract, --code";
+    for (const args of [[], ["--yes"], ["--json"]]) assertEquals(await dead("show", ...args), wanted);
+    assertEquals(await dead("show", "m-1"), undefined);
+    for (const filter of ["--service", "--subscription", "--contract", "--code"]) {
+      assertEquals(await dead("show", filter, "x"), undefined, filter);
+    }
+  });
+});

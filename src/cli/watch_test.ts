@@ -1,0 +1,35 @@
+/** Which names `watch` accepts, before it connects; `cli_test.ts` has the events, on a real server. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { wrongUsage } from "../../test/support/wrong_usage.ts";
+
+const watch = (...args: string[]) => wrongUsage("watch", ...args);
+
+describe("watch: its command line", () => {
+  it("accepts the names of events, and wildcards for whole tokens", async () => {
+    const names = ["OrderCreated", "orders.Created-2_x", "orders.*", "*.Created", "*.*", "orders.>", "*.orders.>", ">"];
+    for (const name of names) assertEquals(await watch(name), undefined, name);
+    assertEquals(await watch(), undefined);
+  });
+
+  it("refuses wildcards within a token, and > before the end", async () => {
+    for (const name of ["a*", "*a", "a.b*", "**", "a>", "a.>.b", ">.a", ">>"]) {
+      const wanted = `${JSON.stringify(name)} is not the name of an event, such as OrderCreated, orders.* or orders.>`;
+      assertEquals(await watch(name), wanted);
+    }
+  });
+
+  it("refuses empty tokens, and characters that no event's name has", async () => {
+    for (const name of ["", ".", "a.", ".a", "a..b", "a b", "a\n", "a/b", "@shop", "é", "$JS"]) {
+      assertMatch(await watch(name) ?? "", /is not the name of an event/, name);
+    }
+  });
+
+  it("--count takes a whole number from 1", async () => {
+    assertEquals(await watch("--count", "1"), undefined);
+    assertMatch(
+      await watch("--count", "0") ?? "",
+      /^--count takes a whole number from 1 to 9007199254740991; got "0"$/,
+    );
+  });
+});

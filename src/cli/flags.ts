@@ -181,11 +181,13 @@ export function readWords(args: readonly string[]): Words {
 
 /** An error of parseArgs in our words: its own differ between the runtimes, and contain advice on quoting. */
 function complaint({ message }: Error): string {
+  // in Bun (1.4) without its dash if it stands behind another one, as in -wx
+  const [, unknown] = /^unknown option ['"]-?([^'"]*)['"]/i.exec(message) ?? [];
+  if (unknown !== undefined) return `there is no option -${unknown}`;
   // 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
   const [long, spec] = Object.entries(ALL).find(([long, { short }]) => long === name || short === name) ?? [name];
-  if (/^unknown option/i.test(message)) return `there is no option ${option}`;
   if (spec?.value !== undefined) return `--${long} needs a value: ${spec.value}`;
   if (spec !== undefined || name === "help" || name === "version") return `--${long} takes no value`;
   return message;

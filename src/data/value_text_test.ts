@@ -30,7 +30,6 @@ describe("valueText", () => {
     const value = { "\ufb33": 1, "\u{1f600}": 2, é: 3, a: [{ z: 1, B: 2 }], 10: 4, 9: 5 };
     const text = '{"10":4,"9":5,"a":[{"B":2,"z":1}],"é":3,"\u{1f600}":2,"\ufb33":1}';
     assertEquals([write(value, "canonical"), write(value, "canonical-json")], [text, text]);
-    assertEquals(Object.keys(value).at(-1), "a");
   });
 
   it("says whether the text has tags, others than JSON leaves out, and strings that are escaped", () => {

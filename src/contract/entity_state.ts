@@ -2,7 +2,7 @@
 import { show } from "./checks.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { AnyContract } from "./contract.ts";
-import { isThenable } from "./schema.ts";
+import { disown, isThenable } from "./schema.ts";
 
 /** An event that was emitted: its payload as it was given, which is what is stored. */
 export interface EmittedEvent {
@@ -70,6 +70,7 @@ export function applied<State>(
   if (schema === undefined) return known.apply(state, payload);
   const parsed = schema["~standard"].validate(payload as never);
   if (isThenable(parsed)) {
+    disown(parsed);
     const message = `the schema of ${event} checks asynchronously: events of an entity need one that does not`;
     throw refuse({ cause: "schema", message });
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
 import { type Catga, command, entity, event, fail } from "../../mod.ts";
@@ -15,15 +15,10 @@ const ItemAdded = Cart.event<{ sku: string }>(
 );
 const Paid = Cart.event("Paid", (cart) => ({ ...cart, paid: true }));
 const AddItem = command<{ cartId: string; sku: string }, number, "PAID">("AddItem", { key: ({ cartId }) => cartId });
-const Pay = command<{ cartId: string }>("Pay", { key: ({ cartId }) => cartId });
 const addItem = Cart.handle(AddItem, (cart, { sku }) => {
   if (cart.state.paid) return fail("PAID", "this cart has been paid");
   cart.emit(ItemAdded, { sku });
   return cart.state.items.length;
-});
-const pay = Cart.handle(Pay, async (cart, _, ctx) => {
-  await ctx.clock.sleep(1);
-  cart.emit(Paid);
 });
 const Order = entity("Order", { initial: (id) => ({ id, total: 0 }) });
 const Placed = Order.event<{ cents: number }>("Placed", (order, { cents }) => ({ ...order, total: cents }));
@@ -63,38 +58,6 @@ describe("entity", () => {
       app,
     ];
     assertEquals(typeof read, "function");
-  });
-
-  it("decide: the result and what was emitted, by values", async () => {
-    const { result, emitted, state } = await Cart.decide(addItem, {
-      given: [ItemAdded.of({ sku: "a" })],
-      when: { cartId: "c-1", sku: "b" },
-    });
-    assertEquals(result, { ok: true, value: 2 });
-    assertEquals(emitted, [{ event: "Cart.ItemAdded", payload: { sku: "b" } }]);
-    assertEquals(state, { items: ["a", "b"], paid: false });
-    const refused = await Cart.decide(addItem, { given: [Paid.of()], when: { cartId: "c-1", sku: "b" } });
-    assert(refused.result.error !== undefined);
-    const { error } = refused.result;
-    assertEquals([error.code, refused.emitted, refused.state], ["PAID", [], { items: [], paid: true }]);
-    await assertRejects(() => Cart.decide(pay, { when: { cartId: "c-1" } }), TypeError, "reads ctx.clock");
-    const foreign = Cart.decide as unknown as (handler: unknown, options: unknown) => Promise<unknown>;
-    await assertRejects(() => foreign(Told.on(() => {}), { when: 1 }), TypeError, "Cart.decide takes what");
-  });
-
-  it("decide: what an untyped caller mistakes is named", async () => {
-    const decide = Cart.decide as unknown as (handler: unknown, options?: unknown) => Promise<unknown>;
-    const when = { cartId: "c-1", sku: "b" };
-    const wrong: [args: [handler: unknown, options?: unknown], message: string][] = [
-      [[AddItem, { when }], "Cart.decide takes what Cart.handle(…) returns; got the command AddItem itself"],
-      [[undefined, { when }], "Cart.decide takes what Cart.handle(…) returns; got undefined"],
-      [[addItem], "Cart.decide takes an object of options; got undefined"],
-      [[addItem, { when, after: [] }], "Cart.decide: unknown option after; it takes given, when, ctx"],
-      [[addItem, { when, given: ItemAdded }], "Cart.decide: given must be an array of events; got an object"],
-      [[addItem, { when, given: [Paid.of(), ItemAdded] }], "got the event Cart.ItemAdded itself"],
-      [[addItem, { when, given: ["Cart.ItemAdded"] }], "Cart.decide: given[0] must be an event with its payload"],
-    ];
-    for (const [args, message] of wrong) await assertRejects(() => decide(...args), TypeError, message);
   });
 
   it("schemas: an old event passes that of today", async () => {

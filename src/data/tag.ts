@@ -30,8 +30,9 @@ export function tagOfNumber(value: number): string {
 
 /** The tag of a bigint; in hexadecimal digits, which are read in linear time. `undefined`: it has too many. */
 export function tagOfBigint(value: bigint): string | undefined {
-  const digits = value.toString(16);
-  return digits.length > MAX_DIGITS ? undefined : `~bigint:${digits}`;
+  const text = value.toString(16);
+  const digits = value < 0n ? text.length - 1 : text.length;
+  return digits > MAX_DIGITS ? undefined : `~bigint:${text}`;
 }
 
 /** The tag of a date, in ms since 1970; `NaN` for an invalid one. */

@@ -4,16 +4,6 @@ import { CatgaError } from "../error.ts";
 import { readError, writeError } from "./error_encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 
-describe("CatgaError", () => {
-  it("toJSON: has the message, which an Error's JSON lacks, and neither the cause nor the stack", () => {
-    const error = new CatgaError("NO_TEA", "none", { details: { left: 0 }, cause: new Error("secret") });
-    assertEquals(
-      JSON.stringify({ ok: false, error }),
-      '{"ok":false,"error":{"name":"CatgaError","code":"NO_TEA","message":"none","retryable":false,"details":{"left":0}}}',
-    );
-  });
-});
-
 describe("writeError and readError", () => {
   const over = (error: CatgaError, limit = 10_000) => readError(JSON.parse(writeError(error, limit)), "there");
 

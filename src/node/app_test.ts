@@ -10,7 +10,6 @@ import type { Schema } from "../contract/schema.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";
-import { asResult } from "../dispatch/outcome.ts";
 
 const Double = query<number, number>("Double");
 
@@ -283,61 +282,6 @@ describe("send", () => {
       ],
     ];
     for (const [misuse, message] of bad) assertEquals(assertThrows(misuse, Error).message, message);
-  });
-});
-
-describe("receive", () => {
-  const envelope = {
-    call: "there.1.1",
-    id: "m1",
-    attempt: 2,
-    correlation: "m0",
-    causation: "m0",
-    ancestry: ["there.1.0"],
-    headers: { tenant: "t" },
-  };
-
-  it("runs a request with its envelope, and returns no receipt for one without a handler", async () => {
-    let told: unknown;
-    const { inside } = localApp({
-      handlers: Double.handle((n, ctx) => {
-        const { id, correlationId, causationId, attempt, headers, node } = ctx;
-        told = { id, correlationId, causationId, attempt, headers, node };
-        return n * 2;
-      }),
-    });
-    assertEquals(await inside.runner.receive("Double", 2, 100, envelope)?.result, { ok: true, value: 4 });
-    const { id, attempt, headers } = envelope;
-    assertEquals(told, { id, correlationId: "m0", causationId: "m0", attempt, headers, node: "here" });
-    assertEquals(inside.runner.receive("Unknown", 2, 100, envelope), undefined);
-  });
-
-  it("parses the payload and checks the answer, but answers with the original: the sender parses it", async () => {
-    const input = counting((text: string) => Number(text));
-    const output = counting((n: number) => `${n}!`);
-    const Parse = query("Parse", { input, output });
-    const { inside } = localApp({ handlers: Parse.handle((n) => n + 1) });
-    assertEquals(await inside.runner.receive("Parse", "41", 100, envelope)?.result, { ok: true, value: 42 });
-    assertEquals([input.runs, output.runs], [1, 1]);
-  });
-
-  it("a payload or an answer that does not fit its schema is refused", async () => {
-    const In = query("In", { input: refusing({ message: "no" }) });
-    const Out = query("Out", { output: refusing({ message: "no" }) });
-    let ran = 0;
-    const { inside } = localApp({ handlers: [In.handle(() => void ran++), Out.handle(() => 1)] });
-    const codes = await Promise.all(["In", "Out"].map(async (name) => {
-      const result = await inside.runner.receive(name, 1, 100, envelope)!.result;
-      return errorOf(asResult(result)).code;
-    }));
-    assertEquals([codes, ran], [["INVALID_MESSAGE", "INVALID_RESPONSE"], 0]);
-  });
-
-  it("an event's only handler has no value in a broadcast, as several handlers have none", async () => {
-    // it once did when the message came over the network, and only then
-    const Tick = event("Tick");
-    const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
-    assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
   });
 });
 

@@ -1,0 +1,35 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { type Behavior, checkBehaviors } from "./behavior.ts";
+
+const plain: Behavior = (_, next) => next();
+const refusal = (behaviors: unknown) =>
+  assertThrows(() => checkBehaviors("behaviors", behaviors as Behavior[]), TypeError).message;
+
+/** A behavior with these members. */
+const having = (members: object) => Object.assign(plain.bind(undefined), members);
+
+describe("checkBehaviors", () => {
+  it("accepts functions, with and without members; a member may be undefined", () => {
+    checkBehaviors("behaviors", []);
+    const hooks = { send: () => {}, attach: () => {} };
+    checkBehaviors("behaviors", [plain, having(hooks), having({ send: undefined, attach: undefined })] as Behavior[]);
+  });
+
+  it("throws for what is no array", () => {
+    for (const [value, shown] of [[plain, "a function"], [{ 0: plain }, "an object"], [null, "null"]] as const) {
+      assertEquals(refusal(value), `behaviors must be an array of functions; got ${shown}`);
+    }
+  });
+
+  it("throws for the first item that is no function, with its place", () => {
+    assertEquals(refusal([plain, undefined, 7]), "behaviors[1] must be a function; got undefined");
+    assertEquals(refusal([[plain]]), "behaviors[0] must be a function; got an array");
+    assertEquals(refusal([plain, { send: () => {} }]), "behaviors[1] must be a function; got an object");
+  });
+
+  it("throws for a member that is no function, with its name", () => {
+    assertEquals(refusal([plain, having({ send: {} })]), "behaviors[1].send must be a function; got an object");
+    assertEquals(refusal([having({ attach: null })]), "behaviors[0].attach must be a function; got null");
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { difference } from "../../test/support/payloads.ts";
+import {
+  base64,
+  isTagged,
+  MAX_DIGITS,
+  MINUS_ZERO,
+  readTag,
+  tagOfBigint,
+  tagOfBytes,
+  tagOfDate,
+  tagOfNumber,
+  UNDEFINED,
+} from "./tag.ts";
+
+describe("tags", () => {
+  /** Each value with its tag: other nodes and the store have these texts. */
+  const TAGS: readonly (readonly [value: unknown, tag: string | undefined, written: string])[] = [
+    [NaN, tagOfNumber(NaN), "~NaN"],
+    [-Infinity, tagOfNumber(-Infinity), "~-Infinity"],
+    [-0, MINUS_ZERO, "~-0"],
+    [undefined, UNDEFINED, "~undefined"],
+    [255n, tagOfBigint(255n), "~bigint:ff"],
+    [-16n, tagOfBigint(-16n), "~bigint:-10"],
+    [new Date(-1), tagOfDate(new Date(-1)), "~Date:-1"],
+    [new Date(NaN), tagOfDate(new Date(NaN)), "~Date:NaN"],
+    [new Uint8Array([1, 2]), tagOfBytes(new Uint8Array([1, 2])), "~Uint8Array:AQI="],
+    [new Uint16Array([1]), tagOfBytes(new Uint16Array([1])), "~Uint16Array:AQA="],
+    [new Uint8Array([1]).buffer, tagOfBytes(new Uint8Array([1]).buffer), "~ArrayBuffer:AQ=="],
+    [new DataView(new ArrayBuffer(0)), tagOfBytes(new DataView(new ArrayBuffer(0))), "~DataView:"],
+  ];
+
+  it("have a fixed form, and are read as the value", () => {
+    for (const [value, tag, written] of TAGS) {
+      assertEquals(tag, written);
+      assertEquals(difference(readTag(written), value), undefined, written);
+    }
+  });
+
+  it("begin with a tilde; a text with two is one that begins with one", () => {
+    assertEquals(["~", "~~", "~Date:0", "", "a~", "-"].map(isTagged), [true, true, true, false, false, false]);
+    assertEquals(["~~", "~~~", "~~Date:0"].map(readTag), ["~", "~~", "~Date:0"]);
+    assertThrows(() => readTag("~Date"), TypeError, "a text begins like a tag, and is none");
+  });
+});
+
+describe("tagOfBigint", () => {
+  it("has as many digits as may be read, with either sign, and returns no tag for more", () => {
+    const largest = BigInt(`0x${"f".repeat(MAX_DIGITS)}`);
+    for (const value of [largest, -largest]) {
+      const tag = tagOfBigint(value);
+      assertEquals([tag !== undefined, readTag(tag ?? UNDEFINED) === value], [true, true]);
+    }
+    assertEquals([tagOfBigint(largest + 1n), tagOfBigint(-largest - 1n)], [undefined, undefined]);
+  });
+});
+
+describe("tagOfBytes and base64", () => {
+  it("have the bytes of a view, and not the rest of its buffer", () => {
+    const view = new Uint8Array([9, 1, 2, 9]).subarray(1, 3);
+    assertEquals([tagOfBytes(view), base64(view), base64(view.buffer)], ["~Uint8Array:AQI=", "AQI=", "CQECCQ=="]);
+    const within = new DataView(view.buffer, 2, 1);
+    assertEquals(tagOfBytes(within), "~DataView:Ag==");
+  });
+
+  it("a class that extends a type of bytes has the tag of that type, whatever its own name is", () => {
+    class Digest extends Uint8Array {
+      override get [Symbol.toStringTag](): "Uint8Array" {
+        return "Digest" as "Uint8Array";
+      }
+    }
+    assertEquals(tagOfBytes(new Digest([1, 2])), "~Uint8Array:AQI=");
+    assertStrictEquals(Object.getPrototypeOf(readTag("~Uint8Array:AQI=")), Uint8Array.prototype);
+  });
+});

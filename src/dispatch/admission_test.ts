@@ -1,0 +1,56 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { localApp } from "../../test/support/local_app.ts";
+import { command } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
+import { QueuedMessage } from "./admission.ts";
+import { AdmissionQueue } from "./admission_queue.ts";
+import { MessageContext } from "./message_context.ts";
+
+const Pay = command("Pay");
+
+/** A queue with one place, which is taken, and a message with a timeout of 1,000 ms that waits in it. */
+function waiting() {
+  const { inside, clock } = localApp();
+  const ctx = new MessageContext(inside, Pay, 1_000, undefined);
+  const notes: string[] = [];
+  ctx.execution.watcher = { waits: () => notes.push("waits"), goes: () => notes.push("goes") };
+  const queue = new AdmissionQueue(clock, { limit: 1 });
+  queue.occupy();
+  const message = new QueuedMessage(ctx, clock, {
+    start: () => notes.push(`starts, ${ctx.execution.waiting ? "waiting" : "admitted"}`),
+    drop: (why) => notes.push(why),
+  });
+  ctx.wait(message);
+  queue.enter(message);
+  return { ctx, clock, queue, message, notes };
+}
+
+describe("QueuedMessage", () => {
+  it("its message waits until it is admitted, and does not wait any more when it starts", () => {
+    const { ctx, queue, notes } = waiting();
+    assertEquals([ctx.execution.waiting, notes], [true, ["waits"]]);
+    queue.leave();
+    assertEquals(notes, ["waits", "goes", "starts, admitted"]);
+  });
+
+  it("is due at the deadline of its message, also of one whose time began before it came to wait", async () => {
+    const { ctx, clock, message } = waiting();
+    assertEquals(message.due, ctx.dueAt(clock.monotonic()));
+    await clock.advance(400);
+    const later = new QueuedMessage(ctx, clock, { start: () => {}, drop: () => {} });
+    assertEquals(later.due - clock.monotonic(), 600);
+  });
+
+  it("is dropped once when its message is aborted, never starts after that, and was not admitted", () => {
+    for (const [code, why] of [["CANCELLED", "LATE"], ["CLOSED", "DRAINING"]] as const) {
+      const { ctx, queue, message, notes } = waiting();
+      ctx.abort(new CatgaError(code, "given up"));
+      message.quit("LATE");
+      queue.leave();
+      assertEquals(notes, ["waits", why]);
+      // its failure says that it did not run
+      assertEquals(ctx.execution.waiting, true);
+    }
+  });
+});

@@ -322,16 +322,8 @@ describe("what anybody may send to the internal contracts", () => {
     const good = ["a", 1, 1, "m", null, {}, 0, 0, null];
     const hostile: unknown[] = [
       ...[null, 7, "x", {}, [], [1], good.slice(0, 8), good, [...good, 1]],
-      ...[-1, 0, 1.5, NaN, Infinity, 2 ** 60, "1", null].map((token) => [token, ...good.slice(1)]),
-      ...[-1, 0, 1.5, 2 ** 60, null, {}].map((position) => [node.token, position, ...good.slice(2)]),
-      ...[0, "1", null].map((attempt) => [node.token, 1, attempt, ...good.slice(3)]),
-      ...["", 7, null, "x".repeat(600)].map((id) => [node.token, 1, 1, id, ...good.slice(4)]),
-      ...[7, {}].map((key) => [node.token, 1, 1, "m", key, ...good.slice(5)]),
-      ...[1, 2, true, "0"].map((tagged) => [node.token, 1, 1, "m", null, {}, tagged, 0, null]),
-      ...["now", null, {}].map((time) => [node.token, 1, 1, "m", null, {}, 0, time, null]),
-      ...[7, [], { h: 7 }, { h: { a: 1 } }, { c: 1 }, { a: {} }].map((
-        meta,
-      ) => [node.token, 1, 1, "m", null, {}, 0, 0, meta]),
+      [node.token, 0, ...good.slice(2)],
+      [node.token, ...good.slice(1, 8), { h: { a: 1 } }],
     ];
     for (const payload of hostile) {
       const result = await node.until(node.sendRaw(runName("app", "Placed", "Placed"), payload));

@@ -64,8 +64,8 @@ export function scheduleSubject(namespace: string, category: string, id: string)
 export function readScheduleSubject(namespace: string, subject: string): { category: string; id: string } | undefined {
   const prefix = `catga.${namespace}.at.`;
   if (!subject.startsWith(prefix)) return undefined;
-  const [category, id, more] = subject.slice(prefix.length).split(".").map(untoken);
-  return category === undefined || id === undefined || more !== undefined ? undefined : { category, id };
+  const [category, id] = untokens(subject.slice(prefix.length));
+  return category === undefined || id === undefined ? undefined : { category, id };
 }
 
 /** The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its events. */
@@ -103,8 +103,8 @@ export function subscriptionKey(service: string, name: string): string {
 
 /** The service and name of a record's key; `undefined` for another key. */
 export function readSubscriptionKey(key: string): { service: string; name: string } | undefined {
-  const [service, name, more] = key.split(".").map(untoken);
-  return service === undefined || name === undefined || more !== undefined ? undefined : { service, name };
+  const [service, name] = untokens(key);
+  return service === undefined || name === undefined ? undefined : { service, name };
 }
 
 /** How the keys of what a subscription parked begin. The slash lets the server filter a watch. */
@@ -153,4 +153,10 @@ export function untoken(text: string): string | undefined {
   } catch {
     return undefined; // no UTF-8
   }
+}
+
+/** The strings of two tokens; none for fewer or more of them, whatever these are. */
+function untokens(text: string): (string | undefined)[] {
+  const tokens = text.split(".");
+  return tokens.length === 2 ? tokens.map(untoken) : [];
 }

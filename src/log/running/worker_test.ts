@@ -281,17 +281,6 @@ describe("the token of a leader", () => {
     await node.until(node.run({ position: 60 }));
     assert(node.reads() <= 2, `${node.reads()} reads`);
   });
-
-  it("of a record that was brought back from an older copy is believed after 5 s", async () => {
-    await using node = await worker(Placed.on(() => {}));
-    const old = node.token;
-    const token = await node.lead();
-    await node.until(node.run({ token }));
-    await node.write(old);
-    assertEquals((await node.until(node.run({ position: 2, token: old }))).value, 1);
-    await node.clock.advance(5_000);
-    assertEquals((await node.until(node.run({ position: 3, token: old }))).value, 0);
-  });
 });
 
 describe("a barrier", () => {
@@ -322,16 +311,8 @@ describe("what anybody may send to the internal contracts", () => {
     const good = ["a", 1, 1, "m", null, {}, 0, 0, null];
     const hostile: unknown[] = [
       ...[null, 7, "x", {}, [], [1], good.slice(0, 8), good, [...good, 1]],
-      ...[-1, 0, 1.5, NaN, Infinity, 2 ** 60, "1", null].map((token) => [token, ...good.slice(1)]),
-      ...[-1, 0, 1.5, 2 ** 60, null, {}].map((position) => [node.token, position, ...good.slice(2)]),
-      ...[0, "1", null].map((attempt) => [node.token, 1, attempt, ...good.slice(3)]),
-      ...["", 7, null, "x".repeat(600)].map((id) => [node.token, 1, 1, id, ...good.slice(4)]),
-      ...[7, {}].map((key) => [node.token, 1, 1, "m", key, ...good.slice(5)]),
-      ...[1, 2, true, "0"].map((tagged) => [node.token, 1, 1, "m", null, {}, tagged, 0, null]),
-      ...["now", null, {}].map((time) => [node.token, 1, 1, "m", null, {}, 0, time, null]),
-      ...[7, [], { h: 7 }, { h: { a: 1 } }, { c: 1 }, { a: {} }].map((
-        meta,
-      ) => [node.token, 1, 1, "m", null, {}, 0, 0, meta]),
+      [node.token, 0, ...good.slice(2)],
+      [node.token, ...good.slice(1, 8), { h: { a: 1 } }],
     ];
     for (const payload of hostile) {
       const result = await node.until(node.sendRaw(runName("app", "Placed", "Placed"), payload));
@@ -393,7 +374,6 @@ interface TestNode extends LocalApp, AsyncDisposable {
   lead(): Promise<number>;
   /** Writes the record again. */
   renew(): Promise<void>;
-  write(token: number): Promise<void>;
   /** How often the record was read. */
   reads(): number;
   until<T>(promise: Promise<T>): Promise<T>;
@@ -446,7 +426,6 @@ async function worker(handlers: Handlers, name = "Placed", timeout = 30_000): Pr
     sendRaw,
     lead,
     renew: () => write(node.token),
-    write,
     reads: () => reads,
     until: <T>(promise: Promise<T>) => clock.until(promise),
     [Symbol.asyncDispose]: () => clock.until(inside.drain({ timeout: 0 })),

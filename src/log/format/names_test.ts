@@ -1,0 +1,155 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+import {
+  categoryOf,
+  categoryPattern,
+  categoryPatterns,
+  categorySubject,
+  entitiesName,
+  entitySubject,
+  logName,
+  messagePattern,
+  parkedKey,
+  parkedPrefix,
+  readEntitySubject,
+  readParkedKey,
+  readScheduleSubject,
+  readSubscriptionKey,
+  scheduleSubject,
+  streamOf,
+  subscriptionKey,
+  token,
+  untoken,
+} from "./names.ts";
+
+/** Texts of users that must not change the subject, or key, that they stand in. */
+const TEXTS = ["", "a.b", "=", "=2e", "*", ">", "a b", "/", "\0", "ü", "\ufeffx", "😀", "__proto__", "Order-7_x"];
+
+describe("token", () => {
+  it("is one token of a subject, from which untoken makes the text again", () => {
+    const made = TEXTS.map(token);
+    for (const text of made) assertMatch(text, /^[\w=-]+$/);
+    assertEquals(made.map(untoken), TEXTS);
+    assertEquals(new Set(made).size, TEXTS.length);
+  });
+
+  it("leaves letters, digits, - and _ as they are, and writes other bytes of UTF-8 in hexadecimal", () => {
+    assertEquals(["Az09-_", "a.b", "ü", "\n", ""].map(token), ["Az09-_", "a=2eb", "=c3=bc", "=0a", "="]);
+  });
+});
+
+describe("untoken", () => {
+  it("is undefined for what token does not make, so that no two tokens have one text", () => {
+    for (const text of ["", "a.b", "a b", "=41", "=2E", "=2", "a=", "==", "=ff", "=c3", "=ed=a0=80", "ü"]) {
+      assertEquals(untoken(text), undefined, text);
+    }
+  });
+});
+
+describe("the subject of a schedule", () => {
+  it("is read as it was written, whatever its id", () => {
+    for (const id of TEXTS) {
+      const subject = scheduleSubject("shop", "Send.Mail", id);
+      assertEquals(subject.split(".").length, 5, subject);
+      assertEquals(readScheduleSubject("shop", subject), { category: "Send.Mail", id });
+    }
+  });
+
+  it("is no other subject: of another namespace, or with fewer or more tokens, whatever these are", () => {
+    for (
+      const rest of ["log.Mail.x", "at.Mail", "at.Mail.x.y", "at.Mail.x.", "at.Mail.x.=41", "at..x", "at.Mail.=41"]
+    ) {
+      assertEquals(readScheduleSubject("shop", `catga.shop.${rest}`), undefined, rest);
+    }
+    assertEquals(readScheduleSubject("shop", scheduleSubject("shop2", "Mail", "x")), undefined);
+  });
+});
+
+describe("the subject of an entity", () => {
+  it("is read as it was written, whatever its id", () => {
+    for (const id of TEXTS) {
+      assertEquals(readEntitySubject("shop", entitySubject("shop", "Order", id)), { type: "Order", id });
+    }
+  });
+
+  it("is no other subject", () => {
+    const long = "x".repeat(65);
+    for (const rest of ["log.Order", "entity.Order", "entity.Order.7.8", "entity.Order.7.", `entity.${long}.7`]) {
+      assertEquals(readEntitySubject("shop", `catga.shop.${rest}`), undefined, rest);
+    }
+    for (const rest of ["entity..7", "entity.=2e.7", "entity.Order.", "entity.Order.=41"]) {
+      assertEquals(readEntitySubject("shop", `catga.shop.${rest}`), undefined, rest);
+    }
+  });
+});
+
+describe("the subject of a category", () => {
+  it("is read as it was written; others, also those of schedules, have no category", () => {
+    assertEquals(categorySubject("shop", "orders.Placed"), "catga.shop.log.orders=2ePlaced");
+    assertEquals(categoryOf("shop", categorySubject("shop", "orders.Placed")), "orders.Placed");
+    for (
+      const subject of ["catga.shop.log.orders.Placed", "catga.shop.log.", "catga.shop.at.Mail", "catga.s.log.Mail"]
+    ) {
+      assertEquals(categoryOf("shop", subject), undefined, subject);
+    }
+  });
+
+  it("is what a reader of the stream of events asks for; one of entities asks for each type of entity once", () => {
+    const [log, entities] = [logName("shop"), entitiesName("shop")];
+    assertEquals(categoryPatterns("shop", log, ["a.B", "a.C", "a.B"]), [
+      "catga.shop.log.a=2eB",
+      "catga.shop.log.a=2eC",
+    ]);
+    assertEquals(categoryPatterns("shop", entities, ["Order.Placed", "Order.Paid", "Cart.Left"]), [
+      "catga.shop.entity.Order.*",
+      "catga.shop.entity.Cart.*",
+    ]);
+    assertEquals(categoryPattern("shop", entitiesName("other"), "Order.Placed"), "catga.shop.log.Order=2ePlaced");
+    assertEquals([messagePattern("shop", log), messagePattern("shop", entities)], [
+      "catga.shop.log.>",
+      "catga.shop.entity.>",
+    ]);
+  });
+
+  it("is in the stream of entities for a subscription whose name says so", () => {
+    assertEquals(["billing", "billing:entities", "entities"].map((name) => streamOf("shop", name)), [
+      "catga_shop_log",
+      "catga_shop_entities",
+      "catga_shop_log",
+    ]);
+  });
+});
+
+describe("the key of a subscription's record", () => {
+  it("is read as it was written", () => {
+    assertEquals(subscriptionKey("@", "billing:entities"), "=40.billing=3aentities");
+    for (const name of TEXTS) assertEquals(readSubscriptionKey(subscriptionKey("@", name)), { service: "@", name });
+  });
+
+  it("is no other key: with fewer or more parts, whatever these are, or of a parked message", () => {
+    for (
+      const key of ["", "shop", "shop.a.b", "shop.a.", "shop.a.=41", "shop.a.b.c", ".a", parkedKey("shop", "a", 1, 2)]
+    ) {
+      assertEquals(readSubscriptionKey(key), undefined, key);
+    }
+  });
+});
+
+describe("the key of a parked message", () => {
+  it("is read as it was written, and begins as all keys of its subscription, and of no other", () => {
+    for (const name of TEXTS) {
+      const key = parkedKey("shop", name, 3, 2 ** 52);
+      assertEquals(readParkedKey(key), { service: "shop", name, generation: 3, position: 2 ** 52 });
+      assertEquals(TEXTS.filter((other) => key.startsWith(parkedPrefix("shop", other))), [name]);
+    }
+  });
+
+  it("is no other key", () => {
+    for (const end of ["", "/", "/1", "/1.2.3", "/01.2", "/1.-2", "/1.x", "/1.2/3", "/1.12345678901234567"]) {
+      assertEquals(readParkedKey(`shop.billing${end}`), undefined, end);
+    }
+    for (const begin of ["shop", "shop.a.b", "shop.a.=41", "shop.=41"]) {
+      assertEquals(readParkedKey(`${begin}/1.2`), undefined, begin);
+    }
+  });
+});

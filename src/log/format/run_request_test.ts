@@ -1,0 +1,89 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import {
+  MAX_ANSWER_CODE,
+  MAX_ANSWER_MESSAGE,
+  readBarrier,
+  readBarrierAnswer,
+  readRunAnswer,
+  readRunRequest,
+} from "./run_request.ts";
+
+const REQUEST = [7, 1_025, 1, "m", null, { n: 1 }, 0, 1.5, null];
+
+/** The request with another element. */
+function changed(index: number, value: unknown): unknown[] {
+  return REQUEST.with(index, value as never);
+}
+
+describe("readRunRequest", () => {
+  it("takes a request as it is, without copying it", () => {
+    const whole = [...REQUEST.slice(0, 3), "x".repeat(512), "key", "~Date:0", 1, 0, { c: "c", a: "a", h: { t: "" } }];
+    for (const request of [REQUEST, whole, changed(5, undefined), changed(8, {}), changed(8, { k: 1, new: {} })]) {
+      assertStrictEquals(readRunRequest(request), request);
+    }
+  });
+
+  it("says which element is wrong", () => {
+    const wrong: [why: string, index: number, values: unknown[]][] = [
+      ["no token, position or attempt", 0, [0, -1, 1.5, 2 ** 53, "7", NaN]],
+      ["no token, position or attempt", 1, [0, "1", null, {}]],
+      ["no token, position or attempt", 2, [0, 0.5, undefined]],
+      ["no id", 3, ["", 7, null, "x".repeat(513)]],
+      ["no key", 4, [7, undefined]],
+      ["no payload", 6, [1, 2, true, null]],
+      ["no time", 7, ["1", null, NaN, Infinity]],
+      ["no meta", 8, [undefined, 7, "c", []]],
+      ["no correlation or causation", 8, [{ c: 7 }, { a: null }, { a: {} }]],
+      ["no headers", 8, [{ h: null }, { h: "t" }, { h: ["t"] }, { h: { t: 7 } }]],
+    ];
+    for (const [why, index, values] of wrong) {
+      for (const value of values) assertEquals(readRunRequest(changed(index, value)), why, `${index}: ${value}`);
+    }
+    for (const value of [undefined, null, {}, "x", REQUEST.slice(1), [...REQUEST, 1]]) {
+      assertEquals(readRunRequest(value), "no array of 9");
+    }
+  });
+});
+
+describe("readRunAnswer", () => {
+  it("takes 0, 1 and failures, with details if there are any", () => {
+    const details = { left: 0 };
+    for (const answer of [0, 1, ["GONE", "", 1], ["GONE", "none", 0, details], ["GONE", "none", 0, null]]) {
+      assertEquals<unknown>(readRunAnswer(answer), answer);
+    }
+    assertEquals(readRunAnswer(["GONE", "none", 0, undefined]), ["GONE", "none", 0]);
+  });
+
+  it("cuts a code and a message that are too long", () => {
+    const [code, message] = ["C".repeat(MAX_ANSWER_CODE), "m".repeat(MAX_ANSWER_MESSAGE)];
+    assertEquals(readRunAnswer([`${code}C`, `${message}m`, 0]), [code, message, 0]);
+  });
+
+  it("takes nothing else, which a leader would count as an attempt", () => {
+    const wrong = [2, "0", null, undefined, true, {}, [], ["A", "b"], ["A", "b", 0, 1, 2]];
+    for (const value of [...wrong, ["", "b", 0], [7, "b", 0], ["A", null, 0], ["A", "b", true], ["A", "b", 2]]) {
+      assertEquals(readRunAnswer(value), undefined, JSON.stringify(value));
+    }
+  });
+});
+
+describe("barriers", () => {
+  it("have a token, and are answered with positions", () => {
+    assertEquals(readBarrier(["barrier", 7]), 7);
+    assertEquals(readBarrierAnswer({ running: [1_025, 7], more: 1 }), [1_025, 7]);
+    assertEquals(readBarrierAnswer({ running: [] }), []);
+  });
+
+  it("are nothing else", () => {
+    for (
+      const value of [null, "barrier", ["barrier"], ["stop", 7], ["barrier", 7, 1], ["barrier", 0], ["barrier", "7"]]
+    ) {
+      assertEquals(readBarrier(value), undefined, JSON.stringify(value));
+    }
+    for (const value of [null, [7], {}, { running: 7 }, { running: { length: 0 } }, { running: [7, 0] }]) {
+      assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
+    }
+    assertEquals(readBarrierAnswer({ running: ["7"] }), undefined);
+  });
+});

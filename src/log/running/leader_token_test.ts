@@ -1,0 +1,121 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
+import { CatgaError } from "../../error.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Entry } from "../../ports/key_value_store.ts";
+import { subscriptionKey } from "../format/names.ts";
+import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import { LeaderToken } from "./leader_token.ts";
+
+describe("LeaderToken", () => {
+  it("is that in the record: what was known before is of an earlier leader from then on", async () => {
+    const { token, lead } = start();
+    lead(7);
+    assertEquals([token.known, await token.check(7), token.known], [0, "leader", 7]);
+    lead(9);
+    assertEquals([await token.check(9), await token.check(7), token.known], ["leader", "earlier", 9]);
+  });
+
+  it("is the record's revision while the write of a takeover is the last one", async () => {
+    const { token, lead } = start();
+    lead(0, 12);
+    assertEquals(await token.check(12), "leader");
+    lead(12, 15);
+    assertEquals(code(await token.check(15)), "UNAVAILABLE");
+    assertEquals([await token.check(12), token.known], ["leader", 12]);
+  });
+
+  it("is not read again for the known one", async () => {
+    const { token, lead, reads } = start();
+    lead(7);
+    await token.check(7);
+    assertEquals([await token.check(7), reads()], ["leader", 1]);
+  });
+
+  it("that is greater than the record's is refused, to be tried again, and is not believed later", async () => {
+    const { token, lead } = start();
+    lead(7);
+    const error = await token.check(8);
+    assertInstanceOf(error, CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
+    assertEquals(error.message, "the record of subscription shop/billing has no leader with this token");
+    assertEquals(token.known, 7);
+  });
+
+  it("is unknown while the record cannot be read, except one that is earlier than the known one", async () => {
+    const { token, lead, answer } = start();
+    lead(7);
+    await token.check(7);
+    const unreachable = new CatgaError("UNAVAILABLE", "no store");
+    answer(() => Promise.reject(unreachable));
+    assertStrictEquals(await token.check(8), unreachable);
+    assertEquals([await token.check(6), await token.check(7), token.known], ["earlier", "leader", 7]);
+    for (const value of [undefined, "{"]) {
+      answer(() => Promise.resolve(value === undefined ? undefined : { key: "k", value, revision: 20 }));
+      assertEquals([code(await token.check(8)), await token.check(6)], ["UNAVAILABLE", "earlier"]);
+    }
+  });
+
+  it("reads once for all that ask during a read, and only after that has ended: it may have begun too early", async () => {
+    const { token, answer, entry, reads } = start();
+    const answers: ((entry: Entry) => void)[] = [];
+    answer(() => new Promise((resolve) => answers.push(resolve)));
+    const first = token.check(7);
+    const others = [token.check(9), token.check(9), token.check(7)];
+    assertEquals(reads(), 1);
+    answers[0](entry(7));
+    assertEquals(await first, "leader");
+    for (let i = 0; i < 10; i++) await undefined;
+    assertEquals(reads(), 2);
+    answers[1](entry(9));
+    assertEquals(await Promise.all(others), ["leader", "leader", "earlier"]);
+    assertEquals(reads(), 2);
+  });
+
+  it("of a record that was brought back from an older copy is believed after 5 s, not before", async () => {
+    const { token, clock, lead } = start();
+    lead(9);
+    await token.check(9);
+    lead(7);
+    assertEquals(await token.check(7), "earlier");
+    await clock.advance(4_999);
+    assertEquals([await token.check(7), token.known], ["earlier", 9]);
+    await clock.advance(1);
+    assertEquals([await token.check(7), token.known], ["leader", 7]);
+  });
+
+  it("of a server that lags behind now and then is not believed, however long ago that was first so", async () => {
+    const { token, clock, lead } = start();
+    lead(9);
+    await token.check(9);
+    for (let round = 0; round < 3; round++) {
+      lead(7);
+      assertEquals(await token.check(7), "earlier");
+      await clock.advance(3_000);
+      lead(9);
+      assertEquals(await token.check(7), "earlier");
+    }
+    assertEquals(token.known, 9);
+  });
+});
+
+/** A node's token of subscription shop/billing, without a record at first. */
+function start() {
+  const clock = new VirtualClock();
+  let reads = 0;
+  let record = (): Promise<Entry | undefined> => Promise.resolve(undefined);
+  const token = new LeaderToken({ service: "shop", name: "billing", clock, record: () => (reads++, record()) });
+  const entry = (leader: number, revision = 100): Entry => {
+    const rest = { leader: "a.1", generation: 1, takeovers: 0, began: {}, streams: {} };
+    const value = writeSubscriptionRecord({ service: "shop", name: "billing", token: leader, ...rest });
+    return { key: subscriptionKey("shop", "billing"), value, revision };
+  };
+  const answer = (how: typeof record) => void (record = how);
+  /** The record names this token; 0: its revision is the token. */
+  const lead = (leader: number, revision?: number) => answer(() => Promise.resolve(entry(leader, revision)));
+  return { clock, token, entry, answer, lead, reads: () => reads };
+}
+
+function code(check: unknown): unknown {
+  return check instanceof CatgaError ? check.code : check;
+}

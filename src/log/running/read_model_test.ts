@@ -1,0 +1,149 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { event } from "../../contract/definition.ts";
+import type { Observation } from "../../contract/observer.ts";
+import { HandledCount } from "../../dispatch/handled_count.ts";
+import type { HandlerRun } from "../../dispatch/handler_call.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { CatgaError } from "../../error.ts";
+import { MemoryEventLog } from "../../memory/event_log.ts";
+import type { Random } from "../../ports/clock.ts";
+import { localApp } from "../../../test/support/local_app.ts";
+import { groupText, itemText } from "../format/group.ts";
+import { categorySubject, logName, logSubjects } from "../format/names.ts";
+import { categoryHandlers } from "./category_handlers.ts";
+import { ReadModel } from "./read_model.ts";
+
+const Counted = event<number>("Counted", { durable: true });
+const OK: Outcome = { ok: true, value: undefined };
+const FAILED: Outcome = { ok: false, error: new CatgaError("NOT_NOW", "not now") };
+
+describe("ReadModel", () => {
+  it("has caught up when all that the log had is handled, not when it is read; what comes later changes nothing", async () => {
+    const ends: (() => void)[] = [];
+    const { model, clock, put, follow } = await start(() => new Promise((resolve) => ends.push(() => resolve(OK))));
+    await put(1, 2);
+    await follow();
+    assertEquals([model.caughtUp, ends.length], [false, 1]);
+    ends[0]();
+    await clock.advance(0);
+    assertEquals([model.caughtUp, ends.length], [false, 2]);
+    ends[1]();
+    await clock.advance(0);
+    assertEquals(model.caughtUp, true);
+    await put(3);
+    await clock.advance(100);
+    assertEquals([model.caughtUp, ends.length], [true, 3]);
+  });
+
+  it("says how many messages are open, and how old the oldest is", async () => {
+    let outcome: Outcome = FAILED;
+    const { model, clock, put, follow } = await start(() => outcome);
+    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0 });
+    await put(1, 2, 3);
+    await follow();
+    const { open, oldest } = model.figures;
+    await clock.advance(500);
+    assertEquals([open, model.figures.open, model.figures.oldest - oldest], [3, 3, 500]);
+    outcome = OK;
+    await clock.advance(60_000);
+    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0 });
+  });
+
+  it("pauses twice as long after each failure, up to the longest pause, each a random part shorter", async () => {
+    const { seen, follow, put, clock } = await start(() => FAILED, () => 0.5);
+    await put(1);
+    await follow();
+    await clock.advance(5_000);
+    const failures = seen.filter((each) => each.type === "message-failed");
+    assertEquals(failures.slice(0, 5).map(({ attempt, pause }) => [attempt, pause]), [
+      [1, 75],
+      [2, 150],
+      [3, 300],
+      [4, 600],
+      [5, 750],
+    ]);
+    assertEquals(failures.length, 10);
+  });
+
+  it("tries again what was refused: it has not run", async () => {
+    let runs = 0;
+    const { model, clock, put, follow } = await start((_, ctx) => runs++ === 0 ? new Refusal("OVERLOADED", ctx) : OK);
+    await put(1);
+    await follow();
+    assertEquals([runs, model.caughtUp], [1, false]);
+    await clock.advance(100);
+    assertEquals([runs, model.caughtUp], [2, true]);
+  });
+
+  it("reports a handler that does not end in its time, whose messages behind it wait, and runs no other for it", async () => {
+    const ends: (() => void)[] = [];
+    const { seen, clock, put, follow } = await start(() => new Promise((resolve) => ends.push(() => resolve(OK))));
+    await put(1, 2);
+    await follow();
+    await clock.advance(60_000);
+    const faults = () => seen.filter((each) => each.type === "fault").map(({ during }) => during);
+    assertEquals(faults(), ["handling Counted for app/view"]);
+    assertEquals(ends.length, 1);
+    ends[0]();
+    await clock.advance(0);
+    assertEquals([faults().length, ends.length], [1, 2]);
+  });
+
+  it("begins nothing once it is closed: neither what waits, nor another attempt, nor what comes; no timer is left", async () => {
+    for (const async of [false, true]) {
+      const ends: (() => void)[] = [];
+      const { model, clock, seen, put, follow } = await start(() => {
+        if (!async) return (ends.push(() => {}), FAILED);
+        return new Promise((resolve) => ends.push(() => resolve(FAILED)));
+      });
+      await put(1, 2);
+      await follow();
+      assertEquals(ends.length, 1);
+      const observed = seen.length;
+      model.close();
+      model.close();
+      if (!async) assertEquals(clock.timers, 0);
+      ends[0]();
+      await put(3);
+      await clock.advance(60_000);
+      assertEquals([ends.length, seen.length], [1, observed]);
+      assertEquals([model.figures.lag, clock.timers], [0, 0]);
+    }
+  });
+});
+
+/** A read model of a stream in memory with this handler, whose messages have no key. */
+async function start(run: HandlerRun, random: Random = () => 0) {
+  const { inside, clock } = localApp();
+  const log = new MemoryEventLog(clock);
+  const stream = await log.open(logName("shop"), { subjects: logSubjects("shop"), replicas: 1, schedules: true });
+  const seen: Observation[] = [];
+  const observer = (observation: Observation) => void seen.push(observation);
+  const settings = {
+    name: "view",
+    from: "start",
+    each: "node",
+    attempts: 1,
+    delay: [100, 1_000],
+    timeout: 1_000,
+  } as const;
+  const model = new ReadModel({
+    ...{ host: inside, clock, random, observer, namespace: "shop", label: "app/view" },
+    handled: new HandledCount({ clock, observer, watched: false }, "app/view"),
+    budget: new TurnBudget(clock),
+    handlers: new Map([["Counted", categoryHandlers([{ contract: Counted, settings, run }], 1_000)]]),
+    delay: settings.delay,
+  });
+  const put = async (...numbers: number[]) => {
+    const items = numbers.map((n) => itemText({ text: `${n}`, key: undefined, id: undefined, meta: undefined }));
+    const head = { endpoint: "a.1", first: 0, sentAt: 0, keep: undefined, schedule: undefined };
+    await stream.append(categorySubject("shop", "Counted"), groupText(head, items.join(",")), { timeout: 1_000 });
+  };
+  const follow = async () => {
+    model.follow(stream, undefined);
+    await clock.advance(0);
+  };
+  return { model, clock, seen, put, follow };
+}

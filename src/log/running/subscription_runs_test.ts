@@ -1,0 +1,156 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { event } from "../../contract/definition.ts";
+import type { HandlerRun } from "../../dispatch/handler_call.ts";
+import { MessageContext } from "../../dispatch/message_context.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { CatgaError } from "../../error.ts";
+import { localApp } from "../../../test/support/local_app.ts";
+import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
+import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import { categoryHandlers } from "./category_handlers.ts";
+import { LeaderToken } from "./leader_token.ts";
+import { DEPOSED, DONE } from "./run_answer.ts";
+import { SubscriptionRuns } from "./subscription_runs.ts";
+
+const Placed = event<void>("Placed", { durable: true });
+
+describe("SubscriptionRuns", () => {
+  it("lists what runs, also what goes on after its time, until its handler has ended", async () => {
+    const { runs, clock, request, ends } = await start();
+    const answers = [request(5), request(7)];
+    assertEquals([...runs.running], [5, 7]);
+    await clock.advance(1_100);
+    assertEquals((await Promise.all(answers)).map(codeOf), ["TIMEOUT", "TIMEOUT"]);
+    assertEquals([...runs.running], [5, 7]);
+    ends[0]();
+    await clock.advance(0);
+    assertEquals([...runs.running], [7]);
+  });
+
+  it("answers who waits for an earlier attempt before that request's own deadline", async () => {
+    for (const [timeout, latest] of [[800, 750], [100, 90]]) {
+      const { clock, request } = await start();
+      void request(5);
+      await clock.advance(1_100);
+      let outcome: Outcome | undefined;
+      void request(5, { attempt: 2, timeout }).then((ended) => outcome = ended);
+      await clock.advance(latest - 5);
+      assertEquals(outcome, undefined);
+      await clock.advance(5);
+      assertInstanceOf(outcome, Object);
+      const { error } = outcome as Exclude<Outcome, Refusal>;
+      assertEquals([error?.code, error?.retryable, error?.details], ["UNAVAILABLE", true, STILL_RUNNING]);
+    }
+  });
+
+  it("reports a handler that goes on after its time once, whoever waits for it", async () => {
+    const { clock, request, seen } = await start();
+    void request(5);
+    await clock.advance(1_100);
+    for (const attempt of [2, 3]) {
+      const waiting = request(5, { attempt });
+      await clock.advance(1_100);
+      assertEquals(codeOf(await waiting), "UNAVAILABLE");
+    }
+    assertEquals(seen.map(({ type }) => type), ["fault"]);
+  });
+
+  it("begins one run when an earlier attempt has ended for which several wait, and the others join it", async () => {
+    const { clock, request, ends, attempts } = await start();
+    void request(5);
+    await clock.advance(1_100);
+    const waiting = [request(5, { attempt: 2 }), request(5, { attempt: 3 })];
+    ends[0]();
+    await clock.advance(0);
+    assertEquals(attempts, [1, 2]);
+    ends[1]();
+    assertEquals(await Promise.all(waiting), [DONE, DONE]);
+  });
+
+  it("does not begin for a leader that was followed by another while it waited for an earlier attempt", async () => {
+    const { clock, request, ends, attempts, lead } = await start();
+    void request(5);
+    await clock.advance(1_100);
+    const waiting = request(5, { attempt: 2 });
+    lead(9);
+    const later = request(6, { token: 9 });
+    await clock.advance(0);
+    ends[0]();
+    assertEquals(await waiting, DEPOSED);
+    assertEquals(attempts, [1, 1]);
+    ends[1]();
+    assertEquals(await later, DONE);
+  });
+
+  it("joins what runs, but begins nothing, while the node drains", async () => {
+    const { state, clock, request, ends } = await start();
+    const first = request(5);
+    state.draining = true;
+    const joined = request(5, { attempt: 2 });
+    const refused = await request(6);
+    assertEquals(refused instanceof Refusal && refused.code, "DRAINING");
+    ends[0]();
+    await clock.advance(0);
+    assertEquals(await Promise.all([first, joined]), [DONE, DONE]);
+  });
+
+  it("is OUTCOME_UNKNOWN when the node stops while its handler runs, even if that fails because of it", async () => {
+    const { runs, inside, clock, request } = await start((_, ctx) =>
+      new Promise((resolve) => {
+        const error = new CatgaError("ABORTED", "by its signal");
+        ctx.signal.addEventListener("abort", () => resolve({ ok: false, error }));
+      })
+    );
+    const running = request(5);
+    inside.wheel.abort(new CatgaError("CLOSED", "the node stops"));
+    await clock.advance(0);
+    assertEquals(codeOf(await running), "OUTCOME_UNKNOWN");
+    assertEquals([...runs.running], []);
+  });
+});
+
+interface Asked {
+  readonly token?: number;
+  readonly attempt?: number;
+  /** Of the request, in ms. */
+  readonly timeout?: number;
+}
+
+/** A node whose handler may take 1 s. Without `run` it ends when the test says so. The leader's token is 7. */
+async function start(run?: HandlerRun) {
+  const { inside, clock, seen } = localApp();
+  const ends: (() => void)[] = [];
+  const attempts: number[] = [];
+  const until: HandlerRun = (_, ctx) => {
+    attempts.push(ctx.attempt);
+    return new Promise((resolve) => ends.push(() => resolve({ ok: true, value: undefined })));
+  };
+  const settings = { name: "s", from: "now", each: "service", attempts: 9, delay: [1, 1], timeout: 1_000 } as const;
+  const record = { service: "app", name: "s", leader: "a.1", generation: 1, takeovers: 0, began: {}, streams: {} };
+  let leader = 7;
+  const token = new LeaderToken({
+    service: "app",
+    name: "s",
+    clock,
+    record: () =>
+      Promise.resolve({ key: "k", value: writeSubscriptionRecord({ ...record, token: leader }), revision: 1 }),
+  });
+  await token.check(leader);
+  const state = { draining: false };
+  const runs = new SubscriptionRuns({
+    host: inside,
+    handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until }], 30_000),
+    token,
+    draining: () => state.draining,
+  });
+  const request = (position: number, { token = 7, attempt = 1, timeout = 1_000 }: Asked = {}): Promise<Outcome> => {
+    const sent: RunRequest = [token, position, attempt, "m", null, {}, 0, 1, null];
+    return Promise.resolve(runs.handle(sent, new MessageContext(inside, Placed, timeout, undefined)));
+  };
+  return { runs, inside, clock, seen, ends, attempts, state, request, lead: (next: number) => void (leader = next) };
+}
+
+function codeOf(outcome: Outcome): unknown {
+  return outcome instanceof Refusal ? outcome.code : outcome.error?.code;
+}

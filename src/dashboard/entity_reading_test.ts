@@ -4,6 +4,7 @@ import { catga, command, entity, MemoryNetwork, unwrap } from "../../mod.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import { systemClock } from "../ports/clock.ts";
 import { readEntity } from "./entity_reading.ts";
 import type { DashboardSource } from "./source.ts";
 import type { EntityView } from "./view.ts";
@@ -19,7 +20,8 @@ type Source = Pick<DashboardSource, "namespace" | "stream" | "bucket">;
 
 /** A cluster that keeps carts, and its source. */
 async function setUp() {
-  const network = new MemoryNetwork();
+  let wall = 5_000;
+  const network = new MemoryNetwork({ clock: { ...systemClock, now: () => wall } });
   const app = await catga({ network, handlers });
   const { log, store } = network.connect();
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
@@ -31,8 +33,11 @@ async function setUp() {
   return {
     source,
     stream,
-    add: async (id: string, skus: readonly string[], command: string) =>
-      void unwrap(await app.send(Add, { id, skus }, { id: command })),
+    /** Sends a command, a second after the last one. */
+    async add(id: string, skus: readonly string[], command: string): Promise<void> {
+      wall += 1_000;
+      unwrap(await app.send(Add, { id, skus }, { id: command }));
+    },
     read: async (id: string) => await readEntity(source, "Cart", id) as EntityView,
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };
@@ -79,7 +84,8 @@ describe("readEntity", () => {
       [2, "Cart.Added", "Add m1", '{\n  "sku": "b"\n}'],
       [3, "Cart.Added", "Add m2", '{\n  "sku": "c"\n}'],
     ]);
-    assertEquals([created, changed], [events[0].at, events[2].at]);
+    assertEquals(events.map(({ at }) => at), [6_000, 6_000, 7_000]);
+    assertEquals([created, changed], [6_000, 7_000]);
     assertEquals([rest.type, rest.id, rest.version, rest.forgotten], ["Cart", "1", 3, false]);
   });
 

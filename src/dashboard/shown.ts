@@ -1,6 +1,6 @@
 /** Text and values of other processes, as the page gets them: hidden characters visible, and cut. */
-import { stringify } from "../data/json.ts";
 import { printable, printableJson } from "../data/printable.ts";
+import { valueText } from "../data/value_text.ts";
 
 /** A name, an id or a key. */
 export function shownText(text: string, most = 120): string {
@@ -10,10 +10,9 @@ export function shownText(text: string, most = 120): string {
 
 /** A value as JSON: on several lines if it is small, else its beginning on one. */
 export function shownValue(value: unknown, most = 4_000): string {
-  let text: string | undefined;
+  let text: string;
   try {
-    text = stringify(value);
-    if (text === undefined) return "";
+    ({ text } = valueText(value, "json", "value"));
     if (text.length <= most) return printableJson(value, 2) ?? "";
   } catch (error) {
     return `cannot be shown: ${(error as Error).message}`;

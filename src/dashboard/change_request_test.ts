@@ -1,0 +1,51 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { readChange } from "./change_request.ts";
+
+const read = (value: unknown) => readChange(JSON.stringify(value));
+
+describe("readChange", () => {
+  it("returns what to do with which letters, or with all that match, and nothing else of the body", () => {
+    assertEquals(read({ do: "replay", letters: ["a", "b"], by: "x" }), { do: "replay", letters: ["a", "b"] });
+    const matching = { service: "shop", subscription: "billing", contract: "Placed", code: "" };
+    assertEquals(read({ do: "discard", matching }), { do: "discard", matching });
+    assertEquals(read({ do: "discard", matching: {} }), { do: "discard", matching: {} });
+  });
+
+  it("describes a body that is not a JSON object", () => {
+    for (const body of ["", "{", "replay", '{"do":"replay"'] as const) {
+      assertEquals(readChange(body), "the body is not JSON");
+    }
+    for (const value of [null, 1, "replay", true, []]) assertEquals(read(value), "the body is not an object");
+  });
+
+  it("accepts no other action", () => {
+    for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
+      assertEquals(read({ do: action, letters: ["a"] }), "do is replay or discard");
+    }
+  });
+
+  it("requires either letters or a filter: neither means all, and both contradict each other", () => {
+    assertEquals(read({ do: "discard" }), "give one of letters and matching");
+    assertEquals(read({ do: "discard", letters: ["a"], matching: {} }), "give one of letters and matching");
+  });
+
+  it("rejects a filter with an unknown name or a value that is not text: ignoring it would match more letters", () => {
+    const filters: unknown[] = [null, "shop", ["shop"], { servcie: "shop" }, { service: 1 }, { service: null }, {
+      toString: "x",
+    }];
+    for (const matching of filters) {
+      const wrong = "matching has service, subscription, contract and code, texts";
+      assertEquals(read({ do: "discard", matching }), wrong, JSON.stringify(matching));
+    }
+  });
+
+  it("accepts 1 to 1,000 letters, each a text", () => {
+    const wrong = "letters are 1 to 1000 places, texts";
+    const places = Array.from({ length: 1_000 }, (_, n) => `place ${n}`);
+    assertEquals(read({ do: "replay", letters: places }), { do: "replay", letters: places });
+    for (const letters of [null, "a", [], [...places, "one more"], ["a", 1], [null], { length: 1, 0: "a" }]) {
+      assertEquals(read({ do: "replay", letters }), wrong);
+    }
+  });
+});

@@ -1,0 +1,177 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { MemoryNetwork } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import { Collector } from "./collector.ts";
+import type { DashboardSource } from "./source.ts";
+import type { Problem, Topic, Topics } from "./view.ts";
+
+type Sent = { readonly [T in Topic]: { readonly topic: T; readonly value: Topics[T] } }[Topic];
+
+/** A collector of an empty cluster, what it has sent, and how often it has asked for each part. */
+function setUp() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock });
+  const connection = network.connect();
+  const [sent, asked] = [[] as Sent[], new Map<string, number>()];
+  const buckets = new Map<BucketKind, Bucket>();
+  const answers = new Map<string, () => Promise<void>>();
+  let askers = 0;
+  const ask = (kind: string) => {
+    asked.set(kind, (asked.get(kind) ?? 0) + 1);
+    return answers.get(kind)?.() ?? Promise.resolve();
+  };
+  const source: DashboardSource = {
+    namespace: "shop",
+    address: "memory",
+    transport: connection,
+    bucket: async (kind) => {
+      await ask(kind);
+      return buckets.get(kind);
+    },
+    stream: (kind) => ask(kind).then(() => undefined),
+    asker: () => {
+      askers++;
+      const silence = () => Promise.resolve({ type: "silence" } as const);
+      return { ping: silence, stats: silence, [Symbol.dispose]: () => void askers-- };
+    },
+  };
+  const collector = new Collector(source, {
+    send: (topic, value) => void sent.push({ topic, value } as Sent),
+    sendPoints: (value) => void sent.push({ topic: "points", value }),
+  });
+  const open = async (kind: BucketKind) => {
+    const opened = await clock.until(
+      connection.store.open(bucketName("shop", kind), { ...BUCKETS[kind], replicas: 1 }),
+    );
+    buckets.set(kind, opened);
+    return opened;
+  };
+  return {
+    ...{ clock, collector, connection, asked, answers, open },
+    askers: () => askers,
+    /** The values of a topic since the last call. */
+    take<T extends Topic>(topic: T): Topics[T][] {
+      const values = sent.filter((each) => each.topic === topic).map(({ value }) => value as Topics[T]);
+      sent.splice(0, sent.length, ...sent.filter((each) => each.topic !== topic));
+      return values;
+    },
+    /** The topics since the last call. */
+    topics: () => [...new Set(sent.splice(0).map(({ topic }) => topic))].sort(),
+  };
+}
+
+const lock = (node: string) =>
+  JSON.stringify({ nonce: "n", node, endpoint: `${node}.1`, call: "", ancestry: [], ttl: 10_000, since: 7 });
+
+describe("Collector", () => {
+  it("asks for nothing before it starts, and once for each part when it starts twice", async () => {
+    const { clock, collector, asked, topics, askers } = setUp();
+    await clock.advance(5_000);
+    assertEquals([asked.size, clock.timers, askers()], [0, 0, 0]);
+    collector.start();
+    collector.start();
+    await clock.advance(0);
+    assertEquals([asked.get("locks"), asked.get("parked"), askers()], [1, 1, 1]);
+    assertEquals(topics(), [
+      ...["contracts", "events", "letters", "locks", "nodes", "problems", "retries", "schedules", "subscriptions"],
+      "traffic",
+    ]);
+    collector.stop();
+  });
+
+  it("stop: sends and asks nothing any more, leaves no timer, and may start again", async () => {
+    const { clock, collector, connection, asked, topics, askers, open } = setUp();
+    const locks = await open("locks");
+    collector.start();
+    await clock.advance(1_000);
+    await locks.put("h/a", lock("a"));
+    collector.stop();
+    collector.stop();
+    topics();
+    asked.clear();
+    const bounced: boolean[] = [];
+    connection.subscribe("reply", {}, ({ noResponders }) => bounced.push(noResponders));
+    connection.publish("catga.shop.event.Moved", "", { reply: "reply" });
+    await clock.advance(0);
+    assertEquals(bounced, [true]); // nobody listens to events
+    connection.cut();
+    connection.restore();
+    await locks.put("h/b", lock("b"));
+    await clock.advance(10_000);
+    assertEquals([topics(), [...asked], askers()], [[], [], 0]);
+    collector.start();
+    await clock.advance(1_000);
+    assertEquals(topics().includes("locks"), true);
+    collector.stop();
+  });
+
+  it("says once what a part fails with, until it works again; the other parts go on", async () => {
+    const { clock, collector, asked, answers, take } = setUp();
+    answers.set("locks", () => Promise.reject(new Error("no \x1b leader")));
+    collector.start();
+    await clock.advance(0);
+    const problem: Problem = { part: "locks", message: "no \\u{1b} leader" };
+    assertEquals(take("problems").at(-1), [problem]);
+    await clock.advance(3_000);
+    assertEquals([take("problems"), asked.get("locks")], [[], 4]);
+    assertEquals([take("locks").length, take("events").length], [0, 4]);
+    answers.set("locks", () => Promise.reject(new Error("forbidden")));
+    await clock.advance(1_000);
+    assertEquals(take("problems"), [[{ part: "locks", message: "forbidden" }]]);
+    answers.clear();
+    await clock.advance(1_000);
+    assertEquals([take("problems"), take("locks").length], [[[]], 1]);
+    collector.stop();
+  });
+
+  it("shows that there is no connection to NATS until there is one", async () => {
+    const { clock, collector, connection, take } = setUp();
+    collector.start();
+    await clock.advance(0);
+    assertEquals(take("problems"), [[]]);
+    connection.cut();
+    await clock.advance(0);
+    assertEquals(take("problems"), [[{ part: "NATS", message: "disconnected: what is shown is from before" }]]);
+    connection.restore();
+    await clock.advance(0);
+    assertEquals(take("problems"), [[]]);
+    collector.stop();
+  });
+
+  it("follows a bucket as soon as it exists, and sends its changes at most ten times a second", async () => {
+    const { clock, collector, asked, open, take } = setUp();
+    collector.start();
+    await clock.advance(1_500);
+    assertEquals(take("locks"), [{ shown: [], total: 0 }, { shown: [], total: 0 }]);
+    const locks = await open("locks");
+    await clock.until(locks.put("h/a", lock("a")));
+    await clock.advance(500);
+    assertEquals(take("locks").at(-1)?.total, 1);
+    await clock.advance(1_000);
+    take("locks");
+    for (let n = 0; n < 50; n++) await clock.until(locks.put(`h/${n}`, lock("a")));
+    await clock.advance(99);
+    assertEquals(take("locks"), []);
+    await clock.advance(1);
+    assertEquals(take("locks").map(({ total }) => total), [51]);
+    await clock.advance(5_000);
+    assertEquals([take("locks"), asked.get("locks")], [[], 3]);
+    collector.stop();
+  });
+
+  it("neither asks again a part that has not answered, nor waits for it with the others", async () => {
+    const { clock, collector, asked, answers, take } = setUp();
+    const late = Promise.withResolvers<void>();
+    answers.set("subscriptions", () => late.promise);
+    collector.start();
+    await clock.advance(10_000);
+    assertEquals([asked.get("subscriptions"), take("subscriptions"), take("schedules").length], [1, [], 3]);
+    late.resolve();
+    await clock.advance(2_000);
+    assertEquals([asked.get("subscriptions"), take("subscriptions").length], [2, 2]);
+    collector.stop();
+  });
+});

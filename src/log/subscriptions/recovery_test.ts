@@ -111,7 +111,7 @@ describe("recovered", () => {
 
   it("runs of what is done or parked, and entries that are parked, are left out", async () => {
     const parked = new Set([at(3), at(25)]);
-    const { found } = await recover({
+    const { found, asked } = await recover({
       stored: all(30),
       open: [[at(2), 1, 0], [at(3), 1, 0]],
       running: new Map([[at(4), "n1"], [at(25), "n1"], [at(40), "n1"]]),
@@ -119,6 +119,7 @@ describe("recovered", () => {
     });
     assertEquals(sequencesOf(found.items), [2]);
     assertEquals({ ahead: found.ahead.size, lost: found.lost }, { ahead: 0, lost: 0 });
+    assertEquals(asked, 2, "nothing is looked for behind the end of the stream");
   });
 
   it("messages of a category that the record does not name, or up to its floor, are left out, and not lost", async () => {

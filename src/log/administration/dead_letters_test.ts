@@ -93,15 +93,18 @@ describe("listDeadLetters", () => {
     assertEquals(behind, [[1, 2], [3, 0], [4, 0], [7, 0]]);
   });
 
-  it("leaves out those that were replayed, discarded or overwritten since the listing began", async () => {
+  it("leaves out those that were replayed, discarded or overwritten since the listing began, or died since", async () => {
     const { until, bucket, clock, park, remove } = await setUp();
     for (const position of [1, 2, 3, 4, 5]) await park(position);
+    await park(6, { dead: 0 });
     const listed = listDeadLetters(bucket, [], clock, {});
     assertEquals((await until(listed.next())).value?.position, 1);
     await remove(2);
     await park(3, { dead: 0 });
+    await park(6);
     await until(bucket.put(parkedKey("shop", "billing", 0, 4), "garbage"));
     assertEquals((await until(listed.next())).value?.position, 5);
+    assertEquals((await until(listed.next())).done, true);
   });
 });
 

@@ -101,7 +101,7 @@ describe("subscriptionInfos", () => {
   });
 
   it("of another stream it has read nothing, and nothing there is open", async () => {
-    const { stream } = streamWith([[30, "Placed"], [60, "Placed"]]);
+    const { stream } = streamWith([[12, "Paid"], [30, "Placed"], [60, "Placed"]]);
     const progress = { created: "before", open: [[positionOf(10, 0), 1, 0]] as const };
     const { position, lag, oldest } = await infoOf(stream, progress);
     assertEquals({ position, lag, oldest }, { position: 0, lag: 60, oldest: 7_000 });

@@ -27,7 +27,7 @@ export class Putting {
   #stopped = false;
   /** The one that is tried meanwhile. */
   #probe: Waiting | undefined;
-  /** Of the next try. One alone: another would find none that waits while one is tried, and that one would not be tried again. */
+  /** Of the next try. Only one: a second could fire while the only message is being tried, which would then not be tried again. */
   #timer: Timer | undefined;
   #pause = FIRST;
   #closed = false;

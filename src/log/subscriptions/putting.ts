@@ -1,7 +1,7 @@
 /** Messages on their way into the parking. Where there is no room they wait, and the subscription stops: nothing is passed over. */
 import { isCatgaError } from "../../error.ts";
 import { Fifo } from "../../data/fifo.ts";
-import type { Clock } from "../../ports/clock.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Parking } from "../parking/parking.ts";
 import type { ParkedState } from "../parking/parking_options.ts";
 import type { OpenItem } from "./category.ts";
@@ -27,6 +27,8 @@ export class Putting {
   #stopped = false;
   /** The one that is tried meanwhile. */
   #probe: Waiting | undefined;
+  /** Of the next try. Only one: a second could fire while the only message is being tried, which would then not be tried again. */
+  #timer: Timer | undefined;
   #pause = FIRST;
   #closed = false;
 
@@ -75,7 +77,8 @@ export class Putting {
   }
 
   #tryLater(): void {
-    this.#options.clock.after(this.#pause, () => {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(this.#pause, () => {
       this.#pause = Math.min(LONGEST, this.#pause * 2);
       if (this.#closed || !this.#stopped) return;
       this.#probe = this.#waiting.shift();

@@ -1,0 +1,218 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects } from "@std/assert";
+import { CatgaError, entity, fail, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
+import type { EntityBody } from "../contract/entity_body.ts";
+import type { DecidingMessage } from "../dispatch/context_host.ts";
+import type { Appended, EventLog } from "../ports/event_log.ts";
+import { Command, dueOf } from "./command.ts";
+import { EntityStream } from "./entity_stream.ts";
+import type { EntitiesHost } from "./host.ts";
+import { Snapshots } from "./snapshots.ts";
+
+const Box = entity<unknown>("Box", { initial: () => [] });
+const Put = Box.event<string>("Put", (all, one) => [...all as string[], one]);
+const { "~entity": definition } = Box;
+
+/** What the stream does with an append: what it answers, after it has stored it or not. */
+type Answer = (store: () => Promise<Appended>) => Promise<Appended>;
+const lost: Answer = async (store) => (await store(), SILENCE);
+const dropped: Answer = () => Promise.resolve(SILENCE);
+
+interface Given {
+  readonly id?: string;
+  readonly send?: string;
+  readonly span?: number;
+  readonly aborted?: () => CatgaError | undefined;
+}
+
+/** Commands of one box in memory, whose stream answers appends as the test says, and then as it does. */
+function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
+  const clock = new VirtualClock();
+  const { log, store } = new MemoryNetwork({ clock, seed: 1 }).connect();
+  const appended: string[] = [];
+  const commands: Command[] = [];
+  const host: EntitiesHost = {
+    ...{ namespace: "default", endpoint: "a.1", replicas: 1, timeout: 5_000, carried: [], store, clock },
+    observer: () => {},
+    log: answering(log, (text, store) => {
+      appended.push(text);
+      return (answers.shift() ?? otherwise)(store);
+    }),
+  };
+  const stream = new EntityStream(host, new Snapshots(host));
+  const load = () => stream.load(definition, "b", { remember: true, due: clock.monotonic() + 5_000 });
+  /** Decides a command with 1,000 ms until its deadline, on what is stored now. */
+  const run = async (
+    decide: EntityBody["decide"],
+    { id = "c", send, span, aborted = () => undefined }: Given = {},
+  ): Promise<unknown> => {
+    const deadline = clock.monotonic() + 1_000;
+    const ctx = {
+      ...{ id, correlationId: id, headers: {}, contract: { kind: "command", name: "PutIt", options: {} } },
+      envelope: { send, span },
+      get aborted() {
+        return aborted();
+      },
+      execution: { payload: "p", until: (work: Promise<unknown>) => work },
+      remaining: (now: number) => deadline - now,
+    } as unknown as DecidingMessage; // a command takes no more of it
+    const copy = await load();
+    const options = { host, stream, body: { definition, decide }, id: "b", payload: "p", ctx, number: () => 0 };
+    const command = new Command(options, copy);
+    commands.push(command);
+    return await command.run();
+  };
+  const until = <T>(promise: Promise<T>) => clock.until(promise);
+  const items = async () => (await until(load())).state as string[];
+  return {
+    clock,
+    run: (...args: Parameters<typeof run>) => until(run(...args)),
+    inner: run,
+    appended,
+    commands,
+    items,
+  };
+}
+
+/** The same log; `append` is called with what is appended, and what stores it. */
+function answering(log: EventLog, append: (text: string, store: () => Promise<Appended>) => Promise<Appended>) {
+  const open: EventLog["open"] = async (name, options) => {
+    const stream = await log.open(name, options);
+    return new Proxy(stream, {
+      get(_, method: keyof typeof stream) {
+        if (method === "append") {
+          return (...args: Parameters<typeof stream.append>) => append(String(args[1]), () => stream.append(...args));
+        }
+        const member = stream[method];
+        return typeof member === "function" ? member.bind(stream) : member;
+      },
+    });
+  };
+  return { open };
+}
+
+const put = (one: string): EntityBody["decide"] => (box) => {
+  box.emit(Put, one);
+  return `put ${one}`;
+};
+const failure = async (run: () => Promise<unknown>) => {
+  const { code, retryable, message } = await assertRejects(run, CatgaError);
+  return { code, retryable, message };
+};
+
+describe("a command of an entity", () => {
+  it("whose append was stored, and not answered, gets its recorded result, and is decided once", async () => {
+    const { run, appended, items } = setUp([lost]);
+    let decided = 0;
+    const result = await run((...args) => (decided++, put("x")(...args)));
+    assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
+    assertEquals(appended[0], appended[1]);
+  });
+
+  it("whose append was lost appends the same again, and is stored once", async () => {
+    const { run, appended, commands, items } = setUp([dropped, dropped]);
+    let decided = 0;
+    assertEquals(await run((...args) => (decided++, put("x")(...args))), "put x");
+    assertEquals({ appends: appended.length, texts: new Set(appended).size, decided }, {
+      appends: 3,
+      texts: 1,
+      decided: 1,
+    });
+    assertEquals([await items(), commands[0].copy.state], [["x"], ["x"]]);
+  });
+
+  it("is OUTCOME_UNKNOWN at its deadline only if an append had no answer, else it is certainly not applied", async () => {
+    const unknown = await failure(() => setUp([dropped], () => Promise.resolve(NO_LEADER)).run(put("x")));
+    assertEquals([unknown.code, unknown.retryable], ["OUTCOME_UNKNOWN", false]);
+    const { clock, run, items } = setUp([], () => Promise.resolve(NO_LEADER));
+    const certain = await failure(() => run(put("x")));
+    assertEquals(certain, {
+      code: "UNAVAILABLE",
+      retryable: true,
+      message: "PutIt of Box b was not applied: its deadline has passed; last error: no leader",
+    });
+    assertEquals(clock.monotonic(), 950);
+    assertEquals(await items(), []);
+  });
+
+  it("that the stream refuses fails at once, but not while an append of it may yet be stored", async () => {
+    const refused: Answer = () => Promise.resolve(refusal("TOO_LARGE"));
+    const { run, appended } = setUp([refused]);
+    assertEquals((await failure(() => run(put("x")))).code, "TOO_LARGE");
+    assertEquals(appended.length, 1);
+    assertEquals((await failure(() => setUp([dropped], refused).run(put("x")))).code, "OUTCOME_UNKNOWN");
+  });
+
+  it("is decided again on what came first, 9 times at most", async () => {
+    for (const span of [undefined, 1_000]) {
+      const { run, inner, items } = setUp();
+      const seen: number[] = [];
+      const contested: EntityBody["decide"] = async (box) => {
+        seen.push(box.version);
+        await inner(put(`${box.version}`), { id: `other ${box.version}` });
+        box.emit(Put, "x");
+      };
+      const { code, retryable } = await failure(() => run(contested, span === undefined ? {} : { span, send: "s" }));
+      assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+      assertEquals((await items()).includes("x"), false);
+      // an earlier attempt may still be decided, on another node
+      const expected = span === undefined ? ["CONFLICT", true] : ["OUTCOME_UNKNOWN", false];
+      assertEquals([code, retryable], expected);
+    }
+  });
+
+  it("that emits nothing holds only for the latest state, whether it fails, throws or returns", async () => {
+    const decisions: ((version: number) => unknown)[] = [
+      (version) => fail("FULL", `${version}`),
+      (version) => version,
+      (version) => {
+        throw new Error(`${version}`);
+      },
+    ];
+    for (const decision of decisions) {
+      const { run, inner } = setUp();
+      let last: number | undefined;
+      const decided = run(async (box) => {
+        if (box.version === 0) await inner(put("y"), { id: "other" });
+        last = box.version;
+        return decision(box.version);
+      });
+      await decided.catch(() => {});
+      assertEquals(last, 1);
+    }
+  });
+
+  it("that emits nothing, and was sent before, keeps its other attempts from being applied", async () => {
+    const { run, appended, commands, items } = setUp();
+    assertEquals(await run(() => "nothing", { send: "s", span: 1_000 }), "nothing");
+    assertEquals(commands[0].copy.remembered?.ended("s"), true);
+    assertEquals(appended.length, 1);
+    assertEquals((await failure(() => run(put("x"), { send: "s" }))).code, "CONFLICT");
+    assertEquals(await run(put("y"), { send: "t", id: "d" }), "put y");
+    assertEquals(await items(), ["y"]);
+  });
+
+  it("that was aborted while it was decided fails so, and appends nothing", async () => {
+    for (const emits of [true, false]) {
+      const { run, appended } = setUp();
+      let aborted: CatgaError | undefined;
+      const cancelled: EntityBody["decide"] = (box) => {
+        aborted = new CatgaError("CANCELLED", "the sender gave up");
+        if (emits) box.emit(Put, "x");
+      };
+      assertEquals((await failure(() => run(cancelled, { aborted: () => aborted }))).code, "CANCELLED");
+      assertEquals(appended, []);
+    }
+  });
+});
+
+describe("dueOf", () => {
+  it("is 50 ms before the deadline, or a tenth of a shorter time", async () => {
+    const clock = new VirtualClock();
+    await clock.advance(100);
+    // it asks for the time left alone
+    const due = (left: number) => dueOf({ remaining: () => left } as unknown as DecidingMessage, clock);
+    assertEquals([due(5_000), due(500), due(100), due(0)], [5_050, 550, 190, 100]);
+  });
+});

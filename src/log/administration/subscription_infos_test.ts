@@ -1,0 +1,177 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { MemoryKeyValueStore } from "../../memory/key_value_store.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { categorySubject, entitiesName, logName, messagePattern, parkedKey } from "../format/names.ts";
+import type { OpenEntry } from "../format/open_positions.ts";
+import { writeParked } from "../format/parked_entry.ts";
+import { endOf, positionOf } from "../format/position.ts";
+import { ParkedIndex } from "./parked_index.ts";
+import { announced, subscriptionInfos } from "./subscription_infos.ts";
+
+const NAMESPACE = "default";
+const STATE: LogState = { created: "c", first: 1, last: 90, messages: 90, bytes: 9, maxBytes: undefined, now: 10_000 };
+
+/** A stream with messages of these sequences and categories, each stored at 100 times its sequence. */
+function streamWith(messages: readonly (readonly [sequence: number, category: string])[], state = STATE) {
+  const asked: string[] = [];
+  const found = (subject: string): StoredMessage[] =>
+    messages.map(([sequence, category]) => ({
+      sequence,
+      subject: categorySubject(NAMESPACE, category),
+      time: sequence * 100,
+      data: new Uint8Array(),
+      headers: undefined,
+    })).filter((each) => subject === messagePattern(NAMESPACE, logName(NAMESPACE)) || each.subject === subject);
+  const stream = {
+    name: logName(NAMESPACE),
+    state: () => Promise.resolve(state),
+    last: (subject: string) => {
+      asked.push(subject);
+      return Promise.resolve(found(subject).at(-1));
+    },
+    read: (subject: string, { from }: { from: number }) =>
+      Promise.resolve(found(subject).filter(({ sequence }) => sequence >= from).slice(0, 1)),
+  };
+  // it calls no other methods
+  return { stream: stream as unknown as LogStream, asked };
+}
+
+interface Progress {
+  readonly read?: number;
+  readonly created?: string;
+  readonly open?: readonly OpenEntry[];
+  readonly began?: Readonly<Record<string, number>>;
+  readonly name?: string;
+}
+
+function record({ read = 50, created = "c", open = [], began = { Placed: 0 }, name = "billing" }: Progress = {}) {
+  const about = { service: "shop", name, leader: "a.1", token: 1, generation: 0, takeovers: 0, began };
+  const streams = { [logName(NAMESPACE)]: { created, read: endOf(read), time: 0, open } };
+  return { key: name, revision: 1, record: { ...about, streams } };
+}
+
+function node(id: string, service: string, ...subscriptions: string[]): NodeInfo {
+  const times = { startedAt: 0, lastSeen: 0 };
+  const rest = { handles: [], metadata: {}, load: { inFlight: 0, queued: 0 }, server: "", protocol: 1, version: "0" };
+  return { id, endpoint: `${id}.1`, service, subscriptions, ...times, ...rest };
+}
+
+const clock = () => new VirtualClock(20_000);
+const nothing = () => ParkedIndex.read(undefined, "", []);
+
+async function infoOf(
+  stream: LogStream | undefined,
+  progress: Progress,
+  nodes: readonly NodeInfo[] = [],
+  parked?: ParkedIndex,
+) {
+  const records = [record(progress)];
+  const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes, records };
+  const [info] = await subscriptionInfos({ ...sources, parked: parked ?? await nothing() });
+  return info;
+}
+
+describe("subscriptionInfos", () => {
+  it("lag is the way to the last message of its contracts; oldest is the age of the first one not read", async () => {
+    const { stream } = streamWith([[40, "Placed"], [60, "Placed"], [70, "Placed"], [90, "Paid"]]);
+    const { position, lag, oldest } = await infoOf(stream, {});
+    assertEquals({ position, lag, oldest }, { position: endOf(50), lag: 20, oldest: 10_000 - 6_000 });
+    const read = await infoOf(stream, { read: 70 });
+    assertEquals([read.lag, read.oldest], [0, 0]);
+  });
+
+  it("what stood in the log when a category was added is not behind", async () => {
+    const { stream } = streamWith([[60, "Placed"], [80, "Paid"]]);
+    const { lag, oldest } = await infoOf(stream, { began: { Placed: 0, Paid: endOf(80) } });
+    assertEquals({ lag, oldest }, { lag: 10, oldest: 4_000 });
+  });
+
+  it("messages that have expired are not in the lag", async () => {
+    const { stream } = streamWith([[85, "Placed"]], { ...STATE, first: 81 });
+    assertEquals((await infoOf(stream, { read: 10 })).lag, 5);
+  });
+
+  it("a message that is open is the oldest one, though it is in front of the position", async () => {
+    const { stream } = streamWith([[30, "Placed"], [60, "Placed"]]);
+    const { lag, oldest } = await infoOf(stream, { open: [[positionOf(30, 0), 1, 0], [positionOf(31, 0), 1, 0]] });
+    assertEquals({ lag, oldest }, { lag: 10, oldest: 7_000 });
+  });
+
+  it("of another stream it has read nothing, and nothing there is open", async () => {
+    const { stream } = streamWith([[12, "Paid"], [30, "Placed"], [60, "Placed"]]);
+    const progress = { created: "before", open: [[positionOf(10, 0), 1, 0]] as const };
+    const { position, lag, oldest } = await infoOf(stream, progress);
+    assertEquals({ position, lag, oldest }, { position: 0, lag: 60, oldest: 7_000 });
+  });
+
+  it("without a stream its position is that of the record", async () => {
+    const { position, lag, oldest } = await infoOf(undefined, {});
+    assertEquals({ position, lag, oldest }, { position: endOf(50), lag: 0, oldest: 0 });
+  });
+
+  it("counts what waits and what is dead; of these, what waits has an age", async () => {
+    const store = clock();
+    const bucket = await store.until(new MemoryKeyValueStore(store).open("parked"));
+    for (const [position, dead] of [[1, 0], [2, 0], [3, 77]]) {
+      const about = { position, category: "Placed", id: "m", key: undefined, payload: 0, tagged: false };
+      const message = { ...about, meta: undefined, time: position === 3 ? 0 : 20_000 - position };
+      const text = writeParked({ token: 1, message, attempts: 1, error: undefined, due: 0, dead });
+      await store.until(bucket.put(parkedKey("shop", "billing", 0, position), text));
+    }
+    const parked = await store.until(ParkedIndex.read(bucket, "", []));
+    const { retrying, dead, oldest } = await infoOf(undefined, {}, [], parked);
+    assertEquals({ retrying, dead, oldest }, { retrying: 2, dead: 1, oldest: 2 });
+  });
+
+  it("its contracts are those that live nodes handle, of its service; if none do, those of the record", async () => {
+    const nodes = [
+      node("a", "shop", "billing/Placed", "billing/Newer", "mails/Sent"),
+      node("b", "shop", "billing/Placed"),
+      node("c", "desk", "billing/Other"),
+    ];
+    const live = await infoOf(undefined, { began: { Gone: 0, Placed: 0 } }, nodes);
+    assertEquals([live.contracts, live.abandoned, live.leader], [["Newer", "Placed"], false, "a"]);
+    const abandoned = await infoOf(undefined, { began: { Placed: 0, Gone: 0 } }, [nodes[2]]);
+    assertEquals([abandoned.contracts, abandoned.abandoned, abandoned.leader], [["Gone", "Placed"], true, undefined]);
+  });
+
+  it("come in the order of the records, however many, and ask once for each category", async () => {
+    const { stream, asked } = streamWith([[60, "Placed"]]);
+    const names = Array.from({ length: 40 }, (_, n) => `s${n}`);
+    const records = names.map((name) => record({ name }));
+    const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes: [], records };
+    const infos = await subscriptionInfos({ ...sources, parked: await nothing() });
+    assertEquals(infos.map(({ name }) => name), names);
+    assertEquals(asked, [categorySubject(NAMESPACE, "Placed")]);
+  });
+
+  it("those to events of entities are compared with the stream of entities alone", async () => {
+    const { stream } = streamWith([[60, "Placed"]]);
+    assertEquals((await infoOf(stream, { name: "billing:entities" })).lag, 0);
+    const first = { sequence: 60, time: 6_000 };
+    const entities = {
+      name: entitiesName(NAMESPACE),
+      state: () => Promise.resolve(STATE),
+      read: (subject: string, { from }: { from: number }) =>
+        Promise.resolve(subject === "catga.default.entity.Box.*" && from <= 60 ? [first] : []),
+    };
+    const began = { "Box.Put": endOf(50) };
+    // it calls no other methods
+    const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", began });
+    assertEquals([info.lag, info.oldest], [90, 4_000]);
+  });
+});
+
+describe("announced", () => {
+  it("a node's contracts of one subscription; queued commands are of no service", () => {
+    const worker = node("a", "shop", "@/Mail", "billing/Paid", "billing/Placed", "mails/Placed");
+    assertEquals(announced(worker, "shop", "billing"), ["Paid", "Placed"]);
+    assertEquals(announced(worker, "desk", "billing"), []);
+    assertEquals(announced(worker, "@", "Mail"), ["Mail"]);
+    const { subscriptions: _, ...without } = worker;
+    assertEquals(announced(without, "shop", "billing"), []);
+  });
+});

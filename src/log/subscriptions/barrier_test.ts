@@ -1,0 +1,93 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { fail, type Result } from "../../contract/result.ts";
+import type { SendOptions } from "../../contract/send_options.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { controlName } from "../format/names.ts";
+import { barrier } from "./barrier.ts";
+
+const running = (...positions: unknown[]): Result<unknown> => ({ ok: true, value: { running: positions } });
+const silence = () => fail("UNAVAILABLE", "no answer");
+
+/** A barrier before nodes that answer so, in this many ms. */
+function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes = 0) {
+  const clock = new VirtualClock();
+  const asked: { readonly node: string | undefined; readonly contract: string; readonly payload: unknown }[] = [];
+  const gone = new Set<string>();
+  const live = new Set(Object.keys(answers));
+  const abort = new AbortController();
+  const pass = () =>
+    barrier({
+      host: {
+        clock,
+        send: async ({ name: contract }, payload, { node }: SendOptions) => {
+          asked.push({ node, contract, payload });
+          if (takes > 0) await new Promise<void>((resolve) => clock.after(takes, resolve));
+          return answers[node!]();
+        },
+        gone: (endpoint) => Promise.resolve(gone.has(endpoint)),
+      },
+      service: "shop",
+      name: "billing",
+      token: 7,
+      nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Set<string>() })),
+      signal: abort.signal,
+    });
+  return { clock, asked, gone, live, abort, pass };
+}
+
+describe("barrier", () => {
+  it("asks every node once, and resolves with what runs where", async () => {
+    const { clock, asked, pass } = setUp({ a: () => running(3, 9), b: () => running(), c: () => running(5) });
+    assertEquals([...await clock.until(pass())], [[3, "a"], [9, "a"], [5, "c"]]);
+    const contract = controlName("shop", "billing");
+    assertEquals(asked, ["a", "b", "c"].map((node) => ({ node, contract, payload: ["barrier", 7] })));
+  });
+
+  it("asks a node that does not answer again, and waits for it alone", async () => {
+    let tries = 0;
+    const { clock, asked, pass } = setUp({ a: () => running(3), b: () => ++tries < 4 ? silence() : running(5) });
+    assertEquals([...await clock.until(pass())], [[3, "a"], [5, "b"]]);
+    assertEquals(asked.length, 1 + 4);
+    assertEquals(clock.monotonic(), 50 + 100 + 200);
+  });
+
+  it("passes over a node whose process is gone, or that is not among the live ones any more", async () => {
+    const { clock, gone, live, asked, pass } = setUp({ a: silence, b: silence, c: () => running(5) });
+    gone.add("a.1");
+    const passed = pass();
+    live.delete("b");
+    assertEquals([...await clock.until(passed)], [[5, "c"]]);
+    assertEquals({ asked: asked.length, at: clock.monotonic() }, { asked: 3, at: 0 });
+  });
+
+  it("passes over one that is silent for 10 s: it may be frozen", async () => {
+    const { clock, pass } = setUp({ a: silence, b: () => running(5) }, 2_000);
+    const passed = pass();
+    let over = false;
+    passed.then(() => over = true);
+    await clock.advance(9_999);
+    assertEquals(over, false);
+    assertEquals([...await clock.until(passed, 2_000)], [[5, "b"]]);
+  });
+
+  it("an answer that is none names no positions, and of the others 10,000 count", async () => {
+    const many = Array.from({ length: 10_001 }, (_, n) => n + 1);
+    const { clock, pass } = setUp({ a: () => running(1, -2), b: () => running(...many) });
+    const found = await clock.until(pass());
+    assertEquals({ size: found.size, node: found.get(1), last: found.has(10_001) }, {
+      size: 10_000,
+      node: "b",
+      last: false,
+    });
+  });
+
+  it("rejects when the signal aborts, though a node has answered", async () => {
+    const { clock, abort, pass } = setUp({ a: () => running(3) }, 100);
+    const passed = pass();
+    passed.catch(() => {});
+    await clock.advance(50);
+    abort.abort(new Error("over"));
+    await assertRejects(() => clock.until(passed), Error, "over");
+  });
+});

@@ -1,0 +1,89 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { endOf, positionOf } from "../format/position.ts";
+import { Categories } from "./categories.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
+
+const SPEC = {
+  service: "shop",
+  name: "billing",
+  categories: new Map([["Placed", { ...DEFAULT_SETTINGS, attempts: 3, timeout: 60_000 }]]),
+};
+
+const capable = (id: string, ...categories: string[]) => ({
+  id,
+  endpoint: `${id}.1`,
+  categories: new Set(categories),
+});
+
+describe("Categories", () => {
+  it("a category has the settings of this node's handlers, and the defaults if it has none", () => {
+    const categories = new Categories(SPEC, { Placed: endOf(5), Newer: 0 }, 30_000);
+    assertEquals(categories.patience, 30_000);
+    const { attempts, floor } = categories.of("Placed");
+    assertEquals({ attempts, floor }, { attempts: 3, floor: endOf(5) });
+    assertEquals(categories.of("Newer").attempts, DEFAULT_SETTINGS.attempts);
+    assertEquals(categories.of("Placed"), categories.of("Placed"));
+    assertEquals(categories.patience, categories.of("Placed").timeout);
+  });
+
+  it("one that is added begins where it says; for the others nothing is read again", () => {
+    const categories = new Categories(SPEC, { Placed: endOf(2), Paid: endOf(30) }, 1_000);
+    assertEquals(categories.add({ Placed: 0 }, endOf(20)), 0);
+    assertEquals(categories.of("Placed").floor, endOf(2));
+    assertEquals(categories.add({ Placed: 0, Sent: endOf(4) }, endOf(20)), 1);
+    const floors = categories.names.map((name) => [name, categories.of(name).floor]);
+    assertEquals(floors, [["Placed", endOf(20)], ["Paid", endOf(30)], ["Sent", endOf(4)]]);
+    assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(4) });
+  });
+
+  it("those that begin behind the end of the log begin behind what was read", () => {
+    const categories = new Categories(SPEC, { Placed: endOf(100), Paid: endOf(10), Sent: endOf(99) }, 1_000);
+    categories.of("Placed");
+    assertEquals(categories.limit(endOf(10), endOf(7)), ["Placed", "Sent"]);
+    assertEquals(categories.began, { Placed: endOf(7), Paid: endOf(10), Sent: endOf(7) });
+    const floors = ["Placed", "Paid", "Sent"].map((name) => categories.of(name).floor);
+    assertEquals(floors, [endOf(7), endOf(10), endOf(7)]);
+    assertEquals(categories.limit(endOf(10), endOf(7)), []);
+  });
+
+  it("after a reset no message is known, of categories that were met and of those that were not", () => {
+    const categories = new Categories(SPEC, { Placed: endOf(5), Paid: endOf(5) }, 1_000);
+    categories.of("Placed").doneBelow.set("a", endOf(9));
+    categories.reset();
+    const message = {
+      position: positionOf(1, 0),
+      key: "a",
+      id: "i",
+      payload: 0,
+      tagged: false,
+      meta: undefined,
+      time: 0,
+    };
+    for (const category of ["Placed", "Paid"]) {
+      assertEquals(categories.of(category).passes({ ...message, category }), false, category);
+    }
+    assertEquals(categories.began, { Placed: 0, Paid: 0 });
+  });
+
+  it("counts the nodes of each category, also of one that is met later; the window grows with the nodes up to 8,192", () => {
+    const categories = new Categories(SPEC, { Placed: 0, Paid: 0 }, 1_000);
+    categories.of("Placed");
+    assertEquals(categories.window, 1_024);
+    categories.refresh([capable("a", "Placed", "Paid"), capable("b", "Placed")]);
+    assertEquals([categories.of("Placed").capable, categories.of("Paid").capable], [2, 1]);
+    assertEquals(categories.window, 2_048);
+    categories.refresh(Array.from({ length: 20 }, (_, n) => capable(`${n}`, "Paid")));
+    assertEquals([categories.of("Placed").capable, categories.of("Paid").capable], [0, 20]);
+    assertEquals(categories.window, 8_192);
+    categories.refresh([]);
+    assertEquals(categories.window, 1_024);
+  });
+
+  it("has what the record names, not what it was asked for", () => {
+    const categories = new Categories(SPEC, { Placed: 0 }, 1_000);
+    categories.of("Paid");
+    assertEquals([categories.has("Placed"), categories.has("Paid")], [true, false]);
+    assertEquals([...categories.all].map(({ name }) => name), ["Paid"]);
+  });
+});

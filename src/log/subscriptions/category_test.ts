@@ -1,0 +1,70 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { runName } from "../format/names.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { Category, OpenItem } from "./category.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
+
+const SUBSCRIPTION = { service: "shop", name: "billing" };
+
+function category({ floor = 0, timeout = 1_000, own }: { floor?: number; timeout?: number; own?: number } = {}) {
+  return new Category(SUBSCRIPTION, "Placed", { ...DEFAULT_SETTINGS, timeout: own }, { floor, timeout });
+}
+
+function message(position: number, key?: string, more: Partial<LoggedMessage> = {}): LoggedMessage {
+  const about = { position, category: "Placed", id: `m${position}`, payload: { n: 1 }, tagged: false, time: 77 };
+  return { ...about, key, meta: undefined, ...more };
+}
+
+describe("Category", () => {
+  it("gives a node the time of its handler, of the app without one, and some for its answer", () => {
+    assertEquals(category({ timeout: 5_000 }).timeout, 7_000);
+    assertEquals(category({ timeout: 5_000, own: 60_000 }).timeout, 62_000);
+    // the longest that a timer of the runtimes takes
+    assertEquals(category({ own: 2_147_483_647 }).timeout, 2_147_483_647);
+  });
+
+  it("passes messages up to its floor", () => {
+    const placed = category({ floor: 10 });
+    assertEquals([10, 11].map((position) => placed.passes(message(position))), [true, false]);
+  });
+
+  it("passes messages of a key in front of one that ran already: not that one, and of no other key", () => {
+    const placed = category();
+    placed.doneBelow.set("a", 20);
+    assertEquals([19, 20, 21].map((position) => placed.passes(message(position, "a"))), [true, false, false]);
+    assertEquals([placed.passes(message(19, "b")), placed.passes(message(19))], [false, false]);
+  });
+
+  it("hands its messages out by the command of its subscription and name", () => {
+    assertEquals(category().contract.name, runName("shop", "billing", "Placed"));
+  });
+});
+
+describe("OpenItem", () => {
+  it("a message with a key goes where its key goes, another one to the least loaded node", () => {
+    const placed = category();
+    const { timeout } = placed;
+    assertEquals(new OpenItem(message(1, "a"), placed, 1).options, { route: "hash", key: "a", timeout });
+    assertEquals(new OpenItem(message(1, ""), placed, 1).options, { route: "hash", key: "", timeout });
+    assertEquals(new OpenItem(message(1), placed, 1).options, { route: "least-loaded", timeout });
+  });
+
+  it("goes to the node where it may be running still, and the next one of its category does not", () => {
+    const placed = category();
+    const { timeout } = placed;
+    for (const [key, rest] of [["a", { route: "hash", key: "a" }], [undefined, { route: "least-loaded" }]] as const) {
+      const item = new OpenItem(message(1, key), placed, 1);
+      item.node = "n1";
+      assertEquals(item.options, { ...rest, timeout, node: "n1" });
+      assertEquals(new OpenItem(message(2, key), placed, 1).options, { ...rest, timeout });
+    }
+  });
+
+  it("its request has the token, what the message is, and the attempt", () => {
+    const item = new OpenItem(message(5, "a", { tagged: true, meta: { c: "x" } }), category(), 2);
+    item.attempts++;
+    assertEquals(item.request(9), [9, 5, 3, "m5", "a", { n: 1 }, 1, 77, { c: "x" }]);
+    assertEquals(new OpenItem(message(5), category(), 0).request(9), [9, 5, 0, "m5", null, { n: 1 }, 0, 77, null]);
+  });
+});

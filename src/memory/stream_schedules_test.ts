@@ -64,7 +64,7 @@ describe("StreamSchedules", () => {
     const { clock, set, appended } = setUp();
     const options = { headers: { trace: "7" }, id: "one", expect: 0, ttl: 9_000 };
     set("log.cron", { at: "*/30 * * * * *", zone: "UTC", target: "log.due", ttl: 1_500 }, options);
-    set("log.at", { at: NOON + 1_000, target: "log.due" });
+    set("log.at", { at: NOON + 1_000, target: "log.due" }, { ttl: 9_000 });
     await clock.advance(30_000);
     const [once, again] = appended;
     assertEquals(once.headers, { "Nats-Scheduler": "log.at", "Nats-Schedule-Next": "purge" });

@@ -90,7 +90,7 @@ describe("StoreSession: call", () => {
     await clock.advance(999);
     gates[0]();
     await clock.advance(0);
-    assertEquals(seen, ["runs a", "a 1"]);
+    assertEquals({ seen, timers: clock.timers }, { seen: ["runs a", "a 1"], timers: 1 });
     await clock.advance(1);
     gates[1]();
     await clock.advance(0);

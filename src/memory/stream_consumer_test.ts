@@ -74,6 +74,7 @@ describe("StreamConsumer", () => {
     assertEquals(deliveries.map(({ messages, upTo, lost }) => ({ messages, upTo, lost })), [
       { messages: [], upTo: 2, lost: false },
     ]);
+    consumer.more();
     await clock.advance(60_000);
     append("log.b");
     append("log.a");

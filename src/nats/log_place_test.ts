@@ -16,7 +16,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
   const info = () => {
     const visible = clock.monotonic() < behind ? sequences.slice(0, -1) : sequences;
     const last_seq = Math.max(last, ...visible);
-    const first_seq = visible[0] ?? last_seq + 1;
+    const first_seq = visible[0] ?? 0;
     const state = { messages: visible.length, bytes: 10, first_seq, last_seq };
     return { created, state, config: {}, ts: new Date(clock.now()).toISOString(), asked: clock.monotonic() };
   };

@@ -99,7 +99,7 @@ describe("Call: meta", () => {
     assertEquals(span({ ofEntity: true }, "b"), 5_000);
     assertEquals(span({ ofEntity: true }), undefined);
     assertEquals(span({}, "b"), undefined);
-    assertEquals(span({ ofEntity: true, meta: { span: 9_000 } }), 9_000);
+    assertEquals(span({ ofEntity: true, meta: { id: "x", span: 9_000 } }, "b"), 9_000);
   });
 });
 

@@ -87,14 +87,16 @@ export class LogServer {
   remove(name: string): void {
     const state = this.#find(name);
     this.#streams.delete(name);
-    this.#greatest.set(name, state.next - 1);
+    this.#noteGreatest(name, state);
     state.remove();
     this.#doubt(name);
   }
 
   /** Loses the messages of a stream behind a sequence. Throws a `TypeError` if there is none of this name. */
   truncate(name: string, last: number): void {
-    this.#find(name).truncate(last);
+    const state = this.#find(name);
+    this.#noteGreatest(name, state);
+    state.truncate(last);
     this.#doubt(name);
   }
 
@@ -110,6 +112,11 @@ export class LogServer {
     if (found) return found;
     const others = [...this.#streams.keys()].join(", ") || "none";
     throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
+  }
+
+  /** To be called before a stream loses messages. */
+  #noteGreatest(name: string, { next }: StreamState): void {
+    this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
   }
 
   #doubt(name: string): void {

@@ -153,6 +153,8 @@ export class StreamState {
     for (const [id, { sequence }] of this.#ids) {
       if (sequence > last) this.#ids.delete(id);
     }
+    // other messages will get their sequences
+    for (const queue of this.#expiring.values()) queue.keep(({ sequence }) => sequence <= last);
     this.interrupt();
   }
 

@@ -3,7 +3,6 @@ import { assert, assertEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import { HIDDEN_TEXT } from "../../../test/support/hidden_characters.ts";
 import { printable } from "../../data/printable.ts";
-import { CallStats } from "./call_stats.ts";
 import { errorHeaders } from "./service_error.ts";
 
 describe("the headers of a failure", () => {
@@ -13,9 +12,6 @@ describe("the headers of a failure", () => {
       assertEquals(value, printable(value));
       assert(value.length <= 512, name);
     }
-    const stats = new CallStats();
-    stats.count(1, new CatgaError(HIDDEN_TEXT, "no"));
-    assertEquals(stats.counts.last_error, printable(`422:${HIDDEN_TEXT}`));
     assertEquals(errorHeaders(new CatgaError("NO_TEA", " none\tleft ")), {
       "Nats-Service-Error": "none left",
       "Nats-Service-Error-Code": "422",

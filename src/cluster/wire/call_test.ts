@@ -1,0 +1,135 @@
+import { describe, it } from "node:test";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { command, query } from "../../contract/definition.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { RemoteRequest } from "../../dispatch/remote.ts";
+import { CatgaError } from "../../error.ts";
+import { Call, type CallOwner, callPrefix } from "./call.ts";
+
+const OLD = { id: "b", version: "0.1.0" } as NodeInfo; // all that is read of a node
+const NEW = { ...OLD, encoding: 1 } as NodeInfo;
+
+/** A call, and what its owner hears of it. */
+function make(request: Partial<RemoteRequest>) {
+  const seen: string[] = [];
+  const owner: CallOwner = {
+    answered() {},
+    failed() {},
+    disconnected() {},
+    expired: () => seen.push("expired"),
+    aborted: (_, reason) => seen.push(`aborted ${reason.code}`),
+  };
+  const whole = { contract: query("Ask"), payload: undefined, timeout: 5_000, ...request } as RemoteRequest;
+  return { seen, call: new Call(owner, whole, 1_000, () => {}, () => {}) };
+}
+
+describe("Call: encode", () => {
+  it("encodes the payload; none is none, and a text that is known is taken as it is", () => {
+    for (
+      const [request, text] of [
+        [{ payload: { a: 1 } }, '{"a":1}'],
+        [{ payload: undefined }, undefined],
+        [{ payload: undefined, text: "7" }, undefined],
+        [{ payload: () => {}, text: '"known"' }, '"known"'],
+      ] as const
+    ) {
+      const { call } = make(request);
+      assertEquals({ error: call.encode(100), text: call.text, encoded: call.encoded }, {
+        error: undefined,
+        text,
+        encoded: true,
+      });
+    }
+  });
+
+  it("returns the error of a payload that cannot be sent: it is not encoded", () => {
+    const { call } = make({ payload: () => {} });
+    assertEquals({ code: call.encode(100)?.code, encoded: call.encoded }, { code: "INVALID_MESSAGE", encoded: false });
+  });
+
+  it("the limit counts the bytes of the payload, and of what comes with it", () => {
+    const meta = { id: "x" };
+    const { length } = JSON.stringify(meta);
+    const payload = "é";
+    assertEquals(make({ payload }).call.encode(4), undefined);
+    assertEquals(make({ payload }).call.encode(3)?.code, "TOO_LARGE");
+    assertEquals(make({ payload, meta }).call.encode(4 + length), undefined);
+    assertEquals(make({ payload, meta }).call.encode(3 + length)?.code, "TOO_LARGE");
+  });
+});
+
+describe("Call: fit", () => {
+  it("for a node that reads JSON only leaves out tags that are no loss, and leaves text without tags alone", () => {
+    for (
+      const [payload, text] of [[{ a: undefined, b: 1 }, '{"b":1}'], [{ a: 1 }, '{"a":1}'], [undefined, undefined]]
+    ) {
+      const { call } = make({ payload });
+      call.encode(100);
+      assertEquals({ error: call.fit(OLD), text: call.text }, { error: undefined, text });
+    }
+  });
+
+  it("returns an error that names the node and its version for a payload that needs tags, and keeps the text for others", () => {
+    const { call } = make({ payload: new Date(0) });
+    call.encode(100);
+    const error = call.fit(OLD);
+    assertEquals(error?.code, "INVALID_MESSAGE");
+    assertStringIncludes(error!.message, "node b runs Catga 0.1.0, which reads JSON only");
+    assertEquals({ error: call.fit(NEW), text: call.text }, { error: undefined, text: '~"~Date:0"' });
+  });
+});
+
+describe("Call: meta", () => {
+  it("is the request's, with the name of its first attempt once it has one", () => {
+    const meta = { correlation: "c" };
+    const { call } = make({ meta });
+    assertEquals(call.meta, meta);
+    call.id = "a.1.2.3";
+    assertEquals(call.meta, { correlation: "c", id: "a.1.2.3", span: undefined });
+    assertEquals(make({}).call.meta, undefined);
+    assertEquals(make({ meta: { id: "own" } }).call.id, "own");
+  });
+
+  it("says of a command of an entity that may have run before how long ago it was sent first", () => {
+    const span = (request: Partial<RemoteRequest>, ran?: string) => {
+      const { call } = make({ contract: command("Do"), ...request });
+      call.ran = ran;
+      return call.meta?.span;
+    };
+    assertEquals(span({ ofEntity: true }, "b"), 5_000);
+    assertEquals(span({ ofEntity: true }), undefined);
+    assertEquals(span({}, "b"), undefined);
+    assertEquals(span({ ofEntity: true, meta: { id: "x", span: 9_000 } }, "b"), 9_000);
+  });
+});
+
+describe("Call: end", () => {
+  it("the owner hears of its deadline and of the caller's signal, and of neither once it is done", () => {
+    const controller = new AbortController();
+    const { call, seen } = make({ signal: controller.signal });
+    call.listen(controller.signal);
+    call.expire();
+    controller.abort();
+    assertEquals(seen, ["expired", "aborted CANCELLED"]);
+    call.done = true;
+    call.expire();
+    call.abort(new CatgaError("CLOSED", "closed"));
+    assertEquals(seen.length, 2);
+  });
+
+  it("unlisten: the caller's signal no longer aborts it", () => {
+    const controller = new AbortController();
+    const { call, seen } = make({ signal: controller.signal });
+    call.unlisten();
+    call.listen(controller.signal);
+    call.unlisten();
+    controller.abort();
+    assertEquals(seen, []);
+  });
+});
+
+describe("callPrefix", () => {
+  it("is the sender's endpoint and the receiver's nonce, which follows its id", () => {
+    assertEquals(callPrefix("a.n1.0", "b.n2.0"), "a.n1.0.n2.0.");
+  });
+});

@@ -1,0 +1,134 @@
+/** Where reading goes on, decided on what a leader answers; whole readers are tried in `event_log_suite.ts`. */
+import { describe, it } from "node:test";
+import { assertEquals, assertRejects } from "@std/assert";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { LogMark } from "../ports/event_log.ts";
+import { ServerClock } from "./expiry.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import type { KeptStream } from "./kept_stream.ts";
+import { findPlace, messageFrom, toState } from "./log_place.ts";
+
+/** A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such message. */
+function streamOf(messages: Readonly<Record<number, number>>, { created = "now", last = 0, behind = 0 } = {}) {
+  const clock = new VirtualClock();
+  const sequences = Object.keys(messages).map(Number);
+  const noted: number[] = [];
+  const info = () => {
+    const visible = clock.monotonic() < behind ? sequences.slice(0, -1) : sequences;
+    const last_seq = Math.max(last, ...visible);
+    const first_seq = visible[0] ?? 0;
+    const state = { messages: visible.length, bytes: 10, first_seq, last_seq };
+    return { created, state, config: {}, ts: new Date(clock.now()).toISOString(), asked: clock.monotonic() };
+  };
+  const stream = {
+    name: "log",
+    transport: { clock },
+    serverClock: new ServerClock(clock),
+    noteRevision: (sequence: number) => void noted.push(sequence),
+    attempt: (work: (limit: number) => unknown) => work(1_000),
+    js: {
+      info: () => Promise.resolve(info()),
+      api(_: string, { seq }: { seq: number }) {
+        const found = sequences.find((sequence) => sequence >= seq);
+        if (found === undefined) return Promise.resolve(undefined);
+        const time = new Date(messages[found]).toISOString();
+        return Promise.resolve({ message: { subject: "log.a", seq: found, time } });
+      },
+    },
+  } as unknown as KeptStream; // all that is used to find a place
+  const { signal } = new AbortController();
+  const place = async (after: LogMark | undefined) => {
+    const { mark, lost } = await clock.until(findPlace(stream, after, signal));
+    return { at: mark.sequence, lost };
+  };
+  return { clock, stream, place, noted, info };
+}
+
+const mark = (sequence: number, time?: number, created = "now"): LogMark => ({ created, sequence, time });
+
+describe("findPlace", () => {
+  it("without a mark is before the first message, or at the end of an empty stream", async () => {
+    assertEquals(await streamOf({ 5: 50, 6: 60 }).place(undefined), { at: 4, lost: undefined });
+    assertEquals(await streamOf({}, { last: 9 }).place(undefined), { at: 9, lost: undefined });
+  });
+
+  it("is at the mark if nothing is lost: also if that message, and no other, was removed", async () => {
+    const { place } = streamOf({ 5: 50, 6: 60 });
+    for (const after of [mark(5, 50), mark(6, 60), mark(4, 40), mark(5)]) {
+      assertEquals(await place(after), { at: after.sequence, lost: undefined });
+    }
+    assertEquals(await streamOf({}, { last: 9 }).place(mark(9, 90)), { at: 9, lost: undefined });
+  });
+
+  it("expired: messages behind the mark were removed", async () => {
+    const lost = { reason: "expired", after: 3, next: 5 } as const;
+    assertEquals(await streamOf({ 5: 50, 6: 60 }).place(mark(3, 30)), { at: 4, lost });
+  });
+
+  it("remade: another stream is read from its beginning, whatever its sequences", async () => {
+    const lost = { reason: "remade", after: 6, next: 5 } as const;
+    assertEquals(await streamOf({ 5: 50, 6: 60 }).place(mark(6, 60, "before")), { at: 4, lost });
+  });
+
+  it("replaced: goes on behind the last message that is as old as the mark's", async () => {
+    const stream = streamOf({ 1: 10, 2: 20, 3: 300, 4: 400 });
+    assertEquals(await stream.place(mark(3, 30)), { at: 2, lost: { reason: "replaced", after: 3, next: 3 } });
+    assertEquals(await stream.place(mark(4, 350)), { at: 3, lost: { reason: "replaced", after: 4, next: 4 } });
+    // the mark's message is gone, and the next one is older than that
+    assertEquals(await streamOf({ 1: 10, 5: 20 }).place(mark(3, 30)), {
+      at: 5,
+      lost: { reason: "replaced", after: 3, next: 6 },
+    });
+  });
+
+  it("truncated: after 2 s behind the mark, goes on behind what is as old as that, or at the end if its time is unknown", async () => {
+    const timed = streamOf({ 1: 10, 2: 20, 3: 90 });
+    assertEquals(await timed.place(mark(5, 50)), { at: 2, lost: { reason: "truncated", after: 5, next: 3 } });
+    assertEquals(timed.clock.monotonic(), 2_000);
+    const untimed = streamOf({ 1: 10, 2: 20, 3: 90 });
+    assertEquals(await untimed.place(mark(5)), { at: 3, lost: { reason: "truncated", after: 5, next: 4 } });
+  });
+
+  it("a leader that catches up within 2 s has lost nothing", async () => {
+    const { clock, place } = streamOf({ 5: 50, 6: 60 }, { behind: 1_900 });
+    assertEquals(await place(mark(6, 60)), { at: 6, lost: undefined });
+    assertEquals(clock.monotonic(), 1_900);
+  });
+
+  it("rejects with the signal's reason while it waits for the leader", async () => {
+    const { clock, stream } = streamOf({ 5: 50 });
+    const controller = new AbortController();
+    const reason = new Error("closed");
+    const finding = assertRejects(() => findPlace(stream, mark(6, 60), controller.signal), Error, "closed");
+    await clock.advance(500);
+    controller.abort(reason);
+    await clock.until(finding);
+    assertEquals(clock.monotonic(), 500);
+  });
+});
+
+describe("toState", () => {
+  it("notes the time and the last sequence; the first one of an empty stream is the next", () => {
+    const { stream, clock, noted, info } = streamOf({}, { last: 9 });
+    const { first, last, now, maxBytes } = toState(stream, info());
+    assertEquals({ first, last, now, maxBytes, noted }, {
+      first: 10,
+      last: 9,
+      now: clock.now(),
+      maxBytes: undefined,
+      noted: [9],
+    });
+    const limits = [-1, 0, 500].map((max_bytes) => toState(stream, { ...info(), config: { max_bytes } }).maxBytes);
+    assertEquals(limits, [undefined, undefined, 500]);
+  });
+});
+
+describe("messageFrom", () => {
+  it("an answer that is no message is a refusal, and not the end of the stream", async () => {
+    const { stream } = streamOf({ 5: 50 });
+    assertEquals((await messageFrom(stream, 2))?.sequence, 5);
+    assertEquals(await messageFrom(stream, 6), undefined);
+    stream.js.api = () => Promise.resolve({ message: { subject: "log.a" } }) as ReturnType<typeof stream.js.api>;
+    await assertRejects(() => messageFrom(stream, 5), JetStreamRefusal, "cannot be read");
+  });
+});

@@ -1,0 +1,60 @@
+import { headers, type Msg, type MsgHdrs, MsgHdrsImpl } from "@nats-io/nats-core/internal";
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { NatsMessage } from "./message.ts";
+
+/** What is read of a message of nats.js. */
+function message(given: { data?: string; reply?: string; headers?: MsgHdrs }): NatsMessage {
+  const data = new TextEncoder().encode(given.data);
+  return new NatsMessage({ subject: "orders", reply: "", ...given, data } as unknown as Msg);
+}
+
+/** Headers as nats.js reads them from the wire. */
+function read(text: string): MsgHdrs {
+  return MsgHdrsImpl.decode(new TextEncoder().encode(text));
+}
+
+describe("NatsMessage", () => {
+  it("gives the headers, each with its first value; undefined if there are none", () => {
+    const given = headers();
+    given.append("b", "1");
+    given.append("b", "2");
+    given.append("A", "");
+    assertEquals(message({ headers: given }).headers, { b: "1", A: "" });
+    assertEquals(message({ headers: headers() }).headers, undefined);
+    assertEquals(message({}).headers, undefined);
+  });
+
+  it("has a reply subject only if there is one", () => {
+    assertEquals(message({ reply: "_INBOX.1" }).reply, "_INBOX.1");
+    assertEquals(message({ reply: "" }).reply, undefined);
+  });
+
+  it("is a bounce only as the server sends it: status 503 and no data", () => {
+    const bounce = read("NATS/1.0 503\r\n\r\n");
+    assertEquals(message({ headers: bounce }).noResponders, true);
+    assertEquals(message({ headers: bounce, data: "x" }).noResponders, false);
+    assertEquals(message({ headers: read("NATS/1.0 408 Request Timeout\r\n\r\n") }).noResponders, false);
+    assertEquals(message({ headers: read("NATS/1.0\r\ncode: 503\r\n\r\n") }).noResponders, false);
+    assertEquals(message({}).noResponders, false);
+  });
+
+  it("does not decode the headers before they are read", () => {
+    let decoded = 0;
+    const lazy = {
+      subject: "orders",
+      data: new Uint8Array(1),
+      get headers() {
+        decoded++;
+        return undefined;
+      },
+    } as unknown as Msg; // all that is read of it
+    const { subject, data, noResponders } = new NatsMessage(lazy);
+    assertEquals({ subject, size: data.length, noResponders, decoded }, {
+      subject: "orders",
+      size: 1,
+      noResponders: false,
+      decoded: 0,
+    });
+  });
+});

@@ -64,6 +64,8 @@ async function stage(options: CatgaOptions = {}) {
         () => handled.some((payload) => (payload as { key?: unknown } | null)?.key === probe),
       );
     },
+    /** There is a valid record, and a leader in it. */
+    led: (after: string) => eventually(`a leader after ${after}`, async () => (await record()).leader !== ""),
     letters: async () => {
       const found: DeadLetter[] = [];
       for await (const letter of app.deadLetters()) found.push(letter);
@@ -187,11 +189,13 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     };
     for (const [what, forgery] of Object.entries(forgeries)) {
       await here.forge(forgery);
-      await eventually(`a leader after ${what}`, async () => (await here.record()).leader !== "");
+      await here.led(what);
       await here.lives(what);
     }
     for (const text of ["", "garbage", "null", "[".repeat(300_000)]) await here.write(RECORD, text);
     await here.write(RECORD, "", { "KV-Operation": "PURGE", "Nats-Rollup": "sub" });
+    // with the record, the place in the log is lost if no leader remembers it: a new one begins at the end
+    await here.led("garbage in place of the record");
     await here.lives("garbage in place of the record");
     await here.said(/begin behind the end of the log \(Placed\)/);
   });

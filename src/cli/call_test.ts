@@ -1,6 +1,7 @@
 /** What `call` makes of its command line before it connects; `cli_test.ts` has its answers, on a real server. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { wrongUsage } from "../../test/support/wrong_usage.ts";
 import { cli } from "./main.ts";
 
@@ -23,17 +24,16 @@ describe("call: its command line", () => {
   it("standard input is read for -, and for nothing else", async () => {
     let [said, reads] = ["", 0];
     const run = (input: string, ...args: string[]) =>
-      cli(["call", "Touch", ...args, "--nats", "http://x"], {
-        write: () => {},
-        say: (line) => void (said = line),
-        read: () => {
-          reads++;
-          return Promise.resolve(input);
-        },
-        colors: false,
-        environment: {},
-        signal: new AbortController().signal,
-      });
+      cli(
+        ["call", "Touch", ...args, "--nats", "http://x"],
+        quietTerminal({
+          say: (line) => void (said = line),
+          read: () => {
+            reads++;
+            return Promise.resolve(input);
+          },
+        }),
+      );
     for (const args of [[], ['"-"'], ["1", "--id", "-"]]) await run("{", ...args);
     assertEquals(reads, 0);
     await run('{ "amount": 1 }\n', "-");

@@ -9,6 +9,7 @@ import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { cli } from "./main.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 
 const Withdraw = command<{ amount: number }, { left: number }>("Withdraw");
 const Rude = command<void, void>("Rude");
@@ -132,18 +133,19 @@ describe("cli", await requireNatsServer(), () => {
     const stop = new AbortController();
     let screen = "";
     const drawn = Promise.withResolvers<void>();
-    const watching = cli(["nodes", "--watch", "--nats", server.url], {
-      write(text) {
-        screen = text;
-        if (text.includes("guest")) drawn.resolve();
-      },
-      say: (line) => console.error(line),
-      read: () => Promise.resolve(""),
-      columns: 60,
-      colors: true,
-      environment: {},
-      signal: stop.signal,
-    });
+    const watching = cli(
+      ["nodes", "--watch", "--nats", server.url],
+      quietTerminal({
+        write(text) {
+          screen = text;
+          if (text.includes("guest")) drawn.resolve();
+        },
+        say: (line) => console.error(line),
+        columns: 60,
+        colors: true,
+        signal: stop.signal,
+      }),
+    );
     await using _guest = await catga({ nats: server.url, id: "guest", service: "visitors" });
     await drawn.promise;
     stop.abort();
@@ -303,10 +305,14 @@ describe("cli", await requireNatsServer(), () => {
     const said: string[] = [];
     for (const name of ["till.*", "Till.Opened", "till.Refunded"]) {
       const stop = new AbortController();
-      const watching = cli(["watch", name, "-n", "tills"], {
-        ...quiet(server.url, stop.signal),
-        say: (line) => said.push(line),
-      });
+      const watching = cli(
+        ["watch", name, "-n", "tills"],
+        quietTerminal({
+          say: (line) => said.push(line),
+          environment: { NATS_URL: server.url },
+          signal: stop.signal,
+        }),
+      );
       const lines = said.length + (name === "till.Refunded" ? 1 : 2);
       await eventually(name, () => said.length === lines);
       stop.abort();
@@ -521,8 +527,3 @@ describe("cli", await requireNatsServer(), () => {
     assertStringIncludes(bare.err, "Commands\n  nodes ");
   });
 });
-
-/** A terminal that shows nothing. */
-function quiet(url: string, signal: AbortSignal) {
-  return { write() {}, read: () => Promise.resolve(""), colors: false, environment: { NATS_URL: url }, signal };
-}

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse, assertGreater, assertStringIncludes } from "@std/assert";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import type { Command } from "./command.ts";
 import { COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
-import type { Terminal } from "./terminal.ts";
 
 const list: Command = {
   ...{ name: "list", least: 0, most: 0, summary: "lists the teapots", flags: [], more: "\nNothing else." },
@@ -16,7 +16,7 @@ const brew: Command = {
 
 describe("helpOf", () => {
   it("begins with the summary as a sentence, then the usage with the arguments, then the rest", () => {
-    assertEquals(helpOf(brew, terminal()).split("\n").slice(0, 7), [
+    assertEquals(helpOf(brew, quietTerminal()).split("\n").slice(0, 7), [
       "Brews tea.",
       "",
       "Usage",
@@ -25,12 +25,12 @@ describe("helpOf", () => {
       "Nothing else.",
       "",
     ]);
-    assertStringIncludes(helpOf(list, terminal()), "\n  catga list [options]\n");
+    assertStringIncludes(helpOf(list, quietTerminal()), "\n  catga list [options]\n");
   });
 
   it("lists the command's own options in their order, with short names and values, then those of all commands", () => {
     const [own, common] = ["Options", "Options of all commands"].map((title) =>
-      section(helpOf(brew, terminal()), title)
+      section(helpOf(brew, quietTerminal()), title)
     );
     assertEquals(own.map((line) => line.trim().split(/ {2,}/)[0]), [
       "-t, --timeout TIME",
@@ -46,21 +46,21 @@ describe("helpOf", () => {
   });
 
   it("has no list of own options for a command without any", () => {
-    assertFalse(helpOf(list, terminal()).split("\n").includes("Options"));
+    assertFalse(helpOf(list, quietTerminal()).split("\n").includes("Options"));
   });
 
   it("titles are bold in a terminal with colors, and nothing else", () => {
-    const text = helpOf(brew, terminal(true));
+    const text = helpOf(brew, quietTerminal({ colors: true }));
     // deno-lint-ignore no-control-regex -- what makes text bold
     const bold = [...text.matchAll(/\x1b\[1m(.*?)\x1b\[22m/g)].map(([, title]) => title);
     assertEquals(bold, ["Usage", "Options", "Options of all commands"]);
-    assertEquals(text.replaceAll("\x1b[1m", "").replaceAll("\x1b[22m", ""), helpOf(brew, terminal()));
+    assertEquals(text.replaceAll("\x1b[1m", "").replaceAll("\x1b[22m", ""), helpOf(brew, quietTerminal()));
   });
 });
 
 describe("helpOfAll", () => {
   it("lists the commands in the given order, with their arguments, and their summaries in one column", () => {
-    const text = helpOfAll([list, brew], terminal());
+    const text = helpOfAll([list, brew], quietTerminal());
     assertEquals(section(text, "Commands"), [
       "  list             lists the teapots",
       "  brew TEA [CUPS]  brews tea",
@@ -68,7 +68,7 @@ describe("helpOfAll", () => {
   });
 
   it("lists the options of all commands, --help and --version too, and none of a single command", () => {
-    const options = section(helpOfAll([list, brew], terminal()), "Options of all commands");
+    const options = section(helpOfAll([list, brew], quietTerminal()), "Options of all commands");
     const names = options.map((line) => /--([\w-]+)/.exec(line)?.[1]);
     assertEquals(names, [...Object.keys(CONNECTION_FLAGS), "help", "version"]);
     assert(options.some((line) => /^ {2}-h, --help +\S/.test(line)), options.join("\n"));
@@ -80,15 +80,4 @@ function section(text: string, title: string): string[] {
   const lines = text.split("\n");
   const below = lines.slice(lines.indexOf(title) + 1);
   return below.slice(0, below.indexOf(""));
-}
-
-function terminal(colors = false): Terminal {
-  return {
-    write: () => {},
-    say: () => {},
-    read: () => Promise.resolve(""),
-    colors,
-    environment: {},
-    signal: new AbortController().signal,
-  };
 }

@@ -11,6 +11,7 @@ import { openNats } from "../nats/open.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 
 /** A key of the store is well-formed, and the argument of a program has no NUL. */
 const KEY = `${HIDDEN_TEXT.replace(/[\0\p{Cs}]/gu, "")}\nreleased others: bank had it`;
@@ -177,20 +178,21 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     const stop = new AbortController();
     let found = "";
     const fails = () => app.send(Refuse).then(() => {});
-    const code = await cli(["top", "--timeout", "500ms", ...flags], {
-      write: (update) => {
-        if (update.includes(text)) {
-          found = update;
-          stop.abort();
-        } else fails().catch(console.error);
-      },
-      say: (line) => console.error(line),
-      read: () => Promise.resolve(""),
-      colors: false,
-      columns: 100_000,
-      environment: { NATS_URL: server.url },
-      signal: stop.signal,
-    });
+    const code = await cli(
+      ["top", "--timeout", "500ms", ...flags],
+      quietTerminal({
+        write: (update) => {
+          if (update.includes(text)) {
+            found = update;
+            stop.abort();
+          } else fails().catch(console.error);
+        },
+        say: (line) => console.error(line),
+        columns: 100_000,
+        environment: { NATS_URL: server.url },
+        signal: stop.signal,
+      }),
+    );
     assertEquals(code, 0);
     return found;
   }

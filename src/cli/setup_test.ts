@@ -4,25 +4,13 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { cli } from "./main.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 const Kept = event<number>("Kept", { durable: true });
 const Once = command<void, string>("Once", { idempotent: true });
 
-/** Runs a command line in this process. */
-async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const code = await cli(args, {
-    write: (text) => void (out += text),
-    say: (line) => void (err += `${line}\n`),
-    read: () => Promise.resolve(""),
-    colors: false,
-    environment: {},
-    signal: new AbortController().signal,
-  });
-  return { code, out, err };
-}
+const run = (...args: string[]) => cliHere(args);
 
 const ALL = ["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots", "log", "entities"];
 

@@ -1,22 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { AddItem, Cart, ItemAdded, Paid } from "../../test/support/cart.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";
 import { command, event } from "./definition.ts";
 import { entity } from "./entity.ts";
 import { fail } from "./result.ts";
 
-interface State {
-  readonly items: readonly string[];
-  readonly paid: boolean;
-}
-
-const Cart = entity<State>("Cart", { initial: () => ({ items: [], paid: false }) });
-const ItemAdded = Cart.event<{ sku: string }>(
-  "ItemAdded",
-  (cart, { sku }) => ({ ...cart, items: [...cart.items, sku] }),
-);
-const Paid = Cart.event("Paid", (cart) => ({ ...cart, paid: true }));
-const AddItem = command<{ cartId: string; sku: string }, number, "PAID">("AddItem", { key: ({ cartId }) => cartId });
 const Pay = command<{ cartId: string }, number>("Pay", { key: ({ cartId }) => cartId });
 const addItem = Cart.handle(AddItem, (cart, { sku }) => {
   cart.emit(ItemAdded, { sku });

@@ -2,19 +2,8 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
 import { type Catga, command, entity, event, fail } from "../../mod.ts";
+import { AddItem, Cart, ItemAdded, Paid } from "../../test/support/cart.ts";
 
-interface State {
-  readonly items: readonly string[];
-  readonly paid: boolean;
-}
-
-const Cart = entity<State>("Cart", { initial: () => ({ items: [], paid: false }) });
-const ItemAdded = Cart.event<{ sku: string }>(
-  "ItemAdded",
-  (cart, { sku }) => ({ ...cart, items: [...cart.items, sku] }),
-);
-const Paid = Cart.event("Paid", (cart) => ({ ...cart, paid: true }));
-const AddItem = command<{ cartId: string; sku: string }, number, "PAID">("AddItem", { key: ({ cartId }) => cartId });
 const addItem = Cart.handle(AddItem, (cart, { sku }) => {
   if (cart.state.paid) return fail("PAID", "this cart has been paid");
   cart.emit(ItemAdded, { sku });

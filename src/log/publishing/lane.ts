@@ -7,6 +7,7 @@ import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
+import type { Replacement } from "./overwrite.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
 
@@ -16,7 +17,9 @@ export interface LaneHost {
   /** The stream, opened; `again`: an attempt failed, so that the stream may be gone. Rejects with a `CatgaError`. */
   stream(again: boolean): LogStream | Promise<LogStream>;
   /** The message that holds these publications; or the error that all of them end with. */
-  message(publications: readonly Publication[], stream: LogStream): StreamMessage | CatgaError;
+  message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
+  /** Puts a schedule in the place of what has its name. Rejects with a `CatgaError`. `limit`: how long to try, in ms. */
+  replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
    * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a `CatgaError`. `limit`: how
    * long to try, in ms.
@@ -33,6 +36,12 @@ export interface StreamMessage {
   readonly options: Omit<AppendOptions, "timeout">;
   /** The subject of the schedule whose place it takes: that is taken back when this message is stored. */
   readonly replaces?: string | undefined;
+}
+
+/** A schedule whose name may be that of another one. */
+export interface NamedSchedule {
+  readonly subject: string;
+  readonly replacement: Replacement;
 }
 
 /** The publications under one subject. */
@@ -160,8 +169,15 @@ class Group implements Attempted {
     } catch (error) {
       return this.#failed(error);
     }
-    if (!(stream instanceof Promise)) this.#attempt(stream);
-    else stream.then((opened) => this.#attempt(opened), (error) => this.#failed(error));
+    if (!(stream instanceof Promise)) this.#measure(stream);
+    else stream.then((opened) => this.#measure(opened), (error) => this.#failed(error));
+  }
+
+  /** A schedule needs the server's time. */
+  #measure(stream: LogStream): void {
+    const measuring = this.publications[0].planned === undefined ? undefined : stream.measureTime();
+    if (measuring === undefined) this.#attempt(stream);
+    else measuring.then(() => this.#attempt(stream), (error) => this.#failed(error));
   }
 
   #attempt(stream: LogStream): void {
@@ -172,6 +188,7 @@ class Group implements Attempted {
       this.publications = this.publications.filter(({ over }) => !over);
       const made = this.#host.message(this.publications, stream);
       if (made instanceof CatgaError) return this.#refused(made);
+      if ("replacement" in made) return this.#replace(made);
       this.#message = made;
     }
     const now = clock.monotonic();
@@ -192,10 +209,23 @@ class Group implements Attempted {
       appending = stream.append(subject, data, { ...options, timeout });
     } catch (cause) {
       this.#sending = false;
-      const message = `${subject} cannot be stored: ${cause instanceof Error ? cause.message : cause}`;
-      return this.#refused(new CatgaError("INVALID_MESSAGE", message, { cause }));
+      return this.#refused(cannotBeStored(subject, cause));
     }
     appending.then((appended) => this.#appended(appended));
+  }
+
+  #replace(schedule: NamedSchedule): void {
+    this.#attempts++;
+    this.#sending = true;
+    this.#host.replace(schedule, this.#left, () => this.#over).then(() => this.#stored(), (error) => {
+      if (this.#over) return;
+      this.#sending = false;
+      if (!(error instanceof CatgaError)) return this.#refused(cannotBeStored(schedule.subject, error));
+      this.error = error;
+      if (error.code === "UNAVAILABLE") return error.retryable ? this.#later() : this.#refused(error);
+      this.#unanswered = error.code === "OUTCOME_UNKNOWN";
+      this.#refused(this.#named(error));
+    });
   }
 
   /** How long somebody waits for it still, in ms. */
@@ -285,6 +315,11 @@ class Group implements Attempted {
     this.#timer?.cancel();
     this.#finish(split);
   }
+}
+
+function cannotBeStored(subject: string, cause: unknown): CatgaError {
+  const message = `${subject} cannot be stored: ${cause instanceof Error ? cause.message : cause}`;
+  return new CatgaError("INVALID_MESSAGE", message, { cause });
 }
 
 const STORED = Object.freeze({ ok: true, value: undefined });

@@ -65,6 +65,8 @@ class Overwriting {
   #goneFrom: number | undefined;
   /** When what it replaced was due, by the server's clock. */
   #replacedDue = Infinity;
+  /** What it replaced was a cron, or may have been in the place of one. */
+  #replacedCron = false;
   #fenced = false;
   #fences = 0;
 
@@ -109,6 +111,7 @@ class Overwriting {
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // a later one has replaced it
     this.#replacedDue = this.#dueOf(stream, found);
+    this.#replacedCron = isHeld(found) ? header(found, HELD_HEADER) === CRON : isCron(found);
     this.#fenced = false;
     if (!await this.#write(stream, found.sequence, this.#mayBeInHand(stream))) return undefined;
     return this.#mayBeInHand(stream) ? undefined : true;
@@ -116,10 +119,13 @@ class Overwriting {
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
     if (!this.#replacement.alone) return false; // it has gone, or fired and took along what was in its place
-    if (this.#goneFrom !== undefined && this.#goneFrom <= stream.latestServerTime) {
+    // the firing of a cron removes nothing: it moved this one, which has fired already
+    const moved = this.#replacedCron && this.#goneFrom !== Infinity;
+    if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new Refused(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
     }
     this.#replacedDue = Infinity;
+    this.#replacedCron = false;
     return await this.#write(stream, 0, false) ? true : undefined;
   }
 
@@ -163,7 +169,7 @@ class Overwriting {
       timeout: this.#attemptTimeout,
       expect,
       rollup: true,
-      headers: held ? { [HELD_HEADER]: "1" } : undefined,
+      headers: held ? { [HELD_HEADER]: this.#replacedCron ? CRON : ONCE } : undefined,
     });
     if (written.type === "stored") {
       this.#goneFrom = goneFrom(options.schedule);
@@ -226,6 +232,10 @@ function goneFrom(schedule: LogSchedule | undefined): number {
   return typeof schedule?.at === "number" ? schedule.at : Infinity;
 }
 
+function isCron(found: StoredMessage): boolean {
+  return dueOf(found, -Infinity) === -Infinity;
+}
+
 function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
@@ -250,8 +260,10 @@ class Refused extends Error {
   }
 }
 
-/** Says of a stored message that the server may have had in hand what it replaced. */
+/** Says of a stored message that the server may have had in hand what it replaced, and whether that fires again and again. */
 const HELD_HEADER = "Catga-Held";
+const CRON = "cron";
+const ONCE = "once";
 /** How late a message fires at most that is held and never written as it is to be, in ms: longer than a fence takes. */
 const HELD = 10_000;
 /** How far the clocks of the servers of a cluster may be apart, in ms. */

@@ -223,8 +223,9 @@ class Group implements Attempted {
       if (!(error instanceof CatgaError)) return this.#refused(cannotBeStored(schedule.subject, error));
       this.error = error;
       if (error.code === "UNAVAILABLE") return error.retryable ? this.#later() : this.#refused(error);
-      this.#unanswered = error.code === "OUTCOME_UNKNOWN";
-      this.#refused(this.#named(error));
+      if (error.code !== "OUTCOME_UNKNOWN") return this.#refused(this.#named(error));
+      this.#unanswered = true;
+      this.#endAll("it was to take the place of the schedule of its id");
     });
   }
 

@@ -35,6 +35,11 @@ export interface Replacement {
   yieldsTo(found: StoredMessage): boolean;
   /** Whether it is put where nothing stands, too, which is tried first. */
   readonly alone: boolean;
+  /**
+   * Whether a schedule that may fire now is left to fire, as far as possible, because it matters whether it did: several servers accept
+   * a message in the place of one whose firing is on its way already, and then both stand.
+   */
+  readonly patient: boolean;
   /** What becomes of it, for errors: "stored". */
   readonly done: string;
 }
@@ -67,6 +72,10 @@ class Overwriting {
   #replacedDue = Infinity;
   /** What it replaced was a cron, or may have been in the place of one. */
   #replacedCron = false;
+  /** When that was due which stood there last. */
+  #foundDue = Infinity;
+  /** When it was first stored in that place, by the server's clock. */
+  #time: number | undefined;
   #fenced = false;
   #fences = 0;
 
@@ -110,9 +119,15 @@ class Overwriting {
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // a later one has replaced it
+    this.#foundDue = dueOf(found, Infinity);
+    if (this.#replacement.patient && this.#foundDue <= stream.latestServerTime + NEAR && this.#fences < MOST_AWAITED) {
+      await this.#fence(stream);
+      return undefined;
+    }
     this.#replacedDue = this.#dueOf(stream, found);
     this.#replacedCron = isHeld(found) ? header(found, HELD_HEADER) === CRON : isCron(found);
     this.#fenced = false;
+    this.#time = undefined;
     if (!await this.#write(stream, found.sequence, this.#mayBeInHand(stream))) return undefined;
     return this.#mayBeInHand(stream) ? undefined : true;
   }
@@ -135,10 +150,14 @@ class Overwriting {
       this.#version++;
     }
     this.#goneFrom ??= dueOf(found, Infinity);
+    this.#time ??= found.time;
     if (!this.#fenced && this.#mayBeInHand(stream)) {
       await this.#fence(stream);
       this.#fenced = true;
       return undefined;
+    }
+    if (this.#replacement.patient && this.#time >= this.#foundDue) {
+      throw new Refused(this.#unknown("it was due when the server had the request", undefined));
     }
     if (!isHeld(found)) return true;
     return await this.#write(stream, found.sequence, false) ? true : undefined;
@@ -268,5 +287,7 @@ const ONCE = "once";
 const HELD = 10_000;
 /** How far the clocks of the servers of a cluster may be apart, in ms. */
 const NEAR = 50;
+/** How often a schedule is left to fire: one that is not due at the first time, and one whose firing failed, has not gone then. */
+const MOST_AWAITED = 3;
 /** How long an attempt waits for its answer, in ms. */
 const ATTEMPT = 2_000;

@@ -145,7 +145,10 @@ export class Publisher implements LaneHost {
       return { subject, data, options: { ...options, rollup: true } };
     }
     const isOwn = ({ data }: StoredMessage) => isPublication(data, { endpoint, first });
-    return { subject, replacement: { write, isOwn, yieldsTo: () => false, alone: true, done: "stored" } };
+    return {
+      subject,
+      replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
+    };
   }
 
   replace({ subject, replacement }: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown> {

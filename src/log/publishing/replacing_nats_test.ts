@@ -1,6 +1,6 @@
 /** Schedules that are replaced, or taken back, while a real server fires them. */
 import { describe, it } from "node:test";
-import { assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, command, type EnqueueOptions, event, type PublishOptions } from "../../../mod.ts";
 import { NatsEventLog } from "../../nats/event_log.ts";
@@ -10,7 +10,7 @@ import type { LogStream } from "../../ports/event_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { readAll } from "../../../test/support/read_log.ts";
-import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
 
@@ -41,27 +41,27 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
       await using app = await catga({ nats: server.url, logger: QUIET });
       await using other = await catga({ nats: server.url, logger: QUIET });
       const begin = await plan(server.url, category);
-      const due = new Map<number, number>();
+      const second: Outcome[] = [];
+      const third: Outcome[] = [];
       await all(async (n) => {
         await wait(begin - BEFORE + spread(n) - Date.now());
         const options = n % 2 === 0 ? { delay: 1_500 } : { at: new Date(Date.now() + 1_500) };
-        due.set(n + SECOND, Date.now() + 1_500);
-        await ok(schedule(n % 3 === 0 ? other : app, n + SECOND, { id: `${n}`, ...options }));
+        second[n] = await noted(1_500, schedule(n % 3 === 0 ? other : app, n + SECOND, { id: `${n}`, ...options }));
       });
-      await all((n) => n % 10 === 0 ? ok(schedule(other, n + THIRD, { id: `${n}`, delay: 1_000 })) : undefined);
-      const expected = numbers().map((n) => n % 10 === 0 ? n + THIRD : n + SECOND);
-      const fired = await eventually("each to fire", async () => {
-        const counts = countsOf(await stored(server.url));
-        return expected.every((n) => counts.has(n)) ? counts : undefined;
-      }).catch(async () => countsOf(await stored(server.url)));
-      assertEquals(expected.filter((n) => !fired!.has(n)), [], "ok, and never fired");
-      await wait(500);
-      const messages = await stored(server.url);
-      const wrong = [...countsOf(messages)].filter(([n, count]) => count > 1 || (n >= SECOND && !expected.includes(n)));
-      assertEquals(wrong, [], "fired more than once, or after it was replaced");
-      for (const { payload, time } of messages) {
-        const at = due.get((payload as { n: number } | null)?.n ?? 0);
-        if (at !== undefined) assertGreater(time, at - 1, "before its time");
+      await all(async (n) => {
+        if (n % 10 > 0) return;
+        third[n] = await noted(1_000, schedule(other, n + THIRD, { id: `${n}`, delay: 1_000 }));
+      });
+      const sure = numbers().map((n) => n % 10 > 0 ? second[n].ok && n + SECOND : third[n].ok && n + THIRD);
+      const fired = await firings(server.url, sure.filter((n) => n !== false));
+      for (const n of numbers()) {
+        const [first, next, last] = [n, n + SECOND, n + THIRD].map((n) => fired.get(n) ?? []);
+        assert(first.length <= 1 && next.length <= 1 && last.length <= 1, `${n} fired twice`);
+        for (const time of next) assert(time >= second[n].due, `${n + SECOND} fired before its time`);
+        for (const time of last) assert(time >= third[n].due, `${n + THIRD} fired before its time`);
+        if (third[n]?.ok) {
+          assert(next.every((time) => time <= third[n].until), `${n + SECOND} fired after it was replaced`);
+        }
       }
     });
   }
@@ -69,87 +69,97 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
   it("a cron: what takes its place fires once and not before its time, and the cron no more", slow, async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
-    await all((n) => ok(app.enqueue(Mail, { n }, { id: `${n}`, cron: "* * * * * *" })));
-    await eventually("the first firings", async () => countsOf(await stored(server.url)).size === COUNT);
+    await all((n) => app.enqueue(Mail, { n }, { id: `${n}`, cron: "* * * * * *" }));
+    await firings(server.url, numbers());
     const second = Math.ceil(Date.now() / 1_000 + 1) * 1_000;
-    const due = new Map<number, number>();
+    const outcomes: Outcome[] = [];
     await all(async (n) => {
       await wait(second - BEFORE + spread(n) - Date.now());
-      due.set(n + SECOND, Date.now() + 2_500);
-      await ok(app.enqueue(Mail, { n: n + SECOND }, { id: `${n}`, delay: 2_500 }));
+      outcomes[n] = await noted(2_500, enqueue(app, n + SECOND, { id: `${n}`, delay: 2_500 }));
     });
-    const before = countsOf(await stored(server.url));
-    const expected = numbers().map((n) => n + SECOND);
-    await eventually("each to fire", async () => {
-      const counts = countsOf(await stored(server.url));
-      return expected.every((n) => counts.has(n));
-    }).catch(() => {});
-    await wait(1_200); // a cron would fire again
-    const messages = await stored(server.url);
-    const counts = countsOf(messages);
-    assertEquals(expected.filter((n) => counts.get(n) !== 1), [], "did not fire exactly once");
-    assertEquals(numbers().filter((n) => counts.get(n) !== before.get(n)), [], "the cron fired after it was replaced");
-    for (const { payload, time } of messages) {
-      const at = due.get((payload as { n: number } | null)?.n ?? 0);
-      if (at !== undefined) assertGreater(time, at - 1, "before its time");
+    const fired = await firings(server.url, numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND), 1_200);
+    for (const n of numbers()) {
+      if (!outcomes[n].ok) continue;
+      const times = fired.get(n + SECOND)!;
+      assertEquals(times.length, 1, `${n + SECOND} fired more than once`);
+      assert(times[0] >= outcomes[n].due, `${n + SECOND} fired before its time`);
+      assert(fired.get(n)!.every((time) => time <= outcomes[n].until), `the cron ${n} fired after it was replaced`);
     }
-  });
-
-  it("taken back around its time: it is either taken back or handled, never both", slow, async () => {
-    await using server = await startNatsServer();
-    await using app = await catga({ nats: server.url, logger: QUIET });
-    const begin = await plan(server.url, "Mail", 4 * CROWD);
-    const taken: boolean[] = [];
-    await all(async (n) => {
-      await wait(begin - BEFORE + spread(n) - Date.now());
-      taken[n] = await app.unschedule(Mail, `${n}`);
-    });
-    const handled = () => stored(server.url).then(countsOf);
-    const gone = numbers().filter((n) => !taken[n]);
-    await eventually("the others to fire", async () => {
-      const counts = await handled();
-      return gone.every((n) => counts.has(n));
-    });
-    assertEquals([...(await handled()).keys()].sort((a, b) => a - b), gone);
-    assertGreater(gone.length, 0);
   });
 
   it("by a cron: the cron fires again and again", slow, async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
     const begin = await plan(server.url, "Mail");
+    const outcomes: Outcome[] = [];
     await all(async (n) => {
       await wait(begin - BEFORE + spread(n) - Date.now());
-      await ok(app.enqueue(Mail, { n: n + SECOND }, { id: `${n}`, cron: "* * * * * *" }));
+      outcomes[n] = await noted(0, enqueue(app, n + SECOND, { id: `${n}`, cron: "* * * * * *" }));
     });
-    await eventually("each to fire twice", async () => {
-      const counts = countsOf(await stored(server.url));
-      return numbers().every((n) => (counts.get(n + SECOND) ?? 0) >= 2);
-    }).catch(() => {});
-    const counts = countsOf(await stored(server.url));
-    assertEquals(numbers().filter((n) => (counts.get(n + SECOND) ?? 0) < 2), [], "a cron was lost");
-    assertEquals(numbers().filter((n) => (counts.get(n) ?? 0) > 1), [], "fired more than once");
+    const sure = numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND);
+    await firings(server.url, sure);
+    const fired = await firings(server.url, sure, 1_500);
+    assertEquals(sure.filter((n) => fired.get(n)!.length < 2), [], "a cron was lost");
+    assertEquals(numbers().filter((n) => (fired.get(n) ?? []).length > 1), [], "fired more than once");
   });
+
+  for (const servers of [1, 3]) {
+    it(
+      `taken back around its time, on ${servers} servers: it is either taken back or handled, never both`,
+      slow,
+      async () => {
+        await using cluster = await startServers(servers);
+        const { urls } = cluster;
+        await using app = await catga({ nats: { servers: [...urls] }, replicas: servers, logger: QUIET });
+        const begin = await plan(urls[0], "Mail", servers);
+        const taken: (boolean | undefined)[] = [];
+        await all(async (n) => {
+          await wait(begin - BEFORE + spread(n) - Date.now());
+          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // nobody knows
+        });
+        const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), 500, servers);
+        assertEquals(numbers().filter((n) => taken[n] === true && fired.has(n)), [], "taken back, and handled");
+      },
+    );
+  }
 });
+
+/** What came of a schedule. */
+interface Outcome {
+  readonly ok: boolean;
+  /** When it is due, at the earliest, and when the call ended, in ms since 1970. */
+  readonly due: number;
+  readonly until: number;
+}
+
+async function noted(after: number, call: ReturnType<Catga["enqueue"]>): Promise<Outcome> {
+  const due = Date.now() + after;
+  const { ok, error } = await call;
+  // a machine that stands still: nobody knows
+  assert(ok || error!.code === "OUTCOME_UNKNOWN", error?.message);
+  return { ok, due: due - 1, until: Date.now() };
+}
 
 /**
  * Schedules {@link COUNT} messages, and a crowd before them, for one moment, to the ms, which it returns: as a publisher writes them, who
  * cannot hit a ms.
  */
-async function plan(url: string, category: string, others = CROWD): Promise<number> {
+async function plan(url: string, category: string, replicas = 1): Promise<number> {
   const transport = await openTransport(url);
   try {
-    const stream = await openLog(transport);
-    const due = Math.floor(stream.serverTime) + 2_500;
+    const stream = await openLog(transport, replicas);
+    const due = Math.floor(stream.serverTime) + 3_000;
     const make = async (of: string, n: number, payload: unknown) => {
       const head = { endpoint: "test.1", first: n, sentAt: 0, keep: undefined, schedule: { id: `${n}`, due } };
       const item = itemText({ text: JSON.stringify(payload), key: undefined, id: undefined, meta: undefined });
       const schedule = { at: due, target: categorySubject("default", of) };
       const subject = scheduleSubject("default", of, `${n}`);
-      const appended = await stream.append(subject, groupText(head, item), { timeout: 10_000, schedule });
-      assertEquals(appended.type, "stored");
+      await eventually("a schedule to be stored", async () => {
+        const options = { timeout: 10_000, schedule, id: subject };
+        return (await stream.append(subject, groupText(head, item), options)).type === "stored";
+      });
     };
-    await Promise.all(Array.from({ length: others }, (_, n) => make("Crowd", n, null)));
+    await Promise.all(Array.from({ length: replicas === 1 ? CROWD : CROWD / 6 }, (_, n) => make("Crowd", n, null)));
     await all((n) => make(category, n, { n }));
     return due;
   } finally {
@@ -170,35 +180,42 @@ async function all(work: (n: number) => Promise<unknown> | undefined): Promise<v
   await Promise.all(numbers().map(work));
 }
 
-async function ok(result: ReturnType<Catga["enqueue"]>): Promise<void> {
-  const { error } = await result;
-  if (error !== undefined) throw error;
-}
-
-function countsOf(messages: Awaited<ReturnType<typeof readAll>>): Map<number, number> {
-  const counts = new Map<number, number>();
-  for (const { payload } of messages) {
-    if (payload === null) continue; // of the crowd
-    const { n } = payload as { n: number };
-    counts.set(n, (counts.get(n) ?? 0) + 1);
-  }
-  return counts;
-}
-
-/** All that the log of a server has. */
-async function stored(url: string): ReturnType<typeof readAll> {
+/** Resolves when each of these numbers has fired, and `ms` later, with the times of all firings by number. */
+async function firings(url: string, expected: readonly number[], ms = 0, replicas = 1): Promise<Map<number, number[]>> {
   const transport = await openTransport(url);
   try {
-    return await readAll(new NatsEventLog(transport));
+    const read = async () => {
+      const found = new Map<number, number[]>();
+      for (const { payload, time } of await readAll(new NatsEventLog(transport), "default", replicas)) {
+        if (payload === null) continue; // of the crowd
+        const { n } = payload as { n: number };
+        found.set(n, [...found.get(n) ?? [], time]);
+      }
+      return found;
+    };
+    let missing: number[] = [];
+    await eventually("each to fire", async () => {
+      const fired = await read();
+      missing = expected.filter((n) => !fired.has(n));
+      return missing.length === 0;
+    }).catch(() => assertEquals(missing, [], "ok, and never fired"));
+    await wait(ms);
+    return await read();
   } finally {
     await transport.close();
   }
 }
 
-async function openLog(transport: NatsTransport): Promise<LogStream> {
+async function startServers(count: number): Promise<AsyncDisposable & { urls: readonly string[] }> {
+  if (count > 1) return await startNatsCluster(count);
+  const server = await startNatsServer();
+  return { urls: [server.url], [Symbol.asyncDispose]: () => server.stop() };
+}
+
+async function openLog(transport: NatsTransport, replicas: number): Promise<LogStream> {
   return await new NatsEventLog(transport).open(logName("default"), {
     subjects: logSubjects("default"),
-    replicas: 1,
+    replicas,
     schedules: true,
   });
 }

@@ -17,6 +17,7 @@ export function unschedule(subject: string, options: OverwriteOptions): Promise<
     isOwn: (found) => markOf(found) === mark,
     yieldsTo: (found) => markOf(found) !== undefined, // another caller took it back
     alone: false,
+    patient: true,
     done: "taken back",
   }, options);
 }

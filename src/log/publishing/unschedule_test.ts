@@ -94,22 +94,47 @@ describe("unschedule", () => {
     assertEquals(stream.appends.length, 1);
   });
 
-  it("close to its time, and again and again, it counts when what the server had in hand has fired: that has removed the mark", async () => {
-    for (const schedule of ["@at 1970-01-01T00:00:01.040Z", "* * * * * *"]) {
-      for (const fires of [false, true]) {
-        const { stream, take } = start();
-        stream.stored = message("[1]", 7, { "Nats-Schedule": schedule });
-        stream.reply = ({ data, headers, schedule }) => {
-          if (schedule === undefined) stream.stored = message(data, 8, headers);
-          else if (fires) stream.stored = undefined;
-          return stored(8);
-        };
-        assertEquals(await take(), !fires);
-        const appends = stream.appends.map(({ subject, expect }) => [subject, expect]);
-        const fence = [`${SUBJECT}.here.1.0.0`, undefined];
-        assertEquals(appends, [[SUBJECT, 7], fence, ...(fires ? [] : [[SUBJECT, 8]])]);
-      }
+  it("close to its time it is left to fire: a fence is awaited", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:01.040Z" });
+    stream.reply = () => {
+      stream.stored = undefined;
+      return stored(8);
+    };
+    assertEquals(await take(), false);
+    assertEquals(stream.appends.map(({ subject, schedule }) => [subject, schedule]), [
+      [`${SUBJECT}.here.1.0.0`, { at: 1_000, target: `${SUBJECT}.here.1.0.0.passed`, ttl: 1_000 }],
+    ]);
+  });
+
+  it("one that was due and does not fire is overwritten: true if the server had the mark before its time, else unknown", async () => {
+    for (const time of [1_039, 1_040]) {
+      const { stream, take } = start();
+      stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:01.040Z" });
+      stream.reply = ({ data, headers, schedule }) => {
+        if (schedule === undefined) stream.stored = { ...message(data, 8, headers), time };
+        return stored(8);
+      };
+      if (time < 1_040) assertEquals(await take(), true);
+      else assertEquals((await assertRejects(take, CatgaError)).code, "OUTCOME_UNKNOWN");
+      assertEquals(stream.appends.filter(({ expect }) => expect === 7).length, 1);
     }
+  });
+
+  it("a cron may fire at any time: it is overwritten, and once more when what the server had in hand has fired", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "* * * * * *" });
+    stream.reply = ({ data, headers, schedule }) => {
+      if (schedule === undefined) stream.stored = message(data, 8, headers);
+      return stored(8);
+    };
+    assertEquals(await take(), true);
+    const appends = stream.appends.map(({ subject, expect, headers }) => [subject, expect, headers]);
+    assertEquals(appends, [
+      [SUBJECT, 7, { "Catga-Held": "cron" }],
+      [`${SUBJECT}.here.1.0.0`, undefined, undefined],
+      [SUBJECT, 8, undefined],
+    ]);
   });
 
   it("long before its time once is enough", async () => {

@@ -12,10 +12,11 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject, token } from "../format/names.ts";
-import { Lane, type LaneHost, type NamedSchedule, type StreamMessage } from "./lane.ts";
+import { Lane } from "./lane.ts";
 import { overwrite, type OverwriteOptions, type Replacement } from "./overwrite.ts";
 import { type Planned, Publication, type PublicationHost } from "./publication.ts";
 import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import type { LaneHost, NamedSchedule, StreamMessage } from "./stream_message.ts";
 import { unschedule } from "./unschedule.ts";
 
 /** What a {@link Publisher} is made of. */

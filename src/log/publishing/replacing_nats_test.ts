@@ -3,26 +3,16 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, command, type EnqueueOptions, event, type PublishOptions } from "../../../mod.ts";
-import { NatsEventLog } from "../../nats/event_log.ts";
-import { openTransport } from "../../nats/harness_suite.ts";
-import type { NatsTransport } from "../../nats/transport.ts";
-import type { LogStream } from "../../ports/event_log.ts";
-import { eventually } from "../../../test/support/eventually.ts";
+import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
-import { readAll } from "../../../test/support/read_log.ts";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
-import { groupText, itemText } from "../format/group.ts";
-import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 const Ended = event<{ n: number }>("Ended", { durable: true });
 
-/** Schedules that are made for one moment, and the numbers that their replacements add to their own. */
-const COUNT = 240;
+/** What the numbers of replacements add to those of the schedules that they replace. */
 const SECOND = 1_000;
 const THIRD = 2_000;
-/** Others that are due at the same moment: the server has them all in its hand at once, and fires one after the other. */
-const CROWD = 3_000;
 /** Around the due moment, in ms. */
 const BEFORE = 60;
 const AFTER = 190;
@@ -77,7 +67,9 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
       await wait(second - BEFORE + spread(n) - Date.now());
       outcomes[n] = await noted(2_500, enqueue(app, n + SECOND, { id: `${n}`, delay: 2_500 }));
     });
-    const fired = await firings(server.url, numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND), 1_200);
+    const fired = await firings(server.url, numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND), {
+      ms: 1_200,
+    });
     for (const n of numbers()) {
       if (!outcomes[n].ok) continue;
       const times = fired.get(n + SECOND)!;
@@ -98,7 +90,7 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
     });
     const sure = numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND);
     await firings(server.url, sure);
-    const fired = await firings(server.url, sure, 1_500);
+    const fired = await firings(server.url, sure, { ms: 1_500 });
     assertEquals(sure.filter((n) => fired.get(n)!.length < 2), [], "a cron was lost");
     assertEquals(numbers().filter((n) => (fired.get(n) ?? []).length > 1), [], "fired more than once");
   });
@@ -117,7 +109,10 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
           await wait(begin - BEFORE + spread(n) - Date.now());
           taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // nobody knows
         });
-        const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), 500, servers);
+        const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), {
+          ms: 500,
+          replicas: servers,
+        });
         assertEquals(numbers().filter((n) => taken[n] === true && fired.has(n)), [], "taken back, and handled");
       },
     );
@@ -140,33 +135,6 @@ async function noted(after: number, call: ReturnType<Catga["enqueue"]>): Promise
   return { ok, due: due - 1, until: Date.now() };
 }
 
-/**
- * Schedules {@link COUNT} messages, and a crowd before them, for one moment, to the ms, which it returns: as a publisher writes them, who
- * cannot hit a ms.
- */
-async function plan(url: string, category: string, replicas = 1): Promise<number> {
-  const transport = await openTransport(url);
-  try {
-    const stream = await openLog(transport, replicas);
-    const due = Math.floor(stream.serverTime) + 3_000;
-    const make = async (of: string, n: number, payload: unknown) => {
-      const head = { endpoint: "test.1", first: n, sentAt: 0, keep: undefined, schedule: { id: `${n}`, due } };
-      const item = itemText({ text: JSON.stringify(payload), key: undefined, id: undefined, meta: undefined });
-      const schedule = { at: due, target: categorySubject("default", of) };
-      const subject = scheduleSubject("default", of, `${n}`);
-      await eventually("a schedule to be stored", async () => {
-        const options = { timeout: 10_000, schedule, id: subject };
-        return (await stream.append(subject, groupText(head, item), options)).type === "stored";
-      });
-    };
-    await Promise.all(Array.from({ length: replicas === 1 ? CROWD : CROWD / 6 }, (_, n) => make("Crowd", n, null)));
-    await all((n) => make(category, n, { n }));
-    return due;
-  } finally {
-    await transport.close();
-  }
-}
-
 function numbers(): number[] {
   return Array.from({ length: COUNT }, (_, n) => n);
 }
@@ -180,42 +148,8 @@ async function all(work: (n: number) => Promise<unknown> | undefined): Promise<v
   await Promise.all(numbers().map(work));
 }
 
-/** Resolves when each of these numbers has fired, and `ms` later, with the times of all firings by number. */
-async function firings(url: string, expected: readonly number[], ms = 0, replicas = 1): Promise<Map<number, number[]>> {
-  const transport = await openTransport(url);
-  try {
-    const read = async () => {
-      const found = new Map<number, number[]>();
-      for (const { payload, time } of await readAll(new NatsEventLog(transport), "default", replicas)) {
-        if (payload === null) continue; // of the crowd
-        const { n } = payload as { n: number };
-        found.set(n, [...found.get(n) ?? [], time]);
-      }
-      return found;
-    };
-    let missing: number[] = [];
-    await eventually("each to fire", async () => {
-      const fired = await read();
-      missing = expected.filter((n) => !fired.has(n));
-      return missing.length === 0;
-    }).catch(() => assertEquals(missing, [], "ok, and never fired"));
-    await wait(ms);
-    return await read();
-  } finally {
-    await transport.close();
-  }
-}
-
 async function startServers(count: number): Promise<AsyncDisposable & { urls: readonly string[] }> {
   if (count > 1) return await startNatsCluster(count);
   const server = await startNatsServer();
   return { urls: [server.url], [Symbol.asyncDispose]: () => server.stop() };
-}
-
-async function openLog(transport: NatsTransport, replicas: number): Promise<LogStream> {
-  return await new NatsEventLog(transport).open(logName("default"), {
-    subjects: logSubjects("default"),
-    replicas,
-    schedules: true,
-  });
 }

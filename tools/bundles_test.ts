@@ -22,16 +22,16 @@ async function folderOf(stack: AsyncDisposableStack, files: Readonly<Record<stri
 const passing = 'import { it } from "node:test";\nit("passes", () => {});\n';
 
 describe("bundleTests", () => {
-  it("bundles by folder; files with hooks of their own and those that shall be alone are left out, and come first", async () => {
+  it("bundles by folder; long files and those with hooks of their own are left out, and come first", async () => {
     await using stack = new AsyncDisposableStack();
     const hooked = `import { before, it } from "node:test";\nbefore(() => {});\nit("hooked", () => {});\n`;
     const many = Array.from({ length: 11 }, (_, at) => `b/${at}_test.ts`);
-    const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "a/long_test.ts": passing };
+    const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "a/cli_test.ts": passing };
     const root = await folderOf(stack, { ...files, ...Object.fromEntries(many.map((path) => [path, passing])) });
-    const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...many], /long_test/);
+    const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...many]);
     assertEquals(bundles.map((path) => path.replace(join(root, "scratch"), "…")), [
+      "a/cli_test.ts",
       "a/hooks_test.ts",
-      "a/long_test.ts",
       "…/a/bundle_1_test.ts",
       "…/b/bundle_1_test.ts",
       "…/b/bundle_2_test.ts",
@@ -47,7 +47,7 @@ describe("bundleTests", () => {
       "b_test.ts": 'throw new Error("broken");\n',
       "c_test.ts": passing,
     });
-    const files = await bundleTests(join(root, "scratch"), root, ["a_test.ts", "b_test.ts", "c_test.ts"], /long/);
+    const files = await bundleTests(join(root, "scratch"), root, ["a_test.ts", "b_test.ts", "c_test.ts"]);
     assertEquals(files.length, 1);
     const { passed, failed, skipped, notes } = await runTests(processes, {
       title: "a bundle",

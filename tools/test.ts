@@ -16,7 +16,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
-import { bundleTests } from "./bundles.ts";
+import { bundleTests, longestFirst } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -25,9 +25,6 @@ import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun
 const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
 const LIMIT = 60 * MINUTES;
-/** The files that take longest start first: one that starts last runs alone at the end. */
-const LONG =
-  /\/(simulation|membership_servers|node_death|full_store|watch|soak|process_end|inbound_requests|lock_faults|deadlock|shop|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
 /** The fault suite's files of the log, and how many of them run at once; of the others, which take more of the machine, fewer do. */
 const LOG = /\/faults\/log_\w+_test\.ts$/;
 const LOG_JOBS = 3;
@@ -48,7 +45,7 @@ Deno.chdir(root);
 const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter((file) => runsFaults || !file.startsWith(FAULTS));
-const files = [...found.filter((file) => LONG.test(file)), ...found.filter((file) => !LONG.test(file))];
+const files = longestFirst(found);
 const log = runsFaults ? found.filter((file) => LOG.test(file)) : [];
 const groups: readonly Group[] = log.length > 0
   ? [
@@ -75,14 +72,15 @@ for (const { of, files, jobs } of wants("--deno") && found.length > 0 ? groups :
   // `task check` looks at the types, of all files at once
   const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", "--junit-path={report}"];
   const env = { DENO_JOBS: `${jobs}` };
-  const bundles = runsFaults ? files : await bundleTests(scratch, root, files, LONG);
+  const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
   await start({ title: `Deno ${Deno.version.deno}${of}`, command, files: bundles, env, limit: LIMIT });
 }
 if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
 else if (bun !== undefined) {
+  // Bun starts what took longest by these, in ms
   const timings = join(scratch, "timings.json");
-  const long = files.filter((file) => LONG.test(file)).map((file) => [file, MINUTES]);
-  await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(long) }));
+  const times = files.map((file, at) => [file, files.length - at]);
+  await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
   for (const { of, files, jobs } of groups) {
     // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
     const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];

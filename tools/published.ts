@@ -19,7 +19,9 @@ const MINUTES = 60_000;
 
 /** Runs {@link publishedTests} with `jsr.json` for import map. */
 export async function testPublished(processes: Processes, root: string, registry: string): Promise<Row> {
-  const scratch = await mkdtemp(join(tmpdir(), "catga-published-"));
+  // in the repository: its settings hold for the types
+  await mkdir(join(root, ".cache"), { recursive: true });
+  const scratch = await mkdtemp(join(root, ".cache", "published-"));
   try {
     const options = ["--parallel", "--config", "jsr.json", "--junit-path={report}"];
     return await runTests(processes, {

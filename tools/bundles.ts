@@ -8,40 +8,50 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-/** Names of the files that take longest, from the longest on. Each starts by itself: one that starts last runs alone at the end. */
-const LONG = [
-  "permissions",
-  "simulation",
-  "entity_simulation",
-  "cli",
-  "bench",
-  "shop",
-  "process_end",
-  "soak",
-  "membership_servers",
-  "mixed_versions",
-  "node_death",
-  "publish_end",
-  "dashboard_browser",
-  "payloads",
-  "takeover",
-  "flood",
-  "full_store",
-  "watch",
-  "key_value_store",
-  "two_runtimes",
-].map((name) => `/${name}_test.ts`);
+/** The files that take longest, and how many seconds. Each starts by itself: one that starts last runs alone at the end. */
+const LONG = Object.entries({
+  permissions: 120,
+  simulation: 40,
+  shop: 30,
+  process_end: 30,
+  entity_simulation: 25,
+  cli: 25,
+  bench: 25,
+  soak: 25,
+  node_death: 25,
+  membership_servers: 25,
+  mixed_versions: 20,
+  publish_end: 20,
+  dashboard_browser: 20,
+  payloads: 20,
+  takeover: 15,
+  flood: 15,
+  full_store: 15,
+  watch: 15,
+  key_value_store: 15,
+  two_runtimes: 10,
+  // of the fault suite
+  log_plants: 130,
+  "faults/checker": 90,
+  claims: 70,
+  log_freezes: 65,
+  log_kills: 60,
+  single_replica: 45,
+  forgotten_entries: 40,
+});
 /** Hooks of a whole file would hold for the files beside it. */
 const HOOKS = /^(?:before|after)(?:Each)?\(/m;
 /** Files of one isolate: they run one after the other, and an uncaught error ends those that follow. */
 const FILES = 10;
 
-const isLong = (file: string): boolean => LONG.some((name) => file.endsWith(name));
+/** About how many seconds a test file takes. */
+export function secondsOf(file: string): number {
+  return LONG.find(([name]) => file.endsWith(`/${name}_test.ts`))?.[1] ?? 1;
+}
 
 /** The files in the order in which they had best start. */
 export function longestFirst(files: readonly string[]): string[] {
-  const rank = (file: string) => isLong(file) ? LONG.findIndex((name) => file.endsWith(name)) : LONG.length;
-  return files.toSorted((a, b) => rank(a) - rank(b));
+  return files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
 }
 
 /** Writes bundles of these test files by folder; returns the paths to be tested: those of files that stay alone come first. */
@@ -50,7 +60,7 @@ export async function bundleTests(scratch: string, root: string, files: readonly
   const rooms = new Map<string, string[]>();
   for (const file of longestFirst(files)) {
     const room = dirname(file);
-    if (isLong(file) || HOOKS.test(await readFile(join(root, file), "utf8"))) paths.push(file);
+    if (secondsOf(file) > 1 || HOOKS.test(await readFile(join(root, file), "utf8"))) paths.push(file);
     else rooms.set(room, [...rooms.get(room) ?? [], file]);
   }
   for (const [room, members] of rooms) {

@@ -16,7 +16,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
-import { bundleTests, longestFirst } from "./bundles.ts";
+import { bundleTests, longestFirst, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -25,10 +25,8 @@ import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun
 const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
 const LIMIT = 60 * MINUTES;
-/** The fault suite's files of the log, and how many of them run at once; of the others, which take more of the machine, fewer do. */
-const LOG = /\/faults\/log_\w+_test\.ts$/;
-const LOG_JOBS = 3;
-const FAULT_JOBS = 2;
+/** Files of the fault suite that run at once: each has a cluster of processes, which wait two thirds of the time. */
+const FAULT_JOBS = 3;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
@@ -46,13 +44,7 @@ const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter((file) => runsFaults || !file.startsWith(FAULTS));
 const files = longestFirst(found);
-const log = runsFaults ? found.filter((file) => LOG.test(file)) : [];
-const groups: readonly Group[] = log.length > 0
-  ? [
-    { of: "", files: found.filter((file) => !LOG.test(file)), jobs: FAULT_JOBS },
-    { of: ", the log", files: log, jobs: LOG_JOBS },
-  ].filter(({ files }) => files.length > 0)
-  : [{ of: "", files, jobs: runsFaults ? FAULT_JOBS : JOBS }];
+const jobs = runsFaults ? FAULT_JOBS : JOBS;
 const examples = await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
@@ -68,25 +60,23 @@ const rows: Promise<Row>[] = [];
 const bun = wants("--bun") && found.length > 0 ? await bunWithPackages() : undefined;
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
-for (const { of, files, jobs } of wants("--deno") && found.length > 0 ? groups : []) {
+if (wants("--deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
   const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", "--junit-path={report}"];
-  const env = { DENO_JOBS: `${jobs}` };
   const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
-  await start({ title: `Deno ${Deno.version.deno}${of}`, command, files: bundles, env, limit: LIMIT });
+  const env = { DENO_JOBS: `${jobs}` };
+  await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
 }
 if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
 else if (bun !== undefined) {
-  // Bun starts what took longest by these, in ms
+  // by these times, in ms, Bun starts the longest first
   const timings = join(scratch, "timings.json");
-  const times = files.map((file, at) => [file, files.length - at]);
+  const times = files.map((file) => [file, secondsOf(file) * 1_000]);
   await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
-  for (const { of, files, jobs } of groups) {
-    // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
-    const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];
-    const command = [...bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
-    await start({ title: `${BUN}${of}`, command, files: files.map((file) => `./${file}`), limit: LIMIT });
-  }
+  // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
+  const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];
+  const command = [...bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
+  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
 }
 if (wants("--doc") && examples.length > 0) {
   // with their types
@@ -101,15 +91,6 @@ if (rows.length === 0) {
 }
 const { passed, failed } = printSummary(await Promise.all(rows));
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
-
-/** Files that share a runner. */
-interface Group {
-  /** For its title. */
-  readonly of: string;
-  readonly files: readonly string[];
-  /** How many of them run at once. */
-  readonly jobs: number;
-}
 
 /** Starts a runner beside the others, whose output comes first; the fault suite runs alone. */
 async function start(run: TestRun): Promise<void> {

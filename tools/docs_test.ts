@@ -40,7 +40,9 @@ async function deadLinks(path: string): Promise<string[]> {
 const all = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
 /** The pages for contributors. */
 const internals = all.filter((file) => file.startsWith("docs/internals/"));
-const pages = all.filter((file) => !internals.includes(file));
+/** Tables of the bench, named in docs/performance.md. */
+const figures = all.filter((file) => file.startsWith("docs/figures/"));
+const pages = all.filter((file) => !internals.includes(file) && !figures.includes(file));
 
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
@@ -65,6 +67,16 @@ describe("docs", () => {
     );
     assertGreater(named.length, 20);
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
+  });
+
+  it("in docs/figures/ are all named in docs/performance.md, and have no empty table", async () => {
+    const text = await read("docs/performance.md");
+    assertGreater(figures.length, 0);
+    assertEquals(figures.filter((page) => !text.includes(`](${page.slice("docs/".length)})`)), []);
+    const empty = (await Promise.all(figures.map(read))).flatMap((text) =>
+      [...text.matchAll(/<!-- bench (\S+) -->\s*<!-- \/bench -->/g)].map(([, id]) => id)
+    );
+    assertEquals(empty, []);
   });
 
   it("have the same headings, tables and code in both languages", async () => {

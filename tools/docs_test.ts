@@ -48,9 +48,20 @@ describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
     it(`are all named in ${name}`, async () => {
       const readme = await read(name);
-      assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
+      assertEquals(pages.filter((page) => dirname(page) === "docs" && !readme.includes(`](${page})`)), []);
     });
   }
+
+  it("in a folder are all named in the page of its name", async () => {
+    const within = all.filter((page) =>
+      dirname(page) !== "docs" && !internals.includes(page) && !figures.includes(page)
+    );
+    assertGreater(within.length, 0);
+    const missing = await Promise.all(within.map(async (page) => {
+      return (await read(`${dirname(page)}.md`)).includes(`](${page.slice("docs/".length)})`) ? [] : [page];
+    }));
+    assertEquals(missing.flat(), []);
+  });
 
   it("for users cite no file of src/ or test/", async () => {
     const citing = (await Promise.all(pages.map(async (page) => {

@@ -1,12 +1,12 @@
-/** The pages: README names them all, no link is dead, and each has an example that `deno test --doc` runs. */
+/** The pages: README names them all, no link is dead, and each has an example that runs. */
 import { assertEquals, assertGreater } from "@std/assert";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { findExamples } from "./examples.ts";
 import { sourceFiles } from "./sources.ts";
-import { exampleFiles } from "./test_run.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
@@ -103,7 +103,7 @@ describe("docs", () => {
   });
 
   it("each have an example that runs, or the command of their measurements", async () => {
-    const running = await exampleFiles(root, pages);
+    const running = (await findExamples(root, pages)).map(({ file }) => file);
     const measured =
       (await Promise.all(pages.map(async (page) => (await read(page)).includes("deno task bench") ? [page] : [])))
         .flat();

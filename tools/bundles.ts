@@ -12,24 +12,28 @@ import { pathToFileURL } from "node:url";
 const LONG = Object.entries({
   permissions: 120,
   simulation: 40,
+  bench: 30,
   shop: 30,
-  process_end: 30,
-  entity_simulation: 25,
   cli: 25,
-  bench: 25,
-  soak: 25,
-  node_death: 25,
+  entity_simulation: 25,
   membership_servers: 25,
-  mixed_versions: 20,
-  publish_end: 20,
+  mixed_versions: 25,
+  payloads: 25,
+  soak: 25,
+  event_log: 20,
   dashboard_browser: 20,
-  payloads: 20,
-  takeover: 15,
-  flood: 15,
-  full_store: 15,
-  watch: 15,
+  full_store: 20,
+  log_hostile: 20,
+  log_stream: 20,
+  node_death: 20,
+  process_end: 20,
+  publish_end: 20,
+  sweeper: 20,
+  unproven: 20,
+  watch: 20,
+  endpoint: 15,
   key_value_store: 15,
-  two_runtimes: 10,
+  router: 15,
   // of the fault suite
   log_plants: 130,
   "faults/checker": 90,
@@ -42,7 +46,7 @@ const LONG = Object.entries({
 /** Hooks of a whole file would hold for the files beside it. */
 const HOOKS = /^(?:before|after)(?:Each)?\(/m;
 /** Files of one isolate: they run one after the other, and an uncaught error ends those that follow. */
-const FILES = 10;
+const FILES = 8;
 
 /** About how many seconds a test file takes. */
 export function secondsOf(file: string): number {

@@ -45,7 +45,7 @@ const LONG = Object.entries({
 });
 /** Hooks of a whole file would hold for the files beside it. */
 const HOOKS = /^(?:before|after)(?:Each)?\(/m;
-/** Files of one isolate: they run one after the other, and an uncaught error ends those that follow. */
+/** Files of one isolate, at most. They run one after the other: of larger bundles the last would run alone at the end. */
 const FILES = 8;
 
 /** About how many seconds a test file takes. */

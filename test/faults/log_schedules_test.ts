@@ -120,6 +120,7 @@ describe("schedules of the log", await requireNatsServer(), () => {
     const proxy = await startTcpProxy(server.port);
     try {
       await using app = await catga({ nats: proxy.url, logger: QUIET });
+      await app.unschedule(Mail, "none"); // opens the log
       const due = await plan(server.url, "Mail");
       const told = new Map<number, string>();
       const calls = Array.from({ length: COUNT }, async (_, n) => {

@@ -23,6 +23,7 @@ import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
 import { state } from "./sections/state.ts";
+import { types } from "./sections/types.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
@@ -40,6 +41,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   growth,
   "entities-growth": entitiesGrowth,
   counts,
+  types,
 };
 
 const args = process.argv.slice(2);

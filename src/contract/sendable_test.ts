@@ -75,9 +75,9 @@ interface Growing<T> {
   readonly next?: Growing<T[]>;
 }
 declare const key: unique symbol;
-class Marked {
+declare class Marked {
   readonly id = "";
-  [Symbol.dispose](): void {}
+  [Symbol.dispose](): void;
 }
 class Plain {
   readonly id = "";
@@ -152,6 +152,7 @@ describe("contracts that do not compile", () => {
     same<Equal<Unsendable<{ x: Marked[] }>, "payload.x[][Symbol.dispose]">>();
     same<Equal<Unsendable<{ x: { [key]: string } }>, "payload.x[symbol]">>();
     same<Equal<Unsendable<Model>, never>>();
+
     const contracts = [
       // @ts-expect-error a function
       () => command<() => void>("X"),

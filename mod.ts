@@ -69,6 +69,7 @@ export type {
   RequestOptions,
   Stored,
   TransientEventOptions,
+  WithoutId,
 } from "./src/contract/contract_options.ts";
 export type {
   CommandHandlerOptions,

@@ -42,14 +42,14 @@ export type CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Re
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & MaybeDurable
   & (Ordered | Keyed | Keyless)
-  & (NotIdempotent | Idempotent);
+  & (WithoutId | Idempotent);
 
 /** Options of a command that is durable. */
 export type DurableCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & Stored
   & (Ordered | Keyed | Keyless)
-  & (NotIdempotent | Idempotent);
+  & (WithoutId | Idempotent);
 
 /** Options of a command that has a key, and is neither idempotent nor durable. */
 export type KeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
@@ -96,17 +96,17 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
 
 // The combinations, each in types of their own without type parameters, so that the compiler makes them once.
 
-/** The messages of one key run one at a time. */
+/** With a key, one at a time or not. */
 export interface Ordered {
-  /** The messages of one key run one at a time, in the order in which they arrive at the key's node. */
-  ordered: true;
+  /** `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. */
+  ordered?: boolean | undefined;
   /** A function of the payload. */
   key: object;
   /** What is ordered has this route by itself. */
   route?: "hash" | undefined;
 }
 
-/** With a key. */
+/** With a key, and any route. */
 export interface Keyed {
   /** A function of the payload. */
   key: object;
@@ -130,6 +130,14 @@ export interface Keyless {
 export interface NotIdempotent {
   /** `true` or `{ ttl }`: one recorded result for each message id. */
   idempotent?: false | undefined;
+  /** Needs `idempotent`. */
+  id?: undefined;
+}
+
+/** With the ids that sends have, idempotent or not. */
+export interface WithoutId {
+  /** `true` or `{ ttl }`: one recorded result for each message id; `false`. */
+  idempotent?: boolean | { ttl?: number | undefined } | undefined;
   /** Needs `idempotent`. */
   id?: undefined;
 }

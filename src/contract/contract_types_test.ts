@@ -246,6 +246,12 @@ describe("types of contracts", () => {
       () => command<Order>("X", { route: routes, key, durable: { keep: Infinity } }),
       () => command<Order>("X", { route: "random", ordered: false, idempotent: false, durable: false }),
       () => command<Order>("X", { key, ordered: Boolean(flag), idempotent: Boolean(flag), durable: Boolean(flag) }),
+      () =>
+        command<Order>("X", {
+          idempotent: Boolean(flag),
+          durable: true,
+          input: z.object({ sku: z.string(), qty: z.number() }),
+        }),
       () => query<Order>("X", { key, ordered: Boolean(flag) }),
       () => event<Order>("X", { durable: { keep: 60_000 }, key }),
       // @ts-expect-error ordered needs a key

@@ -36,12 +36,26 @@ export type Sendable<T> = unknown extends T ? unknown
   : T extends Error ? Required<T> extends Required<Error> ? never : Members<T>
   : Members<T>;
 
-/** Sent as one value. */
+/**
+ * Sent as one value.
+ *
+ * @internal
+ */
 type Leaf = string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView;
 
-// deno-lint-ignore ban-types -- functions and constructors with any parameters
+/**
+ * Not sent: functions and constructors, whatever their parameters, and symbols.
+ *
+ * @internal
+ */
+// deno-lint-ignore ban-types
 type Refused = symbol | Function;
 
+/**
+ * Of what has items.
+ *
+ * @internal
+ */
 type Items<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
   : T extends ReadonlyMap<infer K, infer V> ? Each<Sendable<V>, Sendable<K>>
   : T extends ReadonlySet<infer V> ? Each<Sendable<V>, unknown>
@@ -52,6 +66,11 @@ interface Each<V, K> {
   forEach(each: (value: V, key: K) => void): void;
 }
 
+/**
+ * Of an object.
+ *
+ * @internal
+ */
 type Members<T> = { [K in keyof T]: K extends symbol ? Brand<T[K]> : Sendable<T[K]> };
 
 type Brand<T> = AreLiterals<T> extends true ? T
@@ -63,7 +82,11 @@ type AreLiterals<T> = [T] extends [string | number | boolean | symbol | null | u
   ? string extends T ? false : number extends T ? false : boolean extends T ? false : symbol extends T ? false : true
   : false;
 
-/** A part of a type, and where it stands. */
+/**
+ * A part of a type, and where it stands.
+ *
+ * @internal
+ */
 interface Part<At extends string, T> {
   readonly at: At;
   readonly is: T;
@@ -72,6 +95,8 @@ interface Part<At extends string, T> {
 /**
  * Breadth first: the paths of these parts if they are refused themselves, else those of their members. `Seen`: types whose members
  * have been looked at; `Depth`: ends the search in a type that has no end.
+ *
+ * @internal
  */
 type Search<P, Root extends string, Seen = never, Depth extends readonly 0[] = []> = Depth["length"] extends 16
   ? `${Root}, more than 16 levels deep`

@@ -115,6 +115,11 @@ export class Candidates {
     return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
   }
 
+  /** Whether a candidate has not failed this call. */
+  untried(call: Call): boolean {
+    return this.of(call).some(({ id }) => !call.failedOn?.has(id));
+  }
+
   /** Why a call has no candidates although nodes handle its contract's name: there it is another kind of message. */
   otherKind({ request: { contract: { name, kind }, node } }: Call): CatgaError | undefined {
     for (const { info, handled } of this.#options.members()) {

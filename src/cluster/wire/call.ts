@@ -93,6 +93,10 @@ export class Call extends Deadlined {
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
+  /** How many of its retries are left. */
+  retriesLeft: number;
+  /** How many attempts went on to an untried node, and used up no retry. */
+  moves = 0;
   /** The message id: the sender's, or the name that the request had in its first frame; the same in every attempt. */
   id: string | undefined;
   /** The process whose answer it waits for. */
@@ -122,6 +126,7 @@ export class Call extends Deadlined {
     super(due);
     this.owner = owner;
     this.request = request;
+    this.retriesLeft = request.retries;
     this.resolve = resolve;
     this.reject = reject;
     this.id = request.meta?.id;
@@ -161,6 +166,13 @@ export class Call extends Deadlined {
   listen(signal: AbortSignal): void {
     this.onAbort = () => this.abort(cancelled(this.request.contract));
     signal.addEventListener("abort", this.onAbort, { once: true });
+  }
+
+  /** An attempt has failed, and another one follows; `moves`: on a node that has not failed it, which uses up no retry. */
+  count(moves: boolean): void {
+    this.attempt++;
+    if (moves) this.moves++;
+    else this.retriesLeft--;
   }
 
   /** Removes the listener from the caller's signal. */

@@ -53,11 +53,17 @@ export function decideRetry(
     }
     case "lost":
       if (repeatable && attempts > 0) return "again";
-      if (contract.kind !== "query") return unknown("its process is gone, or lost its connection, with it in hand");
-      return new CatgaError("UNAVAILABLE", `${what}: its process is gone (node ${node}, the last of its attempts)`, {
-        retryable: true,
-        node,
-      });
+      if (contract.kind !== "query") {
+        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
+      }
+      return new CatgaError(
+        "UNAVAILABLE",
+        `${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`,
+        {
+          retryable: true,
+          node,
+        },
+      );
     case "silent":
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
@@ -108,6 +114,8 @@ const FIRST_BACKOFF = 10; // ms
 const OVERLOAD_BACKOFF = 100; // ms: a node counts its pace in tenths of a second
 const MAX_BACKOFF = 1_000; // ms
 
+const GONE = "its process is gone";
+const ANSWER_LOST = "its answer was lost";
 const REASONS: Record<RefusalCode, string> = {
   BOUNCED: "nobody was there",
   LOST: "it was lost on its way",

@@ -28,8 +28,8 @@ import { tooLarge } from "./size_limits.ts";
 export type AttemptFailure =
   /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
   | { readonly how: "undelivered"; readonly code: RefusalCode }
-  /** It was delivered, or perhaps, and the process is gone. */
-  | { readonly how: "lost" }
+  /** It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost. */
+  | { readonly how: "lost"; readonly answered?: true }
   /** Its process does not answer pings: it may have run, and may yet. */
   | { readonly how: "silent" };
 

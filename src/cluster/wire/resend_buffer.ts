@@ -1,10 +1,11 @@
 /**
- * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back, and answers that a
- * server, or a dying connection of either side, may have lost are sent again after a reconnect: else a caller waits for its
- * deadline although the work is done.
+ * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
+ * server, or a dying connection of either side, may have lost are sent again after a reconnect; and those whose frames a
+ * caller's ping lists as missing, at once: else a caller waits for its deadline although the work is done.
  */
 import type { Clock } from "../../ports/clock.ts";
 import { answersIn } from "./frame.ts";
+import { isWithin } from "./received_frames.ts";
 import type { Peer } from "./peer.ts";
 
 /** The answers of one frame. */
@@ -76,6 +77,15 @@ export class ResendBuffer {
     peer.answeredAgainAt = now;
     for (let at = this.#last.length - 1; at >= this.#first; at--) {
       if (this.#last[at]?.peer === peer) this.#due.push(this.#take(at)!);
+    }
+    if (this.#due.length > 0) this.#resend();
+  }
+
+  /** That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them again. */
+  missing(peer: Peer, ranges: readonly number[]): void {
+    for (let at = this.#first; at < this.#last.length; at++) {
+      const sent = this.#last[at];
+      if (sent?.peer === peer && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
     }
     if (this.#due.length > 0) this.#resend();
   }

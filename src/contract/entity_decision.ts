@@ -10,6 +10,7 @@ import type { EntityDefinition } from "./entity_definition.ts";
 import { applied, Deciding } from "./entity_state.ts";
 import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
+import { firstIssue, validate } from "./schema.ts";
 
 /** An event with its payload, as `of` makes it. */
 export interface Given<State> {
@@ -64,8 +65,8 @@ export async function decideByValues<State>(
   const schema = contract.options.input;
   let payload = when;
   if (schema !== undefined) {
-    const parsed = await schema["~standard"].validate(when as never);
-    if (parsed.issues !== undefined) throw new TypeError(`${contract.name}: ${parsed.issues[0]?.message}`);
+    const parsed = await validate(schema, when, "INVALID_MESSAGE", contract.name);
+    if (!parsed.ok) throw new TypeError(`${contract.name}: ${firstIssue(parsed.error)}`, { cause: parsed.error.cause });
     payload = parsed.value;
   }
   const returned = await body.decide(deciding, payload, contextOf(ctx));

@@ -2,7 +2,7 @@
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { isRecord } from "../data/is_record.ts";
-import { checkKnown, show } from "./checks.ts";
+import { checkKnown, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
@@ -58,6 +58,10 @@ export async function decideByValues<State>(
   checkKnown(at, options, DECISION_OPTIONS);
   const { given = [], when, ctx = {} } = options;
   checkGiven(at, given);
+  // a context may be an instance of a class
+  if (typeof ctx !== "object" || ctx === null || Array.isArray(ctx)) {
+    throw new TypeError(`${at}: ctx must be an object with members of the context; got ${show(ctx)}`);
+  }
   const key = contract.options.key as (payload: unknown) => string;
   const id = key(when);
   const before = stateOf(definition, freezePlain(definition.initial(id)), given);

@@ -1,5 +1,5 @@
 /** An entity while a command is decided: its state, and what has been emitted. */
-import { show } from "./checks.ts";
+import { show } from "../data/checks.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { AnyContract } from "./contract.ts";
 import { firstIssue, validate } from "./schema.ts";

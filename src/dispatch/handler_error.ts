@@ -1,5 +1,5 @@
 /** Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw. */
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 

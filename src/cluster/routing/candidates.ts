@@ -5,7 +5,7 @@
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
-import { show } from "../../contract/checks.ts";
+import { show } from "../../data/checks.ts";
 import { disown } from "../../contract/schema.ts";
 import { wrongKind } from "../../dispatch/failures.ts";
 import type { CatgaError } from "../../error.ts";

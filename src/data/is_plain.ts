@@ -1,9 +1,9 @@
-/** Whether a value is an object that was written as `{ … }`, in this realm or another, or has no prototype, as a module's namespace. */
-export function isPlain(value: unknown): value is Record<string, unknown> {
+/** Whether a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a module's namespace. */
+export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return true;
   if (Object.getPrototypeOf(prototype) !== null) return false;
-  // that of another realm; or an empty one, which a module's namespace has in Bun 1.4
-  return Object.hasOwn(prototype, "hasOwnProperty") || Reflect.ownKeys(prototype).length === 0;
+  // in Bun 1.4 a module's namespace has a prototype, with `__esModule`
+  return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
 }

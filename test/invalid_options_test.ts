@@ -15,6 +15,7 @@ import {
   command,
   type CommandHandlerOptions,
   type CommandOptions,
+  type Context,
   type DeadLetterOptions,
   type DecisionOptions,
   type DrainOptions,
@@ -232,6 +233,7 @@ const add = Sum.handle(Add, () => 1);
 const nothing = () => {};
 let app: Catga;
 let cluster: TestCluster;
+let context: Context;
 let inRealTime: TestCluster;
 const messages = recorder();
 const clock = new VirtualClock();
@@ -335,6 +337,9 @@ const CASES: readonly Case[] = [
   ["clock.sleep: its signal", SIGNAL, (signal) => app.clock.sleep(0, signal)],
   ["clock.after", NUMBER, (ms) => app.clock.after(ms, nothing)],
   ["clock.after: its callback", FUNCTION, (callback) => app.clock.after(0, callback)],
+  ["ctx.clock.sleep", FINITE, (ms) => context.clock.sleep(ms)],
+  ["ctx.clock.sleep: its signal", SIGNAL, (signal) => context.clock.sleep(0, signal)],
+  ["ctx.clock.after", NUMBER, (ms) => context.clock.after(ms, nothing)],
   ["clock.soon", FUNCTION, (callback) => app.clock.soon(callback)],
   ["fail: its code", [...TEXT, ""], (code) => fail(code, "why")],
   ["fail: its message", TEXT, (message) => fail("CODE", message)],
@@ -389,10 +394,16 @@ describe("what would mean nothing is refused", () => {
   before(async () => {
     const behavior: Behavior = messages.behavior;
     app = await catga({
-      handlers: [Ask.handle((n) => n), Do.handle((n) => n), Once.handle((n) => n), Kept.on(nothing)],
+      handlers: [
+        Ask.handle((n, ctx) => (context = ctx, n)),
+        Do.handle((n) => n),
+        Once.handle((n) => n),
+        Kept.on(nothing),
+      ],
       behaviors: [behavior],
     });
     await app.publish(Told, 1);
+    await app.send(Ask, 1);
     cluster = await testCluster(1);
     inRealTime = await testCluster([], { time: "real" });
   });

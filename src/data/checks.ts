@@ -85,10 +85,14 @@ export function show(value: unknown): string {
 }
 
 function showObject(value: object): string {
-  if (Array.isArray(value)) return "an array";
-  if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
-  const type = isPlain(value) ? undefined : value.constructor;
-  return typeof type === "function" && type !== Object ? `an instance of ${type.name}` : "an object";
+  try {
+    if (Array.isArray(value)) return "an array";
+    if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
+    const type = isPlain(value) ? undefined : value.constructor;
+    return typeof type === "function" && type !== Object ? `an instance of ${type.name}` : "an object";
+  } catch { // a getter or a trap of a proxy threw: that must not replace the error that shows the value
+    return "an object";
+  }
 }
 
 const MAX_TOKEN = 64;

@@ -155,6 +155,25 @@ describe("checkStrings and checkSignal", () => {
 });
 
 describe("show", () => {
+  it("names the class of an instance, and throws for no value", () => {
+    class Own {}
+    const { proxy: revoked, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const throws = () => {
+      throw new Error("unreadable");
+    };
+    const shown: [value: unknown, text: string][] = [
+      [new Own(), "an instance of Own"],
+      [new Date(), "an instance of Date"],
+      [new Date(NaN), "an invalid Date"],
+      [Object.create(null), "an object"],
+      [new Proxy({}, { getPrototypeOf: throws }), "an object"],
+      [Object.create({}, { constructor: { get: throws } }), "an object"],
+      [revoked, "an object"],
+    ];
+    for (const [value, text] of shown) assertEquals(show(value), text);
+  });
+
   it("is short, and holds nothing of an object", () => {
     const shown: [value: unknown, text: string][] = [
       ['a "b"\n', '"a \\"b\\"\\n"'],

@@ -69,9 +69,10 @@ export const systemClock: Clock = Object.freeze({
 
 /** A clock for programs: with {@link AppClock.sleep}, and a check of what it is given. */
 export function appClock(clock: Clock): AppClock {
+  const own = clock === systemClock; // whose methods need no `this`
   return {
-    now: () => clock.now(),
-    monotonic: () => clock.monotonic(),
+    now: own ? clock.now : () => clock.now(),
+    monotonic: own ? clock.monotonic : () => clock.monotonic(),
     after: (ms, callback, options) => {
       checkTimer(ms, callback, options);
       return clock.after(ms, callback, options);

@@ -2,6 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Catga, catga, command, MemoryNetwork, query, type Result, VirtualClock } from "../../../mod.ts";
+import { leastTime } from "../../../test/support/least_time.ts";
 import { openStage } from "../../../test/support/stage.ts";
 
 const Do = command<number, string>("Do");
@@ -71,6 +72,25 @@ describe("a ping that lists missing frames", () => {
     await settle();
     assertEquals(other.frames.at(-1)!.items, [["o", 9, upTo + 1, [], [2, 0]]]);
     pending.resolve("late");
+  });
+
+  it("with a hundred thousand ranges costs little time", async () => {
+    await using stage = await openStage({ handlers: Do.handle(() => "done") });
+    const { other, app, settle } = stage;
+    for (let i = 0; i < 256; i++) {
+      other.send(app.self.endpoint, ["q", "Do", 9_000, i]);
+      await settle();
+    }
+    const ranges = (count: number) => Array.from({ length: count }, (_, i) => 1_000_000 + i);
+    const ask = (count: number) =>
+      leastTime(async () => {
+        const asked = other.frames.length;
+        other.send(app.self.endpoint, ["p", 1, 0, ranges(count)]);
+        await settle();
+        assertEquals(other.frames.length, asked + 1);
+      });
+    // 25 million comparisons would take a hundred times as long as reading the frame, which is some ms
+    assertLess(await ask(100_000), 20 * await ask(10_000) + 100);
   });
 
   it("follows lost frames until a pong says what is in hand", async () => {

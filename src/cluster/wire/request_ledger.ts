@@ -108,7 +108,9 @@ export class RequestLedger {
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
     const running = new Set<string>();
-    for (let i = 0; i < places.length; i += 2) running.add(`${places[i]}.${places[i + 1]}`);
+    for (let i = 0; i < places.length; i += 2) {
+      if (this.sent.get(places[i]) !== undefined) running.add(`${places[i]}.${places[i + 1]}`);
+    }
     for (const frame of this.sent.values()) {
       if (frame.seq > upTo) continue;
       for (const call of frame.calls) {

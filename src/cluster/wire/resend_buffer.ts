@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import { answersIn } from "./frame.ts";
-import { isWithin } from "./received_frames.ts";
+import { isWithin, MAX_GAPS } from "./received_frames.ts";
 import type { Peer } from "./peer.ts";
 
 /** The answers of one frame. */
@@ -81,8 +81,12 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
-  /** That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them again. */
-  missing(peer: Peer, ranges: readonly number[]): void {
+  /**
+   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them again. Looks at no
+   * more ranges than a process keeps.
+   */
+  missing(peer: Peer, listed: readonly number[]): void {
+    const ranges = listed.slice(0, MOST_RANGES);
     for (let at = this.#first; at < this.#last.length; at++) {
       const sent = this.#last[at];
       if (sent?.peer === peer && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
@@ -129,6 +133,7 @@ export class ResendBuffer {
 
 const KEPT = 256; // frames: a bounce comes within ms
 const MOST = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
+const MOST_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and those that were reported
 const PAUSE = 250; // ms between two attempts, as between two of a connection
 const AGAIN_EVERY = 1_000; // ms: anybody may ask
 const GIVE_UP = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself

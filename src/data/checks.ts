@@ -91,7 +91,7 @@ function showObject(value: object): string {
     const type = isPlain(value) ? undefined : value.constructor;
     return typeof type === "function" && type !== Object ? `an instance of ${type.name}` : "an object";
   } catch { // a getter or a trap of a proxy threw: that must not replace the error that shows the value
-    return "an object";
+    return "an object that cannot be read";
   }
 }
 

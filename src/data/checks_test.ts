@@ -167,9 +167,9 @@ describe("show", () => {
       [new Date(), "an instance of Date"],
       [new Date(NaN), "an invalid Date"],
       [Object.create(null), "an object"],
-      [new Proxy({}, { getPrototypeOf: throws }), "an object"],
-      [Object.create({}, { constructor: { get: throws } }), "an object"],
-      [revoked, "an object"],
+      [new Proxy({}, { getPrototypeOf: throws }), "an object that cannot be read"],
+      [Object.create({}, { constructor: { get: throws } }), "an object that cannot be read"],
+      [revoked, "an object that cannot be read"],
     ];
     for (const [value, text] of shown) assertEquals(show(value), text);
   });

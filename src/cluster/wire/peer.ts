@@ -288,8 +288,8 @@ export class Peer {
   }
 }
 
-/** Characters of a number and the comma behind it, nearly always. */
-const LONGEST_PLACE = 9;
+/** The characters of a frame's number, and a comma. */
+const LONGEST_PLACE = 17;
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {

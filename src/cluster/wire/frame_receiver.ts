@@ -148,10 +148,8 @@ export class FrameReceiver {
       case "o":
         peer.load = item[4][0] + item[4][1];
         peer.ledger.missing(item[2], item[3]);
-        if (item[5] !== undefined) {
-          peer.received.settle(item[1]);
-          peer.ledger.inHand(item[2], item[5]);
-        }
+        // answers that were lost since that ping will be asked for with the next one
+        if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":
         this.#options.accused(item[1], item[2]);

@@ -67,14 +67,19 @@ export class ReceivedFrames {
 
   /** The gaps that the sender has not answered for yet, flat, for the ping of this number. They may still arrive. */
   ask(ping: number): number[] {
-    const gaps = [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
+    const gaps = this.#unsettled;
     if (gaps.length > 0) this.#asked = { ping, upTo: this.#upTo };
     return gaps.flat();
   }
 
-  /** The sender has answered for the gaps in the ping of this number. */
-  settle(ping: number): void {
+  /** The sender has answered for the gaps in the ping of this number. Returns whether it has for all that there are by now. */
+  settle(ping: number): boolean {
     if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;
+    return this.#unsettled.length === 0;
+  }
+
+  get #unsettled(): [from: number, to: number][] {
+    return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
   }
 
   /** Forgets the oldest gap when there are too many: a frame adds one at most. */

@@ -32,12 +32,15 @@ describe("ReceivedFrames", () => {
     heard.report();
     assertEquals(heard.ask(2), [1, 1, 5, 5]);
     heard.take(8);
-    heard.settle(1); // the answer to an earlier ping, which did not list the same
+    assertEquals(heard.settle(1), false); // the answer to an earlier ping, which did not list the same
     assertEquals(heard.ask(3), [1, 1, 5, 5, 7, 7]);
-    heard.settle(3);
+    assertEquals(heard.settle(3), true);
     assertEquals(heard.ask(4), []);
     heard.take(10);
     assertEquals(heard.ask(5), [9, 9]);
+    heard.take(12);
+    assertEquals(heard.settle(5), false); // one more is missing since
+    assertEquals(heard.ask(6), [11, 11]);
   });
 
   it("refuses frames before the first one of a forgotten sender, and does not report them missing", () => {

@@ -4,7 +4,7 @@
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
-import { show } from "./contract/checks.ts";
+import { show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";

@@ -1,5 +1,6 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
-import { checkKnown, checkNumber, checkRoute, checkTimes, MAX_TIMEOUT, show } from "./checks.ts";
+import { checkRoute, checkTimes } from "./checks.ts";
+import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { ContractOptions, Kind } from "./contract.ts";
 import type { Route } from "./node_info.ts";
@@ -190,9 +191,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });
-  if (ordered !== undefined && typeof ordered !== "boolean") {
-    throw new TypeError(`${at}: ordered must be true or false; got ${show(ordered)}`);
-  }
+  if (ordered !== undefined) checkBoolean(`${at}: ordered`, ordered);
   if (ordered && route !== undefined && route !== "hash") {
     throw new TypeError(`${at}: ordered needs the route "hash", which it has by itself; got ${show(route)}`);
   }

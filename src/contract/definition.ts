@@ -1,7 +1,8 @@
 /** Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
 import type { Context } from "./context.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import { MAX_CONCURRENCY } from "./checks.ts";
+import { checkInteger, checkKnown, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";

@@ -4,7 +4,8 @@
  */
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import { MAX_CONCURRENCY } from "./checks.ts";
+import { checkInteger, checkKnown, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";

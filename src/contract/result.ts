@@ -1,7 +1,7 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
+import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
-import { show } from "./checks.ts";
 
 /**
  * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
@@ -54,8 +54,19 @@ export function fail<F extends string, D = unknown>(code: F, message: string, op
   if (typeof code !== "string" || code === "") {
     throw new TypeError(`fail: the code must be a text such as "SOLD_OUT"; got ${show(code)}`);
   }
+  checkString(`fail ${code}: message`, message);
+  if (options !== undefined) checkFailOptions(`fail ${code}`, options);
   return { ok: false, error: new CatgaError(code, message, options) };
 }
+
+function checkFailOptions(at: string, options: Omit<FailOptions, "details">): void {
+  checkKnown(at, options, FAIL_OPTIONS);
+  const { retryable, final } = options;
+  if (retryable !== undefined) checkBoolean(`${at}: retryable`, retryable);
+  if (final !== undefined) checkBoolean(`${at}: final`, final);
+}
+
+const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
 
 /**
  * The value of a result; throws its error, a {@link CatgaError}. Thrown in a handler it keeps its code.

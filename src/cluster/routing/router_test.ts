@@ -1,14 +1,15 @@
 /** What becomes of requests: refusals, bounces, cuts, deadlines, and callers who give up. */
 import process from "node:process";
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { AnyContract } from "../../contract/contract.ts";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import type { Schema } from "../../contract/schema.ts";
-import { openStage, openTrio, type Player, type Stage } from "../../../test/support/stage.ts";
+import type { MemoryNetwork } from "../../memory/network.ts";
+import { openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { testCluster } from "../../testing/mod.ts";
 
 const Ask = query<unknown, unknown>("Ask");
@@ -27,6 +28,18 @@ const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? valu
 const first = (id: string) => ({
   route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
 });
+/** Players of these ids that handle both. */
+async function join(network: MemoryNetwork, ids: readonly string[]): Promise<Player[]> {
+  const players = ids.map((id) => new Player(network, id));
+  for (const player of players) await player.register(HANDLES);
+  return players;
+}
+/** Has a player refuse every request. */
+function refuseAll(player: Player, refusal: string): void {
+  player.onFrame = ({ from, seq, items }) => {
+    if (items.some(([kind]) => kind === "q" || kind === "m")) player.send(from, ["n", seq, 0, refusal]);
+  };
+}
 /** The number of the first frame with requests that a player has received. */
 const firstFrame = (player: Player) => player.frames[0].seq;
 /** No call is under way or waits: a drain ends at once. */
@@ -69,9 +82,51 @@ describe("a refusal", () => {
     };
     const { error } = await clock.until(app.send(Do, 1));
     assertEquals([error?.code, error?.retryable, error?.node, at.length], ["OVERLOADED", true, "other", 4]);
-    for (const [i, most] of [10, 20, 40].entries()) assert(at[i + 1] - at[i] <= most, `${at}`);
+    for (const [i, most] of [100, 200, 400].entries()) assert(at[i + 1] - at[i] <= most, `${at}`);
     assertEquals((await clock.until(app.send(Do, 1, { retries: 0 }))).error?.code, "OVERLOADED");
     assertEquals(at.length, 5);
+  });
+
+  it("by more nodes than there are retries: the request goes on to the one with room (it was OVERLOADED)", async () => {
+    await using stage = await openTrio();
+    const { app, clock, network } = stage;
+    const full = [stage.other, stage.second, ...await join(network, ["third", "fourth"])];
+    for (const each of full) refuseAll(each, "OVERLOADED");
+    const [free] = await join(network, ["with-room"]);
+    free.answerWith((name) => name);
+    await stage.settle();
+    const inOrder = (nodes: readonly NodeInfo[]) => nodes[0];
+    for (const contract of [Ask, Do] as const) {
+      const start = clock.monotonic();
+      assertEquals(unwrap(await clock.until(app.send(contract as typeof Do, 1, { route: inOrder }))), contract.name);
+      assertEquals(clock.monotonic() - start, 0);
+    }
+    assertEquals(full.map(asked), [2, 2, 2, 2]);
+    assertEquals(free.items("m").map((item) => (item[3] as { attempt: number }).attempt), [5, 5]);
+    assertEquals(code(await clock.until(app.send(Do, 1, { route: inOrder, retries: 0 }))), "OVERLOADED");
+    await assertIdle(stage);
+  });
+
+  it("by all of many nodes: 20 requests are sent for a send with 3 retries, then the refusal is the result", async () => {
+    await using stage = await openTrio();
+    const { app, clock, network } = stage;
+    const more = await join(network, Array.from({ length: 38 }, (_, n) => `more-${n}`));
+    const all = [stage.other, stage.second, ...more];
+    for (const each of all) refuseAll(each, "OVERLOADED");
+    await stage.settle();
+    assertEquals(code(await clock.until(app.send(Do, 1))), "OVERLOADED");
+    assertEquals(all.map(asked).reduce((sum, each) => sum + each), 20);
+    await assertIdle(stage);
+  });
+
+  it("OVERLOADED by all until the deadline is near: it is the result at once, not UNAVAILABLE at the deadline", async () => {
+    await using stage = await openStage({ handles: HANDLES });
+    const { app, other, clock } = stage;
+    refuseAll(other, "OVERLOADED");
+    const start = clock.monotonic();
+    assertEquals(code(await clock.until(app.send(Do, 1, { timeout: 50, retries: 10 }))), "OVERLOADED");
+    assertLess(clock.monotonic() - start, 50);
+    await assertIdle(stage);
   });
 
   it("DRAINING by the only node: the request waits for it to be back; without retries it is the result", async () => {

@@ -118,6 +118,7 @@ export class Endpoint implements PeerHost {
       malformed: options.malformed,
       observed: (peer) => options.observed(peer, "alive"),
       askedAgain: (peer) => this.#resendBuffer.again(peer),
+      missing: (peer, ranges) => this.#resendBuffer.missing(peer, ranges),
       answered: (peer) => options.answered(peer),
       accused: (other, server) => options.accused(other, server),
       asked: (name) => options.asked(name),

@@ -9,7 +9,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import { JetStreamRefusal, type Refusal } from "./jetstream_refusal.ts";
-import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing } from "./stream_error.ts";
+import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
@@ -28,7 +28,11 @@ const CHECK = 30_000;
 const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
-const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full"];
+const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
+/** Those of them that another try at once would meet again. */
+const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
+/** How many consumers a new stream may have: without a limit of its own nats-server 2.15 allows 1,000. */
+const MAX_CONSUMERS = 100_000;
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
@@ -101,7 +105,7 @@ export class KeptStream {
 
   /**
    * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, or is full. Rejects with a
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full, or has no consumer left. Rejects with a
    * `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`, `too large`, and
    * `full` with `whenFull`, `no stream` with `whenMissing`.
    */
@@ -113,7 +117,7 @@ export class KeptStream {
     const end = clock.monotonic() + OPERATION_LIMIT;
     const checking = this.check();
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
-    let full: JetStreamRefusal | undefined;
+    let waiting: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
@@ -123,14 +127,14 @@ export class KeptStream {
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") throw error;
-        if (refusal === "full") full = error;
+        if (refusal === "full" || refusal === "consumer limit") waiting = error;
         const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
-          // the last try may have been too short for an answer: then a full store is the reason
-          throw this.#failed(refusal === "no answer" ? full ?? error : error);
+          // the last try may have been too short for an answer: then why it was refused before is the reason
+          throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
         }
         if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);
-        if (failures > 0 || refusal === "busy" || refusal === "full") await this.#pause(failures, end);
+        if (failures > 0 || WAITED_FOR.includes(refusal)) await this.#pause(failures, end);
       }
     }
   }
@@ -180,6 +184,7 @@ export class KeptStream {
     if (error.refusal === "lost race" || error.refusal === "too large") return error;
     if (error.refusal === "disabled") return noJetStream(this.#server, error);
     if (error.refusal === "full") return storeFull(this.what, error);
+    if (error.refusal === "consumer limit") return tooManyConsumers(this.what, this.name, error);
     return noAnswer(this.what, error);
   }
 
@@ -232,7 +237,14 @@ export class KeptStream {
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {
-      this.#accept(await this.js.createStream({ name: this.name, ...this.#options.settings(), first_seq }, limit));
+      const config = { name: this.name, ...this.#options.settings(), first_seq };
+      this.#accept(
+        await this.js.createStream({ ...config, max_consumers: MAX_CONSUMERS }, limit).catch((error) => {
+          // the account may have fewer: then its limit is the stream's
+          if (!(error instanceof JetStreamRefusal && error.refusal === "consumer limit")) throw error;
+          return this.js.createStream(config, limit);
+        }),
+      );
     } catch (error) {
       throw error instanceof CatgaError && isForbidden(error) ? streamMissing(this.what, this.name, error) : error;
     }

@@ -39,7 +39,9 @@ export class NatsLogReader implements LogReader {
   /** The last message that was read: its sequence, and its time. */
   #sequence = 0;
   #time: number | undefined;
-  #fault = { text: "", at: -Infinity };
+  /** Why it could not start last; `undefined` when it has. */
+  #fault: CatgaError | undefined;
+  #reported = { text: "", at: -Infinity };
   /** When the mark followed messages of other subjects, by the monotonic clock. */
   #advancedAt = -Infinity;
 
@@ -70,6 +72,10 @@ export class NatsLogReader implements LogReader {
     return this.#caughtUp;
   }
 
+  get fault(): CatgaError | undefined {
+    return this.#fault;
+  }
+
   pause(): void {
     this.#paused = true;
   }
@@ -98,7 +104,7 @@ export class NatsLogReader implements LogReader {
       } catch (error) {
         if (signal.aborted) return;
         // a lost connection is reported by the transport
-        if (transport.status.state === "connected") this.#report(error);
+        if (transport.status.state === "connected") this.#report(this.#fault = this.#unreadable(error));
       }
       if (signal.aborted) return;
       const { clock, random } = transport;
@@ -142,6 +148,7 @@ export class NatsLogReader implements LogReader {
       this.#mark = place.mark;
       this.#sequence = place.mark.sequence;
       this.#time = place.mark.time;
+      this.#fault = undefined;
       this.#call(() => this.#options.onStart({ mark: place.mark, state: place.state, lost: place.lost }));
       if (broken) return true;
       this.#caughtUp = expected === 0;
@@ -240,16 +247,18 @@ export class NatsLogReader implements LogReader {
     );
   }
 
+  #unreadable(error: unknown): CatgaError {
+    if (error instanceof CatgaError) return error;
+    const { message } = error as Error;
+    return new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error });
+  }
+
   /** Reports a fault; the same one once a minute. */
   #report(error: unknown): void {
-    const { message } = error as Error;
+    const fault = this.#unreadable(error);
     const at = this.#stream.transport.clock.monotonic();
-    if (message === this.#fault.text && at - this.#fault.at < FAULT) return;
-    this.#fault = { text: message, at };
-    this.#options.onFault(
-      error instanceof CatgaError
-        ? error
-        : new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error }),
-    );
+    if (fault.message === this.#reported.text && at - this.#reported.at < FAULT) return;
+    this.#reported = { text: fault.message, at };
+    this.#options.onFault(fault);
   }
 }

@@ -27,12 +27,13 @@ const CHECK = 30_000;
  */
 const CHECK_WAIT = 250;
 
+/** How long the last sequence is not asked for again, in ms. */
+const RECENT = 1_000;
+
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
 /** Those of them that another try at once would meet again. */
 const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
-/** How many consumers a new stream may have: without a limit of its own nats-server 2.15 allows 1,000. */
-const MAX_CONSUMERS = 100_000;
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
@@ -55,6 +56,8 @@ export interface KeptStreamOptions {
   check(config: Readonly<Record<string, unknown>>): void;
   /** How many sequences there are to a ms: a new stream begins at the server's time in this unit. */
   readonly perMs: number;
+  /** How often consumers get a heartbeat when there is no message, in ms. */
+  readonly heartbeat: number;
 }
 
 /** Such a stream. */
@@ -67,6 +70,8 @@ export class KeptStream {
   readonly js: JetStream;
   /** The clock of the stream's leader, which expires its messages. */
   readonly serverClock: ServerClock;
+  /** How often its consumers get a heartbeat when there is no message, in ms. */
+  readonly heartbeat: number;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
@@ -81,6 +86,7 @@ export class KeptStream {
   /** When its settings were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
+  #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 
   constructor(transport: NatsTransport, js: JetStream, options: KeptStreamOptions) {
     this.transport = transport;
@@ -88,6 +94,7 @@ export class KeptStream {
     this.serverClock = new ServerClock(transport.clock);
     this.name = options.name;
     this.what = options.what;
+    this.heartbeat = options.heartbeat;
     this.#options = options;
     // on another server, or after an absence, it may be another stream
     transport.onStatus(() => this.#checkedAt = -Infinity);
@@ -137,6 +144,22 @@ export class KeptStream {
         if (failures > 0 || WAITED_FOR.includes(refusal)) await this.#pause(failures, end);
       }
     }
+  }
+
+  /** When the stream was created, as it was last found: `LogState.created`. */
+  get created(): string | undefined {
+    return this.#created;
+  }
+
+  /** Its last sequence, which its leader had 1 s ago at most. */
+  lastSequence(): Promise<number> {
+    const now = this.transport.clock.monotonic();
+    if (this.#asked === undefined || now - this.#asked.at > RECENT) {
+      const sequence = this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true })
+        .then(({ state }) => state.last_seq);
+      this.#asked = { at: now, sequence };
+    }
+    return this.#asked.sequence;
   }
 
   /** Notes a sequence of the stream. */
@@ -237,14 +260,7 @@ export class KeptStream {
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {
-      const config = { name: this.name, ...this.#options.settings(), first_seq };
-      this.#accept(
-        await this.js.createStream({ ...config, max_consumers: MAX_CONSUMERS }, limit).catch((error) => {
-          // the account may have fewer: then its limit is the stream's
-          if (!(error instanceof JetStreamRefusal && error.refusal === "consumer limit")) throw error;
-          return this.js.createStream(config, limit);
-        }),
-      );
+      this.#accept(await this.js.createStream({ name: this.name, ...this.#options.settings(), first_seq }, limit));
     } catch (error) {
       throw error instanceof CatgaError && isForbidden(error) ? streamMissing(this.what, this.name, error) : error;
     }

@@ -1,0 +1,45 @@
+/** The consumers that the readers of one stream share in this process: as few as their filters allow. */
+import { Gate } from "./gate.ts";
+import type { KeptStream } from "./kept_stream.ts";
+import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
+
+/**
+ * How many filters a consumer has at most. To find the next message for many of them costs the server time (measured with
+ * 1,500 subjects: 0.1 to 0.3 ms), while a consumer of all subjects would bring every message of the namespace to every node.
+ */
+const MOST = 64;
+
+/** How many readers and watches of a stream begin at a time. */
+const AT_ONCE = 16;
+
+/** The shared consumers of one stream. */
+export class SharedConsumers {
+  readonly stream: KeptStream;
+  /** For readers and watches that begin. */
+  readonly beginnings: Gate = new Gate(AT_ONCE);
+  readonly #all = new Set<SharedConsumer>();
+
+  constructor(stream: KeptStream) {
+    this.stream = stream;
+  }
+
+  /** As `SharedConsumer.join`, of the one that has most of the reader's filters. */
+  join(reader: SharingReader): { readonly consumer: SharedConsumer; readonly joined: Promise<boolean> } {
+    const { filters } = reader;
+    let best: SharedConsumer | undefined;
+    let most = -1;
+    for (const each of this.#all) {
+      const { size, common } = each.with(filters);
+      if (common <= most || (size > MOST && common < filters.length)) continue;
+      [best, most] = [each, common];
+    }
+    const consumer = best ?? this.#make();
+    return { consumer, joined: consumer.join(reader) };
+  }
+
+  #make(): SharedConsumer {
+    const made: SharedConsumer = new SharedConsumer(this.stream, () => this.#all.delete(made));
+    this.#all.add(made);
+    return made;
+  }
+}

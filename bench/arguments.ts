@@ -69,8 +69,8 @@ and those that run only when they are named: growth and entities-growth, which t
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
-  --markdown           prints tables as docs/performance.md has them
-  --docs FILE          puts the tables into a page, between its <!-- bench … --> marks
+  --markdown           prints tables as docs/figures/ has them
+  --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures
   --svg FOLDER         writes the pictures of the README`;
 
 /** Reads the arguments; throws a `TypeError` that says what is wrong with them. */

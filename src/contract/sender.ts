@@ -174,7 +174,7 @@ export interface Sender extends Sharing {
   ): Promise<Result<void, never>>;
   /**
    * Takes back what was scheduled under this `id`: `true`, and it will not be handled; `false`, it has gone already, or never was.
-   * Rejects with `UNAVAILABLE` when the log does not answer.
+   * Rejects with `UNAVAILABLE` when the log does not answer, and with `OUTCOME_UNKNOWN` when nobody knows which of both it is.
    */
   unschedule(contract: Contract<"event" | "command", never, unknown>, id: string): Promise<boolean>;
   /**

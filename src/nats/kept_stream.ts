@@ -27,9 +27,6 @@ const CHECK = 30_000;
  */
 const CHECK_WAIT = 250;
 
-/** How long the last sequence is not asked for again, in ms. */
-const RECENT = 1_000;
-
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
 /** Those of them that another try at once would meet again. */
@@ -76,6 +73,7 @@ export class KeptStream {
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<void> | undefined;
+  #measuring: Promise<void> | undefined;
   /**
    * The highest sequence that was seen: a stream that is created anew starts above it, whatever the server's clock
    * says.
@@ -86,7 +84,6 @@ export class KeptStream {
   /** When its settings were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
-  #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 
   constructor(transport: NatsTransport, js: JetStream, options: KeptStreamOptions) {
     this.transport = transport;
@@ -151,17 +148,6 @@ export class KeptStream {
     return this.#created;
   }
 
-  /** Its last sequence, which its leader had 1 s ago at most. */
-  lastSequence(): Promise<number> {
-    const now = this.transport.clock.monotonic();
-    if (this.#asked === undefined || now - this.#asked.at > RECENT) {
-      const sequence = this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true })
-        .then(({ state }) => state.last_seq);
-      this.#asked = { at: now, sequence };
-    }
-    return this.#asked.sequence;
-  }
-
   /** Notes a sequence of the stream. */
   noteRevision(revision: number): void {
     if (revision > this.#highest) this.#highest = revision;
@@ -177,6 +163,25 @@ export class KeptStream {
       .finally(() => {
         this.#readingClock = undefined;
       }));
+  }
+
+  /**
+   * Reads the server's clock until its bounds are close, three times at most: then the link is slow, or this process
+   * busy all the time. Callers at the same time share one measurement.
+   */
+  measureClock(): Promise<void> {
+    return this.#measuring ??= this.#measure().finally(() => {
+      this.#measuring = undefined;
+    });
+  }
+
+  async #measure(): Promise<void> {
+    for (let readings = 0; readings < 3; readings++) {
+      const { ts, asked } = await this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true });
+      this.serverClock.read(ts, asked);
+      if (this.serverClock.exact) return;
+    }
+    this.serverClock.settle();
   }
 
   /** Calls back when the stream was found to be another one, created anew by whomever, until the returned function is called. */

@@ -12,15 +12,30 @@ const MOST = 64;
 /** How many readers and watches of a stream begin at a time. */
 const AT_ONCE = 16;
 
+/** How long the last sequence is not asked for again, in ms. */
+const RECENT = 1_000;
+
 /** The shared consumers of one stream. */
 export class SharedConsumers {
   readonly stream: KeptStream;
   /** For readers and watches that begin. */
   readonly beginnings: Gate = new Gate(AT_ONCE);
   readonly #all = new Set<SharedConsumer>();
+  #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
 
   constructor(stream: KeptStream) {
     this.stream = stream;
+  }
+
+  /** The last sequence of the stream, which its leader had 1 s ago at most. Rejects as `KeptStream.attempt`. */
+  lastSequence(): Promise<number> {
+    const { name, js, transport } = this.stream;
+    const now = transport.clock.monotonic();
+    if (this.#asked === undefined || now - this.#asked.at > RECENT) {
+      const asking = this.stream.attempt((limit) => js.info(name, limit), { idempotent: true });
+      this.#asked = { at: now, sequence: asking.then(({ state }) => state.last_seq) };
+    }
+    return this.#asked.sequence;
   }
 
   /** As `SharedConsumer.join`, of the one that has most of the reader's filters. */

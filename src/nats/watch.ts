@@ -232,7 +232,7 @@ class Watch {
     await this.#stream.check();
     if (reader?.caughtUp && this.#entries.highestPresent === 0) {
       // there is nothing that could have gone, and other watches ask the same
-      const end = await this.#stream.lastSequence();
+      const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
       await delay(clock, SHARED_LAG, signal);
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);

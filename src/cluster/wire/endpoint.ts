@@ -80,13 +80,12 @@ export class Endpoint implements PeerHost {
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
     this.grace = new ReconnectGrace(clock);
-    this.#peers = new PeerTable((other, identity) =>
+    this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {
         ...identity,
         subject: this.#subjectOf(other),
         bounces: `${this.#bouncePrefix}${identity.slot}.`,
-      })
-    );
+      }));
     this.inbound = new InboundRequests({
       clock,
       observer,

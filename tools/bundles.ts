@@ -19,6 +19,7 @@ const LONG = Object.entries({
   entity_simulation: 25,
   membership_servers: 25,
   mixed_versions: 25,
+  consumer_limit: 25,
   payloads: 25,
   soak: 25,
   event_log: 20,
@@ -33,6 +34,7 @@ const LONG = Object.entries({
   unproven: 20,
   watch: 20,
   endpoint: 15,
+  shared_consumer: 15,
   key_value_store: 15,
   router: 15,
   // of the fault suite
@@ -43,6 +45,7 @@ const LONG = Object.entries({
   log_kills: 60,
   single_replica: 45,
   forgotten_entries: 40,
+  "faults/consumers": 20,
 });
 /** Hooks of a whole file would hold for the files beside it. */
 const HOOKS = /^(?:before|after)(?:Each)?\(/m;

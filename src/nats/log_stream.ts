@@ -23,6 +23,7 @@ import { NatsLogReader } from "./log_reader.ts";
 import { lastDirect, lastOfLeader, readBatch } from "./log_reads.ts";
 import { abilitiesOf, checkLogSettings, logSettings } from "./log_settings.ts";
 import { PendingAppends } from "./pending_appends.ts";
+import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** A stream of JetStream. */
@@ -30,6 +31,7 @@ export class NatsLogStream implements LogStream {
   readonly name: string;
   readonly #transport: NatsTransport;
   readonly #stream: KeptStream;
+  readonly #consumers: SharedConsumers;
   readonly #pending: PendingAppends;
   readonly #options: LogOptions;
   #version: string | undefined;
@@ -54,7 +56,9 @@ export class NatsLogStream implements LogStream {
       settings: () => logSettings(this.#wanted()),
       check: (config) => this.#check(config),
       perMs: 1,
+      heartbeat: 500,
     });
+    this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(transport, new AcknowledgementReader(name, what), what, () => this.#restore());
   }
 
@@ -127,7 +131,7 @@ export class NatsLogStream implements LogStream {
 
   follow(options: FollowOptions): LogReader {
     checkPatterns(options.subjects);
-    return new NatsLogReader(this.#stream, options);
+    return new NatsLogReader(this.#consumers, options);
   }
 
   async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {

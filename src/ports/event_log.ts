@@ -193,6 +193,8 @@ export interface LogReader {
   readonly mark: LogMark | undefined;
   /** Whether it has delivered all that the stream had when it (last) started. */
   readonly caughtUp: boolean;
+  /** Why it cannot read now, though connected; `undefined` while it reads. */
+  readonly fault: CatgaError | undefined;
   /** Stops delivery until {@link LogReader.resume}: some messages that are under way may still come. */
   pause(): void;
   resume(): void;

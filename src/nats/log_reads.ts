@@ -87,7 +87,7 @@ async function batchOfLeader(
 }
 
 /** How many requests of a batch are under way at once. */
-const AT_ONCE = 64;
+const AT_ONCE = 16;
 
 /**
  * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages that

@@ -13,6 +13,7 @@ const LONG = Object.entries({
   permissions: 120,
   simulation: 40,
   bench: 30,
+  replacing_nats: 30,
   shop: 30,
   cli: 25,
   entity_simulation: 25,

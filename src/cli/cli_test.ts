@@ -266,7 +266,7 @@ describe("cli", await requireNatsServer(), () => {
       handlers: [
         query<void, string>("Fold").handle(() => "folded"),
         event<number>("Sung").on((n) => void sung.push(n)),
-        command<void, string>("Line", { ordered: true }).handle(() => "in line"),
+        command<void, string>("Line", { ordered: true } as never).handle(() => "in line"),
       ],
     });
     assertEquals((await run("call", "Fold", "--json")).out, '"folded"\n');

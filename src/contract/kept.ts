@@ -6,7 +6,7 @@ import { checkSending, type SendOptions } from "./send_options.ts";
 export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signal" | "timeout"> {
   /** Not before so many ms are over, by the server's clock: 0 to 10 years; at once. Needs nats-server 2.12. */
   delay?: number | undefined;
-  /** Not before this time, by the server's clock; at once. Needs nats-server 2.12. */
+  /** Not before this time of this process's clock, which is translated to the server's when it is published; at once. Needs nats-server 2.12. */
   at?: Date | undefined;
 }
 

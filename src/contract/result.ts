@@ -1,5 +1,6 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
+import type { SendableDetails } from "./sendable.ts";
 import { show } from "./checks.ts";
 
 /**
@@ -29,7 +30,10 @@ export interface Failure<F extends string = AnyCode> {
 }
 
 /** Options of {@link fail}. */
-export type FailOptions = Omit<CatgaErrorOptions, "node">;
+export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
+  /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
+  details?: SendableDetails<D>;
+}
 
 /**
  * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
@@ -46,7 +50,7 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
  * );
  * ```
  */
-export function fail<F extends string>(code: F, message: string, options?: FailOptions): Failure<F> {
+export function fail<F extends string, D = unknown>(code: F, message: string, options?: FailOptions<D>): Failure<F> {
   if (typeof code !== "string" || code === "") {
     throw new TypeError(`fail: the code must be a text such as "SOLD_OUT"; got ${show(code)}`);
   }

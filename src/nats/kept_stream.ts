@@ -67,6 +67,7 @@ export class KeptStream {
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<void> | undefined;
+  #measuring: Promise<void> | undefined;
   /**
    * The highest sequence that was seen: a stream that is created anew starts above it, whatever the server's clock
    * says.
@@ -150,6 +151,25 @@ export class KeptStream {
       .finally(() => {
         this.#readingClock = undefined;
       }));
+  }
+
+  /**
+   * Reads the server's clock until its bounds are close, three times at most: then the link is slow, or this process
+   * busy all the time. Callers at the same time share one measurement.
+   */
+  measureClock(): Promise<void> {
+    return this.#measuring ??= this.#measure().finally(() => {
+      this.#measuring = undefined;
+    });
+  }
+
+  async #measure(): Promise<void> {
+    for (let readings = 0; readings < 3; readings++) {
+      const { ts, asked } = await this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true });
+      this.serverClock.read(ts, asked);
+      if (this.serverClock.exact) return;
+    }
+    this.serverClock.settle();
   }
 
   /** Calls back when the stream was found to be another one, created anew by whomever, until the returned function is called. */

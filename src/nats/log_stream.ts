@@ -82,6 +82,16 @@ export class NatsLogStream implements LogStream {
     return serverClock.known ? serverClock.at(clock.monotonic()) : clock.now();
   }
 
+  get latestServerTime(): number {
+    const { clock } = this.#transport;
+    const { serverClock } = this.#stream;
+    return serverClock.known ? serverClock.latest(clock.monotonic()) : clock.now();
+  }
+
+  measureTime(): Promise<void> | undefined {
+    return this.#stream.serverClock.exact ? undefined : this.#stream.measureClock();
+  }
+
   get abilities(): LogAbilities | undefined {
     // `undefined` while disconnected: the last one stays valid
     const version = this.#transport.connection.info?.version;

@@ -220,7 +220,7 @@ describe("send", () => {
   });
 
   it('route "hash" without a key is a TypeError, with one candidate or none as with many', async () => {
-    const Find = query<string, string>("Find", { route: "hash" });
+    const Find = query<string, string>("Find", { route: "hash" } as never);
     const { app } = localApp({ handlers: Find.handle((name) => name) });
     assertThrows(
       () => app.send(Find, "tea"),

@@ -51,8 +51,8 @@ async function oneOfLeader(
 }
 
 /**
- * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are under way, one
- * for each sequence.
+ * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are under way at
+ * once, one for each sequence.
  */
 async function batchOfLeader(
   stream: KeptStream,
@@ -81,12 +81,13 @@ async function batchOfLeader(
       next = message.sequence + 1;
       fresh++;
     }
+    if (fresh === 0) throw new JetStreamRefusal("other", `a message before ${next}, from which on it was asked for`);
     atOnce = fresh === atOnce ? Math.min(2 * fresh, AT_ONCE) : fresh;
   }
   return found.slice(0, most);
 }
 
-/** How many requests of a batch are under way at once. */
+/** How many requests of a batch are under way at once; more are not faster (measured with nats-server 2.15). */
 const AT_ONCE = 16;
 
 /**

@@ -19,12 +19,20 @@ const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "ut
 const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
 const BLOCK = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(CONFIG)![1];
 
-/** The page's users, `mallory` with the permissions of `orders-1` (and one event), one who may everything, and more. */
+/**
+ * The page's users, `mallory` with the permissions of `orders-1` (and one event), `trusted` with these and direct gets, one who may
+ * everything, and more.
+ */
 async function stage(more = ""): Promise<NatsServer> {
   const mallory = BLOCK.replaceAll("orders-1", "mallory")
     .replace(/"catga\.default\.event\.>" {20,}# publish\n/, '"catga.default.event.Other"\n');
   assert(mallory.includes("event.Other"));
-  const config = CONFIG.replace(BLOCK, () => `${BLOCK}${mallory}    { user: admin, password: admin }\n${more}`);
+  const trusted = mallory.replaceAll("mallory", "trusted")
+    .replace("publish: { allow: [", (begin) => `${begin} "$JS.API.DIRECT.GET.>"`);
+  const config = CONFIG.replace(
+    BLOCK,
+    () => `${BLOCK}${mallory}${trusted}    { user: admin, password: admin }\n${more}`,
+  );
   const server = await startNatsServer({ config });
   await runSetup(server.url, CONFIG);
   return server;
@@ -56,15 +64,17 @@ const api = async (connection: NatsConnection, name: string, body: unknown) =>
   >();
 
 describe("a node with the permissions of docs/security.md", await requireNatsServer(), () => {
-  it("cannot have JetStream send a frame or an event in another's name", { timeout: 300_000 }, async () => {
+  it("cannot have JetStream send a frame or an event in another's name, with direct gets or without", {
+    timeout: 300_000,
+  }, async () => {
     await using server = await stage();
     const ran: number[] = [];
     const heard: number[] = [];
     const handlers = [Pay.handle((n) => String(ran.push(n))), Paid.on((n) => void heard.push(n))];
     await using victim = await start(server, "orders-1", { handlers });
     await using other = await start(server, "gateway-1");
-    await using mallory = await client(server, "mallory");
-    const { connection } = mallory;
+    await using trusted = await client(server, "trusted");
+    const { connection } = trusted;
     const frames = `catga.default.node.${victim.self.endpoint}.${other.self.endpoint}`;
     const forged = `[1,5000,${Date.now()},["q","Pay",60000,666]]`;
     const event = `[1,"${other.self.endpoint}",${Date.now()},{"seq":1},666]`;
@@ -246,12 +256,13 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
       mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: "$KV.foreign.b" });
       const written = async () => (await api(admin.connection, "STREAM.INFO.KV_foreign", {})).state.messages;
       await eventually("both answers", async () => await written() === 2);
-      // a direct get sends what it stored, as it is: with headers
+      // a direct get, which only somebody trusted may request, sends what it stored, as it is: with headers
+      await using trusted = await client(server, "trusted");
       const erasing = headers();
       erasing.set("Nats-Rollup", "all");
       await mallory.connection.request("$KV.catga_default_cache.copied", "mine", { ...PATIENT, headers: erasing });
       const get = "$JS.API.DIRECT.GET.KV_catga_default_cache.$KV.catga_default_cache";
-      mallory.connection.publish(`${get}.copied`, "", { reply: "$KV.foreign.c" });
+      trusted.connection.publish(`${get}.copied`, "", { reply: "$KV.foreign.c" });
       await eventually("the copy, in place of all else", async () => await written() === 1);
       // the acknowledgement of a write is no valid request of the API: it has members that are unknown there
       for (const request of ["PURGE", "MSG.DELETE", "DELETE"]) {
@@ -261,10 +272,12 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
       await eventually("the acknowledgement that was sent last", async () => await written() === 2);
       const missing = await api(admin.connection, "STREAM.DELETE.none", undefined);
       assertEquals([missing.error?.description, await written()], ["stream not found", 2]);
+      mallory.connection.publish(`${get}.nothing`, "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
+      await eventually("the refusal", () => mallory.refused.some((line) => line.includes(`${get}.nothing`)));
       // what a direct get sends can be a request: without a body, or with one that was stored
       await mallory.connection.request("$KV.catga_default_cache.y", '{"name":"evil","subjects":["evil"]}', PATIENT);
-      mallory.connection.publish(`${get}.y`, "", { reply: "$JS.API.STREAM.CREATE.evil" });
-      mallory.connection.publish(`${get}.nothing`, "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
+      trusted.connection.publish(`${get}.y`, "", { reply: "$JS.API.STREAM.CREATE.evil" });
+      trusted.connection.publish(`${get}.nothing`, "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
       const error = async (stream: string) => (await api(admin.connection, `STREAM.INFO.${stream}`, {})).error;
       await eventually("the stream that it makes", async () => await error("evil") === undefined);
       await eventually("the stream that it deletes", async () => await error("KV_foreign") !== undefined);
@@ -312,7 +325,7 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     made.set("Nats-Trace-Dest", "$KV.foreign.trace");
     mallory.connection.publish("catga.default.event.Other", "", { headers: made });
     const ack = "$JS.ACK.catga_default_log.audit.1.1.1.1.0";
-    mallory.connection.publish("$JS.API.DIRECT.GET.catga_default_log.catga.default.log.Kept", "", { reply: ack });
+    mallory.connection.publish("$JS.API.STREAM.INFO.catga_default_log", "", { reply: ack });
     const forbidden = ["$KV.foreign.trace", ack];
     const names = (subject: string) => mallory.refused.some((line) => line.includes(subject));
     await eventually(`both refusals: ${mallory.refused}`, () => forbidden.every(names));

@@ -538,8 +538,6 @@ const LOG = "publish to .*catga_default_log";
 const HANDLING: readonly Need[] = [
   ["publish catga.default.at.>", "schedule and unschedule", /publish to catga\.default\.at\.Kept\.later/],
   ["publish $JS.API.STREAM.MSG.GET.catga_default_log", "schedule and unschedule", new RegExp(LOG)],
-  ["publish $JS.API.DIRECT.GET.catga_default_log", "rewind to a time", new RegExp(LOG)],
-  ["publish $JS.API.DIRECT.GET.catga_default_log.>", "see how subscriptions stand", new RegExp(LOG)],
   ["publish $JS.API.CONSUMER.CREATE.catga_default_log.>", "handle a durable event", new RegExp(LOG)],
   ["publish $JS.API.CONSUMER.DELETE.catga_default_log.>", "leave no reader of the log behind", /left behind/],
   ...bucket("subscriptions", {
@@ -607,7 +605,6 @@ const NEEDS: Record<User, readonly Need[]> = {
       "$JS.API.STREAM.INFO.KV_*": ["cache"],
       "$JS.API.STREAM.MSG.DELETE.KV_*": ["delete from the cache when the store is full"],
       "$JS.API.STREAM.MSG.GET.KV_*": ["delete from the cache"],
-      "$JS.API.DIRECT.GET.KV_*.>": ["cache"],
     }),
     ...FLOW,
     ...PUBLISHING,

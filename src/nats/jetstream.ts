@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { mayNot } from "../ports/transport.ts";
+import { isForbidden, mayNot } from "../ports/transport.ts";
 import { readTtl, ServerClock, type Stored } from "./expiry.ts";
 import { JetStreamRefusal, parseAnswer } from "./jetstream_refusal.ts";
 import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
@@ -59,10 +59,14 @@ export class JetStream {
   readonly #transport: NatsTransport;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
+  /** The direct gets that the server has forbidden on this connection. */
+  readonly #forbidden = new Set<string>();
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
     this.#time = new ServerClock(transport.clock);
+    // the user may have other permissions then
+    transport.onStatus(() => this.#forbidden.clear());
   }
 
   /** The settings and state of a stream. */
@@ -160,8 +164,36 @@ export class JetStream {
     }
   }
 
-  /** The last message on a subject, from any server that has the stream: it may lag behind the leader. */
-  async lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+  /**
+   * Reads by direct get, or from the leader if the NATS user may not: JetStream sends the answer of a direct get, as it is
+   * stored, to whatever subject the request names, so that only users who may do everything to JetStream have this permission.
+   * `kind`: the requests that share a permission; the first that is refused is the last one on a connection.
+   */
+  async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
+    if (!this.#forbidden.has(kind)) {
+      try {
+        return await read();
+      } catch (error) {
+        if (!(error instanceof CatgaError && isForbidden(error))) throw error;
+        this.#forbidden.add(kind);
+      }
+    }
+    return await readLeader();
+  }
+
+  /**
+   * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers {@link direct
+   * users without the permission}.
+   */
+  lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+    return this.direct(
+      `${stream}.>`,
+      () => this.#lastDirect(stream, subject, limit),
+      () => this.last(stream, subject, limit),
+    );
+  }
+
+  async #lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
     const headers = answer.headers;
     const revision = Number(headers?.get("Nats-Sequence") ?? 0);

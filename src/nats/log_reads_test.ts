@@ -66,7 +66,7 @@ describe("readBatch", await requireNatsServer(), () => {
       fake.publish(reply!, JSON.stringify(seq === 4 ? { error: { code: 404, err_code: 10037 } } : found));
     });
     await fake.flush();
-    const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1 };
+    const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1, heartbeat: 500 };
     const stream = new KeptStream(transport, new JetStream(transport), settings);
     assertEquals((await readBatch(stream, { ...request, most: 100 }, 30_000)).map(textOf), ["1", "2", "3"]);
     assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);

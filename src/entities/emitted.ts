@@ -1,11 +1,18 @@
 /** What a command has emitted, as it is stored: texts, which neither this process nor another can change any more. */
+import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { applied, type EmittedEvent } from "../contract/entity_state.ts";
 import { decodeText, toText } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
-import type { EntityItem } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
-import type { EntityCopy } from "./entity_copy.ts";
+
+/** An event that is to be written. */
+export interface EntityItem {
+  /** The name of the contract without that of the entity. */
+  readonly event: string;
+  /** Its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
+  readonly text: string | undefined;
+}
 
 /** Events that are to be stored, with the result of their command. */
 export interface Emitted {
@@ -29,7 +36,11 @@ export interface Returned {
  * functions throw.
  */
 export function emittedBy(
-  { definition, id, state: before }: EntityCopy<unknown>,
+  { definition, id, state: before }: {
+    readonly definition: EntityDefinition<unknown>;
+    readonly id: string;
+    readonly state: unknown;
+  },
   { name, events, value }: Returned,
 ): Emitted {
   if (events.length > MOST_IN_GROUP) {

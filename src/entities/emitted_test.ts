@@ -8,7 +8,7 @@ const Box = entity<unknown>("Box", { initial: () => [] });
 Box.event<{ n: unknown }>("Put", (all, { n }) => [...all as unknown[], n]);
 const put = (n: unknown) => ({ event: "Box.Put", payload: { n } });
 const emitted = (count: number, { n, value }: { n: unknown; value?: unknown }) =>
-  emittedBy(blank(Box["~entity"], "b", false), {
+  emittedBy(blank(Box["~entity"], "b"), {
     name: "Fill",
     events: Array.from({ length: count }, () => put(n)),
     value,

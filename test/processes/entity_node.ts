@@ -81,10 +81,11 @@ async function main(): Promise<void> {
       const node = own === "all" || (own && n % 2 === 0) ? { node: id } : {};
       note({ event: "sent", entry, at: Date.now(), refused: payload.refused });
       for (let again = 0;; again++) {
+        const began = Date.now();
         const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, ...again === 0 ? node : {} });
         const how = ok ? "ok" : error.code;
         const version = ok ? value : error.code === "REFUSED" ? error.details as number : undefined;
-        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: Date.now() });
+        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: Date.now(), began });
         if (how !== "OUTCOME_UNKNOWN" || stopping) break;
       }
       await wait(pause);

@@ -12,9 +12,8 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { byteLength } from "../data/utf8.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
-import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
+import { commandText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup } from "../log/format/group_text.ts";
-import type { Clock } from "../ports/clock.ts";
 import { emittedBy } from "./emitted.ts";
 import type { EntitiesHost } from "./host.ts";
 import { type Found, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
@@ -53,8 +52,11 @@ export class Command implements Asking, Sought {
   readonly subject: string;
   readonly entity: string;
   readonly ctx: DecidingMessage;
-  /** Until when it is tried, by the monotonic clock. */
+  /** When it came here, and until when it is tried, by the monotonic clock. */
+  readonly arrived: number;
   readonly due: number;
+  /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
+  readonly named: boolean;
   /** Its sender gets this. */
   readonly outcome: Promise<unknown>;
   /** How often others came first. */
@@ -65,7 +67,7 @@ export class Command implements Asking, Sought {
   settled = false;
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
-  readonly #arrived: number;
+
   #resolve!: (value: unknown) => void;
   #reject!: (reason: unknown) => void;
   #fingerprint: string | undefined;
@@ -77,8 +79,11 @@ export class Command implements Asking, Sought {
     this.entity = id;
     this.#payload = payload;
     this.ctx = ctx;
-    this.#arrived = host.clock.monotonic();
-    this.due = dueOf(ctx, host.clock);
+    this.arrived = host.clock.monotonic();
+    this.due = dueOf(ctx, this.arrived);
+    const { envelope: { send, span, call, attempt, position } } = ctx;
+    this.named = send !== undefined || position !== undefined ||
+      (span === undefined && attempt === 1 && ctx.id !== call);
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -105,22 +110,14 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.send ?? this.ctx.id;
   }
 
-  /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
-  get named(): boolean {
-    const { send, span, call, attempt, position } = this.ctx.envelope;
-    return send !== undefined || position !== undefined ||
-      (span === undefined && attempt === 1 && this.ctx.id !== call);
-  }
-
   /** Whether an earlier attempt of it may have been decided, or may yet be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
 
-  /** In the last so many ms it may have been stored, or its send may have ended. */
-  get reach(): number {
-    const { span, sentAt = this.#arrived, position } = this.ctx.envelope;
-    const now = this.#host.clock.monotonic();
+  /** In so many ms before `now` (by the monotonic clock) it may have been stored, or its send may have ended. */
+  reach(now: number): number {
+    const { span, sentAt = this.arrived, position } = this.ctx.envelope;
     const age = span === undefined ? now - sentAt : span - this.ctx.remaining(now);
     return SKEW + (this.named && position === undefined ? Math.max(PROMISED, age) : age);
   }
@@ -130,43 +127,53 @@ export class Command implements Asking, Sought {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
   }
 
-  /** Resolves when what it was given is decided on. At once, unless its handler or what runs it is asynchronous. Never throws or rejects. */
+  /** What its handler comes to; at once, unless that is asynchronous. Never throws or rejects. */
   decide(on: Standing): Decided | Promise<Decided> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
-    const decided = (returned: unknown): Decided => {
-      deciding.end();
-      if (ctx.aborted !== undefined) return this.#thrown(ctx.aborted, on);
-      if (isFailure(returned) || deciding.emitted.length === 0) return this.#without({ returned }, on);
-      try {
-        const { name } = this;
-        const of = { definition, id: this.entity, state: on.state };
-        const { items, state, result } = emittedBy(of, { name, events: deciding.emitted, value: returned });
-        const command = commandText({
-          ...{ name, id: ctx.id, events: items.length, result, fingerprint: this.named ? this.#print : undefined },
-          correlation: ctx.correlationId === ctx.id ? undefined : ctx.correlationId,
-          headers: carried(this.#host, ctx),
-        });
-        const events = items.map(({ event, text }) => eventText(event, text));
-        const length = events.reduce((sum, text) => sum + text.length + 1, command.length);
-        this.#checkSize(length, [command, ...events]);
-        const version = on.version + items.length;
-        return { stored: { command, events }, length, version, state, outcome: { returned } };
-      } catch (thrown) {
-        return this.#thrown(thrown, on);
-      }
-    };
     try {
       const made = decide(deciding, this.#payload, ctx);
-      if (!isThenable(made)) return decided(made);
-      return this.#settled(Promise.resolve(made)).then(decided, (thrown) => {
-        deciding.end();
-        return this.#thrown(thrown, on);
-      });
+      if (!isThenable(made)) return this.#decided(deciding, on, made);
+      return this.#settled(Promise.resolve(made)).then(
+        (returned) => this.#decided(deciding, on, returned),
+        (thrown) => this.#thrown(deciding, on, thrown),
+      );
     } catch (thrown) {
-      deciding.end();
-      return this.#thrown(thrown, on);
+      return this.#thrown(deciding, on, thrown);
     }
+  }
+
+  #decided(deciding: Deciding<unknown>, on: Standing, returned: unknown): Decided {
+    const { ctx, name } = this;
+    const { emitted } = deciding;
+    deciding.end();
+    if (ctx.aborted !== undefined) return this.#without({ thrown: ctx.aborted }, on);
+    if (isFailure(returned) || emitted.length === 0) return this.#without({ returned }, on);
+    try {
+      const of = { definition: this.body.definition, id: this.entity, state: on.state };
+      const { items: events, state, result } = emittedBy(of, { name, events: emitted, value: returned });
+      const { id, correlationId } = ctx;
+      const command = commandText({
+        name,
+        id,
+        events: events.length,
+        result,
+        fingerprint: this.named ? this.#print : undefined,
+        correlation: correlationId === id ? undefined : correlationId,
+        headers: carried(this.#host, ctx),
+      });
+      let { length } = command;
+      for (const event of events) length += event.length + 1;
+      this.#checkSize(length, command, events);
+      return { stored: { command, events }, length, version: on.version + events.length, state, outcome: { returned } };
+    } catch (thrown) {
+      return this.#without({ thrown }, on);
+    }
+  }
+
+  #thrown(deciding: Deciding<unknown>, on: Standing, thrown: unknown): Decided {
+    deciding.end();
+    return this.#without({ thrown }, on);
   }
 
   /** What was found of it is its outcome. */
@@ -268,10 +275,6 @@ export class Command implements Asking, Sought {
     };
   }
 
-  #thrown(thrown: unknown, on: Standing): Decided {
-    return this.#without({ thrown }, on);
-  }
-
   /** What the handler resolves with; it is given up with its message. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
     const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
@@ -283,10 +286,10 @@ export class Command implements Asking, Sought {
   }
 
   /** Throws `TOO_LARGE` for what could not be handed to another node. */
-  #checkSize(length: number, texts: readonly string[]): void {
+  #checkSize(length: number, command: string, events: readonly string[]): void {
     const limit = largestGroup(this.#host.maxPayload());
     if (length * 3 <= limit) return;
-    const size = texts.reduce((sum, text) => sum + byteLength(text) + 1, 0);
+    const size = events.reduce((sum, text) => sum + byteLength(text) + 1, byteLength(command));
     if (size <= limit) return;
     const what =
       `${this.what} was not applied: its events and its result have ${size} bytes, and the stream takes ${limit}`;
@@ -302,8 +305,7 @@ export class Command implements Asking, Sought {
 }
 
 /** Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets the reason. */
-export function dueOf(ctx: DecidingMessage, clock: Clock): number {
-  const now = clock.monotonic();
+export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(MARGIN, left / 10);
 }

@@ -48,7 +48,7 @@ class NodeEntities implements Entities {
     this.#rounds = new Rounds({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
-      changed: (subject, copy) => this.#snapshot(subject, copy),
+      changed: (subject, copy, now) => this.#snapshot(subject, copy, now),
     });
   }
 
@@ -71,12 +71,13 @@ class NodeEntities implements Entities {
     { latest = false }: LoadOptions,
   ): Promise<LoadedEntity<State>> {
     checkEntityId(`load ${definition.name}`, id);
-    const due = this.#host.clock.monotonic() + this.#host.timeout;
+    const now = this.#host.clock.monotonic();
+    const due = now + this.#host.timeout;
     const warm = this.#warm.get(this.#stream.subject(definition.name, id));
     // the copy of another definition of this name may have another state
     const known = warm?.definition === definition ? warm.toRead() as EntityCopy<State> : undefined;
     const stream = this.#stream;
-    const copy = latest || (known !== undefined && !stream.trusts(known))
+    const copy = latest || (known !== undefined && !stream.trusts(known, now))
       ? await stream.current({ definition, id }, known, due)
       : known === undefined
       ? await stream.load(definition, id, due)
@@ -124,8 +125,7 @@ class NodeEntities implements Entities {
   }
 
   /** Writes a snapshot when as many events have come as there are between two. */
-  #snapshot(subject: string, copy: EntityCopy<unknown>): void {
-    const at = this.#host.clock.monotonic();
+  #snapshot(subject: string, copy: EntityCopy<unknown>, at: number): void {
     if (!snapshotDue(copy, at)) return;
     copy.snapshot = { version: copy.version, at };
     const isForgotten = async () => {

@@ -36,6 +36,9 @@ export class EntityStream {
   #epoch = 0;
   /** When the stream's leader answered last, by the monotonic clock. */
   #heardAt = -Infinity;
+  /** By how much the server's time is ahead of the monotonic clock, and when that was read. */
+  #offset = 0;
+  #offsetAt = -Infinity;
 
   constructor(host: EntitiesHost, snapshots: Snapshots, commands: StoredCommands) {
     this.#host = host;
@@ -48,9 +51,13 @@ export class EntityStream {
     return this.#stream ?? this.#open();
   }
 
-  /** The time of its server, in ms since 1970; that of this process before it is opened. */
-  get time(): number {
-    return this.#stream?.serverTime ?? this.#host.clock.now();
+  /** The time of its server at `now` of the monotonic clock, in ms since 1970; that of this process before it is opened. */
+  timeAt(now: number): number {
+    if (now - this.#offsetAt > OFFSET) {
+      this.#offset = (this.#stream?.serverTime ?? this.#host.clock.now()) - now;
+      this.#offsetAt = now;
+    }
+    return this.#offset + now;
   }
 
   /** The subject of an entity. */
@@ -63,9 +70,9 @@ export class EntityStream {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /** Whether a copy is still what the leader had when it was compared last. */
-  trusts<State>(copy: EntityCopy<State>): boolean {
-    if (this.#host.clock.monotonic() - this.#heardAt > SILENCE) return false;
+  /** Whether a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
+  trusts<State>(copy: EntityCopy<State>, now: number): boolean {
+    if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
   }
 
@@ -75,8 +82,7 @@ export class EntityStream {
   }
 
   /** The leader has answered. */
-  heard(): void {
-    const now = this.#host.clock.monotonic();
+  heard(now: number): void {
     if (now - this.#heardAt > SILENCE) this.#epoch++;
     this.#heardAt = now;
   }
@@ -97,7 +103,7 @@ export class EntityStream {
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
     if (this.#epoch === epoch) {
-      this.heard();
+      this.heard(this.#host.clock.monotonic());
       epoch = this.#epoch;
     }
     const mark = last === undefined ? "" : markOfMessage(last);
@@ -249,7 +255,7 @@ export class EntityStream {
       return this.#passed(message, read.reason);
     }
     const why = copy.take(read, at);
-    if (why === undefined) this.#commands.add(subject, read.commands, at, this.time);
+    if (why === undefined) this.#commands.add(subject, read.commands, at, this.timeAt(this.#host.clock.monotonic()));
     else this.#passed(message, why);
   }
 
@@ -310,6 +316,8 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 /** How many messages are read at a time: while some are applied, the next ones come. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
+/** How often the difference of the server's time is read, in ms. */
+const OFFSET = 100;
 /**
  * How long the leader may be silent before what is in memory is compared with the stream, in ms. A server that comes back from an older copy is
  * away for longer; and one read of the last message is all that it costs a command of an entity that stood still.

@@ -63,7 +63,8 @@ async function setUp() {
     const text = snapshotText(copy, at.created ?? (await stream.state())!.created);
     await bucket.put(snapshotKey("Box", "b", 1), text);
   };
-  const due = () => network.clock.monotonic() + 5_000;
+  const now = () => network.clock.monotonic();
+  const due = () => now() + 5_000;
   const load = async () => {
     asked.length = 0;
     const copy = await entities.load(definition, "b", due());
@@ -75,7 +76,7 @@ async function setUp() {
     network.log.truncate(streamName("default", "entities"), last, { quietly: true });
   };
   const current = (known?: EntityCopy<string[]>) => entities.current({ definition, id: "b" }, known, due());
-  return { append, snapshot, load, current, truncate, entities, asked, faults, stream, subject, instead, marks };
+  return { now, append, snapshot, load, current, truncate, entities, asked, faults, stream, subject, instead, marks };
 }
 
 /** The same log, which notes what its streams are asked for. */
@@ -206,10 +207,10 @@ describe("a cold load", () => {
 
 describe("the entity as the leader has it", () => {
   it("is the copy that ends with the leader's last message, and is read on from it", async () => {
-    const { append, current, asked, entities } = await setUp();
+    const { now, append, current, asked, entities } = await setUp();
     await append("a");
     const copy = await current();
-    assertEquals(entities.trusts(copy), true);
+    assertEquals(entities.trusts(copy, now()), true);
     asked.length = 0;
     assertEquals([await current(copy) === copy, asked], [true, ["last"]]);
     await append("b");
@@ -218,7 +219,7 @@ describe("the entity as the leader has it", () => {
 
   it("is read anew when the store has lost the last message of a copy, also if it has others of as many", async () => {
     for (const others of [0, 1, 2, 3]) {
-      const { append, current, truncate, entities } = await setUp();
+      const { now, append, current, truncate, entities } = await setUp();
       const first = await append("a1");
       await append("a2");
       await append("a3");
@@ -229,18 +230,18 @@ describe("the entity as the leader has it", () => {
       const read = await current(copy);
       assertEquals(read.state, expected, `${others} others`);
       // what one copy cannot explain is a doubt of all
-      assertEquals([entities.trusts(read), entities.trusts(other)], [true, false]);
+      assertEquals([entities.trusts(read, now()), entities.trusts(other, now())], [true, false]);
     }
   });
 
   it("a copy is not trusted after a doubt, and after a silence, until it is compared", async () => {
-    const { append, current, entities } = await setUp();
+    const { now, append, current, entities } = await setUp();
     await append("a");
     const copy = await current();
     entities.doubt();
-    assertEquals(entities.trusts(copy), false);
+    assertEquals(entities.trusts(copy, now()), false);
     assertEquals(await current(copy) === copy, true);
-    assertEquals(entities.trusts(copy), true);
+    assertEquals(entities.trusts(copy, now()), true);
   });
 
   it("a snapshot of what was lost is passed by", async () => {

@@ -32,7 +32,7 @@ export interface RoundsOptions {
   /** The number of the first of so many events among all that this process emits. */
   number(events: number): number;
   /** A copy has changed. */
-  changed(subject: string, copy: EntityCopy<unknown>): void;
+  changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
 }
 
 /** A command with what its handler came to. */
@@ -75,8 +75,8 @@ export class Rounds {
     const { subject, body: { definition } } = command;
     const copy = warm.get(subject);
     if (
-      copy === undefined || copy.definition !== definition || copy.forgotten || !stream.trusts(copy) ||
-      !this.#isNew(copy, command)
+      copy === undefined || copy.definition !== definition || copy.forgotten ||
+      !stream.trusts(copy, command.arrived) || !this.#isNew(copy, command, command.arrived)
     ) {
       return void this.#serve(subject, [command]);
     }
@@ -86,7 +86,7 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     const message = this.#message(copy, [{ command, decided }]);
-    this.#append(message).then((appended) => {
+    this.#append(message, command.arrived).then((appended) => {
       if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
       this.#stored(message, appended.sequence);
       this.#pass(subject);
@@ -181,7 +181,7 @@ export class Rounds {
   /** Whether a command can be decided on what those before it have emitted, and stored with that. */
   #joins(copy: EntityCopy<unknown>, command: Command, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
-      this.#isNew(copy, command) && !(command.named && names.has(`${command.name} ${command.id}`));
+      this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
   }
 
   #decide(command: Command, on: Standing): Decided | Promise<Decided> {
@@ -201,7 +201,7 @@ export class Rounds {
       command.reject(new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`));
       return true;
     }
-    if (!this.#isNew(copy, command)) {
+    if (!this.#isNew(copy, command, this.#now)) {
       try {
         const found = await this.#lookBack(copy, command);
         if (found !== undefined) command.answer(found);
@@ -209,21 +209,21 @@ export class Rounds {
         command.fail(error);
       }
     }
-    if (!command.settled && command.isOver(this.#options.host.clock.monotonic())) command.over(false, undefined);
+    if (!command.settled && command.isOver(this.#now)) command.over(false, undefined);
     return command.settled || command.isTired();
   }
 
   /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
-  #isNew(copy: EntityCopy<unknown>, command: Command): boolean {
+  #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { commands } = this.#options;
-    return this.#isCovered(copy, command) && commands.places(command) === undefined;
+    return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
   /** Whether all that could have been stored of a command has passed by here, and is known. */
-  #isCovered(copy: EntityCopy<unknown>, command: Command): boolean {
+  #isCovered(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { stream, commands } = this.#options;
-    const { reach } = command;
-    const from = stream.time - reach;
+    const reach = command.reach(now);
+    const from = stream.timeAt(now) - reach;
     return (copy.since <= from && commands.reaches(reach, command)) || copy.time < from;
   }
 
@@ -238,13 +238,14 @@ export class Rounds {
       const found = message?.subject === subject ? foundIn(commandsOf(name, message), command) : undefined;
       if (found !== undefined) return found;
     }
-    if (this.#isCovered(copy, command)) return undefined;
-    const from = stream.time - command.reach;
+    const now = this.#now;
+    if (this.#isCovered(copy, command, now)) return undefined;
+    const from = stream.timeAt(now) - command.reach(now);
     let found: Found | undefined;
     // the server's time is known a little less exactly than it stamps messages
     await stream.since(subject, { from: from - MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
-      commands.add(subject, stored, message, stream.time);
+      commands.add(subject, stored, message, stream.timeAt(this.#now));
       found ??= foundIn(stored, command);
     });
     copy.since = Math.min(copy.since, from);
@@ -256,7 +257,7 @@ export class Rounds {
     const { stream, warm } = this.#options;
     const kept = warm.get(subject);
     const known = kept?.definition === definition ? kept : undefined;
-    if (known !== undefined && stream.trusts(known)) return known;
+    if (known !== undefined && stream.trusts(known, this.#now)) return known;
     const copy = await stream.current({ definition, id: entity }, known, due);
     warm.keep(subject, copy);
     return copy;
@@ -266,7 +267,8 @@ export class Rounds {
   async #hold(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
     const message = this.#message(copy, entries);
     // a handler, or reading back, may have taken its time
-    if (this.#options.stream.trusts(copy)) return await this.#store(message, await this.#append(message));
+    const now = this.#now;
+    if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);
   }
 
@@ -284,11 +286,10 @@ export class Rounds {
     return { entries, copy, text, mark: markOf(origin) };
   }
 
-  #append({ entries, copy, text }: Message): Promise<Appended> {
-    const { stream, host: { clock } } = this.#options;
-    const [{ command: { subject, due } }] = entries;
-    const left = due - clock.monotonic();
-    return stream.append(subject, text, {
+  #append({ entries, copy, text }: Message, now: number): Promise<Appended> {
+    const { command: { subject, due } } = entries[0];
+    const left = due - now;
+    return this.#options.stream.append(subject, text, {
       timeout: Math.max(1, Math.min(left, LONGEST_TRY)),
       expect: copy.sequence,
     });
@@ -314,7 +315,7 @@ export class Rounds {
         for (const { command } of entries) if (!command.settled) command.fail(error);
         return [];
       }
-      if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy)) {
+      if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
         const compared = await this.#compare(message);
         if (compared instanceof CatgaError) {
           error = compared;
@@ -337,7 +338,7 @@ export class Rounds {
         const left = Math.max(...open.map(({ due }) => due)) - now;
         await delay(clock, Math.max(0, Math.min(pause, left)));
       }
-      appended = stream.trusts(copy) ? await this.#append(message) : undefined;
+      appended = stream.trusts(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
     }
   }
 
@@ -403,14 +404,19 @@ export class Rounds {
     const { stream, commands, warm, changed } = this.#options;
     const { command: { subject } } = entries[0];
     const { version, state } = entries[entries.length - 1].decided;
-    stream.heard();
-    copy.change({ version, state, sequence, mark, time: stream.time, size: text.length });
+    const now = this.#now;
+    stream.heard(now);
+    copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
       if (decided.stored !== undefined) commands.note(command, decided.stored.events.length > 0, sequence);
       if (!command.settled) command.settle(decided);
     }
-    changed(subject, copy);
+    changed(subject, copy, now);
+  }
+
+  get #now(): number {
+    return this.#options.host.clock.monotonic();
   }
 }
 

@@ -114,9 +114,8 @@ const PLANTS = {
   }],
   "entity-epoch": [{
     file: "src/entities/entity_stream.ts",
-    from:
-      "    if (this.#host.clock.monotonic() - this.#heardAt > SILENCE) return false;\n    return copy.epoch === this.#epoch;",
-    to: "    return copy.epoch >= 0 && SILENCE > 0;",
+    from: "    if (now - this.#heardAt > SILENCE) return false;\n    return copy.epoch === this.#epoch;",
+    to: "    return copy.epoch >= 0 && now > -SILENCE;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

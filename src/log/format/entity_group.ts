@@ -92,13 +92,17 @@ export function saysForgotten({ commands: [{ name, id, events }] }: Pick<EntityM
 
 /** A command as text, for {@link entityGroupText}. */
 export function commandText({ name, id, events, result, fingerprint, correlation, headers }: EntityCommand): string {
-  const known = `["${name}",${JSON.stringify(id)},${events}`;
-  const rest = [result, fingerprint, correlation, headers];
-  let last = rest.length;
-  while (last > 0 && rest[last - 1] === undefined) last--;
-  let text = known;
-  for (let i = 0; i < last; i++) text += `,${rest[i] === undefined ? "null" : JSON.stringify(rest[i])}`;
+  let text = `["${name}",${JSON.stringify(id)},${events}`;
+  const last = headers !== undefined ? 4 : correlation !== undefined ? 3 : fingerprint !== undefined ? 2 : 1;
+  if (last > 1 || result !== undefined) text += `,${orNull(result)}`;
+  if (last > 1) text += `,${orNull(fingerprint)}`;
+  if (last > 2) text += `,${orNull(correlation)}`;
+  if (last > 3) text += `,${JSON.stringify(headers)}`;
   return `${text}]`;
+}
+
+function orNull(text: string | undefined): string {
+  return text === undefined ? "null" : JSON.stringify(text);
 }
 
 /** An event as text, for {@link entityGroupText}. `text`: its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */

@@ -404,6 +404,35 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals(mirror.health().subscriptions.map(({ name }) => name), ["model:entities"]);
   });
 
+  it("a durable command is enqueued, runs in its time, and is applied once, whatever becomes of its run", async () => {
+    const Wake = command<{ cartId: string; sku: string }, number, "PAID">("Wake", {
+      key: ({ cartId }) => cartId,
+      durable: true,
+    });
+    let runs = 0;
+    const wake = Cart.handle(Wake, (cart, { sku }) => {
+      cart.emit(ItemAdded, { sku });
+      return cart.state.items.length;
+    }, {
+      retry: { delay: [1, 1] },
+      // its first run fails when its events are stored
+      behaviors: [async (_, next) => {
+        const result = await next();
+        return ++runs === 1 ? { ok: false, error: new CatgaError("UNAVAILABLE", "it cannot be said") } : result;
+      }],
+    });
+    await using app = await harness.start({ handlers: [...handlers, wake] });
+    await using sender = await harness.start({});
+    unwrap(await app.send(AddItem, { cartId: "c-17", sku: "first" }));
+    unwrap(await sender.enqueue(Wake, { cartId: "c-17", sku: "woken" }, { delay: 50 }));
+    await eventually("its second run", () => runs === 2, 20_000);
+    const { state: { items } } = await app.load(Cart, "c-17", { latest: true });
+    assertEquals(items, ["first", "woken"]);
+    // it may be sent, too
+    assertEquals(unwrap(await sender.send(Wake, { cartId: "c-17", sku: "sent" })), 3);
+    assertEquals(runs, 3);
+  });
+
   it("a subscription that nobody handles falls behind, and its lag says by how much", async () => {
     await using writer = await harness.start({ handlers, service: "carts" });
     const handled: string[] = [];

@@ -104,8 +104,8 @@ const PLANTS = {
   }],
   "entity-confirm": [{
     file: "src/entities/rounds.ts",
-    from: "    const holds = read.sequence === sequence && read.mark === mark;",
-    to: "    const holds = read.mark.length + mark.length >= 0 || sequence > 0;",
+    from: "    const read = await stream.current(copy, copy, due);",
+    to: "    const read = due > 0 ? copy : await stream.current(copy, copy, due);",
   }],
   "entity-ended": [{
     file: "src/entities/stored_commands.ts",

@@ -18,14 +18,18 @@ export const SECTIONS = [
   "entities",
   "growth",
   "entities-growth",
+  "entities-endurance",
   "counts",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: what is called growth takes some minutes, `counts` is about one constant. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => !name.endsWith("growth") && name !== "counts");
+/** Those that take some minutes. */
+const LONG: readonly Section[] = ["growth", "entities-growth", "entities-endurance"];
+
+/** What runs unless sections are named: not what takes long, nor `counts`, which is about one constant. */
+export const USUAL: readonly Section[] = SECTIONS.filter((name) => !LONG.includes(name) && name !== "counts");
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -59,7 +63,8 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth and entities-growth, which take some minutes, and counts
+and those that run only when they are named: growth, entities-growth and entities-endurance, which take some minutes,
+and counts
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone

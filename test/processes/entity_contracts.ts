@@ -16,6 +16,9 @@ export type EntityLine =
     readonly began?: number;
   };
 
+/** How the names of entries end whose commands have ids that Catga made. */
+export const MADE = ".made";
+
 /** The state of a ledger. */
 export interface LedgerState {
   readonly count: number;

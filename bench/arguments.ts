@@ -20,16 +20,14 @@ export const SECTIONS = [
   "entities-growth",
   "entities-endurance",
   "counts",
+  "types",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** Those that take some minutes. */
-const LONG: readonly Section[] = ["growth", "entities-growth", "entities-endurance"];
-
-/** What runs unless sections are named: not what takes long, nor `counts`, which is about one constant. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => !LONG.includes(name) && name !== "counts");
+/** What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types` about the compiler. */
+export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -64,7 +62,7 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, entities-growth and entities-endurance, which take some minutes,
-and counts
+counts and types
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone
@@ -74,8 +72,8 @@ and counts
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
-  --markdown           prints tables as docs/performance.md has them
-  --docs FILE          puts the tables into a page, between its <!-- bench … --> marks
+  --markdown           prints tables as docs/figures/ has them
+  --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures
   --svg FOLDER         writes the pictures of the README`;
 
 /** Reads the arguments; throws a `TypeError` that says what is wrong with them. */

@@ -66,9 +66,17 @@ describe("entity", () => {
     assertThrows(() => entity("A", { initial: 1 as unknown as () => number }), TypeError, "initial must be a function");
     assertThrows(() => entity("A", { initial, version: 0 }), RangeError, "version");
     assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");
+    // @ts-expect-error a command without a key
     assertThrows(() => Cart.handle(command("NoKey"), () => {}), TypeError, "needs a key");
     const Once = command<string>("Once", { key: (id) => id, idempotent: true });
+    // @ts-expect-error an idempotent command
     assertThrows(() => Cart.handle(Once, () => {}), TypeError, "leave idempotent out");
+    const Unkept = command<string>("Add", { key: (id) => id });
+    assertThrows(
+      () => Cart.handle(Unkept, () => {}, { retry: { attempts: 3 } }),
+      TypeError,
+      "retry is of a durable command",
+    );
     let kept: (() => void) | undefined;
     const Add = command<string>("AddLater", { key: (id) => id });
     const later = Cart.handle(Add, (cart) => void (kept = () => cart.emit(Paid)));

@@ -115,11 +115,14 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.span !== undefined;
   }
 
-  /** In so many ms before `now` (by the monotonic clock) it may have been stored, or its send may have ended. */
-  reach(now: number): number {
-    const { span, sentAt = this.arrived, position } = this.ctx.envelope;
+  /**
+   * In so many ms before `now` (by the monotonic clock; `time` by the server's) it may have been stored, or its send may have ended.
+   */
+  reach(now: number, time: number): number {
+    const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
+    if (storedAt !== undefined) return SKEW + Math.max(0, time - storedAt);
     const age = span === undefined ? now - sentAt : span - this.ctx.remaining(now);
-    return SKEW + (this.named && position === undefined ? Math.max(PROMISED, age) : age);
+    return SKEW + (this.named ? Math.max(PROMISED, age) : age);
   }
 
   /** For errors. */

@@ -222,8 +222,9 @@ export class Rounds {
   /** Whether all that could have been stored of a command has passed by here, and is known. */
   #isCovered(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { stream, commands } = this.#options;
-    const reach = command.reach(now);
-    const from = stream.timeAt(now) - reach;
+    const time = stream.timeAt(now);
+    const reach = command.reach(now, time);
+    const from = time - reach;
     return (copy.since <= from && commands.reaches(reach, command)) || copy.time < from;
   }
 
@@ -240,7 +241,8 @@ export class Rounds {
     }
     const now = this.#now;
     if (this.#isCovered(copy, command, now)) return undefined;
-    const from = stream.timeAt(now) - command.reach(now);
+    const time = stream.timeAt(now);
+    const from = time - command.reach(now, time);
     let found: Found | undefined;
     // the server's time is known a little less exactly than it stamps messages
     await stream.since(subject, { from: from - MARGIN, upTo: copy.sequence, due: command.due }, (message) => {

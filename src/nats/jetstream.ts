@@ -51,6 +51,9 @@ export interface StreamInfo {
   readonly asked: number;
 }
 
+/** How many consumers a new stream may have: nats-server 2.15 takes no limit as 1,000. */
+const MAX_CONSUMERS = 100_000;
+
 /** Requests to JetStream on one connection. Each takes at most `limit` ms. */
 export class JetStream {
   readonly #transport: NatsTransport;
@@ -67,9 +70,15 @@ export class JetStream {
     return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
-  /** Creates a stream, unless it exists with these settings. */
+  /** Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account. */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    return await this.#dated(`STREAM.CREATE.${config.name}`, config, limit);
+    const create = (settings: StreamConfig) => this.#dated(`STREAM.CREATE.${config.name}`, settings, limit);
+    try {
+      return await create({ ...config, max_consumers: MAX_CONSUMERS });
+    } catch (error) {
+      if (!(error instanceof JetStreamRefusal && error.refusal === "consumer limit")) throw error;
+      return await create(config);
+    }
   }
 
   /**

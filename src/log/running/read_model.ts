@@ -72,6 +72,11 @@ export class ReadModel {
     return this.#caughtUp ||= this.#reader?.caughtUp === true && this.#idle;
   }
 
+  /** Why it cannot read now; `undefined` while it reads. */
+  get unreadable(): CatgaError | undefined {
+    return this.#reader?.fault;
+  }
+
   /** What it has received and not handled. */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;

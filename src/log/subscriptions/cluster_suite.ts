@@ -329,10 +329,15 @@ export class Node {
       get serverTime() {
         return opened.serverTime + cluster.skew;
       },
+      get latestServerTime() {
+        return opened.latestServerTime + cluster.skew;
+      },
+      measureTime: () => opened.measureTime(),
       append: (...args) => opened.append(...args),
       state: () => opened.state(),
       follow: (options) => opened.follow(options),
       last: (...args) => opened.last(...args),
+      at: (sequence) => opened.at(sequence),
       read: (...args) => opened.read(...args),
       purge: (...args) => opened.purge(...args),
       onDoubt: (listener) => opened.onDoubt(listener),

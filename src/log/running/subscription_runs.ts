@@ -69,7 +69,7 @@ export class SubscriptionRuns {
 
   /** Waits until the handler of an earlier attempt has ended, and runs then. */
   async #after(going: Run, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
-    const { host, handlers: { contract, timeout } } = this.#options;
+    const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.ended(host, left - Math.min(MARGIN, left / 10));
     return await this.#ofLeader(

@@ -63,6 +63,8 @@ export class Command implements Asking, Sought {
   conflicts = 0;
   /** What it was decided on, and comes to, if that is still to be stored. */
   deciding: (Standing & { readonly decided: Decided | Promise<Decided> }) | undefined = undefined;
+  /** An append of it had no answer, and what was stored since has not been looked through. */
+  unsure = false;
   /** It has its outcome. */
   settled = false;
   readonly #host: EntitiesHost;
@@ -243,7 +245,9 @@ export class Command implements Asking, Sought {
     const cause = error ?? aborted;
     const last = error === undefined ? "" : `; last error: ${error.message}`;
     if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
-    if (this.again) return this.unknown(`an earlier attempt may still be decided${last}`, cause);
+    if (this.again || this.unsure) {
+      return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
+    }
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return this.reject(aborted);
     const message = `${this.what} was not applied: its deadline has passed${last}`;
     this.reject(new CatgaError("UNAVAILABLE", message, { retryable: true, cause }));
@@ -251,7 +255,7 @@ export class Command implements Asking, Sought {
 
   /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
   fail(error: unknown): void {
-    if (!this.again) return this.reject(error);
+    if (!this.again && !this.unsure) return this.reject(error);
     this.unknown(`an earlier attempt may still be decided; last error: ${(error as Error).message}`, error);
   }
 

@@ -157,6 +157,7 @@ export class Rounds {
         open.shift();
         continue;
       }
+      command.unsure = false;
       let decided = this.#decide(command, on);
       if (isFirst) decided = await decided;
       if (decided instanceof Promise || (!isFirst && !fits(decided, room))) {
@@ -382,7 +383,8 @@ export class Rounds {
     const isLost = unanswered && read.sequence <= copy.sequence;
     for (const command of open) {
       if (isLost) command.unknown("the stream has lost what it was decided on");
-      else command.conflicts++;
+      command.unsure = unanswered;
+      command.conflicts++;
     }
     return isLost ? [] : open;
   }

@@ -7,6 +7,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, entity, unwrap } from "../mod.ts";
+import { snapshotKeys } from "../src/log/format/names.ts";
+import { encodeKey } from "../src/nats/key.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { PATIENT } from "./support/patient.ts";
@@ -113,7 +115,8 @@ class Stage implements AsyncDisposable {
   /** A snapshot that was left behind when its entity was forgotten, and a server without any room. */
   async leaveBehind(id: string): Promise<void> {
     const admin = await this.admin();
-    await admin.request(`$KV.catga_${this.#name}_snapshots.Box=2E${id}`, "left behind", PATIENT);
+    const key = encodeKey(snapshotKeys("Box", id)[0]);
+    await admin.request(`$KV.catga_${this.#name}_snapshots.${key}`, "left behind", PATIENT);
     await fillStore(admin);
   }
 

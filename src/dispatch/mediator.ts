@@ -44,7 +44,8 @@ export class Mediator {
       const call = new HandlerCall(handler, observer, counts);
       const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
-        durable.push({ contract, settings: subscription, run: counted(counts, run) });
+        const entity = handler["~handler"].entity !== undefined;
+        durable.push({ contract, settings: subscription, run: counted(counts, run), entity });
         if (contract.kind === "event") continue;
       }
       const own = handler["~handler"].each === "node";
@@ -110,6 +111,8 @@ export interface DurableHandler {
   readonly settings: SubscriptionSettings;
   /** With all that runs around it. */
   readonly run: HandlerRun;
+  /** Whether its contract is a command of an entity. */
+  readonly entity: boolean;
 }
 
 /** The handlers of one contract: one of a command or a query, any number of an event. */

@@ -104,6 +104,14 @@ describe("the execution of a command", () => {
     }
   });
 
+  it("has the payload before the schema if it is that of an entity, which is found by it", () => {
+    const input = counting((n: number) => n + 1);
+    const Book = command<number, void>("Book", { durable: true, key: (n) => `${n}`, input });
+    const { ctx } = start(Book);
+    run([{ ...handler(Book, () => OK), entity: true }], 1, ctx);
+    assertEquals(ctx.execution.payload, 1);
+  });
+
   it("has the sender's key if it is ordered, or that of the payload", () => {
     const Book = command<number, void>("Book", { durable: true, ordered: true, key: (n) => `seat ${n}` });
     const keys = ["k", undefined].map((key) => {
@@ -139,7 +147,7 @@ function start(contract: AnyContract, key: string | undefined = undefined) {
 
 function handler(contract: AnyContract, run: HandlerRun, timeout?: number): DurableHandler {
   const settings = { name: "s", from: "now", each: "service", attempts: 1, delay: [1, 1], timeout } as const;
-  return { contract, settings, run };
+  return { contract, settings, run, entity: false };
 }
 
 /** Runs them with a payload of JSON. */

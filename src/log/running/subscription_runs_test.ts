@@ -141,7 +141,7 @@ async function start(run?: HandlerRun) {
   const state = { draining: false };
   const runs = new SubscriptionRuns({
     host: inside,
-    handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until }], 30_000),
+    handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
     draining: () => state.draining,
   });

@@ -10,14 +10,7 @@
  * @module
  */
 import process from "node:process";
-import {
-  type Commit,
-  isSame,
-  messageId,
-  readCommit,
-  stateOf,
-  type StoredState,
-} from "../../src/log/format/commit.ts";
+import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState } from "../../src/log/format/commit.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import type { Random } from "../../src/ports/clock.ts";
@@ -233,7 +226,12 @@ class Run {
   }
 
   /** Appends with faults. `answer`: what the writer learns; none: it is dead. */
-  append(subject: string, text: string, expect: number | undefined, answer: (sequence: number | "no" | "unknown") => void) {
+  append(
+    subject: string,
+    text: string,
+    expect: number | undefined,
+    answer: (sequence: number | "no" | "unknown") => void,
+  ) {
     const store = () => {
       if (this.now < this.fullUntil) return "no";
       if (expect !== undefined && (this.lastOf(subject)?.sequence ?? 0) !== expect) return "no";
@@ -245,10 +243,10 @@ class Run {
       if (when < 0.4) store();
       else if (when < 0.8) this.after(this.random() ** 3 * 3_000, store);
       this.after(40, () => answer("unknown"));
-    } else this.after(this.random() * 2, () => {
-      const stored = store();
-      this.after(this.random() * 3, () => answer(stored));
-    });
+    } else {this.after(this.random() * 2, () => {
+        const stored = store();
+        this.after(this.random() * 3, () => answer(stored));
+      });}
   }
 
   purge(subject: string, before: number): void {
@@ -264,7 +262,9 @@ class Run {
     this.stored.push({ sequence, at: this.now, subject, text });
     if (subject === "rec") {
       this.sums.commits++;
-      this.trace(() => `commit ${sequence} ${text.replace(/"(parked|open)":("[^"]*"|\[\[.*?\]\]),/g, "").replaceAll('"', "")}`);
+      this.trace(() =>
+        `commit ${sequence} ${text.replace(/"(parked|open)":("[^"]*"|\[\[.*?\]\]),/g, "").replaceAll('"', "")}`
+      );
       this.#checkCommit(text);
     }
     return sequence;
@@ -388,7 +388,9 @@ class Run {
     const poisoned = new Set([...this.fates.values()].flatMap(({ message }) => message.poison ? [message.key] : []));
     for (const [id, { message, handled, lost, discarding, givenUp }] of this.fates) {
       const parked = state.parked.get(id);
-      if (parked !== undefined && !entries.has(`park.${id}`)) this.wrong(`${id} is parked and its message is not stored`);
+      if (parked !== undefined && !entries.has(`park.${id}`)) {
+        this.wrong(`${id} is parked and its message is not stored`);
+      }
       if (parked !== undefined && parked.dead > 0) this.sums.dead++;
       if (parked === undefined && !handled && !lost && !discarding && !givenUp) this.wrong(`${id} was passed over`);
       if (givenUp) this.sums.lost++;
@@ -408,7 +410,9 @@ class Run {
     }
     for (const [id] of this.#requests) {
       const request = this.stored.findLast(({ subject }) => subject === `req.${id}`);
-      if (request !== undefined && request.sequence > state.head.requests) this.wrong(`request ${id} is not carried out`);
+      if (request !== undefined && request.sequence > state.head.requests) {
+        this.wrong(`request ${id} is not carried out`);
+      }
     }
   }
 }
@@ -520,7 +524,11 @@ class SimNode {
   request(message: Published, token: number, term: string, answer: (outcome: Outcome) => void): void {
     const run = this.#run;
     const id = messageId(message);
-    run.trace(() => `asked ${this.endpoint} ${id} key ${message.key} token ${token}, own ${this.token}, running ${[...this.running.keys()]}`);
+    run.trace(() =>
+      `asked ${this.endpoint} ${id} key ${message.key} token ${token}, own ${this.token}, running ${[
+        ...this.running.keys(),
+      ]}`
+    );
     if (token < this.token || (token === this.token && term !== this.term)) return answer("outvoted");
     [this.token, this.term] = [token, term];
     const known = this.running.get(id);
@@ -545,7 +553,11 @@ class SimNode {
       this.ended.set(id, run.now);
       // no innocent fails as often as there are attempts
       const draw = (run.mode.poison ? fate.begun < ATTEMPTS : run.storm) ? run.random() : 1;
-      const outcome = draw < run.mode.failures / 4 && !run.mode.poison ? "final" : draw < run.mode.failures ? "failed" : "done";
+      const outcome = draw < run.mode.failures / 4 && !run.mode.poison
+        ? "final"
+        : draw < run.mode.failures
+        ? "failed"
+        : "done";
       if (outcome === "done") fate.handled = true;
       for (const each of running.waiting) each(outcome);
     });
@@ -680,7 +692,10 @@ class SimLeader {
         });
       case "commits": {
         return run.after(2, () => {
-          answer({ type: "commits", commits: commitsIn(run.view().filter(({ sequence }) => sequence >= request.from)) });
+          answer({
+            type: "commits",
+            commits: commitsIn(run.view().filter(({ sequence }) => sequence >= request.from)),
+          });
         });
       }
       case "pause":
@@ -767,8 +782,12 @@ class SimLeader {
     const list = () => {
       if (this.#over) return;
       const view = run.view();
-      const own = view.some(({ subject, text }) => subject === "rec" && text.includes(JSON.stringify(this.#commits!.term)));
-      if (!own && run.lastOf("rec")?.text.includes(JSON.stringify(this.#commits!.term))) return this.#node.after(10, list);
+      const own = view.some(({ subject, text }) =>
+        subject === "rec" && text.includes(JSON.stringify(this.#commits!.term))
+      );
+      if (!own && run.lastOf("rec")?.text.includes(JSON.stringify(this.#commits!.term))) {
+        return this.#node.after(10, list);
+      }
       const entries = new Map<string, { message: Published; error: Item["error"] }>();
       for (const { subject, text } of view) {
         if (subject.startsWith("park.")) entries.set(subject.slice(5), JSON.parse(text));
@@ -823,7 +842,11 @@ class SimLeader {
       if (each.includes("-") && !run.fates.get(each)!.lost) run.wrong(`the message of ${each} is gone`);
     }
     this.#ledger = ledger;
-    run.trace(() => `loaded ${this.term} key 1: ${[...ledger.parked.values()].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])} open ${stored.head.open.map(([p]) => p)}`);
+    run.trace(() =>
+      `loaded ${this.term} key 1: ${
+        [...ledger.parked.values()].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])
+      } open ${stored.head.open.map(([p]) => p)}`
+    );
     this.#checkLog();
     this.#write();
   }
@@ -974,7 +997,9 @@ class SimLeader {
     const old = this.#bases.findLast(([, at]) => run.now - at > GARBAGE);
     if (old !== undefined) run.purge("rec", old[0]);
     for (const { subject, sequence, at } of [...run.stored]) {
-      if (subject.startsWith("req.") && run.now - at > 2 * GARBAGE && sequence <= ledger.upTo) run.purge(subject, sequence + 1);
+      if (subject.startsWith("req.") && run.now - at > 2 * GARBAGE && sequence <= ledger.upTo) {
+        run.purge(subject, sequence + 1);
+      }
     }
   }
 }

@@ -85,7 +85,7 @@ export class Commits {
     const found = yield* last();
     if (found === undefined || typeof found.commit === "string") return undefined;
     const { id: prev, base, head, counts } = found.commit;
-    const token = Math.max(head.token, found.sequence, least) + 1;
+    const token = Math.max(head.token, least) + 1;
     const id: CommitId = [term, 1];
     const text = writeCommit({
       ...{ id, prev, full: false, base, parked: [], ended: [], counts },
@@ -229,6 +229,7 @@ function joined(before: Draft, after: Draft): Draft {
     entries: [...new Set([...before.entries, ...after.entries])],
     begins: [...before.begins, ...after.begins],
     after: [...before.after, ...after.after],
+    failed: [...before.failed, ...after.failed],
   };
 }
 

@@ -2,18 +2,14 @@
  * A subscription in its leader's memory: which messages are open, parked, running, and which of them may run next. It decides, and
  * neither waits nor sends: what it was told is in its next commit, all at once, and what must not happen before that is handed out when
  * the commit is stored.
+ *
+ * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */
 import { Fifo } from "../../data/fifo.ts";
-import {
-  type Doubt,
-  type Head,
-  messageId,
-  type ParkedState,
-  type Place,
-  type StoredState,
-} from "../format/commit.ts";
+import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { DueHeap } from "../parking/due_heap.ts";
+import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
 /** What a {@link Ledger} is made of. */
@@ -56,32 +52,18 @@ export interface Draft {
   /** What happens when it is stored. */
   readonly begins: readonly Item[];
   readonly after: readonly Item[];
+  /** Those whose failed attempts it says. */
+  readonly failed: readonly Item[];
 }
 
 /** What a leader finds when it begins. */
-export interface Found {
+export interface Found extends LastEnd {
   readonly stored: StoredState;
   /** By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with that are parked. */
   readonly messages: ReadonlyMap<string, LoggedMessage>;
   readonly errors: ReadonlyMap<string, Failure["error"]>;
-  /** Ids that run at a live node, and which; and those that have ended there lately. */
-  readonly running: ReadonlyMap<string, string>;
-  readonly ended: ReadonlySet<string>;
-  /** Whether the last leader ended without a word, and up to which position the log goes. */
-  readonly unclean: boolean;
-  readonly end: number;
   /** In ms since 1970. */
   readonly now: number;
-}
-
-/** Messages of which one may end the process that runs it. */
-interface Group {
-  /** So many may run at once. */
-  size: number;
-  readonly ids: Set<string>;
-  /** The node at which they ran when it ended, and the one of them if there is only one. */
-  readonly node?: string;
-  alone?: Item | undefined;
 }
 
 /** The messages of a subscription, in its leader. */
@@ -97,12 +79,9 @@ export class Ledger {
   readonly #due = new DueHeap<Item>();
   /** Those that are to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
-  #doubt: { readonly upTo: number; readonly groups: Group[] } | undefined;
-  /** In doubt: those that have begun, and those that will with the next commit. */
-  readonly #begun = new Set<Item>();
+  readonly #suspicion = new Suspicion();
+  /** Those that begin with the next commit. */
   #beginning: Item[] = [];
-  /** In doubt: those that may have been begun by the last leader and have had no outcome. */
-  readonly #suspects = new Set<Item>();
   /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
   readonly #ahead = new Map<string, string>();
   readonly #doneBelow = new Map<string, number>();
@@ -111,20 +90,16 @@ export class Ledger {
   /** Those that may run when the next commit is stored. */
   #after: Item[] = [];
   /** Those that failed since the last commit. */
-  #uncommitted = new Set<Item>();
+  readonly #uncommitted = new Set<Item>();
   #dead = 0;
   #running = 0;
 
   constructor(options: LedgerOptions) {
-    const { place, began, requests, doubt } = options.head;
+    const { place, began, requests } = options.head;
     this.#options = options;
     this.#place = place;
     this.#began = began;
     this.#upTo = requests;
-    if (doubt !== undefined) {
-      const groups = doubt.groups.map(({ size, ids }) => ({ size, ids: new Set(ids) }));
-      this.#doubt = { upTo: doubt.upTo, groups };
-    }
   }
 
   get place(): Place {
@@ -146,7 +121,7 @@ export class Ledger {
 
   /** Whether what begins is committed first. */
   get inDoubt(): boolean {
-    return this.#doubt !== undefined;
+    return this.#suspicion.active;
   }
 
   /** Whether messages wait for room. */
@@ -181,7 +156,8 @@ export class Ledger {
       else this.#open(message, attempts);
     }
     for (const [id, node] of running) this.#join(id, node, messages.get(id));
-    this.#suspect(stored.head.doubt, { running, ended, unclean, end }, now);
+    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
+    if (alone !== undefined) this.#countDeath(alone);
     return lost;
   }
 
@@ -205,9 +181,7 @@ export class Ledger {
       item.joins = node !== undefined;
       item.node = node;
     }
-    if (this.#doubt !== undefined && message.position <= this.#doubt.upTo && item.isLive && !item.parked) {
-      this.#suspects.add(item);
-    }
+    if (item.isLive && !item.parked) this.#suspicion.arrived(item);
     return true;
   }
 
@@ -221,7 +195,7 @@ export class Ledger {
 
   /** All that the log had when reading began was read. */
   caughtUp(): void {
-    if (this.#doubt !== undefined) this.#doubt = { ...this.#doubt, upTo: 0 };
+    this.#suspicion.caughtUp();
   }
 
   /** Parked messages become due. */
@@ -235,7 +209,8 @@ export class Ledger {
   /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. */
   begin(now: number): readonly Item[] {
     if ((this.#due.first ?? Infinity) <= now) this.#wake(now);
-    if (this.#doubt !== undefined) return this.#beginInDoubt(now);
+    this.#suspicion.settle(this.#place.read);
+    if (this.#suspicion.active) return this.#beginInDoubt(now);
     const runs: Item[] = [];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (this.#mayRun(item, now)) runs.push(this.#run(item));
@@ -270,12 +245,7 @@ export class Ledger {
 
   /** It was certainly not run. That is no attempt; it stays where it is until {@link Ledger.again}. */
   refused(item: Item): void {
-    const suspect = this.#suspects.has(item);
-    const groups = this.#doubt?.groups.filter(({ ids }) => ids.has(item.id)) ?? [];
-    if (!this.#ended(item)) return;
-    // it tells nothing about the message
-    if (suspect) this.#suspects.add(item);
-    for (const { ids } of groups) ids.add(item.id);
+    this.#stopped(item);
   }
 
   /**
@@ -283,19 +253,9 @@ export class Ledger {
    * doubt. It stays where it is until {@link Ledger.again}.
    */
   vanished(item: Item, node: string): void {
-    if (!this.#ended(item)) return;
-    const { groups } = this.#beginDoubt();
-    let group = groups.find((each) => each.node === node);
-    if (group === undefined) {
-      group = { size: 1, ids: new Set(), node, alone: item };
-      groups.unshift(group);
-      this.#countDeath(item);
-    } else if (group.alone !== undefined) {
-      group.alone.attempts--;
-      group.alone = undefined;
-    }
-    group.ids.add(item.id);
-    group.size = Math.ceil(group.ids.size / PART);
+    this.#stopped(item);
+    if (!item.isLive) return;
+    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
@@ -351,8 +311,7 @@ export class Ledger {
       if (item.position > to) this.#end(item);
       item = next;
     }
-    this.#suspects.clear();
-    this.#doubt = undefined;
+    this.#suspicion.end();
   }
 
   /** What the next commit says. */
@@ -370,17 +329,18 @@ export class Ledger {
       entries: [...this.#entries],
       begins: this.#beginning,
       after: this.#after,
+      failed: [...this.#uncommitted],
     };
     this.#changed = new Map();
     this.#entries = new Set();
     this.#beginning = [];
     this.#after = [];
-    this.#uncommitted = new Set();
     return draft;
   }
 
   /** A draft is stored. Returns what runs now. */
-  stored({ begins, after }: Draft): readonly Item[] {
+  stored({ begins, after, failed }: Draft): readonly Item[] {
+    for (const item of failed) this.#uncommitted.delete(item);
     for (const item of after) if (this.#isFirst(item) && item.isLive && !item.ready && !item.begun) this.#push(item);
     return begins.filter((item) => item.isLive);
   }
@@ -398,17 +358,12 @@ export class Ledger {
   get #head(): Draft["head"] {
     const open: [number, number][] = [];
     for (let item = this.open.first; item !== undefined; item = item.next) open.push([item.position, item.attempts]);
-    const doubt: Doubt | undefined = this.#doubt && {
-      upTo: this.#doubt.upTo,
-      groups: this.#doubt.groups.map(({ size, ids }) => ({ size, ids: [...ids] })),
-      begun: [...this.#begun].map(({ id }) => id),
-    };
     return {
       place: this.#place,
       open,
       began: this.#began,
       requests: this.#upTo,
-      doubt,
+      doubt: this.#suspicion.stored,
     };
   }
 
@@ -466,38 +421,21 @@ export class Ledger {
     if (!item.ready && this.#isFirst(item)) this.#push(item);
   }
 
-  /** Which messages may have ended the last leader. */
-  #suspect(
-    before: Doubt | undefined,
-    { running, ended, unclean, end }: Pick<Found, "running" | "ended" | "unclean" | "end">,
-    now: number,
-  ): void {
-    const begun = (before?.begun ?? []).filter((id) => !running.has(id) && this.#find(id) !== undefined);
-    if (begun.length === 1 && (before?.begun.length === 1) && !ended.has(begun[0])) {
-      // it ran alone, and its process ended: that is an attempt
-      this.#countDeath(this.#find(begun[0])!); // it was found above
-    }
-    const groups = (before?.groups ?? []).map(({ size, ids }) => ({
-      size,
-      ids: new Set(ids.filter((id) => !begun.includes(id) && this.#find(id) !== undefined)),
-    }));
-    if (begun.length > 0) groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
-    if (before === undefined && !unclean) return;
-    this.#doubt = { upTo: before?.upTo ?? end, groups };
-    for (let item = this.open.first; item !== undefined; item = item.next) this.#suspects.add(item);
+  /** Those that the last leader may have begun. */
+  *#inQuestion(now: number): Iterable<Item> {
+    for (let item = this.open.first; item !== undefined; item = item.next) yield item;
     for (const item of this.parked.values()) {
-      if (item.dead === 0 && item.due <= now && this.#isFirst(item)) this.#suspects.add(item);
+      if (item.dead === 0 && item.due <= now && this.#isFirst(item)) yield item;
     }
   }
 
-  /** From now on what begins is committed first. */
-  #beginDoubt(): { readonly upTo: number; readonly groups: Group[] } {
-    if (this.#doubt !== undefined) return this.#doubt;
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.begun) this.#begun.add(item);
-    for (const item of this.parked.values()) if (item.begun) this.#begun.add(item);
-    return this.#doubt = { upTo: 0, groups: [] };
+  /** Those that are handed out. */
+  *#begun(): Iterable<Item> {
+    for (let item = this.open.first; item !== undefined; item = item.next) if (item.begun) yield item;
+    for (const item of this.parked.values()) if (item.begun) yield item;
   }
 
+  /** It ran alone, and the process ended. */
   #countDeath(item: Item): void {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
@@ -514,38 +452,16 @@ export class Ledger {
   }
 
   #beginInDoubt(now: number): readonly Item[] {
-    const doubt = this.#doubt!; // only then
-    const [ready, joined, later]: Item[][] = [[], [], []];
+    const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    // while some of a group run, nothing else does: so it is known which of them may end the process
-    const group = doubt.groups.find(({ ids }) => {
-      return [...this.#begun].some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
-    });
-    const isFree = group === undefined || [...this.#begun].every(({ id }) => group.ids.has(id));
-    const most = isFree ? group?.size ?? MOST_IN_DOUBT : 0;
-    for (const item of ready) {
-      if (this.#begun.size >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
-      else {
-        this.#begun.add(item);
-        this.#beginning.push(this.#run(item));
-      }
-    }
+    const { begins, later } = this.#suspicion.choose(ready);
+    for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
-    this.#settleDoubt();
-    return this.#doubt === undefined ? [...joined, ...this.begin(now)] : joined;
-  }
-
-  /** All that may have ended the last leader has had an outcome. */
-  #settleDoubt(): void {
-    const doubt = this.#doubt;
-    if (doubt === undefined || this.#suspects.size > 0 || this.#place.read < doubt.upTo) return;
-    if (doubt.groups.some(({ ids }) => ids.size > 0)) return;
-    this.#doubt = undefined;
-    this.#begun.clear();
+    return joined;
   }
 
   /** Whether it can be handed out now. */
@@ -558,7 +474,7 @@ export class Ledger {
     }
     if (item.category.capable > 0) return true;
     item.category.held.push(item);
-    this.#suspects.delete(item);
+    this.#suspicion.cleared(item);
     return false;
   }
 
@@ -573,25 +489,24 @@ export class Ledger {
     this.#ready.push(item);
   }
 
-  /** Its run has an outcome. Returns whether it is still of this ledger. */
-  #ended(item: Item): boolean {
+  /** It runs no more, which says nothing about it. */
+  #stopped(item: Item): void {
     if (item.begun) this.#running--;
     item.begun = item.joins = false;
-    this.#begun.delete(item);
-    this.#cleared(item);
-    return item.isLive;
+    this.#suspicion.stopped(item);
   }
 
-  #cleared(item: Item): void {
-    if (this.#doubt === undefined) return;
-    this.#suspects.delete(item);
-    for (const { ids } of this.#doubt.groups) ids.delete(item.id);
+  /** Its run has an outcome. Returns whether it is still of this ledger. */
+  #ended(item: Item): boolean {
+    this.#stopped(item);
+    this.#suspicion.cleared(item);
+    return item.isLive;
   }
 
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
     item.isLive = false;
-    this.#cleared(item);
+    this.#suspicion.cleared(item);
     const line = this.#lineOf(item);
     if (item.parked) {
       if (item.dead > 0) this.#dead--;
@@ -620,7 +535,7 @@ export class Ledger {
     }
     this.#entries.add(item);
     this.#changed.set(item.id, item);
-    if (failure === undefined || item.dead > 0) this.#cleared(item);
+    if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
     if (!item.parked) this.#putAside(item, failure === undefined);
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
@@ -646,7 +561,7 @@ export class Ledger {
       this.parked.set(each.id, each);
       this.#entries.add(each);
       this.#changed.set(each.id, each);
-      this.#cleared(each);
+      this.#suspicion.cleared(each);
     }
   }
 
@@ -707,7 +622,3 @@ function lineId({ category, key }: LoggedMessage): string {
 }
 
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });
-/** Messages that run when their leader ends are handed out again in parts of a 16th: the one that ends its process is found in 256, 16, 1. */
-const PART = 16;
-/** How many messages run at once while one of them may end its process. */
-const MOST_IN_DOUBT = 256;

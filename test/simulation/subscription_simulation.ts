@@ -123,6 +123,8 @@ class Run {
   readonly mode: Mode;
   readonly fates = new Map<string, Fate>();
   readonly nodes: SimNode[] = [];
+  /** With the poison no settings change. */
+  readonly attempts: number;
   now = 1_000_000;
   storm = true;
   /** The stream of subscriptions. */
@@ -148,6 +150,7 @@ class Run {
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
     this.mode = MODES[seed % MODES.length];
+    this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
   }
 
@@ -402,7 +405,7 @@ class Run {
       if (this.mode.poison && message.poison) {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
-        if (deaths > 3 + ATTEMPTS) this.wrong(`${id} ended ${deaths} processes`);
+        if (deaths > 3 + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
     for (const [id, commits] of this.carried) {
@@ -410,15 +413,12 @@ class Run {
     }
     for (const [id] of this.#requests) {
       const request = this.stored.findLast(({ subject }) => subject === `req.${id}`);
-      if (request !== undefined && request.sequence > state.head.requests) {
-        this.wrong(`request ${id} is not carried out`);
-      }
+      if (request === undefined) continue;
+      const { message, dead }: LetterRequest = JSON.parse(request.text);
+      if (state.parked.get(message)?.dead === dead) this.wrong(`request ${id} is not carried out`);
     }
   }
 }
-
-/** With the poison no settings change. */
-const ATTEMPTS = 3;
 
 /** A process that runs messages, and may lead. */
 class SimNode {
@@ -434,13 +434,14 @@ class SimNode {
   ended = new Map<string, number>();
   leader: SimLeader | undefined;
   #seen: { sequence: number; term: string; at: number } | undefined;
-  attempts = ATTEMPTS;
+  attempts: number;
   mostParked = 1_000;
   mostOfKey = 1_000;
 
   constructor(run: Run, index: number) {
     this.#run = run;
     this.name = `n${index}`;
+    this.attempts = run.attempts;
   }
 
   start(): void {
@@ -552,7 +553,7 @@ class SimNode {
       this.running.delete(id);
       this.ended.set(id, run.now);
       // no innocent fails as often as there are attempts
-      const draw = (run.mode.poison ? fate.begun < ATTEMPTS : run.storm) ? run.random() : 1;
+      const draw = (run.mode.poison ? fate.begun < run.attempts : run.storm) ? run.random() : 1;
       const outcome = draw < run.mode.failures / 4 && !run.mode.poison
         ? "final"
         : draw < run.mode.failures
@@ -839,7 +840,9 @@ class SimLeader {
       for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;
     }
     for (const each of lost) {
-      if (each.includes("-") && !run.fates.get(each)!.lost) run.wrong(`the message of ${each} is gone`);
+      if (each.includes("-") && (!run.fates.get(each)!.lost || run.lastOf(`park.${each}`) !== undefined)) {
+        run.wrong(`the message of ${each} is gone`);
+      }
     }
     this.#ledger = ledger;
     run.trace(() =>

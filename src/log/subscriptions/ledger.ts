@@ -294,10 +294,9 @@ export class Ledger {
     }
   }
 
-  /** The store has lost what stood behind this sequence. All that is parked is stored again, and what is requested from there on is carried out. */
+  /** The store has lost what stood behind this sequence: sequences of requests come again. */
   restored(sequence: number): void {
     this.#upTo = Math.min(this.#upTo, sequence);
-    for (const item of this.parked.values()) this.#entries.add(item);
   }
 
   /** Goes back in the log: all behind `to` is read again. Nothing may run. */

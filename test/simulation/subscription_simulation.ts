@@ -437,6 +437,7 @@ class SimNode {
   attempts: number;
   mostParked = 1_000;
   mostOfKey = 1_000;
+  few = 200;
 
   constructor(run: Run, index: number) {
     this.#run = run;
@@ -452,6 +453,7 @@ class SimNode {
     this.running.clear();
     this.ended.clear();
     this.#seen = undefined;
+    this.few = random() < 0.5 ? 0 : 200;
     if (!mode.poison) {
       this.attempts = 2 + Math.floor(random() * 3);
       this.mostOfKey = 1 + Math.floor(random() * 20);
@@ -725,7 +727,13 @@ class SimLeader {
   }
 
   #take(least: number): void {
-    this.#steps(Commits.take(this.#node.endpoint, this.term + (least > 0 ? `+${least}` : ""), least), (commits) => {
+    const options = {
+      leader: this.#node.endpoint,
+      term: this.term + (least > 0 ? `+${least}` : ""),
+      least,
+      few: this.#node.few,
+    };
+    this.#steps(Commits.take(options), (commits) => {
       if (commits === undefined) return this.#end();
       this.#commits = commits;
       this.#run.sums.takeovers++;

@@ -44,11 +44,24 @@ export type Answer =
 /** Steps, and what they come to. */
 export type Steps<T> = Generator<Request, T, Answer>;
 
+/** What a leader takes the lead with. */
+export interface TakeOptions {
+  /** Its endpoint. */
+  readonly leader: string;
+  /** A name that no other term has. */
+  readonly term: string;
+  /** The token is greater than this one, which a node has seen; 0. */
+  readonly least: number;
+  /** So few parked messages are told in each commit; of more only what has changed, mostly. */
+  readonly few: number;
+}
+
 /** The commits of one term. */
 export class Commits {
   readonly term: string;
   readonly token: number;
   readonly #leader: string;
+  readonly #few: number;
   /** The last commit that is known to be stored. */
   #id: CommitId;
   #sequence: number;
@@ -58,8 +71,9 @@ export class Commits {
   /** The greatest number that was used. */
   #used: number;
 
-  private constructor(leader: string, token: number, id: CommitId, sequence: number) {
+  private constructor({ leader, few }: TakeOptions, token: number, id: CommitId, sequence: number) {
     this.#leader = leader;
+    this.#few = few;
     this.token = token;
     this.term = id[0];
     this.#id = id;
@@ -77,11 +91,9 @@ export class Commits {
     return this.#base ?? 0;
   }
 
-  /**
-   * Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. `least`: the token is greater than this
-   * one, which a node has seen.
-   */
-  static *take(leader: string, term: string, least: number): Steps<Commits | undefined> {
+  /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. */
+  static *take(options: TakeOptions): Steps<Commits | undefined> {
+    const { leader, term, least } = options;
     const found = yield* last();
     if (found === undefined || typeof found.commit === "string") return undefined;
     const { id: prev, base, head, counts } = found.commit;
@@ -92,10 +104,10 @@ export class Commits {
       head: { ...head, leader, token },
     });
     const stored = yield { type: "commit", text, expect: found.sequence };
-    if (stored.type === "stored") return new Commits(leader, token, id, stored.sequence);
+    if (stored.type === "stored") return new Commits(options, token, id, stored.sequence);
     const now = yield* last();
     if (now === undefined || typeof now.commit === "string" || !isSame(now.commit.id, id)) return undefined;
-    return new Commits(leader, token, id, now.sequence);
+    return new Commits(options, token, id, now.sequence);
   }
 
   /** Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads. */
@@ -164,7 +176,7 @@ export class Commits {
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.term, ++this.#used];
     this.#changes += changed.length + ended.length;
-    if (this.#base === undefined || counts.parked < FEW || this.#changes > counts.parked / 4) {
+    if (this.#base === undefined || counts.parked < this.#few || this.#changes > counts.parked / 4) {
       const parked = ledger.parkedStates;
       return { id, prev: this.#id, full: true, base: this.#sequence, head: told, parked, ended: [], counts };
     }
@@ -232,6 +244,3 @@ function joined(before: Draft, after: Draft): Draft {
     failed: [...before.failed, ...after.failed],
   };
 }
-
-/** So few are told in each commit: that is not much longer. */
-const FEW = 200;

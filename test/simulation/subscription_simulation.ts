@@ -569,7 +569,9 @@ class SimNode {
   #check(id: string, message: Published, token: number): void {
     const run = this.#run;
     const lines = run.nodes.flatMap((node) => [...node.running.values()]);
-    if (message.key !== undefined && lines.some((other) => other.message.key === message.key)) {
+    // of one that the log has lost nobody knows the key any more
+    const isKnown = (other: Running) => !run.fates.get(messageId(other.message))!.lost;
+    if (message.key !== undefined && lines.some((other) => other.message.key === message.key && isKnown(other))) {
       run.wrong(`${id} runs beside another of its key ${message.key}`);
     }
     for (const [other, fate] of run.fates) {

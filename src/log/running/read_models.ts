@@ -63,9 +63,9 @@ export class ReadModels {
   get health(): readonly SubscriptionHealth[] {
     const { service } = this.#options;
     return this.#models.map(({ name, model, fromStart }) => {
-      const { open, lag, oldest } = model.figures;
+      const { open, lag, oldest, retrying } = model.figures;
       const state = !fromStart || model.caughtUp ? "caught up" : "catching up";
-      return { service, name, state, open, lag, oldest, retrying: 0, dead: 0 };
+      return { service, name, state, open, lag, oldest, retrying, dead: 0 };
     });
   }
 

@@ -54,6 +54,30 @@ describe("the log of a node", () => {
     await clock.until(app.drain());
   });
 
+  for (const settings of [{ name: "orders" }, { each: "node" }] as const) {
+    it(`has no more than a budget of bytes in hand: ${JSON.stringify(settings)}`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const large = event<{ n: number; text: string }>("Large", { durable: true, key: ({ n }) => `${n}` });
+      const release = Promise.withResolvers<void>();
+      const handled = new Set<number>();
+      const handlers = large.on(async ({ n }) => {
+        await release.promise;
+        handled.add(n);
+      }, settings);
+      const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers }));
+      const text = "x".repeat(800_000);
+      for (let n = 0; n < 60; n++) assertEquals((await clock.until(app.publish(large, { n, text }))).ok, true);
+      await clock.advance(1_000);
+      const { open } = app.health().subscriptions[0];
+      assert(open > 30 && open < 50, `${open} messages of 800 kB`);
+      release.resolve();
+      await clock.advance(5_000);
+      assertEquals(handled.size, 60);
+      await clock.until(app.drain());
+    });
+  }
+
   it("a message whose schema never ends is a dead letter after its attempts", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

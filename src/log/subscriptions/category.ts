@@ -81,6 +81,8 @@ export class OpenItem {
   failedAt: number | undefined = undefined;
   /** It is in the parking: neither in the list nor before others of its key. */
   readonly parked: boolean;
+  /** What it takes in the log, in bytes; 0: unknown. */
+  size = 0;
   /** Done, or parked since. */
   over = false;
   /** The next message of its key, which waits for this one. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Behavior, catga, command, event, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Behavior, catga, command, event, type Handler, MemoryNetwork, VirtualClock } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
 // `catga()` imports it when it is needed, which takes no virtual time: it is there already
 import "./running/worker.ts";
@@ -77,6 +77,33 @@ describe("the log of a node", () => {
       await clock.until(app.drain());
     });
   }
+
+  it("an older leader keeps to the attempts and the timeout of a handler that only a newer node has", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (id: string, handlers: readonly Handler[]) =>
+      clock.until(catga({ network, id, service: "shop", logger: QUIET, timeout: 1_000, handlers }));
+    const placed = Placed.on(() => {}, { name: "billing" });
+    const old = await start("old", [placed]);
+    const Paid = event<{ n: number }>("Paid", { durable: true });
+    const Sent = event<{ n: number }>("Sent", { durable: true });
+    const runs: string[] = [];
+    const failing = Paid.on((_, ctx) => {
+      runs.push(`paid ${ctx.attempt}`);
+      throw new Error("no");
+    }, { name: "billing", retry: { attempts: 1 } });
+    const slow = Sent.on(async (_, ctx) => {
+      runs.push(`sent ${ctx.attempt}`);
+      await ctx.clock.sleep(8_000);
+    }, { name: "billing", timeout: 10_000 });
+    const app = await start("new", [placed, failing, slow]);
+    for (const contract of [Paid, Sent]) assertEquals((await clock.until(app.publish(contract, { n: 0 }))).ok, true);
+    await clock.advance(20_000);
+    assertEquals([old.health().subscriptions[0].state, runs], ["leading", ["paid 1", "sent 1"]]);
+    assertEquals((await clock.until(app.subscriptions())).map(({ dead }) => dead), [1]);
+    await clock.until(app.drain());
+    await clock.until(old.drain());
+  });
 
   it("a message whose schema never ends is a dead letter after its attempts", async () => {
     const clock = new VirtualClock();

@@ -105,6 +105,30 @@ describe("the log of a node", () => {
     await clock.until(old.drain());
   });
 
+  it("a dead letter has the error of its last attempt, also when fewer attempts are deployed", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (id: string, attempts: number) => {
+      const handlers = Placed.on(() => Promise.reject(new Error("no database")), {
+        name: "orders",
+        retry: { attempts, delay: [10_000, 10_000] },
+      });
+      return clock.until(catga({ network, id, service: "shop", logger: QUIET, handlers }));
+    };
+    const before = await start("a", 50);
+    assertEquals((await clock.until(before.publish(Placed, { n: 0 }))).ok, true);
+    await clock.advance(25_000);
+    await clock.until(before.drain());
+    const after = await start("b", 2);
+    await clock.advance(20_000);
+    const letters = await clock.until(Array.fromAsync(after.deadLetters({ subscription: "orders" })));
+    assertEquals(letters.map(({ error: { code, message } }) => [code, message.match(/on node (\w)/)?.[1]]), [[
+      "HANDLER_FAILED",
+      "a",
+    ]]);
+    await clock.until(after.drain());
+  });
+
   it("a message whose schema never ends is a dead letter after its attempts", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

@@ -177,7 +177,7 @@ export class HandingOut {
     }
     if (item.attempts >= category.attempts) {
       const message = `its leader ended while attempt ${item.attempts} was under way`;
-      return this.#deadLetter(item, { code: "OUTCOME_UNKNOWN", message });
+      return this.#deadLetter(item, item.error ?? { code: "OUTCOME_UNKNOWN", message });
     }
     if (!item.parked) {
       // one that runs already at a live node has not ended its leader
@@ -259,6 +259,7 @@ export class HandingOut {
     const { category, attempts } = item;
     const error = { code, message };
     item.refusals = 0;
+    item.error = error;
     if (final || attempts >= category.attempts) return this.#deadLetter(item, error);
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;

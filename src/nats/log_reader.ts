@@ -47,6 +47,7 @@ export class NatsLogReader implements LogReader {
     this.#stream = stream;
     this.#options = options;
     this.#filters = distinctFilters(options.subjects);
+    if (options.after !== undefined) stream.noteRevision(options.after.sequence);
     const { transport } = stream;
     const stop = transport.onStatus(({ state }) => {
       if (state === "closed") this.close();
@@ -187,6 +188,7 @@ export class NatsLogReader implements LogReader {
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;
+    this.#stream.noteRevision(sequence);
     try {
       this.#options.onMessage(new DeliveredMessage(message, sequence, time));
     } catch (error) {

@@ -36,7 +36,7 @@ describe("readBatch", await requireNatsServer(), () => {
         for (const [data, headers] of answers) fake.publish(reply!, data, { headers });
       });
       await fake.flush();
-      const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1 };
+      const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1, most: 2 ** 42 };
       const stream = new KeptStream(transport, new JetStream(transport), settings);
       const reading = readBatch(stream, request, 300);
       if (typeof expected === "string") {

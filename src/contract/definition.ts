@@ -18,7 +18,7 @@ export interface EventOptions<In, Payload = In> {
   input?: Schema<In, Payload> | undefined;
   /**
    * Kept in the log until every subscription has handled it: `publish` is ok when it is stored; `false`. `keep`: how long it stays, in ms,
-   * 60,000 at least, or `Infinity`; 7 days.
+   * 120,000 at least, or `Infinity`; 7 days.
    */
   durable?: boolean | { keep?: number | undefined } | undefined;
   /** Of a durable event: those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
@@ -70,7 +70,7 @@ export interface CommandOptions<In, Out, F extends string = AnyCode, Payload = I
   id?: ((payload: NoInfer<In>) => string) | undefined;
   /**
    * May be stored by `enqueue`, and is then run at least once, whatever its service; `false`. `keep`: how long it stays in the log, in ms,
-   * 60,000 at least, or `Infinity`; 7 days.
+   * 120,000 at least, or `Infinity`; 7 days.
    */
   durable?: boolean | { keep?: number | undefined } | undefined;
 }

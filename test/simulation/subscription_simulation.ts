@@ -108,6 +108,8 @@ type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown";
 interface Fate {
   readonly message: Published;
   begun: number;
+  /** How often it failed, or its process ended while it ran. */
+  failed: number;
   handled: boolean;
   lost: boolean;
   /** A discard of it is stored, at this time. */
@@ -325,6 +327,7 @@ class Run {
     this.fates.set(messageId(message), {
       message,
       begun: 0,
+      failed: 0,
       handled: false,
       lost: false,
       discarded: false,
@@ -389,12 +392,15 @@ class Run {
     }
     const entries = new Set(this.stored.map(({ subject }) => subject));
     const poisoned = new Set([...this.fates.values()].flatMap(({ message }) => message.poison ? [message.key] : []));
-    for (const [id, { message, handled, lost, discarding, givenUp }] of this.fates) {
+    for (const [id, { message, handled, failed, lost, discarding, givenUp }] of this.fates) {
       const parked = state.parked.get(id);
       if (parked !== undefined && !entries.has(`park.${id}`)) {
         this.wrong(`${id} is parked and its message is not stored`);
       }
-      if (parked !== undefined && parked.dead > 0) this.sums.dead++;
+      if (parked !== undefined && parked.dead > 0) {
+        this.sums.dead++;
+        if (failed === 0) this.wrong(`${id} is a dead letter and never failed`);
+      }
       if (parked === undefined && !handled && !lost && !discarding && !givenUp) this.wrong(`${id} was passed over`);
       if (givenUp) this.sums.lost++;
       if (givenUp && this.logCutAt < 0 && this.cutAt < 0) this.wrong(`${id} was given up though nothing was lost`);
@@ -455,7 +461,7 @@ class SimNode {
     this.#seen = undefined;
     this.few = random() < 0.5 ? 0 : 200;
     if (!mode.poison) {
-      this.attempts = 2 + Math.floor(random() * 3);
+      this.attempts = 1 + Math.floor(random() * 4);
       this.mostOfKey = 1 + Math.floor(random() * 20);
       this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
     }
@@ -493,6 +499,11 @@ class SimNode {
     this.alive = false;
     this.frozenUntil = 0;
     const waiting = [...this.running.values()].flatMap(({ waiting }) => waiting);
+    for (const id of this.running.keys()) run.fates.get(id)!.failed++;
+    const begun = this.leader === undefined ? [] : run.state?.head.doubt?.begun ?? [];
+    // whether it was sent, and where to, nobody knows, unless it is seen at a live node
+    const isSeen = (id: string) => run.nodes.some((node) => node.alive && (node.running.has(id) || node.ended.has(id)));
+    if (begun.length === 1 && !isSeen(begun[0])) run.fates.get(begun[0])!.failed++;
     this.running.clear();
     this.leader = undefined;
     for (const answer of waiting) answer("unknown");
@@ -562,6 +573,7 @@ class SimNode {
         ? "failed"
         : "done";
       if (outcome === "done") fate.handled = true;
+      else fate.failed++;
       for (const each of running.waiting) each(outcome);
     });
   }
@@ -641,7 +653,7 @@ class SimLeader {
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
     this.#category = { name: "A", attempts: node.attempts, lines: new Map(), capable: 1, held: [] };
-    this.#take(0);
+    this.#take();
   }
 
   get token(): number {
@@ -728,11 +740,10 @@ class SimLeader {
     }
   }
 
-  #take(least: number): void {
+  #take(): void {
     const options = {
       leader: this.#node.endpoint,
-      term: this.term + (least > 0 ? `+${least}` : ""),
-      least,
+      term: this.term,
       few: this.#node.few,
     };
     this.#steps(Commits.take(options), (commits) => {
@@ -747,11 +758,12 @@ class SimLeader {
     const { token } = this;
     const running = new Map<string, string>();
     const ended = new Set<string>();
-    let seen = 0;
+    let isRefused = false;
     let left = NODES;
     const answered = () => {
       if (--left > 0 || this.#over) return;
-      if (seen > 0) return this.#take(seen);
+      // its token is that of another, or smaller: the store has lost its end
+      if (isRefused) return this.#end();
       this.behindBarrier = true;
       this.#load(running, ended);
     };
@@ -769,7 +781,7 @@ class SimLeader {
       const gone = () => !node.alive || node.incarnation !== incarnation;
       const wait = () => isAnswered || (gone() ? ask(0) : this.#run.after(50, wait));
       node.after(this.#run.random() * 3, () => {
-        if (node.token > token || (node.token === token && node.term !== this.term)) seen = Math.max(seen, node.token);
+        if (node.token > token || (node.token === token && node.term !== this.term)) isRefused = true;
         else [node.token, node.term] = [token, this.term];
         for (const id of node.running.keys()) running.set(id, node.name);
         for (const [id, at] of node.ended) if (this.#run.now - at < 2_000) ended.add(id);
@@ -955,6 +967,7 @@ class SimLeader {
       later(20);
     } else if (outcome === "unknown") {
       ledger.vanished(item, endpoint);
+      run.fates.get(item.id)!.failed++;
       later(20);
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });

@@ -50,8 +50,6 @@ export interface TakeOptions {
   readonly leader: string;
   /** A name that no other term has. */
   readonly term: string;
-  /** The token is greater than this one, which a node has seen; 0. */
-  readonly least: number;
   /** So few parked messages are told in each commit; of more only what has changed, mostly. */
   readonly few: number;
 }
@@ -93,11 +91,11 @@ export class Commits {
 
   /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. */
   static *take(options: TakeOptions): Steps<Commits | undefined> {
-    const { leader, term, least } = options;
+    const { leader, term } = options;
     const found = yield* last();
     if (found === undefined || typeof found.commit === "string") return undefined;
     const { id: prev, base, head, counts } = found.commit;
-    const token = Math.max(head.token, least) + 1;
+    const token = Math.max(head.token, found.sequence) + 1;
     const id: CommitId = [term, 1];
     const text = writeCommit({
       ...{ id, prev, full: false, base, parked: [], ended: [], counts },

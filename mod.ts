@@ -31,19 +31,46 @@ export type {
   CodeOf,
   Contract,
   ContractOptions,
+  DurableContract,
+  DurableContractOptions,
   InputOf,
   Kind,
   OutputOf,
+  PublishableEvent,
 } from "./src/contract/contract.ts";
 export type {
   Command,
-  CommandOptions,
+  DurableCommand,
+  DurableEvent,
+  EmittedEvent,
   EventContract,
-  EventOptions,
+  KeyedCommand,
+  KeyedContractOptions,
   Query,
-  QueryOptions,
   RequestContract,
 } from "./src/contract/definition.ts";
+export type {
+  AnyCommandOptions,
+  CommandOptions,
+  Durable,
+  DurableCommandOptions,
+  DurableEventOptions,
+  EventOptions,
+  Idempotent,
+  IdempotentCommandOptions,
+  Keyed,
+  KeyedCommandOptions,
+  Keyless,
+  MaybeDurable,
+  NotDurable,
+  NotIdempotent,
+  Ordered,
+  QueryOptions,
+  RequestOptions,
+  Stored,
+  TransientEventOptions,
+  WithoutId,
+} from "./src/contract/contract_options.ts";
 export type {
   CommandHandlerOptions,
   EventHandlerOptions,
@@ -91,7 +118,7 @@ export type {
 } from "./src/contract/kept.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
-export type { SendableName, Unsendable } from "./src/contract/sendable.ts";
+export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
 export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/contract/sender.ts";
 export type {

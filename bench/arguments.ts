@@ -19,13 +19,14 @@ export const SECTIONS = [
   "growth",
   "entities-growth",
   "counts",
+  "types",
 ] as const;
 
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: what is called growth takes some minutes, `counts` is about one constant. */
-export const USUAL: readonly Section[] = SECTIONS.filter((name) => !name.endsWith("growth") && name !== "counts");
+/** What runs unless sections are named: what is called growth takes some minutes, `counts` is about one constant, `types` about the compiler. */
+export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
 /** Which client of nats.js. */
 export type TransportName = "deno" | "node";
@@ -59,7 +60,7 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth and entities-growth, which take some minutes, and counts
+and those that run only when they are named: growth and entities-growth, which take some minutes, counts and types
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone
@@ -69,8 +70,8 @@ and those that run only when they are named: growth and entities-growth, which t
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
-  --markdown           prints tables as docs/performance.md has them
-  --docs FILE          puts the tables into a page, between its <!-- bench … --> marks
+  --markdown           prints tables as docs/figures/ has them
+  --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures
   --svg FOLDER         writes the pictures of the README`;
 
 /** Reads the arguments; throws a `TypeError` that says what is wrong with them. */

@@ -10,6 +10,7 @@ import { asPublished } from "./as_published.ts";
 import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
+import { types } from "./sections/compiling.ts";
 import { counts } from "./sections/counts.ts";
 import { entities } from "./sections/entities.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
@@ -40,6 +41,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   growth,
   "entities-growth": entitiesGrowth,
   counts,
+  types,
 };
 
 const args = process.argv.slice(2);

@@ -1,36 +1,37 @@
 /**
- * Figures in pages: what stands between `<!-- bench remote deno -->` and `<!-- /bench -->` is the table `remote` of a run
- * in Deno, and `setting` stands for what it was taken with.
+ * Figures in pages: a run's tables go into `<folder>/deno.md` or `<folder>/bun.md`, each between
+ * `<!-- bench remote -->` and `<!-- /bench -->`, with what it was measured on.
  *
  * @module
  */
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { markdownOf } from "./report.ts";
 import type { Run } from "./run.ts";
+import type { Table } from "./table.ts";
 
-/** Puts a run's figures into a page. Rejects with a `TypeError` when it has no place for any of them. */
-export async function writeDocs(file: string, run: Run): Promise<void> {
-  const page = await readFile(file, "utf8");
-  const filled = fill(page, run);
-  if (filled === undefined) {
-    throw new TypeError(`${file} has no place for figures of this run: <!-- bench <table> <runtime> -->`);
-  }
-  await writeFile(file, filled);
-}
-
-/** The page with the run's figures, other runtimes' and other tables' as they were; `undefined` without a place for any. */
-export function fill(page: string, run: Run): string | undefined {
+/** Puts a run's figures into the page of its runtime. */
+export async function writeDocs(folder: string, run: Run): Promise<void> {
   const [runtime] = run.setting.runtime.toLowerCase().split(" ");
-  let found = false;
-  const filled = page.replace(/(<!-- bench (\S+) (\S+) -->\n)[^]*?(<!-- \/bench -->)/g, (whole, head, id, of, tail) => {
-    const table = run.tables.find((table) => table.id === id);
-    if (of !== runtime || (table === undefined && id !== "setting")) return whole;
-    found = true;
-    return `${head}\n${table === undefined ? settingOf(run) : markdownOf(table)}\n\n${tail}`;
-  });
-  return found ? filled : undefined;
+  const file = join(folder, `${runtime}.md`);
+  await writeFile(file, filled(await readFile(file, "utf8"), run));
 }
 
-function settingOf({ date, setting: { runtime, machine, natsServer, transports } }: Run): string {
-  return `${runtime}, nats-server ${natsServer}, ${transports}; ${machine}; ${date.slice(0, 10)}.`;
+/** A page with a run's tables: in place of earlier ones, or at its end. */
+export function filled(page: string, run: Run): string {
+  return run.tables.reduce((page, table) => {
+    const mark = `<!-- bench ${table.id} -->`;
+    const begin = page.indexOf(mark);
+    if (begin < 0) return `${page.trimEnd()}\n\n${blockOf(mark, table, run)}\n`;
+    const end = page.indexOf(END, begin) + END.length;
+    return page.slice(0, begin) + blockOf(mark, table, run) + page.slice(end);
+  }, page);
 }
+
+function blockOf(mark: string, table: Table, { date, setting }: Run): string {
+  const { runtime, machine, natsServer, transports } = setting;
+  const measured = `${runtime}, nats-server ${natsServer}, ${transports}; ${machine}; ${date.slice(0, 10)}.`;
+  return [mark, markdownOf(table), measured, END].join("\n\n");
+}
+
+const END = "<!-- /bench -->";

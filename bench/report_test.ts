@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import { fill } from "./docs.ts";
+import { filled } from "./docs.ts";
 import { draw } from "./picture.ts";
 import { amount, markdownOf, textOf } from "./report.ts";
 import { changesOf, type Run } from "./run.ts";
@@ -79,11 +79,15 @@ describe("report", () => {
     assertStringIncludes(text, "better    -25 %  local, Catga, a send: 60.0 ns → 45.0 ns");
   });
 
-  it("fill: puts tables of the runtime between their marks, and leaves all else", () => {
-    const page = (inside: string) =>
-      `a\n<!-- bench remote deno -->\n${inside}<!-- /bench -->\n<!-- bench remote bun -->\nold\n<!-- /bench -->\nz`;
-    assertEquals(fill(page("old\n"), run("now", [table])), page(`\n${markdownOf(table)}\n\n`));
-    assertEquals(fill("no place", run("now", [table])), undefined);
+  it("filled: a table replaces the earlier one of its name, with its setting, and a new one follows the others", () => {
+    const other: Table = { ...table, id: "other" };
+    const block = (id: string, inside: string) => `<!-- bench ${id} -->\n\n${inside}\n\n<!-- /bench -->`;
+    const figures = `${markdownOf(table)}\n\nDeno 2.9.6, nats-server 2.15.1, transport-node; 2 × CPU; 2026-11-22.`;
+    const page = `# a\n\n${block("remote", "old")}\n\n${block("kept", "kept")}\n`;
+    assertEquals(
+      filled(page, run("2026-11-22T04:00", [table, other])),
+      `# a\n\n${block("remote", figures)}\n\n${block("kept", "kept")}\n\n${block("other", figures)}\n`,
+    );
   });
 
   it("draw: a bar for each row that is there, as long as its median, and words that are escaped", () => {

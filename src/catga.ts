@@ -4,7 +4,7 @@
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
-import { show } from "./contract/checks.ts";
+import { show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";
@@ -45,9 +45,9 @@ export type { MemoryNetworkOptions } from "./memory/network.ts";
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
  * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than 2.11, or
- * has no JetStream, and when the membership's bucket is missing and this user may not create it;
- * `BUCKET_MISMATCH` when the membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id belongs
- * to another live process; `CLOSED` when the given connection is closed.
+ * has no JetStream, and when the membership's bucket is missing and this user may not create it; `CONSUMER_LIMIT` when that,
+ * or the log for a read model, has as many consumers as it may; `BUCKET_MISMATCH` when the membership's bucket has other settings,
+ * or some that could do harm; `ID_TAKEN` when the id belongs to another live process; `CLOSED` when the given connection is closed.
  *
  * @example
  * ```ts

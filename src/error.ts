@@ -21,6 +21,7 @@ export type ErrorCode =
   | "LOCK_LOST"
   | "BUCKET_MISMATCH"
   | "LOG_MISMATCH"
+  | "CONSUMER_LIMIT"
   | "UNSUPPORTED"
   | "ID_TAKEN"
   | "CLOSED";
@@ -50,6 +51,7 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   LOCK_LOST: true,
   BUCKET_MISMATCH: true,
   LOG_MISMATCH: true,
+  CONSUMER_LIMIT: true,
   UNSUPPORTED: true,
   ID_TAKEN: true,
   CLOSED: true,

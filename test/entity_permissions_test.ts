@@ -166,15 +166,12 @@ const NEEDS: Readonly<Record<string, "start" | keyof typeof FEATURES>> = {
   "$JS.API.STREAM.INFO.catga_default_entities": "start",
   "$JS.API.STREAM.MSG.GET.catga_default_entities": "decide",
   "$JS.API.STREAM.PURGE.catga_default_entities": "forget",
-  "$JS.API.DIRECT.GET.catga_default_entities": "decide",
-  "$JS.API.DIRECT.GET.catga_default_entities.>": "decide",
   "$JS.API.CONSUMER.CREATE.catga_default_entities.>": "subscribe",
   "$JS.API.CONSUMER.DELETE.catga_default_entities.>": "leave no reader behind",
   "$KV.catga_default_snapshots.>": "write a snapshot",
   "$JS.API.STREAM.INFO.KV_catga_default_snapshots": "decide",
   "$JS.API.STREAM.MSG.DELETE.KV_catga_default_snapshots": "forget when the store is full",
-  "$JS.API.STREAM.MSG.GET.KV_catga_default_snapshots": "forget",
-  "$JS.API.DIRECT.GET.KV_catga_default_snapshots.>": "decide",
+  "$JS.API.STREAM.MSG.GET.KV_catga_default_snapshots": "decide",
 };
 
 describe("the permissions of a node that handles entities", await requireNatsServer(), () => {

@@ -19,12 +19,20 @@ const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "ut
 const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
 const BLOCK = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(CONFIG)![1];
 
-/** The page's users, `mallory` with the permissions of `orders-1` (and no event), and one who may everything. */
-async function stage(): Promise<NatsServer> {
+/**
+ * The page's users, `mallory` with the permissions of `orders-1` (and one event), `trusted` with these and direct gets, one who may
+ * everything, and more.
+ */
+async function stage(more = ""): Promise<NatsServer> {
   const mallory = BLOCK.replaceAll("orders-1", "mallory")
     .replace(/"catga\.default\.event\.>" {20,}# publish\n/, '"catga.default.event.Other"\n');
   assert(mallory.includes("event.Other"));
-  const config = CONFIG.replace(BLOCK, () => `${BLOCK}${mallory}    { user: admin, password: admin }\n`);
+  const trusted = mallory.replaceAll("mallory", "trusted")
+    .replace("publish: { allow: [", (begin) => `${begin} "$JS.API.DIRECT.GET.>"`);
+  const config = CONFIG.replace(
+    BLOCK,
+    () => `${BLOCK}${mallory}${trusted}    { user: admin, password: admin }\n${more}`,
+  );
   const server = await startNatsServer({ config });
   await runSetup(server.url, CONFIG);
   return server;
@@ -51,20 +59,22 @@ const start = (server: NatsServer, id: string, options: CatgaOptions = {}) =>
   catga({ nats: address(server, id), id, service: id, logger: SILENT, ...options });
 
 const api = async (connection: NatsConnection, name: string, body: unknown) =>
-  (await connection.request(`$JS.API.${name}`, JSON.stringify(body), PATIENT)).json<
+  (await connection.request(`$JS.API.${name}`, body === undefined ? "" : JSON.stringify(body), PATIENT)).json<
     { error?: { description: string }; config?: unknown; state: { messages: number } }
   >();
 
 describe("a node with the permissions of docs/security.md", await requireNatsServer(), () => {
-  it("cannot have JetStream send a frame or an event in another's name", { timeout: 300_000 }, async () => {
+  it("cannot have JetStream send a frame or an event in another's name, with direct gets or without", {
+    timeout: 300_000,
+  }, async () => {
     await using server = await stage();
     const ran: number[] = [];
     const heard: number[] = [];
     const handlers = [Pay.handle((n) => String(ran.push(n))), Paid.on((n) => void heard.push(n))];
     await using victim = await start(server, "orders-1", { handlers });
     await using other = await start(server, "gateway-1");
-    await using mallory = await client(server, "mallory");
-    const { connection } = mallory;
+    await using trusted = await client(server, "trusted");
+    const { connection } = trusted;
     const frames = `catga.default.node.${victim.self.endpoint}.${other.self.endpoint}`;
     const forged = `[1,5000,${Date.now()},["q","Pay",60000,666]]`;
     const event = `[1,"${other.self.endpoint}",${Date.now()},{"seq":1},666]`;
@@ -95,8 +105,36 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     assertEquals([ran.includes(666), heard.includes(666)], [false, false]);
   });
 
+  it("cannot write by the `reply` of its own message: neither answer another node's request, nor delete a bucket", {
+    timeout: 300_000,
+  }, async () => {
+    await using server = await stage();
+    const began = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    const handlers = Pay.handle(async (n) => (began.resolve(), await end.promise, `paid ${n}`));
+    await using victim = await start(server, "orders-1", { handlers });
+    await using payer = await start(server, "gateway-1");
+    await eventually("both", () => payer.nodes().length === 2);
+    const paid = payer.send(Pay, 1, { timeout: 60_000 });
+    await began.promise;
+    await using mallory = await client(server, "mallory");
+    const { connection, refused } = mallory;
+    const frames = `catga.default.node.${payer.self.endpoint}.${victim.self.endpoint}`;
+    const request = "$JS.API.STREAM.DELETE.KV_catga_default_locks";
+    const heard: (string | undefined)[] = [];
+    connection.subscribe("catga.default.event.Other", { callback: (_, { reply }) => void heard.push(reply) });
+    for (const reply of [frames, request]) connection.publish("catga.default.event.Other", "", { reply });
+    await eventually("its messages", () => heard.length === 2);
+    const guesses = Array.from({ length: 60 }, (_, n) => ["r", n + 1, 0, "forged"]);
+    connection.publish(frames, JSON.stringify([1, 5_000, Date.now(), ...guesses]));
+    connection.publish(request);
+    await eventually("the refusals", () => [frames, request].every((to) => refused.some((line) => line.includes(to))));
+    end.resolve();
+    assertEquals((await paid).value, "paid 1");
+  });
+
   it(
-    "cannot make, change or delete a stream, nor see or end others' consumers",
+    "may request of JetStream neither to make, change or delete a stream, nor to name or end others' consumers",
     { timeout: 300_000 },
     async () => {
       await using server = await stage();
@@ -202,23 +240,95 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     await eventually("what cannot be read is a dead letter", async () => await dead() > 0);
   });
 
-  it("can have JetStream's answers sent to any subject of the account, so also written into another bucket", {
+  it(
+    "can have JetStream's answers sent to any subject of the account, so write to any stream, and with direct gets use its API",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      await using server = await stage();
+      await using admin = await client(server, "admin");
+      const settings = bucketSettings("foreign", { direct: false, replicas: 1 });
+      const made = await api(admin.connection, "STREAM.CREATE.KV_foreign", { name: "KV_foreign", ...settings });
+      assertEquals(made.error, undefined);
+      await using mallory = await client(server, "mallory");
+      mallory.connection.publish("$JS.API.STREAM.INFO.KV_catga_default_nodes", "", { reply: "$KV.foreign.a" });
+      mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: "$KV.foreign.b" });
+      const written = async () => (await api(admin.connection, "STREAM.INFO.KV_foreign", {})).state.messages;
+      await eventually("both answers", async () => await written() === 2);
+      // a direct get, which only somebody trusted may request, sends what it stored, as it is: with headers
+      await using trusted = await client(server, "trusted");
+      const erasing = headers();
+      erasing.set("Nats-Rollup", "all");
+      await mallory.connection.request("$KV.catga_default_cache.copied", "mine", { ...PATIENT, headers: erasing });
+      const get = "$JS.API.DIRECT.GET.KV_catga_default_cache.$KV.catga_default_cache";
+      trusted.connection.publish(`${get}.copied`, "", { reply: "$KV.foreign.c" });
+      await eventually("the copy, in place of all else", async () => await written() === 1);
+      // the acknowledgement of a write is no valid request of the API: it has members that are unknown there
+      for (const request of ["PURGE", "MSG.DELETE", "DELETE"]) {
+        mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: `$JS.API.STREAM.${request}.KV_foreign` });
+      }
+      mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: "$KV.foreign.d" });
+      await eventually("the acknowledgement that was sent last", async () => await written() === 2);
+      const missing = await api(admin.connection, "STREAM.DELETE.none", undefined);
+      assertEquals([missing.error?.description, await written()], ["stream not found", 2]);
+      mallory.connection.publish(`${get}.nothing`, "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
+      await eventually("the refusal", () => mallory.refused.some((line) => line.includes(`${get}.nothing`)));
+      // what a direct get sends can be a request: without a body, or with one that was stored
+      await mallory.connection.request("$KV.catga_default_cache.y", '{"name":"evil","subjects":["evil"]}', PATIENT);
+      trusted.connection.publish(`${get}.y`, "", { reply: "$JS.API.STREAM.CREATE.evil" });
+      trusted.connection.publish(`${get}.nothing`, "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
+      const error = async (stream: string) => (await api(admin.connection, `STREAM.INFO.${stream}`, {})).error;
+      await eventually("the stream that it makes", async () => await error("evil") === undefined);
+      await eventually("the stream that it deletes", async () => await error("KV_foreign") !== undefined);
+    },
+  );
+
+  it("can write under every name of the log, and erase it, with a permission for one name: by headers of JetStream", {
+    timeout: 300_000,
+  }, async () => {
+    const lines = `"catga.default.log.Other", "$JS.API.STREAM.INFO.catga_default_log"`;
+    await using server = await stage(
+      `{ user: one, password: "a secret of one", permissions: { publish: { allow: [${lines}] }, subscribe: { allow: ["_INBOX_one.>"] } } }\n`,
+    );
+    const handled: number[] = [];
+    await using app = await start(server, "orders-1", {
+      handlers: Kept.on((n) => void handled.push(n), { name: "kept" }),
+    });
+    assertEquals((await app.publish(Kept, 1)).ok, true);
+    await using mallory = await client(server, "one");
+    const write = async (data: string, given: Record<string, string>) => {
+      const made = headers();
+      for (const [name, value] of Object.entries(given)) made.set(name, value);
+      const options = { ...PATIENT, headers: made };
+      const answer = await mallory.connection.request("catga.default.log.Other", data, options);
+      assertEquals(answer.json<{ error?: unknown }>().error, undefined);
+    };
+    const target = "catga.default.log.Kept";
+    await write('[1,"one.x",0,0,0,[666]]', {
+      "Nats-Schedule": "@at 2020-01-01T00:00:00Z",
+      "Nats-Schedule-Target": target,
+    });
+    await eventually("the event of another name", () => handled.includes(666));
+    await write("", { "Nats-Rollup": "all" });
+    await using admin = await client(server, "admin");
+    assertEquals((await api(admin.connection, "STREAM.INFO.catga_default_log", {})).state.messages, 1);
+    assertEquals(mallory.refused, []);
+  });
+
+  it("can have neither a trace sent where it may not publish, nor an answer in place of an acknowledgement", {
     timeout: 300_000,
   }, async () => {
     await using server = await stage();
-    await using admin = await client(server, "admin");
-    const settings = bucketSettings("foreign", { direct: false, replicas: 1 });
-    const made = await api(admin.connection, "STREAM.CREATE.KV_foreign", { name: "KV_foreign", ...settings });
-    assertEquals(made.error, undefined);
     await using mallory = await client(server, "mallory");
-    mallory.connection.publish("$JS.API.STREAM.INFO.KV_catga_default_nodes", "", { reply: "$KV.foreign.a" });
-    mallory.connection.publish("$KV.catga_default_cache.x", "", { reply: "$KV.foreign.b" });
-    const written = async () => (await api(admin.connection, "STREAM.INFO.KV_foreign", {})).state.messages;
-    await eventually("both answers", async () => await written() === 2);
-    // but no request of the API is made in this way
-    mallory.connection.publish("$KV.catga_default_cache.y", "", { reply: "$JS.API.STREAM.DELETE.KV_foreign" });
-    await mallory.connection.flush();
-    assertEquals(await written(), 2);
+    const made = headers();
+    made.set("Nats-Trace-Dest", "$KV.foreign.trace");
+    mallory.connection.publish("catga.default.event.Other", "", { headers: made });
+    const ack = "$JS.ACK.catga_default_log.audit.1.1.1.1.0";
+    mallory.connection.publish("$JS.API.STREAM.INFO.catga_default_log", "", { reply: ack });
+    const forbidden = ["$KV.foreign.trace", ack];
+    const names = (subject: string) => mallory.refused.some((line) => line.includes(subject));
+    await eventually(`both refusals: ${mallory.refused}`, () => forbidden.every(names));
   });
 });
 

@@ -1,12 +1,12 @@
-/** The pages: README names them all, no link is dead, and each has an example that `deno test --doc` runs. */
+/** The pages: README names them all, no link is dead, and each has an example that runs. */
 import { assertEquals, assertGreater } from "@std/assert";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { findExamples } from "./examples.ts";
 import { sourceFiles } from "./sources.ts";
-import { exampleFiles } from "./test_run.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFile(join(root, path), "utf8");
@@ -40,15 +40,28 @@ async function deadLinks(path: string): Promise<string[]> {
 const all = (await sourceFiles(root, ["docs"])).filter((file) => file.endsWith(".md"));
 /** The pages for contributors. */
 const internals = all.filter((file) => file.startsWith("docs/internals/"));
-const pages = all.filter((file) => !internals.includes(file));
+/** Tables of the bench, named in docs/performance.md. */
+const figures = all.filter((file) => file.startsWith("docs/figures/"));
+const pages = all.filter((file) => !internals.includes(file) && !figures.includes(file));
 
 describe("docs", () => {
   for (const name of ["README.md", "README.zh-CN.md"]) {
     it(`are all named in ${name}`, async () => {
       const readme = await read(name);
-      assertEquals(pages.filter((page) => !readme.includes(`](${page})`)), []);
+      assertEquals(pages.filter((page) => dirname(page) === "docs" && !readme.includes(`](${page})`)), []);
     });
   }
+
+  it("in a folder are all named in the page of its name", async () => {
+    const within = all.filter((page) =>
+      dirname(page) !== "docs" && !internals.includes(page) && !figures.includes(page)
+    );
+    assertGreater(within.length, 0);
+    const missing = await Promise.all(within.map(async (page) => {
+      return (await read(`${dirname(page)}.md`)).includes(`](${page.slice("docs/".length)})`) ? [] : [page];
+    }));
+    assertEquals(missing.flat(), []);
+  });
 
   it("for users cite no file of src/ or test/", async () => {
     const citing = (await Promise.all(pages.map(async (page) => {
@@ -67,6 +80,16 @@ describe("docs", () => {
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
   });
 
+  it("in docs/figures/ are all named in docs/performance.md, and have no empty table", async () => {
+    const text = await read("docs/performance.md");
+    assertGreater(figures.length, 0);
+    assertEquals(figures.filter((page) => !text.includes(`](${page.slice("docs/".length)})`)), []);
+    const empty = (await Promise.all(figures.map(read))).flatMap((text) =>
+      [...text.matchAll(/<!-- bench (\S+) -->\s*<!-- \/bench -->/g)].map(([, id]) => id)
+    );
+    assertEquals(empty, []);
+  });
+
   it("have the same headings, tables and code in both languages", async () => {
     const shape = async (name: string) => {
       const text = await read(name);
@@ -80,7 +103,7 @@ describe("docs", () => {
   });
 
   it("each have an example that runs, or the command of their measurements", async () => {
-    const running = await exampleFiles(root, pages);
+    const running = (await findExamples(root, pages)).map(({ file }) => file);
     const measured =
       (await Promise.all(pages.map(async (page) => (await read(page)).includes("deno task bench") ? [page] : [])))
         .flat();

@@ -13,25 +13,20 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { bundleTests, longestFirst, secondsOf } from "./bundles.ts";
+import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
-import { exampleFiles, FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
+import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles, type TestRun } from "./test_run.ts";
 
 const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
 const LIMIT = 60 * MINUTES;
-/**
- * The files that take longest, wherever they are. Neither runtime starts files in the order in which they are given, and a
- * long one that starts last runs alone at the end: these have a runner of their own, beside that of the rest.
- */
-const LONG =
-  /\/(simulation|membership_servers|node_death|full_store|watch|soak|process_end|inbound_requests|lock_faults|deadlock|shop|cli|permissions|mixed_versions|key_value_store)_test\.ts$/;
-/** The fault suite's files of the log, and how many of them run at once; of the others, which take more of the machine, fewer do. */
-const LOG = /\/faults\/log_\w+_test\.ts$/;
-const LOG_JOBS = 3;
-const FAULT_JOBS = 2;
+/** Files of the fault suite that run at once: each has a cluster of processes, which wait two thirds of the time. */
+const FAULT_JOBS = 3;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));
@@ -48,49 +43,46 @@ Deno.chdir(root);
 const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
   .filter((file) => runsFaults || !file.startsWith(FAULTS));
-const long = found.filter((file) => LONG.test(file));
-const split = !runsFaults && long.length > 1 && found.length > 2 * long.length;
-const log = runsFaults ? found.filter((file) => LOG.test(file)) : [];
-const groups: readonly Group[] = log.length > 0
-  ? [
-    { of: "", files: found.filter((file) => !LOG.test(file)), jobs: FAULT_JOBS },
-    { of: ", the log", files: log, jobs: LOG_JOBS },
-  ].filter(({ files }) => files.length > 0)
-  : split
-  ? [
-    { of: ", long files", files: long, jobs: JOBS },
-    { of: "", files: found.filter((file) => !LONG.test(file)), jobs: JOBS / 2 },
-  ]
-  : [{ of: "", files: found, jobs: runsFaults ? FAULT_JOBS : JOBS }];
-const examples = await exampleFiles(
+const files = longestFirst(found);
+const jobs = runsFaults ? FAULT_JOBS : JOBS;
+const examples = await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );
 
+// in the repository: the examples import the package by its name
+await Deno.mkdir(".cache", { recursive: true });
+const scratch = await Deno.makeTempDir({ dir: join(root, ".cache"), prefix: "test-" });
+addEventListener("unload", () => Deno.removeSync(scratch, { recursive: true }));
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: tests in Deno start processes in Bun
 const bun = wants("--bun") && found.length > 0 ? await bunWithPackages() : undefined;
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
-for (const { of, files, jobs } of wants("--deno") && found.length > 0 ? groups : []) {
+if (wants("--deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
   const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", "--junit-path={report}"];
+  const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
   const env = { DENO_JOBS: `${jobs}` };
-  await start({ title: `Deno ${Deno.version.deno}${of}`, command, files, env, limit: LIMIT });
+  await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
 }
 if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
 else if (bun !== undefined) {
-  for (const { of, files, jobs } of groups) {
-    // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
-    const options = ["--timeout=300000", `--parallel=${jobs}`, "--reporter=junit", "--reporter-outfile={report}"];
-    const command = [...bun, "test", ...options];
-    await start({ title: `${BUN}${of}`, command, files: files.map((file) => `./${file}`), limit: LIMIT });
-  }
+  // by these times, in ms, Bun starts the longest first
+  const timings = join(scratch, "timings.json");
+  const times = files.map((file) => [file, secondsOf(file) * 1_000]);
+  await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
+  // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
+  const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];
+  const command = [...bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
+  await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
 }
 if (wants("--doc") && examples.length > 0) {
-  const command = [Deno.execPath(), "test", "-A", "--doc", "--junit-path={report}"];
-  await start({ title: "Deno, examples in docs", command, files: examples, limit: LIMIT });
+  // with their types
+  const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
+  const files = await writeExamples(scratch, examples);
+  await start({ title: "Deno, examples in docs", command, files, limit: LIMIT });
 }
 if (rows.length === 0) {
   console.error(`no tests in ${paths.join(" ")}`);
@@ -99,15 +91,6 @@ if (rows.length === 0) {
 }
 const { passed, failed } = printSummary(await Promise.all(rows));
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
-
-/** Files that share a runner. */
-interface Group {
-  /** For its title. */
-  readonly of: string;
-  readonly files: readonly string[];
-  /** How many of them run at once. */
-  readonly jobs: number;
-}
 
 /** Starts a runner beside the others, whose output comes first; the fault suite runs alone. */
 async function start(run: TestRun): Promise<void> {

@@ -5,16 +5,15 @@
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
 import { type Case, readReport } from "./junit.ts";
 import type { Processes } from "./processes.ts";
-import { isTestCode, sourceFiles } from "./sources.ts";
+import { sourceFiles } from "./sources.ts";
 
 /** The folder of the fault suite: long tests that kill, freeze and cut off processes. */
 export const FAULTS = "test/faults/";
 
-/** How many long files a runtime runs at once, and half as many others: most tests wait most of the time. */
-export const JOBS = Math.min(availableParallelism() * 2, 8);
+/** How many files a runtime runs at once: most tests wait most of the time. */
+export const JOBS = Math.min(availableParallelism() * 3, 12);
 
 /** The outcome of one run of a runner. */
 export interface Row {
@@ -51,7 +50,7 @@ export interface TestRun {
 /** Runs tests and counts them. A test that fails, hangs or ends its process makes a row that says so, and no rejection. */
 export async function runTests(processes: Processes, run: TestRun): Promise<Row> {
   const { title, command, files, env, limit, show = "as it comes" } = run;
-  const heading = `\n── ${title}: ${files.length} files\n`;
+  const heading = `\n── ${title}\n`;
   const live = show === "as it comes";
   if (live) console.log(heading);
   const folder = await mkdtemp(`${tmpdir()}/catga-test-`);
@@ -99,13 +98,6 @@ function errorsBetweenTests(output: string): string[] {
 /** The test files below these paths. */
 export async function testFiles(root: string, paths: readonly string[]): Promise<string[]> {
   return (await sourceFiles(root, paths)).filter((file) => file.endsWith("_test.ts"));
-}
-
-/** The sources and pages below these paths that contain examples which `deno test --doc` runs. */
-export async function exampleFiles(root: string, paths: readonly string[]): Promise<string[]> {
-  const files = (await sourceFiles(root, paths)).filter((file) => /\.(ts|md)$/.test(file) && !isTestCode(file));
-  const texts = await Promise.all(files.map((file) => readFile(join(root, file), "utf8")));
-  return files.filter((_, at) => /```(ts|typescript|js|javascript)\n/.test(texts[at]));
 }
 
 /** Prints the rows as a table, then their notes, then the sums as the last line; returns the sums. */

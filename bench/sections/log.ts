@@ -121,7 +121,7 @@ async function handling(contestants: readonly Running[], effort: Effort): Promis
 /** Many times what a system may have in hand before the gate opens; fewer for one that has one message in hand. */
 function countOf({ name }: Running, effort: Effort): number {
   if (name === PEERS[0].name) return effort.quick ? 500 : 1_000;
-  return name === CATGA ? (effort.quick ? 30_000 : 200_000) : (effort.quick ? 8_000 : 16_000);
+  return name === CATGA ? (effort.quick ? 10_000 : 200_000) : (effort.quick ? 8_000 : 16_000);
 }
 
 /** Stores so many while the nodes handle nothing, and gives how many they handle a second from then on. */
@@ -178,7 +178,7 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
 
 /** A subscription that begins behind a long log, and a read model of it. */
 async function behind(stage: Stage, effort: Effort, company: Company): Promise<Table[]> {
-  const count = effort.quick ? 50_000 : 1_000_000;
+  const count = effort.quick ? 10_000 : 1_000_000;
   const [filler] = await company.engage(ours(stage).filter(({ name }) => name === CATGA));
   await fill(filler.client, count);
   const { group, transport } = filler.options;

@@ -1,6 +1,6 @@
 /** `logging()`: a log line for each message that was handled. */
 import type { Behavior } from "../contract/behavior.ts";
-import { checkKnown, show } from "../contract/checks.ts";
+import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
 import { isHandlerFailure } from "../contract/handler_failure.ts";
 import type { LogFields, Logger } from "../contract/logger.ts";
 import { messageLabel } from "../data/message_label.ts";
@@ -40,6 +40,8 @@ export function logging(options: LoggingOptions = {}): Behavior {
   if (level !== "debug" && level !== "info") {
     throw new TypeError(`logging: level must be "debug" or "info"; got ${show(level)}`);
   }
+  checkBoolean("logging: payload", payloads);
+  if (own !== undefined) checkMethods("logging: logger", own, ["debug", "info", "warn"]);
   return async ({ contract, payload, ctx, clock, logger = CONSOLE }, next) => {
     const start = clock.monotonic();
     const result = await next();

@@ -134,7 +134,7 @@ function instrumentsOf(meter: Meter) {
     stopped: level(
       "catga.log.stopped",
       "{subscription}",
-      "Subscriptions that hand nothing out because failed messages cannot be put aside",
+      "Subscriptions that hand nothing out: the log cannot be read, or failed messages cannot be put aside",
     ),
     inFlight: level(
       "catga.in_flight",
@@ -177,7 +177,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
       result.observe(open, figures.open, attributes);
       result.observe(lag, figures.lag, attributes);
       result.observe(oldest, figures.oldest / 1_000, attributes);
-      result.observe(stopped, state === "stopped" ? 1 : 0, attributes);
+      result.observe(stopped, state === "stopped" || state === "stalled" ? 1 : 0, attributes);
     }
   };
   meter.addBatchObservableCallback(read, gauges);

@@ -1,6 +1,6 @@
 /** `rateLimit()`: a token bucket. */
 import type { Behavior } from "../contract/behavior.ts";
-import { checkKnown, checkNumber } from "../contract/checks.ts";
+import { checkKnown, checkNumber } from "../data/checks.ts";
 import { fail } from "../contract/result.ts";
 
 /** Options of {@link rateLimit}. */

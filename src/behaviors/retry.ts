@@ -2,7 +2,7 @@
 import type { Behavior } from "../contract/behavior.ts";
 import { delay } from "../ports/clock.ts";
 import type { CatgaError, Code } from "../error.ts";
-import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../contract/checks.ts";
+import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
 /** Options of {@link retry}. */
 export interface RetryOptions {
@@ -43,7 +43,7 @@ export function retry(options: RetryOptions = {}): Behavior {
   const { attempts = 3, on = mayPass, backoff = 10 } = options;
   checkInteger("retry: attempts", attempts, 2, 1_000);
   checkNumber("retry: backoff", backoff, 0, MAX_TIMEOUT, "ms");
-  if (typeof on !== "function" && !Array.isArray(on)) {
+  if (typeof on !== "function" && !(Array.isArray(on) && on.every((code) => typeof code === "string"))) {
     throw new TypeError(`retry: on must be an array of codes, or a function; got ${show(on)}`);
   }
   const retries = (error: CatgaError): boolean =>

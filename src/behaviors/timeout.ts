@@ -1,6 +1,6 @@
 /** `timeout()`: a time limit for a handler, below the timeout of its senders. */
 import type { Behavior } from "../contract/behavior.ts";
-import { checkNumber, MAX_TIMEOUT } from "../contract/checks.ts";
+import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import type { Abortable } from "../contract/context.ts";
 import { CatgaError } from "../error.ts";
 

@@ -34,12 +34,13 @@ export function spanIdOf(headers: Headers | undefined): string | undefined {
 
 const [TRACEPARENT] = TRACE_HEADERS;
 
-/** https://www.w3.org/TR/trace-context/#traceparent-header; fields that a later version appends are ignored. */
+/** https://www.w3.org/TR/trace-context/#traceparent-header; version 00 ends with the flags, what a later one appends is ignored. */
 function read(traceparent: string | undefined): SpanContext | undefined {
   const found = traceparent?.match(
-    /^(?!ff)[\da-f]{2}-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(?:$|-)/,
+    /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(?:$|(-))/,
   );
   if (!found) return undefined;
-  const [, traceId, spanId, flags] = found;
+  const [, version, traceId, spanId, flags, more] = found;
+  if (version === "00" && more !== undefined) return undefined;
   return { traceId, spanId, traceFlags: parseInt(flags, 16), isRemote: true };
 }

@@ -53,6 +53,8 @@ describe("trace context without a propagator", () => {
       `00-${TRACE}-${SPAN}0-01`,
       `00-${TRACE}-${SPAN}-1`,
       `00-${TRACE}-${SPAN}-011`,
+      `00-${TRACE}-${SPAN}-01-`,
+      `00-${TRACE}-${SPAN}-01-what-no-version-00-has`,
       ` 00-${TRACE}-${SPAN}-01`,
       `00-${TRACE}-${SPAN}-01\n`,
     ];

@@ -1,4 +1,7 @@
-/** The tool as an operator has it: a process, on a real server, beside nodes in processes of their own. */
+/**
+ * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a process, and
+ * in this one where what it prints is judged.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type Catga, catga, command, entity, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
@@ -60,7 +63,8 @@ describe("cli", await requireNatsServer(), () => {
   let app: Catga;
   const nodes: NodeProcess[] = [];
   const env = () => ({ NATS_URL: server.url });
-  const run = (...args: string[]) => runCli(args, { env: env() });
+  const run = (...args: string[]) => cliHere(args, env());
+  const runProcess = (...args: string[]) => runCli(args, { env: env() });
   const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse(line));
 
   before(async () => {
@@ -79,7 +83,7 @@ describe("cli", await requireNatsServer(), () => {
   it("what other processes write does not reach the terminal as commands to it", async () => {
     const key = "a\x1b]0;owned\x07\nb\x9b2J";
     await using _lock = await app.lock(key);
-    const printed = [await run("locks"), await run("locks", "--json"), await run("call", "Rude")];
+    const printed = [await runProcess("locks"), await run("locks", "--json"), await run("call", "Rude")];
     assertEquals(printed.map(({ code }) => code), [0, 0, 1]);
     assertStringIncludes(printed[0].out, "a\\u{1b}]0;owned\\u{7}\\u{a}b\\u{9b}2J");
     assertEquals(lines(printed[1].out).map((lock) => lock.key), [key]);
@@ -87,7 +91,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("nodes: shows who is there and not itself, as a table", async () => {
-    const { code, out, err } = await run("nodes");
+    const { code, out, err } = await runProcess("nodes");
     assertEquals([code, err], [0, ""]);
     const [title, ...rows] = out.trimEnd().split("\n");
     assertEquals(title, title.match(/NODE +SERVICE +BUSY +QUEUED +SEEN +UP +HANDLES/)?.[0]);
@@ -159,7 +163,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("call: prints the answer of a command", async () => {
-    const { code, out, err } = await run("call", "Withdraw", '{"amount":30}');
+    const { code, out, err } = await runProcess("call", "Withdraw", '{"amount":30}');
     assertEquals([code, out, err], [0, '{\n  "left": 70\n}\n', ""]);
     assertEquals((await run("call", "Add", '{"a":1,"b":2}', "--query", "--json")).out, "3\n");
     const { out: who } = await run("call", "Who", "--query", "--node", "b1", "--json");
@@ -183,7 +187,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("call: a failure goes to standard error with its code and details, and ends with 1", async () => {
-    const { code, out, err } = await run("call", "Withdraw", '{"amount":300}');
+    const { code, out, err } = await runProcess("call", "Withdraw", '{"amount":300}');
     assertEquals([code, out], [1, ""]);
     assertEquals(err, 'TOO_MUCH: no 300 there (from bank)\n{\n  "left": 100\n}\n');
     const json = await run("call", "Withdraw", '{"amount":300}', "--json");
@@ -213,7 +217,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("call --all: prints each node's answer; the exit code is 1 if one failed", async () => {
-    const { code, out } = await run("call", "Who", "--query", "--all", "--json");
+    const { code, out } = await runProcess("call", "Who", "--query", "--all", "--json");
     assertEquals(code, 0);
     assertEquals(lines(out).map(({ node, value }) => [node, value.runtime]).sort(), [["b1", "bun"], ["d1", "deno"]]);
     assertEquals((await run("call", "Touch", "--all")).out, "bank\n");
@@ -245,7 +249,7 @@ describe("cli", await requireNatsServer(), () => {
         if (change.node.service === "cli" && change.type !== "update") seen.push(change);
       }
     })();
-    await run("call", "Touch");
+    await runProcess("call", "Touch");
     await eventually("the tool to have left", () => seen.length === 2);
     stop.abort();
     await watching;
@@ -262,7 +266,7 @@ describe("cli", await requireNatsServer(), () => {
       handlers: [
         query<void, string>("Fold").handle(() => "folded"),
         event<number>("Sung").on((n) => void sung.push(n)),
-        command<void, string>("Line", { ordered: true }).handle(() => "in line"),
+        command<void, string>("Line", { ordered: true } as never).handle(() => "in line"),
       ],
     });
     assertEquals((await run("call", "Fold", "--json")).out, '"folded"\n');
@@ -379,7 +383,7 @@ describe("cli", await requireNatsServer(), () => {
       async () =>
         lines((await run("locks", "--json")).out).some(({ key, waiting }) => key === "stuck" && waiting === 1),
     );
-    const { code, out, err } = await run("locks", "--release", "stuck");
+    const { code, out, err } = await runProcess("locks", "--release", "stuck");
     assertEquals(code, 0);
     assertMatch(out, new RegExp(`^released stuck: bank had it for (?:\\d+ m )?\\d+ m?s, with token ${lock.token}\n$`));
     assertMatch(err, /^bank notices it within 1 s \(LOCK_LOST\)/);
@@ -396,7 +400,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("ping: prints round trips and load of each node; the exit code is 1 if one does not answer", async () => {
-    const { code, out } = await run("ping", "--count", "2", "--timeout", "10s", "--json");
+    const { code, out } = await runProcess("ping", "--count", "2", "--timeout", "10s", "--json");
     assertEquals(code, 0);
     const rows = lines(out);
     assertEquals(rows.map(({ node, sent, answered }) => [node, sent, answered]), [["b1", 2, 2], ["bank", 2, 2], [
@@ -430,7 +434,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("bench: measures an echo", async () => {
-    const { code, out } = await run("bench", "--json", "--payload", "100");
+    const { code, out } = await runProcess("bench", "--json", "--payload", "100");
     assertEquals(code, 0);
     const rows = lines(out);
     assertEquals(rows.map(({ atOnce }) => atOnce), [1, 64, 1_024]);
@@ -440,7 +444,7 @@ describe("cli", await requireNatsServer(), () => {
   it("--nats has precedence over NATS_URL, accepts several servers, and the error names a server that does not answer", async () => {
     const gone = "nats://127.0.0.1:1";
     assertEquals((await runCli(["nodes", "--nats", server.url], { env: { NATS_URL: gone } })).code, 0);
-    assertEquals((await runCli(["nodes", "-s", `${gone},${server.url}`])).code, 0);
+    assertEquals((await cliHere(["nodes", "-s", `${gone},${server.url}`])).code, 0);
     const { code, err } = await runCli(["nodes", "-s", gone]);
     assertEquals(code, 1);
     assertMatch(
@@ -464,7 +468,7 @@ describe("cli", await requireNatsServer(), () => {
   it("without JetStream the error says how to enable it", async () => {
     await using bare = await startNatsServer({ jetstream: false });
     for (const command of ["nodes", "top", "locks", "ping"]) {
-      const { code, err } = await runCli([command, "-s", bare.url]);
+      const { code, err } = await cliHere([command, "-s", bare.url]);
       assertEquals(code, 1);
       assertMatch(err, /^UNAVAILABLE: no JetStream on the NATS server at .*nats-server -js/);
     }
@@ -504,7 +508,7 @@ describe("cli", await requireNatsServer(), () => {
       assertMatch(err, message, args.join(" "));
       assertEquals([args, code, out], [args, 2, ""]);
     }
-    assertEquals((await run("frob")).code, 2); // of its process
+    assertEquals((await runProcess("frob")).code, 2);
   });
 
   it("--help: of the tool and of each command fits 80 columns", async () => {

@@ -1,6 +1,6 @@
 /** The flags of the command line: declared, parsed and checked here. */
 import { parseArgs } from "node:util";
-import { checkToken } from "../contract/checks.ts";
+import { checkToken } from "../data/checks.ts";
 import { readDuration } from "./duration.ts";
 
 /** The command line is invalid; exit code 2. */

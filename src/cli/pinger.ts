@@ -27,7 +27,8 @@ export class Pinger implements Disposable {
   constructor(transport: Transport, namespace: string) {
     this.#transport = transport;
     this.#namespace = namespace;
-    this.#endpoint = `cli-${token(transport.random, 8)}.${token(transport.random, 12)}`;
+    // an id that permissions can name; the nonce makes it this process's own
+    this.#endpoint = `cli.${token(transport.random, 12)}`;
     const inbox = `catga.${namespace}.node.${this.#endpoint}.`;
     const bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
     this.#subscriptions = [

@@ -10,6 +10,7 @@ import { nkeys } from "@nats-io/nats-core";
 import { catga, command, entity, event, fail } from "../../mod.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
+import { documentedUsers } from "../../test/support/documented_users.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
@@ -179,26 +180,22 @@ describe("cli: signing in", await requireNatsServer(), () => {
     }
   });
 
-  it("nodes, top, ping, watch and locks need no more permissions than docs/cli.md names", async () => {
-    const buckets = ["nodes", "locks"].flatMap((name) =>
-      ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => {
-        const rest = call.startsWith("CONSUMER") ? ".>" : "";
-        return `"$JS.API.${call}.KV_catga_default_${name}${rest}"`;
-      })
+  /** A server's configuration with users of docs/cli.md, and with a node that may do everything. */
+  async function withUsers(...names: string[]): Promise<string> {
+    const users = (await documentedUsers()).filter(({ name }) => names.includes(name));
+    const lines = users.map(({ name, permissions }) =>
+      `{ user: ${name}, password: secret, permissions: {\n${permissions}\n} }`
     );
-    const allow = ['"catga.default.node.>"', ...buckets].join(", ");
-    const config = `authorization { users: [
-      { user: node, password: secret }
-      { user: ada, password: secret, permissions: {
-        publish: { allow: [${allow}] }, subscribe: { allow: ["catga.default.>", "_INBOX.>"] }
-      } }
-    ] }`;
-    await using server = await startNatsServer({ config });
+    return `authorization { users: [\n{ user: node, password: secret }\n${lines.join("\n")}\n] }`;
+  }
+
+  it("nodes, top, ping, watch and locks need no more permissions than docs/cli.md names", async () => {
+    await using server = await startNatsServer({ config: await withUsers("cli") });
     const Brewed = event("Brewed");
     const nats = { servers: server.url, user: "node", pass: "secret" };
     await using app = await catga({ nats, id: "n", handlers: Brewed.on(() => {}) });
     await using _lock = await app.lock("order:1");
-    const as = ["-s", server.url, "--user", "ada", "--password", "secret", "--json"];
+    const as = ["-s", server.url, "--user", "cli", "--password", "secret", "--json"];
     for (const [command, wanted] of [["nodes", '"id":"n"'], ["ping", '"answered":5'], ["locks", '"key":"order:1"']]) {
       const { code, out, err } = await cliHere([command, ...as]);
       assertEquals([code, err], [0, ""]);
@@ -221,28 +218,7 @@ describe("cli: signing in", await requireNatsServer(), () => {
   });
 
   it("subscriptions, dead, rewind, schedules and entity need no more permissions than docs/cli.md names", async () => {
-    const reads = ["nodes", "subscriptions", "parked"].flatMap((name) => [
-      ...["STREAM.INFO", "STREAM.MSG.GET"].map((call) => `$JS.API.${call}.KV_catga_default_${name}`),
-      ...["CONSUMER.CREATE", "CONSUMER.DELETE"].map((call) => `$JS.API.${call}.KV_catga_default_${name}.>`),
-    ]);
-    const log = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"].map((call) => `$JS.API.${call}.catga_default_log`);
-    reads.push(...log, "$JS.API.DIRECT.GET.catga_default_log.>");
-    reads.push(
-      "$JS.API.STREAM.INFO.catga_default_entities",
-      "$JS.API.DIRECT.GET.catga_default_entities",
-      "$JS.API.STREAM.INFO.KV_catga_default_snapshots",
-      "$JS.API.DIRECT.GET.KV_catga_default_snapshots.>",
-    );
-    const writes = ["$KV.catga_default_parked.>", "$KV.catga_default_subscriptions.>", "catga.default.at.>"];
-    const user = (name: string, allow: readonly string[]) =>
-      `{ user: ${name}, password: secret, permissions: { publish: { allow: ${JSON.stringify(allow)} }, ` +
-      'subscribe: { allow: ["_INBOX.>"] } } }';
-    const config = `authorization { users: [
-      { user: node, password: secret }
-      ${user("reader", reads)}
-      ${user("writer", [...reads, ...writes])}
-    ] }`;
-    await using server = await startNatsServer({ config });
+    await using server = await startNatsServer({ config: await withUsers("dashboard", "changes") });
     const Brewed = event<{ tea: string }>("Brewed", { durable: true });
     let broken = true;
     const served: string[] = [];
@@ -269,15 +245,18 @@ describe("cli: signing in", await requireNatsServer(), () => {
       return out;
     };
     await eventually("the dead letter", async () => (await run("node", "subscriptions")).includes('"dead":1'));
-    assertStringIncludes(await run("reader", "subscriptions"), '"leader":"n"');
-    assertStringIncludes(await run("reader", "dead"), '"id":"b1"');
-    assertStringIncludes(await run("reader", "schedules"), '"id":"b2"');
-    await eventually("the snapshot", async () => (await run("reader", "entity", "Pot", "p")).includes('"state":10000'));
+    assertStringIncludes(await run("dashboard", "subscriptions"), '"leader":"n"');
+    assertStringIncludes(await run("dashboard", "dead"), '"id":"b1"');
+    assertStringIncludes(await run("dashboard", "schedules"), '"id":"b2"');
+    await eventually(
+      "the snapshot",
+      async () => (await run("dashboard", "entity", "Pot", "p")).includes('"state":10000'),
+    );
     for (
       const args of [["dead", "replay", "b1"], ["rewind", "serving", "start"], ["schedules", "cancel", "Brewed", "b2"]]
     ) {
       const { code, err } = await cliHere(
-        [...args, ...as("reader"), "--timeout", "1s"].filter((arg, i, all) =>
+        [...args, ...as("dashboard"), "--timeout", "1s"].filter((arg, i, all) =>
           args[0] === "schedules" || (arg !== "--timeout" && all[i - 1] !== "--timeout")
         ),
       );
@@ -285,12 +264,12 @@ describe("cli: signing in", await requireNatsServer(), () => {
       assertMatch(err, /UNAVAILABLE: .*may not publish to/, args.join(" "));
     }
     broken = false;
-    await run("writer", "dead", "replay", "b1");
+    await run("changes", "dead", "replay", "b1");
     await eventually("the replay", () => served.length === 1);
-    await run("writer", "rewind", "serving", "start");
+    await run("changes", "rewind", "serving", "start");
     await eventually("the rewind", () => served.length === 2);
-    await run("writer", "schedules", "cancel", "Brewed", "b2");
-    assertEquals([served, await cliHere(["schedules", ...as("reader")]).then(({ out }) => out)], [
+    await run("changes", "schedules", "cancel", "Brewed", "b2");
+    assertEquals([served, await cliHere(["schedules", ...as("dashboard")]).then(({ out }) => out)], [
       ["assam", "assam"],
       "",
     ]);

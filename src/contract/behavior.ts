@@ -1,7 +1,7 @@
 /** Behaviors: functions around handlers and around sends, each calling the next. */
 import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { show } from "./checks.ts";
+import { show } from "../data/checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
 import type { EnqueueOptions } from "./kept.ts";

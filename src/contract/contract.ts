@@ -54,6 +54,24 @@ export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
   readonly "~fails"?: () => F;
 }
 
+/** The options of a durable contract. */
+export interface DurableContractOptions extends ContractOptions {
+  /** Kept in the log until it has been handled. */
+  readonly durable: true | { readonly keep?: number | undefined };
+}
+
+/** What `enqueue` and `unschedule` need of a contract: that its messages are stored. */
+export interface DurableContract<K extends "command" | "event", In> extends Contract<K, In, unknown> {
+  /** What it was defined with: `durable`, for one. */
+  readonly options: DurableContractOptions;
+}
+
+/** What `publish` needs of an event: that it is not one of an entity. */
+export interface PublishableEvent<In> extends Contract<"event", In, void> {
+  /** For the compiler; never has a value. */
+  readonly "~emitted"?: undefined;
+}
+
 /** Any contract. */
 export type AnyContract = Contract<Kind, never, unknown>;
 

@@ -1,5 +1,5 @@
 /** The check of a contract that a program passes in: the error says which kind was expected and what was given instead. */
-import { show } from "./checks.ts";
+import { show } from "../data/checks.ts";
 import type { AnyContract, Kind } from "./contract.ts";
 import { isHandler } from "./handler.ts";
 

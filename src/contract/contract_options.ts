@@ -1,6 +1,176 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
-import { checkKnown, checkNumber, checkRoute, checkTimes, MAX_TIMEOUT, show } from "./checks.ts";
+import { checkRoute, checkTimes } from "./checks.ts";
+import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import type { AnyCode } from "../error.ts";
 import type { ContractOptions, Kind } from "./contract.ts";
+import type { Route } from "./node_info.ts";
+import type { Schema } from "./schema.ts";
+
+/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
+export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | TransientEventOptions<In, Payload>;
+
+/** Options of an event that is durable. */
+export interface DurableEventOptions<In, Payload = In> {
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
+  input?: Schema<In, Payload> | undefined;
+  /** Kept in the log until every subscription has handled it: `publish` is ok when it is stored. */
+  durable: Durable;
+  /** Those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
+  key?: ((payload: NoInfer<In>) => string) | undefined;
+}
+
+/** Options of an event that is not durable, and so has no key. */
+export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEventOptions<In, Payload>, "input"> {
+  /** Not kept. */
+  durable?: false | undefined;
+  /** Of a durable event. */
+  key?: undefined;
+}
+
+/** `keep`: how long a message stays in the log, in ms, 120,000 at least, or `Infinity`; 7 days. */
+export type Durable = true | { keep?: number | undefined };
+
+/**
+ * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the handler may
+ * fail with.
+ */
+export type QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & RequestOptions<In, Out, F, Payload, Returned>
+  & (Ordered | Keyed | Keyless);
+
+/** Options of {@link command}. */
+export type CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & MaybeDurable
+  & (Ordered | Keyed | Keyless)
+  & (WithoutId | Idempotent);
+
+/** Options of a command that is durable. */
+export type DurableCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & Stored
+  & (Ordered | Keyed | Keyless)
+  & (WithoutId | Idempotent);
+
+/** Options of a command that has a key, and is neither idempotent nor durable. */
+export type KeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & NotDurable
+  & (Ordered | Keyed)
+  & NotIdempotent;
+
+/** Options of a command that is idempotent. */
+export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & MaybeDurable
+  & (Ordered | Keyed | Keyless)
+  & Idempotent;
+
+/** What commands and queries take, whatever their combination. */
+export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
+  input?: Schema<In, Payload> | undefined;
+  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
+  output?: Schema<Returned, Out> | undefined;
+  /**
+   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with another one
+   * (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
+   */
+  failures?: readonly F[] | undefined;
+  /** The routing key of a payload, unless a send has another: the `hash` strategy sends the same key to the same node; none. */
+  key?: ((payload: NoInfer<In>) => string) | undefined;
+  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
+  timeout?: number | undefined;
+  /** How many further attempts after the first: 0 to 1,000; the app's. */
+  retries?: number | undefined;
+}
+
+/** What commands take, whatever their combination. */
+export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
+  extends RequestOptions<In, Out, F, Payload, Returned> {
+  /**
+   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own. Called
+   * where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`. None.
+   */
+  id?: ((payload: NoInfer<In>) => string) | undefined;
+}
+
+// The combinations, each in types of their own without type parameters, so that the compiler makes them once.
+
+/** With a key, one at a time or not. */
+export interface Ordered {
+  /** `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. */
+  ordered?: boolean | undefined;
+  /** A function of the payload. */
+  key: object;
+  /** What is ordered has this route by itself. */
+  route?: "hash" | undefined;
+}
+
+/** With a key, and any route. */
+export interface Keyed {
+  /** A function of the payload. */
+  key: object;
+  /** How a node is chosen; the app's. */
+  route?: Route | undefined;
+  /** `true`: the messages of one key run one at a time. */
+  ordered?: false | undefined;
+}
+
+/** Without a key. */
+export interface Keyless {
+  /** None. */
+  key?: undefined;
+  /** How a node is chosen; `"hash"` needs a `key`; the app's. */
+  route?: Exclude<Route, "hash"> | undefined;
+  /** `true` needs a `key`. */
+  ordered?: false | undefined;
+}
+
+/** Runs each time that it is sent. */
+export interface NotIdempotent {
+  /** `true` or `{ ttl }`: one recorded result for each message id. */
+  idempotent?: false | undefined;
+  /** Needs `idempotent`. */
+  id?: undefined;
+}
+
+/** With the ids that sends have, idempotent or not. */
+export interface WithoutId {
+  /** `true` or `{ ttl }`: one recorded result for each message id; `false`. */
+  idempotent?: boolean | { ttl?: number | undefined } | undefined;
+  /** Needs `idempotent`. */
+  id?: undefined;
+}
+
+/** One result for each message id. */
+export interface Idempotent {
+  /**
+   * One recorded result for each message id, which every sender with that id gets, from whichever node. The command
+   * is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
+   * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
+   * result is kept, in ms, 1,000 at least; a day.
+   */
+  idempotent: true | { ttl?: number | undefined };
+}
+
+/** Durable or not. */
+export interface MaybeDurable {
+  /** May be stored by `enqueue`, and is then run at least once, whatever its service; `false`. */
+  durable?: boolean | Durable | undefined;
+}
+
+/** Durable. */
+export interface Stored {
+  /** May be stored by `enqueue`, and is then run at least once, whatever its service. */
+  durable: Durable;
+}
+
+/** Not durable. */
+export interface NotDurable {
+  /** `true` or `{ keep }`: may be stored by `enqueue`. */
+  durable?: false | undefined;
+}
 
 /** The options of a contract, frozen, without those that are `undefined`. Throws a `TypeError` or `RangeError` for an invalid one. */
 export function contractOptions(kind: Kind, name: string, options: object | undefined): ContractOptions {
@@ -21,9 +191,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   }
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });
-  if (ordered !== undefined && typeof ordered !== "boolean") {
-    throw new TypeError(`${at}: ordered must be true or false; got ${show(ordered)}`);
-  }
+  if (ordered !== undefined) checkBoolean(`${at}: ordered`, ordered);
   if (ordered && route !== undefined && route !== "hash") {
     throw new TypeError(`${at}: ordered needs the route "hash", which it has by itself; got ${show(route)}`);
   }

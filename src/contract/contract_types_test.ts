@@ -13,6 +13,7 @@ import {
   command,
   type Context,
   type Contract,
+  entity,
   event,
   fail,
   type Failure,
@@ -232,6 +233,110 @@ describe("types of contracts", () => {
       () => catga({ route: "nearest" }),
       // @ts-expect-error a contract is a handler no more than any other value
       () => catga({ handlers: 3 }),
+    ]);
+  });
+
+  it("options that go together, and options that do not", () => {
+    const key = (order: Order) => order.sku;
+    const routes: Strategy = (candidates: readonly NodeInfo[]) => candidates[0];
+    compiles((flag) => [
+      () => command<Order>("X", { ordered: true, key }),
+      () => command<Order>("X", { ordered: true, route: "hash", key: ({ sku }) => sku }),
+      () => command<Order>("X", { route: "hash", key, idempotent: { ttl: 5_000 }, id: ({ sku }) => sku }),
+      () => command<Order>("X", { route: routes, key, durable: { keep: Infinity } }),
+      () => command<Order>("X", { route: "random", ordered: false, idempotent: false, durable: false }),
+      () => command<Order>("X", { key, ordered: Boolean(flag), idempotent: Boolean(flag), durable: Boolean(flag) }),
+      () =>
+        command<Order>("X", {
+          idempotent: Boolean(flag),
+          durable: true,
+          input: z.object({ sku: z.string(), qty: z.number() }),
+        }),
+      () => query<Order>("X", { key, ordered: Boolean(flag) }),
+      () => event<Order>("X", { durable: { keep: 60_000 }, key }),
+      // @ts-expect-error ordered needs a key
+      () => command<Order>("X", { ordered: true }),
+      // @ts-expect-error ordered needs a key
+      () => query<Order>("X", { ordered: true, timeout: 5 }),
+      // @ts-expect-error ordered needs a key, also of a durable command
+      () => command<Order>("X", { ordered: true, durable: true }),
+      // @ts-expect-error hash needs a key
+      () => command<Order>("X", { route: "hash" }),
+      // @ts-expect-error hash needs a key
+      () => query<Order>("X", { route: "hash" }),
+      // @ts-expect-error ordered has the route hash
+      () => command<Order>("X", { ordered: true, route: "round-robin", key }),
+      // @ts-expect-error ordered has the route hash
+      () => query<Order>("X", { ordered: true, route: routes, key }),
+      // @ts-expect-error an id is of an idempotent command
+      () => command<Order>("X", { id: ({ sku }) => sku }),
+      // @ts-expect-error an id is of an idempotent command, also with a key
+      () => command<Order>("X", { id: ({ sku }) => sku, idempotent: false, key }),
+      // @ts-expect-error the key of an event is of a durable one
+      () => event<Order>("X", { key }),
+    ]);
+  });
+
+  it("durable contracts and entities: what is stored, scheduled, subscribed to and decided", () => {
+    const key = (order: Order) => order.sku;
+    const Now = command<Order>("Now");
+    const Keyed = command<Order, Created>("Keyed", { key });
+    const Ordered = command<Order>("Ordered", { key, ordered: true, timeout: 5 });
+    const Once = command<Order>("Once", { key, idempotent: true });
+    const Later = command<Order>("Later", { durable: true, key });
+    const Told = event<Order>("Told");
+    const Kept = event<Order>("Kept", { durable: true });
+    const KeptByZod = event("KeptByZod", { durable: true, input: z.object({ at: z.string().transform(Number) }) });
+    const LaterByZod = command("LaterByZod", { durable: true, input: z.object({ at: z.string().transform(Number) }) });
+    const Cart = entity("Cart", { initial: () => ({ items: 0 }) });
+    const Added = Cart.event<Order>("Added", ({ items }) => ({ items: items + 1 }));
+    const order: Order = { sku: "tea", qty: 1 };
+    const subscription = { name: "n", from: "start", retry: { attempts: 3 }, timeout: 5 } as const;
+    compiles((app, ctx) => [
+      app.enqueue(Later, order, { delay: 5 }),
+      ctx.enqueue(LaterByZod, { at: "1" }),
+      app.unschedule(Later, "1"),
+      app.unschedule(Kept, "1"),
+      app.publish(Kept, order, { delay: 5 }),
+      app.publish(KeptByZod, { at: "1" }),
+      Kept.on(({ qty }) => qty, subscription),
+      Added.on(({ qty }) => qty, subscription),
+      Cart.forgotten.on(({ id }) => id, subscription),
+      KeptByZod.on(({ at }) => same<Equal<typeof at, number>>(), subscription),
+      LaterByZod.handle(({ at }) => same<Equal<typeof at, number>>(), { retry: { attempts: 3 } }),
+      Told.on(({ qty }) => qty, { each: "node", concurrency: 3 }),
+      Cart.handle(Keyed, ({ id, emit }, { sku, qty }) => (emit(Added, { sku, qty }), { orderId: id })),
+      Cart.handle(Ordered, (cart) => cart.emit(Added, order)),
+      // @ts-expect-error not durable
+      app.enqueue(Now, order),
+      // @ts-expect-error not durable, as the options say
+      app.enqueue(command<Order>("X", { durable: false }), order),
+      // @ts-expect-error not durable, from a handler
+      ctx.enqueue(Once, order),
+      // @ts-expect-error the event is not durable, so nothing of it is scheduled
+      app.unschedule(Told, "1"),
+      // @ts-expect-error the command is not durable
+      app.unschedule(Now, "1"),
+      // @ts-expect-error an entity's event is emitted
+      app.publish(Added, order),
+      // @ts-expect-error an entity's event is emitted, not published from a handler either
+      ctx.publish(Added, order),
+      // @ts-expect-error that an entity was forgotten is not published either
+      app.publish(Cart.forgotten, { id: "1" }),
+      // @ts-expect-error an event that is not durable has no subscription with a name
+      Told.on(() => {}, { name: "n" }),
+      // @ts-expect-error nor one that begins somewhere
+      Told.on(() => {}, { from: "start" }),
+      // @ts-expect-error nor attempts
+      Told.on(() => {}, { retry: { attempts: 3 } }),
+      // @ts-expect-error a command that is not durable has no attempts
+      Now.handle(() => {}, { retry: { attempts: 3 } }),
+      // @ts-expect-error an entity's command needs a key
+      Cart.handle(Now, () => {}),
+      // @ts-expect-error an entity's command is not idempotent: the entity remembers its results
+      Cart.handle(Once, () => {}),
+      // @ts-expect-error a durable command has no entity
+      Cart.handle(Later, () => {}),
     ]);
   });
 

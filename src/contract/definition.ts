@@ -1,79 +1,39 @@
 /** Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
 import type { Context } from "./context.ts";
-import type { Route } from "./node_info.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import { MAX_CONCURRENCY } from "./checks.ts";
+import { checkInteger, checkKnown, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
-import { type AnyContract, type Contract, isContractName, MAX_NAME_LENGTH } from "./contract.ts";
-import { contractOptions } from "./contract_options.ts";
+import {
+  type AnyContract,
+  type Contract,
+  type ContractOptions,
+  type DurableContractOptions,
+  isContractName,
+  MAX_NAME_LENGTH,
+} from "./contract.ts";
+import {
+  type CommandOptions,
+  contractOptions,
+  type DurableCommandOptions,
+  type DurableEventOptions,
+  type EventOptions,
+  type IdempotentCommandOptions,
+  type KeyedCommandOptions,
+  type QueryOptions,
+} from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
-import type { CommandHandlerOptions, Handler, HandlerBody, HandlerOptions, SubscriptionOptions } from "./handler.ts";
+import type {
+  CommandHandlerOptions,
+  EventHandlerOptions,
+  Handler,
+  HandlerBody,
+  HandlerOptions,
+  SubscriptionOptions,
+} from "./handler.ts";
 import { subscriptionSettings } from "./subscription_settings.ts";
-
-/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
-export interface EventOptions<In, Payload = In> {
-  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
-  input?: Schema<In, Payload> | undefined;
-  /**
-   * Kept in the log until every subscription has handled it: `publish` is ok when it is stored; `false`. `keep`: how long it stays, in ms,
-   * 120,000 at least, or `Infinity`; 7 days.
-   */
-  durable?: boolean | { keep?: number | undefined } | undefined;
-  /** Of a durable event: those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
-  key?: ((payload: NoInfer<In>) => string) | undefined;
-}
-
-/**
- * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the handler may
- * fail with.
- */
-export interface QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends Pick<EventOptions<In, Payload>, "input"> {
-  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
-  output?: Schema<Returned, Out> | undefined;
-  /**
-   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with another one
-   * (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
-   */
-  failures?: readonly F[] | undefined;
-  /** The routing key of a payload: the `hash` strategy sends the same key to the same node; none. */
-  key?: ((payload: NoInfer<In>) => string) | undefined;
-  /** How a node is chosen; the app's, or `"hash"` when `ordered`. */
-  route?: Route | undefined;
-  /**
-   * The messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. The route is
-   * `"hash"`, so a `key` is needed, here or in each send.
-   */
-  ordered?: boolean | undefined;
-  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
-  timeout?: number | undefined;
-  /** How many further attempts after the first: 0 to 1,000; the app's. */
-  retries?: number | undefined;
-}
-
-/** Options of {@link command}. */
-export interface CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
-  extends QueryOptions<In, Out, F, Payload, Returned> {
-  /**
-   * One recorded result for each message id, which every sender with that id gets, from whichever node; `false`. The command
-   * is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
-   * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
-   * result is kept, in ms, 1,000 at least; a day.
-   */
-  idempotent?: boolean | { ttl?: number | undefined } | undefined;
-  /**
-   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own. Called
-   * where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`. None.
-   */
-  id?: ((payload: NoInfer<In>) => string) | undefined;
-  /**
-   * May be stored by `enqueue`, and is then run at least once, whatever its service; `false`. `keep`: how long it stays in the log, in ms,
-   * 120,000 at least, or `Infinity`; 7 days.
-   */
-  durable?: boolean | { keep?: number | undefined } | undefined;
-}
 
 /** A command or a query. */
 export interface RequestContract<
@@ -90,7 +50,7 @@ export interface RequestContract<
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
-    options?: K extends "command" ? CommandHandlerOptions : HandlerOptions,
+    options?: HandlerOptions,
   ): Handler;
 }
 
@@ -98,17 +58,60 @@ export interface RequestContract<
 export interface Command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
+/** A command that is durable: `enqueue` takes it. */
+export interface DurableCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
+  extends Command<In, Out, F, Payload, Returned> {
+  /** What it was defined with: `durable`, for one. */
+  readonly options: DurableContractOptions;
+  /** Makes the handler, as that of other commands; `retry` is of what was enqueued. */
+  handle(
+    fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
+    options?: CommandHandlerOptions,
+  ): Handler;
+}
+
+/** A command with a `key` that is neither idempotent nor durable: an entity may decide it. */
+export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
+  extends Command<In, Out, F, Payload, Returned> {
+  /** What it was defined with: `key`, for one. */
+  readonly options: KeyedContractOptions;
+}
+
+/** The options of a {@link KeyedCommand}. */
+export interface KeyedContractOptions extends ContractOptions {
+  /** The routing key of a payload, which is the id of its entity. */
+  readonly key: (payload: never) => string;
+  /** An entity remembers the results of its commands by itself. */
+  readonly idempotent?: false | undefined;
+  /** A durable command has no entity: send a command of one from a subscription's handler. */
+  readonly durable?: false | undefined;
+}
+
 /** A query: {@link query} makes it. */
 export interface Query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
+  /** Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged. */
+  on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
+}
+
+/** An event that is durable. */
+export interface DurableEvent<In = void, Payload = In> extends EventContract<In, Payload> {
+  /** What it was defined with: `durable`, for one. */
+  readonly options: DurableContractOptions;
   /**
-   * Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged. Of a durable event:
-   * what it throws, and `fail(…)`, is tried again, and becomes a dead letter in the end.
+   * Makes a handler; an event may have any number of them. What it returns is ignored; what it throws, and `fail(…)`, is tried again,
+   * and becomes a dead letter in the end.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
+}
+
+/** An event of an entity: only commands of its entity emit it. */
+export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload> {
+  /** For the compiler; never has a value. */
+  readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
 }
 
 /**
@@ -132,6 +135,25 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
+  options: DurableCommandOptions<In, Out, F, Payload, Returned>,
+): DurableCommand<In, Out, F, Payload, Returned>;
+/** Defines a command that has a key, and is neither idempotent nor durable. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options: KeyedCommandOptions<In, Out, F, Payload, Returned>,
+): KeyedCommand<In, Out, F, Payload, Returned>;
+/** Defines an idempotent command. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned>;
+/** Defines any command. Of four signatures the compiler shows the errors of the last alone, so it takes all options. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options?: CommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned>;
+export function command<In, Out, F extends string, Payload, Returned>(
+  name: string,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
   const contract: Command<In, Out, F, Payload, Returned> = Object.freeze({
@@ -188,8 +210,14 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
  */
 export function event<In = void, Payload = In>(
   name: SendableName<In>,
+  options: DurableEventOptions<In, Payload>,
+): DurableEvent<In, Payload>;
+/** Defines an event that is not durable. */
+export function event<In = void, Payload = In>(
+  name: SendableName<In>,
   options?: EventOptions<In, Payload>,
-): EventContract<In, Payload> {
+): EventContract<In, Payload>;
+export function event<In, Payload>(name: string, options?: EventOptions<In, Payload>): EventContract<In, Payload> {
   const contract: EventContract<In, Payload> = Object.freeze({
     kind: "event",
     name: checkName(name),
@@ -204,15 +232,17 @@ export function entityEvent<In, Payload>(
   name: string,
   entity: string,
   input: Schema<In, Payload> | undefined,
-): EventContract<In, Payload> {
-  const contract: EventContract<In, Payload> = Object.freeze({
+): EmittedEvent<In, Payload> {
+  const contract: EmittedEvent<In, Payload> = Object.freeze({
     kind: "event",
     name: checkName(name),
-    options: Object.freeze({ ...contractOptions("event", name, { input, durable: { keep: Infinity } }), entity }),
+    options: Object.freeze({ ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity }),
     on: (fn: HandlerFn, options?: SubscriptionOptions) => handler(contract, "on", fn, options),
   });
   return contract;
 }
+
+const FOR_GOOD = Object.freeze({ keep: Infinity });
 
 const HANDLER_OPTIONS = {
   handle: new Set(["behaviors", "concurrency", "retry"]),

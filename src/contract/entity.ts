@@ -4,10 +4,11 @@
  */
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { checkInteger, checkKnown, MAX_CONCURRENCY, show } from "./checks.ts";
+import { MAX_CONCURRENCY } from "./checks.ts";
+import { checkInteger, checkKnown, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
-import { type Command, entityEvent, type EventContract } from "./definition.ts";
+import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
 import type { EntityBody, EntityContext } from "./entity_body.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
@@ -34,7 +35,7 @@ export interface EntityEventOptions<In, Payload = In> {
 }
 
 /** An event of an entity. It is durable, and its key is the entity's id. Only commands of its entity emit it. */
-export interface EntityEvent<State, In = void, Payload = In> extends EventContract<In, Payload> {
+export interface EntityEvent<State, In = void, Payload = In> extends EmittedEvent<In, Payload> {
   /** Carries the type of the state. */
   readonly "~state": (state: State) => State;
   /** This event with a payload, as a value for tests: what {@link Entity.decide} takes as `given`. */
@@ -54,7 +55,7 @@ export interface Entity<State> {
   /** The inside, for Catga. */
   readonly "~entity": EntityDefinition<State>;
   /** The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of it. */
-  readonly forgotten: EventContract<{ readonly id: string }>;
+  readonly forgotten: EmittedEvent<{ readonly id: string }>;
   /**
    * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is pure. The state that it gets is frozen
    * (a `Map` or `Set` in it is not: copy it). Throws a `TypeError` for an invalid or repeated name.
@@ -70,7 +71,7 @@ export interface Entity<State> {
    * subscription to its events.
    */
   handle<In, Out, F extends string, Payload, Returned>(
-    command: Command<In, Out, F, Payload, Returned>,
+    command: KeyedCommand<In, Out, F, Payload, Returned>,
     decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
     options?: HandlerOptions,
   ): EntityHandler<State, In, Returned, F>;

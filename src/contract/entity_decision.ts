@@ -2,7 +2,7 @@
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { isRecord } from "../data/is_record.ts";
-import { checkKnown, show } from "./checks.ts";
+import { checkKnown, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
@@ -10,6 +10,7 @@ import type { EntityDefinition } from "./entity_definition.ts";
 import { applied, Deciding } from "./entity_state.ts";
 import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
+import { firstIssue, validate } from "./schema.ts";
 
 /** An event with its payload, as `of` makes it. */
 export interface Given<State> {
@@ -57,6 +58,10 @@ export async function decideByValues<State>(
   checkKnown(at, options, DECISION_OPTIONS);
   const { given = [], when, ctx = {} } = options;
   checkGiven(at, given);
+  // a context may be an instance of a class
+  if (typeof ctx !== "object" || ctx === null || Array.isArray(ctx)) {
+    throw new TypeError(`${at}: ctx must be an object with members of the context; got ${show(ctx)}`);
+  }
   const key = contract.options.key as (payload: unknown) => string;
   const id = key(when);
   const before = stateOf(definition, freezePlain(definition.initial(id)), given);
@@ -64,8 +69,8 @@ export async function decideByValues<State>(
   const schema = contract.options.input;
   let payload = when;
   if (schema !== undefined) {
-    const parsed = await schema["~standard"].validate(when as never);
-    if (parsed.issues !== undefined) throw new TypeError(`${contract.name}: ${parsed.issues[0]?.message}`);
+    const parsed = await validate(schema, when, "INVALID_MESSAGE", contract.name);
+    if (!parsed.ok) throw new TypeError(`${contract.name}: ${firstIssue(parsed.error)}`, { cause: parsed.error.cause });
     payload = parsed.value;
   }
   const returned = await body.decide(deciding, payload, contextOf(ctx));

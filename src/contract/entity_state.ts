@@ -1,8 +1,8 @@
 /** An entity while a command is decided: its state, and what has been emitted. */
-import { show } from "./checks.ts";
+import { show } from "../data/checks.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { AnyContract } from "./contract.ts";
-import { disown, isThenable } from "./schema.ts";
+import { firstIssue, validate } from "./schema.ts";
 
 /** An event that was emitted: its payload as it was given, which is what is stored. */
 export interface EmittedEvent {
@@ -48,10 +48,12 @@ export class Deciding<State> implements Loaded<State> {
   }
 }
 
-/** Why an event cannot be applied: the entity does not have it; its schema refuses its payload, or checks asynchronously. */
+/** Why an event cannot be applied: the entity does not have it; its schema refuses its payload, throws, or checks asynchronously. */
 export interface Inapplicable {
   readonly cause: "unknown event" | "schema";
   readonly message: string;
+  /** What the schema threw. */
+  readonly error?: unknown;
 }
 
 /** The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what `apply` throws. */
@@ -60,7 +62,8 @@ export function applied<State>(
   state: State,
   event: string,
   payload: unknown,
-  refuse: (why: Inapplicable) => Error = ({ message }) => new TypeError(message),
+  refuse: (why: Inapplicable) => Error = ({ message, error }) =>
+    new TypeError(message, error === undefined ? {} : { cause: error }),
 ): State {
   const known = definition.events.get(event);
   if (known === undefined) {
@@ -68,15 +71,15 @@ export function applied<State>(
   }
   const schema = known.contract.options.input;
   if (schema === undefined) return known.apply(state, payload);
-  const parsed = schema["~standard"].validate(payload as never);
-  if (isThenable(parsed)) {
-    disown(parsed);
+  const parsed = validate(schema, payload, "INVALID_MESSAGE", event);
+  if (parsed instanceof Promise) {
     const message = `the schema of ${event} checks asynchronously: events of an entity need one that does not`;
     throw refuse({ cause: "schema", message });
   }
-  if (parsed.issues !== undefined) {
-    const message = `the schema of ${event} refuses its payload: ${parsed.issues[0]?.message}`;
-    throw refuse({ cause: "schema", message });
+  if (!parsed.ok) {
+    const { cause: error } = parsed.error;
+    const message = `the schema of ${event} refuses its payload: ${firstIssue(parsed.error)}`;
+    throw refuse({ cause: "schema", message, ...(error === undefined ? {} : { error }) });
   }
-  return known.apply(state, parsed.value);
+  return known.apply(state, parsed.value as never);
 }

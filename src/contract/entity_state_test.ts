@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
 import { counting, refusing } from "../../test/support/schemas.ts";
 import { event } from "./definition.ts";
 import { entity } from "./entity.ts";
@@ -17,6 +17,14 @@ const Refused = Sum.event("Refused", (sum) => sum + 1, { input: refusing({ messa
 const rejecting: Schema<unknown> = {
   "~standard": { version: 1, vendor: "test", validate: () => Promise.reject(new Error("later")) },
 };
+const Throwing = Sum.event("Throwing", (sum) => sum, {
+  input: counting(() => {
+    throw full;
+  }),
+});
+const Broken = Sum.event("Broken", (sum) => sum, {
+  input: { "~standard": { version: 1, vendor: "test", validate: () => undefined as never } },
+});
 const Later = Sum.event("Later", (sum) => sum + 1, { input: rejecting });
 
 /** One with three events that make 5. */
@@ -96,6 +104,20 @@ describe("applied", () => {
       cause: "schema",
       message: "the schema of Sum.Later checks asynchronously: events of an entity need one that does not",
     });
+  });
+
+  it("throws the error that refuse makes of a schema that throws, or returns no result (the raw error was thrown)", () => {
+    const message = "refuses its payload: the schema threw";
+    assertEquals(inapplicable(Throwing.name), {
+      cause: "schema",
+      message: `the schema of Sum.Throwing ${message}`,
+      error: full,
+    });
+    const { error, ...rest } = inapplicable(Broken.name)!;
+    assertEquals(rest, { cause: "schema", message: `the schema of Sum.Broken ${message}` });
+    assertInstanceOf(error, TypeError);
+    const thrown = assertThrows(() => deciding().emit(Throwing, 1), TypeError, `Sum.Throwing ${message}`);
+    assertStrictEquals(thrown.cause, full);
   });
 
   it("throws what apply throws as it is: that is no reason to refuse the event", () => {

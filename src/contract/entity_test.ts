@@ -66,9 +66,14 @@ describe("entity", () => {
     assertThrows(() => entity("A", { initial: 1 as unknown as () => number }), TypeError, "initial must be a function");
     assertThrows(() => entity("A", { initial, version: 0 }), RangeError, "version");
     assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");
+    // @ts-expect-error a command without a key
     assertThrows(() => Cart.handle(command("NoKey"), () => {}), TypeError, "needs a key");
     const Once = command<string>("Once", { key: (id) => id, idempotent: true });
+    // @ts-expect-error an idempotent command
     assertThrows(() => Cart.handle(Once, () => {}), TypeError, "leave idempotent out");
+    const Kept = command<string>("Kept", { key: (id) => id, durable: true });
+    // @ts-expect-error a durable command
+    assertThrows(() => Cart.handle(Kept, () => {}), TypeError, "a durable command has no entity");
     let kept: (() => void) | undefined;
     const Add = command<string>("AddLater", { key: (id) => id });
     const later = Cart.handle(Add, (cart) => void (kept = () => cart.emit(Paid)));

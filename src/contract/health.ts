@@ -1,4 +1,5 @@
 /** The health of a node, for an orchestrator's probes, a load balancer or a dashboard. */
+import type { CatgaError } from "../error.ts";
 
 /**
  * The health of a node: what `app.health()` returns. A new value at each call, made without the network: read it as often as
@@ -43,11 +44,15 @@ export interface SubscriptionHealth {
   readonly name: string;
   /**
    * - `"leading"`: this node reads the log for it, and hands the messages out.
+   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read: {@link SubscriptionHealth.error} says why. It goes on by
+   *   itself when it can.
    * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are, or the store is full.
    * - `"following"`: another node leads it, or none.
    * - `"catching up"`, `"caught up"`: a read model, which each node reads for itself: whether it has handled what the log had when it began.
    */
-  readonly state: "leading" | "stopped" | "following" | "catching up" | "caught up";
+  readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
+  /** Why it is stalled: most often the code `CONSUMER_LIMIT`. */
+  readonly error?: CatgaError;
   /** Messages that were read and are not handled: they run, or wait for others of their key. */
   readonly open: number;
   /** Messages of the stream that are not read, 10 s ago at most: each has 1 to 512 events. Of a read model: of those that have arrived. */

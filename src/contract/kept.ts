@@ -1,12 +1,12 @@
 /** What is kept, as programs see it: the options of publishing what stays, subscriptions, and dead letters. */
-import { checkKnown, checkNumber, show } from "./checks.ts";
+import { checkKnown, checkNumber, checkString, show } from "../data/checks.ts";
 import { checkSending, type SendOptions } from "./send_options.ts";
 
 /** Options of `publish` for a durable event, and those that `enqueue` shares with it. */
 export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signal" | "timeout"> {
   /** Not before so many ms are over, by the server's clock: 0 to 10 years; at once. Needs nats-server 2.12. */
   delay?: number | undefined;
-  /** Not before this time, by the server's clock; at once. Needs nats-server 2.12. */
+  /** Not before this time of this process's clock, which is translated to the server's when it is published; at once. Needs nats-server 2.12. */
   at?: Date | undefined;
 }
 
@@ -110,9 +110,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
 export function checkDeadLetterOptions(options: DeadLetterOptions): void {
   checkKnown("deadLetters", options, DEAD_LETTER_OPTIONS);
   for (const [option, value] of Object.entries(options)) {
-    if (value !== undefined && typeof value !== "string") {
-      throw new TypeError(`deadLetters: ${option} must be a string; got ${show(value)}`);
-    }
+    if (value !== undefined) checkString(`deadLetters: ${option}`, value);
   }
 }
 

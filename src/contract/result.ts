@@ -1,6 +1,7 @@
 /** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
-import { show } from "./checks.ts";
+import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
+import type { SendableDetails } from "./sendable.ts";
 
 /**
  * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
@@ -29,7 +30,10 @@ export interface Failure<F extends string = AnyCode> {
 }
 
 /** Options of {@link fail}. */
-export type FailOptions = Omit<CatgaErrorOptions, "node">;
+export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
+  /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
+  details?: SendableDetails<D>;
+}
 
 /**
  * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
@@ -46,12 +50,23 @@ export type FailOptions = Omit<CatgaErrorOptions, "node">;
  * );
  * ```
  */
-export function fail<F extends string>(code: F, message: string, options?: FailOptions): Failure<F> {
+export function fail<F extends string, D = unknown>(code: F, message: string, options?: FailOptions<D>): Failure<F> {
   if (typeof code !== "string" || code === "") {
     throw new TypeError(`fail: the code must be a text such as "SOLD_OUT"; got ${show(code)}`);
   }
+  checkString(`fail ${code}: message`, message);
+  if (options !== undefined) checkFailOptions(`fail ${code}`, options);
   return { ok: false, error: new CatgaError(code, message, options) };
 }
+
+function checkFailOptions(at: string, options: Omit<FailOptions, "details">): void {
+  checkKnown(at, options, FAIL_OPTIONS);
+  const { retryable, final } = options;
+  if (retryable !== undefined) checkBoolean(`${at}: retryable`, retryable);
+  if (final !== undefined) checkBoolean(`${at}: final`, final);
+}
+
+const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
 
 /**
  * The value of a result; throws its error, a {@link CatgaError}. Thrown in a handler it keeps its code.

@@ -70,6 +70,12 @@ export function validate(
   }
 }
 
+/** The first thing that {@link validate} found wrong. */
+export function firstIssue({ details }: CatgaError): string {
+  // validate made it
+  return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
+}
+
 /** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";

@@ -1,6 +1,7 @@
 /** The options of one send, publish or broadcast, and their check. */
 import type { Route } from "./node_info.ts";
-import { checkKnown, checkRoute, checkSignal, checkStrings, checkTimes, checkToken, show } from "./checks.ts";
+import { checkRoute, checkTimes } from "./checks.ts";
+import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
 
 /** Options of one `send`. */
 export interface SendOptions {
@@ -53,9 +54,7 @@ export function checkSending(at: string, options: SendOptions): void {
   const { id, key, node, route, signal, headers, firstSent } = options;
   if (id !== undefined) checkId(at, id);
   if (firstSent !== undefined) checkFirstSent(at, firstSent, id);
-  if (key !== undefined && typeof key !== "string") {
-    throw new TypeError(`${at}: key must be a string; got ${show(key)}`);
-  }
+  if (key !== undefined) checkString(`${at}: key`, key);
   if (node !== undefined) checkToken(`${at}: node`, node);
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, options);
@@ -85,6 +84,7 @@ const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeou
 const LATER = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
+  sendAll: new Set([...SEND_OPTIONS, "concurrency"]),
   publish: new Set(["id", "headers", "signal"]),
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };

@@ -1,31 +1,132 @@
-/** What can be sent, checked when a program is compiled. `data/value_text.ts` checks values when they are sent. */
-
 /**
- * The paths in a type of what cannot be sent: functions, symbols, and so promises and classes with methods; `never` if there is
- * nothing. `any`, `unknown`, and what lies deeper than eight levels, is not looked at.
+ * What can be sent, checked when a program is compiled; `data/value_text.ts` checks values when they are sent.
+ *
+ * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it meets, and
+ * assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot be sent is searched
+ * for the paths of what is wrong with it.
  */
-export type Unsendable<T, Path extends string = "payload", Depth extends readonly 0[] = []> = Depth["length"] extends 8
-  ? never
-  : 0 extends 1 & T ? never
-  : unknown extends T ? never
-  : T extends string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView
-    ? never
-  : T extends symbol | ((...args: never) => unknown) ? Path
-  : T extends ReadonlyMap<infer K, infer V>
-    ? Unsendable<K, `${Path}.key`, [...Depth, 0]> | Unsendable<V, `${Path}.value`, [...Depth, 0]>
-  : T extends ReadonlySet<infer V> ? Unsendable<V, `${Path}.item`, [...Depth, 0]>
-  : T extends readonly (infer U)[] ? Unsendable<U, `${Path}[]`, [...Depth, 0]>
-  // the members of an Error are those of many objects, but for `stack` and `cause`
-  : T extends object ? Required<T> extends Required<Error> ? Path
-    : {
-      [K in keyof T]-?: K extends string | number ? Unsendable<T[K], `${Path}.${K}`, [...Depth, 0]> : never;
-    }[keyof T]
-  : never;
 
 /**
  * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits, and the
  * compiler says why: `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
  */
-export type SendableName<In, Returned = void> = [Unsendable<In> | Unsendable<Returned, "result">] extends [never]
-  ? string
+export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
+
+/** The type of a key of the cache: as {@link SendableName} is that of a contract's name, of the value. */
+export type CacheKey<T> = [T] extends [Sendable<T>] ? string : `cannot be sent: ${Unsendable<T, "value">}`;
+
+/** The type of a failure's details: as {@link SendableName} is that of a contract's name. */
+export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent: ${Unsendable<T, "details">}`;
+
+/**
+ * The paths in a type of what cannot be sent: functions, constructors, symbols, errors and members with symbol keys, and so promises,
+ * iterables and classes with methods; `never` if there is nothing. Of several paths those nearest to the root. `any` and `unknown` are
+ * not looked at. A member with a symbol key whose type is a literal, or an object of literals, is a brand, which no value has.
+ */
+export type Unsendable<T, Path extends string = "payload"> = [T] extends [Sendable<T>] ? never
+  : Search<Part<Path, T>, Path>;
+
+/** `T` if it can be sent, else what `T` is not assignable to. */
+export type Sendable<T> = unknown extends T ? unknown
+  : T extends Leaf ? T
+  : T extends Refused ? never
+  : T extends { forEach: unknown } ? Items<T>
+  // the members of an Error are those of many objects, but for `stack` and `cause`
+  : T extends Error ? Required<T> extends Required<Error> ? never : Members<T>
+  : Members<T>;
+
+/**
+ * Sent as one value.
+ *
+ * @internal
+ */
+type Leaf = string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView;
+
+/**
+ * Not sent: functions and constructors, whatever their parameters, and symbols.
+ *
+ * @internal
+ */
+// deno-lint-ignore ban-types
+type Refused = symbol | Function;
+
+/**
+ * Of what has items.
+ *
+ * @internal
+ */
+type Items<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
+  : T extends ReadonlyMap<infer K, infer V> ? Each<Sendable<V>, Sendable<K>>
+  : T extends ReadonlySet<infer V> ? Each<Sendable<V>, unknown>
+  : Members<T>;
+
+/** What a `Map` or a `Set` is assignable to if what it gives to `forEach` is. */
+interface Each<V, K> {
+  forEach(each: (value: V, key: K) => void): void;
+}
+
+/**
+ * Of an object.
+ *
+ * @internal
+ */
+type Members<T> = { [K in keyof T]: K extends symbol ? Brand<T[K]> : Sendable<T[K]> };
+
+type Brand<T> = AreLiterals<T> extends true ? T
+  : T extends Refused ? never
+  : T extends object ? { [K in keyof T]: AreLiterals<T[K]> extends true ? T[K] : never }
+  : never;
+
+type AreLiterals<T> = [T] extends [string | number | boolean | symbol | null | undefined]
+  ? string extends T ? false : number extends T ? false : boolean extends T ? false : symbol extends T ? false : true
+  : false;
+
+/**
+ * A part of a type, and where it stands.
+ *
+ * @internal
+ */
+interface Part<At extends string, T> {
+  readonly at: At;
+  readonly is: T;
+}
+
+/**
+ * Breadth first: the paths of these parts if they are refused themselves, else those of their members. `Seen`: types whose members
+ * have been looked at; `Depth`: ends the search in a type that has no end.
+ *
+ * @internal
+ */
+type Search<P, Root extends string, Seen = never, Depth extends readonly 0[] = []> = Depth["length"] extends 16
+  ? `${Root}, more than 16 levels deep`
+  : [RefusedPaths<P>] extends [never]
+    ? Search<Unsendables<MembersOf<P>, Seen | TypeOf<P>>, Root, Seen | TypeOf<P>, [...Depth, 0]>
+  : RefusedPaths<P>;
+
+type TypeOf<P> = P extends Part<string, infer T> ? T : never;
+
+/** The paths of those parts that are refused themselves, not because of a member. */
+type RefusedPaths<P> = P extends Part<infer At, infer T> ? RefusedPath<T, At> : never;
+type RefusedPath<T, At extends string> = T extends unknown ? [Sendable<T>] extends [never] ? At : never : never;
+
+/** Those parts that cannot be sent, without those whose members have been looked at. */
+type Unsendables<P, Seen> = P extends Part<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
+
+type MembersOf<P> = P extends Part<infer At, infer T> ? MembersAt<T, At> : never;
+type MembersAt<T, At extends string> = T extends Leaf ? never
+  : T extends readonly (infer U)[] ? Part<`${At}[]`, U>
+  : T extends ReadonlyMap<infer K, infer V> ? Part<`${At}.key`, K> | Part<`${At}.value`, V>
+  : T extends ReadonlySet<infer V> ? Part<`${At}.item`, V>
+  : {
+    [K in keyof T]-?: K extends string | number ? Part<`${At}.${K}`, T[K]>
+      : T[K] extends Brand<T[K]> ? never
+      : Part<`${At}${SymbolKey<K>}`, symbol>;
+  }[keyof T];
+
+type SymbolKey<K> = K extends typeof Symbol.iterator ? "[Symbol.iterator]"
+  : K extends typeof Symbol.asyncIterator ? "[Symbol.asyncIterator]"
+  : K extends typeof Symbol.toStringTag ? "[Symbol.toStringTag]"
+  : K extends typeof Symbol.dispose ? "[Symbol.dispose]"
+  : K extends typeof Symbol.asyncDispose ? "[Symbol.asyncDispose]"
+  : "[symbol]";

@@ -1,13 +1,15 @@
 /** What compiles: the types of payloads and results that can be sent. `deno check` is the test; that it runs shows the names. */
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import * as v from "valibot";
 import { z } from "zod";
 import {
   type Catga,
   catga,
   command,
+  type ErrorCode,
   event,
+  fail,
   type InputOf,
   MemoryNetwork,
   type OutputOf,
@@ -32,6 +34,54 @@ type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 type Id = string & { readonly __brand: "id" };
 declare const brand: unique symbol;
 type Branded = { readonly n: number } & { readonly [brand]: "branded" };
+/** With eight references to itself, and one to another that refers back. */
+interface Model {
+  readonly value: Order;
+  readonly a: Model;
+  readonly b?: Model;
+  readonly c: Model | null;
+  readonly d: readonly Model[];
+  readonly e: ReadonlyMap<string, Model>;
+  readonly f: Set<Model>;
+  readonly g: { readonly model: Model };
+  readonly h: [Model, Model?];
+  readonly other: Other;
+}
+interface Other {
+  readonly a: Model;
+  readonly b: Other[];
+  readonly c: Map<string, Model>;
+  readonly d: Third;
+}
+interface Third {
+  readonly a: Other;
+  readonly b: Model;
+  readonly c?: Third;
+}
+/** The same with what cannot be sent in it, three members deep. */
+interface Broken {
+  readonly a: Broken;
+  readonly b?: Broken;
+  readonly c: Broken | null;
+  readonly d: readonly Broken[];
+  readonly e: ReadonlyMap<string, Broken>;
+  readonly f: Set<Broken>;
+  readonly g: { readonly deep: { readonly close: () => void } };
+  readonly h: [Broken, Broken?];
+}
+/** Refers to itself with another type argument each time. */
+interface Growing<T> {
+  readonly value: T;
+  readonly next?: Growing<T[]>;
+}
+declare const key: unique symbol;
+declare class Marked {
+  readonly id = "";
+  [Symbol.dispose](): void;
+}
+class Plain {
+  readonly id = "";
+}
 enum Color {
   Red,
   Blue = "blue",
@@ -51,12 +101,19 @@ describe("contracts that compile", () => {
       query<Record<string, Date>, Partial<Order>[]>("H"),
       event<{ name: string; message: string; stack?: string }>("I"),
       event<object>("J"),
+      query<Model, Other>("Model"),
+      command<Other, Third[]>("Other"),
+      event<Growing<string>>("Growing"),
+      event<Plain>("Plain"),
+      query<{ readonly id: string } & { readonly [key]: { readonly Order: true } }>("BrandOfZod"),
+      query<{ readonly id: string } & { readonly [key]?: never }>("BrandWithoutValue"),
       event<never>("K"),
       event<Map<Date, Set<bigint>>>("L"),
       // deno-lint-ignore ban-types
       event<{}>("M"),
     ];
-    assertEquals(contracts.map(({ name }) => name).join(""), "ABCDEFGHIJKLM");
+    const names = "A B C D E F G H I J Model Other Growing Plain BrandOfZod BrandWithoutValue K L M";
+    assertEquals(contracts.map(({ name }) => name).join(" "), names);
   });
 
   it("of a name that is computed, and of a type that a caller gives", () => {
@@ -90,6 +147,12 @@ describe("contracts that do not compile", () => {
   it("say which part cannot be sent", () => {
     same<Equal<Unsendable<{ account: Account }>, "payload.account.close">>();
     same<Equal<Unsendable<Map<string, { f: () => void }>>, "payload.value.f">>();
+    same<Equal<Unsendable<{ a: () => void; b: symbol; c: { d: () => void } }>, "payload.a" | "payload.b">>();
+    same<Equal<Unsendable<Broken>, "payload.g.deep.close">>();
+    same<Equal<Unsendable<{ x: Marked[] }>, "payload.x[][Symbol.dispose]">>();
+    same<Equal<Unsendable<{ x: { [key]: string } }>, "payload.x[symbol]">>();
+    same<Equal<Unsendable<Model>, never>>();
+
     const contracts = [
       // @ts-expect-error a function
       () => command<() => void>("X"),
@@ -125,6 +188,31 @@ describe("contracts that do not compile", () => {
       () => event<{ error: TypeError }>("X"),
       // @ts-expect-error a URL, which JSON would send as text
       () => event<{ at: URL }>("X"),
+      // @ts-expect-error a member with a symbol as its key
+      () => command<{ id: string; [key]: string }>("X"),
+      // @ts-expect-error the same, with an object
+      () => command<{ id: string; [key]?: { n: number } }>("X"),
+      // @ts-expect-error members with symbols as their keys
+      () => command<Record<symbol, string>>("X"),
+      // @ts-expect-error a constructor
+      () => command<{ make: new () => Plain }>("X"),
+      // @ts-expect-error the constructor of an abstract class
+      () => command<{ make: abstract new (id: string) => Plain }>("X"),
+      // @ts-expect-error a class
+      () => command<typeof Plain>("X"),
+      // @ts-expect-error any function
+      // deno-lint-ignore ban-types
+      () => command<{ call: Function }>("X"),
+      // @ts-expect-error a class whose one method has a symbol as its key
+      () => command<{ marked: Marked }>("X"),
+      // @ts-expect-error an Iterable
+      () => command<Iterable<string>>("X"),
+      // @ts-expect-error an AsyncIterable
+      () => query<void, { rows: AsyncIterable<string> }>("X"),
+      // @ts-expect-error a model with references to itself, and a method
+      () => command<Broken>("X"),
+      // @ts-expect-error the same as a result
+      () => query<void, Broken[]>("X"),
       // @ts-expect-error an AbortSignal
       () => event<{ signal: AbortSignal }>("X"),
       // @ts-expect-error a stream
@@ -134,7 +222,43 @@ describe("contracts that do not compile", () => {
       // @ts-expect-error what a handler returns, although a text comes of it
       () => query("X", { output: {} as Schema<Account, string> }),
     ];
-    assertEquals(contracts.length, 21);
+    assertEquals(contracts.length, 33);
+  });
+});
+
+describe("values and details that do not compile", () => {
+  it("in the cache: what is set, and what a load returns", async () => {
+    await using app = await catga();
+    const { cache } = app;
+    await cache.set("order", { at: new Date(7) } as Partial<Order>);
+    assertEquals(await cache.getOrSet("n", () => 3), 3);
+    assertEquals(await cache.getOrSet<number | string>("n", () => Promise.resolve(4)), 3);
+    assertEquals(await cache.set("any", 3 as unknown), true);
+    // @ts-expect-error a function
+    await assertRejects(() => cache.set("x", () => 3), TypeError, "is a function");
+    // @ts-expect-error a promise
+    await assertRejects(() => cache.set("x", Promise.resolve(3)), TypeError, "is a promise");
+    // @ts-expect-error a class with methods
+    await assertRejects(() => cache.set("x", { account: new Account("a") }), TypeError, "is an instance of Account");
+    // @ts-expect-error a function as what is loaded
+    await assertRejects(() => cache.getOrSet("y", () => () => 3), TypeError, "is a function");
+  });
+
+  it("in a failure", () => {
+    const failures = [
+      fail("X", "x", { details: { left: 3, at: new Date(7) } }),
+      fail("X", "x", { details: undefined, retryable: true }),
+      fail<"X">("X", "x", { details: "left" }),
+      fail("X", "x", { details: 3 as unknown }),
+      // @ts-expect-error a function
+      fail("X", "x", { details: () => 3 }),
+      // @ts-expect-error a function in a member
+      fail("X", "x", { details: { left: 3, more: () => 3 } }),
+      // @ts-expect-error a class with methods
+      fail("X", "x", { details: new Account("a") }),
+    ];
+    same<Equal<(typeof failures)[number]["error"]["code"], "X" | ErrorCode>>();
+    assertEquals(failures.every(({ ok }) => !ok), true);
   });
 });
 

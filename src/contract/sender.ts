@@ -1,6 +1,6 @@
 /** The methods that an app and a handler's context share: sends, locks, the cache and entities. */
 import type { AnyCode } from "../error.ts";
-import type { Contract, Kind } from "./contract.ts";
+import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
 import type { BroadcastOptions, SendOptions } from "./send_options.ts";
@@ -149,7 +149,7 @@ export interface Sender extends Sharing {
    * ```
    */
   publish<In>(
-    contract: Contract<"event", In, void>,
+    contract: PublishableEvent<In>,
     ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>>;
   /**
@@ -169,14 +169,14 @@ export interface Sender extends Sharing {
    * ```
    */
   enqueue<In>(
-    contract: Contract<"command", In, unknown>,
+    contract: DurableContract<"command", In>,
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
    * Takes back what was scheduled under this `id`: `true`, and it will not be handled; `false`, it has gone already, or never was.
-   * Rejects with `UNAVAILABLE` when the log does not answer.
+   * Rejects with `UNAVAILABLE` when the log does not answer, and with `OUTCOME_UNKNOWN` when nobody knows which of both it is.
    */
-  unschedule(contract: Contract<"event" | "command", never, unknown>, id: string): Promise<boolean>;
+  unschedule(contract: DurableContract<"event" | "command", never>, id: string): Promise<boolean>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its

@@ -1,6 +1,7 @@
 /** What the nodes of a cluster share besides messages: locks, leadership and a cache, as programs see them. */
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
+import type { CacheKey } from "./sendable.ts";
 
 /** Options of `lock`. All of them may be left out; a value out of range is a `RangeError`. */
 export interface LockOptions {
@@ -121,7 +122,7 @@ export interface Cache {
    * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What cannot be sent, `undefined`
    * too, is a `TypeError`; what exceeds the server's `max_payload` is `TOO_LARGE`.
    */
-  set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean>;
+  set<T>(key: CacheKey<T>, value: T, options?: CacheSetOptions): Promise<boolean>;
   /** Removes a key, and its fence with it; nothing when it is not there. */
   delete(key: string): Promise<void>;
   /**
@@ -133,7 +134,7 @@ export interface Cache {
    * that nothing waits for any more goes on, and its value is kept; the next call that misses begins another load. A `load` that
    * would wait for itself, by its own key or through other loads of this node, is a `DEADLOCK`.
    */
-  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
+  getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }
 
 /** Runs the handler under a claim. `check` reports the claim as lost if its lease has ended: timers may run late. */

@@ -1,5 +1,6 @@
 /** What a handler of a durable contract says about its subscription: the check of these options, and their defaults. */
-import { checkInteger, checkKnown, checkNumber, checkTimes, checkToken, show } from "./checks.ts";
+import { checkTimes } from "./checks.ts";
+import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { SubscriptionOptions, SubscriptionSettings } from "./handler.ts";
 

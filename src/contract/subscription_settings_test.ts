@@ -39,11 +39,13 @@ describe("the settings of a subscription", () => {
   it("belong to durable contracts alone", () => {
     assertEquals(Told.on(() => {})["~handler"].subscription, undefined);
     assertThrows(
+      // @ts-expect-error the event is not durable
       () => Told.on(() => {}, { name: "x" }),
       TypeError,
       "name is of a durable event: give orders.Told durable: true",
     );
     const Pay = command<void>("Pay");
+    // @ts-expect-error the command is not durable
     assertThrows(() => Pay.handle(() => {}, { retry: { attempts: 2 } }), TypeError, "retry is of a durable command");
   });
 

@@ -42,9 +42,11 @@ export class EventTail {
     if (state.created !== this.#created) [this.#created, this.#read] = [state.created, undefined];
     const from = Math.max(state.first, (this.#read ?? 0) + 1, state.last - MESSAGES + 1);
     if (this.#read !== undefined) this.#left += Math.max(0, from - Math.max(this.#read + 1, state.first));
+    this.#read = from - 1;
     if (from > state.last) return;
     const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MESSAGES });
-    this.#read = Math.max(state.last, messages.at(-1)?.sequence ?? 0);
+    // a server that lags behind has less than the state says: the next read begins behind what it answered
+    this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);
       if (!isReadable(group)) continue;

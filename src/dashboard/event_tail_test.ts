@@ -23,6 +23,7 @@ async function setUp() {
     void await stream.append(categorySubject("shop", category), text, { timeout: 1_000 });
   return {
     clock,
+    network,
     tail,
     transport,
     /** What the listener threw. */
@@ -95,6 +96,29 @@ describe("EventTail", () => {
     }
     assertEquals(payloads(), [...counted(99, 0), ...counted(99, 0)]);
     assertEquals(tail.view.shown[0].n, 300);
+  });
+
+  it("shows what a server that lags behind did not answer, once it does (it was passed over)", async () => {
+    const { clock, network, tail, store, append, read, payloads } = await setUp();
+    await append(1);
+    await clock.advance(1_000);
+    await append(2);
+    network.faults = { staleRead: 1 };
+    await read();
+    assertEquals(payloads(), ["0"]);
+    await clock.advance(1_000);
+    await append(1);
+    await read();
+    assertEquals(payloads(), ["2", "1", "0"]);
+    network.faults = {};
+    await read();
+    assertEquals(payloads(), ["3", "2", "1", "0"]);
+    // a read that finds nothing counts what it passes by once
+    await clock.advance(1_000);
+    for (let n = 0; n < 150; n++) await store("");
+    network.faults = { staleRead: 1 };
+    for (let n = 0; n < 3; n++) await read();
+    assertEquals(tail.view.left, 50);
   });
 
   it("leaves out a message that cannot be read, and goes on behind it", async () => {

@@ -1,4 +1,5 @@
 /** Values that several owners share: nobody can change them. */
+import { isPlain } from "./is_plain.ts";
 
 /**
  * Freezes a value and all that it holds, as far as these are arrays and plain objects: instances of classes, `Map`, `Set`, `Date`, buffers and
@@ -6,11 +7,11 @@
  * costs what is new in it. Calls no getter. Returns the value.
  */
 export function freezePlain<T>(value: T): T {
-  if (Object.isFrozen(value) || !isPlain(value)) return value;
+  if (Object.isFrozen(value) || !isFreezable(value)) return value;
   // no recursion: a value may be nested more deeply than the stack is high; frozen before its parts are looked at, so that a cycle ends
   const open: object[] = [Object.freeze(value)];
   const visit = (part: unknown): void => {
-    if (!Object.isFrozen(part) && isPlain(part)) open.push(Object.freeze(part));
+    if (!Object.isFrozen(part) && isFreezable(part)) open.push(Object.freeze(part));
   };
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     if (Array.isArray(next)) {
@@ -23,8 +24,6 @@ export function freezePlain<T>(value: T): T {
   return value;
 }
 
-function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === Array.prototype || prototype === null;
+function isFreezable(value: unknown): value is object {
+  return Array.isArray(value) ? Object.getPrototypeOf(value) === Array.prototype : isPlain(value);
 }

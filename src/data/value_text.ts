@@ -1,4 +1,5 @@
 /** Values of any depth as text, without recursion: `JSON.stringify` of the runtimes fails at some thousand levels. */
+import { isPlain } from "./is_plain.ts";
 import {
   base64,
   isTagged,
@@ -122,7 +123,7 @@ class Writer {
       if (tag === undefined) throw new Refused("is bytes of a type that other runtimes do not have");
       this.#text += before + this.#leaf(tag, () => base64(value));
     } else {
-      if (!isPlainObject(value)) throw new Refused(whyUnsendable(value));
+      if (!isPlain(value)) throw new Refused(whyUnsendable(value));
       const keys = Object.keys(value);
       this.#text += before + "{";
       this.#enter(value, "object", value, this.#form.startsWith("canonical") ? keys.sort() : keys);
@@ -207,13 +208,6 @@ function step({ kind, keys, at }: Open): string {
 /** Whether a value is of this class, and not of one that extends it: that would arrive as another value. */
 function isOf(value: object, type: { readonly prototype: object }): boolean {
   return Object.getPrototypeOf(value) === type.prototype;
-}
-
-/** Whether an object was written as `{ … }`, in this realm or another, or has no prototype. */
-function isPlainObject(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype ||
-    (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "hasOwnProperty"));
 }
 
 /** Characters of a path that are shown. */

@@ -1,5 +1,5 @@
 /** Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw. */
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 
@@ -21,7 +21,7 @@ export function plainError(error: unknown): CatgaError {
     typeof code === "string" && code !== "" ? code : "HANDLER_FAILED",
     typeof message === "string"
       ? message
-      : `the handler failed with an error whose message is no text: ${shown(message)}`,
+      : `the handler failed with an error whose message is no text: ${show(message)}`,
     {
       retryable: read(error, "retryable") === true,
       final: read(error, "final") === true,
@@ -53,14 +53,6 @@ function read(from: unknown, name: string): unknown {
     return (from as Record<string, unknown>)[name];
   } catch {
     return undefined;
-  }
-}
-
-function shown(value: unknown): string {
-  try {
-    return show(value);
-  } catch {
-    return "it cannot be read";
   }
 }
 

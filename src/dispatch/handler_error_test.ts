@@ -63,7 +63,7 @@ describe("plainError", () => {
     const messages: [error: unknown, message: string][] = [
       [revokedProxy(), `${no} undefined`],
       [unreadable, `${no} an object`],
-      [{ message: revokedProxy() }, `${no} it cannot be read`],
+      [{ message: revokedProxy() }, `${no} an object that cannot be read`],
       ...[undefined, null, "a text", 7].map((error): [unknown, string] => [error, `${no} undefined`]),
     ];
     for (const [error, message] of messages) assertEquals(plainError(error).message, message);

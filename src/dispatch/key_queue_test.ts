@@ -89,7 +89,7 @@ describe("an ordered contract", () => {
   });
 
   it("a send without a key, or with a route other than hash, throws", async () => {
-    const Keyless = command<number, void>("Keyless", { ordered: true });
+    const Keyless = command<number, void>("Keyless", { ordered: true } as never);
     const { app, clock } = localApp({ handlers: Keyless.handle(() => {}) });
     const message = (run: () => unknown): string => {
       try {

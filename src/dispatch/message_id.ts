@@ -1,5 +1,5 @@
 /** The message id that the `id` function of an idempotent command makes of a payload. */
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import { disown } from "../contract/schema.ts";

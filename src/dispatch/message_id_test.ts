@@ -22,7 +22,7 @@ describe("idOf", () => {
     const must = "the id of Pay cannot be made of this payload: it must be a string of 1 to 256 characters; got";
     const wrong: [unknown, string][] = [[7, "7"], [undefined, "undefined"], ["", '""'], [
       Promise.reject(new Error("late")),
-      "an object",
+      "an instance of Promise",
     ]];
     for (const [returned, shown] of wrong) {
       const result = made(() => returned);

@@ -1,6 +1,6 @@
 /** Behaviors around a handler, as one function: outermost first, each with the next ones as its `next`. */
 import type { Behavior } from "../contract/behavior.ts";
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Logger } from "../contract/logger.ts";

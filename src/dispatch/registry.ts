@@ -1,7 +1,7 @@
 /** Finds the handlers in the option `handlers`, each with its name for errors. */
 import type { AnyContract } from "../contract/contract.ts";
 import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 
 /** A handler and its place in the option. */
 export interface Registration {

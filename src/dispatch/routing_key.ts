@@ -1,5 +1,5 @@
 /** The routing key of a payload: it decides which node handles the message, and which messages of a contract run in order. */
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import { disown } from "../contract/schema.ts";

@@ -1,5 +1,6 @@
 /** The cache of a handler's context: waiting for a load ends when the handler's message is aborted. */
 import type { MaybePromise } from "../contract/schema.ts";
+import type { CacheKey } from "../contract/sendable.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../contract/shared_state.ts";
 
 /** The cache of one run of a handler. */
@@ -24,7 +25,7 @@ export class RunCache implements Cache {
     return this.#cache.delete(key);
   }
 
-  getOrSet<T>(key: string, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
+  getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
     const { signal: own } = this.#run;
     const given = options?.signal;
     const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;

@@ -1,4 +1,5 @@
 /** The clock of one run of a handler: its sleeps end with the message. */
+import { checkSignal } from "../data/checks.ts";
 import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
 
 /** The implementation of `ctx.clock`. */
@@ -28,8 +29,9 @@ export class RunClock implements AppClock {
     this.#clock.soon(callback);
   }
 
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    checkSignal("sleep", signal);
     const { signal: own } = this.#run;
-    return sleep(this.#clock, ms, signal === undefined ? own : AbortSignal.any([own, signal]));
+    await sleep(this.#clock, ms, signal === undefined ? own : AbortSignal.any([own, signal]));
   }
 }

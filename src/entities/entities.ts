@@ -1,5 +1,5 @@
 /** The entities of a namespace, as one node reads and changes them. Opens nothing until it is first needed. */
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { EntityBody } from "../contract/entity_body.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Entities } from "../dispatch/entities.ts";

@@ -294,6 +294,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
   it("misuse: an entity's event is not published, an id is a string of 1 to 256 characters", async () => {
     await using app = await harness.start({ handlers });
     await assertRejects(
+      // @ts-expect-error an entity's event
       async () => await app.publish(ItemAdded, { sku: "tea" }),
       TypeError,
       "commands of Cart emit it",

@@ -134,13 +134,13 @@ export class EntityCopy<State> {
   }
 
   /** Another node, whose definition is newer or older, may apply it: nothing was changed, and it may be tried again. */
-  #inapplicable({ cause, message }: Inapplicable, event: string, version: number): CatgaError {
+  #inapplicable({ cause, message, error }: Inapplicable, event: string, version: number): CatgaError {
     const of = `${this.definition.name} ${this.id}`;
     const text = cause === "unknown event"
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    return new CatgaError("UNAVAILABLE", text, { retryable: true });
+    return new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
   }
 
   /** What a command has changed. */

@@ -35,7 +35,7 @@ export class MemoryEventLog implements EventLog {
     this.#clock = clock;
     this.#faults = faults;
     this.#session = new StoreSession(clock, faults, client);
-    this.#server = of ? of.#server : new LogServer(clock);
+    this.#server = of ? of.#server : new LogServer(clock, faults);
   }
 
   /** The same streams, as a client reaches them over the connection of `client`. */
@@ -91,6 +91,14 @@ class MemoryStream implements LogStream {
 
   get serverTime(): number {
     return this.#session.clock.now();
+  }
+
+  get latestServerTime(): number {
+    return this.#session.clock.now();
+  }
+
+  measureTime(): undefined {
+    return undefined;
   }
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {

@@ -1,4 +1,5 @@
 /** What may go wrong on a `MemoryNetwork`, and the random decisions whether it does. */
+import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
 
 /**
@@ -115,25 +116,24 @@ export class FaultSource {
 }
 
 function check(faults: Faults): void {
-  for (const name of Object.keys(faults)) {
-    if (name === "delay" || CHANCES.includes(name as Chance) || OUTAGES.includes(name as Outage)) continue;
-    throw new TypeError(`unknown fault ${name}; there are ${[...CHANCES, "delay", ...OUTAGES].join(", ")}`);
-  }
+  checkKnown("faults", faults, FAULTS);
   for (const name of CHANCES) {
-    const chance = faults[name] ?? 0;
-    if (!(chance >= 0 && chance <= 1)) throw new RangeError(`${name} is a chance from 0 to 1; got ${chance}`);
+    const chance = faults[name];
+    if (chance !== undefined) checkNumber(`faults.${name}`, chance, 0, 1);
   }
-  checkTime("delay", faults.delay ?? 0, 0);
+  if (faults.delay !== undefined) checkTime("delay", faults.delay, 0);
   for (const name of OUTAGES) {
     const outages = faults[name];
     if (outages === undefined) continue;
+    checkKnown(`faults.${name}`, outages, OUTAGE_OPTIONS);
     checkTime(`${name}.every`, outages.every, 1);
     checkTime(`${name}.lasts`, outages.lasts, 0);
   }
 }
 
+const FAULTS = new Set([...CHANCES, "delay", ...OUTAGES]);
+const OUTAGE_OPTIONS = new Set(["every", "lasts"]);
+
 function checkTime(name: string, ms: number, least: number): void {
-  if (!(ms >= least && Number.isFinite(ms))) {
-    throw new RangeError(`${name} is a number of ms, at least ${least}; got ${ms}`);
-  }
+  checkNumber(`faults.${name}`, ms, least, Number.MAX_VALUE, "ms");
 }

@@ -23,13 +23,13 @@ transportSuite("memory where everything is late", () => {
 describe("Faults", () => {
   it("that are invalid are a TypeError or RangeError that names them", () => {
     const wrong: [unknown, typeof TypeError | typeof RangeError, string][] = [
-      [{ drops: 1 }, TypeError, "unknown fault drops"],
-      [{ drop: 1.5 }, RangeError, "drop is a chance from 0 to 1; got 1.5"],
+      [{ drops: 1 }, TypeError, "faults: unknown option drops"],
+      [{ drop: 1.5 }, RangeError, "faults.drop must be from 0 to 1; got 1.5"],
       [{ lostAck: NaN }, RangeError, "lostAck"],
-      [{ delay: -1 }, RangeError, "delay is a number of ms, at least 0; got -1"],
+      [{ delay: -1 }, RangeError, "faults.delay must be from 0 to"],
       [{ cut: { every: 0, lasts: 1 } }, RangeError, "cut.every"],
       [{ pause: { every: 1, lasts: Infinity } }, RangeError, "pause.lasts"],
-      [{ redelivery: 2 }, RangeError, "redelivery is a chance"],
+      [{ redelivery: 2 }, RangeError, "faults.redelivery must be from 0 to 1"],
       [{ staleRead: -1 }, RangeError, "staleRead"],
       [{ noLeader: { every: 0, lasts: 1 } }, RangeError, "noLeader.every"],
       [{ noQuorum: { every: 1, lasts: NaN } }, RangeError, "noQuorum.lasts"],

@@ -2,13 +2,14 @@
 import { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogOptions } from "../ports/event_log.ts";
-import type { LogOutage } from "./faults.ts";
+import type { FaultSource, LogOutage } from "./faults.ts";
 import { StreamState } from "./stream_state.ts";
 import { overlap } from "./subject_match.ts";
 
 /** Streams by their names. */
 export class LogServer {
   readonly #clock: Clock;
+  readonly #faults: FaultSource | undefined;
   readonly #streams = new Map<string, StreamState>();
   readonly #doubters = new Set<(name: string) => void>();
   /** The greatest sequence that a stream of this name has had. */
@@ -18,8 +19,10 @@ export class LogServer {
   /** Writes that wait for a quorum. */
   #waiting: (() => void)[] = [];
 
-  constructor(clock: Clock) {
+  /** With `faults`, the server is as slow as its network. */
+  constructor(clock: Clock, faults?: FaultSource) {
     this.#clock = clock;
+    this.#faults = faults;
   }
 
   /** Whether the streams have a leader. */
@@ -73,7 +76,8 @@ export class LogServer {
     // as precise as on NATS; the last digits tell apart streams of one ms
     const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
     const ready = () => this.#outages.size === 0;
-    const state = new StreamState(this.#clock, Object.freeze({ ...options }), { created, least, ready });
+    const lag = () => this.#faults?.lag() ?? 0;
+    const state = new StreamState(this.#clock, Object.freeze({ ...options }), { created, least, ready, lag });
     this.#streams.set(name, state);
     return state;
   }

@@ -2,6 +2,7 @@
  * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's connection, and
  * `faults.ts` says what goes wrong on the way.
  */
+import { checkFunction, checkInteger, checkKnown, checkMethods } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
@@ -123,17 +124,15 @@ export class MemoryNetwork {
   #count = 0;
 
   /**
-   * Creates a network without connections. Throws a `RangeError` if `maxPayload` or `servers` is no positive integer, and a
-   * `TypeError` or `RangeError` if the seed or the faults are invalid.
+   * Creates a network without connections. Throws a `TypeError` or `RangeError` for an invalid option.
    */
   constructor(options: MemoryNetworkOptions = {}) {
+    checkKnown("MemoryNetwork", options, OPTIONS);
     const { clock = systemClock, random, seed, faults = {}, servers = 1, maxPayload = 1_048_576 } = options;
-    if (!Number.isSafeInteger(maxPayload) || maxPayload < 1) {
-      throw new RangeError(`maxPayload is a number of bytes, at least 1; got ${maxPayload}`);
-    }
-    if (!Number.isSafeInteger(servers) || servers < 1) {
-      throw new RangeError(`servers is how many there are, at least 1; got ${servers}`);
-    }
+    checkInteger("maxPayload", maxPayload, 1, Number.MAX_SAFE_INTEGER);
+    checkInteger("servers", servers, 1, Number.MAX_SAFE_INTEGER);
+    checkMethods("clock", clock, ["now", "monotonic", "after", "soon"]);
+    if (random !== undefined) checkFunction("random", random);
     if (random !== undefined && seed !== undefined) {
       throw new TypeError("random and seed exclude each other: give one of them");
     }
@@ -259,6 +258,10 @@ export class MemoryNetwork {
     throw new TypeError(`no app ${JSON.stringify(app)} is on this network; there are ${others}`);
   }
 }
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
+  ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
+]);
 
 /** Makes the random numbers of the faults differ from those of the apps with the same seed. */
 const FAULT_SEED = 0x5eed_fa17;

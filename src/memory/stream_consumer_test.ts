@@ -11,7 +11,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 function setUp({ from = 1, faults = {} as Faults } = {}) {
   const clock = new VirtualClock(0);
   const settings = { subjects: ["log.>"], replicas: 1, schedules: false };
-  const state = new StreamState(clock, settings, { created: "now", least: 1, ready: () => true });
+  const state = new StreamState(clock, settings, { created: "now", least: 1, ready: () => true, lag: () => 0 });
   const append = (...subjects: string[]) => {
     for (const subject of subjects) state.append(newMessage(subject, "", { timeout: 1_000 }));
   };

@@ -46,6 +46,7 @@ export class StreamReader implements LogReader {
   #closed = false;
   #delivering = false;
   #retry: Timer | undefined;
+  #fault: CatgaError | undefined;
   #reported = new Map<string, number>();
 
   /** `find` is for the store: the stream, or an error. */
@@ -69,6 +70,10 @@ export class StreamReader implements LogReader {
 
   get caughtUp(): boolean {
     return this.#mark !== undefined && this.#mark.sequence >= this.#target;
+  }
+
+  get fault(): CatgaError | undefined {
+    return this.#fault;
   }
 
   pause(): void {
@@ -143,6 +148,7 @@ export class StreamReader implements LogReader {
     this.#mark = this.#place = mark;
     this.#target = last;
     this.#reported.clear();
+    this.#fault = undefined;
     this.#guard(() => this.#options.onStart({ mark, state, lost }));
     this.#deliver();
   }
@@ -150,6 +156,7 @@ export class StreamReader implements LogReader {
   #failed(error: unknown): void {
     if (!this.#session.connected) return;
     const fault = isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", String(error), { cause: error });
+    this.#fault = fault;
     const now = this.#session.clock.monotonic();
     const reported = this.#reported.get(fault.message);
     if (reported === undefined || now - reported >= REPORT) {

@@ -1,4 +1,5 @@
 /** The schedules of a stream in memory: at its time each appends what it stores to its target. */
+import { Fifo } from "../data/fifo.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { LogSchedule } from "../ports/event_log.ts";
 import { ttlSeconds } from "../ports/log_checks.ts";
@@ -35,19 +36,44 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
 export interface ScheduleStream {
   /** Whether one can fire now. */
   ready(): boolean;
+  /** How long one that is due is in hand before it fires, in ms. */
+  lag(): number;
   append(message: NewMessage): void;
-  /** Removes a schedule that is done. */
+  /** Removes whatever stands under the subject of a schedule that is done. */
   purge(subject: string): void;
 }
 
 /** How long one waits that is due while the stream cannot store anything, in ms. */
 const LATER = 250;
+/** A schedule that stands under its subject. */
+interface Standing {
+  readonly message: NewMessage;
+  readonly schedule: Scheduled;
+  /** Until it is due; `undefined`: it is in hand. */
+  timer: Timer | undefined;
+}
 
-/** What is due later, by the subject of its schedule. */
+/** A schedule that is about to fire. */
+interface Taken {
+  readonly message: NewMessage;
+  readonly schedule: Scheduled;
+  /** When it is due again. */
+  readonly next: number | undefined;
+  /** When it fires, by the monotonic clock, or behind the one before it. */
+  readonly at: number;
+}
+
+/**
+ * What is due later, by the subject of its schedule. As nats-server does, it takes what is due in hand, and fires one after the other;
+ * what is put in the place of a schedule meanwhile is removed by its firing, or is due when that schedule would be due again.
+ */
 export class StreamSchedules {
   readonly #clock: Clock;
   readonly #stream: ScheduleStream;
-  readonly #timers = new Map<string, Timer>();
+  readonly #standing = new Map<string, Standing>();
+  readonly #taken = new Fifo<Taken>();
+  /** Until the first of those fires. */
+  #firing: Timer | undefined;
 
   constructor(clock: Clock, stream: ScheduleStream) {
     this.#clock = clock;
@@ -57,34 +83,53 @@ export class StreamSchedules {
   /** Adds a schedule, or replaces the one of this subject. */
   set(subject: string, message: NewMessage, schedule: Scheduled): void {
     this.delete(subject);
-    this.#wait(subject, message, schedule, schedule.due);
+    const standing: Standing = { message, schedule, timer: undefined };
+    this.#standing.set(subject, standing);
+    this.#wait(standing, schedule.due);
   }
 
+  /** Removes the schedule of a subject, unless it is about to fire. */
   delete(subject: string): void {
-    this.#timers.get(subject)?.cancel();
-    this.#timers.delete(subject);
+    this.#standing.get(subject)?.timer?.cancel();
+    this.#standing.delete(subject);
   }
 
   close(): void {
-    for (const subject of [...this.#timers.keys()]) this.delete(subject);
+    for (const subject of [...this.#standing.keys()]) this.delete(subject);
+    this.#firing?.cancel();
+    while (this.#taken.shift() !== undefined);
   }
 
-  #wait(subject: string, message: NewMessage, schedule: Scheduled, due: number): void {
+  #wait(standing: Standing, due: number): void {
     const wait = Math.min(Math.max(0, due - this.#clock.now()), LONGEST);
-    const timer = this.#clock.after(wait, () => {
-      if (this.#timers.get(subject) !== timer) return;
+    standing.timer = this.#clock.after(wait, () => {
       // timers may fire early: by a rounding, or because their delay is limited
-      if (this.#clock.now() < due) return this.#wait(subject, message, schedule, due);
-      if (!this.#stream.ready()) return this.#wait(subject, message, schedule, this.#clock.now() + LATER);
-      this.#fire(subject, message, schedule);
+      if (this.#clock.now() < due) return this.#wait(standing, due);
+      if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + LATER);
+      standing.timer = undefined;
+      this.#take(standing);
     }, { background: true });
-    this.#timers.set(subject, timer);
   }
 
-  #fire(subject: string, { data, headers }: NewMessage, schedule: Scheduled): void {
+  #take({ message, schedule }: Standing): void {
     // one that was due several times, as while the process stood still, fires once
     const next = schedule.next(this.#clock.now());
-    this.#timers.delete(subject);
+    this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
+    if (this.#taken.size === 1) this.#fireFirst();
+  }
+
+  #fireFirst(least = 0): void {
+    const { first } = this.#taken;
+    if (first === undefined) return;
+    this.#firing = this.#clock.after(Math.max(least, first.at - this.#clock.monotonic()), () => {
+      if (!this.#stream.ready()) return this.#fireFirst(LATER);
+      this.#taken.shift();
+      this.#fire(first.message, first.schedule, first.next);
+      this.#fireFirst();
+    }, { background: true });
+  }
+
+  #fire({ subject, data, headers }: NewMessage, schedule: Scheduled, next: number | undefined): void {
     const own = Object.entries(headers ?? {}).filter(([name]) => !REMOVED.test(name));
     this.#stream.append({
       subject: schedule.target,
@@ -97,8 +142,11 @@ export class StreamSchedules {
         ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
       }),
     });
-    if (next === undefined) this.#stream.purge(subject);
-    else this.#wait(subject, { subject, data, headers }, schedule, next);
+    // whatever stands there by now
+    if (next === undefined) return this.#stream.purge(subject);
+    const standing = this.#standing.get(subject);
+    standing?.timer?.cancel();
+    if (standing !== undefined) this.#wait(standing, next);
   }
 }
 

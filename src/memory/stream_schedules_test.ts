@@ -12,9 +12,10 @@ function setUp() {
   const clock = new VirtualClock(NOON);
   const appended: NewMessage[] = [];
   const seen: string[] = [];
-  const stream = { ready: true };
+  const stream = { ready: true, lag: 0 };
   const schedules = new StreamSchedules(clock, {
     ready: () => stream.ready,
+    lag: () => stream.lag,
     append(message) {
       appended.push(message);
       seen.push(`${clock.monotonic() / 1_000} ${message.subject}`);
@@ -99,6 +100,39 @@ describe("StreamSchedules", () => {
     schedules.delete("log.gone");
     await clock.advance(3_000);
     assertEquals(seen, ["2 log.second", "2 purged log.at"]);
+  });
+
+  it("what is put in the place of one that is in hand: its firing removes that, whatever it is", async () => {
+    const { clock, stream, set, seen } = setUp();
+    stream.lag = 100;
+    set("log.at", { at: NOON + 1_000, target: "log.first" });
+    await clock.advance(1_050);
+    set("log.at", { at: NOON + 3_000, target: "log.second" });
+    await clock.advance(200);
+    assertEquals(seen, ["1.1 log.first", "1.1 purged log.at"]);
+  });
+
+  it("what is put in the place of a cron that is in hand is due when the cron would be due again", async () => {
+    const { clock, stream, schedules, set, seen } = setUp();
+    stream.lag = 100;
+    set("log.cron", { at: "*/2 * * * * *", target: "log.first" });
+    await clock.advance(2_050);
+    set("log.cron", { at: NOON + 60_000, target: "log.second" });
+    await clock.advance(3_000);
+    assertEquals(seen, ["2.1 log.first", "4.1 log.second", "4.1 purged log.cron"]);
+    schedules.close();
+  });
+
+  it("those that are in hand fire one after the other, also those that no longer stand", async () => {
+    const { clock, stream, schedules, set, seen } = setUp();
+    stream.lag = 100;
+    set("log.a", { at: NOON + 1_000, target: "log.first" });
+    await clock.advance(1_010);
+    stream.lag = 0;
+    schedules.delete("log.a");
+    set("log.b", { at: NOON, target: "log.second" });
+    await clock.advance(1_000);
+    assertEquals(seen, ["1.1 log.first", "1.1 purged log.a", "1.1 log.second", "1.1 purged log.b"]);
   });
 
   it("close: none fires, and no timer is left", () => {

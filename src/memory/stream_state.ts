@@ -22,6 +22,8 @@ export interface StreamOrigin {
   readonly least: number;
   /** Whether its schedules can fire now. */
   ready(): boolean;
+  /** How long a schedule that is due is in the server's hand before it fires, in ms. */
+  lag(): number;
 }
 
 /** How long ids are remembered, in ms. */
@@ -46,7 +48,7 @@ export class StreamState {
   #interruptions = 0;
 
   /** An empty stream. */
-  constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready }: StreamOrigin) {
+  constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag }: StreamOrigin) {
     this.#clock = clock;
     this.settings = settings;
     this.created = created;
@@ -54,6 +56,7 @@ export class StreamState {
     this.#takes = matcher(settings.subjects);
     this.#schedules = new StreamSchedules(clock, {
       ready,
+      lag,
       append: (message) => this.append(message),
       purge: (subject) => this.purge(subject),
     });

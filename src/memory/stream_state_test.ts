@@ -10,7 +10,12 @@ const SETTINGS = { subjects: ["log.>"], replicas: 1, schedules: true };
 /** A stream whose first sequence is 1. */
 function setUp({ schedules = true } = {}) {
   const clock = new VirtualClock(0);
-  const state = new StreamState(clock, { ...SETTINGS, schedules }, { created: "now", least: 1, ready: () => true });
+  const state = new StreamState(clock, { ...SETTINGS, schedules }, {
+    created: "now",
+    least: 1,
+    ready: () => true,
+    lag: () => 0,
+  });
   const append = (subject: string, options: Partial<AppendOptions> = {}) =>
     state.append(newMessage(subject, "", { timeout: 1_000, ...options }));
   const stored = () => state.read(">", 0, 1_000).map(({ sequence, subject }) => `${sequence} ${subject}`);

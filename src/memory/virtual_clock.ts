@@ -1,6 +1,7 @@
 /** A clock whose time a test moves. */
 import { setImmediate } from "node:timers";
-import type { Clock, Timer } from "../ports/clock.ts";
+import { checkNumber } from "../data/checks.ts";
+import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 
 interface Due {
   readonly at: number;
@@ -11,6 +12,8 @@ interface Due {
 
 /** After so many turns of the event loop without an event nothing is under way: promises, ticks and immediates have run. */
 const QUIET_TURNS = 3;
+/** The last moment that a `Date` can be, in ms since 1970. */
+const MAX_DATE = 8_640_000_000_000_000;
 /** After so many turns, code that never comes to rest is an error. */
 const MOST_TURNS = 100_000;
 
@@ -41,6 +44,7 @@ export class VirtualClock implements Clock {
 
   /** `start`: the initial wall clock time, in ms since 1970; the beginning of 2026. */
   constructor(start: number = Date.UTC(2026, 0, 1)) {
+    checkNumber("VirtualClock: start", start, -MAX_DATE, MAX_DATE, "ms");
     this.#start = start;
   }
 
@@ -62,8 +66,8 @@ export class VirtualClock implements Clock {
     return this.#passed;
   }
 
-  after(ms: number, callback: () => void): Timer {
-    if (!(ms >= 0)) throw new RangeError(`a delay is a number of ms, at least 0; got ${ms}`);
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
+    checkTimer(ms, callback, options);
     this.#events++;
     const due = { at: this.#passed + ms, order: this.#order++, callback };
     this.#timers.splice(this.#place(due), 0, due);
@@ -92,7 +96,7 @@ export class VirtualClock implements Clock {
    * under test never comes to rest.
    */
   async advance(ms: number): Promise<void> {
-    if (!(ms >= 0 && Number.isFinite(ms))) throw new RangeError(`time passes in ms, at least 0; got ${ms}`);
+    checkNumber("advance: ms", ms, 0, Number.MAX_VALUE, "ms");
     const end = this.#passed + ms;
     await this.#run(end, () => false);
     this.#passed = end;
@@ -103,6 +107,7 @@ export class VirtualClock implements Clock {
    * Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
    */
   async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
+    checkNumber("until: limit", limit, 0, Infinity, "ms");
     let settled = false;
     const settle = () => {
       settled = true;

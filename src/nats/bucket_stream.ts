@@ -5,6 +5,7 @@ import { bucketSettings, checkSettings, HIGHEST } from "./bucket_settings.ts";
 import type { JetStream, StreamRecord } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { type AttemptOptions, KeptStream } from "./kept_stream.ts";
+import { SharedConsumers } from "./shared_consumers.ts";
 import { valueTooLarge } from "./stream_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -12,6 +13,8 @@ import type { NatsTransport } from "./transport.ts";
 export class BucketStream extends KeptStream {
   /** What the subjects of its keys begin with, the dot included. */
   readonly prefix: string;
+  /** With what its watches read on. */
+  readonly consumers: SharedConsumers = new SharedConsumers(this);
   readonly #bucket: string;
 
   constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
@@ -24,6 +27,8 @@ export class BucketStream extends KeptStream {
       // revisions are the µs since 1970
       perMs: 1_000,
       most: HIGHEST,
+      // after an interruption a watch has to list its keys
+      heartbeat: 1_600,
     });
     this.#bucket = bucket;
     this.prefix = `$KV.${bucket}.`;

@@ -1,5 +1,7 @@
 /** From the option `nats` to an open connection that reconnects for ever. */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import { show } from "../data/checks.ts";
+import { isPlain } from "../data/is_plain.ts";
 import { CatgaError } from "../error.ts";
 import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
@@ -98,7 +100,7 @@ function isConnection(nats: unknown): nats is NatsConnection {
 
 function connectionOptions(nats: string | readonly string[] | ConnectionOptions): ConnectionOptions {
   if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
-  if (typeof nats !== "object" || nats === null) throw malformed(nats);
+  if (!isPlain(nats)) throw malformed(nats);
   // arrays returned above; TypeScript does not narrow readonly arrays
   const options = nats as ConnectionOptions;
   if (options.servers === undefined) {
@@ -157,6 +159,5 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) {
     return value.length === 0 ? "an empty array" : "an array with a value that is not an address";
   }
-  if (typeof value === "object" && value !== null) return "an object";
-  return typeof value === "function" ? "a function" : String(value);
+  return show(value);
 }

@@ -7,8 +7,8 @@
 const DOT = 46;
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
-/** Digits of a sequence that is a safe integer, at most. */
-const DIGITS = 15;
+/** Digits of a sequence that is a safe integer, at most: those of buckets have 16. */
+const DIGITS = 16;
 
 /** The position of the message that was parsed last. */
 export class DeliveryPosition {

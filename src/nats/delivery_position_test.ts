@@ -17,6 +17,12 @@ describe("DeliveryPosition", () => {
     assertEquals(parse(`$JS.ACK.hub.AbC123.log.c1.${end}.x9Yz`), expected);
   });
 
+  it("reads the revisions of buckets, which have 16 digits", () => {
+    const position = new DeliveryPosition("log", "c1");
+    assertEquals(position.parse("$JS.ACK.log.c1.1.1792555200123456.7.1792555200999999999.12"), true);
+    assertEquals(position.sequence, 1_792_555_200_123_456);
+  });
+
   it("does not accept anything else", () => {
     const strange = [
       "",

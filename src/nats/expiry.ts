@@ -45,15 +45,24 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * A server's wall clock: its last reading, carried forward by this process's monotonic clock. The wall clock of this
+ * A server's wall clock: its last readings, carried forward by this process's monotonic clock. The wall clock of this
  * machine, which may be wrong, has no part in it.
+ *
+ * A reading gives two bounds, because the server read its clock at some moment between request and answer: that may be
+ * long, also if the server was quick and this process was busy. By {@link at} a message is never taken as expired too
+ * early; by {@link latest} a schedule never comes too early.
  */
 export class ServerClock {
   readonly #clock: Clock;
-  /** The server's time less the monotonic clock, in ms. */
-  #ahead = NaN;
+  /** The server's time less the monotonic clock, in ms: at least, and at most. */
+  #least = NaN;
+  #most = NaN;
+  /** When it was last read, by both clocks, and when that was requested. */
   #read = -Infinity;
+  #readWall = -Infinity;
   #asked = -Infinity;
+  /** Its bounds are as close as they get. */
+  #settled = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -61,7 +70,23 @@ export class ServerClock {
 
   /** Whether it has been read. */
   get known(): boolean {
-    return !Number.isNaN(this.#ahead);
+    return !Number.isNaN(this.#least);
+  }
+
+  /**
+   * Whether its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too, which
+   * goes on while a machine sleeps.
+   */
+  get exact(): boolean {
+    const age = this.#clock.monotonic() - this.#read;
+    const passed = this.#clock.now() - this.#readWall;
+    if (age > STEADY || Math.abs(passed - age) > ASLEEP) return false;
+    return this.#settled || this.#most - this.#least <= APART;
+  }
+
+  /** Says that more readings do not bring its bounds closer: the link is slow. */
+  settle(): void {
+    this.#settled = true;
   }
 
   /** Whether its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
@@ -73,20 +98,39 @@ export class ServerClock {
   read(time: string | undefined, asked: number): void {
     const ms = Date.parse(time ?? "");
     if (Number.isNaN(ms)) return;
-    this.#read = this.#clock.monotonic();
+    const now = this.#clock.monotonic();
+    const drifted = (now - this.#read) * DRIFT;
+    const [least, most] = [ms - now, ms + 1 - asked];
+    // an earlier, quicker reading may be more exact, as long as it agrees
+    const [lower, upper] = [Math.max(least, this.#least - drifted), Math.min(most, this.#most + drifted)];
+    const agree = lower <= upper;
+    [this.#least, this.#most] = agree ? [lower, upper] : [least, most];
+    this.#settled &&= agree;
+    this.#read = now;
+    this.#readWall = this.#clock.now();
     this.#asked = asked;
-    // the server read its clock between request and answer; an earlier, quicker reading may be more exact
-    const [least, most] = [ms - this.#read, ms + 1 - asked];
-    if (!(this.#ahead >= least && this.#ahead <= most)) this.#ahead = least;
   }
 
-  /** The server's time at a moment of the monotonic clock, in ms since 1970; `NaN` before the first reading. */
+  /** The server's time at a moment of the monotonic clock, in ms since 1970, at least; `NaN` before the first reading. */
   at(monotonic: number): number {
-    return monotonic + this.#ahead;
+    return monotonic + this.#least;
+  }
+
+  /** The same, at most. */
+  latest(monotonic: number): number {
+    return monotonic + this.#most + Math.max(0, monotonic - this.#read) * DRIFT;
   }
 
   /** When a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
   endOf({ stored, ttl }: Stored): number {
-    return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#ahead;
+    return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#least;
   }
 }
+
+/** By how much two clocks may drift apart, in ms for each ms: quartz, and a server's clock that is being set right. */
+const DRIFT = 0.0005;
+/** How old a reading may be that is {@link ServerClock.exact}, and how far apart its bounds, in ms. */
+const STEADY = 30_000;
+const APART = 50;
+/** By how much the two clocks of a machine may disagree about how long something took, in ms, unless it slept. */
+const ASLEEP = 1_000;

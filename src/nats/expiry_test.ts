@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { Clock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MARGIN, readTtl, ServerClock } from "./expiry.ts";
@@ -54,13 +54,66 @@ describe("ServerClock", () => {
     await clock.advance(800);
     // the server answered at once, and the answer was on its way for 800 ms
     time.read(at(1_000_000), asked);
-    assertEquals(time.at(clock.monotonic()), 1_000_800);
+    assert(Math.abs(time.at(clock.monotonic()) - 1_000_800) <= 1); // but for what the clocks may have drifted apart
+    assert(Math.abs(time.latest(clock.monotonic()) - 1_000_800) <= 2);
     // the server's clock was put back by an hour
     time.read(at(1_000_800 - 3_600_000), clock.monotonic());
     assertEquals(time.at(clock.monotonic()), 1_000_800 - 3_600_000);
     // and forward again
     time.read(at(1_000_800), clock.monotonic());
     assertEquals(time.at(clock.monotonic()), 1_000_800);
+  });
+
+  it("a process that was busy while it asked knows the time only within bounds, and not exactly", async () => {
+    const clock = new VirtualClock();
+    const time = new ServerClock(clock);
+    const asked = clock.monotonic();
+    await clock.advance(3_000);
+    time.read(at(1_000_000), asked); // read by the server at once, or just now
+    assertEquals([time.at(clock.monotonic()), time.latest(clock.monotonic())], [1_000_000, 1_003_001]);
+    assertEquals(time.exact, false);
+    time.read(at(1_003_000), clock.monotonic());
+    assertEquals([time.at(clock.monotonic()), time.latest(clock.monotonic())], [1_003_000, 1_003_001]);
+    assertEquals(time.exact, true);
+  });
+
+  it("its bounds are its least and most with each ms that its clock may have gained, and it is not exact for long", async () => {
+    const clock = new VirtualClock();
+    const time = new ServerClock(clock);
+    time.read(at(1_000_000), clock.monotonic());
+    await clock.advance(20_000);
+    assertEquals([time.at(clock.monotonic()), time.exact], [1_020_000, true]);
+    assertEquals(Math.round(time.latest(clock.monotonic())), 1_020_011);
+    await clock.advance(10_001);
+    assertEquals(time.exact, false);
+  });
+
+  it("a slow link makes it no less exact once its bounds have settled, until the server's clock jumps", async () => {
+    const clock = new VirtualClock();
+    const time = new ServerClock(clock);
+    const read = async (ms: number) => {
+      const asked = clock.monotonic();
+      await clock.advance(200);
+      time.read(at(ms), asked);
+    };
+    await read(1_000_000);
+    assertEquals(time.exact, false);
+    time.settle();
+    await read(1_000_200);
+    assertEquals(time.exact, true);
+    await read(5_000_000);
+    assertEquals(time.exact, false);
+  });
+
+  it("is not exact after the machine slept: its monotonic clock stood still", async () => {
+    const virtual = new VirtualClock();
+    let slept = 0;
+    const time = new ServerClock({ ...clockOf(virtual), now: () => virtual.now() + slept });
+    time.read(at(1_000_000), virtual.monotonic());
+    await virtual.advance(1_000);
+    assertEquals(time.exact, true);
+    slept = 60_000;
+    assertEquals(time.exact, false);
   });
 });
 

@@ -52,6 +52,7 @@ export class Feed {
   /** How many messages existed at the start; `Infinity` until the server has answered. */
   #expected = Infinity;
   #listed = false;
+  #upTo = 0;
   #created = false;
   #ended = false;
 
@@ -100,6 +101,11 @@ export class Feed {
     this.#stopStatus = transport.onStatus(() => this.#break("the connection was lost"));
   }
 
+  /** Nothing that it has not passed on is there up to this revision; 0 before it knows. */
+  get upTo(): number {
+    return this.#upTo;
+  }
+
   /** Ends the feed, and its consumer on the server. Idempotent; `onBroken` is not called. */
   close(): void {
     if (this.#ended) return;
@@ -142,6 +148,7 @@ export class Feed {
     if (position === undefined) return;
     if (position.delivery !== this.#received + 1) return this.#break("a message was lost on the way");
     this.#received++;
+    this.#upTo = position.revision;
     this.#listener.onRecord({
       subject: message.subject,
       revision: position.revision,
@@ -168,6 +175,8 @@ export class Feed {
     // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
     if (this.#expected !== Infinity) this.#expected = Math.min(this.#expected, this.#received);
     this.#checkListed();
+    const passed = Number(headers.get("Nats-Last-Stream"));
+    if (!stalled && this.#listed && passed > this.#upTo) this.#upTo = passed;
   }
 
   #checkListed(): void {

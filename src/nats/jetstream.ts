@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { mayNot } from "../ports/transport.ts";
+import { isForbidden, mayNot } from "../ports/transport.ts";
 import { readTtl, ServerClock, type Stored } from "./expiry.ts";
 import { JetStreamRefusal, parseAnswer } from "./jetstream_refusal.ts";
 import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
@@ -51,15 +51,22 @@ export interface StreamInfo {
   readonly asked: number;
 }
 
+/** How many consumers a new stream may have: nats-server 2.15 takes no limit as 1,000. */
+const MAX_CONSUMERS = 100_000;
+
 /** Requests to JetStream on one connection. Each takes at most `limit` ms. */
 export class JetStream {
   readonly #transport: NatsTransport;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
+  /** The direct gets that the server has forbidden on this connection. */
+  readonly #forbidden = new Set<string>();
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
     this.#time = new ServerClock(transport.clock);
+    // the user may have other permissions then
+    transport.onStatus(() => this.#forbidden.clear());
   }
 
   /** The settings and state of a stream. */
@@ -67,9 +74,15 @@ export class JetStream {
     return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
-  /** Creates a stream, unless it exists with these settings. */
+  /** Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account. */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    return await this.#dated(`STREAM.CREATE.${config.name}`, config, limit);
+    const create = (settings: StreamConfig) => this.#dated(`STREAM.CREATE.${config.name}`, settings, limit);
+    try {
+      return await create({ ...config, max_consumers: MAX_CONSUMERS });
+    } catch (error) {
+      if (!(error instanceof JetStreamRefusal && error.refusal === "consumer limit")) throw error;
+      return await create(config);
+    }
   }
 
   /**
@@ -151,8 +164,36 @@ export class JetStream {
     }
   }
 
-  /** The last message on a subject, from any server that has the stream: it may lag behind the leader. */
-  async lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+  /**
+   * Reads by direct get, or from the leader if the NATS user may not: JetStream sends the answer of a direct get, as it is
+   * stored, to whatever subject the request names, so that only users who may do everything to JetStream have this permission.
+   * `kind`: the requests that share a permission; the first that is refused is the last one on a connection.
+   */
+  async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
+    if (!this.#forbidden.has(kind)) {
+      try {
+        return await read();
+      } catch (error) {
+        if (!(error instanceof CatgaError && isForbidden(error))) throw error;
+        this.#forbidden.add(kind);
+      }
+    }
+    return await readLeader();
+  }
+
+  /**
+   * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers {@link direct
+   * users without the permission}.
+   */
+  lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+    return this.direct(
+      `${stream}.>`,
+      () => this.#lastDirect(stream, subject, limit),
+      () => this.last(stream, subject, limit),
+    );
+  }
+
+  async #lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
     const headers = answer.headers;
     const revision = Number(headers?.get("Nats-Sequence") ?? 0);

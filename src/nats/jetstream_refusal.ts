@@ -21,6 +21,8 @@ export type Refusal =
   | "too large"
   /** The server, the account or the stream has no room; certainly not done. */
   | "full"
+  /** The stream or the account has as many consumers as it may; certainly not done. */
+  | "consumer limit"
   /** JetStream is not enabled for this account; certainly not done. */
   | "disabled"
   /** No answer: it may have been done. */
@@ -57,6 +59,8 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10028: "full",
   // JSStorageResourcesExceededErr
   10047: "full",
+  // JSMaximumConsumersLimitErr
+  10026: "consumer limit",
   // JSNotEnabledForAccountErr
   10039: "disabled",
   // JSNotEnabledErr

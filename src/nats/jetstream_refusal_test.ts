@@ -7,6 +7,7 @@ describe("parseAnswer", () => {
   const errors: [refusal: Refusal, error: { code: number; err_code?: number; description?: string }][] = [
     ["no stream", { code: 404, err_code: 10059, description: "stream not found" }],
     ["lost race", { code: 400, err_code: 10071, description: "wrong last sequence: 7" }],
+    ["consumer limit", { code: 400, err_code: 10026, description: "maximum consumers limit reached" }],
     ["disabled", { code: 503, err_code: 10039, description: "JetStream not enabled for account" }],
     ["busy", { code: 503, err_code: 10008, description: "JetStream system temporarily unavailable" }],
     ["busy", { code: 503, err_code: 99999, description: "an error of a later server" }],

@@ -9,7 +9,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import { JetStreamRefusal, type Refusal } from "./jetstream_refusal.ts";
-import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing } from "./stream_error.ts";
+import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_error.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
@@ -28,7 +28,9 @@ const CHECK = 30_000;
 const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
-const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full"];
+const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
+/** Those of them that another try at once would meet again. */
+const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
@@ -53,6 +55,8 @@ export interface KeptStreamOptions {
   readonly perMs: number;
   /** A sequence of this or more is not believed: the stream could not begin there. */
   readonly most: number;
+  /** How often consumers get a heartbeat when there is no message, in ms. */
+  readonly heartbeat: number;
 }
 
 /** Such a stream. */
@@ -65,10 +69,13 @@ export class KeptStream {
   readonly js: JetStream;
   /** The clock of the stream's leader, which expires its messages. */
   readonly serverClock: ServerClock;
+  /** How often its consumers get a heartbeat when there is no message, in ms. */
+  readonly heartbeat: number;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<void> | undefined;
+  #measuring: Promise<void> | undefined;
   /**
    * The highest sequence that was seen: a stream that is created anew starts above it, whatever the server's clock
    * says.
@@ -86,6 +93,7 @@ export class KeptStream {
     this.serverClock = new ServerClock(transport.clock);
     this.name = options.name;
     this.what = options.what;
+    this.heartbeat = options.heartbeat;
     this.#options = options;
     // on another server, or after an absence, it may be another stream
     transport.onStatus(() => this.#checkedAt = -Infinity);
@@ -103,7 +111,7 @@ export class KeptStream {
 
   /**
    * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, or is full. Rejects with a
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full, or has no consumer left. Rejects with a
    * `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`, `too large`, and
    * `full` with `whenFull`, `no stream` with `whenMissing`.
    */
@@ -115,7 +123,7 @@ export class KeptStream {
     const end = clock.monotonic() + OPERATION_LIMIT;
     const checking = this.check();
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
-    let full: JetStreamRefusal | undefined;
+    let waiting: JetStreamRefusal | undefined;
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
@@ -125,16 +133,21 @@ export class KeptStream {
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") throw error;
-        if (refusal === "full") full = error;
+        if (refusal === "full" || refusal === "consumer limit") waiting = error;
         const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
-          // the last try may have been too short for an answer: then a full store is the reason
-          throw this.#failed(refusal === "no answer" ? full ?? error : error);
+          // the last try may have been too short for an answer: then why it was refused before is the reason
+          throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
         }
         if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);
-        if (failures > 0 || refusal === "busy" || refusal === "full") await this.#pause(failures, end);
+        if (failures > 0 || WAITED_FOR.includes(refusal)) await this.#pause(failures, end);
       }
     }
+  }
+
+  /** When the stream was created, as it was last found: `LogState.created`. */
+  get created(): string | undefined {
+    return this.#created;
   }
 
   /** Notes a sequence of the stream. */
@@ -152,6 +165,25 @@ export class KeptStream {
       .finally(() => {
         this.#readingClock = undefined;
       }));
+  }
+
+  /**
+   * Reads the server's clock until its bounds are close, three times at most: then the link is slow, or this process
+   * busy all the time. Callers at the same time share one measurement.
+   */
+  measureClock(): Promise<void> {
+    return this.#measuring ??= this.#measure().finally(() => {
+      this.#measuring = undefined;
+    });
+  }
+
+  async #measure(): Promise<void> {
+    for (let readings = 0; readings < 3; readings++) {
+      const { ts, asked } = await this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true });
+      this.serverClock.read(ts, asked);
+      if (this.serverClock.exact) return;
+    }
+    this.serverClock.settle();
   }
 
   /** Calls back when the stream was found to be another one, created anew by whomever, until the returned function is called. */
@@ -182,6 +214,7 @@ export class KeptStream {
     if (error.refusal === "lost race" || error.refusal === "too large") return error;
     if (error.refusal === "disabled") return noJetStream(this.#server, error);
     if (error.refusal === "full") return storeFull(this.what, error);
+    if (error.refusal === "consumer limit") return tooManyConsumers(this.what, this.name, error);
     return noAnswer(this.what, error);
   }
 

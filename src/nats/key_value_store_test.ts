@@ -216,6 +216,26 @@ describe("NatsKeyValueStore: what is left on the server", required, () => {
     await eventually("no consumer", async () => await consumers() === 0);
   });
 
+  it("direct: a user who may not use direct gets reads from the leader, tries one for each connection, and reports nothing", async () => {
+    const limited = `{ user: limited, password: p, permissions: { publish: { deny: "$JS.API.DIRECT.GET.>" } } }`;
+    await using server = await startNatsServer({ config: `authorization { users: [ ${limited} ] }` });
+    const errors: unknown[] = [];
+    const transport = await openTransport(`nats://limited:p@127.0.0.1:${server.port}`, (error) => errors.push(error));
+    const refused: string[] = [];
+    transport.onViolation(({ subject }) => refused.push(subject));
+    const bucket = await new NatsKeyValueStore(transport).open("test", { direct: true });
+    const revision = await bucket.put("key", "1");
+    for (let n = 0; n < 3; n++) assertEquals(await bucket.get("key"), { key: "key", value: "1", revision });
+    assertEquals(await bucket.get("none"), undefined);
+    assertEquals([refused, errors], [["$JS.API.DIRECT.GET.KV_test.$KV.test.key"], []]);
+    const { generation } = transport.status;
+    await transport.connection.reconnect();
+    await eventually("the reconnect", () => transport.status.generation > generation);
+    assertEquals((await bucket.get("key"))?.value, "1");
+    assertEquals([refused.length, errors], [2, []]);
+    await transport.close();
+  });
+
   it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
     await using client = await startClient();
     const manager = await jetstreamManager(client.transport.connection);

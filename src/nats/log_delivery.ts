@@ -2,12 +2,11 @@
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { Timer } from "../ports/clock.ts";
 import { DeliveryPosition } from "./delivery_position.ts";
+import type { KeptStream } from "./kept_stream.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** How often the server sends a heartbeat when there is no message, in ms. */
-export const HEARTBEAT = 500;
-/** After this time without a message or heartbeat the consumer is considered lost, in ms: two heartbeats and some. */
-const SILENCE = 1_250;
+/** After so many heartbeats' time without a message or heartbeat the consumer is considered lost. */
+const SILENCE = 2.5;
 /** A timer that is later than this, in ms, shows that this process was paused. */
 const LATE = 250;
 
@@ -32,6 +31,7 @@ export class LogDelivery {
   readonly #listener: DeliveryListener;
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
+  readonly #heartbeat: number;
   /** How many messages there were at the start; `Infinity` when they have come. */
   #expected: number;
   #timer: Timer | undefined;
@@ -43,12 +43,13 @@ export class LogDelivery {
 
   constructor(
     transport: NatsTransport,
-    consumer: { stream: string; name: string; inbox: string; expected: number },
+    consumer: { stream: Pick<KeptStream, "name" | "heartbeat">; name: string; inbox: string; expected: number },
     listener: DeliveryListener,
   ) {
     this.#transport = transport;
     this.#listener = listener;
-    this.#position = new DeliveryPosition(consumer.stream, consumer.name);
+    this.#position = new DeliveryPosition(consumer.stream.name, consumer.name);
+    this.#heartbeat = consumer.stream.heartbeat;
     this.#expected = consumer.expected === 0 ? Infinity : consumer.expected;
     this.#lastSign = transport.clock.monotonic();
     this.#subscription = transport.connection.subscribe(consumer.inbox, {
@@ -117,10 +118,10 @@ export class LogDelivery {
     const begun = clock.monotonic();
     if (this.#signed) this.#lastSign = begun;
     this.#signed = false;
-    if (begun - this.#lastSign >= SILENCE) return this.#break();
-    this.#timer = clock.after(HEARTBEAT / 2, () => {
+    if (begun - this.#lastSign >= SILENCE * this.#heartbeat) return this.#break();
+    this.#timer = clock.after(this.#heartbeat / 2, () => {
       // this process was paused, and messages may wait in its socket: it gets the time to read them
-      if (clock.monotonic() - begun >= HEARTBEAT / 2 + LATE) this.#signed = true;
+      if (clock.monotonic() - begun >= this.#heartbeat / 2 + LATE) this.#signed = true;
       this.#checkSilence();
     }, { background: true });
   }

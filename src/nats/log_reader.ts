@@ -1,59 +1,91 @@
 /**
- * Follows a stream: an ordered consumer of its own after another, each from behind the message that was read last. A
- * consumer that was lost is silent, and one that starts behind the end of a stream that was made again waits for ever: so each
- * start compares the stream with what was read.
+ * Follows a stream: one consumer after another, each from behind the message that was read last. A consumer that was lost is
+ * silent, and one that starts behind the end of a stream that was made again waits for ever: so each start compares the stream
+ * with what was read.
+ *
+ * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or that takes no
+ * more while messages come, has a consumer of its own until it has caught up.
+ *
+ * Over 300 lines: what comes, from either consumer, moves one position, and every way between the two is here.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { delay, token } from "../ports/clock.ts";
+import { delay } from "../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { HEARTBEAT, LogDelivery } from "./log_delivery.ts";
-import { findPlace, messageFrom, readState } from "./log_place.ts";
+import { LogDelivery } from "./log_delivery.ts";
+import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
+import { makeConsumer } from "./read_consumer.ts";
+import type { Progress, SharedConsumer, SharingReader } from "./shared_consumer.ts";
+import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 import { distinctFilters } from "./subject_filter.ts";
 
-/** After this time without a subscriber the server deletes the consumer, in ms. */
-const INACTIVE = 5_000;
 /** How often one fault is reported again, in ms. */
 const FAULT = 60_000;
 /** How often the mark follows messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 /** The longest pause between two tries to start, in ms. */
 const PAUSE = 2_000;
+/** What a shared consumer gives a reader that has paused, before that reads by itself: messages, and bytes. */
+const MOST_EXCESS = 256;
+const MOST_EXCESS_BYTES = 1_048_576;
+/** How often a reader with a consumer of its own tries to share one, in ms, and how long not after it could not keep up. */
+const AGAIN = 1_000;
+const ALONE = 5_000;
 
 /** A reader of a stream. */
-export class NatsLogReader implements LogReader {
+export class NatsLogReader implements LogReader, SharingReader {
   readonly #stream: KeptStream;
+  readonly #consumers: SharedConsumers;
   readonly #options: FollowOptions;
-  readonly #filters: readonly string[];
+  readonly filters: readonly string[];
   readonly #end = new AbortController();
+  /** Where it is to start; its place until then. */
+  #starting: LogPlace | undefined;
   #mark: LogMark | undefined;
   #caughtUp = false;
   #paused = false;
   /** The subject of an unanswered request of flow control: the server waits for it. */
   #held: string | undefined;
-  /** Ends the consumer that delivers now. */
-  #breakOff: ((why: string) => void) | undefined;
+  /** Ends the consumer of its own. */
+  #breakOff: (() => void) | undefined;
   /** The last message that was read: its sequence, and its time. */
   #sequence = 0;
   #time: number | undefined;
-  #fault = { text: "", at: -Infinity };
+  /** Nothing for it is there up to this sequence but what it has. */
+  #upTo = 0;
+  /** Why it could not start last; `undefined` when it has. */
+  #fault: CatgaError | undefined;
+  #reported = { text: "", at: -Infinity };
   /** When the mark followed messages of other subjects, by the monotonic clock. */
   #advancedAt = -Infinity;
+  /** The shared consumer that it has joined, or wants to join. */
+  #shared: SharedConsumer | undefined;
+  /** How far the consumer is that it has joined. */
+  #joined: Progress | undefined;
+  /** Resolves when it has left that. */
+  #left = Promise.withResolvers<void>();
+  /** Not before this time it joins others, by the monotonic clock. */
+  #joinsAt = -Infinity;
+  /** What came from the shared consumer since it was paused. */
+  #excess = { messages: 0, bytes: 0 };
+  #resumed: (() => void) | undefined;
 
-  constructor(stream: KeptStream, options: FollowOptions) {
+  constructor(consumers: SharedConsumers, options: FollowOptions) {
+    const { stream } = consumers;
     this.#stream = stream;
+    this.#consumers = consumers;
     this.#options = options;
-    this.#filters = distinctFilters(options.subjects);
+    this.filters = distinctFilters(options.subjects);
     if (options.after !== undefined) stream.noteRevision(options.after.sequence);
     const { transport } = stream;
     const stop = transport.onStatus(({ state }) => {
       if (state === "closed") this.close();
-      else this.#breakOff?.("the connection was lost");
+      else this.#breakOff?.();
     });
-    const stopRecreated = stream.onRecreated(() => this.#breakOff?.("the stream was lost and made anew"));
+    const stopRecreated = stream.onRecreated(() => this.#breakOff?.());
     if (transport.status.state === "closed") this.close();
     this.#run().catch((error) => this.#report(error)).finally(() => {
       stop();
@@ -63,20 +95,41 @@ export class NatsLogReader implements LogReader {
 
   get mark(): LogMark | undefined {
     const mark = this.#mark;
-    if (mark === undefined || mark.sequence === this.#sequence) return mark;
+    if (mark === undefined) return undefined;
+    if (this.#joined !== undefined) this.onPassed(this.#joined);
+    if (mark.sequence === this.#sequence) return mark;
     return this.#mark = { created: mark.created, sequence: this.#sequence, time: this.#time };
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  get position(): LogMark {
+    return this.#starting?.mark ?? this.mark!; // who joins has begun, or is about to
+  }
+
+  get upTo(): number {
+    return this.#starting?.mark.sequence ?? Math.max(this.#sequence, this.#upTo, this.#joined?.upTo ?? 0);
   }
 
   get caughtUp(): boolean {
     return this.#caughtUp;
   }
 
+  get fault(): CatgaError | undefined {
+    return this.#fault;
+  }
+
   pause(): void {
+    if (!this.#paused) this.#excess = { messages: 0, bytes: 0 };
     this.#paused = true;
   }
 
   resume(): void {
     this.#paused = false;
+    this.#resumed?.();
+    this.#shared?.resume();
     const held = this.#held;
     this.#held = undefined;
     if (held !== undefined) this.#answer(held);
@@ -85,7 +138,9 @@ export class NatsLogReader implements LogReader {
   close(): void {
     if (this.#end.signal.aborted) return;
     this.#end.abort(connectionClosed());
-    this.#breakOff?.("closed");
+    this.#resumed?.();
+    this.#breakOff?.();
+    this.#shared?.leave(this);
   }
 
   /** Uses one consumer after the other. Resolves at the end. */
@@ -99,7 +154,7 @@ export class NatsLogReader implements LogReader {
       } catch (error) {
         if (signal.aborted) return;
         // a lost connection is reported by the transport
-        if (transport.status.state === "connected") this.#report(error);
+        if (transport.status.state === "connected") this.#report(this.#fault = this.#unreadable(error));
       }
       if (signal.aborted) return;
       const { clock, random } = transport;
@@ -117,70 +172,122 @@ export class NatsLogReader implements LogReader {
     }
   }
 
-  /** Uses one consumer, from its start to its end. Resolves with whether it delivered anything. Rejects if it did not start. */
+  /** Reads from one start to the next. Resolves with whether it has begun. Rejects if it could not. */
   async #follow(): Promise<boolean> {
-    const { name: stream, js, transport } = this.#stream;
+    const { clock } = this.#stream.transport;
     this.#caughtUp = false;
     this.#held = undefined;
+    let broken = false;
+    this.#breakOff = () => {
+      broken = true;
+      this.#shared?.leave(this);
+    };
+    try {
+      const { signal } = this.#end;
+      this.#starting = await this.#atTurn(() => findPlace(this.#stream, this.mark ?? this.#options.after, signal));
+      if (broken || this.#end.signal.aborted) return false;
+      if (clock.monotonic() < this.#joinsAt || !await this.#join()) {
+        if (broken || this.#end.signal.aborted) return false;
+        const delivered = await this.#readAlone(this.#starting);
+        if (this.#joined === undefined) return delivered;
+      }
+    } finally {
+      this.#starting = this.#breakOff = undefined;
+    }
+    await this.#left.promise;
+    // what it could not take comes again when it can
+    if (this.#paused && this.#excess.messages > 0) await this.#whenResumed();
+    return true;
+  }
+
+  async #atTurn<T>(work: () => Promise<T>): Promise<T> {
+    const leave = await this.#consumers.beginnings.enter(this.#end.signal);
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
+  /** Resolves with whether it shares a consumer now. */
+  async #join(): Promise<boolean> {
+    const { consumer, joined } = this.#consumers.join(this);
+    this.#shared = consumer;
+    try {
+      return await joined;
+    } finally {
+      if (this.#joined === undefined) this.#shared = undefined;
+    }
+  }
+
+  #whenResumed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resumed = resolve;
+      if (!this.#paused || this.#end.signal.aborted) resolve();
+    });
+  }
+
+  /** Reads with a consumer of its own until that ends, or others let it in. Resolves with whether anything came. */
+  async #readAlone(place: LogPlace): Promise<boolean> {
+    const { js, transport } = this.#stream;
     const ended = Promise.withResolvers<void>();
     let broken = false;
     this.#breakOff = () => {
       broken = true;
       ended.resolve();
+      if (this.#joined === undefined) this.#shared?.leave(this);
     };
-    const place = await findPlace(this.#stream, this.mark ?? this.#options.after, this.#end.signal);
-    if (broken || this.#end.signal.aborted) return false;
-    const name = `catga_${token(transport.random, 16)}`;
-    const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-    const inbox = transport.driver.createInbox(prefix);
+    let named: string | undefined;
     try {
-      const expected = await this.#create(name, inbox, place.mark.sequence + 1);
+      const consumer = { filters: this.filters, start: place.mark.sequence + 1 };
+      const making = () => makeConsumer(this.#stream, consumer, (name) => named = name);
+      const { name, inbox, expected } = await this.#atTurn(making);
       // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
       const state = await readState(this.#stream);
-      if (
-        broken || this.#end.signal.aborted || state.created !== place.mark.created || state.last < place.mark.sequence
-      ) return false;
-      this.#mark = place.mark;
-      this.#sequence = place.mark.sequence;
-      this.#time = place.mark.time;
-      this.#call(() => this.#options.onStart({ mark: place.mark, state: place.state, lost: place.lost }));
+      const { created, sequence } = place.mark;
+      if (broken || this.#end.signal.aborted || state.created !== created || state.last < sequence) return false;
+      this.#begin(place);
       if (broken) return true;
       this.#caughtUp = expected === 0;
-      const delivery = new LogDelivery(transport, { stream, name, inbox, expected }, {
-        onMessage: (message, sequence, time) => this.#deliver(message, sequence, time),
+      const delivery = new LogDelivery(transport, { stream: this.#stream, name, inbox, expected }, {
+        onMessage: (message, sequence, time) => {
+          this.#deliver(message, sequence, time);
+          this.#offer();
+        },
         onFlow: (reply) => this.#flow(reply),
         onIdle: (sequence) => this.#idle(sequence),
-        onCaughtUp: () => this.#caughtUp = true,
-        onBroken: () => this.#breakOff?.(""),
+        onCaughtUp: () => {
+          this.#caughtUp = true;
+          this.#offer();
+        },
+        onBroken: () => this.#breakOff?.(),
       });
       await ended.promise;
       delivery.close();
       return delivery.received > 0;
     } finally {
       this.#breakOff = undefined;
-      js.deleteConsumer(stream, name);
+      if (named !== undefined) js.deleteConsumer(this.#stream.name, named);
     }
   }
 
-  /** Resolves with how many messages there are. */
-  #create(name: string, inbox: string, start: number): Promise<number> {
-    const filters = this.#filters;
-    return this.#stream.attempt((limit) =>
-      this.#stream.js.createConsumer(this.#stream.name, {
-        name,
-        ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
-        deliver_subject: inbox,
-        deliver_policy: "by_start_sequence",
-        opt_start_seq: start,
-        ack_policy: "none",
-        replay_policy: "instant",
-        max_deliver: 1,
-        mem_storage: true,
-        num_replicas: 1,
-        flow_control: true,
-        idle_heartbeat: HEARTBEAT * 1_000_000,
-        inactive_threshold: INACTIVE * 1_000_000,
-      }, limit), { idempotent: true });
+  /** It begins at this place. */
+  #begin(place: LogPlace): void {
+    const { mark, state, lost } = place;
+    this.#starting = this.#fault = undefined;
+    this.#mark = mark;
+    this.#sequence = this.#upTo = mark.sequence;
+    this.#time = mark.time;
+    this.#call(() => this.#options.onStart({ mark, state, lost }));
+  }
+
+  /** Shares the consumer of others if it is as far as they are. */
+  #offer(): void {
+    const now = this.#stream.transport.clock.monotonic();
+    if (!this.#caughtUp || this.#paused || this.#shared !== undefined || now < this.#joinsAt) return;
+    this.#joinsAt = now + AGAIN;
+    // what fails is tried again, and reading goes on here
+    this.#join().catch(() => {});
   }
 
   #deliver(message: Msg, sequence: number, time: number): void {
@@ -196,11 +303,63 @@ export class NatsLogReader implements LogReader {
     }
   }
 
+  onJoined(consumer: Progress): void {
+    this.#left = Promise.withResolvers();
+    this.#joined = consumer;
+    if (this.#starting !== undefined) this.#begin(this.#starting);
+    else this.#breakOff?.(); // the consumer of its own
+  }
+
+  onMessage(message: Msg, sequence: number, time: number): void {
+    if (sequence <= this.#sequence) return;
+    this.#deliver(message, sequence, time);
+    if (!this.#paused || this.#shared?.alone) return;
+    const excess = this.#excess;
+    excess.messages++;
+    excess.bytes += message.data.length;
+    if (excess.messages < MOST_EXCESS && excess.bytes < MOST_EXCESS_BYTES) return;
+    this.#joinsAt = this.#stream.transport.clock.monotonic() + ALONE;
+    this.#shared?.leave(this);
+  }
+
+  onPassed({ sequence, time, upTo }: Progress): void {
+    if (upTo > this.#upTo) this.#upTo = upTo;
+    if (sequence <= this.#sequence) return;
+    this.#sequence = sequence;
+    this.#time = time;
+  }
+
+  onCaughtUp(): void {
+    this.#caughtUp = true;
+  }
+
+  onInterrupted(): void {
+    this.#caughtUp = false;
+  }
+
+  onRestart(place: LogPlace): void {
+    this.#begin(place);
+  }
+
+  onFault(error: unknown, reading: boolean): void {
+    const fault = this.#unreadable(error);
+    if (reading) this.#fault = fault;
+    this.#report(fault);
+  }
+
+  onLeft(): void {
+    this.#joined = this.#shared = undefined;
+    this.#caughtUp = false;
+    this.#left.resolve();
+  }
+
   /**
    * Up to here there are messages of other subjects only: the mark follows them, lest it looks later as if what has expired of
    * them was lost.
    */
   #idle(sequence: number): void {
+    if (sequence > this.#upTo) this.#upTo = sequence;
+    this.#offer();
     const { clock } = this.#stream.transport;
     if (sequence <= this.#sequence || clock.monotonic() - this.#advancedAt < ADVANCE) return;
     this.#advancedAt = clock.monotonic();
@@ -242,16 +401,18 @@ export class NatsLogReader implements LogReader {
     );
   }
 
+  #unreadable(error: unknown): CatgaError {
+    if (error instanceof CatgaError) return error;
+    const { message } = error as Error;
+    return new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error });
+  }
+
   /** Reports a fault; the same one once a minute. */
   #report(error: unknown): void {
-    const { message } = error as Error;
+    const fault = this.#unreadable(error);
     const at = this.#stream.transport.clock.monotonic();
-    if (message === this.#fault.text && at - this.#fault.at < FAULT) return;
-    this.#fault = { text: message, at };
-    this.#options.onFault(
-      error instanceof CatgaError
-        ? error
-        : new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error }),
-    );
+    if (fault.message === this.#reported.text && at - this.#reported.at < FAULT) return;
+    this.#reported = { text: fault.message, at };
+    this.#options.onFault(fault);
   }
 }

@@ -8,29 +8,21 @@ import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
 import { DirectMessage, fromApi } from "./stored_message.ts";
 
 /** The last message of a subject, from the leader. */
-export async function lastOfLeader(
-  { js, name }: KeptStream,
-  subject: string,
-  limit: number,
-): Promise<StoredMessage | undefined> {
-  const answer = await js.api(`STREAM.MSG.GET.${name}`, { last_by_subj: subject }, limit, [10037]);
-  if (answer === undefined) return undefined;
-  const message = fromApi(answer);
-  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-  return message;
+export function lastOfLeader(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
+  return oneOfLeader(stream, { last_by_subj: subject }, limit);
 }
 
 /** The last message of a subject, from a server that may lag behind. */
-export async function lastDirect(
-  { js, name }: KeptStream,
-  subject: string,
-  limit: number,
-): Promise<StoredMessage | undefined> {
-  const answer = await js.request(`$JS.API.DIRECT.GET.${name}.${subject}`, "", undefined, limit);
-  const message = DirectMessage.of(answer);
-  if (message !== undefined) return message;
-  if (answer.headers?.code === 404) return undefined;
-  throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
+export function lastDirect(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
+  const { js, name } = stream;
+  const direct = async () => {
+    const answer = await js.request(`$JS.API.DIRECT.GET.${name}.${subject}`, "", undefined, limit);
+    const message = DirectMessage.of(answer);
+    if (message !== undefined) return message;
+    if (answer.headers?.code === 404) return undefined;
+    throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
+  };
+  return js.direct(`${name}.>`, direct, () => lastOfLeader(stream, subject, limit));
 }
 
 /** What to read. */
@@ -40,11 +32,69 @@ export interface BatchRequest {
   readonly most: number;
 }
 
+/** A batch of messages, from a server that may lag behind. */
+export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+  const direct = () => batchDirect(stream, request, limit);
+  return stream.js.direct(stream.name, direct, () => batchOfLeader(stream, request, limit));
+}
+
+async function oneOfLeader(
+  { js, name }: KeptStream,
+  which: unknown,
+  limit: number,
+): Promise<StoredMessage | undefined> {
+  const answer = await js.api(`STREAM.MSG.GET.${name}`, which, limit, [10037]);
+  if (answer === undefined) return undefined;
+  const message = fromApi(answer);
+  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+  return message;
+}
+
+/**
+ * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are under way at
+ * once, one for each sequence.
+ */
+async function batchOfLeader(
+  stream: KeptStream,
+  { subject: next_by_subj, from, most }: BatchRequest,
+  limit: number,
+): Promise<StoredMessage[]> {
+  const { clock } = stream.transport;
+  const end = clock.monotonic() + limit;
+  const found: StoredMessage[] = [];
+  for (let next = from, atOnce = 1; found.length < most;) {
+    const left = end - clock.monotonic();
+    const asked = Array.from({ length: atOnce }, (_, n) => oneOfLeader(stream, { seq: next + n, next_by_subj }, left));
+    let answers: (StoredMessage | undefined)[];
+    try {
+      answers = await Promise.all(asked);
+    } catch (error) {
+      if (found.length > 0) break;
+      throw error;
+    }
+    let fresh = 0;
+    for (const message of answers) {
+      // behind the end of the stream: later answers may have messages that were stored after this one
+      if (message === undefined) return found.slice(0, most);
+      if (message.sequence < next) continue;
+      found.push(message);
+      next = message.sequence + 1;
+      fresh++;
+    }
+    if (fresh === 0) throw new JetStreamRefusal("other", `a message before ${next}, from which on it was asked for`);
+    atOnce = fresh === atOnce ? Math.min(2 * fresh, AT_ONCE) : fresh;
+  }
+  return found.slice(0, most);
+}
+
+/** How many requests of a batch are under way at once; more are not faster (measured with nats-server 2.15). */
+const AT_ONCE = 16;
+
 /**
  * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages that
  * came are the batch.
  */
-export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
   const { transport, name } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));

@@ -36,7 +36,15 @@ describe("readBatch", await requireNatsServer(), () => {
         for (const [data, headers] of answers) fake.publish(reply!, data, { headers });
       });
       await fake.flush();
-      const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1, most: 2 ** 42 };
+      const settings = {
+        name: "log",
+        what: "the log",
+        settings: () => ({}),
+        check() {},
+        perMs: 1,
+        most: 2 ** 42,
+        heartbeat: 500,
+      };
       const stream = new KeptStream(transport, new JetStream(transport), settings);
       const reading = readBatch(stream, request, 300);
       if (typeof expected === "string") {
@@ -47,4 +55,38 @@ describe("readBatch", await requireNatsServer(), () => {
       await fake.close();
     });
   }
+
+  it("from the leader: a message that was stored behind an end that another request met is left to the next batch", async () => {
+    const limited = `{ user: limited, password: p, permissions: { publish: { deny: "$JS.API.DIRECT.GET.>" } } }`;
+    await using server = await startNatsServer({
+      config: `authorization { users: [ ${limited}, { user: all, password: p } ] }`,
+      jetstream: false,
+    });
+    const connected = (user: string) => openTransport(`nats://${user}:p@127.0.0.1:${server.port}`);
+    const [transport, fake] = await Promise.all(["limited", "all"].map(connected));
+    const asked: number[] = [];
+    fake.subscribe("$JS.API.STREAM.MSG.GET.log", {}, ({ data, reply }: TransportMessage) => {
+      const { seq } = JSON.parse(new TextDecoder().decode(data));
+      asked.push(seq);
+      const time = "2026-01-01T00:00:00Z";
+      // 4 and 5 are stored between the requests for them
+      const found = { message: { seq, subject: "log.a", data: btoa(`${seq}`), time } };
+      fake.publish(reply!, JSON.stringify(seq === 4 ? { error: { code: 404, err_code: 10037 } } : found));
+    });
+    await fake.flush();
+    const settings = {
+      name: "log",
+      what: "the log",
+      settings: () => ({}),
+      check() {},
+      perMs: 1,
+      most: 2 ** 42,
+      heartbeat: 500,
+    };
+    const stream = new KeptStream(transport, new JetStream(transport), settings);
+    assertEquals((await readBatch(stream, { ...request, most: 100 }, 30_000)).map(textOf), ["1", "2", "3"]);
+    assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);
+    await transport.close();
+    await fake.close();
+  });
 });

@@ -23,6 +23,7 @@ import { NatsLogReader } from "./log_reader.ts";
 import { lastDirect, lastOfLeader, readBatch } from "./log_reads.ts";
 import { abilitiesOf, checkLogSettings, logSettings, MOST_FIRST } from "./log_settings.ts";
 import { PendingAppends } from "./pending_appends.ts";
+import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** A stream of JetStream. */
@@ -30,6 +31,7 @@ export class NatsLogStream implements LogStream {
   readonly name: string;
   readonly #transport: NatsTransport;
   readonly #stream: KeptStream;
+  readonly #consumers: SharedConsumers;
   readonly #pending: PendingAppends;
   readonly #options: LogOptions;
   #version: string | undefined;
@@ -55,7 +57,9 @@ export class NatsLogStream implements LogStream {
       check: (config) => this.#check(config),
       perMs: 1,
       most: MOST_FIRST,
+      heartbeat: 500,
     });
+    this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(
       transport,
       new AcknowledgementReader(name, what),
@@ -87,6 +91,16 @@ export class NatsLogStream implements LogStream {
     const { clock } = this.#transport;
     const { serverClock } = this.#stream;
     return serverClock.known ? serverClock.at(clock.monotonic()) : clock.now();
+  }
+
+  get latestServerTime(): number {
+    const { clock } = this.#transport;
+    const { serverClock } = this.#stream;
+    return serverClock.known ? serverClock.latest(clock.monotonic()) : clock.now();
+  }
+
+  measureTime(): Promise<void> | undefined {
+    return this.#stream.serverClock.exact ? undefined : this.#stream.measureClock();
   }
 
   get abilities(): LogAbilities | undefined {
@@ -124,7 +138,7 @@ export class NatsLogStream implements LogStream {
 
   follow(options: FollowOptions): LogReader {
     checkPatterns(options.subjects);
-    return new NatsLogReader(this.#stream, options);
+    return new NatsLogReader(this.#consumers, options);
   }
 
   async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {

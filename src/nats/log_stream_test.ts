@@ -4,6 +4,7 @@ import { assert, assertEquals, assertGreater, assertRejects, assertStringInclude
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
 import { NatsEventLog } from "./event_log.ts";
 import { openTransport } from "./harness_suite.ts";
 import { follow, OPTIONS, sequenceOf, startLogClient, store, STREAM, textOf, TIMEOUT } from "./log_harness_suite.ts";
@@ -327,8 +328,6 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       `${api}.STREAM.INFO.${STREAM}`,
       `${api}.STREAM.CREATE.${STREAM}`,
       `${api}.STREAM.MSG.GET.${STREAM}`,
-      `${api}.DIRECT.GET.${STREAM}.log.a`,
-      `${api}.DIRECT.GET.${STREAM}`,
       `${api}.STREAM.PURGE.${STREAM}`,
       `${api}.CONSUMER.CREATE.${STREAM}.>`,
     ];
@@ -365,4 +364,58 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       await transport.close();
     }
   });
+
+  it(
+    "a user who may not use direct gets reads the same from the leader, tries a direct get once for each connection, and reports nothing",
+    slow,
+    async () => {
+      const limited = `{ user: limited, password: p, permissions: { publish: { deny: "$JS.API.DIRECT.GET.>" } } }`;
+      await using server = await startNatsServer({
+        config: `authorization { users: [ ${limited}, { user: all, password: p } ] }`,
+      });
+      const nats = (user: string) => `nats://${user}:p@127.0.0.1:${server.port}`;
+      await using direct = await startLogClient({ server, nats: nats("all") });
+      const errors: unknown[] = [];
+      const transport = await openTransport(nats("limited"), (error) => errors.push(error));
+      const refused: string[] = [];
+      transport.onViolation(({ subject }) => refused.push(subject));
+      const stream = await new NatsEventLog(transport).open(STREAM, OPTIONS);
+      for (let n = 0; n < 300; n++) {
+        await direct.stream.append(n % 7 === 0 ? `log.seven.${n}` : "log.rest", `${n}`, { timeout: TIMEOUT });
+      }
+      const { sequence } = (await direct.stream.last("log.rest"))!;
+      // a hole of one message, and one of many
+      await direct.stream.purge("log.seven.140");
+      await direct.stream.purge("log.rest", { before: sequence - 150 });
+      const plain = (found: readonly (StoredMessage | undefined)[]) =>
+        found.map((message) => {
+          if (message === undefined) return undefined;
+          const { sequence, time, subject, headers } = message;
+          return { sequence, time, subject, text: textOf(message), headers };
+        });
+      for (const subject of ["log.>", "log.seven.*", "log.rest", "log.seven.7", "log.none"]) {
+        for (const from of [0, sequence - 250, sequence - 20, sequence, sequence + 1]) {
+          for (const most of [1, 2, 100, 1_000]) {
+            const wanted = await direct.stream.read(subject, { from, most });
+            assertEquals(
+              plain(await stream.read(subject, { from, most })),
+              plain(wanted),
+              `${subject} ${from} ${most}`,
+            );
+          }
+        }
+      }
+      for (const subject of ["log.rest", "log.none"]) {
+        assertEquals(plain([await stream.last(subject)]), plain([await direct.stream.last(subject)]));
+      }
+      const once = [`$JS.API.DIRECT.GET.${STREAM}`, `$JS.API.DIRECT.GET.${STREAM}.log.rest`];
+      assertEquals([refused, errors], [once, []]);
+      const { generation } = transport.status;
+      await transport.connection.reconnect();
+      await eventually("the reconnect", () => transport.status.generation > generation);
+      for (let n = 0; n < 2; n++) await stream.read("log.>", { from: 0, most: 1 });
+      assertEquals(refused, [...once, once[0]]);
+      await transport.close();
+    },
+  );
 });

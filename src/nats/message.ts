@@ -30,6 +30,9 @@ export class NatsMessage implements TransportMessage {
   }
 
   get noResponders(): boolean {
-    return this.#message.data.length === 0 && this.#message.headers?.code === 503;
+    if (this.#message.data.length > 0) return false;
+    const { headers } = this.#message;
+    // servers before 2.15 keep the status of a message that is stored, and JetStream sends it wherever it is asked to
+    return headers?.code === 503 && !headers.has("Nats-Stream");
   }
 }

@@ -39,6 +39,11 @@ describe("NatsMessage", () => {
     assertEquals(message({}).noResponders, false);
   });
 
+  it("is no bounce if JetStream sends it: a message with status 503 that somebody stored", () => {
+    const stored = read("NATS/1.0 503\r\nNats-Stream: KV_catga_default_cache\r\nNats-Sequence: 7\r\n\r\n");
+    assertEquals(message({ headers: stored }).noResponders, false);
+  });
+
   it("does not decode the headers before they are read", () => {
     let decoded = 0;
     const lazy = {

@@ -24,6 +24,16 @@ export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   );
 }
 
+/** The stream, or the account, has as many consumers as it may: it cannot be read. */
+export function tooManyConsumers(what: string, stream: string, cause: JetStreamRefusal): CatgaError {
+  return new CatgaError(
+    "CONSUMER_LIMIT",
+    `${what} cannot be read: ${cause.message}; raise max_consumers of the stream ${stream} or of the account, or run fewer ` +
+      "nodes (docs/errors.md)",
+    { retryable: true, details: { stream }, cause },
+  );
+}
+
 /** The stream does not exist, and this NATS user may not create it. */
 export function streamMissing(what: string, stream: string, cause: CatgaError): CatgaError {
   return new CatgaError(

@@ -30,7 +30,10 @@ const CLOSE_LIMIT = 2_000;
 export interface NatsTransportOptions {
   /** Gets errors that a subscription's callback throws, and errors that the server reports; `console.error`. */
   onError?: (error: unknown) => void;
-  /** Gets the permissions that the NATS user turned out to lack; absent: `onError` gets them as errors. */
+  /**
+   * Gets the permissions that the NATS user turned out to lack, except that for direct gets, which nothing needs; absent: `onError`
+   * gets them as errors.
+   */
   onForbidden?: (violation: Violation) => void;
 }
 
@@ -216,6 +219,8 @@ export class NatsTransport implements Transport {
   #report(error: Error): void {
     const forbidden = violation(error);
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
+    // then the leader is asked
+    if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
     else this.#onForbidden(forbidden);
   }

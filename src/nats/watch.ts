@@ -2,8 +2,9 @@
  * A watch of a bucket that does not fall silent: changes are reported after a reconnect, after the consumer was lost
  * and after the bucket was made anew, all of which silence the KV watches of nats.js (docs/internals/measurements.md).
  *
- * It opens a feed; when that breaks it opens another, and compares its listing with what was reported
- * (`watched_entries.ts`). Every 5 s it compares what has come with the last message that the stream's leader has.
+ * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When either
+ * breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5 s it compares
+ * what has come with the last message that the stream's leader has.
  * Entries that have expired by `expiry.ts` are removed (`watch_expiry.ts`).
  */
 import { CatgaError } from "../error.ts";
@@ -14,14 +15,20 @@ import { Feed } from "./feed.ts";
 import type { StreamRecord } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { prefixFilter } from "./key.ts";
+import type { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
 import { WatchExpiry } from "./watch_expiry.ts";
+import { readBehind } from "./watch_reader.ts";
 import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
 
 /** How often a feed is compared with the leader, in ms. */
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
+/** How far the shared consumer may be: one that is idle says where it is with each heartbeat. */
+const SHARED_LAG = 2_500;
+/** How long a feed is kept, in ms: many a watch is over soon. */
+const SETTLED = 2_000;
 /** How long the first feed may take to open, in ms. */
 const OPEN_LIMIT = 5_000;
 /** How often one notice is repeated, in ms. */
@@ -54,6 +61,8 @@ class Watch {
   readonly #expiry: WatchExpiry;
   /** Aborts when the caller's signal does, and when the connection is closed. */
   readonly #end = new AbortController();
+  /** Until when the first feed has to be open, by the monotonic clock; `Infinity`: it has not had its turn. */
+  #openBy = Infinity;
   /** The last notice, and when it was given, by the monotonic clock. */
   #noticed = { text: "", at: -Infinity };
 
@@ -93,7 +102,6 @@ class Watch {
    */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
-    const end = clock.monotonic() + OPEN_LIMIT;
     let listed = false;
     for (let failures = 0;; failures++) {
       try {
@@ -106,7 +114,7 @@ class Watch {
       } catch (error) {
         this.#end.signal.throwIfAborted();
         const { message } = error as Error;
-        if (!listed && (error instanceof CatgaError || clock.monotonic() > end)) {
+        if (!listed && (error instanceof CatgaError || clock.monotonic() > this.#openBy)) {
           throw error instanceof CatgaError
             ? error
             : unavailable(`${this.#filter} cannot be watched: ${message}`, error);
@@ -144,7 +152,13 @@ class Watch {
   async #follow(onListed: () => void): Promise<never> {
     const { transport, js, name } = this.#stream;
     const { clock } = transport;
-    this.#end.signal.throwIfAborted();
+    const leave = await this.#stream.consumers.beginnings.enter(this.#end.signal);
+    if (this.#openBy === Infinity) this.#openBy = clock.monotonic() + OPEN_LIMIT;
+    let beginning = true;
+    const begun = () => {
+      if (beginning) leave();
+      beginning = false;
+    };
     const over = new AbortController();
     const breakOff = (why: string) => over.abort(new Error(why));
     const end = () => over.abort(this.#end.signal.reason);
@@ -162,6 +176,8 @@ class Watch {
     let missing: string[] | undefined;
     const listed = Promise.withResolvers<void>();
     let feed: Feed | undefined;
+    let reader: NatsLogReader | undefined;
+    const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     try {
       const opening = this.#stream.attempt((limit) =>
         Feed.open(transport, js, name, this.#filter, limit, {
@@ -184,14 +200,24 @@ class Watch {
       await unlessBroken(this.#entries.confirmMissing(missing ?? []));
       await unlessBroken(this.#expiry.sweep());
       onListed();
+      begun();
+      await delay(clock, SETTLED, over.signal);
       while (true) {
+        reader ??= readBehind(this.#stream, feed, {
+          filter: this.#filter,
+          onRecord: (record) => this.#entries.apply(record, true),
+          onBroken: breakOff,
+        });
         await delay(clock, AUDIT, over.signal);
-        await unlessBroken(this.#audit(over.signal));
+        await unlessBroken(this.#audit(over.signal, reader));
       }
     } finally {
+      begun();
       over.abort();
       stopRecreated();
+      stopStatus();
       this.#end.signal.removeEventListener("abort", end);
+      reader?.close();
       feed?.close();
     }
   }
@@ -200,10 +226,18 @@ class Watch {
    * Rejects when the leader has a message that did not come, or no longer has an entry that did, or the bucket was
    * changed.
    */
-  async #audit(signal: AbortSignal): Promise<void> {
+  async #audit(signal: AbortSignal, reader: NatsLogReader | undefined): Promise<void> {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
+    if (reader?.caughtUp && this.#entries.highestPresent === 0) {
+      // there is nothing that could have gone, and other watches ask the same
+      const end = await this.#stream.consumers.lastSequence();
+      if (reader.upTo >= end) return;
+      await delay(clock, SHARED_LAG, signal);
+      if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
+      return;
+    }
     let last: StreamRecord | undefined;
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);

@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of it.
  */
 import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
-import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../contract/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityBody } from "../contract/entity_body.ts";
@@ -316,6 +316,7 @@ export class App implements NodeHost, DrainableNode {
   async load<State>(entity: AnyEntity<State>, id: string, options: LoadOptions = {}): Promise<LoadedEntity<State>> {
     const definition = definitionOf("load", entity);
     checkKnown(`load ${definition.name}`, options, LOAD_OPTIONS);
+    if (options.latest !== undefined) checkBoolean(`load ${definition.name}: latest`, options.latest);
     return await (await this.#openedEntities()).load(definition, id, options);
   }
 

@@ -220,7 +220,7 @@ describe("send", () => {
   });
 
   it('route "hash" without a key is a TypeError, with one candidate or none as with many', async () => {
-    const Find = query<string, string>("Find", { route: "hash" });
+    const Find = query<string, string>("Find", { route: "hash" } as never);
     const { app } = localApp({ handlers: Find.handle((name) => name) });
     assertThrows(
       () => app.send(Find, "tea"),
@@ -274,7 +274,7 @@ describe("send", () => {
       [() => app.send(Double, 1, { retries: 0.5 }), "send Double: retries must be a whole number; got 0.5"],
       [
         () => untyped.send(Double, 1, { signal: new AbortController() }),
-        "send Double: signal must be an AbortSignal; got an object",
+        "send Double: signal must be an AbortSignal; got an instance of AbortController",
       ],
       [
         () => untyped.broadcast(Double, 1, { headers: { n: 1 } }),
@@ -294,7 +294,11 @@ describe("methods of an app", () => {
     assertThrows(() => app.watchNodes({ signals: true }), TypeError, "watchNodes: unknown option signals");
     // @ts-expect-error: a controller is no signal
     const controller = () => app.watchNodes({ signal: new AbortController() });
-    assertThrows(controller, TypeError, "watchNodes: signal must be an AbortSignal; got an object");
+    assertThrows(
+      controller,
+      TypeError,
+      "watchNodes: signal must be an AbortSignal; got an instance of AbortController",
+    );
     // @ts-expect-error: ttl
     assertThrows(() => app.lead("x", () => {}, { tll: 5 }), TypeError, "lead: unknown option tll; it takes ttl");
   });

@@ -189,12 +189,16 @@ for (const kind of ["command", "query"] as const) {
 }
 
 describe("user code before a handler that takes turns", () => {
+  const OPTIONS = {
+    concurrency: {},
+    ordered: { ordered: true, key: () => "k" },
+    idempotent: { idempotent: true },
+  } as const;
   for (const option of ["concurrency", "ordered", "idempotent"] as const) {
     it(`a behavior that never settles gives its turn, and its claim, to the next (${option})`, async () => {
       const Turn = command<number, string>("Turn", {
         timeout: 500,
-        ...option === "ordered" ? { ordered: true, key: () => "k" } : {},
-        ...option === "idempotent" ? { idempotent: true } : {},
+        ...OPTIONS[option],
       });
       let calls = 0;
       const late = Promise.withResolvers<void>();

@@ -1,6 +1,6 @@
 /**
  * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a node cannot
- * do without it.
+ * do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose do not fill the log.
  */
 import type { Clock } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -34,9 +34,10 @@ export class Forbidden {
     const { operation } = violation;
     const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix));
     const subject = kind === undefined ? violation.subject : `${kind}>`;
+    const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;
     const now = this.#clock.monotonic();
-    const key = `${operation} ${subject}`;
+    const key = answer ? "answers" : `${operation} ${subject}`;
     if (now - (this.#reported.get(key) ?? -Infinity) < REPORT_EVERY) return;
     if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
     this.#reported.set(key, now);
@@ -51,5 +52,7 @@ export class Forbidden {
   }
 }
 
+/** Subjects of NATS and Catga; a node publishes to others only to answer plain clients. */
+const OWNED = /^(?:\$|catga\.)/;
 const REPORT_EVERY = 60_000; // ms
 const MAX_REPORTED = 256;

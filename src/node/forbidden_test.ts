@@ -29,6 +29,15 @@ describe("Forbidden", () => {
     assertEquals(reported.length, 2);
   });
 
+  it("reports the answers to plain clients as one, whatever reply subjects they choose, with the first subject", async () => {
+    const { clock, reported, forbidden } = setUp();
+    for (const reply of ["_INBOX.a.1", "_INBOX.b.1", "chosen.c"]) forbidden.add(publish(reply));
+    assertEquals(reported, ["publish _INBOX.a.1"]);
+    await clock.advance(60_000);
+    forbidden.add(publish("chosen.d"));
+    assertEquals(reported, ["publish _INBOX.a.1", "publish chosen.d"]);
+  });
+
   it("reports each operation and each other subject by itself", () => {
     const { reported, forbidden } = setUp();
     forbidden.add(publish("catga.shop.event.Paid"));

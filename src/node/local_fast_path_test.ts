@@ -17,7 +17,7 @@ describe("the local fast path", () => {
   const contracts = [
     query("Plain").handle(() => {}),
     query("Keyed", { route: "hash", key: () => "k" }).handle(() => {}),
-    query("NeedsKey", { route: "hash" }).handle(() => {}),
+    query("NeedsKey", { route: "hash" } as never).handle(() => {}),
     query("Checked", { input: counting((n) => n) }).handle(() => {}),
     command("Ordered", { ordered: true, key: () => "k" }).handle(() => {}),
     command("Once", { idempotent: true }).handle(() => {}),

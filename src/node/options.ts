@@ -1,17 +1,17 @@
 /** The options of `catga()`: what each means, its range, its default, and the check of all of them. */
 import { type Behavior, checkBehaviors } from "../contract/behavior.ts";
+import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/checks.ts";
 import {
+  checkBoolean,
   checkInteger,
   checkKnown,
+  checkMethods,
   checkNumber,
-  checkRoute,
   checkStrings,
-  checkTimes,
   checkToken,
-  MAX_CONCURRENCY,
   MAX_TIMEOUT,
   show,
-} from "../contract/checks.ts";
+} from "../data/checks.ts";
 import type { Handlers } from "../contract/handler.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { Route } from "../contract/node_info.ts";
@@ -148,9 +148,7 @@ export function checkOptions(options: CatgaOptions): void {
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
     throw new TypeError(`transport must be "deno" or "node"; got ${show(transport)}`);
   }
-  if (signals !== undefined && typeof signals !== "boolean") {
-    throw new TypeError(`signals must be true or false; got ${show(signals)}`);
-  }
+  if (signals !== undefined) checkBoolean("signals", signals);
   checkTimes("", options);
   if (route !== undefined) checkRoute("route", route);
   if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
@@ -162,7 +160,7 @@ export function checkOptions(options: CatgaOptions): void {
   }
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
   if (carry !== undefined) checkCarry(carry);
-  if (logger !== undefined) checkLogger(logger);
+  if (logger !== undefined) checkMethods("logger", logger, ["debug", "info", "warn", "error"]);
   if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }
 
@@ -182,16 +180,3 @@ function checkCarry(carry: readonly string[]): void {
 }
 
 const MAX_CARRIED = 32;
-
-function checkLogger(logger: Logger): void {
-  if (typeof logger !== "object" || logger === null) {
-    throw new TypeError(
-      `logger must have the methods debug, info, warn and error, as console has; got ${show(logger)}`,
-    );
-  }
-  for (const level of ["debug", "info", "warn", "error"] as const) {
-    if (typeof logger[level] !== "function") {
-      throw new TypeError(`logger.${level} must be a function; got ${show(logger[level])}`);
-    }
-  }
-}

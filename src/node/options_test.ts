@@ -55,6 +55,18 @@ describe("options", () => {
     ["id", { id: 5 }, "TypeError", `id ${token}; got 5`],
     ["id, a wildcard", { id: "*" }, "TypeError", `id ${token}; got "*"`],
     ["metadata", { metadata: ["a"] }, "TypeError", "metadata must be an object of strings; got an array"],
+    [
+      "metadata, a date",
+      { metadata: new Date() },
+      "TypeError",
+      "metadata must be an object of strings; got an instance of Date",
+    ],
+    [
+      "breaker, a map",
+      { breaker: new Map() },
+      "TypeError",
+      "breaker takes an object of options; got an instance of Map",
+    ],
     ["metadata, a number in it", { metadata: { port: 80 } }, "TypeError", "metadata.port must be a string; got 80"],
     ["transport", { transport: "bun" }, "TypeError", 'transport must be "deno" or "node"; got "bun"'],
     ["signals", { signals: "SIGTERM" }, "TypeError", 'signals must be true or false; got "SIGTERM"'],
@@ -77,7 +89,7 @@ describe("options", () => {
       "logger",
       { logger: null },
       "TypeError",
-      "logger must have the methods debug, info, warn and error, as console has; got null",
+      "logger must be an object with the methods debug, info, warn, error; got null",
     ],
     [
       "logger, incomplete",

@@ -99,7 +99,7 @@ for (const [where, open] of Object.entries(WAYS)) {
 
     it("without a key for an ordered contract that has no key function: INVALID_MESSAGE", async () => {
       const ran: number[] = [];
-      const Keyless = command<number, void>("Keyless", { ordered: true });
+      const Keyless = command<number, void>("Keyless", { ordered: true } as never);
       const { clock, sender, close } = await open(Keyless.handle((n) => void ran.push(n)));
       const plain = command<number, void>("Keyless");
       const sent = [sender.send(plain, 1), sender.send(plain, 2, { key: "a" }), sender.send(Keyless, 3, { key: "a" })];

@@ -10,7 +10,7 @@ import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/kept.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import type { Schedule } from "../dispatch/durable_log.ts";
 import type { Meta, RemoteRequest } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";

@@ -79,7 +79,7 @@ describe("RequestBuilder", () => {
 
   it("throws for an ordered contract with another route than hash, and for hash without a key", () => {
     const { prepare } = setUp();
-    const Ordered = command<number>("Ordered", { ordered: true });
+    const Ordered = command<number>("Ordered", { ordered: true } as never);
     assertThrows(() => prepare(Ordered, { route: "random", key: "k" }), TypeError, 'has the route "hash"');
     assertThrows(() => prepare(Ordered), TypeError, 'route "hash" needs a key');
   });

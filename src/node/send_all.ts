@@ -1,7 +1,8 @@
 /** Many sends of one contract, a limited number of them under way at once. */
 import type { Clock } from "../ports/clock.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { checkInteger, MAX_CONCURRENCY, show } from "../contract/checks.ts";
+import { MAX_CONCURRENCY } from "../contract/checks.ts";
+import { checkInteger, show } from "../data/checks.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendAllOptions } from "../contract/sender.ts";
@@ -22,11 +23,11 @@ export async function sendAll(
   { clock, send, over }: SendAllHost,
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
+  checkSendOptions("sendAll", name, options);
   const { concurrency = 512, ...rest } = options;
   const { id, ...each }: SendOptions = rest;
   checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
   if (id !== undefined) throw new TypeError(`${at}: an id is of one message; got ${show(id)}`);
-  checkSendOptions("sendAll", name, each);
   if (typeof payloads?.[Symbol.iterator] !== "function") {
     throw new TypeError(`${at}: the payloads must be an array or another iterable; got ${show(payloads)}`);
   }

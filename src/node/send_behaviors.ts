@@ -4,7 +4,7 @@
  */
 import { App, type AppParts } from "./app.ts";
 import type { Behavior, OutgoingMessage } from "../contract/behavior.ts";
-import { show } from "../contract/checks.ts";
+import { show } from "../data/checks.ts";
 import { checkContract } from "../contract/contract_check.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned } from "../dispatch/execution.ts";

@@ -4,6 +4,7 @@
  */
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
+import { checkBoolean, checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 
 /** The clock that an app reads and sets its timers on. */
 export interface Clock {
@@ -24,7 +25,8 @@ export interface Clock {
 export interface AppClock extends Clock {
   /**
    * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep` also rejects
-   * with the reason of `ctx.signal` when that aborts, without being given it. A `RangeError` for other values of `ms`.
+   * with the reason of `ctx.signal` when that aborts, without being given it. Rejects with a `RangeError` for other numbers,
+   * and with a `TypeError` for other values.
    *
    * @example
    * ```ts
@@ -52,40 +54,54 @@ export interface Timer {
 export type Random = () => number;
 
 /** The time of this machine. */
-export const systemClock: AppClock = Object.freeze({
+export const systemClock: Clock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    const timer = timeout(callback, Math.min(ms, LONGEST));
+    const timer = timeout(callback, Math.min(ms, MAX_TIMEOUT));
     if (options?.background) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
   soon(callback: () => void): void {
     immediate(callback);
   },
-  sleep: (ms: number, signal?: AbortSignal): Promise<void> => sleep(systemClock, ms, signal),
 });
 
-/** A clock with {@link AppClock.sleep}. */
+/** A clock for programs: with {@link AppClock.sleep}, and a check of what it is given. */
 export function appClock(clock: Clock): AppClock {
-  if (clock === systemClock) return systemClock;
+  const own = clock === systemClock; // whose methods need no `this`
   return {
-    now: () => clock.now(),
-    monotonic: () => clock.monotonic(),
-    after: (ms, callback, options) => clock.after(ms, callback, options),
-    soon: (callback) => clock.soon(callback),
+    now: own ? clock.now : () => clock.now(),
+    monotonic: own ? clock.monotonic : () => clock.monotonic(),
+    after: (ms, callback, options) => {
+      checkTimer(ms, callback, options);
+      return clock.after(ms, callback, options);
+    },
+    soon: (callback) => {
+      checkFunction("clock.soon: callback", callback);
+      clock.soon(callback);
+    },
     sleep: (ms, signal) => sleep(clock, ms, signal),
   };
 }
 
-/** {@link AppClock.sleep} on any clock. */
-export async function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  if (!(ms >= 0 && ms <= LONGEST)) throw new RangeError(`sleep: ms must be a number from 0 to ${LONGEST}; got ${ms}`);
-  await delay(clock, ms, signal);
+/** Throws a `TypeError` or `RangeError` for invalid arguments of {@link AppClock.after}. */
+export function checkTimer(ms: number, callback: () => void, options?: { background?: boolean | undefined }): void {
+  checkNumber("clock.after: ms", ms, 0, Infinity, "ms");
+  checkFunction("clock.after: callback", callback);
+  if (options === undefined) return;
+  checkKnown("clock.after", options, TIMER_OPTIONS);
+  if (options.background !== undefined) checkBoolean("clock.after: background", options.background);
 }
 
-/** The longest delay of a timer, in ms: one of 2^31 ms would fire at once. */
-const LONGEST = 2_147_483_647;
+const TIMER_OPTIONS = new Set(["background"]);
+
+/** {@link AppClock.sleep} on any clock. */
+export async function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  checkNumber("sleep: ms", ms, 0, MAX_TIMEOUT, "ms");
+  checkSignal("sleep", signal);
+  await delay(clock, ms, signal);
+}
 
 /** Random numbers from the operating system, drawn 256 at a time. */
 export function systemRandom(): Random {

@@ -7,6 +7,7 @@ import {
   assertMatch,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 import { appClock, delay, systemClock, systemRandom, token } from "./clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
@@ -45,17 +46,37 @@ describe("appClock", () => {
     await sleeping;
   });
 
-  it("sleep: rejects for a time that no timer can wait", async () => {
+  it("sleep: rejects for a time that no timer can wait, and for what is no number", async () => {
+    const { sleep } = appClock(systemClock);
     for (const ms of [-1, NaN, Infinity, 2 ** 31]) {
-      await assertRejects(() => systemClock.sleep(ms), RangeError, `from 0 to 2147483647; got ${ms}`);
+      await assertRejects(() => sleep(ms), RangeError, `sleep: ms must be from 0 to 2147483647 ms; got ${ms}`);
+    }
+    for (const [ms, shown] of [["", '""'], ["5", '"5"'], [null, "null"], [[], "an array"], [undefined, "undefined"]]) {
+      await assertRejects(() => sleep(ms as never), TypeError, `sleep: ms must be a number of ms; got ${shown}`);
+    }
+    await assertRejects(() => sleep(1, {} as AbortSignal), TypeError, "sleep: signal must be an AbortSignal");
+  });
+
+  it("after and soon: throw for what no timer can be made of", () => {
+    for (const clock of [appClock(systemClock), appClock(new VirtualClock())]) {
+      const after = (...args: unknown[]) => Reflect.apply(clock.after, undefined, args);
+      for (const ms of [-1, NaN]) assertThrows(() => after(ms, () => {}), RangeError, `got ${ms}`);
+      for (const ms of ["", null, [], new Date()]) {
+        assertThrows(() => after(ms, () => {}), TypeError, "must be a number");
+      }
+      assertThrows(() => after(1, "x"), TypeError, 'clock.after: callback must be a function; got "x"');
+      assertThrows(() => after(1, () => {}, true), TypeError, "clock.after takes an object of options; got true");
+      assertThrows(() => after(1, () => {}, { background: 1 }), TypeError, "background must be true or false; got 1");
+      assertThrows(() => clock.soon(5 as never), TypeError, "clock.soon: callback must be a function; got 5");
     }
   });
 
-  it("the clock of this machine stays itself", async () => {
-    assertStrictEquals(appClock(systemClock), systemClock);
+  it("is that of this machine", async () => {
+    const clock = appClock(systemClock);
     const start = systemClock.monotonic();
-    await systemClock.sleep(5);
-    assertGreaterOrEqual(systemClock.monotonic() - start, 4);
+    await clock.sleep(5);
+    assertGreaterOrEqual(clock.monotonic() - start, 4);
+    assertGreaterOrEqual(clock.now(), Date.now() - 1_000);
   });
 });
 

@@ -32,8 +32,18 @@ export interface LogOptions {
  */
 export interface LogStream {
   readonly name: string;
-  /** The time of the server that stores it, in ms since 1970, as far as it is known here; this process's clock before the first answer. */
+  /**
+   * The time of the server that stores it, in ms since 1970, at least: it may be later there, by what an answer was on its way. This
+   * process's clock before the first answer.
+   */
   readonly serverTime: number;
+  /** The same, at most: certainly not earlier than there. What has to be due after a time of the server is judged by this one. */
+  readonly latestServerTime: number;
+  /**
+   * Asks for the server's time if it is not known, or not well: the last answer was slow, as to a process that was busy, or is old.
+   * `undefined`: it is known. Rejects with `UNAVAILABLE` or `CLOSED`.
+   */
+  measureTime(): Promise<void> | undefined;
   /** What the server can do; `undefined` before its first answer. */
   readonly abilities: LogAbilities | undefined;
   /**
@@ -183,6 +193,8 @@ export interface LogReader {
   readonly mark: LogMark | undefined;
   /** Whether it has delivered all that the stream had when it (last) started. */
   readonly caughtUp: boolean;
+  /** Why it cannot read now, though connected; `undefined` while it reads. */
+  readonly fault: CatgaError | undefined;
   /** Stops delivery until {@link LogReader.resume}: some messages that are under way may still come. */
   pause(): void;
   resume(): void;

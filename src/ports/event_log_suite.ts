@@ -216,10 +216,13 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         }
       });
 
-      it("serverTime, abilities: are those of the server", async () => {
+      it("serverTime, latestServerTime, abilities: are those of the server", async () => {
         const [stream, append] = await newStream();
         await append("a");
+        await stream.measureTime();
         assert(Math.abs(stream.serverTime - harness.now()) < 5_000);
+        assert(Math.abs(stream.latestServerTime - harness.now()) < 5_000);
+        assert(stream.serverTime <= stream.latestServerTime);
         const { at, cron, version } = stream.abilities!;
         assertEquals([at, cron], [true, true]);
         assertGreater(version.length, 0);
@@ -553,6 +556,32 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         const options = { timeout: 5_000, expect: sequence, rollup: true, ttl: 1_000 };
         assertEquals(await stream.append(`${stream.name}.at.1`, "", options), { type: "conflict" });
       });
+
+      it(
+        "at: overwritten around its time, it does not fire; or it does, and what took its place has gone",
+        slow,
+        async () => {
+          const [stream] = await newStream();
+          const due = follow(stream, "due");
+          const at = Math.ceil(harness.now()) + 1_000;
+          const target = `${stream.name}.due`;
+          const names = Array.from({ length: 600 }, (_, n) => `${n}`);
+          const sequences = await Promise.all(names.map((name) => schedule(stream, name, at)));
+          await harness.pass(at - harness.now());
+          const later = { rollup: true, timeout: 5_000, schedule: { at: at + 3_600_000, target } };
+          const accepted = await Promise.all(names.map(async (name, n) => {
+            const expect = sequences[n];
+            return (await stream.append(`${stream.name}.at.${name}`, "later", { ...later, expect })).type === "stored";
+          }));
+          await schedule(stream, "end", harness.now());
+          await reached("the end", () => due.texts.includes("data of end"));
+          for (const [n, name] of names.entries()) {
+            const fired = due.texts.includes(`data of ${name}`);
+            const stands = await stream.last(`${stream.name}.at.${name}`, { latest: true }) !== undefined;
+            assertEquals({ name, stands, accepted: accepted[n] || fired }, { name, stands: !fired, accepted: true });
+          }
+        },
+      );
 
       it("at: a purge cancels it", slow, async () => {
         const [stream] = await newStream();

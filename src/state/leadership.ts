@@ -6,7 +6,7 @@ import { type Clock, delay } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { ttlSeconds } from "../ports/key_value_store.ts";
 import type { Observer } from "../contract/observer.ts";
-import { checkKnown, show } from "../contract/checks.ts";
+import { checkKnown, show } from "../data/checks.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
 import type { Locks } from "../dispatch/shared_state.ts";

@@ -9,7 +9,7 @@ export function leaderOf(nodes: WellNodes, subscription: string): string | undef
   for (const [id, app] of nodes) {
     for (const { service, name, state } of app.health().subscriptions) {
       const meant = subscription === name || subscription === `${service}/${name}`;
-      if (meant && (state === "leading" || state === "stopped")) return id;
+      if (meant && LED.has(state)) return id;
     }
   }
   return undefined;
@@ -27,7 +27,7 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
   for (const [id, app] of nodes) {
     for (const { service, name, state, open, lag, retrying, dead } of app.health().subscriptions) {
-      if (state === "following" || (open === 0 && lag === 0 && retrying === 0 && state !== "stopped")) continue;
+      if (state === "following" || (open === 0 && lag === 0 && retrying === 0 && !STUCK.has(state))) continue;
       const parked = retrying === 0 ? "" : `, ${retrying} waiting for another attempt or behind another of their key`;
       const letters = dead === 0 ? "" : `, ${dead} dead letter(s)`;
       left.push(`${service}/${name} on ${id} is ${state}: ${open} in hand${parked}${letters}, ${lag} not read`);
@@ -52,4 +52,5 @@ function leftOf(nodes: WellNodes, { service, name, abandoned, leader, lag }: Sub
   return leaderOf(nodes, `${service}/${name}`) === leader ? [] : [`${leader} has not begun to lead ${service}/${name}`];
 }
 
-const LED: ReadonlySet<string> = new Set(["leading", "stopped"]);
+const STUCK: ReadonlySet<string> = new Set(["stalled", "stopped"]);
+const LED: ReadonlySet<string> = new Set(["leading", ...STUCK]);

@@ -22,4 +22,5 @@
  */
 export { type TestCluster, testCluster } from "./test_cluster.ts";
 export type { TestClusterOptions } from "./test_cluster_options.ts";
-export { type NextOptions, type Recorded, type Recorder, recorder, type RecordType } from "./recorder.ts";
+export type { NextOptions, RecordType } from "./next_options.ts";
+export { type Recorded, type Recorder, recorder } from "./recorder.ts";

@@ -1,6 +1,7 @@
 /** How the time of a test cluster passes: by itself while the test awaits something, by hand, or as real time. */
 import { setTimeout as wait } from "node:timers/promises";
 import { type Clock, VirtualClock } from "../../mod.ts";
+import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 
 /** The time of a cluster. */
 export interface Pace {
@@ -123,6 +124,7 @@ export class RealPace implements Pace {
   }
 
   async advance(ms: number): Promise<void> {
+    checkNumber("advance: ms", ms, 0, MAX_TIMEOUT, "ms");
     await wait(ms);
   }
 

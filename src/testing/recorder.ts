@@ -10,9 +10,8 @@ import type {
   OutgoingMessage,
   Result,
 } from "../../mod.ts";
-
-/** Whether a message was sent, published, enqueued or broadcast by an app, or handled by one. */
-export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
+import { show } from "../data/checks.ts";
+import { checkNextOptions, type NextOptions, type RecordType } from "./next_options.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
@@ -42,17 +41,6 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   readonly subscription: string | undefined;
   /** Its result; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
   readonly result: Result<Out, F> | undefined;
-}
-
-/** Options of {@link Recorder.next}. */
-export interface NextOptions {
-  /**
-   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of handlers
-   * that have begun, which have no result yet: they get it later, as `"handled"` records.
-   */
-  type?: RecordType | "started" | undefined;
-  /** How long to wait, in ms of the cluster's time; 30,000. */
-  limit?: number | undefined;
 }
 
 /** Records of messages: made by {@link recorder}, and in every `TestCluster`. */
@@ -200,6 +188,8 @@ export class MessageRecorder implements Recorder {
     contract: Contract<Kind, In, Out, F>,
     options: NextOptions = {},
   ): Promise<Recorded<In, Out, F>> {
+    checkContract("recorder.next", contract);
+    checkNextOptions(options);
     const { type = contract.kind === "event" ? "published" : "handled", limit = 30_000 } = options;
     const queue = this.#queueOf(type, contract.name);
     const ready = queue.ready.shift();
@@ -232,8 +222,10 @@ export class MessageRecorder implements Recorder {
 
   #of<In, Out, F extends string>(
     type: RecordType,
-    { name }: { readonly name: string },
+    contract: AnyContract,
   ): readonly Recorded<In, Out, F>[] {
+    checkContract(`recorder.${type}`, contract);
+    const { name } = contract;
     // records of this contract have its types
     return this.#all.filter((record) => record.type === type && record.name === name) as Recorded<In, Out, F>[];
   }
@@ -289,6 +281,11 @@ type OpenRecord = { -readonly [Member in keyof Recorded]: Recorded[Member] };
 interface RecordQueue {
   readonly ready: Recorded[];
   readonly waiters: Set<(record: Recorded) => void>;
+}
+
+function checkContract(method: string, contract: AnyContract): void {
+  if (typeof contract?.kind === "string" && typeof contract.name === "string") return;
+  throw new TypeError(`${method} takes a command, a query or an event; got ${show(contract)}`);
 }
 
 const METHODS = { send: "sent", publish: "published", enqueue: "enqueued", broadcast: "broadcast" } as const;

@@ -9,11 +9,18 @@ import {
   type Logger,
   MemoryNetwork,
 } from "../../mod.ts";
+import { checkString } from "../data/checks.ts";
 import { driven } from "./driven.ts";
 import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
 import { type Pace, RealPace, VirtualPace } from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
-import { checkTestOptions, idsOf, type TestClusterOptions } from "./test_cluster_options.ts";
+import {
+  checkLimit,
+  checkNodeOptions,
+  checkTestOptions,
+  idsOf,
+  type TestClusterOptions,
+} from "./test_cluster_options.ts";
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
@@ -78,20 +85,14 @@ export class TestCluster implements AsyncDisposable {
 
   /** A cluster without nodes; {@link testCluster} makes one with nodes. */
   constructor(options: TestClusterOptions = {}) {
-    const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
     checkTestOptions(options);
+    const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
     this.#options = options;
     const busy = () => [...this.#nodes.keys()].some((id) => this.#recorder.busy(id) && this.#awake(id));
     this.#pace = time === "real"
       ? new RealPace()
       : new VirtualPace({ auto: time === "virtual", awake: (id) => this.#awake(id), busy });
-    const { clock } = this.#pace;
-    this.network = new MemoryNetwork({
-      seed,
-      servers,
-      ...(clock === undefined ? {} : { clock }),
-      ...(maxPayload === undefined ? {} : { maxPayload }),
-    });
+    this.network = new MemoryNetwork({ seed, servers, clock: this.#pace.clock, maxPayload });
     this.recorder = this.#recorder = new MessageRecorder({
       after: (ms, callback) => {
         const timer = this.network.clock.after(ms, callback);
@@ -126,7 +127,8 @@ export class TestCluster implements AsyncDisposable {
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
     const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
-    const own = { ...common, ...node?.(id), ...options };
+    const given = node === undefined ? {} : checkNodeOptions(`node(${id})`, node(id));
+    const own = { ...common, ...given, ...checkNodeOptions(`start ${id}`, options) };
     if (this.#pace.clock !== undefined) await (this.#loaded ??= loadLog());
     const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
@@ -198,6 +200,7 @@ export class TestCluster implements AsyncDisposable {
    * kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
    */
   async agreed(limit = 60_000): Promise<void> {
+    checkLimit("agreed", limit);
     const well = [...this.#well];
     const wanted = well.map(([id]) => id).sort().join(" ");
     const views = () => well.map(([id, app]) => [id, app.nodes().map((node) => node.id).join(" ")]);
@@ -212,6 +215,7 @@ export class TestCluster implements AsyncDisposable {
    * if that does not happen within `limit` ms of the cluster's time; 60,000.
    */
   async handled(limit = 60_000): Promise<void> {
+    checkLimit("handled", limit);
     await this.#pace.advance(0);
     const end = this.clock.monotonic() + limit;
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
@@ -228,6 +232,8 @@ export class TestCluster implements AsyncDisposable {
    * kill it for example. Rejects if none does within `limit` ms of the cluster's time; 60,000.
    */
   async leader(subscription: string, limit = 60_000): Promise<string> {
+    checkString("leader: subscription", subscription);
+    checkLimit("leader", limit);
     if (await this.#pace.reach(() => leaderOf(this.#well, subscription) !== undefined, limit)) {
       return leaderOf(this.#well, subscription)!;
     }

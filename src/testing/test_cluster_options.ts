@@ -1,5 +1,6 @@
 /** What a test cluster is started with. */
 import type { CatgaOptions, Faults } from "../../mod.ts";
+import { checkFunction, checkKnown, checkNumber, show } from "../data/checks.ts";
 
 /** Options of `testCluster`: options of `catga` for every node, and these. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
@@ -22,24 +23,45 @@ export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network
 
 /** Throws a `TypeError` for options that a test cluster does not take. */
 export function checkTestOptions(options: TestClusterOptions): void {
-  const { time = "virtual" } = options;
-  if (!["virtual", "manual", "real"].includes(time)) {
-    throw new TypeError(`time must be "virtual", "manual" or "real"; got ${JSON.stringify(time)}`);
-  }
   const given: Readonly<Record<string, unknown>> = { ...options };
   const foreign = NOT_OF_TESTS.find((name) => given[name] !== undefined);
   if (foreign !== undefined) {
     throw new TypeError(`testCluster takes no ${foreign}: its nodes run in memory, on a network of the cluster`);
   }
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
-  if (unknown !== undefined && !NOT_OF_TESTS.includes(unknown)) {
-    throw new TypeError(`testCluster: unknown option ${unknown}; it takes ${Object.keys(KNOWN).join(", ")}`);
+  const absent = Object.keys(given).filter((name) => NOT_OF_TESTS.includes(name));
+  checkKnown("testCluster", options, new Set([...Object.keys(KNOWN), ...absent]));
+  const { time = "virtual", node } = options;
+  if (!["virtual", "manual", "real"].includes(time)) {
+    throw new TypeError(`time must be "virtual", "manual" or "real"; got ${show(time)}`);
   }
+  if (node !== undefined) checkFunction("node", node);
+  checkList(options);
+}
+
+/** Throws a `TypeError` for options that one node of a test cluster does not take; else returns them. */
+export function checkNodeOptions<T extends Partial<CatgaOptions>>(at: string, options: T): T {
+  checkKnown(at, options, NODE_OPTIONS);
+  checkList(options);
+  return options;
+}
+
+/** The behavior of the recorder is put before those of the test; `catga` checks each of them. */
+function checkList({ behaviors }: Pick<CatgaOptions, "behaviors">): void {
+  if (behaviors === undefined || Array.isArray(behaviors)) return;
+  throw new TypeError(`behaviors must be an array of functions; got ${show(behaviors)}`);
+}
+
+/** Throws a `TypeError` or `RangeError` for an invalid limit of a method. */
+export function checkLimit(method: string, limit: number): void {
+  checkNumber(`${method}: limit`, limit, 0, Number.MAX_VALUE, "ms");
 }
 
 /** The ids of the nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated id. */
 export function idsOf(size: number | readonly string[]): readonly string[] {
   if (typeof size !== "number") {
+    if (!Array.isArray(size)) {
+      throw new TypeError(`testCluster takes a number of nodes, or their ids; got ${show(size)}`);
+    }
     const twice = size.find((id, i) => size.indexOf(id) !== i);
     if (twice !== undefined) {
       throw new TypeError(`every node needs an id of its own; got ${JSON.stringify(twice)} twice`);
@@ -78,3 +100,10 @@ const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
   logger: true,
   replicas: true,
 };
+
+const OF_THE_CLUSTER = ["node", "time", "seed", "faults", "servers", "maxPayload"];
+const NODE_OPTIONS = new Set([
+  ...Object.keys(KNOWN).filter((name) => !OF_THE_CLUSTER.includes(name)),
+  // of `catga`, which a single node may have
+  ...["signals", "transport"],
+]);

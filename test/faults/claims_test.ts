@@ -28,6 +28,7 @@ const TAKEN_OVER = 16_000; // ms: 6 to 7 s, and what a busy machine adds; the le
 const TOLD = 5_000; // ms from a thaw
 
 describe("an idempotent command that other attempts wait for", await requireNatsServer(), () => {
+  // docs/state.md, crash semantics, "one run of an id": crashed, paused, cut off
   it("runs once if its node is cut off for 4 s or frozen for 15 s, and again if it is killed", {
     timeout: 300_000,
   }, async () => {

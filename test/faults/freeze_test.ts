@@ -12,6 +12,8 @@ const SILENT = 500; // ms without an answer to a ping, after which a process is 
 
 describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), () => {
   for (const victim of ["d1", "b1"]) {
+    // docs/cluster.md, crash semantics, "freeze": requests in hand there, new requests
+    // docs/cluster.md, crash semantics, "end of a freeze": requests in hand there, new requests
     it(
       `queries go to another node, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
       { timeout: 300_000 },

@@ -10,6 +10,8 @@ import { Standstill } from "../support/standstill.ts";
 import { Load } from "../support/checked_sends.ts";
 
 describe("SIGKILL under load", await requireNatsServer(), () => {
+  // docs/cluster.md, crash semantics, "kill -9, crash": requests in hand there
+  // docs/cluster.md, crash semantics, "its wall clock is wrong": requests in hand there, new requests, the node leaves every view
   it(
     "loses no command, runs none twice, and every caller gets a correct result soon",
     { timeout: 300_000 },
@@ -58,6 +60,7 @@ describe("SIGKILL under load", await requireNatsServer(), () => {
     },
   );
 
+  // docs/cluster.md, crash semantics, "kill -9, crash": new requests
   it(
     "none of 100,000 queries fails while each of three nodes is killed and started again",
     { timeout: 300_000 },

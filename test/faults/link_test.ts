@@ -20,6 +20,7 @@ const FAULTS: readonly (readonly [string, (link: TcpProxy) => void, number])[] =
 
 describe("a bad link to the nats-server", await requireNatsServer(), () => {
   for (const id of ["d1", "b1"]) {
+    // docs/cluster.md, crash semantics, "it loses its connection": requests in hand there, new requests
     it(
       `of a node: its queries go to others, nothing runs twice, and it is used again: ${id}`,
       { timeout: 300_000 },

@@ -15,6 +15,8 @@ const LIMIT = 1_500; // ms beyond the ttl
 const KEYS = ["a", "b", "c"];
 
 describe("holders of locks that are frozen, killed and cut off", await requireNatsServer(), () => {
+  // docs/state.md, crash semantics, "one holder of a lock": crashed, paused, cut off, own clock
+  // docs/state.md, crash semantics, "tokens of a key grow": crashed, paused, cut off, own clock
   it(
     "tokens grow, no lock is held twice, the resource accepts no stale write, and the next waiter has the lock soon",
     { timeout: 300_000 },

@@ -12,6 +12,9 @@ const BILLING: LogHandler = { category: "Happened", name: "billing" };
 const LONG = 1_000 * Number(process.env.CATGA_FAULT_SECONDS ?? 8);
 
 describe("the log, when processes are frozen", await requireNatsServer(), () => {
+  // docs/log.md, crash semantics, "one run at a time": paused
+  // docs/log.md, crash semantics, "order of a key": paused
+  // docs/log.md, crash semantics, "one leader for a subscription": paused
   it("what a leader hands out that was frozen past its lease is refused: each key stays in order", {
     timeout: 300_000,
   }, async () => {

@@ -11,6 +11,7 @@ const BILLING: LogHandler = { category: "Happened", name: "billing", retry: RETR
 const SUB = "app/billing";
 
 describe("the log, when processes are killed", await requireNatsServer(), () => {
+  // docs/log.md, crash semantics, "handled at least once": crashed
   it("a message whose worker dies after its effect runs again, and has one effect", { timeout: 300_000 }, async () => {
     await using cluster = await LogCluster.open({ handles: [BILLING] });
     await Promise.all(["d1", "b1"].map((id) => cluster.keep(id)));
@@ -27,6 +28,8 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     await cluster.finish();
   });
 
+  // docs/log.md, crash semantics, "order of a key": crashed
+  // docs/log.md, crash semantics, "one leader for a subscription": crashed
   it("a leader that is killed with some of its keys in hand is followed in order, and little is repeated", {
     timeout: 300_000,
   }, async () => {

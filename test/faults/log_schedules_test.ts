@@ -2,11 +2,14 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { unwrap } from "../../mod.ts";
-import { requireNatsServer } from "../../tools/nats_server.ts";
+import { catga, command, unwrap } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { contracts } from "../processes/log_messages.ts";
 import type { LogHandler } from "../processes/log_node.ts";
+import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { COUNT, firings, plan } from "../support/due_at_once.ts";
 import { LogCluster } from "../support/log_cluster.ts";
+import { QUIET } from "../support/quiet.ts";
 
 const HANDLES: readonly LogHandler[] = [
   { category: "Happened", name: "billing" },
@@ -15,6 +18,7 @@ const HANDLES: readonly LogHandler[] = [
 ];
 const SUB = "app/billing";
 const { Happened, Charge } = contracts();
+const Mail = command<{ n: number }>("Mail", { durable: true });
 
 describe("schedules of the log", await requireNatsServer(), () => {
   it(
@@ -109,5 +113,40 @@ describe("schedules of the log", await requireNatsServer(), () => {
     await cluster.read();
     assertLess(runs("cron"), then + 2);
     assertEquals(cluster.history.violations, []);
+  });
+
+  it("replaced around their time by a publisher that dies meanwhile are not lost", { timeout: 300_000 }, async () => {
+    await using server = await startNatsServer();
+    const proxy = await startTcpProxy(server.port);
+    try {
+      await using app = await catga({ nats: proxy.url, logger: QUIET });
+      await app.unschedule(Mail, "none"); // opens the log
+      const due = await plan(server.url, "Mail");
+      const told = new Map<number, string>();
+      const calls = Array.from({ length: COUNT }, async (_, n) => {
+        await wait(due - 150 + 1.2 * n - Date.now());
+        const { error } = await app.enqueue(Mail, { n: 1_000 + n }, {
+          id: `${n}`,
+          delay: 1_000,
+        });
+        told.set(n, error?.code ?? "ok");
+      });
+      await wait(due + 100 - Date.now()); // the first have been told, others are on their way
+      proxy.cut();
+      await app.drain({ timeout: 0 });
+      await Promise.all(calls);
+      const fired = await firings(server.url, (fired) => {
+        const lost = Array.from({ length: COUNT }, (_, n) => n).filter((n) => !fired.has(n) && !fired.has(1_000 + n));
+        return [
+          ...lost,
+          ...[...told].flatMap(([n, what]) => what === "ok" && !fired.has(1_000 + n) ? [1_000 + n] : []),
+        ];
+      });
+      for (const [n, times] of fired) assertEquals(times.length, 1, `${n} fired twice`);
+      const outcomes = new Set(told.values());
+      console.log(`${[...outcomes]}: ${[...told.values()].filter((it) => it === "ok").length} of ${COUNT} were ok`);
+    } finally {
+      await proxy.close();
+    }
   });
 });

@@ -15,6 +15,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
 import { chances } from "../support/chances.ts";
 import { Add, type EntityLine, Ledger, sum } from "./entity_contracts.ts";
+import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 
 /** The options of such a process. */
 export interface EntityNodeOptions {
@@ -33,6 +34,8 @@ export interface EntityNodeOptions {
   readonly refused?: boolean;
   /** Whether it sends nothing of its own, but again what the file has and what did not ask to be refused. */
   readonly again?: boolean;
+  /** How wrong its wall clock is; not at all. */
+  readonly skew?: Skew;
 }
 
 /** A line that such a process prints. */
@@ -60,7 +63,8 @@ if (import.meta.main) await main();
 async function main(): Promise<void> {
   const [urls, id, text] = process.argv.slice(2);
   const options = JSON.parse(text) as EntityNodeOptions;
-  const { folder, replicas, writers, pause, timeout, own = false } = options;
+  const { folder, replicas, writers, pause, timeout, own = false, skew = {} } = options;
+  skewClock(skew);
   const note = openEntityFile(folder);
   const app = await catga({
     nats: { servers: urls.split(",") },
@@ -79,12 +83,12 @@ async function main(): Promise<void> {
       const entry = `${id}.${process.pid}.${writer}.${n}`;
       const payload = { id: options.entity, entry, refused: options.refused ?? n % 5 === 4 };
       const node = own === "all" || (own && n % 2 === 0) ? { node: id } : {};
-      note({ event: "sent", entry, at: Date.now(), refused: payload.refused });
+      note({ event: "sent", entry, at: trueNow(), refused: payload.refused });
       for (let again = 0;; again++) {
         const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, ...again === 0 ? node : {} });
         const how = ok ? "ok" : error.code;
         const version = ok ? value : error.code === "REFUSED" ? error.details as number : undefined;
-        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: Date.now() });
+        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: trueNow() });
         if (how !== "OUTCOME_UNKNOWN" || stopping) break;
       }
       await wait(pause);
@@ -98,7 +102,7 @@ async function main(): Promise<void> {
     // what it fails with says nothing about the first send
     const { ok, value, error } = await chances(20, again, ({ ok }) => ok);
     const how = ok ? { how: "ok", version: value } : { how: error.code };
-    note({ event: "answered", entry, ...how, at: Date.now() });
+    note({ event: "answered", entry, ...how, at: trueNow() });
   };
   if (options.again) {
     await Promise.all((await readEntityFile(folder)).map(writeAgain));

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Command, command, event, type EventContract } from "@catga/catga";
+import { command, type DurableCommand, type DurableEvent, event } from "@catga/catga";
 
 /** The payload of every message of the log. */
 export interface Task {
@@ -37,18 +37,18 @@ type DeedOf =
 
 /** The contracts, in one of two versions. */
 export interface Contracts {
-  readonly Happened: EventContract<Task, Task>;
+  readonly Happened: DurableEvent<Task, Task>;
   /** A second category, without keys. */
-  readonly Also: EventContract<Task, Task>;
+  readonly Also: DurableEvent<Task, Task>;
   /** A category that only version 2 has handlers for. */
-  readonly Lately: EventContract<Task, Task>;
-  readonly Job: Command<Task, string>;
-  readonly Charge: Command<Task, string>;
+  readonly Lately: DurableEvent<Task, Task>;
+  readonly Job: DurableCommand<Task, string>;
+  readonly Charge: DurableCommand<Task, string>;
 }
 
 /** Makes the contracts. Version 2 takes its tasks through a schema, which marks them. */
 export function contracts(version: 1 | 2 = 1): Contracts {
-  const options = { durable: true, key: ({ key }: Task) => key! };
+  const options = { durable: true as const, key: ({ key }: Task) => key! };
   const keyed = version === 1 ? options : { ...options, input: SECOND };
   return {
     Happened: event<Task, Task>("Happened", keyed),

@@ -134,7 +134,7 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }
-    for (const change of PLANTS[plant]) await apply(root, change);
+    for (const [file, text] of await plantedSources(plant)) await writeFile(join(root, file), text);
     return { root, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
@@ -142,10 +142,14 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
   }
 }
 
-async function apply(root: string, { file, from, to }: Change): Promise<void> {
-  const path = join(root, file);
-  const source = await readFile(path, "utf8");
-  const times = source.split(from).length - 1;
-  if (times !== 1) throw new Error(`the plant does not fit: ${file} has ${times} times ${JSON.stringify(from)}`);
-  await writeFile(path, source.replace(from, () => to));
+/** The sources that a plant changes, with its bug. Rejects when the plant does not fit them any more. */
+export async function plantedSources(plant: SourcePlant): Promise<Map<string, string>> {
+  const sources = new Map<string, string>();
+  for (const { file, from, to } of PLANTS[plant]) {
+    const source = sources.get(file) ?? await readFile(join(ROOT, file), "utf8");
+    const times = source.split(from).length - 1;
+    if (times !== 1) throw new Error(`the plant does not fit: ${file} has ${times} times ${JSON.stringify(from)}`);
+    sources.set(file, source.replace(from, () => to));
+  }
+  return sources;
 }

@@ -84,6 +84,13 @@ export class EntityCluster implements AsyncDisposable {
     this.#nodes.delete(id);
   }
 
+  /** Sends a signal to a node: SIGSTOP, SIGCONT. */
+  signal(id: string, signal: NodeJS.Signals): void {
+    const program = this.#nodes.get(id);
+    assert(program !== undefined, `there is no node ${id}`);
+    program.kill(signal);
+  }
+
   /** Has all nodes end what they have under way; resolves when they have ended. */
   async stop(): Promise<void> {
     for (const program of this.#nodes.values()) program.kill("SIGTERM");

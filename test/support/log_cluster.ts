@@ -150,14 +150,18 @@ export class LogCluster implements AsyncDisposable {
     this.#expected.delete(sub);
   }
 
-  /** Starts a node, or starts it again; resolves when it is ready. */
-  async start(id: string, more: Partial<LogNodeOptions> = {}): Promise<Program<LogNodeLine>> {
-    const program = await this.#launch(id, more);
+  /** Starts a node, or starts it again; resolves when it is ready. `url`: of the link that it has to the servers. */
+  async start(id: string, more: Partial<LogNodeOptions> = {}, url?: string): Promise<Program<LogNodeLine>> {
+    const program = await this.#launch(id, more, url);
     await isReady(program);
     return program;
   }
 
-  async #launch(id: string, more: Partial<LogNodeOptions>): Promise<Program<LogNodeLine>> {
+  async #launch(
+    id: string,
+    more: Partial<LogNodeOptions>,
+    url: string = this.#turned(),
+  ): Promise<Program<LogNodeLine>> {
     const { handles, node, replicas = 1, root } = this.#options;
     const before = this.#nodes.get(id);
     if (before !== undefined) this.#ended.push(before);
@@ -172,7 +176,7 @@ export class LogCluster implements AsyncDisposable {
       ...node,
       ...more,
     };
-    const args = [this.#turned(), id, JSON.stringify(options)];
+    const args = [url, id, JSON.stringify(options)];
     const runtime = id.startsWith("d") ? "deno" : "bun";
     const program = await startProgram<LogNodeLine>(runtime, "test/processes/log_node.ts", args, root);
     this.#nodes.set(id, program);
@@ -218,14 +222,23 @@ export class LogCluster implements AsyncDisposable {
   }
 
   freeze(id: string): void {
-    const { pid } = this.node(id);
-    this.#note({ event: "frozen", pid, at: trueNow() });
+    this.unreachable(id);
     this.node(id).kill("SIGSTOP");
   }
 
   thaw(id: string): void {
-    this.#note({ event: "thawed", pid: this.node(id).pid, at: trueNow() });
+    this.reachable(id);
     this.node(id).kill("SIGCONT");
+  }
+
+  /** Notes that a node is paused or cut off from now on: what it has begun may be handled by others. */
+  unreachable(id: string): void {
+    this.#note({ event: "frozen", pid: this.node(id).pid, at: trueNow() });
+  }
+
+  /** Notes that it is no longer. */
+  reachable(id: string): void {
+    this.#note({ event: "thawed", pid: this.node(id).pid, at: trueNow() });
   }
 
   /** Drains a node as a deploy does; resolves when it has ended. */

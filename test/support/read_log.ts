@@ -5,8 +5,8 @@ import { logName, logSubjects } from "../../src/log/format/names.ts";
 import type { EventLog } from "../../src/ports/event_log.ts";
 
 /** All events and queued commands, in their order. Rejects for a message that cannot be read. */
-export async function readAll(log: EventLog, namespace = "default"): Promise<LoggedMessage[]> {
-  const stream = await log.open(logName(namespace), { subjects: logSubjects(namespace), replicas: 1, schedules: true });
+export async function readAll(log: EventLog, namespace = "default", replicas = 1): Promise<LoggedMessage[]> {
+  const stream = await log.open(logName(namespace), { subjects: logSubjects(namespace), replicas, schedules: true });
   const found: LoggedMessage[] = [];
   for (let from = 0;;) {
     const messages = await stream.read(`catga.${namespace}.log.>`, { from });

@@ -20,11 +20,13 @@ export interface Append extends AppendOptions {
 export class ScriptedStream implements LogStream {
   readonly name = "scripted";
   serverTime = 1_000;
+  latestServerTime = 1_000;
+  measureTime: LogStream["measureTime"] = () => undefined;
   abilities: LogAbilities | undefined = { at: true, cron: true, version: "9.9.9" };
   readonly appends: Append[] = [];
   /** Answers each append at once, when it is set. */
   reply: ((append: Append) => Appended | undefined) | undefined;
-  /** What `last` gives. */
+  /** What `last` gives for its subject. */
   stored: StoredMessage | undefined;
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
@@ -40,8 +42,8 @@ export class ScriptedStream implements LogStream {
     return Promise.reject(new CatgaError("UNAVAILABLE", "a scripted stream has no state"));
   }
 
-  last(): Promise<StoredMessage | undefined> {
-    return Promise.resolve(this.stored);
+  last(subject: string): Promise<StoredMessage | undefined> {
+    return Promise.resolve(this.stored?.subject === subject ? this.stored : undefined);
   }
 
   follow(): never {

@@ -42,7 +42,8 @@ const Typed = query("Typed", {
   output: z.string().transform((text) => new Map([[text, 1]])),
 });
 const Keyed = command<{ key: string }, string>("Keyed", { ordered: true, key: ({ key }) => key.toUpperCase() });
-const ByHeader = command<number, string>("ByHeader", { ordered: true });
+// as in JavaScript: the compiler wants a key
+const ByHeader = command<number, string>("ByHeader", { ordered: true } as never);
 
 const SECRET = "the password is swordfish";
 

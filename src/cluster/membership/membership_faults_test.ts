@@ -136,6 +136,8 @@ describe("a store that is away", () => {
 });
 
 describe("a node that is frozen", () => {
+  // docs/cluster.md, crash semantics, "freeze": the node leaves every view
+  // docs/cluster.md, crash semantics, "end of a freeze": the node leaves every view
   it("leaves half a second after its record has expired, and suspects no other node when it goes on", async () => {
     await using stage = await open("a", "c");
     const { cluster } = stage;
@@ -196,6 +198,18 @@ describe("a node that is cut off from NATS", () => {
     assertEquals(new Set(cluster.views()), new Set(["a b e f"]));
   });
 
+  // docs/cluster.md, crash semantics, "it loses its connection": the node leaves every view
+  it("leaves every other view within 3 s, and is back in them as soon as it is", async () => {
+    await using stage = await open("a", "b", "c");
+    const { cluster } = stage;
+    cluster.network.cut("b");
+    await cluster.clock.advance(3_000);
+    assertEquals([cluster.views()[0], cluster.views()[2], stage.moves()], ["a c", "a c", ["leave b"]]);
+    cluster.network.restore("b");
+    await cluster.clock.advance(100);
+    assertEquals(new Set(cluster.views()), new Set(["a b c"]));
+  });
+
   it("all at once, each back at a time of its own: nobody leaves", async () => {
     await using stage = await open("a", "b", "c", "d");
     const { cluster } = stage;
@@ -212,6 +226,7 @@ describe("a node that is cut off from NATS", () => {
 
 describe("a wall clock that jumps", () => {
   for (const jump of [3_600_000, -3_600_000]) {
+    // docs/cluster.md, crash semantics, "its wall clock is wrong": new requests, the node leaves every view
     it(`by ${jump / 3_600_000} h: nobody leaves, nothing expires early, and only lastSeen shows it`, async () => {
       const cluster = new Cluster();
       const clock = new JumpingClock(cluster.clock);

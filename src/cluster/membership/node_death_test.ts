@@ -54,6 +54,7 @@ describe("a node process", await requireNatsServer(), () => {
     await log?.[Symbol.asyncDispose]();
   });
 
+  // docs/cluster.md, crash semantics, "drain": requests in hand there, new requests, the node leaves every view
   it("that drains leaves every view, and no caller sees an error", { timeout: 300_000 }, async () => {
     for (const id of ["n5", "n6"]) { // one in Deno, one in Bun
       const traffic = new Traffic(observer);
@@ -75,6 +76,7 @@ describe("a node process", await requireNatsServer(), () => {
     }
   });
 
+  // docs/cluster.md, crash semantics, "kill -9, crash": the node leaves every view
   it(
     "that is killed leaves every view long before its record expires, without any traffic",
     { timeout: 300_000 },
@@ -133,6 +135,8 @@ describe("a node process", await requireNatsServer(), () => {
 
   for (const runtime of OWN_RUNTIMES) {
     const id = runtime === "deno" ? "s1" : "s2";
+    // docs/cluster.md, crash semantics, "freeze": new requests, the node leaves every view
+    // docs/cluster.md, crash semantics, "end of a freeze": new requests, the node leaves every view
     it(
       `that is frozen is avoided by traffic, leaves every view after heartbeat, and comes back: ${runtime}`,
       { timeout: 300_000 },

@@ -5,7 +5,7 @@
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
-import { show } from "../../contract/checks.ts";
+import { show } from "../../data/checks.ts";
 import { disown } from "../../contract/schema.ts";
 import { wrongKind } from "../../dispatch/failures.ts";
 import type { CatgaError } from "../../error.ts";
@@ -113,6 +113,11 @@ export class Candidates {
     if (failedOn === undefined) return table.preferred;
     const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
     return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
+  }
+
+  /** Whether a candidate has not failed this call. */
+  untried(call: Call): boolean {
+    return this.of(call).some(({ id }) => !call.failedOn?.has(id));
   }
 
   /** Why a call has no candidates although nodes handle its contract's name: there it is another kind of message. */

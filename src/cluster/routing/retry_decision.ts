@@ -4,7 +4,7 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
-import type { AttemptFailure, RefusalCode } from "../wire/call.ts";
+import type { AttemptFailure, Call, RefusalCode } from "../wire/call.ts";
 
 /** Why the caller waits no longer. `sent`: an attempt may have run. */
 export type GivenUp =
@@ -53,11 +53,17 @@ export function decideRetry(
     }
     case "lost":
       if (repeatable && attempts > 0) return "again";
-      if (contract.kind !== "query") return unknown("its process is gone, or lost its connection, with it in hand");
-      return new CatgaError("UNAVAILABLE", `${what}: its process is gone (node ${node}, the last of its attempts)`, {
-        retryable: true,
-        node,
-      });
+      if (contract.kind !== "query") {
+        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
+      }
+      return new CatgaError(
+        "UNAVAILABLE",
+        `${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`,
+        {
+          retryable: true,
+          node,
+        },
+      );
     case "silent":
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
@@ -83,6 +89,33 @@ export function isAway(failed: Failed): boolean {
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
 }
 
+/** Whether the node has too much to do. */
+export function isOverload(failed: Failed): boolean {
+  return failed.how === "undelivered" && failed.code === "OVERLOADED";
+}
+
+/**
+ * Whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
+ * with room must not be left out because others had none. It is bounded, for where all have too much to do, a request to each
+ * of many nodes would add to it.
+ */
+export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
+  return node === undefined && retries > 0 && moves < MAX_MOVES;
+}
+
+/** The longest pause before a call that has failed on every node is sent again, in ms. */
+export function longestBackoff({ request: { retries }, retriesLeft }: Call, failed: Failed): number {
+  const first = isOverload(failed) ? OVERLOAD_BACKOFF : FIRST_BACKOFF;
+  return Math.min(MAX_BACKOFF, first * 2 ** (retries - retriesLeft - 1));
+}
+
+const MAX_MOVES = 16;
+const FIRST_BACKOFF = 10; // ms
+const OVERLOAD_BACKOFF = 100; // ms: a node counts its pace in tenths of a second
+const MAX_BACKOFF = 1_000; // ms
+
+const GONE = "its process is gone";
+const ANSWER_LOST = "its answer was lost";
 const REASONS: Record<RefusalCode, string> = {
   BOUNCED: "nobody was there",
   LOST: "it was lost on its way",

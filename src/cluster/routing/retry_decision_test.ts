@@ -35,6 +35,8 @@ const TABLE: Row[] = [
   // the process is gone with it
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
+  [{ how: "lost", answered: true }, 1, "again", "OUTCOME_UNKNOWN", "again"],
+  [{ how: "lost", answered: true }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   // its process does not answer pings: it may have run, and may yet
   [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],

@@ -19,7 +19,7 @@ import type { BreakerOptions } from "./breaker.ts";
 import { Breakers } from "./breakers.ts";
 import { broadcast } from "./broadcast.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp, isAway } from "./retry_decision.ts";
+import { decideRetry, type GivenUp, isAway, isOverload, longestBackoff, mayMoveOn } from "./retry_decision.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 
 /** What a router is made of. */
@@ -175,9 +175,9 @@ export class Router implements CallOwner {
   /** A process does not respond: calls that may run twice move to another node, if a trusted one handles them. */
   moveFrom(peer: Peer): void {
     peer.release((call) => {
-      const { request, attempt } = call;
-      const { contract, retries, ofEntity } = request;
-      if (decideRetry(contract, { how: "silent" }, retries + 1 - attempt, peer.node, ofEntity) !== "again") {
+      const { request, retriesLeft } = call;
+      const { contract, ofEntity } = request;
+      if (decideRetry(contract, { how: "silent" }, retriesLeft, peer.node, ofEntity) !== "again") {
         return false;
       }
       return request.node === undefined && this.#candidates.trustedBesides(request.contract.name, peer.node);
@@ -207,33 +207,30 @@ export class Router implements CallOwner {
   failed(call: Call, failed: AttemptFailure, node: string): void {
     if (call.done) return;
     const { observer, clock, random, endpoint } = this.#options;
-    const { contract, retries, meta, ofEntity } = call.request;
+    const { contract, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
     // the node may be on its way back from an outage: such attempts are not counted
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
-    const next = decideRetry(contract, failed, stuck ? 0 : returning ? 1 : retries + 1 - call.attempt, node, ofEntity);
+    (call.failedOn ??= new Set()).add(node);
+    const moves = undelivered && mayMoveOn(call) && this.#candidates.untried(call);
+    const next = decideRetry(contract, failed, stuck ? 0 : returning || moves ? 1 : call.retriesLeft, node, ofEntity);
     if (next === "wait") return; // for an answer, or the deadline
     if (next !== "again") {
       return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     }
     if (!undelivered && contract.kind === "command") call.ran = node;
-    if (!returning) call.attempt++;
+    if (!returning) call.count(moves);
     const reason = undelivered ? failed.code : failed.how;
-    observer({
-      type: "retry",
-      contract: contract.name,
-      node,
-      reason,
-      attempt: call.attempt,
-      headers: meta?.headers,
-    });
-    (call.failedOn ??= new Set()).add(node);
+    observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
     if (call.request.node === undefined && this.#candidates.of(call).length > 0) return this.#retry(call);
     // every node has failed: each has another chance, after exponential backoff with full jitter
     call.failedOn = undefined;
-    const backoff = random() *
-      (returning ? RETURN_PAUSE : Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** (call.attempt - 2)));
+    const backoff = random() * (returning ? RETURN_PAUSE : longestBackoff(call, failed));
+    if (isOverload(failed) && clock.monotonic() + backoff >= call.due) {
+      // without attempts left there is no "again"
+      return this.#fail(call, decideRetry(contract, failed, 0, node) as CatgaError);
+    }
     clock.after(backoff, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
 
@@ -294,6 +291,4 @@ export class Router implements CallOwner {
   }
 }
 
-const FIRST_BACKOFF = 10; // ms
-const MAX_BACKOFF = 1_000; // ms
 const RETURN_PAUSE = 100; // ms at most between attempts in the grace after a reconnect

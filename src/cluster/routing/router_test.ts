@@ -1,14 +1,15 @@
 /** What becomes of requests: refusals, bounces, cuts, deadlines, and callers who give up. */
 import process from "node:process";
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { AnyContract } from "../../contract/contract.ts";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { seededRandom } from "../../memory/seeded_random.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import type { Schema } from "../../contract/schema.ts";
-import { openStage, openTrio, type Player, type Stage } from "../../../test/support/stage.ts";
+import type { MemoryNetwork } from "../../memory/network.ts";
+import { openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { testCluster } from "../../testing/mod.ts";
 
 const Ask = query<unknown, unknown>("Ask");
@@ -27,6 +28,20 @@ const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? valu
 const first = (id: string) => ({
   route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
 });
+/** Players of these ids that handle both. */
+async function join(network: MemoryNetwork, ids: readonly string[]): Promise<Player[]> {
+  const players = ids.map((id) => new Player(network, id));
+  for (const player of players) await player.register(HANDLES);
+  return players;
+}
+/** Has a player refuse every request. */
+function refuseAll(player: Player, refusal: string): void {
+  player.onFrame = ({ from, seq, items }) => {
+    if (items.some(([kind]) => kind === "q" || kind === "m")) player.send(from, ["n", seq, 0, refusal]);
+  };
+}
+/** The number of the first frame with requests that a player has received. */
+const firstFrame = (player: Player) => player.frames[0].seq;
 /** No call is under way or waits: a drain ends at once. */
 async function assertIdle({ app, clock }: Stage): Promise<void> {
   assertEquals(app.self.load.inFlight, 0);
@@ -48,7 +63,7 @@ describe("a refusal", () => {
       assertEquals(
         second.items("m").map((item) => item[3]),
         [0, 1].map((index) => ({
-          id: `${app.self.endpoint}.${nonce}.1.${index}`,
+          id: `${app.self.endpoint}.${nonce}.${firstFrame(other)}.${index}`,
           attempt: 2,
         })),
       );
@@ -67,9 +82,51 @@ describe("a refusal", () => {
     };
     const { error } = await clock.until(app.send(Do, 1));
     assertEquals([error?.code, error?.retryable, error?.node, at.length], ["OVERLOADED", true, "other", 4]);
-    for (const [i, most] of [10, 20, 40].entries()) assert(at[i + 1] - at[i] <= most, `${at}`);
+    for (const [i, most] of [100, 200, 400].entries()) assert(at[i + 1] - at[i] <= most, `${at}`);
     assertEquals((await clock.until(app.send(Do, 1, { retries: 0 }))).error?.code, "OVERLOADED");
     assertEquals(at.length, 5);
+  });
+
+  it("by more nodes than there are retries: the request goes on to the one with room (it was OVERLOADED)", async () => {
+    await using stage = await openTrio();
+    const { app, clock, network } = stage;
+    const full = [stage.other, stage.second, ...await join(network, ["third", "fourth"])];
+    for (const each of full) refuseAll(each, "OVERLOADED");
+    const [free] = await join(network, ["with-room"]);
+    free.answerWith((name) => name);
+    await stage.settle();
+    const inOrder = (nodes: readonly NodeInfo[]) => nodes[0];
+    for (const contract of [Ask, Do] as const) {
+      const start = clock.monotonic();
+      assertEquals(unwrap(await clock.until(app.send(contract as typeof Do, 1, { route: inOrder }))), contract.name);
+      assertEquals(clock.monotonic() - start, 0);
+    }
+    assertEquals(full.map(asked), [2, 2, 2, 2]);
+    assertEquals(free.items("m").map((item) => (item[3] as { attempt: number }).attempt), [5, 5]);
+    assertEquals(code(await clock.until(app.send(Do, 1, { route: inOrder, retries: 0 }))), "OVERLOADED");
+    await assertIdle(stage);
+  });
+
+  it("by all of many nodes: 20 requests are sent for a send with 3 retries, then the refusal is the result", async () => {
+    await using stage = await openTrio();
+    const { app, clock, network } = stage;
+    const more = await join(network, Array.from({ length: 38 }, (_, n) => `more-${n}`));
+    const all = [stage.other, stage.second, ...more];
+    for (const each of all) refuseAll(each, "OVERLOADED");
+    await stage.settle();
+    assertEquals(code(await clock.until(app.send(Do, 1))), "OVERLOADED");
+    assertEquals(all.map(asked).reduce((sum, each) => sum + each), 20);
+    await assertIdle(stage);
+  });
+
+  it("OVERLOADED by all until the deadline is near: it is the result at once, not UNAVAILABLE at the deadline", async () => {
+    await using stage = await openStage({ handles: HANDLES });
+    const { app, other, clock } = stage;
+    refuseAll(other, "OVERLOADED");
+    const start = clock.monotonic();
+    assertEquals(code(await clock.until(app.send(Do, 1, { timeout: 50, retries: 10 }))), "OVERLOADED");
+    assertLess(clock.monotonic() - start, 50);
+    await assertIdle(stage);
   });
 
   it("DRAINING by the only node: the request waits for it to be back; without retries it is the result", async () => {
@@ -211,10 +268,11 @@ describe("a pong", () => {
     const sent = [app.send(Do, 1, first("other")), app.send(Ask, 2, first("other"))];
     await clock.advance(120);
     assertEquals(other.pings.length, 1);
-    other.send(app.self.endpoint, ["o", 1, 2, [1, 1], [0, 0]]);
+    const seq = firstFrame(other);
+    other.send(app.self.endpoint, ["o", 1, seq + 1, [seq, seq], [0, 0]]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["Do", "Ask"]);
     // its answer, should it come after all, is nobody's
-    other.send(app.self.endpoint, ["r", 1, 0, "too late", "too late"]);
+    other.send(app.self.endpoint, ["r", seq, 0, "too late", "too late"]);
     await assertIdle(stage);
   });
 
@@ -225,15 +283,20 @@ describe("a pong", () => {
     const sent = app.send(Do, 1, first("other"));
     await settle();
     const to = app.self.endpoint;
-    other.send(to, ["o", 1, 5, [], [0, 0]], ["o", 1, 5, [2, 4], [0, 0]], ["o", 1, 0, [1, 9], [0, 0]]);
-    other.send(to, ["o", 1, 9, [3, 1], [0, 0]]);
+    const seq = firstFrame(other);
+    const later = [seq + 1, seq + 3];
+    other.send(to, ["o", 1, seq + 4, [], [0, 0]], ["o", 1, seq + 4, later, [0, 0]], ["o", 1, seq - 1, [seq, seq], [
+      0,
+      0,
+    ]]);
+    other.send(to, ["o", 1, seq + 8, [seq + 2, seq], [0, 0]]);
     await clock.advance(400);
     assertEquals(asked(second), 0);
-    other.send(to, ["r", 1, 0, "done"]);
+    other.send(to, ["r", seq, 0, "done"]);
     assertEquals(unwrap(await clock.until(sent)), "done");
   });
 
-  it("with a hundred thousand gaps costs little time", async () => {
+  it("with sixty thousand gaps costs little time", async () => {
     await using stage = await openTrio();
     const { app, other, clock, settle } = stage;
     const sent: Promise<Result<unknown>>[] = [];
@@ -241,9 +304,10 @@ describe("a pong", () => {
       sent.push(app.send(Ask, i, { ...first("other"), timeout: 1_000 }));
       await settle();
     }
-    const gaps = Array.from({ length: 100_000 }, (_, i) => 1_000 + i);
+    const after = other.frames.at(-1)!.seq;
+    const gaps = Array.from({ length: 60_000 }, (_, i) => after + 1_000 + i);
     const start = performance.now();
-    other.send(app.self.endpoint, ["o", 1, 500_000, gaps, [0, 0]]);
+    other.send(app.self.endpoint, ["o", 1, after + 500_000, gaps, [0, 0]]);
     await settle();
     const took = performance.now() - start;
     // some 10 ms for those in hand; for every number up to 500,000 it would be 50,000 times as much
@@ -329,7 +393,8 @@ describe("while disconnected", () => {
     await settle();
     assertEquals(other.pings.length, pings + 1);
     // it has heard the first frame, and not the second
-    other.send(app.self.endpoint, ["o", 1, 3, [2, 2], [1, 0]], ["r", 1, 0, "first"]);
+    const seq = firstFrame(other);
+    other.send(app.self.endpoint, ["o", 1, seq + 2, [seq + 1, seq + 1], [1, 0]], ["r", seq, 0, "first"]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["first", "second"]);
     assert(!stage.log.some((line) => line.endsWith("node other: suspect")), "it was not asked while disconnected");
   });
@@ -415,8 +480,9 @@ describe("a caller who gives up", () => {
     stop.abort();
     assertEquals(code(await sent[1]), "CANCELLED");
     await settle();
-    assertEquals(other.items("c"), [["c", 1, 1]]);
-    other.send(app.self.endpoint, ["r", 1, 0, "a", "b", "c"]);
+    const seq = firstFrame(other);
+    assertEquals(other.items("c"), [["c", seq, 1]]);
+    other.send(app.self.endpoint, ["r", seq, 0, "a", "b", "c"]);
     await settle();
     assertEquals([code(await sent[0]), code(await sent[2])], ["a", "c"]);
     await assertIdle(stage);
@@ -429,8 +495,9 @@ describe("a caller who gives up", () => {
     const sent = [1, 2, 3].map((n) => app.send(Do, n, n === 2 ? { signal: stop.signal } : {}));
     stop.abort();
     await settle();
-    assertEquals(other.frames.flatMap(({ items }) => items), [["q", "Do", 30_000, 1, 2, 3], ["c", 1, 1]]);
-    other.send(app.self.endpoint, ["r", 1, 0, "a", "b", "c"]);
+    const seq = firstFrame(other);
+    assertEquals(other.frames.flatMap(({ items }) => items), [["q", "Do", 30_000, 1, 2, 3], ["c", seq, 1]]);
+    other.send(app.self.endpoint, ["r", seq, 0, "a", "b", "c"]);
     await settle();
     assertEquals((await Promise.all(sent)).map(code), ["a", "CANCELLED", "c"]);
     await assertIdle(stage);
@@ -528,7 +595,7 @@ describe("a request that a handler sends", () => {
     };
     await clock.until(app.send(Inner, 1, first("other")));
     await clock.until(app.send(Inner, 1, { ...first("other"), id: "mine" }));
-    assertEquals(ids, [`${app.self.endpoint}.1.1.0 2`, "mine 2"]);
+    assertEquals(ids, [`${app.self.endpoint}.1.${firstFrame(other)}.0 2`, "mine 2"]);
   });
 });
 
@@ -556,9 +623,10 @@ describe("an answer that is parsed", () => {
     ];
     await settle();
     const to = app.self.endpoint;
-    other.send(to, ["r", 1, 0, "one", "two"], ["r", 1, 0, "again", "again"], ["n", 1, 1, "DRAINING"]);
+    const seq = firstFrame(other);
+    other.send(to, ["r", seq, 0, "one", "two"], ["r", seq, 0, "again", "again"], ["n", seq, 1, "DRAINING"]);
     await settle();
-    other.send(to, ["r", 1, 2, "three"]); // its frame was forgotten when the others had been counted twice
+    other.send(to, ["r", seq, 2, "three"]); // its frame was forgotten when the others had been counted twice
     await settle();
     assertEquals(unwrap(await sent[2]), "three");
     network.kill("other");

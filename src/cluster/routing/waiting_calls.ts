@@ -76,8 +76,8 @@ export class WaitingCalls {
       return this.#options.fail(call, error);
     }
     call.failedOn = undefined;
-    // one more, which was used up without a node
-    call.attempt = Math.min(call.attempt, request.retries);
+    // the last one was used up without a node
+    call.retriesLeft = Math.max(call.retriesLeft, 1);
     this.#forNode.set(call, { timer: undefined, away: true });
     this.#away++;
     this.#poll();

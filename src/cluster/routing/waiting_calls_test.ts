@@ -36,7 +36,7 @@ function make() {
 function newCall(name = "Ask", request: { node?: string; retries?: number } = {}): Call {
   return {
     done: false,
-    attempt: 4,
+    retriesLeft: 0,
     request: { contract: { kind: "query", name, options: {} }, retries: 3, ...request },
   } as unknown as Call;
 }
@@ -111,7 +111,7 @@ describe("WaitingCalls", () => {
     assertEquals(failed.map(({ call }) => [any, one, other].indexOf(call)), [1, 2]);
   });
 
-  it("a call that found nobody there is retried when a node is trusted, with one attempt left", async () => {
+  it("a call that found nobody there is retried when a node is trusted, with one retry left", async () => {
     const { clock, waiting, retried, failed, handled, trusted } = make();
     handled.add("Ask");
     const call = newCall();
@@ -122,7 +122,7 @@ describe("WaitingCalls", () => {
     trusted.add("Ask"); // a node that refused is trusted all the time: no change follows
     await clock.advance(250);
     assertEquals(retried.length, 1);
-    assertEquals(retried[0].attempt, 3);
+    assertEquals(retried[0].retriesLeft, 1);
     await clock.advance(1_000);
     assertEquals(retried.length, 1);
   });

@@ -28,8 +28,8 @@ import { tooLarge } from "./size_limits.ts";
 export type AttemptFailure =
   /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
   | { readonly how: "undelivered"; readonly code: RefusalCode }
-  /** It was delivered, or perhaps, and the process is gone. */
-  | { readonly how: "lost" }
+  /** It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost. */
+  | { readonly how: "lost"; readonly answered?: true }
   /** Its process does not answer pings: it may have run, and may yet. */
   | { readonly how: "silent" };
 
@@ -93,6 +93,10 @@ export class Call extends Deadlined {
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
+  /** How many of its retries are left. */
+  retriesLeft: number;
+  /** How many attempts went on to an untried node, and used up no retry. */
+  moves = 0;
   /** The message id: the sender's, or the name that the request had in its first frame; the same in every attempt. */
   id: string | undefined;
   /** The process whose answer it waits for. */
@@ -122,6 +126,7 @@ export class Call extends Deadlined {
     super(due);
     this.owner = owner;
     this.request = request;
+    this.retriesLeft = request.retries;
     this.resolve = resolve;
     this.reject = reject;
     this.id = request.meta?.id;
@@ -161,6 +166,13 @@ export class Call extends Deadlined {
   listen(signal: AbortSignal): void {
     this.onAbort = () => this.abort(cancelled(this.request.contract));
     signal.addEventListener("abort", this.onAbort, { once: true });
+  }
+
+  /** An attempt has failed, and another one follows; `moves`: on a node that has not failed it, which uses up no retry. */
+  count(moves: boolean): void {
+    this.attempt++;
+    if (moves) this.moves++;
+    else this.retriesLeft--;
   }
 
   /** Removes the listener from the caller's signal. */

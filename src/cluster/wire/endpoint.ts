@@ -80,13 +80,12 @@ export class Endpoint implements PeerHost {
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
     this.grace = new ReconnectGrace(clock);
-    this.#peers = new PeerTable((other, identity) =>
+    this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {
         ...identity,
         subject: this.#subjectOf(other),
         bounces: `${this.#bouncePrefix}${identity.slot}.`,
-      })
-    );
+      }));
     this.inbound = new InboundRequests({
       clock,
       observer,
@@ -119,6 +118,7 @@ export class Endpoint implements PeerHost {
       malformed: options.malformed,
       observed: (peer) => options.observed(peer, "alive"),
       askedAgain: (peer) => this.#resendBuffer.again(peer),
+      missing: (peer, ranges) => this.#resendBuffer.missing(peer, ranges),
       answered: (peer) => options.answered(peer),
       accused: (other, server) => options.accused(other, server),
       asked: (name) => options.asked(name),

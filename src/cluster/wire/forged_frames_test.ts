@@ -116,6 +116,21 @@ describe("a stream that republishes", await requireNatsServer(), () => {
 });
 
 describe("a frame in another's name, where nobody forbids it", () => {
+  it("answers no request: the number of the request's frame begins at a random place, which 1,000 guesses miss", async () => {
+    await using stage = await openStage({ handles: ["Ask"] });
+    const { app, other, network, settle, clock } = stage;
+    const result = app.send(Ask, 1);
+    await settle();
+    const [{ seq }] = other.frames;
+    const guesses = Array.from({ length: 1_000 }, (_, n) => ["r", n, 0, 666]);
+    const forger = network.connect({ name: "forger" });
+    const subject = `catga.default.node.${app.self.endpoint}.${other.endpoint}`;
+    forger.publish(subject, JSON.stringify([1, 1_000, clock.now(), ...guesses]));
+    await settle();
+    other.send(app.self.endpoint, ["r", seq, 0, 7]);
+    assertEquals((await clock.until(result)).value, 7);
+  });
+
   it("is accepted; one with a high number and a ping makes that node's frames refused until it restarts", async () => {
     const ran: number[] = [];
     await using stage = await openStage({ handlers: Do.handle((n) => ran.push(n)) });

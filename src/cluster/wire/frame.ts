@@ -34,18 +34,18 @@ export type FailureItem = ["e", seq: number, index: number, error: unknown];
 export type RefusalItem = ["n", seq: number, index: number, code: string];
 /** `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on. */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
-/** `["p", n]`: ping. With a 1 its sender has reconnected, and asks for the last answers again. */
-export type PingItem = ["p", n: number, again?: 1];
+/** `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing` frames. */
+export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
  * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
- * (`[from, to, from, to, …]`, both included), which it will never run; `load` is `[in flight, queued]`.
+ * (`[from, to, from, to, …]`, both included), which it will never run; `load` is `[in flight, queued]`. To a ping with
+ * `missing` it adds which of the pinger's requests it has in hand, `[seq, index, seq, index, …]`.
  */
-export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number]];
+export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number], inHand?: number[]];
 /** `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another. */
 export type VersionsItem = ["v", ...versions: number[]];
 /** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
 export type BouncesItem = ["b", endpoint: string, server: string];
-
 /** `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not. */
 export type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
@@ -203,11 +203,13 @@ function isItem(item: unknown): item is Item {
       return true;
     case "p":
       if (!isCount(item[1])) throw new Malformed("a ping without a number");
+      if (item[3] !== undefined && !isPairs(item[3])) throw new Malformed("a ping without ranges");
       return true;
     case "o":
       if (!isCount(item[1]) || !isCount(item[2])) throw new Malformed("a pong without numbers");
-      if (!isCounts(item[3]) || item[3].length % 2 !== 0) throw new Malformed("a pong without ranges");
+      if (!isPairs(item[3])) throw new Malformed("a pong without ranges");
       if (!isCounts(item[4]) || item[4].length !== 2) throw new Malformed("a pong without a load");
+      if (item[5] !== undefined && !isPairs(item[5])) throw new Malformed("a pong without places");
       return true;
     case "v":
       if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("invalid versions");
@@ -217,11 +219,9 @@ function isItem(item: unknown): item is Item {
       if (typeof item[2] !== "string") throw new Malformed("bounces without a server");
       return true;
     case "h":
-      checkName(item);
-      return true;
     case "g":
       checkName(item);
-      if (!isCount(item[2])) throw new Malformed("a gap without a time");
+      if (item[0] === "g" && !isCount(item[2])) throw new Malformed("a gap without a time");
       return true;
     case "s":
     case "t":
@@ -283,13 +283,15 @@ function checkMeta(meta: unknown): asserts meta is WireMeta {
     throw new Malformed("meta.ancestry is not an array of strings");
   }
   if (headers === undefined) return;
-  if (!isStrings(headers)) {
-    throw new Malformed("meta.headers is not an object of strings");
-  }
+  if (!isStrings(headers)) throw new Malformed("meta.headers is not an object of strings");
 }
 
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(isCount);
+}
+
+function isPairs(value: unknown): value is number[] {
+  return isCounts(value) && value.length % 2 === 0;
 }
 
 function isTime(value: unknown): value is number {

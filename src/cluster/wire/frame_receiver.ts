@@ -37,6 +37,8 @@ export interface FrameReceiverOptions {
   observed(peer: Peer): void;
   /** A process has reconnected, and asks for its last answers again. */
   askedAgain(peer: Peer): void;
+  /** A process has not received the frames in these ranges, and asks for the answers in them. */
+  missing(peer: Peer, ranges: readonly number[]): void;
   /** A process has answered requests. */
   answered(peer: Peer): void;
   /** Another node reports that frames to `endpoint` bounce on its server. */
@@ -87,10 +89,15 @@ export class FrameReceiver {
     const { outstanding } = peer.ledger;
     let index = 0;
     let [ping, asked] = [-1, -1];
+    let lacking = false;
     for (const item of frame.items) {
       if (item[0] === "p") {
         ping = item[1];
         if (item[2] === 1) this.#options.askedAgain(peer);
+        if (item[3] !== undefined && item[3].length > 0) {
+          this.#options.missing(peer, item[3]);
+          lacking = true;
+        }
       } else if (item[0] === "s") {
         asked = item[1];
       } else if (item[0] === "v") {
@@ -100,7 +107,7 @@ export class FrameReceiver {
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
     // one answer for a frame, however many pings or questions are in it
-    if (ping >= 0) peer.pong(ping, inbound.load);
+    if (ping >= 0) peer.pong(ping, inbound.load, lacking);
     if (asked >= 0) peer.tellStats(asked, this.#options.stats());
   }
 
@@ -141,6 +148,8 @@ export class FrameReceiver {
       case "o":
         peer.load = item[4][0] + item[4][1];
         peer.ledger.missing(item[2], item[3]);
+        // answers that were lost since that ping will be asked for with the next one
+        if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":
         this.#options.accused(item[1], item[2]);

@@ -171,19 +171,21 @@ export function movedItem(seq: number, index: number): string {
   return `["c",${seq},${index},1]`;
 }
 
-/** The item of a ping. */
-export function pingItem(n: number, again = false): string {
+/** The item of a ping; `missing`: the receiver's frames that have not arrived, as ranges. */
+export function pingItem(n: number, again = false, missing: readonly number[] = []): string {
+  if (missing.length > 0) return `["p",${n},${again ? 1 : 0},[${missing}]]`;
   return again ? `["p",${n},1]` : `["p",${n}]`;
 }
 
-/** The item that answers a ping: which frames have been received, and the load. */
+/** The item that answers a ping: which frames have been received, the load, and the pinger's requests that are in hand. */
 export function pongItem(
   n: number,
   received: { readonly upTo: number; report(): number[] },
   load: readonly [number, number],
+  inHand?: readonly number[],
 ): string {
   const item: PongItem = ["o", n, received.upTo, received.report(), [load[0], load[1]]];
-  return JSON.stringify(item);
+  return JSON.stringify(inHand === undefined ? item : [...item, inHand]);
 }
 
 /** The item that says that frames to a process bounce on a server. */

@@ -4,7 +4,8 @@ import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { CatgaError } from "../../error.ts";
 import { answerText, failureText, type Readers } from "./answer_text.ts";
 import type { WireMeta } from "./frame.ts";
-import type { Peer, RunningFrame } from "./peer.ts";
+import type { Peer } from "./peer.ts";
+import type { RunningRequest } from "./running_requests.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
 /** A request that came in a frame. */
@@ -28,21 +29,13 @@ export class InboundRequest extends WireEnvelope {
   }
 
   /** It runs, or waits for its turn, from now on. */
-  begun(run: { abort(reason: CatgaError): void }): void {
-    const { peer: { running }, seq, index } = this;
-    let frame: RunningFrame | undefined = running.get(seq);
-    if (frame === undefined) running.add(frame = { seq, requests: [], open: 0 });
-    frame.requests[index] = run;
-    frame.open++;
+  begun(run: RunningRequest): void {
+    this.peer.running.begun(this.seq, this.index, run);
   }
 
   /** It does so no longer. */
   ended(): void {
-    const { peer: { running }, seq, index } = this;
-    const frame = running.get(seq);
-    if (frame === undefined) return;
-    frame.requests[index] = undefined;
-    if (--frame.open === 0) running.delete(seq);
+    this.peer.running.ended(this.seq, this.index);
   }
 
   /** Answers it, or says that it was refused. */

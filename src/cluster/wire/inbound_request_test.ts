@@ -4,14 +4,14 @@ import { query } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { FrameRing } from "./frame_ring.ts";
 import { InboundRequest } from "./inbound_request.ts";
-import type { Peer, RunningFrame } from "./peer.ts";
+import type { Peer } from "./peer.ts";
+import { RunningRequests } from "./running_requests.ts";
 
 /** A process that asks, and what it is answered. */
 function setUp() {
   const sent: string[] = [];
-  const running = new FrameRing<RunningFrame>();
+  const running = new RunningRequests();
   const peer = {
     node: "b",
     theirCalls: "b.2.1.",
@@ -36,33 +36,15 @@ function setUp() {
 const run = () => ({ abort() {} });
 
 describe("InboundRequest", () => {
-  it("its frame is running as long as one of its requests is, each in its place", () => {
+  it("is in hand of its sender's process from its begin to its end", () => {
     const { running, request } = setUp();
     const [first, second] = [request(7, 0), request(7, 2)];
     const [one, two] = [run(), run()];
     first.begun(one);
     second.begun(two);
-    const frame = running.get(7)!;
-    assertEquals({ open: frame.open, places: frame.requests.length }, { open: 2, places: 3 });
-    assertStrictEquals(frame.requests[2], two);
+    assertStrictEquals(running.find(7, 2), two);
     first.ended();
-    assertEquals({ open: frame.open, size: running.size, first: frame.requests[0] }, {
-      open: 1,
-      size: 1,
-      first: undefined,
-    });
-    second.ended();
-    assertEquals({ size: running.size, frame: running.get(7) }, { size: 0, frame: undefined });
-  });
-
-  it("an end after the process was given up changes nothing, and not another frame", () => {
-    const { running, request } = setUp();
-    const [old, next] = [request(7, 0), request(8, 0)];
-    old.begun(run());
-    next.begun(run());
-    running.delete(7);
-    old.ended();
-    assertEquals({ size: running.size, open: running.get(8)?.open }, { size: 1, open: 1 });
+    assertEquals(running.places, [7, 2]);
   });
 
   it("answers with the value as text, without text for undefined, with a failure or a refusal", () => {

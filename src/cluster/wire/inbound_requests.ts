@@ -182,7 +182,7 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** The sender has given a request up, or moved it to another node: then a run that has its id's claim goes on. */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
-    const run = peer.running.get(seq)?.requests[index];
+    const run = peer.running.find(seq, index);
     if (moved === 1 && run instanceof MessageContext && run.fence !== undefined && !run.waiting) return;
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }

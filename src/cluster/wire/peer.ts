@@ -2,11 +2,10 @@
  * One other process: when it was last seen, what has been received from it, and what is gathered for it, which is sent as
  * one frame when the turn of the event loop ends. Requests on their way to it are in its ledger.
  */
-import { type CatgaError, isCatgaError } from "../../error.ts";
+import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import { type Call, callPrefix, SentFrame } from "./call.ts";
 import { nodeOf } from "./frame.ts";
-import { FrameRing } from "./frame_ring.ts";
 import {
   bouncesItem,
   cancelItem,
@@ -25,6 +24,7 @@ import {
 import { Lateness } from "./lateness.ts";
 import { ReceivedFrames } from "./received_frames.ts";
 import { RequestLedger } from "./request_ledger.ts";
+import { RunningRequests } from "./running_requests.ts";
 
 /** What a peer needs of the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {
@@ -54,13 +54,6 @@ export interface PeerIdentity {
   readonly forgotten: boolean;
 }
 
-/** The requests of one received frame that run or wait for their turn, by their place in it. */
-export interface RunningFrame {
-  readonly seq: number;
-  readonly requests: ({ abort(reason: CatgaError): void } | undefined)[];
-  open: number;
-}
-
 /** One other process. */
 export class Peer {
   /** `<id>.<nonce>`. */
@@ -80,7 +73,7 @@ export class Peer {
   readonly received: ReceivedFrames;
   readonly lateness: Lateness = new Lateness();
   /** Its requests to this process. */
-  readonly running: FrameRing<RunningFrame> = new FrameRing();
+  readonly running: RunningRequests = new RunningRequests();
   /** When a frame of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
   lastSeenAt = -1;
   /** When the first frame bounced since it was last seen, by the monotonic clock; -1 for none. */
@@ -136,7 +129,7 @@ export class Peer {
 
   /** Whether nothing is under way in either direction, so that it may be forgotten. */
   get idle(): boolean {
-    return this.ledger.outstanding === 0 && this.running.size === 0 && !this.#flushScheduled &&
+    return this.ledger.outstanding === 0 && this.running.none && !this.#flushScheduled &&
       this.#offline.length === 0;
   }
 
@@ -193,21 +186,25 @@ export class Peer {
   }
 
   /**
-   * Asks whether it is alive and which frames it has received, and for its last answers `again`. Returns the sequence of the
-   * frame that is open.
+   * Asks whether it is alive and which frames it has received, and for its last answers `again`; lists the frames of it that
+   * are missing here, with the answers in them. Returns the sequence of the frame that is open.
    */
   ping(again = false): number {
     const now = this.#host.now();
     if (this.pingedAt < 0) this.pingedAt = now;
     this.lastPingAt = now;
     const { seq } = this;
-    this.#item(pingItem(++this.#pings, again));
+    const n = ++this.#pings;
+    this.#item(pingItem(n, again, this.received.ask(n)));
     return seq;
   }
 
-  /** Answers a ping. */
-  pong(n: number, load: readonly [number, number]): void {
-    this.#item(pongItem(n, this.received, load));
+  /** Answers a ping; `lacking`: it listed missing frames, so that its sender has to know which of its requests are in hand. */
+  pong(n: number, load: readonly [number, number], lacking = false): void {
+    const inHand = lacking ? this.running.places : undefined;
+    // too many for a frame: the answers that were lost are then noticed at their deadlines
+    const fits = inHand !== undefined && inHand.length * LONGEST_PLACE <= this.#host.frameLimit;
+    this.#item(pongItem(n, this.received, load, fits ? inHand : undefined));
   }
 
   /** Asks it to check whether frames to another process bounce on its server, too. */
@@ -290,6 +287,9 @@ export class Peer {
     this.#host.scheduleFlush(this);
   }
 }
+
+/** The characters of a frame's number, and a comma. */
+const LONGEST_PLACE = 17;
 
 /** What is not default about a call; `undefined` when all of it is. */
 function metaText(call: Call): string | undefined {

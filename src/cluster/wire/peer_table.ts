@@ -1,8 +1,10 @@
 /** The other processes that this one exchanges frames with, as many as fit into the memory: forged senders must not fill it. */
+import type { Random } from "../../ports/clock.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
 
 /** The peers of one process. */
 export class PeerTable {
+  readonly #random: Random;
   readonly #make: (endpoint: string, identity: PeerIdentity) => Peer;
   readonly #peers: Map<string, Peer> = new Map();
   readonly #bySlot: Map<number, Peer> = new Map();
@@ -15,7 +17,8 @@ export class PeerTable {
   #room = MAX_PEERS;
 
   /** `make` is called for each new peer. */
-  constructor(make: (endpoint: string, identity: PeerIdentity) => Peer) {
+  constructor(random: Random, make: (endpoint: string, identity: PeerIdentity) => Peer) {
+    this.#random = random;
     this.#make = make;
   }
 
@@ -40,10 +43,19 @@ export class PeerTable {
     if (known !== undefined) return known;
     if (this.#peers.size >= this.#room) this.#forget();
     const slot = this.#slots++;
-    const peer = this.#make(endpoint, { slot, after: this.#forgottenSeq, forgotten: this.#forgot });
+    const peer = this.#make(endpoint, { slot, after: this.#begin(), forgotten: this.#forgot });
     this.#peers.set(endpoint, peer);
     this.#bySlot.set(slot, peer);
     return peer;
+  }
+
+  /**
+   * Where the numbers of frames to a new peer begin: at a random place, so that nobody can guess which answers it may give. Above
+   * those of forgotten peers the range is a small part of what is left, which therefore lasts however many are forgotten.
+   */
+  #begin(): number {
+    const range = (HIGHEST_BEGIN - this.#forgottenSeq) / (this.#forgot ? 65_536 : 16);
+    return this.#forgottenSeq + Math.floor(this.#random() * range);
   }
 
   /** Forgets peers with nothing under way, those that were last seen the longest ago. */
@@ -62,3 +74,5 @@ export class PeerTable {
 
 /** Peers before some are forgotten. */
 export const MAX_PEERS = 4_096;
+/** Numbers up to the highest safe integer, 2^53 - 1, remain for the frames. */
+const HIGHEST_BEGIN = 2 ** 52;

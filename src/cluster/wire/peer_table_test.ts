@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import type { Random } from "../../ports/clock.ts";
 import { Peer, type PeerHost } from "./peer.ts";
 import { MAX_PEERS, PeerTable } from "./peer_table.ts";
 
@@ -19,9 +20,10 @@ function host(now: number): PeerHost {
   };
 }
 
-function table(): PeerTable {
-  return new PeerTable((endpoint, identity) =>
-    new Peer(host(0), endpoint, { ...identity, subject: `to.${endpoint}`, bounces: "" })
+function table(random: Random = Math.random): PeerTable {
+  return new PeerTable(
+    random,
+    (endpoint, identity) => new Peer(host(0), endpoint, { ...identity, subject: `to.${endpoint}`, bounces: "" }),
   );
 }
 
@@ -49,14 +51,32 @@ describe("PeerTable", () => {
   it("continues the frame numbers of a forgotten peer, which would refuse lower ones", () => {
     const peers = table();
     const before = peers.get("a.1");
+    const begin = before.seq;
     for (let i = 0; i < 3; i++) {
       before.ping();
       before.flush();
     }
-    assertEquals(before.seq, 3);
+    assertEquals(before.seq, begin + 3);
     for (let i = 0; i < MAX_PEERS; i++) peers.get(`other.${i}`);
     const after = peers.get("a.1");
     assertNotStrictEquals(after, before);
-    assert(after.seq >= 3, `it begins after frame ${after.seq}`);
+    assert(after.seq >= begin + 3, `it begins after frame ${after.seq}`);
+  });
+
+  it("begins the frame numbers of each peer at a random place of 48 bits", () => {
+    const drawn = [0, 0.5, 1 - Number.EPSILON];
+    const peers = table(() => drawn.shift()!);
+    assertEquals(["a.1", "b.1", "c.1"].map((endpoint) => peers.get(endpoint).seq), [0, 2 ** 47, 2 ** 48 - 1]);
+  });
+
+  it("leaves room for frames however many peers are forgotten, at the highest numbers that can be drawn", () => {
+    const peers = table(() => 1 - Number.EPSILON);
+    let last = -1;
+    for (let i = 0; i < 10 * MAX_PEERS; i++) {
+      const { seq } = peers.get(`other.${i}`);
+      if (seq < last) throw new Error(`${seq} is below ${last}`);
+      last = seq;
+    }
+    assert(last > 2 ** 48 && last < 2 ** 52, `${last}`);
   });
 });

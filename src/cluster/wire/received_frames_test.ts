@@ -24,6 +24,25 @@ describe("ReceivedFrames", () => {
     assertEquals(heard.report(), [1, 3, 5, 5, 7, 7]);
   });
 
+  it("asks for gaps in each ping until the sender has answered for them, reported ones too, and refuses none by that", () => {
+    const heard = new ReceivedFrames();
+    for (const seq of [2, 4, 6]) heard.take(seq);
+    assertEquals(heard.ask(1), [1, 1, 3, 3, 5, 5]);
+    assertEquals(heard.take(3), true);
+    heard.report();
+    assertEquals(heard.ask(2), [1, 1, 5, 5]);
+    heard.take(8);
+    assertEquals(heard.settle(1), false); // the answer to an earlier ping, which did not list the same
+    assertEquals(heard.ask(3), [1, 1, 5, 5, 7, 7]);
+    assertEquals(heard.settle(3), true);
+    assertEquals(heard.ask(4), []);
+    heard.take(10);
+    assertEquals(heard.ask(5), [9, 9]);
+    heard.take(12);
+    assertEquals(heard.settle(5), false); // one more is missing since
+    assertEquals(heard.ask(6), [11, 11]);
+  });
+
   it("refuses frames before the first one of a forgotten sender, and does not report them missing", () => {
     const heard = new ReceivedFrames({ forgotten: true });
     assertEquals([9, 8, 1, 10].map((seq) => heard.take(seq)), [true, false, false, true]);

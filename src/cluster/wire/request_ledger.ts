@@ -1,10 +1,11 @@
 /**
  * The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the ledger
- * once: answered, refused, bounced, lost with the process, taken back, or given up. `call.ts` has the states of a call.
+ * once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` has the states of a call.
  */
 import type { AttemptFailure, Call, RefusalCode, SentFrame } from "./call.ts";
 import type { AnswersItem } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
+import { isWithin } from "./received_frames.ts";
 
 /** The ledger of one process. */
 export class RequestLedger {
@@ -96,8 +97,27 @@ export class RequestLedger {
   missing(upTo: number, ranges: readonly number[]): void {
     if (this.sent.size === 0) return;
     for (const { seq } of this.sent.values()) {
-      for (let i = 0; i < ranges.length && seq <= upTo; i += 2) {
-        if (seq >= ranges[i] && seq <= ranges[i + 1]) this.undelivered(seq, "LOST");
+      if (seq <= upTo && isWithin(seq, ranges)) this.undelivered(seq, "LOST");
+    }
+  }
+
+  /**
+   * The process, which has received frames up to `upTo`, has these requests in hand, `[seq, index, seq, index, …]`: it has
+   * answered the others, and the answers that have not come by now are lost.
+   */
+  inHand(upTo: number, places: readonly number[]): void {
+    if (this.sent.size === 0) return;
+    const running = new Set<string>();
+    for (let i = 0; i < places.length; i += 2) {
+      if (this.sent.get(places[i]) !== undefined) running.add(`${places[i]}.${places[i + 1]}`);
+    }
+    for (const frame of this.sent.values()) {
+      if (frame.seq > upTo) continue;
+      for (const call of frame.calls) {
+        if (call.frame !== frame || running.has(`${frame.seq}.${call.index}`)) continue;
+        this.#takeBack(call);
+        this.failed++;
+        call.owner.failed(call, ANSWER_LOST, this.#node);
       }
     }
   }
@@ -139,4 +159,5 @@ export class RequestLedger {
 }
 
 const LOST: AttemptFailure = { how: "lost" };
+const ANSWER_LOST: AttemptFailure = { how: "lost", answered: true };
 const SILENT: AttemptFailure = { how: "silent" };

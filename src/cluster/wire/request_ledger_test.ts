@@ -47,6 +47,16 @@ describe("RequestLedger", () => {
     assertEquals({ outstanding: ledger.outstanding, frames: ledger.sent.size }, { outstanding: 0, frames: 0 });
   });
 
+  it("calls that the process has received, and neither answered nor in hand, have lost their answers", () => {
+    const { ledger, events, call } = make({ frames: 3, count: 2 });
+    ledger.answered(["r", 1, 0, "x"]);
+    ledger.inHand(2, [2, 0]);
+    assertEquals(events, ["1.0 answered x", "1.1 lost on b", "2.1 lost on b"]);
+    assertEquals(call("1.1").id, "a.1.2.1.1"); // the name that it had there
+    ledger.inHand(2, [2, 0]);
+    assertEquals({ outstanding: ledger.outstanding, events: events.length }, { outstanding: 3, events: 3 });
+  });
+
   it("the process is gone: calls in earlier frames are lost, the frame that bounced and later ones are not", () => {
     const { ledger, events } = make({ frames: 3 });
     assertEquals(ledger.lost(2), 1);

@@ -1,10 +1,11 @@
 /**
- * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back, and answers that a
- * server, or a dying connection of either side, may have lost are sent again after a reconnect: else a caller waits for its
- * deadline although the work is done.
+ * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
+ * server, or a dying connection of either side, may have lost are sent again after a reconnect; and those whose frames a
+ * caller's ping lists as missing, at once: else a caller waits for its deadline although the work is done.
  */
 import type { Clock } from "../../ports/clock.ts";
 import { answersIn } from "./frame.ts";
+import { isWithin, MAX_GAPS } from "./received_frames.ts";
 import type { Peer } from "./peer.ts";
 
 /** The answers of one frame. */
@@ -80,6 +81,19 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
+  /**
+   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them again. Looks at no
+   * more ranges than a process keeps.
+   */
+  missing(peer: Peer, listed: readonly number[]): void {
+    const ranges = listed.slice(0, MOST_RANGES);
+    for (let at = this.#first; at < this.#last.length; at++) {
+      const sent = this.#last[at];
+      if (sent?.peer === peer && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
+    }
+    if (this.#due.length > 0) this.#resend();
+  }
+
   /** How many are kept, bounced ones included until they are forgotten. */
   get #count(): number {
     return this.#last.length - this.#first;
@@ -119,6 +133,7 @@ export class ResendBuffer {
 
 const KEPT = 256; // frames: a bounce comes within ms
 const MOST = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
+const MOST_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and those that were reported
 const PAUSE = 250; // ms between two attempts, as between two of a connection
 const AGAIN_EVERY = 1_000; // ms: anybody may ask
 const GIVE_UP = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself

@@ -126,10 +126,10 @@ export function readGroup(
   return messages;
 }
 
-/** What a stored schedule says about itself; `undefined` for what cannot be read, or is none. Never throws. */
-export function scheduleIn(data: Uint8Array): GroupHead["schedule"] {
+/** Whether a stored message is the one that this process made with this number of its first item. Never throws. */
+export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
-  return "reason" in parsed ? undefined : readHead(parsed.head)?.schedule;
+  return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
 }
 
 /** Whether {@link readGroup} could read a message. */

@@ -13,6 +13,8 @@ export type PublicationHost = Pick<ContextHost, "wheel" | "pending" | "idle">;
 /** A schedule that is to be stored. */
 export interface Planned {
   readonly schedule: Schedule;
+  /** When it is due: a moment of the monotonic clock; or cron. */
+  readonly due: number | string;
   /** What names it, and the subject that says so. */
   readonly id: string;
   readonly subject: string;

@@ -8,13 +8,15 @@ import type { DurableMessage, Schedule } from "../../dispatch/durable_log.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { LogStream } from "../../ports/event_log.ts";
-import { groupText, itemText, madeId } from "../format/group.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject, token } from "../format/names.ts";
-import { Lane, type LaneHost, type StreamMessage } from "./lane.ts";
+import { Lane } from "./lane.ts";
+import { overwrite, type OverwriteOptions, type Replacement } from "./overwrite.ts";
 import { type Planned, Publication, type PublicationHost } from "./publication.ts";
-import { timeOf, unsupported } from "./schedule_time.ts";
+import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import type { LaneHost, NamedSchedule, StreamMessage } from "./stream_message.ts";
 import { unschedule } from "./unschedule.ts";
 
 /** What a {@link Publisher} is made of. */
@@ -104,7 +106,7 @@ export class Publisher implements LaneHost {
     return this.#options.stream(again);
   }
 
-  message(publications: readonly Publication[], stream: LogStream): StreamMessage | CatgaError {
+  message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError {
     const { namespace, endpoint } = this.#options;
     const [{ contract, id, keep, planned }] = publications;
     const category = categorySubject(namespace, contract.name);
@@ -120,24 +122,38 @@ export class Publisher implements LaneHost {
       options: { id: id === undefined ? group : `u:${contract.name}:${token(id)}`, ttl },
     };
     if (planned === undefined) return unscheduled;
-    const { schedule, subject } = planned;
-    const now = Math.ceil(stream.serverTime);
-    const at = timeOf(schedule, now);
-    const lacking = unsupported(at, stream.abilities);
+    const { schedule, due, subject } = planned;
+    const lacking = unsupported(due, stream.abilities);
     // what is due is no schedule; under an id it takes the place of what was scheduled before, where there can be such
-    if (at === now) {
+    if (typeof due === "number" && due <= this.clock.monotonic()) {
       return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
     }
     if (lacking !== undefined) {
       return new CatgaError("UNSUPPORTED", `${contract.kind} ${contract.name} was not stored: ${lacking}`);
     }
-    const due = typeof at === "number" ? at : 0;
     const zone = "cron" in schedule ? schedule.zone : undefined;
+    const write: Replacement["write"] = (stream, { version, notBefore }) => {
+      const time = timeOf(due, this.clock, stream);
+      const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : time;
+      const data = groupText({ ...head, schedule: { id: planned.id, due: typeof at === "number" ? at : 0 } }, items);
+      return {
+        data,
+        options: { id: version === 0 ? group : `${group}.${version}`, schedule: { at, zone, target: category, ttl } },
+      };
+    };
+    if (id === undefined) {
+      const { data, options } = write(stream, { version: 0, notBefore: 0 });
+      return { subject, data, options: { ...options, rollup: true } };
+    }
+    const isOwn = ({ data }: StoredMessage) => isPublication(data, { endpoint, first });
     return {
       subject,
-      data: groupText({ ...head, schedule: { id: planned.id, due } }, items),
-      options: { id: group, rollup: true, schedule: { at, zone, target: category, ttl } },
+      replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
     };
+  }
+
+  replace({ subject, replacement }: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown> {
+    return this.#trying(limit, (options) => overwrite(subject, replacement, { ...options, abandoned }));
   }
 
   /**
@@ -148,14 +164,18 @@ export class Publisher implements LaneHost {
     return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
   }
 
-  async takeBack(subject: string, limit: number): Promise<boolean> {
+  takeBack(subject: string, limit: number): Promise<boolean> {
+    return this.#trying(limit, (options) => unschedule(subject, options));
+  }
+
+  async #trying<T>(limit: number, work: (options: OverwriteOptions) => Promise<T>): Promise<T> {
     const { endpoint, host } = this.#options;
     const mark = `${endpoint}.${this.#marks++}`;
     const stream = (again: boolean) => this.stream(again);
-    const timeout = Math.min(limit, 60_000); // shorter than a mark stays
+    const timeout = Math.min(limit, 60_000); // shorter than a mark stays, and than the stream remembers an id
     host.pending++; // a drain waits for it
     try {
-      return await unschedule(subject, { clock: this.clock, stream, mark, timeout });
+      return await work({ clock: this.clock, stream, mark, timeout });
     } finally {
       if (--host.pending === 0) host.idle();
     }
@@ -178,7 +198,12 @@ export class Publisher implements LaneHost {
 
   #plan({ name }: AnyContract, schedule: Schedule, given: string | undefined): Planned {
     const id = given ?? madeId(this.#options.endpoint, this.#items++);
-    return { schedule, id, subject: scheduleSubject(this.#options.namespace, name, id) };
+    return {
+      schedule,
+      due: dueOf(schedule, this.clock),
+      id,
+      subject: scheduleSubject(this.#options.namespace, name, id),
+    };
   }
 }
 

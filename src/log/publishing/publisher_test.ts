@@ -410,9 +410,48 @@ describe("Publisher", () => {
       assertEquals(schedule, { at: 1_500, zone: undefined, target: "catga.shop.log.Short", ttl: 150_000 });
     });
 
+    it("a date is meant by this process's clock, and translated to the server's", () => {
+      const { publish, stream, clock } = start(); // the server's clock is decades behind
+      publish(Mail, 1, { id: "x", schedule: { at: new Date(clock.now() + 3_000) } });
+      publish(Mail, 2, { schedule: { at: new Date(clock.now() + 1) } });
+      publish(Mail, 3, { id: "y", schedule: { at: new Date(clock.now() - 1) } });
+      assertEquals(stream.appends.map(({ schedule }) => schedule?.at), [4_000, 1_001, undefined]);
+    });
+
+    it("is not due before its time, however little is known of the server's clock: its latest time counts", () => {
+      const { publish, stream, clock } = start();
+      stream.latestServerTime = 1_400.5;
+      publish(Mail, 1, { id: "x", schedule: { delay: 500 } });
+      publish(Mail, 2, { id: "y", schedule: { at: new Date(clock.now() + 500) } });
+      assertEquals(stream.appends.map(({ schedule }) => schedule?.at), [1_901, 1_901]);
+    });
+
+    it("the server's time is measured first where it is not known well", async () => {
+      const { publish, stream, clock } = start();
+      const measured = Promise.withResolvers<void>();
+      stream.measureTime = () => measured.promise;
+      publish(Mail, 1, { schedule: { delay: 500 } });
+      await clock.advance(100);
+      assertEquals(stream.appends, []);
+      stream.measureTime = () => undefined;
+      stream.latestServerTime = 7_000;
+      measured.resolve();
+      await clock.advance(0);
+      assertEquals(stream.appends[0].schedule?.at, 7_400, "500 ms from the call");
+    });
+
+    it("a server's time that cannot be had is UNAVAILABLE at the deadline", async () => {
+      const { publish, stream, clock } = start();
+      stream.measureTime = () => Promise.reject(new CatgaError("UNAVAILABLE", "no leader", { retryable: true }));
+      const sent = publish(Mail, 1, { id: "x", schedule: { delay: 500 }, timeout: 2_000 });
+      await clock.advance(2_100);
+      assertEquals(code(await sent), "UNAVAILABLE");
+      assertEquals(stream.appends, []);
+    });
+
     it("what fires is named after the schedule and its time", () => {
-      const { publish, stream } = start();
-      publish(Mail, 1, { id: "welcome", schedule: { at: new Date(5_000) } });
+      const { publish, stream, clock } = start();
+      publish(Mail, 1, { id: "welcome", schedule: { at: new Date(clock.now() + 4_000) } });
       publish(Mail, 2, { id: "books", schedule: { cron: "0 0 5 * * *", zone: "Europe/Berlin" } });
       assertEquals(stream.appends.map(({ schedule }) => [schedule?.at, schedule?.zone]), [
         [5_000, undefined],
@@ -469,7 +508,13 @@ describe("Publisher", () => {
     it("what is due is OUTCOME_UNKNOWN when the schedule of its id may fire still", async () => {
       const { publish, stream, clock, host } = start();
       stream.reply = (append) => append.expect === undefined ? stored(8) : SILENCE;
-      stream.stored = { sequence: 7, subject: "s", time: 99, data: encode('[1,"p"]'), headers: undefined };
+      stream.stored = {
+        sequence: 7,
+        subject: "catga.shop.at.Mail.x",
+        time: 99,
+        data: encode('[1,"p"]'),
+        headers: undefined,
+      };
       const due = publish(Mail, 1, { id: "x", schedule: { delay: 0 }, timeout: 5_000 });
       await clock.advance(10_000);
       assertEquals(code(await due), "OUTCOME_UNKNOWN");

@@ -1,25 +1,40 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { textOf, timeOf, unsupported } from "./schedule_time.ts";
+import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { dueOf, textOf, timeOf, unsupported } from "./schedule_time.ts";
 
 const CRON = { cron: " 0 0 5 * * * ", zone: undefined };
 
-describe("timeOf", () => {
-  it("adds a delay to the server's time, and rounds up, so that nothing is handled too early", () => {
-    assertEquals(timeOf({ delay: 500 }, 1_000), 1_500);
-    assertEquals([timeOf({ delay: 0.2 }, 1_000.5), timeOf({ delay: 0 }, 1_000.5)], [1_001, 1_001]);
-  });
+describe("dueOf", () => {
+  const clock = new VirtualClock(1_000_000);
 
-  it("is the date that was given, whatever the server's time before it", () => {
-    assertEquals(timeOf({ at: new Date(5_000) }, 1_000.5), 5_000);
-  });
-
-  it("is now for a date in the past", () => {
-    for (const at of [-5, 0, 999, 1_000]) assertEquals(timeOf({ at: new Date(at) }, 1_000), 1_000);
+  it("is a moment of this process's clock: a delay from now, or a date by its wall clock", () => {
+    assertEquals(dueOf({ delay: 500 }, clock), clock.monotonic() + 500);
+    assertEquals(dueOf({ at: new Date(1_000_300) }, clock), clock.monotonic() + 300);
+    assertEquals(dueOf({ at: new Date(-5) }, clock), clock.monotonic() - 1_000_005);
   });
 
   it("is cron as the stream has it: without blanks around it", () => {
-    assertEquals(timeOf(CRON, 1_000), "0 0 5 * * *");
+    assertEquals(dueOf(CRON, clock), "0 0 5 * * *");
+  });
+});
+
+describe("timeOf", () => {
+  it("adds what is left to the server's latest time, and rounds up, so that nothing is handled too early", async () => {
+    const clock = new VirtualClock();
+    const stream = new ScriptedStream();
+    stream.latestServerTime = 2_000.5;
+    const due = clock.monotonic() + 500;
+    assertEquals(timeOf(due, clock, stream), 2_501);
+    await clock.advance(300);
+    assertEquals(timeOf(due, clock, stream), 2_201);
+    await clock.advance(300);
+    assertEquals(timeOf(due, clock, stream), 2_001, "now at the earliest");
+  });
+
+  it("is cron as it is", () => {
+    assertEquals(timeOf("0 0 5 * * *", new VirtualClock(), new ScriptedStream()), "0 0 5 * * *");
   });
 });
 

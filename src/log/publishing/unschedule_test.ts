@@ -50,29 +50,27 @@ describe("unschedule", () => {
 
   it("without an answer it looks: true when its own mark is there", async () => {
     const { stream, take } = start();
-    stream.reply = ({ data, expect }) => {
-      if (expect === 8) return stored(9);
+    stream.reply = ({ data }) => {
       stream.stored = message(data, 8);
       return SILENCE;
     };
     assertEquals(await take(), true);
-    assertEquals(stream.appends.map(({ expect }) => expect), [7, 8]);
+    assertEquals(stream.appends.map(({ expect }) => expect), [7]);
   });
 
   it("without an answer, and stored late: the mark is found at the next attempt", async () => {
     const { stream, take } = start();
     let first: string | undefined;
-    stream.reply = ({ data, expect }) => {
+    stream.reply = ({ data }) => {
       if (first === undefined) {
         first = data;
         return SILENCE;
       }
-      if (expect === 8) return stored(9);
       stream.stored = message(first, 8);
       return { type: "conflict" };
     };
     assertEquals(await take(), true);
-    assertEquals(stream.appends.map(({ expect }) => expect), [7, 7, 8]);
+    assertEquals(stream.appends.map(({ expect }) => expect), [7, 7]);
   });
 
   it("what certainly was not done is tried again, until there is no time: UNAVAILABLE", async () => {
@@ -96,30 +94,66 @@ describe("unschedule", () => {
     assertEquals(stream.appends.length, 1);
   });
 
-  it("close to its time it is overwritten once more when that has passed: what fired meanwhile has removed the mark", async () => {
-    for (const fires of [false, true]) {
-      const { clock, stream, take } = start();
-      stream.stored = message('[1,"a.1",0,0,{"s":["x",1500]},[1]]', 7);
-      stream.reply = ({ data, expect }) => {
-        if (expect !== 7) return stored(9);
-        stream.stored = fires ? undefined : message(data, 8);
+  it("close to its time it is left to fire: a fence is awaited", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:01.040Z" });
+    stream.reply = () => {
+      stream.stored = undefined;
+      return stored(8);
+    };
+    assertEquals(await take(), false);
+    assertEquals(stream.appends.map(({ subject, schedule }) => [subject, schedule]), [
+      [`${SUBJECT}.here.1.0.0`, { at: 1_000, target: `${SUBJECT}.here.1.0.0.passed`, ttl: 1_000 }],
+    ]);
+  });
+
+  it("one that was due and does not fire is overwritten: true if the server had the mark before its time, else unknown", async () => {
+    for (const time of [1_039, 1_040]) {
+      const { stream, take } = start();
+      stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:01.040Z" });
+      stream.reply = ({ data, headers, schedule }) => {
+        if (schedule === undefined) stream.stored = { ...message(data, 8, headers), time };
         return stored(8);
       };
-      const begin = clock.monotonic();
-      assertEquals(await take(), !fires);
-      assert(clock.monotonic() - begin >= 500, "it waits for the due moment");
-      assertEquals(stream.appends.map(({ expect }) => expect), fires ? [7] : [7, 8]);
+      if (time < 1_040) assertEquals(await take(), true);
+      else assertEquals((await assertRejects(take, CatgaError)).code, "OUTCOME_UNKNOWN");
+      assertEquals(stream.appends.filter(({ expect }) => expect === 7).length, 1);
     }
   });
 
-  it("long before its time, and again and again, once is enough", async () => {
-    for (const due of [60_000, 0]) {
-      const { stream, take } = start();
-      stream.stored = message(`[1,"a.1",0,0,{"s":["x",${due}]},[1]]`, 7);
-      stream.reply = () => stored(8);
-      assertEquals(await take(), true);
-      assertEquals(stream.appends.length, 1);
-    }
+  it("a cron may fire at any time: it is overwritten, and once more when what the server had in hand has fired", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "* * * * * *" });
+    stream.reply = ({ data, headers, schedule }) => {
+      if (schedule === undefined) stream.stored = message(data, 8, headers);
+      return stored(8);
+    };
+    assertEquals(await take(), true);
+    const appends = stream.appends.map(({ subject, expect, headers }) => [subject, expect, headers]);
+    assertEquals(appends, [
+      [SUBJECT, 7, { "Catga-Held": "cron" }],
+      [`${SUBJECT}.here.1.0.0`, undefined, undefined],
+      [SUBJECT, 8, undefined],
+    ]);
+  });
+
+  it("long before its time once is enough", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:01.100Z" });
+    stream.reply = () => stored(8);
+    assertEquals(await take(), true);
+    assertEquals(stream.appends.length, 1);
+  });
+
+  it("a process that knows little of the server's clock does not take it as long before its time", async () => {
+    const { stream, take } = start();
+    stream.stored = message("[1]", 7, { "Nats-Schedule": "@at 1970-01-01T00:00:03.000Z" });
+    stream.latestServerTime = 4_000; // and `serverTime` is 1,000
+    stream.reply = ({ schedule, data, headers }) => {
+      stream.stored = schedule === undefined ? message(data, 8, headers) : undefined;
+      return stored(8);
+    };
+    assertEquals(await take(), false, "it was in hand, and fired");
   });
 
   it("bytes that are neither a schedule nor a mark are removed", async () => {
@@ -130,8 +164,8 @@ describe("unschedule", () => {
   });
 });
 
-function message(data: string, sequence: number): StoredMessage {
-  return { sequence, subject: SUBJECT, time: 5, data: encode(data), headers: undefined };
+function message(data: string, sequence: number, headers?: StoredMessage["headers"]): StoredMessage {
+  return { sequence, subject: SUBJECT, time: 5, data: encode(data), headers };
 }
 
 function start() {

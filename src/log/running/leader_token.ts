@@ -1,6 +1,7 @@
 /**
  * Which leader a node obeys: the one whose token stands in the subscription's record. A token that this node has not seen is
- * checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's own messages out.
+ * checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's own messages out. So
+ * is the known one after this process stood still: others may have taken over meanwhile, and handled what was handed out before.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -15,6 +16,8 @@ export interface LeaderTokenOptions {
   readonly service: string;
   readonly name: string;
   readonly clock: Clock;
+  /** When this process last stood still, see `Standstill`. */
+  readonly standstill: { readonly ended: number };
   /** The subscription's record. Rejects with a `CatgaError`. */
   record(): Promise<Entry | undefined>;
 }
@@ -23,6 +26,8 @@ export interface LeaderTokenOptions {
 export class LeaderToken {
   readonly #options: LeaderTokenOptions;
   #known = 0;
+  /** When the read began that has confirmed it, by the monotonic clock. */
+  #confirmed = -Infinity;
   #reading: Promise<number | CatgaError> | undefined;
   #next: Promise<number | CatgaError> | undefined;
   /** Since when the record has had a lower token than the known one, by the monotonic clock. */
@@ -32,17 +37,19 @@ export class LeaderToken {
     this.#options = options;
   }
 
-  /** The token of the leader that is obeyed; 0 before the first. */
+  /** The token of the leader that is obeyed; 0 before the first, and when it has to be confirmed. */
   get known(): number {
-    return this.#known;
+    return this.#confirmed < this.#options.standstill.ended ? 0 : this.#known;
   }
 
   /** Checks a token other than the known one. Never rejects. */
   async check(token: number): Promise<TokenCheck> {
-    if (token === this.#known) return "leader";
+    if (token === this.known) return "leader";
+    const began = this.#options.clock.monotonic();
     const current = await this.#read();
     if (typeof current !== "number") return token < this.#known ? "earlier" : current;
     this.#learn(current);
+    this.#confirmed = Math.max(this.#confirmed, began);
     if (token === this.#known) return "leader";
     if (token < this.#known) return "earlier";
     const { service, name } = this.#options;

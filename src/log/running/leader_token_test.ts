@@ -32,6 +32,17 @@ describe("LeaderToken", () => {
     assertEquals([await token.check(7), reads()], ["leader", 1]);
   });
 
+  it("is read again for the known one after a standstill: another may lead since", async () => {
+    const { token, clock, standstill, lead, reads } = start();
+    lead(7);
+    await token.check(7);
+    lead(9);
+    await clock.advance(20_000);
+    standstill.ended = clock.monotonic();
+    assertEquals([token.known, await token.check(7), reads()], [0, "earlier", 2]);
+    assertEquals([await token.check(9), token.known, reads()], ["leader", 9, 2]);
+  });
+
   it("that is greater than the record's is refused, to be tried again, and is not believed later", async () => {
     const { token, lead } = start();
     lead(7);
@@ -104,7 +115,11 @@ function start() {
   const clock = new VirtualClock();
   let reads = 0;
   let record = (): Promise<Entry | undefined> => Promise.resolve(undefined);
-  const token = new LeaderToken({ service: "shop", name: "billing", clock, record: () => (reads++, record()) });
+  const standstill = { ended: -Infinity };
+  const token = new LeaderToken({
+    ...{ service: "shop", name: "billing", clock, standstill },
+    record: () => (reads++, record()),
+  });
   const entry = (leader: number, revision = 100): Entry => {
     const rest = { leader: "a.1", generation: 1, takeovers: 0, began: {}, streams: {} };
     const value = writeSubscriptionRecord({ service: "shop", name: "billing", token: leader, ...rest });
@@ -113,7 +128,7 @@ function start() {
   const answer = (how: typeof record) => void (record = how);
   /** The record names this token; 0: its revision is the token. */
   const lead = (leader: number, revision?: number) => answer(() => Promise.resolve(entry(leader, revision)));
-  return { clock, token, entry, answer, lead, reads: () => reads };
+  return { clock, token, standstill, entry, answer, lead, reads: () => reads };
 }
 
 function code(check: unknown): unknown {

@@ -89,6 +89,11 @@ export class ReadModel {
     return true;
   }
 
+  /** Why it cannot read now; `undefined` while it reads. */
+  get unreadable(): CatgaError | undefined {
+    return this.#reader?.fault;
+  }
+
   /** What it has received and not handled; `retrying`: what failed, and what waits for that. */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;

@@ -8,6 +8,7 @@ import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay, type Random } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
+import { isForbidden } from "../../ports/transport.ts";
 import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel } from "./read_model.ts";
@@ -64,12 +65,14 @@ export class ReadModels {
     const { service } = this.#options;
     return this.#models.map(({ name, model, fromStart }) => {
       const { open, lag, oldest, retrying } = model.figures;
-      const state = !fromStart || model.caughtUp ? "caught up" : "catching up";
-      return { service, name, state, open, lag, oldest, retrying, dead: 0 };
+      const figures = { open, lag, oldest, retrying, dead: 0 };
+      const { unreadable: error } = model;
+      if (error !== undefined) return { service, name, state: "stalled", ...figures, error };
+      return { service, name, state: !fromStart || model.caughtUp ? "caught up" : "catching up", ...figures };
     });
   }
 
-  /** Begins them. Resolves when they have caught up. Rejects if the log cannot be read. */
+  /** Begins them. Resolves when they have caught up. Rejects if the log cannot be read, and only an operator can change that. */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;
     for (const [ofEntities, models] of Map.groupBy(this.#models, ({ ofEntities }) => ofEntities)) {
@@ -79,6 +82,8 @@ export class ReadModels {
       for (const { model, fromStart } of models) model.follow(stream, fromStart ? undefined : now);
     }
     while (!this.caughtUp) {
+      const [error] = this.#models.map(({ model }) => model.unreadable).filter((error) => error && isLasting(error));
+      if (error !== undefined) throw error;
       if (this.#closed) throw new CatgaError("CLOSED", "the node stopped before its read models had caught up");
       await delay(this.#options.clock, CHECK);
     }
@@ -103,6 +108,11 @@ interface Following {
 function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
   const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
+}
+
+/** Whether trying again helps only when an operator has changed something. */
+function isLasting(error: CatgaError): boolean {
+  return error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }
 
 /** How often it is looked whether they have caught up, in ms. */

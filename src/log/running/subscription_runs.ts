@@ -47,13 +47,18 @@ export class SubscriptionRuns {
       const message = `a request to run ${name} is malformed: ${request}`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
     }
+    return this.#ofLeader(request, () => this.#admitted(request, ctx));
+  };
+
+  /** Goes on with a request if it is one of the leader. */
+  #ofLeader([given]: RunRequest, then: () => MaybePromise<Outcome>): MaybePromise<Outcome> {
     const { token } = this.#options;
-    if (request[0] === token.known) return this.#admitted(request, ctx);
-    return token.check(request[0]).then((check) => {
-      if (check === "leader") return this.#admitted(request, ctx);
+    if (given === token.known) return then();
+    return token.check(given).then((check) => {
+      if (check === "leader") return then();
       return check === "earlier" ? DEPOSED : { ok: false, error: check };
     });
-  };
+  }
 
   /** A request of the leader. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
@@ -64,11 +69,17 @@ export class SubscriptionRuns {
 
   /** Waits until the handler of an earlier attempt has ended, and runs then. */
   async #after(going: Run, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
-    const { host, handlers: { contract, timeout }, token } = this.#options;
+    const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.ended(host, left - Math.min(MARGIN, left / 10));
-    if (request[0] !== token.known) return DEPOSED;
-    if (ended) return await this.#admitted(request, ctx);
+    return await this.#ofLeader(
+      request,
+      () => ended ? this.#admitted(request, ctx) : this.#stillRuns(going, request, ctx),
+    );
+  }
+
+  #stillRuns(going: Run, request: RunRequest, ctx: MessageContext): Outcome {
+    const { host, handlers: { contract } } = this.#options;
     const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
       `when its time was over, still goes on at node ${ctx.node}`;
     const error = new CatgaError("UNAVAILABLE", message, { retryable: true, node: ctx.node, details: STILL_RUNNING });

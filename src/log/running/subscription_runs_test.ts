@@ -133,6 +133,7 @@ async function start(run?: HandlerRun) {
     service: "app",
     name: "s",
     clock,
+    standstill: { ended: -Infinity },
     record: () =>
       Promise.resolve({ key: "k", value: writeSubscriptionRecord({ ...record, token: leader }), revision: 1 }),
   });

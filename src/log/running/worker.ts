@@ -12,6 +12,7 @@ import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { bucketName, BUCKETS } from "../../ports/buckets.ts";
 import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
+import { Standstill } from "../../ports/standstill.ts";
 import { subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
 import { categoryHandlers } from "./category_handlers.ts";
@@ -50,13 +51,14 @@ export function serve(options: WorkerOptions): void {
         opened = undefined;
         throw error;
       });
+  const standstill = new Standstill(host.clock, STOOD_STILL, draining);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
     const key = subscriptionKey(owner, name);
     let subscription = subscriptions.get(key);
     if (subscription === undefined) {
       const record = async () => await (await bucket()).get(key);
-      const token = new LeaderToken({ service: owner, name, clock: host.clock, record });
+      const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
       mediator.serve(internal(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
@@ -119,3 +121,6 @@ function control(
     return { ok: false, error: check === "earlier" ? earlier() : check };
   });
 }
+
+/** After how long another node may lead a subscription of this one, in ms: less than the 3 s in which its lease has to move. */
+const STOOD_STILL = 2_000;

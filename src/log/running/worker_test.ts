@@ -71,7 +71,7 @@ describe("a run of a message of the log", () => {
     const [code, message, final] = (await node.run({})).value as [string, string, number];
     assertEquals([code, final], ["HANDLER_FAILED", 0]);
     assert(!message.includes("secret"));
-    how = () => fail("X".repeat(1_000), "y".repeat(10_000), { details: () => {} });
+    how = () => fail("X".repeat(1_000), "y".repeat(10_000), { details: (() => {}) as unknown });
     const cut = (await node.run({})).value as [string, string, number, unknown];
     assertEquals([cut[0].length, cut[1].length, cut[3]], [128, 4_096, "(the details could not be sent)"]);
   });

@@ -329,6 +329,10 @@ export class Node {
       get serverTime() {
         return opened.serverTime + cluster.skew;
       },
+      get latestServerTime() {
+        return opened.latestServerTime + cluster.skew;
+      },
+      measureTime: () => opened.measureTime(),
       append: (...args) => opened.append(...args),
       state: () => opened.state(),
       follow: (options) => opened.follow(options),

@@ -1,6 +1,7 @@
 /** How a leader reads the log: the messages of its categories from its position on, each once. */
 import { Fifo } from "../../data/fifo.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
@@ -87,6 +88,11 @@ export class Reading {
   /** Whether it has delivered all that there was when it started. */
   get caughtUp(): boolean {
     return this.#reader?.caughtUp === true && this.#behindLoss === undefined && this.#held.size === 0;
+  }
+
+  /** Why it cannot read now; `undefined` while it reads. */
+  get unreadable(): CatgaError | undefined {
+    return this.#reader?.fault;
   }
 
   /** Reads these categories from now on, from a place on; from the present one. */

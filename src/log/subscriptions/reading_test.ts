@@ -137,6 +137,7 @@ function start(
 class ScriptedReader implements LogReader {
   readonly mark = undefined;
   readonly caughtUp = true;
+  readonly fault = undefined;
   paused = false;
   #options: FollowOptions | undefined;
 

@@ -77,12 +77,13 @@ export class Subscriptions {
       if (state === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const { stopped, open, position: read, oldest = serverTime, retrying, dead } = state;
+      const { stopped, stalled, open, position: read, oldest = serverTime, retrying, dead } = state;
       return {
-        ...{ service, name, state: stopped ? "stopped" : "leading", open },
+        ...{ service, name, state: stalled ? "stalled" : stopped ? "stopped" : "leading", open },
         lag: this.#measuring.lag({ key, read }),
         oldest: Math.max(0, serverTime - oldest),
         ...{ retrying, dead },
+        ...(stalled === undefined ? {} : { error: stalled }),
       };
     });
   }

@@ -23,6 +23,7 @@ describe("Subscriptions, when leaders change", () => {
     cluster.close();
   });
 
+  // docs/log.md, crash semantics, "one run at a time": crashed
   it("never run two messages of a key at once, also when a leader dies while one runs", async () => {
     const cluster = new Cluster();
     let atOnce = 0;

@@ -5,6 +5,7 @@
  * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands in one place.
  */
 import { HandledCount } from "../../dispatch/handled_count.ts";
+import { type CatgaError, isCatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS, subscriptionKey } from "../format/names.ts";
@@ -39,6 +40,8 @@ export class Term {
   #parking: Parking;
   #handing: HandingOut | undefined;
   #reading: Reading | undefined;
+  /** Why it has not taken over yet; `undefined`: nothing has failed. */
+  #untaken: CatgaError | undefined;
   /** Messages that were running when it began and are read only later. */
   #ahead: ReadonlyMap<number, OpenItem> = new Map();
   /** Until what the predecessor left is in hand, its record holds. */
@@ -123,6 +126,7 @@ export class Term {
     const oldest = () => this.#oldest;
     return {
       ...{ open: this.#open.size, read, position, retrying, dead, stopped: this.#warnings.stopped },
+      stalled: this.#reading === undefined ? this.#untaken : this.#reading.unreadable,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -198,7 +202,10 @@ export class Term {
       parking: this.#parking,
       categories: this.#categories,
       signal: this.#ending.signal,
-      fault: (error) => this.#warnings.fault("taking over", error),
+      fault: (error) => {
+        if (isCatgaError(error)) this.#untaken = error;
+        this.#warnings.fault("taking over", error);
+      },
     });
     if (this.#over || this.#leaving) return;
     if (lost > 0) this.#warnings.missing(lost);

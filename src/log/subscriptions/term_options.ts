@@ -1,4 +1,5 @@
 /** What the term of a leader is made of, how it ends, and what it shows of itself. */
+import type { CatgaError } from "../../error.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { SubscriptionRecord } from "../format/subscription_record.ts";
@@ -42,6 +43,8 @@ export interface TermState {
   readonly retrying: number;
   readonly dead: number;
   readonly stopped: boolean;
+  /** Why it cannot take over, or read; `undefined` while it can. */
+  readonly stalled: CatgaError | undefined;
   /** Positions up to this one are read. */
   readonly position: number;
   /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */

@@ -3,7 +3,7 @@ import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { decodeText, encodeValue, jsonBeside } from "../../data/encoding.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
-import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../contract/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/shared_state.ts";
@@ -66,6 +66,7 @@ export class SharedCache implements Cache {
     if (typeof load !== "function") throw new TypeError(`cache.getOrSet: load must be a function; got ${show(load)}`);
     check("cache.getOrSet", options, GET_OR_SET_OPTIONS);
     const { once = false, timeout, signal, ...writing } = options;
+    checkBoolean("cache.getOrSet: once", once);
     if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal("cache.getOrSet", signal);
     const name = () => `cache.${token(this.#options.random, 12)}`;

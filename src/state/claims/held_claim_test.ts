@@ -248,6 +248,8 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     assertEquals((await clock.until(otherResult)).value, "second");
   });
 
+  // docs/state.md, crash semantics, "one recorded result of an id": own clock
+  // docs/state.md, crash semantics, "one run of an id": own clock
   it("a run is aborted when its wall clock jumps ahead; no other attempt runs, and its result is kept", async () => {
     const { clock, nodes: [jumping, other], wall } = claimCluster(2);
     const slow = slowHandler();

@@ -50,6 +50,7 @@ describe("a held key", () => {
     assertEquals(await records(h), []);
   });
 
+  // docs/state.md, crash semantics, "one holder of a lock": own clock
   it("a signal aborts when the wall clock jumps past the ttl", async () => {
     const clock = new VirtualClock();
     let slept = 0;

@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import { ttlSeconds } from "../../ports/key_value_store.ts";
-import { checkKnown, checkNumber, checkSignal, show } from "../../contract/checks.ts";
+import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 import type { Asker } from "../../dispatch/shared_state.ts";
 import type { LockOptions } from "../../contract/shared_state.ts";
 import { lockCancelled, lockTimeout, lockUnavailable } from "./lock_error.ts";
@@ -47,8 +47,8 @@ export class LockRequest implements Disposable {
       throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
     }
     this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
-    const { timeout = 30_000, signal } = options;
-    this.ttl = ttlSeconds(options.ttl ?? 10_000) * 1_000;
+    const { ttl = 10_000, timeout = 30_000, signal } = options;
+    this.ttl = ttlSeconds(ttl) * 1_000;
     if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of this.keys) host.keys.check(key);
     checkNumber("lock: timeout", timeout, 0, Infinity, "ms");

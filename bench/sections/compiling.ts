@@ -1,0 +1,94 @@
+/** How long the compiler takes for contracts: `deno check` of generated programs. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { alternate } from "../rounds.ts";
+import type { Measure } from "./section.ts";
+
+/** Measures `deno check`; with Bun, that of the `deno` on the PATH. */
+export const types: Measure = async (_stage, effort) => {
+  const folder = await mkdtemp(join(tmpdir(), "catga-types-"));
+  try {
+    const programs = [
+      { name: ONE, text: contracts(1) },
+      { name: "200 contracts", text: contracts(200) },
+      { name: "a model with 1 reference to itself", text: recursive(1) },
+      { name: "a model with 3 references to itself", text: recursive(3) },
+      { name: "a model with 8 references to itself", text: recursive(8) },
+    ];
+    const players = programs.map(({ name, text }, at) => ({
+      name,
+      play: () => check(join(folder, `program${at}.ts`), text),
+    }));
+    await players[0].play(); // loads what all have in common
+    const rounds = await alternate(players, effort.rounds(5, 2));
+    return [{
+      id: "types",
+      title: "Types: deno check of a program with contracts",
+      unit: "ms",
+      columns: ["takes"],
+      rows: [...rounds].map(([name, cells]) => ({ name, cells: [cells] })),
+      pairs: programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
+      notes: [
+        "each contract has two models of its own, a handler and a send; the rest is the start of Deno, and the types of Catga",
+      ],
+    }];
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+};
+
+const ONE = "one contract";
+const ROOT = new URL("../../", import.meta.url);
+let checks = 0;
+
+/** ms of `deno check` for a program, which differs each time: Deno remembers what it has checked. */
+async function check(file: string, text: string): Promise<number> {
+  await writeFile(file, `// ${process.pid} ${++checks}\n${text}`);
+  const deno = process.versions.deno === undefined ? "deno" : process.execPath;
+  const args = ["check", "--config", fileURLToPath(new URL("deno.json", ROOT)), file];
+  const start = performance.now();
+  await new Promise<void>((resolve, reject) => {
+    execFile(deno, args, { cwd: fileURLToPath(ROOT), timeout: 120_000 }, (error, _, stderr) => {
+      if (error) reject(new Error(`deno check failed: ${stderr}`, { cause: error }));
+      else resolve();
+    });
+  });
+  return performance.now() - start;
+}
+
+function contracts(count: number): string {
+  return importing("type Catga, command") + Array.from({ length: count }, (_, n) => `
+interface Order${n} {
+  readonly id: string;
+  readonly at: Date;
+  readonly tags?: ReadonlyMap<string, bigint>;
+  readonly lines: readonly Line${n}[];
+}
+interface Line${n} {
+  readonly sku: string;
+  readonly price: { readonly cents: number; readonly currency: "EUR" | "USD" };
+}
+export const Place${n} = command<Order${n}, Line${n}[]>("Place${n}", { idempotent: true, key: ({ id }) => id });
+export const place${n} = Place${n}.handle(({ lines }) => [...lines]);
+export const send${n} = (app: Catga) => app.send(Place${n}, { id: "a", at: new Date(), lines: [] });
+`).join("");
+}
+
+function recursive(references: number): string {
+  const members = Array.from({ length: references }, (_, n) => `  readonly other${n}?: Model;\n`).join("");
+  return `${importing("query")}
+interface Model {
+  readonly id: string;
+${members}}
+export const Find = query<Model, Model>("Find");
+`;
+}
+
+function importing(names: string): string {
+  return `import { ${names} } from ${JSON.stringify(new URL("mod.ts", ROOT).href)};\n`;
+}

@@ -1,0 +1,98 @@
+/** Checks of what a program passes in. Each error names the option, the value that was given, and what it should be. */
+import { isPlain } from "./is_plain.ts";
+
+/** Longest timeout: 2^31 - 1 ms, 24.8 days. */
+export const MAX_TIMEOUT = 2_147_483_647;
+
+/** Throws if `options` is not a plain object, or has an option that is not known. */
+export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
+  if (!isPlain(options)) {
+    throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
+  }
+}
+
+/** Throws if the value is not a number, or is outside of its range. */
+export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
+  if (typeof value !== "number") {
+    throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
+  }
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`${name} must be from ${least} to ${most}${unit && ` ${unit}`}; got ${value}`);
+  }
+}
+
+/** Throws if the value is not a whole number, or is outside of its range. */
+export function checkInteger(name: string, value: number, least: number, most: number): void {
+  checkNumber(name, value, least, most);
+  if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
+}
+
+/** Throws if the value cannot be one token of a NATS subject. */
+export function checkToken(name: string, value: string): void {
+  if (typeof value === "string" && value.length <= MAX_TOKEN && /^[A-Za-z0-9_-]+$/.test(value)) return;
+  throw new TypeError(`${name} must be 1 to ${MAX_TOKEN} letters, digits, "-" and "_"; got ${show(value)}`);
+}
+
+/** Throws if the value is not a plain object whose values are strings. */
+export function checkStrings(name: string, value: Readonly<Record<string, string>>): void {
+  if (!isPlain(value)) {
+    throw new TypeError(`${name} must be an object of strings; got ${show(value)}`);
+  }
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") throw new TypeError(`${name}.${key} must be a string; got ${show(text)}`);
+  }
+}
+
+/** Throws if the value is not `true` or `false`. */
+export function checkBoolean(name: string, value: boolean): void {
+  if (typeof value !== "boolean") throw new TypeError(`${name} must be true or false; got ${show(value)}`);
+}
+
+/** Throws if the value is not a string. */
+export function checkString(name: string, value: string): void {
+  if (typeof value !== "string") throw new TypeError(`${name} must be a string; got ${show(value)}`);
+}
+
+/** Throws if the value is not a function. */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw new TypeError(`${name} must be a function; got ${show(value)}`);
+}
+
+/** Throws if the value has not all of these methods; unlike options it may be an instance of a class. */
+export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(`${name} must be an object with the methods ${methods.join(", ")}; got ${show(value)}`);
+  }
+  // each member is checked
+  for (const method of methods) checkFunction(`${name}.${method}`, (value as Record<string, unknown>)[method]);
+}
+
+/** Throws if the value is neither `undefined` nor an `AbortSignal`. */
+export function checkSignal(at: string, signal: AbortSignal | undefined): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
+}
+
+/** A value for an error message: short, and with quotes if it is a string. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "object" && value !== null) return showObject(value);
+  if (typeof value === "bigint") return `${value}n`;
+  return typeof value === "function" ? "a function" : String(value);
+}
+
+function showObject(value: object): string {
+  try {
+    if (Array.isArray(value)) return "an array";
+    if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
+    const type = isPlain(value) ? undefined : value.constructor;
+    return typeof type === "function" && type !== Object ? `an instance of ${type.name}` : "an object";
+  } catch { // a getter or a trap of a proxy threw: that must not replace the error that shows the value
+    return "an object that cannot be read";
+  }
+}
+
+const MAX_TOKEN = 64;

@@ -1,0 +1,63 @@
+/** Schedules of processes whose clock is wrong, or who were busy while they asked for the server's. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { NatsEventLog } from "../../nats/event_log.ts";
+import { openTransport } from "../../nats/harness_suite.ts";
+import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process.ts";
+import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";
+import { eventually } from "../../../test/support/eventually.ts";
+import { readAll } from "../../../test/support/read_log.ts";
+import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 300_000 };
+const AFTER = 1_500;
+/** How late one may come on a busy machine, in ms: far less than the clocks are apart. */
+const LATE = 15_000;
+
+describe("schedules of a process", await requireNatsServer(), () => {
+  const both = [{ after: AFTER, date: false }, { after: AFTER, date: true }];
+
+  for (const ahead of [30_000, -30_000]) {
+    it(
+      `whose clock is ${
+        ahead / 1_000
+      } s ahead come in their time: a date is meant by its clock, and fires by the server's`,
+      slow,
+      async () => {
+        const fired = await fire({ skew: { ahead }, schedules: both });
+        for (const late of fired) assert(late >= 0 && late < LATE, `${late} ms after their time`);
+      },
+    );
+  }
+
+  it("that was busy while it asked for the server's time do not come too early", slow, async () => {
+    const fired = await fire({ busy: 700, schedules: both });
+    for (const late of fired) assert(late >= 0 && late < LATE, `${late} ms after their time`);
+  });
+});
+
+/** Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. */
+async function fire(options: SchedulePublisherOptions): Promise<number[]> {
+  await using server = await startNatsServer();
+  const program = "test/processes/schedule_publisher.ts";
+  await using publisher = await startProgram<SchedulePublisherLine>(OWN_RUNTIMES[0], program, [
+    server.url,
+    JSON.stringify(options),
+  ]);
+  const { called, outcomes } = await publisher.line(({ event }) => event === "done", 60_000);
+  assertEquals(new Set(outcomes), new Set(["ok"]));
+  const transport = await openTransport(server.url);
+  try {
+    return await eventually("all to fire", async () => {
+      const stored = await readAll(new NatsEventLog(transport));
+      if (stored.length < called.length) return undefined;
+      return stored.map(({ payload, time }) => {
+        const { n } = payload as { n: number };
+        return time - called[n] - options.schedules[n].after;
+      });
+    }) ?? [];
+  } finally {
+    await transport.close();
+  }
+}

@@ -1,0 +1,104 @@
+/** Schedules that are made, replaced and taken back all the time, on a slow server that loses answers. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { type Catga, catga, command, MemoryNetwork, VirtualClock } from "../../../mod.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
+import { readAll } from "../../../test/support/read_log.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
+
+const Mail = command<{ n: number }>("Mail", { durable: true });
+
+/** Something that was done about one schedule. */
+interface Step {
+  readonly n: number;
+  /** When the call began and ended, by the virtual clock. */
+  readonly from: number;
+  until: number;
+  /** When it is due; cron, in each second; or the schedule is taken back. */
+  readonly plan: number | "cron" | "take back";
+  outcome: string;
+}
+
+describe("schedules under faults", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    it(`seed ${seed}: each that was ok fires once unless it was replaced or taken back, and what was taken back never`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed });
+      const random = seededRandom(seed);
+      const apps = await clock.until(Promise.all(["a", "b"].map((id) => catga({ network, id, logger: QUIET }))));
+      network.faults = { lostAck: 0.03, delay: 40 };
+      const steps = new Map<string, Step[]>();
+      let count = 0;
+      const work = Array.from({ length: 12 }, async (_, i) => {
+        const id = `id.${i}`;
+        const own: Step[] = [];
+        steps.set(id, own);
+        for (let round = 0; round < 25; round++) {
+          own.push(await step(apps[Math.floor(random() * 2)], id, count++, random));
+          await apps[0].clock.sleep(random() < 0.3 ? 3_000 : random() * 500);
+        }
+        own.push(await step(apps[0], id, count++, () => 0.99)); // ends a cron
+      });
+      await clock.until(Promise.all(work), 600_000);
+      network.faults = {};
+      await clock.advance(20_000);
+      const fired = new Map<number, number[]>();
+      for (const { payload, time } of await clock.until(readAll(network.log))) {
+        const { n } = payload as { n: number };
+        fired.set(n, [...fired.get(n) ?? [], time]);
+      }
+      const outcomes = new Set<string>();
+      for (const own of steps.values()) {
+        for (const [i, one] of own.entries()) {
+          outcomes.add(one.outcome);
+          check(one, own.slice(i + 1), fired.get(one.n) ?? []);
+        }
+      }
+      for (const outcome of ["ok", "true", "false"]) assert(outcomes.has(outcome), [...outcomes].join());
+      await clock.until(Promise.all(apps.map((app) => app.drain())));
+    });
+  }
+});
+
+async function step(app: Catga, id: string, n: number, random: () => number): Promise<Step> {
+  const from = app.clock.now();
+  const draw = random();
+  const delay = Math.ceil(random() * 600);
+  const plan = draw > 0.85 ? "take back" : draw > 0.7 ? "cron" : from + delay;
+  let outcome: string;
+  if (plan === "take back") {
+    outcome = await app.unschedule(Mail, id).then(String, ({ code }) => code);
+  } else {
+    const schedule = plan === "cron" ? { cron: "* * * * * *" } : n % 2 === 0 ? { delay } : { at: new Date(plan) };
+    const { error } = await app.enqueue(Mail, { n }, { id, ...schedule });
+    outcome = error?.code ?? "ok";
+  }
+  return { n, from, until: app.clock.now(), plan, outcome };
+}
+
+/** Checks the firings of what a step scheduled, by what was done later. */
+function check({ n, plan, outcome, until }: Step, later: readonly Step[], fired: readonly number[]): void {
+  const what = `${n}, ${plan}: ${outcome}, fired at ${fired}, followed by ${JSON.stringify(later[0])}`;
+  if (plan === "take back" || outcome === "UNAVAILABLE") return assertEquals(fired, [], what);
+  const end = later.find(({ outcome }) => outcome === "ok" || outcome === "true");
+  for (const time of fired) {
+    // one that took the place of a cron as that fired, by a write without an answer
+    if (outcome === "OUTCOME_UNKNOWN") continue;
+    assert(plan === "cron" || time >= Math.floor(plan), `before its time: ${what}`);
+  }
+  if (end?.outcome === "true") assert(fired.every((time) => time <= end.until), `after it was taken back: ${what}`);
+  if (plan === "cron") {
+    const [next] = later;
+    if (outcome === "ok" && next.from > until + 2_000) assert(fired.length > 0, `a cron was lost: ${what}`);
+    return;
+  }
+  assert(fired.length <= 1, `more than once: ${what}`);
+  if (outcome !== "ok") return;
+  const [next] = later;
+  // behind it nothing may have replaced it
+  const sure = later.every(({ outcome }) => outcome === "false" || outcome === "UNAVAILABLE");
+  if (sure || next.outcome === "false" || next.from > Math.max(until, plan) + 1_000) {
+    assertEquals(fired.length, 1, `lost: ${what}`);
+  }
+  if (next.outcome === "true") assertEquals(fired, [], `handled and taken back: ${what}`);
+}

@@ -1,0 +1,155 @@
+/** Schedules that are replaced, or taken back, while a real server fires them. */
+import { describe, it } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga, command, type EnqueueOptions, event, type PublishOptions } from "../../../mod.ts";
+import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
+import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
+
+const Mail = command<{ n: number }>("Mail", { durable: true });
+const Ended = event<{ n: number }>("Ended", { durable: true });
+
+/** What the numbers of replacements add to those of the schedules that they replace. */
+const SECOND = 1_000;
+const THIRD = 2_000;
+/** Around the due moment, in ms. */
+const BEFORE = 60;
+const AFTER = 190;
+
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 300_000 };
+
+describe("a schedule that is replaced around its time", await requireNatsServer(), () => {
+  type Way = (app: Catga, n: number, options: EnqueueOptions & PublishOptions) => ReturnType<Catga["enqueue"]>;
+  const enqueue: Way = (app, n, options) => app.enqueue(Mail, { n }, options);
+  const publish: Way = (app, n, options) => app.publish(Ended, { n }, options);
+
+  for (const [name, category, schedule] of [["a command", "Mail", enqueue], ["an event", "Ended", publish]] as const) {
+    it(`${name}: each that was ok fires once, unless a later one took its place`, slow, async () => {
+      await using server = await startNatsServer();
+      await using app = await catga({ nats: server.url, logger: QUIET });
+      await using other = await catga({ nats: server.url, logger: QUIET });
+      const begin = await plan(server.url, category);
+      const second: Outcome[] = [];
+      const third: Outcome[] = [];
+      await all(async (n) => {
+        await wait(begin - BEFORE + spread(n) - Date.now());
+        const options = n % 2 === 0 ? { delay: 1_500 } : { at: new Date(Date.now() + 1_500) };
+        second[n] = await noted(1_500, schedule(n % 3 === 0 ? other : app, n + SECOND, { id: `${n}`, ...options }));
+      });
+      await all(async (n) => {
+        if (n % 10 > 0) return;
+        third[n] = await noted(1_000, schedule(other, n + THIRD, { id: `${n}`, delay: 1_000 }));
+      });
+      const sure = numbers().map((n) => n % 10 > 0 ? second[n].ok && n + SECOND : third[n].ok && n + THIRD);
+      const fired = await firings(server.url, sure.filter((n) => n !== false));
+      for (const n of numbers()) {
+        const [first, next, last] = [n, n + SECOND, n + THIRD].map((n) => fired.get(n) ?? []);
+        assert(first.length <= 1 && next.length <= 1 && last.length <= 1, `${n} fired twice`);
+        for (const time of next) assert(time >= second[n].due, `${n + SECOND} fired before its time`);
+        for (const time of last) assert(time >= third[n].due, `${n + THIRD} fired before its time`);
+        if (third[n]?.ok) {
+          assert(next.every((time) => time <= third[n].until), `${n + SECOND} fired after it was replaced`);
+        }
+      }
+    });
+  }
+
+  it("a cron: what takes its place fires once and not before its time, and the cron no more", slow, async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    await all((n) => app.enqueue(Mail, { n }, { id: `${n}`, cron: "* * * * * *" }));
+    await firings(server.url, numbers());
+    const second = Math.ceil(Date.now() / 1_000 + 1) * 1_000;
+    const outcomes: Outcome[] = [];
+    await all(async (n) => {
+      await wait(second - BEFORE + spread(n) - Date.now());
+      outcomes[n] = await noted(2_500, enqueue(app, n + SECOND, { id: `${n}`, delay: 2_500 }));
+    });
+    const fired = await firings(server.url, numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND), {
+      ms: 1_200,
+    });
+    for (const n of numbers()) {
+      if (!outcomes[n].ok) continue;
+      const times = fired.get(n + SECOND)!;
+      assertEquals(times.length, 1, `${n + SECOND} fired more than once`);
+      assert(times[0] >= outcomes[n].due, `${n + SECOND} fired before its time`);
+      assert(fired.get(n)!.every((time) => time <= outcomes[n].until), `the cron ${n} fired after it was replaced`);
+    }
+  });
+
+  it("by a cron: the cron fires again and again", slow, async () => {
+    await using server = await startNatsServer();
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    const begin = await plan(server.url, "Mail");
+    const outcomes: Outcome[] = [];
+    await all(async (n) => {
+      await wait(begin - BEFORE + spread(n) - Date.now());
+      outcomes[n] = await noted(0, enqueue(app, n + SECOND, { id: `${n}`, cron: "* * * * * *" }));
+    });
+    const sure = numbers().filter((n) => outcomes[n].ok).map((n) => n + SECOND);
+    await firings(server.url, sure);
+    const fired = await firings(server.url, sure, { ms: 1_500 });
+    assertEquals(sure.filter((n) => fired.get(n)!.length < 2), [], "a cron was lost");
+    assertEquals(numbers().filter((n) => (fired.get(n) ?? []).length > 1), [], "fired more than once");
+  });
+
+  for (const servers of [1, 3]) {
+    it(
+      `taken back around its time, on ${servers} servers: it is either taken back or handled, never both`,
+      slow,
+      async () => {
+        await using cluster = await startServers(servers);
+        const { urls } = cluster;
+        await using app = await catga({ nats: { servers: [...urls] }, replicas: servers, logger: QUIET });
+        const begin = await plan(urls[0], "Mail", servers);
+        const taken: (boolean | undefined)[] = [];
+        await all(async (n) => {
+          await wait(begin - BEFORE + spread(n) - Date.now());
+          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // nobody knows
+        });
+        const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), {
+          ms: 500,
+          replicas: servers,
+        });
+        assertEquals(numbers().filter((n) => taken[n] === true && fired.has(n)), [], "taken back, and handled");
+      },
+    );
+  }
+});
+
+/** What came of a schedule. */
+interface Outcome {
+  readonly ok: boolean;
+  /** When it is due, at the earliest, and when the call ended, in ms since 1970. */
+  readonly due: number;
+  readonly until: number;
+}
+
+async function noted(after: number, call: ReturnType<Catga["enqueue"]>): Promise<Outcome> {
+  const due = Date.now() + after;
+  const { ok, error } = await call;
+  // a machine that stands still: nobody knows
+  assert(ok || error!.code === "OUTCOME_UNKNOWN", error?.message);
+  return { ok, due: due - 1, until: Date.now() };
+}
+
+function numbers(): number[] {
+  return Array.from({ length: COUNT }, (_, n) => n);
+}
+
+/** Ms from the beginning of the sweep. */
+function spread(n: number): number {
+  return n / COUNT * (BEFORE + AFTER);
+}
+
+async function all(work: (n: number) => Promise<unknown> | undefined): Promise<void> {
+  await Promise.all(numbers().map(work));
+}
+
+async function startServers(count: number): Promise<AsyncDisposable & { urls: readonly string[] }> {
+  if (count > 1) return await startNatsCluster(count);
+  const server = await startNatsServer();
+  return { urls: [server.url], [Symbol.asyncDispose]: () => server.stop() };
+}

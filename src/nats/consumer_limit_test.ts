@@ -1,0 +1,138 @@
+/** Streams and buckets that may have few consumers, or that have as many as they may. */
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { catga, type CatgaOptions, event } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { CatgaError } from "../error.ts";
+import { openTransport } from "./harness_suite.ts";
+import { JetStream } from "./jetstream.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
+import { follow, OPTIONS, startLogClient, STREAM } from "./log_harness_suite.ts";
+
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 300_000 };
+
+const Booked = event<{ id: number }>("Booked", { durable: true });
+const Cancelled = event<{ id: number }>("Cancelled", { durable: true });
+
+describe("max_consumers", await requireNatsServer(), () => {
+  it("streams and buckets that Catga makes allow 100,000 consumers", async () => {
+    await using client = await startLogClient();
+    await new NatsKeyValueStore(client.transport).open("test");
+    for (const name of [STREAM, "KV_test"]) assertEquals(await maxConsumers(client, name), 100_000);
+  });
+
+  it("an account that allows fewer: they are made without a limit of their own", async () => {
+    const config = "accounts { A { jetstream { max_consumers: 7 }, users [{ user: a, password: a }] } }";
+    await using server = await startNatsServer({ config });
+    const address = server.url.replace("//", "//a:a@");
+    await using client = await startLogClient({ server, nats: address });
+    await new NatsKeyValueStore(client.transport).open("test");
+    for (const name of [STREAM, "KV_test"]) assertEquals(await maxConsumers(client, name), -1);
+  });
+
+  it("the limit of a stream that exists stays as its operator has set it", async () => {
+    await using client = await startLogClient();
+    const { config } = await client.ask<{ config: object }>(`STREAM.INFO.${STREAM}`);
+    await client.ask(`STREAM.UPDATE.${STREAM}`, { ...config, max_consumers: 3 });
+    await client.log.open(STREAM, OPTIONS);
+    assertEquals(await maxConsumers(client, STREAM), 3);
+  });
+});
+
+describe("CONSUMER_LIMIT", await requireNatsServer(), () => {
+  it("a reader without a consumer says so, and reads when there is one", slow, async () => {
+    await using client = await startLogClient();
+    const taken = await takeAll(client.server, STREAM);
+    const { faults, losses, reader } = follow(client.stream);
+    await eventually("the fault", () => faults.length > 0);
+    assertEquals(faults[0].code, "CONSUMER_LIMIT");
+    assertEquals(faults[0].details, { stream: STREAM });
+    for (const part of [STREAM, "maximum consumers limit reached (10026)", "max_consumers"]) {
+      assertStringIncludes(faults[0].message, part);
+    }
+    assertEquals(reader.fault?.code, "CONSUMER_LIMIT");
+    await taken.release();
+    await eventually("the start", () => losses.length === 1);
+    assertEquals(reader.fault, undefined);
+  });
+
+  it("a node does not start when the bucket of nodes has no consumer left", slow, async () => {
+    await using server = await startNatsServer();
+    await using _other = await catga({ nats: server.url, id: "first" });
+    await using _taken = await takeAll(server, "KV_catga_default_nodes");
+    const error = await assertRejects(() => catga({ nats: server.url, id: "second" }), CatgaError);
+    assertEquals(error.code, "CONSUMER_LIMIT");
+    assertStringIncludes(error.message, "the bucket catga_default_nodes cannot be read");
+  });
+
+  it("a node does not start when its read model has no consumer", slow, async () => {
+    await using server = await startNatsServer();
+    await started(server, { handlers: Booked.on(() => {}) });
+    await using _taken = await takeAll(server, "catga_default_log");
+    const model = Booked.on(() => {}, { each: "node", from: "start", name: "model" });
+    const error = await assertRejects(() => catga({ nats: server.url, handlers: model }), CatgaError);
+    assertEquals(error.code, "CONSUMER_LIMIT");
+    assertStringIncludes(error.message, "catga_default_log");
+  });
+
+  for (const stream of ["catga_default_log", "KV_catga_default_parked"]) {
+    it(
+      `a subscription that ${stream} has no consumer for is "stalled", and goes on when there is one`,
+      slow,
+      async () => {
+        await using server = await startNatsServer();
+        await started(server, { handlers: Booked.on(() => {}) });
+        const taken = await takeAll(server, stream);
+        const handled: number[] = [];
+        const lines: string[] = [];
+        await using app = await catga({
+          nats: server.url,
+          handlers: [Booked.on(({ id }) => void handled.push(id)), Cancelled.on(() => {})],
+          logger: { ...console, error: (line: unknown) => void lines.push(String(line)), info() {}, warn() {} },
+        });
+        const stalled = () => app.health().subscriptions.map(({ state, error }) => [state, error?.code]);
+        await eventually("the health to say so", () => stalled().some(([state]) => state === "stalled"));
+        assert(stalled().every(([state, code]) => (state === "stalled") === (code === "CONSUMER_LIMIT")));
+        await taken.release();
+        (await app.publish(Booked, { id: 1 })).ok || assert(false);
+        await eventually("the message", () => handled.length === 1);
+        await eventually(
+          "the health",
+          () => stalled().every(([state, code]) => state === "leading" && code === undefined),
+        );
+      },
+    );
+  }
+});
+
+async function maxConsumers(client: { ask<T>(operation: string): Promise<T> }, name: string): Promise<number> {
+  const info = await client.ask<{ config: { max_consumers: number } }>(`STREAM.INFO.${name}`);
+  return info.config.max_consumers;
+}
+
+/** Runs a node until it has started, so that its streams and buckets are there. */
+async function started(server: NatsServer, options: CatgaOptions): Promise<void> {
+  await using _app = await catga({ ...options, nats: server.url });
+}
+
+/** Allows a stream as many consumers as it has and one more, and makes that one, until it is released. */
+async function takeAll(server: NatsServer, stream: string): Promise<AsyncDisposable & { release(): Promise<void> }> {
+  const transport = await openTransport(server.url);
+  const js = new JetStream(transport);
+  const { config, state } = await js.api(`STREAM.INFO.${stream}`, {}, 5_000) as {
+    config: object;
+    state: { consumer_count: number };
+  };
+  await js.api(`STREAM.UPDATE.${stream}`, { ...config, max_consumers: state.consumer_count + 1 }, 5_000);
+  const durable = { durable_name: "taken", ack_policy: "none" };
+  await js.api(`CONSUMER.DURABLE.CREATE.${stream}.taken`, { stream_name: stream, config: durable }, 5_000);
+  const release = async () => {
+    if (transport.status.state === "closed") return;
+    await js.api(`CONSUMER.DELETE.${stream}.taken`, {}, 5_000);
+    await js.api(`STREAM.UPDATE.${stream}`, config, 5_000);
+    await transport.close();
+  };
+  return { release, [Symbol.asyncDispose]: release };
+}

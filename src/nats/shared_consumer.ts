@@ -1,0 +1,383 @@
+/**
+ * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a timer. It
+ * waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself (`log_reader.ts`). A reader joins when
+ * the consumer is made anew, from behind the one that is least far; the others pass over what they have. The old consumer
+ * delivers until the new one is there, so that nobody waits.
+ *
+ * Over 300 lines: who reads, who joins and which consumer delivers change together.
+ */
+import type { Msg } from "@nats-io/nats-core";
+import { delay, type Timer } from "../ports/clock.ts";
+import type { LogMark } from "../ports/event_log.ts";
+import type { KeptStream } from "./kept_stream.ts";
+import { LogDelivery } from "./log_delivery.ts";
+import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
+import { makeConsumer } from "./read_consumer.ts";
+import { distinctFilters } from "./subject_filter.ts";
+import { SubjectRoutes } from "./subject_routes.ts";
+
+/** How far a reader may be from the others to join them, in sequences: what lies between is delivered again. */
+const NEAR = 4_096;
+/** How long a first reader is waited with, and how often the consumer is made anew, in ms: many nearly always join at once. */
+const FIRST = 5;
+const PACE = 100;
+/** After this time the consumer is made anew without the filters of readers that have left, in ms. */
+const NARROW = 5_000;
+/** The longest pause after a failure, in ms. */
+const PAUSE = 2_000;
+/** How often marks follow messages of other subjects, in ms. */
+const ADVANCE = 5_000;
+
+/** How far a consumer is. */
+export interface Progress {
+  /** The last message that it has delivered, or passed by, and its time stamp. */
+  readonly sequence: number;
+  readonly time: number | undefined;
+  /** Nothing that it has not delivered is there up to this sequence. */
+  readonly upTo: number;
+}
+
+/** A reader that may share a consumer. None of its methods throws. */
+export interface SharingReader {
+  readonly filters: readonly string[];
+  /** Whether it takes no messages now. */
+  readonly paused: boolean;
+  /** Where it is: behind the message that it has read last, in which stream. */
+  readonly position: LogMark;
+  /** It has all its messages up to this sequence. */
+  readonly upTo: number;
+  /** From now on it gets messages here. Called once for each {@link SharedConsumer.join}, before they come. */
+  onJoined(consumer: Progress): void;
+  /** A message; perhaps one that it has. */
+  onMessage(message: Msg, sequence: number, time: number): void;
+  /** It has got this far, also where nothing was for it. */
+  onPassed(progress: Progress): void;
+  /** All that there was at the start has been delivered. */
+  onCaughtUp(): void;
+  /** Nothing comes until {@link SharingReader.onRestart}. */
+  onInterrupted(): void;
+  onRestart(place: LogPlace): void;
+  /** Something failed, and is tried again; `reading`: nothing comes meanwhile. */
+  onFault(error: unknown, reading: boolean): void;
+  /** It is no longer among the readers. */
+  onLeft(): void;
+}
+
+/** A consumer on the server, and what it delivers here. */
+interface Current {
+  readonly name: string;
+  readonly created: string;
+  readonly delivery: LogDelivery;
+}
+
+/** A consumer with its readers. */
+export class SharedConsumer implements Progress {
+  sequence = 0;
+  time: number | undefined;
+  upTo = 0;
+  readonly #stream: KeptStream;
+  readonly #onEnd: () => void;
+  readonly #readers = new Set<SharingReader>();
+  readonly #joining: Map<SharingReader, PromiseWithResolvers<boolean>> = new Map();
+  /** How many of them have each filter. */
+  readonly #filters = new Map<string, number>();
+  #routes = new SubjectRoutes<SharingReader>([]);
+  #current: Current | undefined;
+  /** The subject of an unanswered request of flow control: the server waits for it. */
+  #held: string | undefined;
+  /** Grows with each interruption. */
+  #interruptions = 0;
+  #wake = Promise.withResolvers<void>();
+  #narrow: Timer | undefined;
+  #narrows = false;
+  #builtAt = -Infinity;
+  #advancedAt = -Infinity;
+  readonly #end = new AbortController();
+
+  /** Ends by itself when no reader is left, which `onEnd` tells. */
+  constructor(stream: KeptStream, onEnd: () => void) {
+    this.#stream = stream;
+    this.#onEnd = onEnd;
+    const { transport } = stream;
+    const stops = [
+      transport.onStatus(() => this.#interrupt()),
+      stream.onRecreated(() => this.#interrupt()),
+    ];
+    // it waits for its first reader
+    queueMicrotask(() =>
+      this.#run().finally(() => {
+        for (const stop of stops) stop();
+      })
+    );
+  }
+
+  /** How many filters it would have with a reader of these, and how many of them it has already. */
+  with(filters: readonly string[]): { readonly size: number; readonly common: number } {
+    const common = filters.filter((filter) => this.#filters.has(filter)).length;
+    return { size: this.#filters.size + filters.length - common, common };
+  }
+
+  /**
+   * Resolves with `true` after `onJoined`; `false`: it is too far from the others, or has left. Rejects if there is no consumer for it, with
+   * what `KeptStream.attempt` rejects with.
+   */
+  join(reader: SharingReader): Promise<boolean> {
+    for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
+    const joining = Promise.withResolvers<boolean>();
+    this.#joining.set(reader, joining);
+    this.#wake.resolve();
+    return joining.promise;
+  }
+
+  /** Whether it has one reader, for which it waits. */
+  get alone(): boolean {
+    return this.#readers.size === 1;
+  }
+
+  /** A reader takes messages again. */
+  resume(): void {
+    if (this.#held !== undefined) this.#flow(this.#held);
+  }
+
+  /** Takes a reader out. Idempotent. */
+  leave(reader: SharingReader): void {
+    const joining = this.#joining.get(reader);
+    if (joining === undefined && !this.#readers.has(reader)) return;
+    this.#joining.delete(reader);
+    if (this.#readers.delete(reader)) {
+      reader.onPassed(this);
+      reader.onLeft();
+    }
+    this.#forget(reader);
+    joining?.resolve(false);
+    if (this.#readers.size + this.#joining.size === 0) this.#wake.resolve();
+    else this.resume();
+  }
+
+  #forget({ filters }: SharingReader): void {
+    for (const filter of filters) {
+      const left = this.#filters.get(filter)! - 1;
+      if (left > 0) this.#filters.set(filter, left);
+      else this.#filters.delete(filter);
+      if (left > 0 || this.#current === undefined) continue;
+      this.#narrow ??= this.#stream.transport.clock.after(NARROW, () => {
+        this.#narrows = true;
+        this.#wake.resolve();
+      }, { background: true });
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { transport } = this.#stream;
+    const { clock, random } = transport;
+    for (let failures = 0; this.#readers.size + this.#joining.size > 0;) {
+      try {
+        if (this.#current !== undefined && this.#joining.size === 0 && !this.#narrows) {
+          await this.#wake.promise;
+          this.#wake = Promise.withResolvers();
+          continue;
+        }
+        await delay(clock, Math.max(FIRST, this.#builtAt + PACE - clock.monotonic()));
+        await this.#connected();
+        await this.#build();
+        failures = 0;
+      } catch (error) {
+        this.#fail(error);
+        await delay(clock, random() * Math.min(PAUSE, 20 * 2 ** failures++));
+      }
+    }
+    this.#narrow?.cancel();
+    this.#drop();
+    this.#end.abort();
+    this.#onEnd();
+  }
+
+  /** Resolves when the transport is connected, or no reader is left. */
+  async #connected(): Promise<void> {
+    const { transport } = this.#stream;
+    while (transport.status.state !== "connected" && this.#readers.size + this.#joining.size > 0) {
+      await this.#wake.promise;
+      this.#wake = Promise.withResolvers();
+    }
+  }
+
+  /** Makes the consumer anew, with those that join. */
+  async #build(): Promise<void> {
+    const stream = this.#stream;
+    this.#builtAt = stream.transport.clock.monotonic();
+    const interruptions = this.#interruptions;
+    const place = await this.#placeAfterInterruption();
+    const base = this.#current !== undefined
+      ? { created: this.#current.created, upTo: this.upTo }
+      : place !== undefined
+      ? { created: place.mark.created, upTo: place.mark.sequence }
+      : this.#foremost();
+    if (base === undefined || interruptions !== this.#interruptions) return;
+    const attached = [...this.#readers];
+    const joining = this.#nearTo(base);
+    if (attached.length + joining.length === 0) return;
+    const start = Math.min(...(attached.length > 0 ? [base.upTo] : []), ...joining.map(({ upTo }) => upTo)) + 1;
+    const filters = distinctFilters([...attached, ...joining].flatMap((reader) => reader.filters));
+    let unused: string | undefined;
+    try {
+      const made = await makeConsumer(stream, { filters, start }, (name) => unused = name);
+      // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
+      const state = await readState(stream);
+      if (interruptions !== this.#interruptions) return;
+      if (state.created !== base.created || state.last < start - 1) return this.#interrupt();
+      unused = undefined;
+      this.#switch({ ...made, created: base.created, start }, joining, place);
+    } finally {
+      if (unused !== undefined) stream.js.deleteConsumer(stream.name, unused);
+    }
+  }
+
+  /** Where reading goes on after an interruption: of those that are furthest; the others find their places themselves. */
+  async #placeAfterInterruption(): Promise<LogPlace | undefined> {
+    if (this.#current !== undefined || this.#readers.size === 0) return undefined;
+    let furthest: LogMark | undefined;
+    for (const { position } of this.#readers) if (position.sequence > (furthest?.sequence ?? -1)) furthest = position;
+    for (const reader of [...this.#readers]) {
+      const { created, sequence } = reader.position;
+      if (created !== furthest!.created || sequence !== furthest!.sequence) this.leave(reader);
+    }
+    return await findPlace(this.#stream, furthest, this.#end.signal);
+  }
+
+  #foremost(): { created: string; upTo: number } | undefined {
+    let foremost: { created: string; upTo: number } | undefined;
+    for (const { position: { created }, upTo } of this.#joining.keys()) {
+      if (upTo > (foremost?.upTo ?? -1)) foremost = { created, upTo };
+    }
+    return foremost;
+  }
+
+  /** Those that can join; the others learn that they cannot. */
+  #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
+    const near: SharingReader[] = [];
+    for (const [reader, joining] of [...this.#joining]) {
+      if (reader.position.created === base.created && Math.abs(reader.upTo - base.upTo) <= NEAR) near.push(reader);
+      else {
+        this.#joining.delete(reader);
+        this.#forget(reader);
+        joining.resolve(false);
+      }
+    }
+    return near;
+  }
+
+  /** From now on a new consumer delivers. */
+  #switch(
+    { name, inbox, expected, created, start }: {
+      name: string;
+      inbox: string;
+      expected: number;
+      created: string;
+      start: number;
+    },
+    joining: readonly SharingReader[],
+    place: LogPlace | undefined,
+  ): void {
+    const stream = this.#stream;
+    for (const reader of this.#readers) reader.onPassed(this);
+    this.#drop();
+    this.sequence = this.upTo = start - 1;
+    this.time = undefined;
+    this.#advancedAt = -Infinity;
+    this.#narrows = false;
+    this.#narrow?.cancel();
+    this.#narrow = undefined;
+    if (place !== undefined) { for (const reader of [...this.#readers]) reader.onRestart(place); }
+    const joined: (() => void)[] = [];
+    for (const reader of joining) {
+      const promise = this.#joining.get(reader);
+      if (promise === undefined) continue; // it has left
+      this.#joining.delete(reader);
+      this.#readers.add(reader);
+      reader.onJoined(this);
+      joined.push(() => promise.resolve(true));
+    }
+    this.#routes = new SubjectRoutes([...this.#readers].map((receiver) => ({ receiver, filters: receiver.filters })));
+    const caughtUp = () => {
+      for (const reader of [...this.#readers]) reader.onCaughtUp();
+    };
+    const { transport } = stream;
+    const delivery = new LogDelivery(transport, { stream, name, inbox, expected }, {
+      onMessage: (message, sequence, time) => this.#deliver(message, sequence, time),
+      onFlow: (reply) => this.#flow(reply),
+      onIdle: (sequence) => this.#idle(sequence),
+      onCaughtUp: caughtUp,
+      onBroken: () => this.#interrupt(),
+    });
+    this.#current = { name, created, delivery };
+    if (expected === 0) caughtUp();
+    for (const resolve of joined) resolve();
+  }
+
+  #deliver(message: Msg, sequence: number, time: number): void {
+    // after the death of a leader old ones come again
+    if (sequence <= this.sequence) return;
+    this.#routes.each(message.subject, (reader) => {
+      if (this.#readers.has(reader)) reader.onMessage(message, sequence, time);
+    });
+    this.sequence = sequence;
+    this.time = time;
+    if (sequence > this.upTo) this.upTo = sequence;
+  }
+
+  #flow(reply: string): void {
+    const [reader] = this.#readers;
+    this.#held = this.alone && reader.paused ? reply : undefined;
+    const { transport } = this.#stream;
+    if (this.#held === undefined && transport.status.state === "connected") transport.connection.publish(reply);
+  }
+
+  /** Nothing is there up to this sequence: marks follow, lest it looks later as if what has expired of other subjects was lost. */
+  #idle(sequence: number): void {
+    const { clock } = this.#stream.transport;
+    if (sequence > this.upTo) this.upTo = sequence;
+    if (sequence <= this.sequence || clock.monotonic() - this.#advancedAt < ADVANCE) return;
+    this.#advancedAt = clock.monotonic();
+    const current = this.#current;
+    messageFrom(this.#stream, sequence).then((message) => {
+      if (sequence <= this.sequence || this.#current !== current) return;
+      this.sequence = sequence;
+      this.time = message?.sequence === sequence ? message.time : undefined;
+    }).catch((error) => {
+      if (this.#current !== current || this.#stream.transport.status.state !== "connected") return;
+      const [reader] = this.#readers;
+      reader?.onFault(error, false);
+    });
+  }
+
+  /** The consumer is lost, or its stream is. */
+  #interrupt(): void {
+    this.#interruptions++;
+    this.#wake.resolve();
+    if (this.#current === undefined) return;
+    this.#drop();
+    for (const reader of [...this.#readers]) {
+      reader.onPassed(this);
+      reader.onInterrupted();
+    }
+  }
+
+  #drop(): void {
+    const current = this.#current;
+    this.#current = this.#held = undefined;
+    if (current === undefined) return;
+    current.delivery.close();
+    this.#stream.js.deleteConsumer(this.#stream.name, current.name);
+  }
+
+  #fail(error: unknown): void {
+    // a lost connection is reported by the transport
+    if (this.#stream.transport.status.state !== "connected") return;
+    if (this.#current === undefined) { for (const reader of [...this.#readers]) reader.onFault(error, true); }
+    for (const [reader, joining] of [...this.#joining]) {
+      this.#joining.delete(reader);
+      this.#forget(reader);
+      joining.reject(error);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { runtimeBinary } from "../test/processes/node_process.ts";
+import { bundleTests } from "./bundles.ts";
+import { Processes } from "./processes.ts";
+import { runTests } from "./test_run.ts";
+
+/** A folder with these files; it is removed with the stack. */
+async function folderOf(stack: AsyncDisposableStack, files: Readonly<Record<string, string>>): Promise<string> {
+  const root = await realpath(await mkdtemp(`${tmpdir()}/catga-bundles-`));
+  stack.defer(() => rm(root, { recursive: true }));
+  for (const [path, code] of Object.entries(files)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), code);
+  }
+  return root;
+}
+
+const passing = 'import { it } from "node:test";\nit("passes", () => {});\n';
+
+describe("bundleTests", () => {
+  it("bundles by folder; long files and those with hooks of their own are left out, and come first", async () => {
+    await using stack = new AsyncDisposableStack();
+    const hooked = `import { before, it } from "node:test";\nbefore(() => {});\nit("hooked", () => {});\n`;
+    const many = Array.from({ length: 9 }, (_, at) => `b/${at}_test.ts`);
+    const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "a/cli_test.ts": passing };
+    const root = await folderOf(stack, { ...files, ...Object.fromEntries(many.map((path) => [path, passing])) });
+    const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...many]);
+    assertEquals(bundles.map((path) => path.replace(join(root, "scratch"), "…")), [
+      "a/cli_test.ts",
+      "a/hooks_test.ts",
+      "…/a/bundle_1_test.ts",
+      "…/b/bundle_1_test.ts",
+      "…/b/bundle_2_test.ts",
+    ]);
+  });
+
+  it("a bundle names what failed, counts each test, and does not stop at a file that cannot be loaded", async () => {
+    await using stack = new AsyncDisposableStack();
+    using processes = new Processes();
+    const root = await folderOf(stack, {
+      "a_test.ts":
+        'import { it } from "node:test";\nit("first", () => {});\nit("fails", () => {\n  throw new Error("boom");\n});\n',
+      "b_test.ts": 'throw new Error("broken");\n',
+      "c_test.ts": passing,
+    });
+    const files = await bundleTests(join(root, "scratch"), root, ["a_test.ts", "b_test.ts", "c_test.ts"]);
+    assertEquals(files.length, 1);
+    const { passed, failed, skipped, notes } = await runTests(processes, {
+      title: "a bundle",
+      command: [await runtimeBinary("deno"), "test", "-A", "--no-check", "--junit-path={report}"],
+      files,
+      limit: 60_000,
+      show: "never",
+    });
+    assertEquals({ passed, failed, skipped }, { passed: 2, failed: 2, skipped: 0 });
+    assertMatch(notes[0], /^fails\n[^]*boom[^]*\/a_test\.ts:4/);
+    assertMatch(notes[1], /^b_test\.ts loads\n[^]*broken/);
+  });
+});

@@ -257,9 +257,8 @@ export class HandingOut {
   #failed(item: OpenItem, { code, message, final, node }: RunFailure): void {
     const { host: { clock, random }, observer, label } = this.#options;
     const { category, attempts } = item;
-    const error = { code, message };
+    const error = item.error = { code, message };
     item.refusals = 0;
-    item.error = error;
     if (final || attempts >= category.attempts) return this.#deadLetter(item, error);
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;

@@ -11,6 +11,15 @@ import { readBatch } from "./log_reads.ts";
 import { textOf } from "./log_harness_suite.ts";
 
 describe("readBatch", await requireNatsServer(), () => {
+  const settings = {
+    name: "log",
+    what: "the log",
+    settings: () => ({}),
+    check() {},
+    perMs: 1,
+    most: 2 ** 42,
+    heartbeat: 500,
+  };
   const request = { subject: "log.>", from: 1, most: 10 };
   const head = (sequence: number, before: number) => ({
     "Nats-Sequence": `${sequence}`,
@@ -36,15 +45,6 @@ describe("readBatch", await requireNatsServer(), () => {
         for (const [data, headers] of answers) fake.publish(reply!, data, { headers });
       });
       await fake.flush();
-      const settings = {
-        name: "log",
-        what: "the log",
-        settings: () => ({}),
-        check() {},
-        perMs: 1,
-        most: 2 ** 42,
-        heartbeat: 500,
-      };
       const stream = new KeptStream(transport, new JetStream(transport), settings);
       const reading = readBatch(stream, request, 300);
       if (typeof expected === "string") {
@@ -74,15 +74,6 @@ describe("readBatch", await requireNatsServer(), () => {
       fake.publish(reply!, JSON.stringify(seq === 4 ? { error: { code: 404, err_code: 10037 } } : found));
     });
     await fake.flush();
-    const settings = {
-      name: "log",
-      what: "the log",
-      settings: () => ({}),
-      check() {},
-      perMs: 1,
-      most: 2 ** 42,
-      heartbeat: 500,
-    };
     const stream = new KeptStream(transport, new JetStream(transport), settings);
     assertEquals((await readBatch(stream, { ...request, most: 100 }, 30_000)).map(textOf), ["1", "2", "3"]);
     assertEquals(asked, [1, 2, 3, 4, 5, 6, 7]);

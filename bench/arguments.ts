@@ -18,6 +18,7 @@ export const SECTIONS = [
   "entities",
   "growth",
   "entities-growth",
+  "entities-endurance",
   "counts",
   "types",
 ] as const;
@@ -25,7 +26,7 @@ export const SECTIONS = [
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: what is called growth takes some minutes, `counts` is about one constant, `types` about the compiler. */
+/** What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types` about the compiler. */
 export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
 /** Which client of nats.js. */
@@ -60,7 +61,8 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth and entities-growth, which take some minutes, counts and types
+and those that run only when they are named: growth, entities-growth and entities-endurance, which take some minutes,
+counts and types
 
   --quick              fewer and shorter rounds: a minute instead of four
   --no-peers           ours, nats.js and what is written by hand alone

@@ -13,6 +13,7 @@ import { Company } from "./sections/contestants.ts";
 import { types } from "./sections/compiling.ts";
 import { counts } from "./sections/counts.ts";
 import { entities } from "./sections/entities.ts";
+import { entitiesEndurance } from "./sections/entities_endurance.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
@@ -40,6 +41,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   entities,
   growth,
   "entities-growth": entitiesGrowth,
+  "entities-endurance": entitiesEndurance,
   counts,
   types,
 };

@@ -72,16 +72,21 @@ describe("bench", await requireNatsServer(), () => {
     try {
       const json = join(folder, "run.json");
       const quick = ["--quick", "--no-peers", "--no-published", "--rounds", "1", "--json", json];
-      await bench("entities", "entities-growth", ...quick);
+      await bench("entities", "entities-growth", "entities-endurance", ...quick);
       const { tables } = await readRun(json);
       assertEquals(tables.map(({ id }) => id), [
         "entities",
+        "entities-steady",
         "entities-alone",
+        "entities-together",
         "entities-load",
         "entities-growth",
         "entities-growth-memory",
         "entities-growth-load",
         "entities-growth-loads",
+        "entities-endurance",
+        "entities-endurance-processor",
+        "entities-endurance-memory",
       ]);
       for (const { id, rows } of tables) {
         for (const { name, cells } of rows) {

@@ -118,8 +118,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       },
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
-        const { carried } = app;
-        return openEntities({ ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried });
+        const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };
+        return openEntities({ ...own, maxPayload: () => transport?.maxPayload ?? 1_048_576 });
       },
     };
     const sending = foldSends(behaviors);

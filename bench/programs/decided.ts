@@ -30,6 +30,15 @@ export interface Decided {
 /** Options of the task `change`: so many entities, each changed by one command after the other. */
 export interface Changing {
   readonly entities: number;
+  /** How many commands each of them has at once; 1. */
+  readonly each?: number;
+  readonly ms: number;
+}
+
+/** Options of the task `endure`: each of the hot ones is changed by one command after the other, and now and then one of the others. */
+export interface Enduring {
+  readonly entities: number;
+  readonly hot: number;
   readonly ms: number;
 }
 
@@ -61,7 +70,7 @@ export async function runDecided(decided: Decided): Promise<void> {
   };
   answer({
     /** Gives how many commands were stored a second, and the median of how long each took, in ms. */
-    async change({ entities, ms }: Changing): Promise<{ rate: number; p50: number }> {
+    async change({ entities, each = 1, ms }: Changing): Promise<{ rate: number; p50: number }> {
       const latencies: number[] = [];
       const start = performance.now();
       let done = 0;
@@ -74,8 +83,22 @@ export async function runDecided(decided: Decided): Promise<void> {
           if ((++done & 31) === 0 && performance.now() - start > ms) over = true;
         }
       };
-      await Promise.all(Array.from({ length: entities }, (_, at) => one(`e${at}`)));
+      await Promise.all(Array.from({ length: entities * each }, (_, at) => one(`e${at % entities}`)));
       return { rate: done / (performance.now() - start) * 1_000, p50: quantile(latencies, 0.5) };
+    },
+    /** Gives how many commands were stored a second, and the processor's time that this process took for each, in µs. */
+    async endure({ entities, hot, ms }: Enduring): Promise<{ rate: number; processor: number }> {
+      const [start, before] = [performance.now(), process.cpuUsage()];
+      let done = 0;
+      const others = Math.floor(entities / hot);
+      await Promise.all(Array.from({ length: hot }, async (_, at) => {
+        for (let i = 0; performance.now() - start < ms; i++, done++) {
+          // each has its own share of the others
+          await changeOne(i % 10 === 9 ? `o${at}-${(i * 7919) % others}` : `h${at}`, i);
+        }
+      }));
+      const { user, system } = process.cpuUsage(before);
+      return { rate: done / (performance.now() - start) * 1_000, processor: (user + system) / done };
     },
     /** Brings an entity to so many events. */
     async grow({ entity, events }: { entity: string; events: number }): Promise<void> {

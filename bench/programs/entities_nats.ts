@@ -8,7 +8,6 @@ import { runDecided } from "./decided.ts";
 
 /** As long as what Catga writes beside the event: who, and which command. */
 const ENDPOINT = `${"n".repeat(10)}.${"p".repeat(22)}`;
-const FINGERPRINT = "f".repeat(22);
 
 await runDecided({
   node: () => Promise.reject(new Error("it has no nodes")),
@@ -49,7 +48,7 @@ await runDecided({
     return {
       async change(stock, order) {
         const { sequence, events } = last.get(stock) ?? { sequence: 0, events: 0 };
-        const head = [events, "Take", crypto.randomUUID(), FINGERPRINT, String(events + 1), null, null];
+        const head = [events, ["Take", `${ENDPOINT}.${next}`, 1, String(events + 1)]];
         const text = JSON.stringify([1, ENDPOINT, next, Date.now(), head, ["Taken", order]]);
         last.set(stock, { sequence: await append(`${group}.${stock}`, text, sequence), events: events + 1 });
         return events + 1;

@@ -22,7 +22,9 @@ export const entities: Measure = async (stage, effort, company) => {
   const contestants = await company.engage(ours(stage));
   return [
     await commands(contestants, effort),
+    await steady(contestants, effort),
     await alone(contestants, effort),
+    await together(contestants, effort),
     ...await loading(contestants, effort),
   ];
 };
@@ -46,9 +48,9 @@ function changing(contestants: readonly Running[], options: Changing) {
 }
 
 async function commands(contestants: readonly Running[], effort: Effort): Promise<Table> {
-  const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(800, 100) });
-  await alternate(players, effort.quick ? 1 : 3);
-  const figures = await alternate(players, effort.rounds(7, 3));
+  const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(400, 100) });
+  await alternate(players, effort.quick ? 1 : 4);
+  const figures = await alternate(players, effort.rounds(24, 3));
   return {
     id: "entities",
     title: `Entities: commands stored a second, one under way for each of ${AT_ONCE} entities`,
@@ -60,6 +62,44 @@ async function commands(contestants: readonly Running[], effort: Effort): Promis
       "by hand: the same message by nc.publish, with Nats-Expected-Last-Subject-Sequence, and one subscription for all " +
       "acknowledgements; it decides nothing, and remembers a number",
     ],
+  };
+}
+
+/** The same for a minute, in windows that alternate with those by hand. */
+async function steady(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const both = contestants.filter(({ name }) => name !== FAR);
+  const players = changing(both, { entities: AT_ONCE, ms: effort.ms(5_000, 100) });
+  const thirds = ["first third", "second third", "last third"];
+  const cells = new Map(both.map(({ name }) => [name, [] as (readonly number[])[]]));
+  for (const _ of thirds) {
+    const figures = await alternate(players, effort.quick ? 1 : 2);
+    for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
+  }
+  return {
+    id: "entities-steady",
+    title: `Entities: the same commands, for a minute`,
+    unit: "per second",
+    columns: thirds,
+    rows: [...cells].map(([name, cells]) => ({ name, cells })),
+    pairs: pairsOf(both),
+    notes: ["windows of 5 s, one by hand and one of Catga in turn"],
+  };
+}
+
+/** Many commands of one entity at once: by hand each would wait for the one before. */
+async function together(contestants: readonly Running[], effort: Effort): Promise<Table> {
+  const both = contestants.filter(({ name }) => name !== RAW);
+  const players = changing(both, { entities: 1, each: AT_ONCE, ms: effort.ms(500, 100) });
+  await alternate(players, 1);
+  const figures = await alternate(players, effort.rounds(7, 3));
+  return {
+    id: "entities-together",
+    title: `Entities: one entity, ${AT_ONCE} commands at once`,
+    unit: "per second",
+    columns: ["stored"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ rate }) => rate)] })),
+    pairs: [],
+    notes: ["those that wait while one is stored are decided one on the other's state, and stored in one message"],
   };
 }
 

@@ -120,7 +120,7 @@ function tables({ entities, written, memory, read, stored }: Measured): Table[] 
     columns: ["before", ...reached, "later"],
     rows: [{ name: "resident", cells: memory.map((value) => [value]) }],
     notes: [
-      "states with their commands are kept up to 64 MB by the length of their texts, those that were used last; " +
+      "states are kept up to 64 MB by the length of their texts, those that were used last; " +
       "later: while another node loads",
     ],
   }, {

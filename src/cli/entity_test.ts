@@ -118,7 +118,8 @@ describe("the tool and entities", await requireNatsServer(), () => {
 
   it("whatever stands in the stream is printed on one line each, cut, and without hidden characters", async () => {
     const bytes = (...list: number[]) => Uint8Array.from(list);
-    const head = (version: number) => JSON.stringify([version, TEXT, "f", null, TEXT, { [TEXT]: TEXT }, "AddItem"]);
+    const head = (version: number, events = 2) =>
+      JSON.stringify([version, ["AddItem", TEXT, events, null, "f", TEXT, { [TEXT]: TEXT }]]);
     const group = (version: number, payload: string) =>
       `[1,"x.1",0,1,${head(version)},["ItemAdded",${payload}],["Paid",null,2]]`;
     const deep = `${"[".repeat(5_000)}${"]".repeat(5_000)}`;
@@ -129,8 +130,8 @@ describe("the tool and entities", await requireNatsServer(), () => {
     await append(ID, group(4, deep));
     await append(ID, group(0, "1"));
     await append(ID, "x".repeat(1_000_000));
-    await append(ID, `[1,"x.1",0,1,${head(6)},["ItemAdded",${JSON.stringify("~\x1b[2J")},1]]`);
-    const key = snapshotKey("Cart", ID);
+    await append(ID, `[1,"x.1",0,1,${head(6, 1)},["ItemAdded",${JSON.stringify("~\x1b[2J")},1]]`);
+    const key = snapshotKey("Cart", ID, 1);
     await (await hostile.store.open("catga_default_snapshots", BUCKETS.snapshots)).put(key, TEXT);
     const shown = safe(await run("Cart", ID));
     assertEquals([shown.code, rows(shown.out).length], [0, 6 + 1 + 1 + 11], shown.out);

@@ -52,6 +52,13 @@ export type DurableCommandOptions<In, Out, F extends string = AnyCode, Payload =
   & (Ordered | Keyed | Keyless)
   & (WithoutId | Idempotent);
 
+/** Options of a command that is durable, has a key, and is not idempotent. */
+export type DurableKeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & Stored
+  & (Ordered | Keyed)
+  & NotIdempotent;
+
 /** Options of a command that has a key, and is neither idempotent nor durable. */
 export type KeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>

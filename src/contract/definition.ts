@@ -19,6 +19,7 @@ import {
   contractOptions,
   type DurableCommandOptions,
   type DurableEventOptions,
+  type DurableKeyedCommandOptions,
   type EventOptions,
   type IdempotentCommandOptions,
   type KeyedCommandOptions,
@@ -70,7 +71,14 @@ export interface DurableCommand<In = void, Out = void, F extends string = AnyCod
   ): Handler;
 }
 
-/** A command with a `key` that is neither idempotent nor durable: an entity may decide it. */
+/** A durable command with a `key` that is not idempotent: `enqueue` takes it, and an entity may decide it. */
+export interface DurableKeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
+  extends DurableCommand<In, Out, F, Payload, Returned> {
+  /** What it was defined with: `durable` and `key`, for two. */
+  readonly options: DurableContractOptions & KeyedContractOptions;
+}
+
+/** A command with a `key` that is not idempotent: an entity may decide it. */
 export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
   /** What it was defined with: `key`, for one. */
@@ -83,8 +91,6 @@ export interface KeyedContractOptions extends ContractOptions {
   readonly key: (payload: never) => string;
   /** An entity remembers the results of its commands by itself. */
   readonly idempotent?: false | undefined;
-  /** A durable command has no entity: send a command of one from a subscription's handler. */
-  readonly durable?: false | undefined;
 }
 
 /** A query: {@link query} makes it. */
@@ -135,6 +141,11 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
+  options: DurableKeyedCommandOptions<In, Out, F, Payload, Returned>,
+): DurableKeyedCommand<In, Out, F, Payload, Returned>;
+/** Defines a durable command. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
   options: DurableCommandOptions<In, Out, F, Payload, Returned>,
 ): DurableCommand<In, Out, F, Payload, Returned>;
 /** Defines a command that has a key, and is neither idempotent nor durable. */
@@ -147,7 +158,7 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
   name: SendableName<In, Returned>,
   options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned>;
-/** Defines any command. Of four signatures the compiler shows the errors of the last alone, so it takes all options. */
+/** Defines any command. Of five signatures the compiler shows the errors of the last alone, so it takes all options. */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
   options?: CommandOptions<In, Out, F, Payload, Returned>,

@@ -12,7 +12,8 @@ import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
 import type { EntityBody, EntityContext } from "./entity_body.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
-import type { Handler, HandlerBody, HandlerOptions } from "./handler.ts";
+import type { CommandHandlerOptions, Handler, HandlerBody } from "./handler.ts";
+import { subscriptionSettings } from "./subscription_settings.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
@@ -68,12 +69,12 @@ export interface Entity<State> {
   /**
    * Makes the handler of a command, whose `key` is the entity's id. What it emits is stored as one, or not at all, and the command is applied once
    * for its id; what it returns or fails with is its result. It may run again, when another command came first: effects belong into a
-   * subscription to its events.
+   * subscription to its events. One with `durable: true` may be enqueued, too: it is run in its time, and applied once.
    */
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
     decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
-    options?: HandlerOptions,
+    options?: CommandHandlerOptions,
   ): EntityHandler<State, In, Returned, F>;
   /** Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the handler throws. */
   decide<In, Returned, F extends string>(
@@ -145,7 +146,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       });
       return full;
     },
-    handle: (command: AnyContract, decide: EntityBody["decide"], options?: HandlerOptions) =>
+    handle: (command: AnyContract, decide: EntityBody["decide"], options?: CommandHandlerOptions) =>
       entityHandler(definition as EntityDefinition<unknown>, command, decide, options),
     decide: (handler: Handler, options: DecisionOptions<State, unknown>) =>
       decideByValues(definition, handler, options),
@@ -157,11 +158,11 @@ function entityHandler(
   definition: EntityDefinition<unknown>,
   contract: AnyContract,
   decide: EntityBody["decide"],
-  options: HandlerOptions = {},
+  options: CommandHandlerOptions = {},
 ): Handler {
   const at = `${definition.name}.handle`;
   if (contract?.kind !== "command") throw new TypeError(`${at} takes a command; got ${show(contract)}`);
-  const { name, options: { key, idempotent, durable } } = contract;
+  const { name, options: { key, idempotent } } = contract;
   if (key === undefined) {
     throw new TypeError(
       `${at} ${name}: the command needs a key, which is the entity's id, as key: (payload) => payload.id`,
@@ -171,9 +172,6 @@ function entityHandler(
     throw new TypeError(
       `${at} ${name}: commands of an entity remember their results by themselves: leave idempotent out`,
     );
-  }
-  if (durable) {
-    throw new TypeError(`${at} ${name}: a durable command has no entity yet: send it from a subscription's handler`);
   }
   if (typeof decide !== "function") throw new TypeError(`${at} ${name} takes a function; got ${show(decide)}`);
   checkKnown(`${at} ${name}`, options, HANDLE_OPTIONS);
@@ -187,7 +185,7 @@ function entityHandler(
     behaviors: Object.freeze([...behaviors]),
     concurrency,
     each: "service",
-    subscription: undefined,
+    subscription: subscriptionSettings(`${at} ${name}`, contract, options),
     entity,
   };
   return Object.freeze({ contract, "~handler": Object.freeze(body) });
@@ -195,4 +193,4 @@ function entityHandler(
 
 const ENTITY_OPTIONS = new Set(["initial", "version"]);
 const EVENT_OPTIONS = new Set(["input"]);
-const HANDLE_OPTIONS = new Set(["behaviors", "concurrency"]);
+const HANDLE_OPTIONS = new Set(["behaviors", "concurrency", "retry"]);

@@ -71,9 +71,12 @@ describe("entity", () => {
     const Once = command<string>("Once", { key: (id) => id, idempotent: true });
     // @ts-expect-error an idempotent command
     assertThrows(() => Cart.handle(Once, () => {}), TypeError, "leave idempotent out");
-    const Kept = command<string>("Kept", { key: (id) => id, durable: true });
-    // @ts-expect-error a durable command
-    assertThrows(() => Cart.handle(Kept, () => {}), TypeError, "a durable command has no entity");
+    const Unkept = command<string>("Add", { key: (id) => id });
+    assertThrows(
+      () => Cart.handle(Unkept, () => {}, { retry: { attempts: 3 } }),
+      TypeError,
+      "retry is of a durable command",
+    );
     let kept: (() => void) | undefined;
     const Add = command<string>("AddLater", { key: (id) => id });
     const later = Cart.handle(Add, (cart) => void (kept = () => cart.emit(Paid)));

@@ -11,8 +11,8 @@ export interface SendOptions {
    */
   id?: string | undefined;
   /**
-   * Of a command of an entity that is sent again with its `id`: when it was sent first. It fails with `OUTCOME_UNKNOWN` if its entity does not
-   * remember all commands of the time since; without this, an id that is not remembered is that of a new command.
+   * Of a command of an entity that is sent again with its `id`: when it was sent first. The events of the entity since then are looked through
+   * for it; without this, those of the last two minutes.
    */
   firstSent?: Date | undefined;
   /** The routing key; what the contract's `key` returns for the payload. */

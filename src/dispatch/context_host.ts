@@ -29,6 +29,10 @@ export interface Envelope {
   readonly send?: string | undefined;
   /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
   readonly span?: number | undefined;
+  /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
+  readonly sentAt?: number | undefined;
+  /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
+  readonly storedAt?: number | undefined;
   /** Of a message of the log: where it stands. */
   readonly position?: number | undefined;
   /** Of a message of the log: the token of its leader. */

@@ -70,10 +70,10 @@ export class MessageContext implements EntityContext, Abortable {
 
   /** The id that its contract makes of the payload, for a message that came without one. */
   set id(id: string) {
-    const { call, attempt, correlation, causation, ancestry, headers, key, send, span, position, fence } =
+    const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt, position, fence } =
       this.envelope;
     this.#envelope = {
-      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, position, fence },
+      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt, position, fence },
     };
   }
 

@@ -1,8 +1,7 @@
 /**
- * One command of an entity, from its handler to the stream. Optimistic: what it emits is stored only if nothing was stored of the entity since
- * it was read; else it is read on, and decided again. What was appended without an answer is repeated with the same bytes, and decided
- * again only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or its sender
- * gets `OUTCOME_UNKNOWN`.
+ * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its sender gets.
+ *
+ * Over 300 lines: whatever a command comes to, in a handler or without one, ends in one of the outcomes that stand beside each other here.
  */
 import type { EntityBody } from "../contract/entity_body.ts";
 import { Deciding } from "../contract/entity_state.ts";
@@ -10,129 +9,282 @@ import { type Failure, isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";
 import { cannotBeSent, decodeText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
+import { byteLength } from "../data/utf8.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
-import { entityGroupText, headWithoutCommand } from "../log/format/entity_group.ts";
-import { type Clock, delay } from "../ports/clock.ts";
-import { type Emitted, emittedBy } from "./emitted.ts";
-import type { EntityCopy } from "./entity_copy.ts";
-import type { EntityStream } from "./entity_stream.ts";
+import { commandText, withoutName } from "../log/format/entity_group.ts";
+import { largestGroup } from "../log/format/group_text.ts";
+import { emittedBy } from "./emitted.ts";
 import type { EntitiesHost } from "./host.ts";
-import { rememberedAs } from "./remembered.ts";
+import { type Found, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import type { Asking } from "./turns.ts";
 
 /** What a {@link Command} is made of. */
 export interface CommandOptions {
   readonly host: EntitiesHost;
-  readonly stream: EntityStream;
   readonly body: EntityBody;
+  readonly subject: string;
+  /** Of the entity. */
   readonly id: string;
   /** What the contract's schema made of it. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
-  /** The number of the first of so many events among all that this process emits. */
-  number(events: number): number;
+}
+
+/** An entity, as a command is decided on it. */
+export interface Standing {
+  readonly version: number;
+  readonly state: unknown;
+}
+
+/** What a handler came to. */
+export interface Decided extends Standing {
+  /** What is stored, as texts; `undefined`: nothing. */
+  readonly stored: { readonly command: string; readonly events: readonly string[] } | undefined;
+  /** Characters of these texts. */
+  readonly length: number;
+  readonly outcome: { readonly returned: unknown | Failure } | { readonly thrown: unknown };
 }
 
 /** A command that is being decided. */
-export class Command {
-  /** The entity as far as it has been read, with what this command has changed. */
-  copy: EntityCopy<unknown>;
-  readonly #options: CommandOptions;
-  readonly #what: string;
-  /** Of its payload, made when it is first needed. */
-  #fingerprint: string | undefined;
-  /** Until when it tries. */
-  readonly #due: number;
-  /** An append ended without an answer, and may be stored. */
-  #unanswered = false;
-  /** What the last attempt failed with. */
-  #error: CatgaError | undefined;
+export class Command implements Asking, Sought {
+  readonly body: EntityBody;
+  readonly subject: string;
+  readonly entity: string;
+  readonly ctx: DecidingMessage;
+  /** When it came here, and until when it is tried, by the monotonic clock. */
+  readonly arrived: number;
+  readonly due: number;
+  /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
+  readonly named: boolean;
+  /** Its sender gets this. */
+  readonly outcome: Promise<unknown>;
+  /** How often others came first. */
+  conflicts = 0;
+  /** What it was decided on, and comes to, if that is still to be stored. */
+  deciding: (Standing & { readonly decided: Decided | Promise<Decided> }) | undefined = undefined;
+  /** An append of it had no answer, and what was stored since has not been looked through. */
+  unsure = false;
+  /** It has its outcome. */
+  settled = false;
+  readonly #host: EntitiesHost;
+  readonly #payload: unknown;
 
-  /** `copy`: what is known of the entity so far. */
-  constructor(options: CommandOptions, copy: EntityCopy<unknown>) {
-    this.#options = options;
-    this.copy = copy;
-    const { ctx, host: { clock }, body: { definition }, id } = options;
-    this.#due = dueOf(ctx, clock);
-    this.#what = `${ctx.contract.name} of ${definition.name} ${id}`;
+  #resolve!: (value: unknown) => void;
+  #reject!: (reason: unknown) => void;
+  #fingerprint: string | undefined;
+
+  constructor({ host, body, subject, id, payload, ctx }: CommandOptions) {
+    this.#host = host;
+    this.body = body;
+    this.subject = subject;
+    this.entity = id;
+    this.#payload = payload;
+    this.ctx = ctx;
+    this.arrived = host.clock.monotonic();
+    this.due = dueOf(ctx, this.arrived);
+    const { envelope: { send, span, call, attempt, position } } = ctx;
+    this.named = send !== undefined || position !== undefined ||
+      (span === undefined && attempt === 1 && ctx.id !== call);
+    this.outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  get call(): string {
+    return this.ctx.envelope.call;
+  }
+
+  get ancestry(): readonly string[] {
+    return this.ctx.envelope.ancestry;
+  }
+
+  get name(): string {
+    return this.ctx.contract.name;
+  }
+
+  get id(): string {
+    return this.ctx.id;
+  }
+
+  get send(): string {
+    return this.ctx.envelope.send ?? this.ctx.id;
+  }
+
+  /** Whether an earlier attempt of it may have been decided, or may yet be. */
+  get again(): boolean {
+    return this.ctx.envelope.span !== undefined;
   }
 
   /**
-   * Decides it. Resolves with what the handler returned, or its failure; with the recorded result if it was applied already. Rejects with a
-   * `CatgaError`, and with what the handler throws.
+   * In so many ms before `now` (by the monotonic clock; `time` by the server's) it may have been stored, or its send may have ended.
    */
-  async run(): Promise<unknown> {
-    for (let conflicts = 0; conflicts <= MOST_CONFLICTS; conflicts++) {
-      const known = this.#known();
-      if (known !== undefined) return known.value;
-      const decided = await this.#decide();
-      if ("items" in decided) {
-        if (await this.#append(decided)) return decided.returned;
-      } else if (await this.#confirm()) {
-        if ("thrown" in decided) throw decided.thrown;
-        return decided.returned;
-      }
-      this.#checkOver();
-    }
-    const why = `${MOST_CONFLICTS + 1} times other commands came first`;
-    if (this.#again) throw this.#unknown(`an earlier attempt may still be decided, and ${why}`);
-    throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
+  reach(now: number, time: number): number {
+    const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
+    if (storedAt !== undefined) return SKEW + Math.max(0, time - storedAt);
+    const age = span === undefined ? now - sentAt : span - this.ctx.remaining(now);
+    return SKEW + (this.named ? Math.max(PROMISED, age) : age);
   }
 
-  /** The recorded result, if the command was applied already. */
-  #known(): { readonly value: unknown } | undefined {
-    const { ctx, host, stream, body: { definition }, id } = this.#options;
-    const { copy } = this;
-    if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
-    const { remembered } = copy;
-    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));
-    if (known !== undefined) {
-      if (known.fingerprint !== this.#print) {
-        throw new CatgaError("ID_REUSED", `${this.#what}: its id ${ctx.id} is that of a command with another payload`);
-      }
-      return { value: known.result === undefined ? undefined : decodeText(known.result) };
+  /** For errors. */
+  get what(): string {
+    return `${this.name} of ${this.body.definition.name} ${this.entity}`;
+  }
+
+  /** What its handler comes to; at once, unless that is asynchronous. Never throws or rejects. */
+  decide(on: Standing): Decided | Promise<Decided> {
+    const { ctx, body: { definition, decide } } = this;
+    const deciding = new Deciding(definition, this.entity, on.version, on.state);
+    try {
+      const made = decide(deciding, this.#payload, ctx);
+      if (!isThenable(made)) return this.#decided(deciding, on, made);
+      return this.#settled(Promise.resolve(made)).then(
+        (returned) => this.#decided(deciding, on, returned),
+        (thrown) => this.#thrown(deciding, on, thrown),
+      );
+    } catch (thrown) {
+      return this.#thrown(deciding, on, thrown);
     }
-    if (remembered?.ended(this.#send)) {
+  }
+
+  #decided(deciding: Deciding<unknown>, on: Standing, returned: unknown): Decided {
+    const { ctx, name } = this;
+    const { emitted } = deciding;
+    deciding.end();
+    if (ctx.aborted !== undefined) return this.#without({ thrown: ctx.aborted }, on);
+    if (isFailure(returned) || emitted.length === 0) return this.#without({ returned }, on);
+    try {
+      const of = { definition: this.body.definition, id: this.entity, state: on.state };
+      const { items: events, state, result } = emittedBy(of, { name, events: emitted, value: returned });
+      const { id, correlationId } = ctx;
+      const command = commandText({
+        name,
+        id,
+        events: events.length,
+        result,
+        fingerprint: this.named ? this.#print : undefined,
+        correlation: correlationId === id ? undefined : correlationId,
+        headers: carried(this.#host, ctx),
+      });
+      let { length } = command;
+      for (const event of events) length += event.length + 1;
+      this.#checkSize(length, command, events);
+      return { stored: { command, events }, length, version: on.version + events.length, state, outcome: { returned } };
+    } catch (thrown) {
+      return this.#without({ thrown }, on);
+    }
+  }
+
+  #thrown(deciding: Deciding<unknown>, on: Standing, thrown: unknown): Decided {
+    deciding.end();
+    return this.#without({ thrown }, on);
+  }
+
+  /** What was found of it is its outcome. */
+  answer(found: Found): void {
+    if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
-      throw new CatgaError("CONFLICT", `${this.#what} was not applied: ${why}`, { retryable: true });
+      return this.reject(
+        new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }),
+      );
     }
-    const { span } = ctx.envelope;
-    if (span === undefined) return undefined;
-    const age = span - ctx.remaining(host.clock.monotonic());
-    if (remembered?.mayHaveDropped(stream.time - age - SKEW)) {
-      throw this.#unknown("not all commands are remembered that were applied since it was sent first");
+    const { fingerprint, result } = found.command;
+    try {
+      if (fingerprint !== undefined && fingerprint !== this.#print) {
+        const message = `${this.what}: its id ${this.ctx.id} is that of a command with another payload`;
+        return this.reject(new CatgaError("ID_REUSED", message));
+      }
+      this.resolve(result === undefined ? undefined : decodeText(result));
+    } catch (error) {
+      this.reject(error);
     }
-    return undefined;
   }
 
-  async #decide(): Promise<Decided> {
-    const { copy } = this;
-    const { body: { definition, decide }, id, payload, ctx } = this.#options;
-    const deciding = new Deciding(definition, id, copy.version, copy.state);
-    let returned: unknown;
-    try {
-      const made = decide(deciding, payload, ctx);
-      returned = isThenable(made) ? await this.#settled(Promise.resolve(made)) : made;
-    } catch (thrown) {
-      if (this.#unanswered || ctx.aborted !== undefined) throw thrown;
-      return { thrown };
-    } finally {
-      deciding.end();
+  /** What was decided holds. */
+  settle({ outcome }: Decided): void {
+    if ("thrown" in outcome) this.reject(outcome.thrown);
+    else this.resolve(outcome.returned);
+  }
+
+  resolve(value: unknown): void {
+    this.settled = true;
+    this.#resolve(value);
+  }
+
+  reject(reason: unknown): void {
+    this.settled = true;
+    this.#reject(reason);
+  }
+
+  /** It gets no turn: it certainly was not applied. */
+  leave(why: "late" | "deadlock"): void {
+    this.ctx.execution.awaitingTurn = false;
+    this.reject(notBegun(this.what, why));
+  }
+
+  /** Its turn has come: whether it begins. */
+  begins(): boolean {
+    const { ctx } = this;
+    // aborted before this, its sender knows that it has not begun, and it does not begin below
+    ctx.execution.awaitingTurn = false;
+    const { aborted } = ctx;
+    if (aborted === undefined) return true;
+    this.reject(aborted.code === "TIMEOUT" ? notBegun(this.what, "late", aborted) : aborted);
+    return false;
+  }
+
+  /** Whether it is over, by `now` of the monotonic clock. */
+  isOver(now: number): boolean {
+    return now >= this.due || this.ctx.aborted !== undefined;
+  }
+
+  /** It is over: `unanswered` if an append of it may be stored. `error`: what the last attempt failed with. */
+  over(unanswered: boolean, error: CatgaError | undefined): void {
+    const { aborted } = this.ctx;
+    const cause = error ?? aborted;
+    const last = error === undefined ? "" : `; last error: ${error.message}`;
+    if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
+    if (this.again || this.unsure) {
+      return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
     }
-    if (ctx.aborted !== undefined) throw ctx.aborted;
-    const { emitted: events } = deciding;
-    if (isFailure(returned) || events.length === 0) return { returned };
-    try {
-      return { returned, ...emittedBy(copy, { name: ctx.contract.name, events, value: returned }) };
-    } catch (thrown) {
-      return { thrown };
-    }
+    if (aborted !== undefined && aborted.code !== "TIMEOUT") return this.reject(aborted);
+    const message = `${this.what} was not applied: its deadline has passed${last}`;
+    this.reject(new CatgaError("UNAVAILABLE", message, { retryable: true, cause }));
+  }
+
+  /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
+  fail(error: unknown): void {
+    if (!this.again && !this.unsure) return this.reject(error);
+    this.unknown(`an earlier attempt may still be decided; last error: ${(error as Error).message}`, error);
+  }
+
+  /** Nobody knows whether it is applied. */
+  unknown(why: string, cause?: unknown): void {
+    this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
+  }
+
+  /** Whether other commands came first so often that it is not decided again. It was not applied then. */
+  isTired(): boolean {
+    if (this.conflicts <= MOST_CONFLICTS) return false;
+    const why = `${MOST_CONFLICTS + 1} times other commands came first`;
+    if (this.again) this.unknown(`an earlier attempt may still be decided, and ${why}`);
+    else this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
+    return true;
+  }
+
+  /** Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may yet decide. */
+  #without(outcome: Decided["outcome"], { version, state }: Standing): Decided {
+    const command = this.again ? commandText(withoutName(this.send)) : undefined;
+    return {
+      ...{ version, state, outcome, length: command?.length ?? 0 },
+      stored: command === undefined ? undefined : { command, events: [] },
+    };
   }
 
   /** What the handler resolves with; it is given up with its message. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
-    const { ctx } = this.#options;
-    const settled = await ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
+    const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
       made.then((value) => ({ value })),
       (reason) => ({ reason }),
     );
@@ -140,129 +292,39 @@ export class Command {
     return settled.value;
   }
 
-  /**
-   * Whether it is stored; `false`: certainly not, and the entity was read on, so that it is decided anew. Rejects when it is certainly not
-   * stored, or with `OUTCOME_UNKNOWN`.
-   */
-  async #append({ items, state, result }: Emitted): Promise<boolean> {
-    const { copy } = this;
-    const { host, ctx, number } = this.#options;
-    const { clock, endpoint } = host;
-    const command = ctx.id;
-    const { sequence: expect, version } = copy;
-    const correlation = ctx.correlationId === command ? undefined : ctx.correlationId;
-    const { name } = ctx.contract;
-    const head = { version, command, fingerprint: this.#print, result, correlation, headers: carried(host, ctx), name };
-    const text = entityGroupText({ endpoint, first: number(items.length), sentAt: clock.now() }, head, items);
-    const stored = await this.#store(text, expect);
-    if (stored === undefined) return false;
-    copy.change({ ...head, ...stored, state, events: items.length, size: text.length });
-    return true;
-  }
-
-  /** Appends with this expectation; `undefined`: it is certainly not stored, and the entity was read on. Rejects as {@link Command.#append}. */
-  async #store(
-    text: string,
-    expect: number,
-  ): Promise<{ readonly sequence: number; readonly time: number } | undefined> {
-    const { host: { clock }, stream, body: { definition }, id, ctx } = this.#options;
-    const log = await stream.get();
-    const subject = stream.subject(definition.name, id);
-    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
-      const left = this.#due - clock.monotonic();
-      if (left <= 0 || (ctx.aborted !== undefined && !this.#unanswered)) throw this.#over();
-      const appended = await log.append(subject, text, { timeout: Math.max(1, Math.min(left, LONGEST_TRY)), expect });
-      if (appended.type === "stored") {
-        this.#unanswered = false;
-        return { sequence: appended.sequence, time: log.serverTime };
-      }
-      if (appended.type === "conflict") {
-        if (!await this.#latest()) {
-          this.#unanswered = false; // its expectation can never hold again: it is among what was read, or nowhere
-          return undefined;
-        }
-      } else {
-        this.#error = appended.error;
-        if (appended.type === "unknown") this.#unanswered = true;
-        else if (!appended.passing && !this.#unanswered) throw appended.error;
-      }
-      await delay(clock, Math.min(pause, Math.max(0, this.#due - clock.monotonic())));
-    }
-  }
-
-  /**
-   * Whether the decision of a command that emits nothing holds: nothing was stored since the entity was read. An earlier attempt of the command,
-   * on another node, may have an append under way, or may yet decide: then a message without events keeps it from being stored.
-   */
-  async #confirm(): Promise<boolean> {
-    const { copy } = this;
-    const { host: { endpoint, clock }, number } = this.#options;
-    if (!this.#again) return await this.#latest();
-    const { sequence: expect, version } = copy;
-    const head = headWithoutCommand(version, this.#send);
-    const text = entityGroupText({ endpoint, first: number(0), sentAt: clock.now() }, head, []);
-    const stored = await this.#store(text, expect);
-    if (stored === undefined) return false;
-    copy.end(this.#send, stored);
-    return true;
-  }
-
-  /** Reads on as far as the leader has it. Whether there was nothing new. While an append may be stored, no answer says nothing about it. */
-  async #latest(): Promise<boolean> {
-    try {
-      const { same, copy } = await this.#options.stream.latest(this.copy, this.#due);
-      this.copy = copy;
-      return same;
-    } catch (error) {
-      if (this.#unanswered) throw this.#over();
-      throw error;
-    }
-  }
-
-  #checkOver(): void {
-    const { host: { clock }, ctx } = this.#options;
-    if (ctx.aborted !== undefined || clock.monotonic() >= this.#due) throw this.#over();
-  }
-
-  #over(): CatgaError {
-    const { aborted } = this.#options.ctx;
-    const cause = this.#error ?? aborted;
-    const last = this.#error === undefined ? "" : `; last error: ${this.#error.message}`;
-    if (this.#unanswered) return this.#unknown(`the stream had not answered at its deadline${last}`, cause);
-    if (aborted !== undefined && aborted.code !== "TIMEOUT") return aborted;
-    const message = `${this.#what} was not applied: its deadline has passed${last}`;
-    return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
-  }
-
-  #unknown(why: string, cause?: unknown): CatgaError {
-    return new CatgaError("OUTCOME_UNKNOWN", `${this.#what} may have been applied: ${why}`, { cause });
-  }
-
-  /** Whether an earlier attempt of it may have been decided, or may yet be. */
-  get #again(): boolean {
-    return this.#options.ctx.envelope.span !== undefined;
-  }
-
-  /** The send, in all of its attempts. */
-  get #send(): string {
-    return this.#options.ctx.envelope.send ?? this.#options.ctx.id;
+  /** Throws `TOO_LARGE` for what could not be handed to another node. */
+  #checkSize(length: number, command: string, events: readonly string[]): void {
+    const limit = largestGroup(this.#host.maxPayload());
+    if (length * 3 <= limit) return;
+    const size = events.reduce((sum, text) => sum + byteLength(text) + 1, byteLength(command));
+    if (size <= limit) return;
+    const what =
+      `${this.what} was not applied: its events and its result have ${size} bytes, and the stream takes ${limit}`;
+    throw new CatgaError(
+      "TOO_LARGE",
+      `${what}: store what is large elsewhere and emit a reference, or raise max_payload in the server's configuration`,
+    );
   }
 
   get #print(): string {
-    return this.#fingerprint ??= printOf(this.#options.ctx);
+    return this.#fingerprint ??= printOf(this.ctx);
   }
 }
 
-/** What a handler came to. */
-type Decided = (Emitted & { readonly returned: unknown }) | { readonly returned: unknown | Failure } | {
-  readonly thrown: unknown;
-};
-
 /** Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets the reason. */
-export function dueOf(ctx: DecidingMessage, clock: Clock): number {
-  const now = clock.monotonic();
+export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(MARGIN, left / 10);
+}
+
+/** Its turn did not come: it certainly was not applied. */
+function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
+  if (why === "deadlock") {
+    const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
+    return new CatgaError("DEADLOCK", message);
+  }
+  const message = `${what} was not applied: its turn had not come when its deadline passed`;
+  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
 }
 
 function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {
@@ -278,15 +340,11 @@ function carried(
   { carried }: EntitiesHost,
   { headers }: DecidingMessage,
 ): Readonly<Record<string, string>> | undefined {
-  const own = carried.filter((name) => headers[name] !== undefined).map((name) => [name, headers[name]] as const);
-  return own.length === 0 ? undefined : Object.fromEntries(own);
+  let own: Record<string, string> | undefined;
+  for (const name of carried) if (headers[name] !== undefined) (own ??= {})[name] = headers[name];
+  return own;
 }
 
 /** Further decisions after the first. */
 const MOST_CONFLICTS = 8;
 const MARGIN = 50; // ms
-/** By how much clocks of servers and nodes may differ, in ms. */
-const SKEW = 10_000;
-const LONGEST_TRY = 5_000; // ms
-const FIRST_PAUSE = 5; // ms
-const LONGEST_PAUSE = 500; // ms

@@ -7,20 +7,23 @@ import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError } from "../error.ts";
 import {
+  commandText,
   entityGroupText,
+  eventText,
   FORGOTTEN_EVENT,
-  headWithoutCommand,
   readEntityGroup,
   saysForgotten,
+  withoutName,
 } from "../log/format/entity_group.ts";
 import { delay } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { Command, dueOf } from "./command.ts";
+import { Command } from "./command.ts";
 import type { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
+import { Rounds } from "./rounds.ts";
 import { snapshotDue, Snapshots } from "./snapshots.ts";
-import { Turns } from "./turns.ts";
+import { StoredCommands } from "./stored_commands.ts";
 import { WarmCopies } from "./warm_copies.ts";
 
 /** Makes the entities of a node. */
@@ -32,49 +35,34 @@ class NodeEntities implements Entities {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #stream: EntityStream;
-  readonly #turns: Turns;
+  readonly #rounds: Rounds;
   readonly #warm = new WarmCopies();
   /** Events that this process has emitted. */
   #emitted = 0;
 
   constructor(host: EntitiesHost) {
     this.#host = host;
-    this.#turns = new Turns(host.clock);
     this.#snapshots = new Snapshots(host);
-    this.#stream = new EntityStream(host, this.#snapshots);
+    const commands = new StoredCommands(host.clock);
+    const stream = this.#stream = new EntityStream(host, this.#snapshots, commands);
+    this.#rounds = new Rounds({
+      ...{ host, stream, commands, warm: this.#warm },
+      number: (events) => (this.#emitted += events) - events,
+      changed: (subject, copy, now) => this.#snapshot(subject, copy, now),
+    });
   }
 
-  async decide(body: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
-    const { definition } = body;
-    const id = entityOf(ctx);
-    const subject = this.#stream.subject(definition.name, id);
-    const what = () => `${ctx.contract.name} of ${definition.name} ${id}`;
-    const { call, ancestry } = ctx.envelope;
-    const turn = this.#turns.take(subject, { call, ancestry, due: dueOf(ctx, this.#host.clock) });
-    if (turn !== undefined) {
-      ctx.execution.awaitingTurn = true;
-      const waited = await turn;
-      // aborted before this, it is told to have not begun, and does not begin below
-      ctx.execution.awaitingTurn = false;
-      if (waited !== "came") throw notBegun(what(), waited);
-    }
+  decide(body: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
+    let command: Command;
     try {
-      const { aborted } = ctx;
-      if (aborted !== undefined) throw aborted.code === "TIMEOUT" ? notBegun(what(), "late", aborted) : aborted;
-      const copy = await this.#copy(definition, id, subject, ctx);
-      const before = copy.version;
-      const number = (events: number) => (this.#emitted += events) - events;
-      const command = new Command({ host: this.#host, stream: this.#stream, body, id, payload, ctx, number }, copy);
-      try {
-        return await command.run();
-      } finally {
-        // however it ended: a copy is what has been read, and what is known to be stored
-        this.#warm.keep(subject, command.copy);
-        this.#snapshot(subject, command.copy, before);
-      }
-    } finally {
-      this.#turns.pass(subject);
+      const id = entityOf(ctx);
+      const subject = this.#stream.subject(body.definition.name, id);
+      command = new Command({ host: this.#host, body, subject, id, payload, ctx });
+    } catch (error) {
+      return Promise.reject(error);
     }
+    this.#rounds.begin(command);
+    return command.outcome;
   }
 
   async load<State>(
@@ -83,13 +71,17 @@ class NodeEntities implements Entities {
     { latest = false }: LoadOptions,
   ): Promise<LoadedEntity<State>> {
     checkEntityId(`load ${definition.name}`, id);
-    const due = this.#host.clock.monotonic() + this.#host.timeout;
+    const now = this.#host.clock.monotonic();
+    const due = now + this.#host.timeout;
     const warm = this.#warm.get(this.#stream.subject(definition.name, id));
     // the copy of another definition of this name may have another state
-    let copy = warm?.definition === definition
-      ? await this.#stream.advance(warm.toRead() as EntityCopy<State>, { due })
-      : await this.#stream.load(definition, id, { remember: false, due });
-    if (latest) ({ copy } = await this.#stream.latest(copy, due));
+    const known = warm?.definition === definition ? warm.toRead() as EntityCopy<State> : undefined;
+    const stream = this.#stream;
+    const copy = latest || (known !== undefined && !stream.trusts(known, now))
+      ? await stream.current({ definition, id }, known, due)
+      : known === undefined
+      ? await stream.load(definition, id, due)
+      : await stream.readOn(known, due);
     if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
     return { id, version: copy.version, state: copy.state };
   }
@@ -132,22 +124,10 @@ class NodeEntities implements Entities {
     await this.#snapshots.settled();
   }
 
-  /** The warm copy of this definition, or what is stored. */
-  async #copy(
-    definition: EntityDefinition<unknown>,
-    id: string,
-    subject: string,
-    ctx: DecidingMessage,
-  ): Promise<EntityCopy<unknown>> {
-    const warm = this.#warm.get(subject);
-    if (warm?.definition === definition) return warm;
-    const now = this.#host.clock.monotonic();
-    return await this.#stream.load(definition, id, { remember: true, due: now + ctx.remaining(now) });
-  }
-
   /** Writes a snapshot when as many events have come as there are between two. */
-  #snapshot(subject: string, copy: EntityCopy<unknown>, before: number): void {
-    if (!snapshotDue(copy, before)) return;
+  #snapshot(subject: string, copy: EntityCopy<unknown>, at: number): void {
+    if (!snapshotDue(copy, at)) return;
+    copy.snapshot = { version: copy.version, at };
     const isForgotten = async () => {
       const stream = await this.#stream.get();
       const last = await stream.last(subject, { latest: true });
@@ -165,20 +145,24 @@ class NodeEntities implements Entities {
 
   /** Whether the last message of an entity says that it is forgotten. */
   #isForgotten(last: StoredMessage): boolean {
-    const group = readEntityGroup(this.#host.namespace, last);
-    return !("reason" in group) && saysForgotten(group);
+    const read = this.#read(last);
+    return !("reason" in read) && saysForgotten(read);
   }
 
   #versionBehind(last: StoredMessage | undefined): number {
-    const group = last && readEntityGroup(this.#host.namespace, last);
-    return group === undefined || "reason" in group ? 0 : group.head.version + group.messages.length;
+    const read = last && this.#read(last);
+    return read === undefined || "reason" in read ? 0 : read.version + read.messages.length;
+  }
+
+  #read(message: StoredMessage) {
+    return readEntityGroup(this.#host.namespace, message);
   }
 
   #forgotten(id: string, version: number): string {
     const { endpoint, clock } = this.#host;
-    const head = headWithoutCommand(version);
-    const item = { event: FORGOTTEN_EVENT, text: JSON.stringify({ id }) };
-    return entityGroupText({ endpoint, first: this.#emitted++, sentAt: clock.now() }, head, [item]);
+    const origin = { endpoint, first: this.#emitted++, sentAt: clock.now() };
+    const event = eventText(FORGOTTEN_EVENT, JSON.stringify({ id }));
+    return entityGroupText(origin, version, [commandText(withoutName(""))], [event]);
   }
 }
 
@@ -203,16 +187,6 @@ function entityOf({ contract, execution: { payload } }: DecidingMessage): string
 function checkEntityId(at: string, id: string | undefined): asserts id is string {
   if (typeof id === "string" && id !== "" && id.length <= MAX_ID && id.isWellFormed()) return;
   throw new TypeError(`${at}: the id of an entity is a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
-}
-
-/** Its turn did not come: it certainly was not applied. */
-function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
-  if (why === "deadlock") {
-    const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
-    return new CatgaError("DEADLOCK", message);
-  }
-  const message = `${what} was not applied: its turn had not come when its deadline passed`;
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
 }
 
 /** Of an entity's id, in characters. */

@@ -162,7 +162,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals(unwrap(await app.send(AddItem, payload)), 2);
   });
 
-  it("what is not remembered any more is OUTCOME_UNKNOWN if its sender says since when, else a new command", async () => {
+  it("a command that is sent again gets its recorded result, however much came since, also with the time of its first send", async () => {
     const Bin = entity("Bin", { initial: () => 0 });
     const Filled = Bin.event("Filled", (count) => count + 1);
     const Fill = command<{ id: string; size: number }, string>("Fill", { key: ({ id }) => id });
@@ -171,17 +171,67 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       return "x".repeat(size);
     });
     await using app = await harness.start({ handlers: fill });
-    const firstSent = new Date(app.clock.now());
+    const firstSent = new Date(app.clock.now() - 3_600_000);
     const send = (id: string, size: number, options = {}) => app.send(Fill, { id: "b", size }, { id, ...options });
     unwrap(await send("old", 1));
-    // 256 kB are remembered
     for (let n = 0; n < 4; n++) unwrap(await send(`large-${n}`, 100_000));
-    assertEquals(unwrap(await send("large-3", 100_000, { firstSent })).length, 100_000);
-    assertEquals(codeOf(await send("old", 1, { firstSent })), "OUTCOME_UNKNOWN");
-    assertEquals((await app.load(Bin, "b", { latest: true })).version, 5);
-    // an id alone does not say that it is an old one
-    assertEquals(unwrap(await send("old", 1)), "x");
+    await using other = await harness.start({ handlers: fill });
+    for (const options of [{}, { firstSent }, { node: other.self.id }, { node: other.self.id, firstSent }]) {
+      assertEquals(unwrap(await send("old", 1, options)), "x");
+      assertEquals(codeOf(await send("old", 2, options)), "ID_REUSED");
+    }
+    // one that certainly was not applied is applied
+    assertEquals(unwrap(await send("new", 3, { firstSent })), "xxx");
     assertEquals((await app.load(Bin, "b", { latest: true })).version, 6);
+  });
+
+  it("commands that wait for one that is stored are decided on each other's state, and stored together", async () => {
+    await using app = await harness.start({ handlers });
+    unwrap(await app.send(AddItem, { cartId: "c-15", sku: "first" }));
+    const sent = Array.from(
+      { length: 40 },
+      (_, n) =>
+        n === 20
+          ? app.send(Look, { cartId: "c-15" })
+          : app.send(AddItem, { cartId: "c-15", sku: `${n}` }, { id: `w-${n}` }),
+    );
+    const results = (await Promise.all(sent)).map(unwrap);
+    // 20 returns the version that it was given
+    assertEquals(results, Array.from({ length: 40 }, (_, n) => n < 20 ? n + 2 : n + 1));
+    const { version, state: { items } } = await app.load(Cart, "c-15", { latest: true });
+    assertEquals([version, items.slice(1)], [
+      40,
+      Array.from({ length: 40 }, (_, n) => `${n}`).filter((sku) => sku !== "20"),
+    ]);
+    // each of them is a command of its own
+    const again = await app.send(AddItem, { cartId: "c-15", sku: "7" }, { id: "w-7" });
+    assertEquals(unwrap(again), 9);
+    assertEquals(codeOf(await app.send(AddItem, { cartId: "c-15", sku: "8" }, { id: "w-7" })), "ID_REUSED");
+  });
+
+  it("of two sends at once with one id one is applied, and both get its result", async () => {
+    await using app = await harness.start({ handlers });
+    unwrap(await app.send(AddItem, { cartId: "c-16", sku: "first" }));
+    const payload = { cartId: "c-16", sku: "tea" };
+    const sent = ["a", "same", "b", "same", "same"].map((id) => app.send(AddItem, payload, { id }));
+    assertEquals((await Promise.all(sent)).map(unwrap), [2, 3, 4, 3, 3]);
+    assertEquals((await app.load(Cart, "c-16", { latest: true })).version, 4);
+  });
+
+  it("what one command emits is TOO_LARGE if it could not be handed to another node, and is not stored", async () => {
+    const Page = entity("Page", { initial: () => 0 });
+    const Written = Page.event<string>("Written", (count) => count + 1);
+    const Write = command<{ id: string; size: number }>("Write", { key: ({ id }) => id });
+    const write = Page.handle(Write, (page, { size }) => page.emit(Written, "x".repeat(size)));
+    const handled: number[] = [];
+    const reading = Written.on((text) => void handled.push(text.length), { name: "readers" });
+    await using app = await harness.start({ handlers: write, service: "writer" });
+    await using _reader = await harness.start({ handlers: reading, service: "pages" });
+    assertEquals(codeOf(await app.send(Write, { id: "p", size: 1_047_000 })), "TOO_LARGE");
+    assertEquals((await app.load(Page, "p", { latest: true })).version, 0);
+    unwrap(await app.send(Write, { id: "p", size: 1_030_000 }));
+    await eventually("the large one", () => handled.length === 1, 20_000);
+    assertEquals(handled, [1_030_000]);
   });
 
   it("a broadcast of a command of an entity, and firstSent without an id, are misuse", async () => {
@@ -353,6 +403,35 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     ]);
     await eventually("no lag", async () => (await reader.subscriptions()).every(({ lag }) => lag === 0));
     assertEquals(mirror.health().subscriptions.map(({ name }) => name), ["model:entities"]);
+  });
+
+  it("a durable command is enqueued, runs in its time, and is applied once, whatever becomes of its run", async () => {
+    const Wake = command<{ cartId: string; sku: string }, number, "PAID">("Wake", {
+      key: ({ cartId }) => cartId,
+      durable: true,
+    });
+    let runs = 0;
+    const wake = Cart.handle(Wake, (cart, { sku }) => {
+      cart.emit(ItemAdded, { sku });
+      return cart.state.items.length;
+    }, {
+      retry: { delay: [1, 1] },
+      // its first run fails when its events are stored
+      behaviors: [async (_, next) => {
+        const result = await next();
+        return ++runs === 1 ? { ok: false, error: new CatgaError("UNAVAILABLE", "it cannot be said") } : result;
+      }],
+    });
+    await using app = await harness.start({ handlers: [...handlers, wake] });
+    await using sender = await harness.start({});
+    unwrap(await app.send(AddItem, { cartId: "c-17", sku: "first" }));
+    unwrap(await sender.enqueue(Wake, { cartId: "c-17", sku: "woken" }, { delay: 50 }));
+    await eventually("its second run", () => runs === 2, 20_000);
+    const { state: { items } } = await app.load(Cart, "c-17", { latest: true });
+    assertEquals(items, ["first", "woken"]);
+    // it may be sent, too
+    assertEquals(unwrap(await sender.send(Wake, { cartId: "c-17", sku: "sent" })), 3);
+    assertEquals(runs, 3);
   });
 
   it("a subscription that nobody handles falls behind, and its lag says by how much", async () => {

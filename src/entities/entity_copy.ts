@@ -1,135 +1,148 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { applied, type Inapplicable } from "../contract/entity_state.ts";
-import { decodeText } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
-import { type EntityGroup, saysForgotten } from "../log/format/entity_group.ts";
-import { Remembered, rememberedAs } from "./remembered.ts";
+import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 
 /** How far an entity has been read. */
 export interface CopyParts<State> {
   readonly state: State;
   readonly version: number;
   readonly sequence: number;
+  readonly mark: string;
+  readonly time: number;
   /** How much memory it takes, in bytes, about. */
   readonly size: number;
-  /** `undefined`: commands are not remembered in this copy, which is only read. */
-  readonly remembered: Remembered | undefined;
-  readonly forgotten: boolean;
 }
 
-/** What a command changes. */
-export interface Change<State> {
+/** What commands have changed, in one message. */
+export interface Change<State> extends StoredAt {
   readonly state: State;
-  /** How many events it emitted. */
-  readonly events: number;
-  /** Of the message, its length, and when it was stored. */
-  readonly sequence: number;
-  readonly size: number;
-  readonly time: number;
-  /** The command's name and id. */
-  readonly name: string;
-  readonly command: string;
-  readonly fingerprint: string;
-  readonly result: string | undefined;
+  /** How many events there are now. */
+  readonly version: number;
+  readonly mark: string;
 }
 
 /** An entity in memory. */
 export class EntityCopy<State> {
   readonly definition: EntityDefinition<State>;
   readonly id: string;
-  #parts: CopyParts<State>;
+  /** In which epoch it was that of the stream's leader (`entity_stream.ts`). */
+  epoch = -1;
+  /** Commands that were stored since this time of the server, in ms since 1970, have passed by here. */
+  since = Infinity;
+  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last. */
+  snapshot = { version: 0, at: -Infinity };
+  #state: State;
+  #version: number;
+  #sequence: number;
+  #mark: string;
+  #time: number;
+  #size: number;
+  #forgotten = false;
 
-  /** One without events, or with these. */
+  /** One that was read up to a message. */
   constructor(definition: EntityDefinition<State>, id: string, parts: CopyParts<State>) {
     this.definition = definition;
     this.id = id;
-    this.#parts = parts;
+    this.#state = parts.state;
+    this.#version = parts.version;
+    this.#sequence = parts.sequence;
+    this.#mark = parts.mark;
+    this.#time = parts.time;
+    this.#size = parts.size;
   }
 
   /** How many events it has had. */
   get version(): number {
-    return this.#parts.version;
+    return this.#version;
   }
 
   /** Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of them. */
   get state(): State {
-    return freezePlain(this.#parts.state);
+    return freezePlain(this.#state);
   }
 
   /** Of the last message of its subject; 0: it has none. */
   get sequence(): number {
-    return this.#parts.sequence;
+    return this.#sequence;
+  }
+
+  /** What names that message; empty: it has none. */
+  get mark(): string {
+    return this.#mark;
+  }
+
+  /** When that message was stored, by the server's clock, in ms since 1970; -Infinity: it has none. */
+  get time(): number {
+    return this.#time;
   }
 
   get forgotten(): boolean {
-    return this.#parts.forgotten;
-  }
-
-  get remembered(): Remembered | undefined {
-    return this.#parts.remembered;
+    return this.#forgotten;
   }
 
   get size(): number {
-    return this.#parts.size + (this.#parts.remembered?.size ?? 0);
+    return this.#size;
   }
 
-  /** The same, to be read on without remembering commands. */
+  /** The same, to be read on. */
   toRead(): EntityCopy<State> {
-    return new EntityCopy(this.definition, this.id, { ...this.#parts, state: this.state, remembered: undefined });
+    const { definition, id, state, version, sequence, mark, time, size } = this;
+    const copy = new EntityCopy(definition, id, { state, version, sequence, mark, time, size });
+    copy.epoch = this.epoch;
+    copy.since = this.since;
+    copy.snapshot = this.snapshot;
+    copy.#forgotten = this.#forgotten;
+    return copy;
   }
 
   /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
-  pass(sequence: number): void {
-    this.#parts = { ...this.#parts, sequence };
-  }
-
-  /** A message without events: no attempt of the send that its head names is applied from now on. */
-  end(send: string, { sequence, time }: Pick<StoredAt, "sequence" | "time">): void {
-    if (send !== "") this.#parts.remembered?.end(send, time);
-    this.pass(sequence);
+  pass({ sequence, time }: Omit<StoredAt, "size">, mark: string): void {
+    this.#sequence = sequence;
+    this.#mark = mark;
+    this.#time = time;
   }
 
   /**
    * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws `UNAVAILABLE` if events
-   * before it are missing, or this node cannot apply one of these; and what an `apply` function throws.
+   * before it are missing, or this node cannot apply one of these; and what an `apply` function throws: nothing was changed then.
    */
-  take(group: EntityGroup, { sequence, time, size }: StoredAt): string | undefined {
+  take(message: EntityMessage, at: StoredAt): string | undefined {
     const { name, initial } = this.definition;
-    const { head, messages } = group;
-    const parts = this.#parts;
-    if (saysForgotten(group)) {
-      const state = freezePlain(initial(this.id));
-      this.#parts = { ...parts, state, version: head.version, sequence, size: SMALL, forgotten: true };
+    const { version, mark, items } = message;
+    if (saysForgotten(message)) {
+      this.pass(at, mark);
+      this.#state = freezePlain(initial(this.id));
+      this.#version = version;
+      this.#size = SMALL;
+      this.#forgotten = true;
       return undefined;
     }
-    if (parts.forgotten || head.version < parts.version) {
-      this.pass(sequence);
-      return `it continues version ${head.version}; the entity is at ${parts.version}`;
+    if (this.#forgotten || version < this.#version) {
+      this.pass(at, mark);
+      return `it continues version ${version}; the entity is at ${this.#version}`;
     }
-    if (head.version > parts.version) {
-      const missing = `events ${
-        parts.version + 1
-      } to ${head.version} of ${name} ${this.id} are missing from the stream`;
+    if (version > this.#version) {
+      const missing = `events ${this.#version + 1} to ${version} of ${name} ${this.id} are missing from the stream`;
       throw new CatgaError("UNAVAILABLE", missing);
     }
-    if (messages.length === 0) {
-      this.end(head.command, { sequence, time });
-      return undefined;
+    let state = this.#state;
+    let index = 0;
+    const refuse = (why: Inapplicable) => this.#inapplicable(why, `${name}.${items[index][0]}`, version + index + 1);
+    for (; index < items.length; index++) {
+      const item = items[index];
+      let payload: unknown;
+      try {
+        payload = payloadOf(item);
+      } catch {
+        this.pass(at, mark);
+        return "a payload cannot be decoded";
+      }
+      state = applied(this.definition, state, `${name}.${item[0]}`, payload, refuse);
     }
-    const payloads = payloadsOf(messages);
-    if (payloads === undefined) {
-      this.pass(sequence);
-      return "a payload cannot be decoded";
-    }
-    let { state } = parts;
-    messages.forEach(({ category }, i) => {
-      const refuse = (why: Inapplicable) => this.#inapplicable(why, category, parts.version + i + 1);
-      state = applied(this.definition, state, category, payloads[i], refuse);
-    });
-    const { name: by, command, fingerprint, result } = head;
-    this.change({ state, events: messages.length, sequence, time, size, name: by, command, fingerprint, result });
+    this.change({ ...at, state, version: version + items.length, mark });
     return undefined;
   }
 
@@ -143,31 +156,20 @@ export class EntityCopy<State> {
     return new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
   }
 
-  /** What a command has changed. */
-  change({ state, events, sequence, size, time, name, command, fingerprint, result }: Change<State>): void {
-    const parts = this.#parts;
-    parts.remembered?.add({ id: rememberedAs(name, command), fingerprint, result, time });
-    this.#parts = {
-      ...parts,
-      state,
-      version: parts.version + events,
-      sequence,
-      size: Math.min(LARGE, parts.size + size),
-    };
+  /** What commands have changed. */
+  change({ state, version, sequence, mark, time, size }: Change<State>): void {
+    // without events there is nothing more to keep
+    if (version > this.#version) this.#size = Math.min(LARGE, this.#size + size);
+    this.#state = state;
+    this.#version = version;
+    this.#sequence = sequence;
+    this.#mark = mark;
+    this.#time = time;
   }
 
   /** Its state was written, and has this length. */
   measured(size: number): void {
-    this.#parts = { ...this.#parts, size: SMALL + size };
-  }
-}
-
-/** The payloads of events; `undefined` if one of them, a tagged text, cannot be decoded: no handler's event was stored so. */
-function payloadsOf(messages: EntityGroup["messages"]): readonly unknown[] | undefined {
-  try {
-    return messages.map(({ payload, tagged }) => tagged ? decodeText(payload as string) : payload);
-  } catch {
-    return undefined;
+    this.#size = SMALL + size;
   }
 }
 
@@ -179,15 +181,11 @@ export interface StoredAt {
 }
 
 /** An entity without events. */
-export function blank<State>(definition: EntityDefinition<State>, id: string, remember: boolean): EntityCopy<State> {
-  return new EntityCopy(definition, id, {
-    state: freezePlain(definition.initial(id)),
-    version: 0,
-    sequence: 0,
-    size: SMALL,
-    remembered: remember ? new Remembered() : undefined,
-    forgotten: false,
-  });
+export function blank<State>(definition: EntityDefinition<State>, id: string): EntityCopy<State> {
+  const parts = { version: 0, sequence: 0, mark: "", time: -Infinity, size: SMALL };
+  const copy = new EntityCopy(definition, id, { ...parts, state: freezePlain(definition.initial(id)) });
+  copy.since = -Infinity;
+  return copy;
 }
 
 /** What an entity without events takes, in bytes, about. */

@@ -2,8 +2,14 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
 import { encode } from "../data/utf8.ts";
-import { entityGroupText, type EntityHead, headWithoutCommand, readEntityGroup } from "../log/format/entity_group.ts";
-import { entitySubject } from "../log/format/names.ts";
+import {
+  commandText,
+  type EntityCommand,
+  entityGroupText,
+  eventText,
+  readEntityMessage,
+  withoutName,
+} from "../log/format/entity_group.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 
 interface All {
@@ -17,53 +23,46 @@ Box.event<string>("Put", ({ items }, one) => {
 });
 const { "~entity": definition } = Box;
 
+let first = 0;
+
 /** A message of the stream with these events, as it is read. */
-function group(head: EntityHead, ...items: { event: string; text: string }[]) {
-  const data = encode(entityGroupText({ endpoint: "a.1", first: 0, sentAt: 0 }, head, items));
-  const read = readEntityGroup("default", {
-    sequence: 1,
-    subject: entitySubject("default", "Box", "b"),
-    time: 0,
-    data,
-  });
-  assert("messages" in read);
+function message(version: number, command: Partial<EntityCommand>, ...items: { event: string; text: string }[]) {
+  const whole = { ...withoutName(""), name: "PutIt", id: "c", events: items.length, ...command };
+  const events = items.map(({ event, text }) => eventText(event, text));
+  const origin = { endpoint: "a.1", first: first++, sentAt: 0 };
+  const read = readEntityMessage("Box", encode(entityGroupText(origin, version, [commandText(whole)], events)));
+  assert("items" in read);
   return read;
 }
 
-function head(version: number, command = "c"): EntityHead {
-  return { ...headWithoutCommand(version, command), name: "PutIt", fingerprint: "f", result: "1" };
-}
-
 const put = (version: number, ...items: string[]) =>
-  group(head(version, `c${version}`), ...items.map((item) => ({ event: "Put", text: JSON.stringify(item) })));
+  message(version, {}, ...items.map((item) => ({ event: "Put", text: JSON.stringify(item) })));
 const at = (sequence: number) => ({ sequence, time: sequence * 10, size: 100 });
 
 function standing({ state, version, sequence, forgotten }: EntityCopy<All>) {
   return { items: state.items, version, sequence, forgotten };
 }
 
-function filled(remember = true): EntityCopy<All> {
-  const copy = blank(definition, "b", remember);
+function filled(): EntityCopy<All> {
+  const copy = blank(definition, "b");
   assertEquals(copy.take(put(0, "x", "y"), at(7)), undefined);
   return copy;
 }
 
 describe("EntityCopy", () => {
-  it("takes the messages of its subject in order, and remembers their commands", () => {
+  it("takes the messages of its subject in order, and knows the last one", () => {
     const copy = filled();
     copy.take(put(2, "z"), at(9));
     assertEquals(standing(copy), { items: ["x", "y", "z"], version: 3, sequence: 9, forgotten: false });
-    assertEquals([...copy.remembered!.all], [
-      { id: "PutIt c0", fingerprint: "f", result: "1", time: 70 },
-      { id: "PutIt c2", fingerprint: "f", result: "1", time: 90 },
-    ]);
+    const last = put(3, "!");
+    copy.take(last, at(10));
+    assertEquals([copy.mark, copy.time], [last.mark, 100]);
   });
 
   it("passes over a message that continues an earlier version, and says why", () => {
     const copy = filled();
     assertEquals(copy.take(put(1, "z"), at(9)), "it continues version 1; the entity is at 2");
     assertEquals(standing(copy), { items: ["x", "y"], version: 2, sequence: 9, forgotten: false });
-    assertEquals(copy.remembered!.count, 1);
   });
 
   it("throws if events are missing, cannot be applied, or an apply throws: nothing was changed then", () => {
@@ -74,26 +73,24 @@ describe("EntityCopy", () => {
       "UNAVAILABLE",
       "events 3 to 5 of Box b are missing from the stream",
     ]);
-    const unknown = group(head(2), { event: "Put", text: '"z"' }, { event: "Newer", text: "1" });
+    const unknown = message(2, {}, { event: "Put", text: '"z"' }, { event: "Newer", text: "1" });
     const error = assertThrows(() => copy.take(unknown, at(9)), CatgaError, "Box b: its event 4, Box.Newer, is not in");
     assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
     assertThrows(() => copy.take(put(2, "z", "broken"), at(9)), TypeError, "apply failed");
     assertEquals(standing(copy), before);
-    assertEquals(copy.remembered!.count, 1);
   });
 
-  it("a message without events ends a send, and changes nothing else", () => {
+  it("a message without events changes nothing but where the entity ends", () => {
     const copy = filled();
-    assertEquals(copy.take(group(headWithoutCommand(2, "s1")), at(9)), undefined);
+    const ended = message(2, { name: "", id: "s1" });
+    assertEquals(copy.take(ended, at(9)), undefined);
     assertEquals(standing(copy), { items: ["x", "y"], version: 2, sequence: 9, forgotten: false });
-    assertEquals([copy.remembered!.ended("s1"), copy.remembered!.ended("s2")], [true, false]);
-    copy.take(group(headWithoutCommand(2)), at(10));
-    assertEquals([copy.sequence, copy.remembered!.ended("")], [10, false]);
+    assertEquals(copy.mark, ended.mark);
   });
 
   it("once forgotten it is as at its beginning, and takes nothing more", () => {
     const copy = filled();
-    const forgets = group(headWithoutCommand(2), { event: "forgotten", text: '{"id":"b"}' });
+    const forgets = message(2, withoutName(""), { event: "forgotten", text: '{"id":"b"}' });
     assertEquals(copy.take(forgets, at(9)), undefined);
     const all = { items: [], version: 2, forgotten: true };
     assertEquals(standing(copy), { ...all, sequence: 9 });
@@ -103,30 +100,29 @@ describe("EntityCopy", () => {
 
   it("an event called forgotten that a command emitted forgets nothing", () => {
     const copy = filled();
-    const emitted = group(head(2), { event: "forgotten", text: '{"id":"b"}' });
+    const emitted = message(2, {}, { event: "forgotten", text: '{"id":"b"}' });
     assertThrows(() => copy.take(emitted, at(9)), CatgaError, "Box.forgotten, is not in");
     assertEquals(copy.forgotten, false);
   });
 
-  it("a copy to read on is independent, has a frozen state, and remembers no commands", () => {
+  it("a copy to read on is independent, and has a frozen state", () => {
     const copy = filled();
     const other = copy.toRead();
     copy.take(put(2, "z"), at(9));
     other.take(put(2, "w"), at(9));
     assertEquals([copy.state.items.at(-1), other.state.items.at(-1)], ["z", "w"]);
-    assertEquals(other.remembered, undefined);
     assertEquals([copy, other].map(({ state }) => Object.isFrozen(state.items)), [true, true]);
   });
 
-  it("its size grows with what it has read, to 1 MiB until it was measured, and counts what is remembered", () => {
-    const copy = filled(false);
-    const empty = blank(definition, "b", false).size;
+  it("its size grows with what it has read, to 1 MiB until it was measured", () => {
+    const copy = filled();
+    const empty = blank(definition, "b").size;
     assertEquals(copy.size - empty, 100);
     copy.take(put(2, "z"), { ...at(9), size: 2_000_000 });
     assertEquals(copy.size, 1_048_576);
     copy.measured(5_000_000);
     assertEquals(copy.size - empty, 5_000_000);
-    const remembering = filled();
-    assertEquals(remembering.size - filled(false).size, remembering.remembered!.size);
+    copy.take(message(3, { name: "", id: "s1" }), at(10));
+    assertEquals(copy.size - empty, 5_000_000);
   });
 });

@@ -1,28 +1,49 @@
-/** The stream of entities: opened when it is first needed, and read entity by entity. */
+/**
+ * The stream of entities: opened when it is first needed, and read entity by entity.
+ *
+ * A copy in memory counts as long as nothing says that the stream may be another one. Each doubt begins an **epoch**: a reconnect, a stream that
+ * was made again, a last message that a copy cannot explain, and a silence of the stream's leader, which hides a restart of servers that
+ * this process is not connected to. A copy of an older epoch, and a snapshot, count only if the stream has the very message that they end with:
+ * the same sequence, publisher, and number of that publisher. So what a store has lost that came back from an older copy, or without its
+ * tail, is not decided on.
+ *
+ * Over 300 lines: opening, epochs and reading share the copies that are read.
+ */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError } from "../error.ts";
-import { readEntityGroup } from "../log/format/entity_group.ts";
+import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
+import { parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { delay } from "../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost } from "./host.ts";
 import type { Snapshots } from "./snapshots.ts";
+import type { StoredCommands } from "./stored_commands.ts";
 
 /** The entities of a namespace as they are stored. */
 export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
+  readonly #commands: StoredCommands;
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
   /** `LogState.created`; `undefined`: unknown. */
   #created: string | undefined;
   #readingCreated: Promise<string> | undefined;
+  /** How many doubts there were. */
+  #epoch = 0;
+  /** When the stream's leader answered last, by the monotonic clock. */
+  #heardAt = -Infinity;
+  /** By how much the server's time is ahead of the monotonic clock, and when that was read. */
+  #offset = 0;
+  #offsetAt = -Infinity;
 
-  constructor(host: EntitiesHost, snapshots: Snapshots) {
+  constructor(host: EntitiesHost, snapshots: Snapshots, commands: StoredCommands) {
     this.#host = host;
     this.#snapshots = snapshots;
+    this.#commands = commands;
   }
 
   /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
@@ -30,9 +51,13 @@ export class EntityStream {
     return this.#stream ?? this.#open();
   }
 
-  /** The time of its server, in ms since 1970; that of this process before it is opened. */
-  get time(): number {
-    return this.#stream?.serverTime ?? this.#host.clock.now();
+  /** The time of its server at `now` of the monotonic clock, in ms since 1970; that of this process before it is opened. */
+  timeAt(now: number): number {
+    if (now - this.#offsetAt > OFFSET) {
+      this.#offset = (this.#stream?.serverTime ?? this.#host.clock.now()) - now;
+      this.#offsetAt = now;
+    }
+    return this.#offset + now;
   }
 
   /** The subject of an entity. */
@@ -45,44 +70,139 @@ export class EntityStream {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /**
-   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock. Its last message is asked for beside
-   * the snapshot: mostly that is all, and else it says how far to read.
-   */
-  async load<State>(
-    definition: EntityDefinition<State>,
-    id: string,
-    { remember, due }: { readonly remember: boolean; readonly due: number },
-  ): Promise<EntityCopy<State>> {
-    const subject = this.subject(definition.name, id);
-    // both are opened side by side, too
-    const [snapshot, last] = await Promise.all([
-      this.#snapshots.get(definition, id, { created: () => this.created(), remember }),
-      this.#last(subject),
-    ]);
-    const upTo = last?.sequence ?? 0;
-    if (snapshot !== undefined) {
-      if (this.#madeAt(snapshot, last)) return snapshot;
-      // its own message must be there: else it is of another stream, or this server lags behind
-      const [own, ...behind] = await (await this.get()).read(subject, { from: snapshot.sequence });
-      if (this.#madeAt(snapshot, own)) {
-        for (const message of behind) this.#take(snapshot, message, subject);
-        return await this.advance(snapshot, { upTo, due });
-      }
-    }
-    const copy = blank(definition, id, remember);
-    return last === undefined ? copy : await this.advance(copy, { upTo, due });
+  /** Whether a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
+  trusts<State>(copy: EntityCopy<State>, now: number): boolean {
+    if (now - this.#heardAt > SILENCE) return false;
+    return copy.epoch === this.#epoch;
+  }
+
+  /** Appends what follows the copy; see `LogStream.append`. The stream is open, as one that was read. */
+  append(subject: string, text: string, options: { timeout: number; expect: number }): Promise<Appended> {
+    return this.#stream!.append(subject, text, options);
+  }
+
+  /** The leader has answered. */
+  heard(now: number): void {
+    if (now - this.#heardAt > SILENCE) this.#epoch++;
+    this.#heardAt = now;
   }
 
   /**
-   * Reads on, up to this sequence at least, which exists. Resolves with the copy. Rejects with `UNAVAILABLE` when a server that lags behind
-   * has not got there by `due`.
+   * The entity as the leader of the stream has it: this copy if it ends with the leader's last message, else read on if the stream has its
+   * last message, else read anew. Rejects with `UNAVAILABLE` when that takes longer than `due` of the monotonic clock.
    */
-  async advance<State>(
-    copy: EntityCopy<State>,
-    { upTo = 0, due }: { readonly upTo?: number; readonly due: number },
+  async current<State>(
+    { definition, id }: EntityId<State>,
+    known: EntityCopy<State> | undefined,
+    due: number,
   ): Promise<EntityCopy<State>> {
-    const { clock } = this.#host;
+    const stream = await this.get();
+    const subject = this.subject(definition.name, id);
+    // a doubt that comes meanwhile is one of this copy, too
+    let epoch = this.#epoch;
+    const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
+    const last = await stream.last(subject, { latest: true });
+    if (this.#epoch === epoch) {
+      this.heard(this.#host.clock.monotonic());
+      epoch = this.#epoch;
+    }
+    const mark = last === undefined ? "" : markOfMessage(last);
+    const end = { sequence: last?.sequence ?? 0, mark, time: last?.time ?? -Infinity };
+    let copy = known ?? await snapshot;
+    if (copy === undefined || !isAt(copy, end)) {
+      if (copy !== undefined && !await this.#continues(copy, subject, end.sequence)) {
+        // it ends with what was lost, as others may
+        if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
+        copy = undefined;
+      }
+      copy = await this.#advance(copy ?? blank(definition, id), { upTo: end.sequence, due });
+      // a server that lags behind may have what the leader has lost
+      if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
+    } else if (known === undefined) {
+      copy.pass(end, mark); // its snapshot does not say when
+      copy.since = end.time + 1;
+    }
+    copy.epoch = epoch;
+    return copy;
+  }
+
+  /**
+   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock, from a server that may lag behind. Its last
+   * message is asked for beside the snapshot: mostly that is all, and else it says how far to read.
+   */
+  async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
+    const subject = this.subject(definition.name, id);
+    // both are opened side by side, too
+    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.#last(subject)]);
+    const upTo = last?.sequence ?? 0;
+    if (last !== undefined && snapshot !== undefined) {
+      if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) return snapshot;
+      if (await this.#continues(snapshot, subject, Infinity)) return await this.#advance(snapshot, { upTo, due });
+    }
+    const copy = blank(definition, id);
+    return last === undefined ? copy : await this.#advance(copy, { upTo, due });
+  }
+
+  /** Reads on from a copy that {@link EntityStream.trusts} is true of. */
+  async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
+    return await this.#advance(copy, { upTo: 0, due });
+  }
+
+  /**
+   * Calls back with the messages of a subject that were stored since this time of the server, in order, up to the sequence `upTo`, which exists.
+   * Rejects as {@link EntityStream.current}.
+   */
+  async since(
+    subject: string,
+    { from, upTo, due }: { readonly from: number; readonly upTo: number; readonly due: number },
+    onMessage: (message: StoredMessage) => void,
+  ): Promise<void> {
+    const stream = await this.get();
+    let read: { from: number } | { since: number } = { since: Math.max(0, from) };
+    for (let [pause, reached] = [1, 0]; reached < upTo;) {
+      const messages = await stream.read(subject, read);
+      for (const message of messages) onMessage(message);
+      const last = messages.at(-1);
+      if (last === undefined) {
+        pause = await this.#pause(subject, pause, due);
+      } else {
+        reached = last.sequence;
+        read = { from: reached + 1 };
+      }
+    }
+  }
+
+  /** A doubt: copies have to be compared with the stream. Returns the new epoch. */
+  doubt(): number {
+    this.#created = this.#readingCreated = undefined;
+    return ++this.#epoch;
+  }
+
+  async #snapshot<State>(definition: EntityDefinition<State>, id: string): Promise<EntityCopy<State> | undefined> {
+    return await this.#snapshots.get(definition, id, () => this.created());
+  }
+
+  async #last(subject: string): Promise<StoredMessage | undefined> {
+    return await (await this.get()).last(subject);
+  }
+
+  /** Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence `end`. */
+  async #continues<State>(copy: EntityCopy<State>, subject: string, end: number): Promise<boolean> {
+    const { sequence } = copy;
+    if (sequence === 0) return true;
+    if (sequence > end) return false;
+    const [own, ...behind] = await (await this.get()).read(subject, { from: sequence, most: PART });
+    if (own === undefined || !isAt(copy, { sequence: own.sequence, mark: markOfMessage(own) })) return false;
+    if (copy.since === Infinity) copy.since = own.time + 1;
+    for (const message of behind) this.#take(copy, message, subject);
+    return true;
+  }
+
+  /** Reads on, up to this sequence at least, which exists; 0: what there is. */
+  async #advance<State>(
+    copy: EntityCopy<State>,
+    { upTo, due }: { readonly upTo: number; readonly due: number },
+  ): Promise<EntityCopy<State>> {
     const stream = await this.get();
     const subject = this.subject(copy.definition.name, copy.id);
     const read = (from: number) => stream.read(subject, { from, most: PART });
@@ -105,58 +225,38 @@ export class EntityStream {
         continue;
       }
       if (upTo === 0) return copy;
-      if (clock.monotonic() >= due) {
-        throw new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
-      }
-      await delay(clock, pause);
-      pause = Math.min(LONGEST_PAUSE, pause * 2);
+      pause = await this.#pause(subject, pause, due);
       reading = read(copy.sequence + 1);
     }
   }
 
-  /**
-   * The entity as the leader of the stream has it: this copy, read on; another one if the stream was made again meanwhile. `same`: it has no
-   * message beyond those of this copy.
-   */
-  async latest<State>(
-    copy: EntityCopy<State>,
-    due: number,
-  ): Promise<{ readonly same: boolean; readonly copy: EntityCopy<State> }> {
-    const stream = await this.get();
-    const last = await stream.last(this.subject(copy.definition.name, copy.id), { latest: true });
-    const sequence = last?.sequence ?? 0;
-    if (sequence === copy.sequence) return { same: true, copy };
-    if (sequence > copy.sequence) return { same: false, copy: await this.advance(copy, { upTo: sequence, due }) };
-    this.#doubt();
-    const anew = await this.load(copy.definition, copy.id, { remember: copy.remembered !== undefined, due });
-    return { same: false, copy: sequence > anew.sequence ? await this.advance(anew, { upTo: sequence, due }) : anew };
+  /** Waits for a server that lags behind. Resolves with the next pause. */
+  async #pause(subject: string, pause: number, due: number): Promise<number> {
+    const { clock } = this.#host;
+    if (clock.monotonic() >= due) throw this.#unread(subject);
+    await delay(clock, pause);
+    return Math.min(LONGEST_PAUSE, pause * 2);
   }
 
-  async #last(subject: string): Promise<StoredMessage | undefined> {
-    return await (await this.get()).last(subject);
-  }
-
-  /** Whether a snapshot was made behind this message: it has its sequence, and continues to its version. */
-  #madeAt<State>({ sequence, version }: EntityCopy<State>, message: StoredMessage | undefined): boolean {
-    if (message?.sequence !== sequence) return false;
-    const group = readEntityGroup(this.#host.namespace, message);
-    return !("reason" in group) && group.head.version + group.messages.length === version;
+  #unread(subject: string): CatgaError {
+    return new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
   }
 
   #take<State>(copy: EntityCopy<State>, message: StoredMessage, subject: string): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
-    const entity = message.subject === subject ? { type: copy.definition.name, id: copy.id } : undefined;
-    const group = readEntityGroup(this.#host.namespace, message, entity);
-    if ("reason" in group) {
-      if (group.version !== undefined) {
-        throw new CatgaError("UNAVAILABLE", `message ${sequence} of ${message.subject}: ${group.reason}`);
+    const at = { sequence, time, size: data.length };
+    const read = readEntityMessage(copy.definition.name, data);
+    if ("reason" in read) {
+      if (read.version !== undefined) {
+        throw new CatgaError("UNAVAILABLE", `message ${sequence} of ${message.subject}: ${read.reason}`);
       }
-      copy.pass(sequence);
-      return this.#passed(message, group.reason);
+      copy.pass(at, markOfMessage(message));
+      return this.#passed(message, read.reason);
     }
-    const why = copy.take(group, { sequence, time, size: data.length });
-    if (why !== undefined) this.#passed(message, why);
+    const why = copy.take(read, at);
+    if (why === undefined) this.#commands.add(subject, read.commands, at, this.timeAt(this.#host.clock.monotonic()));
+    else this.#passed(message, why);
   }
 
   #passed({ sequence, subject }: StoredMessage, reason: string): void {
@@ -172,15 +272,10 @@ export class EntityStream {
     const options = streamOptions(namespace, "entities", replicas);
     return this.#opening ??= log.open(streamName(namespace, "entities"), options)
       .then((stream) => {
-        stream.onDoubt(() => this.#doubt());
+        stream.onDoubt(() => this.doubt());
         return this.#stream = stream;
       })
       .finally(() => this.#opening = undefined);
-  }
-
-  /** It may be another stream. */
-  #doubt(): void {
-    this.#created = this.#readingCreated = undefined;
   }
 
   #readCreated(): Promise<string> {
@@ -201,6 +296,30 @@ export class EntityStream {
   }
 }
 
+/** An entity. */
+export interface EntityId<State> {
+  readonly definition: EntityDefinition<State>;
+  readonly id: string;
+}
+
+/** What names a stored message; its time if its publisher cannot be read. */
+function markOfMessage({ data, time }: StoredMessage): string {
+  const parsed = parseGroup(data);
+  return "reason" in parsed ? `?${time}` : markOf(parsed);
+}
+
+/** Whether a copy ends with this message. */
+function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; readonly mark: string }): boolean {
+  return copy.sequence === end.sequence && copy.mark === end.mark;
+}
+
 /** How many messages are read at a time: while some are applied, the next ones come. */
-const PART = 250;
+const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
+/** How often the difference of the server's time is read, in ms. */
+const OFFSET = 100;
+/**
+ * How long the leader may be silent before what is in memory is compared with the stream, in ms. A server that comes back from an older copy is
+ * away for longer; and one read of the last message is all that it costs a command of an entity that stood still.
+ */
+const SILENCE = 500;

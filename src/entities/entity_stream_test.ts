@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CatgaError, entity, MemoryNetwork } from "../../mod.ts";
-import { entityGroupText } from "../log/format/entity_group.ts";
+import { commandText, entityGroupText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
@@ -11,6 +11,7 @@ import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./host.ts";
 import { Snapshots, snapshotText } from "./snapshots.ts";
+import { StoredCommands } from "./stored_commands.ts";
 
 const Box = entity("Box", { initial: () => [] as string[] });
 Box.event<string>("Put", (all, one) => [...all, one]);
@@ -25,40 +26,57 @@ async function setUp() {
   /** What streams answer instead. */
   const instead: Partial<LogStream> = {};
   const host: EntitiesHost = {
-    ...{ namespace: "default", endpoint: "a.b", replicas: 1, timeout: 5_000, carried: [], store },
+    ...{
+      namespace: "default",
+      endpoint: "a.b",
+      replicas: 1,
+      timeout: 5_000,
+      carried: [],
+      store,
+      maxPayload: () => 1_048_576,
+    },
     clock: network.clock,
     observer: (observation) => void faults.push(observation),
     log: listening(log, asked, instead),
   };
   const options = streamOptions("default", "entities", 1);
   const stream = await log.open(streamName("default", "entities"), options);
-  const entities = new EntityStream(host, new Snapshots(host));
+  const entities = new EntityStream(host, new Snapshots(host), new StoredCommands(network.clock));
   const subject = entities.subject("Box", "b");
-  let version = 0;
-  const append = async (text: string): Promise<number> => {
-    const head = { version: version++, name: "PutIt", command: `c-${text}`, fingerprint: "f" };
-    const group = entityGroupText({ endpoint: "a.b", first: 0, sentAt: 0 }, {
-      ...{ ...head, result: undefined, correlation: undefined, headers: undefined },
-    }, [{ event: "Put", text: JSON.stringify(text) }]);
+  let [version, first] = [0, 0];
+  /** What names the message of each sequence. */
+  const marks = new Map<number, string>();
+  const append = async (text: string, by = "a.b"): Promise<number> => {
+    const command = commandText({ ...withoutName(""), name: "PutIt", id: `c-${text}` });
+    const origin = { endpoint: by, first: first++, sentAt: 0 };
+    const group = entityGroupText(origin, version++, [command], [eventText("Put", JSON.stringify(text))]);
     const appended = await stream.append(subject, group, { timeout: 5_000 });
     if (appended.type !== "stored") throw new Error(appended.type);
+    marks.set(appended.sequence, `${by}.${origin.first}`);
     return appended.sequence;
   };
   /** Its state says whether it was used. */
-  const snapshot = async (at: { version: number; sequence: number; created?: string }) => {
+  const snapshot = async (at: { version: number; sequence: number; mark?: string; created?: string }) => {
     const bucket = await store.open(bucketName("default", "snapshots"), { ...BUCKETS.snapshots, replicas: 1 });
-    const copy = new EntityCopy(definition, "b", {
-      ...{ ...at, state: ["snapshot"], size: 0, remembered: undefined, forgotten: false },
-    });
+    const mark = at.mark ?? marks.get(at.sequence) ?? "a.b.none";
+    const copy = new EntityCopy(definition, "b", { ...at, mark, time: 0, state: ["snapshot"], size: 0 });
     const text = snapshotText(copy, at.created ?? (await stream.state())!.created);
-    await bucket.put(snapshotKey("Box", "b"), text);
+    await bucket.put(snapshotKey("Box", "b", 1), text);
   };
+  const now = () => network.clock.monotonic();
+  const due = () => now() + 5_000;
   const load = async () => {
     asked.length = 0;
-    const copy = await entities.load(definition, "b", { remember: false, due: network.clock.monotonic() + 5_000 });
+    const copy = await entities.load(definition, "b", due());
     return { state: copy.state.join(), version: copy.version, sequence: copy.sequence };
   };
-  return { append, snapshot, load, asked, faults, stream, subject, instead };
+  /** The store comes back without the messages behind a sequence. */
+  const truncate = (last: number) => {
+    version -= [...marks.keys()].filter((sequence) => sequence > last).length;
+    network.log.truncate(streamName("default", "entities"), last, { quietly: true });
+  };
+  const current = (known?: EntityCopy<string[]>) => entities.current({ definition, id: "b" }, known, due());
+  return { now, append, snapshot, load, current, truncate, entities, asked, faults, stream, subject, instead, marks };
 }
 
 /** The same log, which notes what its streams are asked for. */
@@ -114,18 +132,18 @@ describe("a cold load", () => {
   it("of many messages applies one part while the next one comes, and ends with the last message", async () => {
     const { append, load, asked } = await setUp();
     let sequence = 0;
-    for (let n = 1; n <= 600; n++) sequence = await append(`${n}`);
+    for (let n = 1; n <= 2_400; n++) sequence = await append(`${n}`);
     const { state, ...rest } = await load();
-    assertEquals(rest, { version: 600, sequence });
-    assertEquals(state, Array.from({ length: 600 }, (_, n) => n + 1).join());
+    assertEquals(rest, { version: 2_400, sequence });
+    assertEquals(state, Array.from({ length: 2_400 }, (_, n) => n + 1).join());
     assertEquals(asked.filter((method) => method === "read").length, 3);
   });
 
   it("of what cannot be applied rejects, and no read that was begun is left behind", async () => {
     const { append, load, instead, stream, subject } = await setUp();
-    for (let n = 1; n <= 300; n++) await append(`${n}`);
+    for (let n = 1; n <= 1_300; n++) await append(`${n}`);
     const later = Promise.withResolvers<StoredMessage[]>();
-    const first = await stream.read(subject, { from: 0, most: 250 });
+    const first = await stream.read(subject, { from: 0, most: 1_000 });
     let reads = 0;
     // the first message is missing
     instead.read = () => reads++ === 0 ? Promise.resolve(first.slice(1)) : later.promise;
@@ -158,10 +176,10 @@ describe("a cold load", () => {
     const all = { state: "a,b", version: 2, sequence };
     await snapshot({ version: 2, sequence, created: "another" });
     assertEquals(await load(), all, "of another stream");
-    await snapshot({ version: 7, sequence });
-    assertEquals(await load(), all, "its message has another version");
-    await snapshot({ version: 7, sequence: first });
-    assertEquals(await load(), all, "its message has another version, and others follow");
+    await snapshot({ version: 2, sequence, mark: "a.b.77" });
+    assertEquals(await load(), all, "its message is another one");
+    await snapshot({ version: 1, sequence: first, mark: "a.b.77" });
+    assertEquals(await load(), all, "its message is another one, and others follow");
     await snapshot({ version: 3, sequence: sequence + 1 });
     assertEquals(await load(), all, "beyond the last message");
     await snapshot({ version: 1, sequence: first - 1 });
@@ -184,5 +202,60 @@ describe("a cold load", () => {
     await snapshot({ version: 1, sequence: await append("a") });
     await Promise.all([load(), load(), load()]);
     assertEquals(asked.filter((method) => method === "state").length, 1);
+  });
+});
+
+describe("the entity as the leader has it", () => {
+  it("is the copy that ends with the leader's last message, and is read on from it", async () => {
+    const { now, append, current, asked, entities } = await setUp();
+    await append("a");
+    const copy = await current();
+    assertEquals(entities.trusts(copy, now()), true);
+    asked.length = 0;
+    assertEquals([await current(copy) === copy, asked], [true, ["last"]]);
+    await append("b");
+    assertEquals((await current(copy)).state, ["a", "b"]);
+  });
+
+  it("is read anew when the store has lost the last message of a copy, also if it has others of as many", async () => {
+    for (const others of [0, 1, 2, 3]) {
+      const { now, append, current, truncate, entities } = await setUp();
+      const first = await append("a1");
+      await append("a2");
+      await append("a3");
+      const [copy, other] = [await current(), (await current()).toRead()];
+      truncate(first);
+      for (let n = 0; n < others; n++) await append(`b${n + 2}`, "other.node");
+      const expected = ["a1", ...["b2", "b3", "b4"].slice(0, others)];
+      const read = await current(copy);
+      assertEquals(read.state, expected, `${others} others`);
+      // what one copy cannot explain is a doubt of all
+      assertEquals([entities.trusts(read, now()), entities.trusts(other, now())], [true, false]);
+    }
+  });
+
+  it("a copy is not trusted after a doubt, and after a silence, until it is compared", async () => {
+    const { now, append, current, entities } = await setUp();
+    await append("a");
+    const copy = await current();
+    entities.doubt();
+    assertEquals(entities.trusts(copy, now()), false);
+    assertEquals(await current(copy) === copy, true);
+    assertEquals(entities.trusts(copy, now()), true);
+  });
+
+  it("a snapshot of what was lost is passed by", async () => {
+    const { append, snapshot, current, load, truncate } = await setUp();
+    const first = await append("a1");
+    const lost = await append("a2");
+    await snapshot({ version: 2, sequence: lost });
+    assertEquals((await current()).state, ["snapshot"]);
+    truncate(first);
+    assertEquals((await current()).state, ["a1"]);
+    const again = await append("b2", "other.node");
+    assertEquals(again, lost);
+    assertEquals((await current()).state, ["a1", "b2"]);
+    await append("b3", "other.node");
+    assertEquals([(await current()).state, (await load()).state], [["a1", "b2", "b3"], "a1,b2,b3"]);
   });
 });

@@ -15,6 +15,8 @@ export interface EntitiesHost {
   readonly observer: Observer;
   readonly log: EventLog;
   readonly store: KeyValueStore;
+  /** The largest message that the network takes now, in bytes. */
+  maxPayload(): number;
   /** The headers that go on with what is emitted. */
   readonly carried: readonly string[];
 }

@@ -1,17 +1,15 @@
 /**
- * Snapshots: every 100 events, or 500 of an entity with many commands, its state is written, so that a cold load reads what came after
- * it only. Of the last one, for each entity (`log/format/snapshot_text.ts`); `load` does not parse the remembered commands. A snapshot
- * is a shortcut, never the truth: one that does not fit is not used.
+ * Snapshots: after every 100 events or so of an entity its state is written, so that a cold load reads what came after it only. The last one of
+ * each version of its definition (`log/format/snapshot_text.ts`). A snapshot is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
-import { snapshotKey } from "../log/format/names.ts";
+import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
 import type { Bucket, Entry } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost } from "./host.ts";
-import { Remembered, type RememberedCommand } from "./remembered.ts";
 
 /** The snapshots of a namespace. */
 export class Snapshots {
@@ -31,12 +29,13 @@ export class Snapshots {
   async get<State>(
     definition: EntityDefinition<State>,
     id: string,
-    { created, remember }: { created: () => string | Promise<string>; remember: boolean },
+    created: () => string | Promise<string>,
   ): Promise<EntityCopy<State> | undefined> {
     try {
-      const [entry, stream] = await Promise.all([this.#read(snapshotKey(definition.name, id)), created()]);
+      const key = snapshotKey(definition.name, id, definition.version);
+      const [entry, stream] = await Promise.all([this.#read(key), created()]);
       if (entry === undefined) return undefined;
-      return readSnapshot(definition, id, { text: entry.value, created: stream, remember });
+      return readSnapshot(definition, id, { text: entry.value, created: stream });
     } catch (error) {
       this.#report(`reading the snapshot of ${definition.name} ${id}`, error);
       return undefined;
@@ -45,8 +44,8 @@ export class Snapshots {
 
   /** Writes a snapshot in the background, unless one of this entity is being written. */
   write<State>(copy: EntityCopy<State>, created: string, isForgotten: () => Promise<boolean>): void {
-    const { definition: { name }, id } = copy;
-    const key = snapshotKey(name, id);
+    const { definition: { name, version }, id } = copy;
+    const key = snapshotKey(name, id, version);
     if (this.#writing.has(key)) return;
     let text: string;
     try {
@@ -63,10 +62,12 @@ export class Snapshots {
     this.#writing.set(key, writing);
   }
 
-  /** Removes that of an entity. Rejects with `UNAVAILABLE`. */
+  /** Removes those of an entity. Rejects with `UNAVAILABLE`. */
   async remove(name: string, id: string): Promise<void> {
-    await this.#writing.get(snapshotKey(name, id));
-    await (await this.#open()).delete(snapshotKey(name, id));
+    const keys = snapshotKeys(name, id);
+    await Promise.all(keys.map((key) => this.#writing.get(key)));
+    const bucket = await this.#open();
+    await Promise.all(keys.map((key) => bucket.delete(key)));
   }
 
   /** Resolves when none is being written. */
@@ -103,39 +104,27 @@ export class Snapshots {
   }
 }
 
-/** Whether an entity gets a snapshot, which had so many events `before` a command. One with a long list of remembered commands gets fewer. */
-export function snapshotDue<State>({ forgotten, version, remembered }: EntityCopy<State>, before: number): boolean {
-  const every = (remembered?.count ?? 0) > MANY ? SELDOM : EVERY;
-  return !forgotten && Math.floor(version / every) > Math.floor(before / every);
+/** Whether an entity gets a snapshot. A busy one gets fewer: reading so many events costs less than writing a snapshot for each hundred. */
+export function snapshotDue<State>({ forgotten, version, snapshot }: EntityCopy<State>, now: number): boolean {
+  const events = version - snapshot.version;
+  return !forgotten && events >= EVERY && (events >= AT_MOST || now - snapshot.at >= PAUSE);
 }
 
 /** How many events there are between two snapshots. */
 const EVERY = 100;
-/** The same while more commands are remembered than this: then a snapshot is many times as long as the events since the last one. */
-const SELDOM = 500;
-const MANY = 1_024;
+/** The same of an entity that had one within the pause. */
+const AT_MOST = 500;
+const PAUSE = 1_000; // ms
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
-  const { definition, id, version, sequence, state, remembered } = copy;
-  const commands = [...remembered?.all ?? []].map(({ id, fingerprint, result, time }) => [
-    id,
-    fingerprint,
-    result ?? null,
-    time,
-  ]);
-  const dropped = remembered === undefined || remembered.dropped === -Infinity ? null : remembered.dropped;
+  const { definition, id, version, sequence, mark, state } = copy;
   return writeSnapshotText({
-    definition: definition.version,
-    created,
-    sequence,
-    version,
-    id,
+    ...{ definition: definition.version, created, sequence, mark, version, id },
     state: state === undefined ? "" : encodeValue(state, "state"),
-    commands: JSON.stringify([dropped, ...commands]),
   });
 }
 
@@ -143,52 +132,22 @@ export function snapshotText<State>(copy: EntityCopy<State>, created: string): s
 export function readSnapshot<State>(
   definition: EntityDefinition<State>,
   id: string,
-  { text, created, remember }: { text: string; created: string; remember: boolean },
+  { text, created }: { text: string; created: string },
 ): EntityCopy<State> | undefined {
   const read = readSnapshotText(text);
   if (read === undefined || read.definition !== definition.version || read.created !== created || read.id !== id) {
     return undefined;
   }
-  let remembered: Remembered | undefined;
-  if (remember) {
-    remembered = readCommands(parsed(read.commands));
-    if (remembered === undefined) return undefined;
-  }
   try {
-    const { state, version, sequence } = read;
-    return new EntityCopy<State>(definition, id, {
+    const { state, version, sequence, mark } = read;
+    const copy = new EntityCopy<State>(definition, id, {
       // written by this version of the definition, of a state of this type
       state: (state === "" ? undefined : decodeText(state)) as State,
-      version,
-      sequence,
-      size: text.length,
-      remembered,
-      forgotten: false,
+      ...{ version, sequence, mark, time: -Infinity, size: text.length },
     });
+    copy.snapshot = { version, at: -Infinity };
+    return copy;
   } catch {
     return undefined; // no value of ours
-  }
-}
-
-function readCommands(value: unknown): Remembered | undefined {
-  if (!Array.isArray(value)) return undefined;
-  const [dropped, ...entries] = value;
-  if (dropped !== null && !Number.isFinite(dropped)) return undefined;
-  const commands: RememberedCommand[] = [];
-  for (const entry of entries) {
-    if (!Array.isArray(entry)) return undefined;
-    const [id, fingerprint, result, time] = entry;
-    if (typeof id !== "string" || typeof fingerprint !== "string" || !Number.isFinite(time)) return undefined;
-    if (result !== null && typeof result !== "string") return undefined;
-    commands.push({ id, fingerprint, result: result ?? undefined, time });
-  }
-  return new Remembered(commands, dropped ?? -Infinity);
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // not a snapshot
   }
 }

@@ -3,73 +3,70 @@ import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Turns } from "./turns.ts";
 
-const asking = (call: string, ancestry: readonly string[] = [], due = 10_000) => ({ call, ancestry, due });
+const asking = (call: string, ancestry: readonly string[] = [], due = 10_000, left: string[] = []) => ({
+  ...{ call, ancestry, due },
+  leave: (why: string) => void left.push(`${call} ${why}`),
+});
+const setUp = () => {
+  const clock = new VirtualClock();
+  return { clock, turns: new Turns<ReturnType<typeof asking>>(clock) };
+};
 
 describe("turns", () => {
-  it("one at a time for each entity, in the order in which they came", async () => {
-    const turns = new Turns(new VirtualClock());
-    const had: string[] = [];
-    const run = async (entity: string, name: string) => {
-      await turns.take(entity, asking(name));
-      had.push(name);
-      await Promise.resolve();
-      had.push(`${name} ends`);
-      turns.pass(entity);
-    };
-    await Promise.all([run("a", "1"), run("a", "2"), run("b", "3"), run("a", "4")]);
-    assertEquals(had.filter((name) => !name.startsWith("3")), ["1", "1 ends", "2", "2 ends", "4", "4 ends"]);
-    assertEquals(had.indexOf("3") < had.indexOf("1 ends") + 1, true);
-    assertEquals(turns.take("a", asking("5")), undefined);
+  it("one at a time for each entity, in the order in which they came", () => {
+    const { turns } = setUp();
+    const taken = ["1", "2", "3"].map((call) => turns.take("a", asking(call)));
+    assertEquals([...taken, turns.take("b", asking("4"))], [true, false, false, true]);
+    assertEquals([turns.pass("a")?.call, turns.pass("a")?.call, turns.pass("a")], ["2", "3", undefined]);
+    assertEquals(turns.take("a", asking("5")), true);
+  });
+
+  it("whoever has the turn takes those that fit into it, up to the first that does not", () => {
+    const { turns } = setUp();
+    for (const call of ["1", "2", "3", "4"]) turns.take("a", asking(call));
+    const next = () => turns.next("a", ({ call }) => call !== "3")?.call;
+    assertEquals([next(), next()], ["2", undefined]);
+    assertEquals([turns.pass("a")?.call, next(), next(), turns.pass("a")], ["3", "4", undefined, undefined]);
   });
 
   it("one that waits for its own ancestor leaves after 100 ms, one of another run does not", async () => {
-    const clock = new VirtualClock();
-    const turns = new Turns(clock);
-    const ended: string[] = [];
-    const wait = (call: string, ancestry: readonly string[]) =>
-      turns.take("a", asking(call, ancestry))?.then((how) => ended.push(`${call} ${how}`));
+    const { clock, turns } = setUp();
+    const left: string[] = [];
     turns.take("a", asking("outer"));
-    wait("other", ["nobody"]);
-    wait("inner", ["root", "outer"]);
-    wait("last", []);
+    turns.take("a", asking("other", ["nobody"], 10_000, left));
+    turns.take("a", asking("inner", ["root", "outer"], 10_000, left));
+    turns.take("a", asking("last", [], 10_000, left));
     await clock.advance(99);
-    assertEquals(ended, []);
+    assertEquals(left, []);
     await clock.advance(1);
-    assertEquals(ended, ["inner deadlock"]);
-    for (let n = 0; n < 3; n++) {
-      turns.pass("a");
-      await clock.advance(0);
-    }
-    assertEquals(ended, ["inner deadlock", "other came", "last came"]);
-    assertEquals(turns.take("a", asking("next")), undefined);
+    assertEquals(left, ["inner deadlock"]);
+    assertEquals([turns.pass("a")?.call, turns.pass("a")?.call, turns.pass("a")], ["other", "last", undefined]);
+    assertEquals(turns.take("a", asking("next")), true);
   });
 
   it("no deadlock if the ancestor passes the turn on within 100 ms", async () => {
-    const clock = new VirtualClock();
-    const turns = new Turns(clock);
+    const { clock, turns } = setUp();
+    const left: string[] = [];
     turns.take("a", asking("outer"));
-    const other = turns.take("a", asking("other"));
-    const inner = turns.take("a", asking("inner", ["outer"]));
+    turns.take("a", asking("other", [], 10_000, left));
+    turns.take("a", asking("inner", ["outer"], 10_000, left));
     await clock.advance(50);
-    turns.pass("a");
-    assertEquals(await other, "came");
+    assertEquals(turns.pass("a")?.call, "other");
     await clock.advance(1_000);
-    turns.pass("a");
-    assertEquals(await inner, "came");
+    assertEquals([turns.pass("a")?.call, left], ["inner", []]);
   });
 
   it("one whose time is over leaves, and those behind it go on", async () => {
-    const clock = new VirtualClock();
-    const turns = new Turns(clock);
+    const { clock, turns } = setUp();
+    const left: string[] = [];
     turns.take("a", asking("first"));
-    const short = turns.take("a", asking("short", [], clock.monotonic() + 50));
-    const long = turns.take("a", asking("long", [], clock.monotonic() + 500));
+    turns.take("a", asking("short", [], clock.monotonic() + 50, left));
+    turns.take("a", asking("long", [], clock.monotonic() + 500, left));
     await clock.advance(50);
-    assertEquals(await short, "late");
-    turns.pass("a");
-    assertEquals(await long, "came");
+    assertEquals(left, ["short late"]);
+    assertEquals(turns.pass("a")?.call, "long");
     await clock.advance(1_000);
-    turns.pass("a");
-    assertEquals(turns.take("a", asking("next")), undefined);
+    assertEquals([turns.pass("a"), left.length], [undefined, 1]);
+    assertEquals(turns.take("a", asking("next")), true);
   });
 });

@@ -8,11 +8,11 @@ const { "~entity": definition } = entity("Box", { initial: () => 0 as unknown })
 
 describe("warm copies", () => {
   it("those used last stay, as far as there is room", () => {
-    const { size } = blank(definition, "1", true);
+    const { size } = blank(definition, "1");
     const warm = new WarmCopies(3 * size);
-    for (const id of ["1", "2", "3"]) warm.keep(id, blank(definition, id, true));
-    warm.keep("1", blank(definition, "1", true));
-    warm.keep("4", blank(definition, "4", true));
+    for (const id of ["1", "2", "3"]) warm.keep(id, blank(definition, id));
+    warm.keep("1", blank(definition, "1"));
+    warm.keep("4", blank(definition, "4"));
     assertEquals(["1", "2", "3", "4"].map((id) => warm.get(id)?.id), ["1", undefined, "3", "4"]);
     assertEquals([warm.count, warm.size], [3, 3 * size]);
     warm.drop("3");
@@ -21,7 +21,7 @@ describe("warm copies", () => {
 
   it("one that does not fit alone is not kept", () => {
     const warm = new WarmCopies(10);
-    warm.keep("1", blank(definition, "1", true));
+    warm.keep("1", blank(definition, "1"));
     assertEquals([warm.count, warm.size], [0, 0]);
   });
 });

@@ -11,6 +11,7 @@ import type {
   LogReader,
   LogState,
   LogStream,
+  ReadOptions,
   StoredMessage,
 } from "../ports/event_log.ts";
 import { checkLog, checkMost, checkPatterns, MOST_READ } from "../ports/log_checks.ts";
@@ -62,14 +63,22 @@ export class MemoryEventLog implements EventLog {
     this.#server.end(outage);
   }
 
+  /** The messages of a stream (1,000 at most) behind a sequence; none of a stream that does not exist. */
+  messages(name: string, after = 0): readonly StoredMessage[] {
+    return this.#server.messages(name, after);
+  }
+
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
   remove(name: string): void {
     this.#server.remove(name);
   }
 
-  /** Loses the messages of a stream behind a sequence. Throws a `TypeError` if there is none of this name. */
-  truncate(name: string, last: number): void {
-    this.#server.truncate(name, last);
+  /**
+   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly comes with it; `quietly`: they
+   * do not, as when the stream's servers restarted and theirs did not. Throws a `TypeError` if there is none of this name.
+   */
+  truncate(name: string, last: number, options: { readonly quietly?: boolean } = {}): void {
+    this.#server.truncate(name, last, options);
   }
 }
 
@@ -135,12 +144,20 @@ class MemoryStream implements LogStream {
     });
   }
 
-  async read(subject: string, options: { from: number; most?: number }): Promise<StoredMessage[]> {
+  async at(sequence: number): Promise<StoredMessage | undefined> {
+    return await this.#session.call(() => {
+      const message = this.#led().at(sequence);
+      return message && copyOf(message);
+    });
+  }
+
+  async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { from, most = MOST_READ } = options;
+    const { most = MOST_READ } = options;
     checkMost(most);
     return await this.#session.call(() => {
       const state = this.#open();
+      const from = "since" in options ? state.since(options.since) : options.from;
       return state.read(subject, from, most, this.#seen(state)).map(copyOf);
     });
   }

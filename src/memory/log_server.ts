@@ -1,7 +1,7 @@
 /** The streams of a `MemoryNetwork`: what its server stores, without clients. */
 import { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { LogOptions } from "../ports/event_log.ts";
+import type { LogOptions, StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
 import { StreamState } from "./stream_state.ts";
 import { overlap } from "./subject_match.ts";
@@ -87,6 +87,11 @@ export class LogServer {
     return this.#streams.get(name);
   }
 
+  /** As `MemoryEventLog.messages`. */
+  messages(name: string, after: number): readonly StoredMessage[] {
+    return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
+  }
+
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
   remove(name: string): void {
     const state = this.#find(name);
@@ -96,12 +101,12 @@ export class LogServer {
     this.#doubt(name);
   }
 
-  /** Loses the messages of a stream behind a sequence. Throws a `TypeError` if there is none of this name. */
-  truncate(name: string, last: number): void {
+  /** As `MemoryEventLog.truncate`. */
+  truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
     const state = this.#find(name);
     this.#noteGreatest(name, state);
     state.truncate(last);
-    this.#doubt(name);
+    if (!quietly) this.#doubt(name);
   }
 
   /** Calls back when a stream has lost messages, until the returned function is called. */

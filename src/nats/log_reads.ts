@@ -12,6 +12,16 @@ export function lastOfLeader(stream: KeptStream, subject: string, limit: number)
   return oneOfLeader(stream, { last_by_subj: subject }, limit);
 }
 
+/** The message of a sequence, from the leader. */
+export async function ofLeader(
+  { js, name }: KeptStream,
+  sequence: number,
+  limit: number,
+): Promise<StoredMessage | undefined> {
+  const answer = await js.api(`STREAM.MSG.GET.${name}`, { seq: sequence }, limit, [10037]);
+  return answer === undefined ? undefined : fromApi(answer);
+}
+
 /** The last message of a subject, from a server that may lag behind. */
 export function lastDirect(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
   const { js, name } = stream;
@@ -29,6 +39,8 @@ export function lastDirect(stream: KeptStream, subject: string, limit: number): 
 export interface BatchRequest {
   readonly subject: string;
   readonly from: number;
+  /** Stored at this time or later, in ms since 1970, instead of from a sequence on. */
+  readonly since?: number;
   readonly most: number;
 }
 
@@ -132,8 +144,9 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   const stopViolation = transport.onViolation((violation: Violation) => {
     if (violation.subject === api) reject(mayNot(violation));
   });
-  const { subject: next_by_subj, from: seq, most: batch } = request;
-  connection.publish(api, JSON.stringify({ seq, next_by_subj, batch }), { reply: inbox });
+  const { subject: next_by_subj, from: seq, since, most: batch } = request;
+  const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
+  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: inbox });
   return promise.finally(() => {
     timer.cancel();
     stopStatus();

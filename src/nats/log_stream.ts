@@ -10,6 +10,7 @@ import type {
   LogSchedule,
   LogState,
   LogStream,
+  ReadOptions,
   StoredMessage,
 } from "../ports/event_log.ts";
 import { checkAppend, checkMost, checkPatterns, MOST_READ, ttlSeconds } from "../ports/log_checks.ts";
@@ -20,7 +21,7 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { KeptStream } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfLeader, readBatch } from "./log_reads.ts";
+import { lastDirect, lastOfLeader, ofLeader, readBatch } from "./log_reads.ts";
 import { abilitiesOf, checkLogSettings, logSettings, MOST_FIRST } from "./log_settings.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
@@ -147,11 +148,17 @@ export class NatsLogStream implements LogStream {
     return await this.#stream.attempt((limit) => read(this.#stream, subject, limit), { idempotent: true });
   }
 
-  async read(subject: string, options: { from: number; most?: number }): Promise<StoredMessage[]> {
+  async at(sequence: number): Promise<StoredMessage | undefined> {
+    return await this.#stream.attempt((limit) => ofLeader(this.#stream, sequence, limit), { idempotent: true });
+  }
+
+  async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { from, most = MOST_READ } = options;
+    const { most = MOST_READ } = options;
     checkMost(most);
-    const request = { subject, from: Math.max(1, from), most };
+    const request = "since" in options
+      ? { subject, from: 1, since: options.since, most }
+      : { subject, from: Math.max(1, options.from), most };
     return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
   }
 

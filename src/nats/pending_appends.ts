@@ -76,12 +76,12 @@ export class PendingAppends {
   ): Promise<Appended> {
     const number = this.#next;
     const reply = this.#inbox + number.toString(36);
-    const options = headers === undefined ? { reply } : { reply, headers };
     try {
       const { state } = this.#transport.status;
       this.#subscribe();
       if (this.#deafness !== undefined) return notStored(false, this.#deafness);
-      this.#transport.publish(subject, data, options);
+      if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data });
+      else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
       // the message was checked, and dropped
       if (state !== "connected") return notStored(true, connectionLost());
     } catch (error) {

@@ -75,18 +75,18 @@ export class DirectMessage implements StoredMessage {
   static of(message: Msg): DirectMessage | undefined {
     const header = headerOf(message);
     if (header === undefined) return undefined;
-    const sequence = Number(header("Nats-Sequence") || 0);
+    const sequence = Number(header(SEQUENCE) || 0);
     if (!Number.isSafeInteger(sequence) || sequence <= 0) return undefined;
-    const time = Date.parse(header("Nats-Time-Stamp"));
+    const time = timeOf(header(TIME));
     if (Number.isNaN(time)) return undefined;
     return new DirectMessage(message, sequence, time, header);
   }
 
-  private constructor(message: Msg, sequence: number, time: number, header: (name: string) => string) {
+  private constructor(message: Msg, sequence: number, time: number, header: (line: string) => string) {
     this.sequence = sequence;
     this.time = time;
-    this.subject = header("Nats-Subject");
-    this.before = Number(header("Nats-Last-Sequence") || 0);
+    this.subject = header(SUBJECT);
+    this.before = Number(header(BEFORE) || 0);
     this.data = message.data;
     this.#message = message;
   }
@@ -100,27 +100,64 @@ export class DirectMessage implements StoredMessage {
   }
 }
 
+/** How the lines of headers begin that the server adds. */
+const SEQUENCE = "\r\nNats-Sequence:";
+const TIME = "\r\nNats-Time-Stamp:";
+const SUBJECT = "\r\nNats-Subject:";
+const BEFORE = "\r\nNats-Last-Sequence:";
+
 /**
- * Looks up headers that the server adds, behind those of the message itself; "" for one that is not there. It reads the bytes, if this
- * nats.js has them where 3.4 has them: its own decoding of headers takes most of the time of a batch.
+ * Looks up headers that the server adds, behind those of the message itself, by how their lines begin; "" for one that is not there. It reads
+ * the bytes, if this nats.js has them where 3.4 has them: its own decoding of headers takes most of the time of a batch.
  */
-function headerOf(message: Msg): ((name: string) => string) | undefined {
+function headerOf(message: Msg): ((line: string) => string) | undefined {
   // not part of the type of a message
   const { _rdata: bytes, _msg: head } = message as { _rdata?: Uint8Array; _msg?: { hdr?: number } };
   const length = head?.hdr;
   if (!(bytes instanceof Uint8Array) || length === undefined) {
     const { headers } = message;
-    return headers && ((name) => headers.get(name));
+    return headers && ((line) => headers.get(line.slice(2, -1)));
   }
   if (length <= 0) return undefined;
   const text = decoder.decode(bytes.subarray(0, length));
-  return (name) => {
-    const at = text.lastIndexOf(`\r\n${name}:`);
+  return (line) => {
+    const at = text.lastIndexOf(line);
     if (at < 0) return "";
-    const begin = at + name.length + 3;
+    const begin = at + line.length;
     return text.slice(begin, text.indexOf("\r\n", begin)).trim();
   };
 }
+
+/** As `Date.parse`, which takes most of the time of a message with fractions of nanoseconds: `2026-11-22T05:08:29.050123456Z`. */
+export function timeOf(text: string): number {
+  const [zone, dot] = [text.length - 1, 19];
+  if (text.charCodeAt(10) !== T || text.charCodeAt(zone) !== Z || zone < dot || zone > 29) return Date.parse(text);
+  if (zone > dot && text.charCodeAt(dot) !== DOT) return Date.parse(text);
+  const number = (from: number, to: number) => {
+    let sum = 0;
+    for (let at = from; at < to; at++) {
+      const digit = text.charCodeAt(at) - 48;
+      if (!(digit >= 0 && digit <= 9)) return NaN;
+      sum = sum * 10 + digit;
+    }
+    return sum;
+  };
+  let ms = 0;
+  for (let at = dot + 1, unit = 100; at < zone && unit >= 1; at++, unit /= 10) ms += unit * number(at, at + 1);
+  return Date.UTC(
+    number(0, 4),
+    number(5, 7) - 1,
+    number(8, 10),
+    number(11, 13),
+    number(14, 16),
+    number(17, 19),
+    Math.floor(ms),
+  );
+}
+
+const T = 84;
+const Z = 90;
+const DOT = 46;
 
 const decoder = new TextDecoder();
 

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { headers as makeHeaders, type Msg } from "@nats-io/nats-core";
 import { encode } from "../data/utf8.ts";
-import { DirectMessage } from "./stored_message.ts";
+import { DirectMessage, timeOf } from "./stored_message.ts";
 
 const SERVER = [
   "Nats-Stream: log",
@@ -59,5 +59,17 @@ describe("a message of a direct get", () => {
     const { data } = answer([]);
     const bare = { data, headers: undefined, _rdata: data, _msg: { hdr: -1 } } as unknown as Msg;
     assertEquals(DirectMessage.of(bare), undefined);
+  });
+});
+
+describe("timeOf", () => {
+  it("is what Date.parse gives, in whole ms", () => {
+    for (
+      const text of [
+        ...["2026-11-22T05:08:29.050123456Z", "2026-11-22T05:08:29Z", "2026-01-01T00:00:00.1Z"],
+        ...["2026-02-28T23:59:59.999999999Z", "2024-02-29T00:00:00.007Z", "2026-11-22T05:08:29.05+01:00"],
+        ...["", "bad", "2026-11-22T05:0x:29.050Z", "2026-11-22T05:08:29,050Z"],
+      ]
+    ) assertEquals(timeOf(text), Date.parse(text), text);
   });
 });

@@ -22,6 +22,7 @@ import type { Driver } from "./driver.ts";
 import { NatsMessage } from "./message.ts";
 import { connectionClosed, connectionLost, failure, tooLarge, violation } from "./nats_error.ts";
 import { SubscriptionHandle } from "./subscription.ts";
+import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
@@ -63,6 +64,7 @@ export class NatsTransport implements Transport {
   /** The last reply subject without its last token; empty before the first one of several tokens. */
   #checkedReply = "";
   #closing: Promise<void> | undefined;
+  readonly #texts: TextPublisher | undefined;
 
   /** Takes over a link of `connectNats`. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
@@ -71,10 +73,12 @@ export class NatsTransport implements Transport {
     this.#owned = link.owned;
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#onForbidden = options.onForbidden;
+    this.#texts = TextPublisher.of(link.connection, this.clock);
     this.#status = new ConnectionStatus(link, this.clock, {
       onError: (error) => this.#report(error),
       onFailure: this.#onError,
     });
+    this.#status.onChange(({ state }) => state !== "connected" && this.#texts?.drop());
   }
 
   get maxPayload(): number {
@@ -140,6 +144,23 @@ export class NatsTransport implements Transport {
     }
   }
 
+  /**
+   * As {@link NatsTransport.publish}, at the end of this turn of the event loop, together with the others of this turn. For many small messages
+   * whose order with those of `publish` does not matter. The subject was checked.
+   */
+  publishText(message: TextMessage): void {
+    const texts = this.#texts;
+    const { subject, reply, headers, text } = message;
+    if (texts === undefined || headers !== undefined && !isAscii(headers)) {
+      return this.publish(subject, text, headers === undefined ? { reply } : { reply, headers });
+    }
+    const { state } = this.#status.current;
+    if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
+    const size = TextPublisher.sizeOf(message);
+    if (size > this.maxPayload) throw tooLarge(size, this.#maxPayload);
+    if (state === "connected") texts.publish(message, size);
+  }
+
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     checkPattern(subject, options.queue);
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
@@ -163,6 +184,7 @@ export class NatsTransport implements Transport {
   async flush(): Promise<void> {
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     if (this.#status.current.state === "disconnected") throw connectionLost();
+    this.#texts?.flush();
     let stop = () => {};
     // nats.js rejects a flush at its next dial only
     const broken = new Promise<never>((_, reject) => {
@@ -186,6 +208,7 @@ export class NatsTransport implements Transport {
 
   async #close(): Promise<void> {
     const connected = this.#status.current.state === "connected";
+    if (connected) this.#texts?.flush();
     if (!this.#owned) {
       for (const subscription of [...this.#subscriptions]) subscription.close();
       if (connected) await this.#atMost(this.connection.flush());
@@ -262,6 +285,11 @@ export class NatsTransport implements Transport {
     }
     return made;
   }
+}
+
+function isAscii(headers: Readonly<Record<string, string>>): boolean {
+  for (const name in headers) if (!/^[ -~]*$/.test(headers[name])) return false;
+  return true;
 }
 
 function sizeOf(data: string | Uint8Array, headers: MsgHdrs | undefined): number {

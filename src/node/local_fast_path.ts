@@ -22,8 +22,7 @@ export function fastPaths(
   const paths = new Map<AnyContract, LocalFastPath>();
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
-    // a command of an entity is known by its id, and its entity by its payload: both are prepared
-    if (dispatch.entity || !builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
+    if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
     paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
   }
   return paths;
@@ -41,19 +40,23 @@ export class LocalFastPath {
   readonly #run: HandlerRun;
   readonly #call: HandlerCall | undefined;
   readonly #counts: ContractCounts;
+  /** Whether it is a command of an entity, which is found by its payload before the schema. */
+  readonly #entity: boolean;
 
   /** `timeout` in ms. */
-  constructor(host: ContextHost, { contract, runs: [run], call, counts }: Dispatch, timeout: number) {
+  constructor(host: ContextHost, { contract, runs: [run], call, counts, entity }: Dispatch, timeout: number) {
     this.#host = host;
     this.#contract = contract;
     this.#timeout = timeout;
     this.#run = run;
     this.#call = call;
     this.#counts = counts;
+    this.#entity = entity;
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
+    if (this.#entity) ctx.execution.payload = payload;
     const call = this.#call;
     if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts);
     try {

@@ -119,7 +119,7 @@ export class RequestBuilder {
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
-    const id = ofEntity ? options?.id ?? this.#host.nextCall() : this.#idOf(contract, payload, options, stored);
+    const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
     return {
       contract,

@@ -61,16 +61,21 @@ export interface LogStream {
   follow(options: FollowOptions): LogReader;
   /** The last message of a subject, from the leader when `latest`, else from a server that may lag behind. Rejects as `state`. */
   last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
+  /** The message of a sequence, from the leader; `undefined`: there is none. Rejects as `state`. */
+  at(sequence: number): Promise<StoredMessage | undefined>;
   /**
-   * The messages of a subject (a pattern) from a sequence on, in order, that are there now: `most` at most, 1,000 or fewer; fewer do not
-   * mean the end, none do. From a server that may lag behind. Rejects as `state`.
+   * The messages of a subject (a pattern) from a sequence on, or stored at a time of the server (ms since 1970) or later, in order, that are
+   * there now: `most` at most, 1,000 or fewer; fewer do not mean the end, none do. From a server that may lag behind. Rejects as `state`.
    */
-  read(subject: string, options: { from: number; most?: number }): Promise<StoredMessage[]>;
+  read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
   /** Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their number. Rejects as `state`. */
   purge(subject: string, options?: { before?: number }): Promise<number>;
   /** Calls back when the stream may be another one or have lost messages: after a reconnect. Returns a function that removes the listener. */
   onDoubt(listener: () => void): () => void;
 }
+
+/** Options of {@link LogStream.read}. */
+export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & { readonly most?: number };
 
 /** What a server can do. */
 export interface LogAbilities {

@@ -1069,6 +1069,26 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals(await read("none.*", 0), []);
       });
 
+      it("read: gives the messages of a subject since a time, and those of a sequence from the leader", async () => {
+        const [stream, append] = await newStream();
+        const first = await append("a", "early");
+        await append("b", "other");
+        const { time } = (await stream.at(first))!;
+        await reached("a later time", async () => {
+          await append("b", "other");
+          return (await stream.last(`${stream.name}.b`, { latest: true }))!.time > time;
+        });
+        const later = await append("a", "late");
+        const since = async (time: number) => (await stream.read(`${stream.name}.a`, { since: time })).map(text);
+        await reached("all", async () => (await since(0)).length === 2);
+        assertEquals(await since(time), ["early", "late"]);
+        assertEquals(await since(time + 1), ["late"]);
+        assertEquals(await since(time + 60_000), []);
+        const at = (await stream.at(later))!;
+        assertEquals([text(at), at.subject, at.sequence], ["late", `${stream.name}.a`, later]);
+        assertEquals(await stream.at(later + 1), undefined);
+      });
+
       it("read: gives 2,500 messages in parts, each once", slow, async () => {
         const [stream, append] = await newStream();
         for (let i = 0; i < 2_500; i += 500) {

@@ -22,7 +22,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
     async () => {
       await using nats = await ServerTrio.open();
       const { urls } = nats.cluster;
-      const options = { replicas: 3, writers: 17, pause: 100, own: true };
+      const options = { replicas: 3, writers: 17, pause: 100, own: true, made: true };
       await using cluster = await EntityCluster.open(urls, options);
       const ids = ["d1", "b1", "d2", "b2", "d3", "b3"];
       for (const id of ids) await cluster.start(id);

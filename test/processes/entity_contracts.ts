@@ -12,19 +12,37 @@ export type EntityLine =
     /** Of a success: the version that it made; of a refusal: the version that it was given at. */
     readonly version?: number;
     readonly at: number;
+    /** When the send began that was answered. */
+    readonly began?: number;
   };
 
-/** The entity: how many entries it has. */
-export const Ledger = entity("Ledger", { initial: () => ({ count: 0 }) });
+/** How the names of entries end whose commands have ids that Catga made. */
+export const MADE = ".made";
+
+/** The state of a ledger. */
+export interface LedgerState {
+  readonly count: number;
+  /** A number that its entries, in their order, make: two ledgers with different ones differ. */
+  readonly check: number;
+}
+
+/** The entity: how many entries it has, and which. */
+export const Ledger = entity<LedgerState>("Ledger", { initial: () => ({ count: 0, check: 0 }) });
 /** Of an entry. */
-export const Added = Ledger.event<{ entry: string; n: number }>("Added", ({ count }) => ({ count: count + 1 }));
+export const Added = Ledger.event<{ entry: string; n: number }>("Added", withEntry);
+/** The state with one more entry. */
+export function withEntry({ count, check }: LedgerState, { entry }: { readonly entry: string }): LedgerState {
+  let next = check;
+  for (let i = 0; i < entry.length; i++) next = (next * 31 + entry.charCodeAt(i)) | 0;
+  return { count: count + 1, check: next };
+}
 /** Adds an entry, and returns its number. One that asks to be refused is, while the entity has an even number of entries. */
 export const Add = command<{ id: string; entry: string; refused: boolean }, number, "REFUSED">("Add", {
   key: ({ id }) => id,
 });
 /** Decides it. */
 export function sum(
-  ledger: Loaded<{ count: number }>,
+  ledger: Loaded<LedgerState>,
   { entry, refused }: { entry: string; refused: boolean },
 ): number | Failure<"REFUSED"> {
   if (refused && ledger.version % 2 === 0) return fail("REFUSED", "as it asked", { details: ledger.version });

@@ -14,7 +14,7 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "@catga/catga";
 import { chances } from "../support/chances.ts";
-import { Add, type EntityLine, Ledger, sum } from "./entity_contracts.ts";
+import { Add, type EntityLine, Ledger, MADE, sum } from "./entity_contracts.ts";
 import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 
 /** The options of such a process. */
@@ -32,6 +32,8 @@ export interface EntityNodeOptions {
   readonly own?: boolean | "all";
   /** Whether all of its commands ask to be refused. */
   readonly refused?: boolean;
+  /** Whether every second writer leaves the ids of its commands to Catga, and sends each once. */
+  readonly made?: boolean;
   /** Whether it sends nothing of its own, but again what the file has and what did not ask to be refused. */
   readonly again?: boolean;
   /** How wrong its wall clock is; not at all. */
@@ -80,16 +82,20 @@ async function main(): Promise<void> {
   print({ event: "ready", id });
   const write = async (writer: number) => {
     for (let n = 0; !stopping; n++) {
-      const entry = `${id}.${process.pid}.${writer}.${n}`;
+      const made = options.made === true && writer % 2 === 1;
+      const entry = `${id}.${process.pid}.${writer}.${n}${made ? MADE : ""}`;
       const payload = { id: options.entity, entry, refused: options.refused ?? n % 5 === 4 };
       const node = own === "all" || (own && n % 2 === 0) ? { node: id } : {};
       note({ event: "sent", entry, at: trueNow(), refused: payload.refused });
       for (let again = 0;; again++) {
-        const { ok, value, error } = await app.send(Add, payload, { id: entry, timeout, ...again === 0 ? node : {} });
+        const began = trueNow();
+        const { ok, value, error } = await app.send(Add, payload, {
+          ...{ timeout, ...made ? {} : { id: entry }, ...again === 0 ? node : {} },
+        });
         const how = ok ? "ok" : error.code;
         const version = ok ? value : error.code === "REFUSED" ? error.details as number : undefined;
-        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: trueNow() });
-        if (how !== "OUTCOME_UNKNOWN" || stopping) break;
+        note({ event: "answered", entry, how, ...(version === undefined ? {} : { version }), at: trueNow(), began });
+        if (how !== "OUTCOME_UNKNOWN" || made || stopping) break;
       }
       await wait(pause);
     }

@@ -24,8 +24,9 @@ interface Change {
  *   `log-position`: the position never moves. `log-order`: messages of one key are handed out at once. `log-stale`: whoever led is obeyed.
  *   `log-dead`: later messages pass a dead letter of their key by. `log-loss`: a log that lost messages is not reported.
  *   `log-attempts`: attempts are never counted.
- * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is remembered. `entity-confirm`: a failure is
- *   that of what the node knew. `entity-ended`: a node that was cut off applies what another one has refused meanwhile.
+ * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is known, and the stream is not looked
+ *   through for one. `entity-confirm`: a failure is that of what the node knew. `entity-ended`: a node that was cut off applies what another one
+ *   has refused meanwhile. `entity-epoch`: what is in memory counts whatever became of the store.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
  *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
  *   had an attempt. `commit-join`: what runs at a node runs again.
@@ -123,24 +124,33 @@ const PLANTS = {
     to: "    item.attempts = 1;\n    item.running = true;",
   }],
   "entity-expect": [{
-    file: "src/entities/command.ts",
-    from: "Math.min(left, LONGEST_TRY)), expect });",
-    to: "Math.min(left, LONGEST_TRY)), expect: expect < 0 ? expect : undefined });",
+    file: "src/entities/rounds.ts",
+    from: "      expect: copy.sequence,",
+    to: "      expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number,",
   }],
   "entity-record": [{
-    file: "src/entities/command.ts",
-    from: "    const known = remembered?.get(rememberedAs(ctx.contract.name, ctx.id));",
-    to: '    const known = remembered?.get("");',
+    file: "src/entities/rounds.ts",
+    from: "      found ??= foundIn(stored, command);",
+    to: "      void foundIn;",
+  }, {
+    file: "src/entities/stored_commands.ts",
+    from: "    if (!named) return ended;",
+    to: "    if (seed !== 0.5) return undefined;\n    if (!named) return ended;",
   }],
   "entity-confirm": [{
-    file: "src/entities/command.ts",
-    from: "    if (!this.#again) return await this.#latest();",
-    to: "    if (!this.#again) return true;",
+    file: "src/entities/rounds.ts",
+    from: "    const read = await stream.current(copy, copy, due);",
+    to: "    const read = due > 0 ? copy : await stream.current(copy, copy, due);",
   }],
   "entity-ended": [{
-    file: "src/entities/remembered.ts",
-    from: "    return this.#commands.has(ENDED + send);",
-    to: "    return this.#commands.has(send);",
+    file: "src/entities/stored_commands.ts",
+    from: '    if (command.name === "" && command.id === send) return { type: "ended" };',
+    to: '    if (command.name === "" && command.id === `${send} `) return { type: "ended" };',
+  }],
+  "entity-epoch": [{
+    file: "src/entities/entity_stream.ts",
+    from: "    if (now - this.#heardAt > SILENCE) return false;\n    return copy.epoch === this.#epoch;",
+    to: "    return copy.epoch >= 0 && now > -SILENCE;",
   }],
 } satisfies Record<string, readonly Change[]>;
 

@@ -1,6 +1,7 @@
 /**
  * Entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and cut off, answers of the
- * stream are lost, it has no leader or no quorum. Commands are sent again with their ids; at the end the stream says which were applied.
+ * stream are lost, it has no leader or no quorum, or it comes back without its last messages. Commands are sent again with their ids; at the end
+ * the stream says which were applied, and all nodes load what it says.
  *
  *   … test/simulation/entity_simulation.ts 42
  *
@@ -10,13 +11,18 @@
  */
 import process from "node:process";
 import { type Catga, catga, CatgaError, type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
-import { decodeText } from "../../src/data/encoding.ts";
-import { readEntityGroup } from "../../src/log/format/entity_group.ts";
-import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
+import { entitiesName } from "../../src/log/format/names.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { delay, type Random } from "../../src/ports/clock.ts";
-import { Add, type EntityLine, Ledger, sum } from "../processes/entity_contracts.ts";
-import { type EntitySums, entitySums, entityViolations, type StoredCommand } from "../support/entity_history.ts";
+import { Add, type EntityLine, Ledger, sum, withEntry } from "../processes/entity_contracts.ts";
+import {
+  type EntitySums,
+  entitySums,
+  entityViolations,
+  type StoredCommand,
+  storedCommands,
+  type StoredLoss,
+} from "../support/entity_history.ts";
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";
 import "../../src/entities/entities.ts";
@@ -31,6 +37,8 @@ const SERVERS: readonly string[] = ["a", "b", "c"];
 const CLIENT = "z";
 /** How long things go wrong, in ms. */
 const STORM = 6_000;
+/** How long the stream is away at most before it comes back without its last messages, in ms: nobody is healed meanwhile. */
+const OUTAGE = 3_100;
 const COMMANDS = 40;
 const ENTITY = "hot";
 /** How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5 s. */
@@ -43,26 +51,39 @@ export async function simulateEntities(seed: number): Promise<SimulatedEntities>
   const network = new MemoryNetwork({ clock, seed });
   const run = new Run(network, clock, random);
   await clock.until(Promise.all([...SERVERS, CLIENT].map((id) => run.start(id))));
-  network.faults = drawFaults(random);
+  const loses = random() < 0.5;
+  // some begin shortly before a snapshot
+  if (random() < 0.5) await clock.until(run.fill(Math.floor(random() * 110)), CALM);
+  const faults = drawFaults(random);
+  // a leader without its quorum has all that it was sent: then nothing is lost
+  network.faults = loses ? { ...faults, noQuorum: undefined, noLeader: undefined } : faults;
+  if (loses) { for (let n = 0; n <= random() * 2; n++) clock.after(random() * (STORM - OUTAGE), () => run.lose()); }
   for (let n = 0; n < COMMANDS; n++) clock.after(random() * STORM, () => run.send(n));
   for (let n = Math.floor(random() * 4); n > 0; n--) clock.after(random() * STORM, () => run.harm());
   await clock.advance(STORM);
   network.heal();
   await clock.advance(CALM / 2);
   await clock.until(run.settled(), 10 * CALM);
-  const stored = await clock.until(readStored(network));
+  const stored = readStored(network);
+  await clock.until(run.checkLoads(stored), CALM);
   await clock.until(run.stop(), 10 * CALM);
-  return { violations: [...run.wrong, ...entityViolations(run.lines, stored, 0)], sums: entitySums(run.lines, stored) };
+  const violations = entityViolations(run.lines, stored, { clocks: 0, losses: run.losses });
+  return { violations: [...run.wrong, ...violations], sums: entitySums(run.lines, stored) };
 }
 
 class Run {
   readonly lines: EntityLine[] = [];
   readonly wrong: string[] = [];
+  readonly losses: StoredLoss[] = [];
   readonly #network: MemoryNetwork;
   readonly #clock: VirtualClock;
   readonly #random: Random;
   readonly #live = new Map<string, Catga>();
   readonly #sends = new Set<Promise<void>>();
+  /** The stream is away, and comes back without its last messages. */
+  #away = false;
+  /** The entries that were acknowledged, and whether they asked to be refused. */
+  readonly #ended = new Map<string, boolean>();
 
   constructor(network: MemoryNetwork, clock: VirtualClock, random: Random) {
     this.#network = network;
@@ -110,22 +131,77 @@ class Run {
     }
   }
 
+  /** Has so many commands applied. */
+  async fill(count: number): Promise<void> {
+    for (let n = 0; n < count; n++) await this.#send(`f${n}`, false);
+  }
+
+  /** The stream comes back without its last messages: with its clients' connections, or behind these. What was lost is sent again. */
+  lose(): void {
+    const [clock, random, { log }] = [this.#clock, this.#random, this.#network];
+    const name = entitiesName("default");
+    if (this.#away) return;
+    this.#away = true;
+    const behind = random() < 0.5;
+    log.begin("noLeader");
+    if (!behind) { for (const id of this.#live.keys()) this.#network.cut(id); }
+    const truncate = () => {
+      const all = readStored(this.#network);
+      const lost = all.slice(all.length - Math.floor(random() * 6));
+      const first = lost[0]?.sequence;
+      if (first !== undefined) log.truncate(name, first - 1, { quietly: true });
+      const entries = new Set(lost.flatMap(({ entries }) => entries));
+      this.losses.push({ at: clock.now(), entries });
+      log.end("noLeader");
+      this.#away = false;
+      if (!behind) { for (const id of this.#live.keys()) this.#network.restore(id); }
+      // those whose senders do not wait any more
+      for (const entry of entries) {
+        const refused = this.#ended.get(entry);
+        if (refused !== undefined && random() < 0.5) this.#own(this.#sendAgain(entry, refused));
+      }
+    };
+    // later than anything that was under way
+    clock.after(behind ? 1_000 + random() * (OUTAGE - 1_100) : 300 + random() * 1_000, truncate);
+  }
+
+  /** All nodes load what is stored. */
+  async checkLoads(stored: readonly StoredCommand[]): Promise<void> {
+    const state = stored.flatMap(({ entries }) => entries).reduce(
+      (state, entry) => withEntry(state, { entry }),
+      Ledger["~entity"].initial(ENTITY),
+    );
+    for (const [id, app] of this.#live) {
+      const loaded = await app.load(Ledger, ENTITY).catch((error) => void this.wrong.push(`${id} loads: ${error}`));
+      if (loaded === undefined) continue;
+      if (loaded.state.check === state.check && loaded.version === state.count) continue;
+      this.wrong.push(`${id} loads version ${loaded.version}; ${state.count} are stored, or others of as many`);
+    }
+  }
+
   /** Sends one command until it is known what became of it. */
   send(n: number): void {
     this.#own(this.#send(`e${n}`, this.#random() < 0.4));
   }
 
   async #send(entry: string, refused: boolean): Promise<void> {
+    const clock = this.#clock;
+    this.lines.push({ event: "sent", entry, at: clock.now(), refused });
+    await this.#sendAgain(entry, refused);
+  }
+
+  async #sendAgain(entry: string, refused: boolean): Promise<void> {
     const [clock, random] = [this.#clock, this.#random];
     const firstSent = new Date(clock.now());
-    this.lines.push({ event: "sent", entry, at: clock.now(), refused });
     let unknown = false;
     for (let left = 30;; left--) {
       const senders = [...this.#live.values()].filter(({ self }) => self.id === CLIENT || random() < 0.2);
       const app = senders[Math.floor(random() * senders.length)] ?? this.#live.get(CLIENT)!;
       const timeout = 300 + Math.round(random() * 4_000);
-      const due = clock.now() + timeout;
+      const began = clock.now();
+      const due = began + timeout;
       const options = {
+        ...(random() < 0.2 ? { node: SERVERS[Math.floor(random() * SERVERS.length)] } : {}),
         ...{ id: entry, timeout, retries: Math.floor(random() * 4) },
         ...(left < 30 && random() < 0.5 ? { firstSent } : {}),
       };
@@ -136,7 +212,8 @@ class Run {
       const how = result === undefined ? "OUTCOME_UNKNOWN" : result.ok ? "ok" : result.error.code;
       const given = result?.ok ? result.value : result?.error?.code === "REFUSED" ? result.error.details : undefined;
       const version = given === undefined ? {} : { version: given as number };
-      this.lines.push({ event: "answered", entry, how, ...version, at: clock.now() });
+      this.lines.push({ event: "answered", entry, how, ...version, at: clock.now(), began });
+      if (how === "ok") this.#ended.set(entry, refused);
       if (how === "ok" || how === "REFUSED") return;
       if (left === 0) return void this.wrong.push(`${entry} never succeeded: ${how}`);
       unknown ||= how === "OUTCOME_UNKNOWN";
@@ -174,26 +251,11 @@ function drawFaults(random: Random): Faults {
   };
 }
 
-/** The messages of the entity, as the stream has them. */
-async function readStored(network: MemoryNetwork): Promise<StoredCommand[]> {
-  const options = { subjects: entitiesSubjects("default"), replicas: 1, schedules: false };
-  const stream = await network.connect().log.open(entitiesName("default"), options);
-  const stored: StoredCommand[] = [];
-  for (let from = 0;;) {
-    const messages = await stream.read(entitySubject("default", Ledger.name, ENTITY), { from });
-    if (messages.length === 0) return stored;
-    for (const message of messages) {
-      const group = readEntityGroup("default", message);
-      if ("reason" in group) throw new Error(group.reason);
-      const { head: { command, version, result }, messages: events } = group;
-      stored.push({
-        ...{ command, version, time: message.time },
-        entries: events.map(({ payload }) => (payload as { entry: string }).entry),
-        result: result === undefined ? undefined : decodeText(result),
-      });
-    }
-    from = messages.at(-1)!.sequence + 1;
-  }
+/** The commands of the entity, as the stream has them, with the sequences of their messages. */
+function readStored(network: MemoryNetwork): (StoredCommand & { readonly sequence: number })[] {
+  return network.log.messages(entitiesName("default")).flatMap((message) =>
+    storedCommands("default", message).map((command) => ({ ...command, sequence: message.sequence }))
+  );
 }
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

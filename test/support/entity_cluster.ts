@@ -3,8 +3,6 @@ import { assert } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeText } from "../../src/data/encoding.ts";
-import { readEntityGroup } from "../../src/log/format/entity_group.ts";
 import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsEventLog } from "../../src/nats/event_log.ts";
@@ -12,7 +10,7 @@ import { NatsTransport } from "../../src/nats/transport.ts";
 import type { EntityLine } from "../processes/entity_contracts.ts";
 import { type EntityNodeLine, type EntityNodeOptions, readEntityFile } from "../processes/entity_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
-import { type EntitySums, entitySums, entityViolations, type StoredCommand } from "./entity_history.ts";
+import { type EntitySums, entitySums, entityViolations, type StoredCommand, storedCommands } from "./entity_history.ts";
 import { eventually } from "./eventually.ts";
 
 /** The namespace of its nodes, and the id of the entity. */
@@ -133,18 +131,7 @@ export class EntityCluster implements AsyncDisposable {
       const stored: StoredCommand[] = [];
       for (let from = 0; from <= end;) {
         const messages = await stream.read(subject, { from });
-        for (const message of messages) {
-          const group = readEntityGroup(NAMESPACE, message);
-          assert("messages" in group, `message ${message.sequence}: ${"reason" in group && group.reason}`);
-          const { head: { command, version, result }, messages: events } = group;
-          stored.push({
-            command,
-            version,
-            entries: events.map(({ payload }) => (payload as { entry: string }).entry),
-            result: result === undefined ? undefined : decodeText(result),
-            time: message.time,
-          });
-        }
+        stored.push(...messages.flatMap((message) => storedCommands(NAMESPACE, message)));
         if (messages.length > 0) from = messages.at(-1)!.sequence + 1;
       }
       return stored;

@@ -1,5 +1,8 @@
 /** Checks what senders of an entity's commands were told against what its stream has. */
-import type { EntityLine } from "../processes/entity_contracts.ts";
+import { decodeText } from "../../src/data/encoding.ts";
+import { readEntityGroup } from "../../src/log/format/entity_group.ts";
+import type { StoredMessage } from "../../src/ports/event_log.ts";
+import { type EntityLine, MADE } from "../processes/entity_contracts.ts";
 
 /** A message of the entity, as the stream has it. */
 export interface StoredCommand {
@@ -14,6 +17,23 @@ export interface StoredCommand {
   readonly time: number;
 }
 
+/** The commands of a message. Throws for one that cannot be read. */
+export function storedCommands(namespace: string, message: StoredMessage): StoredCommand[] {
+  const group = readEntityGroup(namespace, message);
+  if ("reason" in group) throw new Error(`message ${message.sequence}: ${group.reason}`);
+  const entries = group.messages.map(({ payload }) => (payload as { entry: string }).entry);
+  let version = group.version;
+  return group.commands.map(({ id, events, result }) => {
+    const before = version;
+    version += events;
+    return {
+      ...{ command: id, version: before, time: message.time },
+      entries: entries.splice(0, events),
+      result: result === undefined ? undefined : decodeText(result),
+    };
+  });
+}
+
 /** What {@link entityViolations} has looked at. */
 export interface EntitySums {
   readonly stored: number;
@@ -21,6 +41,14 @@ export interface EntitySums {
   readonly refused: number;
   readonly unknown: number;
   readonly failed: number;
+}
+
+/** Messages of the stream that were lost: a store that came back from an older copy, or without its tail. */
+export interface StoredLoss {
+  /** When, in ms since 1970: sends that began later are answered by what is there. */
+  readonly at: number;
+  /** The entries of the messages that were lost. */
+  readonly entries: ReadonlySet<string>;
 }
 
 /** How many of each there were. */
@@ -38,13 +66,17 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
 
 /**
  * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another number, one that failed and is there, a
- * refusal at a version that was not stored yet, or that somebody knew had passed before the command was sent.
+ * refusal at a version that was not stored yet, or that somebody knew had passed before the command was sent. What was answered to a send that
+ * began before `losses`, and is missing since one of them, is excused.
  */
 export function entityViolations(
   lines: readonly EntityLine[],
   stored: readonly StoredCommand[],
-  clocks = CLOCKS,
+  { clocks = CLOCKS, losses = [] }: { readonly clocks?: number; readonly losses?: readonly StoredLoss[] } = {},
 ): string[] {
+  const lastLoss = Math.max(-Infinity, ...losses.map(({ at }) => at));
+  const isLost = ({ entry, began }: { readonly entry: string; readonly began?: number }) =>
+    losses.some(({ at, entries }) => entries.has(entry) && (began ?? -Infinity) <= at);
   const wrong: string[] = [];
   const versions = new Map<string, number>();
   /** When each version was stored: a leader without its quorum stores it long before anybody can see it. */
@@ -57,7 +89,7 @@ export function entityViolations(
       storedAt[version] = time;
       if (versions.has(entry)) wrong.push(`${entry} is there twice: ${versions.get(entry)} and ${version}`);
       versions.set(entry, version);
-      if (entry !== command) wrong.push(`${entry} was added by ${command}`);
+      if (entry !== command && !entry.endsWith(MADE)) wrong.push(`${entry} was added by ${command}`);
       if (result !== version) wrong.push(`${entry} is number ${version}; its recorded result is ${result}`);
     }
   }
@@ -65,7 +97,8 @@ export function entityViolations(
   const unknown = new Set(
     lines.flatMap((line) => line.event === "answered" && line.how === "OUTCOME_UNKNOWN" ? [line.entry] : []),
   );
-  const told = toldSince(lines);
+  const isLater = (line: EntityLine) => line.event === "sent" || (line.began ?? -Infinity) > lastLoss;
+  const told = toldSince(losses.length === 0 ? lines : lines.filter(isLater));
   for (const line of lines) {
     const { entry, at } = line;
     if (line.event === "sent") {
@@ -74,9 +107,11 @@ export function entityViolations(
     }
     const is = versions.get(entry);
     if (line.how === "ok") {
+      if (isLost(line)) continue;
       if (is === undefined) wrong.push(`${entry} was acknowledged and is missing`);
       else if (is !== line.version) wrong.push(`${entry} was told ${line.version} and is ${is}`);
     } else if (line.how === "REFUSED") {
+      if (losses.length > 0 && !isLater(line)) continue; // what it was refused at, and that it was, may be lost
       // an earlier send of unknown outcome may be decided until its deadline, whatever becomes of a later one
       if (is !== undefined && !unknown.has(entry)) wrong.push(`${entry} was refused and is there`);
       const given = line.version!; // a refusal has one

@@ -46,6 +46,10 @@ export class ScriptedStream implements LogStream {
     return Promise.resolve(this.stored?.subject === subject ? this.stored : undefined);
   }
 
+  at(): Promise<StoredMessage | undefined> {
+    return Promise.resolve(this.stored);
+  }
+
   follow(): never {
     throw new Error("a scripted stream has no readers");
   }

@@ -85,6 +85,7 @@ export class FrameReceiver {
     const late = peer.lateness.note(frame.sentAt, epoch + now);
     if (peer.lastSeenAt < 0 || peer.pingedAt >= 0) this.#options.observed(peer);
     peer.lastSeenAt = now;
+    peer.late = late;
     peer.pingedAt = peer.bouncedAt = -1;
     const { outstanding } = peer.ledger;
     let index = 0;

@@ -17,6 +17,7 @@ export class InboundRequest extends WireEnvelope {
   readonly contract: string;
   /** When its frame arrived, by the monotonic clock. */
   readonly at: number;
+  override readonly sentAt: number;
 
   /** The request at this place among those of the frame. */
   constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
@@ -26,6 +27,7 @@ export class InboundRequest extends WireEnvelope {
     this.index = index;
     this.contract = contract;
     this.at = peer.lastSeenAt;
+    this.sentAt = this.at - peer.late;
   }
 
   /** It runs, or waits for its turn, from now on. */

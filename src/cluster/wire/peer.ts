@@ -76,6 +76,8 @@ export class Peer {
   readonly running: RunningRequests = new RunningRequests();
   /** When a frame of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
   lastSeenAt = -1;
+  /** How late its last frame was, in ms. */
+  late = 0;
   /** When the first frame bounced since it was last seen, by the monotonic clock; -1 for none. */
   bouncedAt = -1;
   /** The last frame that bounced: later ones may well have arrived. */

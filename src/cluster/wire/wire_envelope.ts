@@ -8,6 +8,9 @@ export abstract class WireEnvelope implements Envelope {
   #call: string | undefined = undefined;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
+  /** As `Envelope.sentAt`; undefined for what came without a frame. */
+  readonly sentAt: number | undefined = undefined;
+
   /** `meta`: what is not default about the message. */
   constructor(meta: WireMeta | undefined) {
     this.#meta = meta;

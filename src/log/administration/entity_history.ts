@@ -8,9 +8,9 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { type EntityGroup, readEntityGroup, saysForgotten } from "../format/entity_group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { entitySubject, snapshotKey } from "../format/names.ts";
+import { entitySubject, snapshotKeys } from "../format/names.ts";
 import { positionOf } from "../format/position.ts";
-import { readSnapshotText } from "../format/snapshot_text.ts";
+import { readSnapshotText, type SnapshotText } from "../format/snapshot_text.ts";
 import { payloadOf } from "./payload_of.ts";
 
 /** Which entity, and where it is stored. */
@@ -103,16 +103,18 @@ export async function* entityEvents(
     const time = new Date(message.time);
     if (fault !== undefined) yield { fault, position: positionOf(message.sequence, 0), time };
     if (group === undefined) continue;
-    const { head: { version: before, name, command, correlation, headers } } = group;
+    const { version: before } = group;
+    const commands = group.commands.flatMap((command) => Array.from({ length: command.events }, () => command));
     for (const [index, event] of events.entries()) {
       if (!forgotten && before + index + 1 <= after) continue;
+      const { name, id, correlation, headers } = commands[index];
       yield {
         version: forgotten ? undefined : before + index + 1,
         event: event.category,
         position: event.position,
         time,
         id: event.id,
-        command: command === "" ? undefined : { name, id: command },
+        command: name === "" ? undefined : { name, id },
         correlationId: correlation,
         headers,
         payload: payloadOf(event),
@@ -146,17 +148,17 @@ async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenera
         yield { message, group: undefined, events: [], fault: group.reason, version, forgotten };
         continue;
       }
-      const { head, messages: all } = group;
+      const { messages: all } = group;
       let [events, fault]: [readonly LoggedMessage[], string?] = [all];
       if (saysForgotten(group)) {
-        [version, forgotten] = [head.version, true];
+        [version, forgotten] = [group.version, true];
         events = all.slice(0, 1);
-      } else if (forgotten || head.version < version) {
-        fault = `it continues version ${head.version}; the entity ${forgotten ? "was forgotten" : `is at ${version}`}`;
+      } else if (forgotten || group.version < version) {
+        fault = `it continues version ${group.version}; the entity ${forgotten ? "was forgotten" : `is at ${version}`}`;
         events = [];
       } else {
-        if (head.version > version) fault = `events ${version + 1} to ${head.version} are missing`;
-        version = head.version + all.length;
+        if (group.version > version) fault = `events ${version + 1} to ${group.version} are missing`;
+        version = group.version + all.length;
       }
       yield { message, group, events, fault, version, forgotten };
     }
@@ -171,12 +173,17 @@ async function snapshotOf(
   { stream, snapshots, type, id }: EntityPlace,
   last: number,
 ): Promise<EntitySnapshot | string | undefined> {
-  const entry = await snapshots?.get(snapshotKey(type, id));
-  if (entry === undefined) return undefined;
-  const read = readSnapshotText(entry.value);
-  if (read === undefined) return "it cannot be read";
-  const state = await stream.state();
-  if (read.id !== id || read.created !== state?.created || read.sequence > last) return "it is not of these events";
+  const keys = snapshots === undefined ? [] : snapshotKeys(type, id);
+  const entries = await Promise.all(keys.map((key) => snapshots!.get(key)));
+  const found = entries.flatMap((entry) => entry === undefined ? [] : readSnapshotText(entry.value) ?? UNREADABLE);
+  if (found.length === 0) return undefined;
+  const { created } = await stream.state() ?? {};
+  const fitting = found.filter((read) => typeof read === "object" && read.id === id && read.created === created);
+  // the latest one of those that program versions have made
+  const [read] = (fitting as SnapshotText[]).filter(({ sequence }) => sequence <= last).toSorted((a, b) =>
+    b.version - a.version
+  );
+  if (read === undefined) return found.every((each) => each === UNREADABLE) ? UNREADABLE : "it is not of these events";
   try {
     const value = read.state === "" ? undefined : decodeText(read.state);
     return { version: read.version, definition: read.definition, state: value };
@@ -184,6 +191,8 @@ async function snapshotOf(
     return "its state cannot be read";
   }
 }
+
+const UNREADABLE = "it cannot be read";
 
 function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);

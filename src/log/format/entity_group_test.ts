@@ -1,71 +1,98 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { entityGroupText, type EntityHead, readEntityGroup, saysForgotten } from "./entity_group.ts";
+import {
+  commandText,
+  type EntityCommand,
+  entityGroupText,
+  eventText,
+  readEntityGroup,
+  saysForgotten,
+  withoutName,
+} from "./entity_group.ts";
+import type { LoggedMeta } from "./logged_message.ts";
 import { entitySubject } from "./names.ts";
 import { positionOf } from "./position.ts";
 
 const ORIGIN = { endpoint: "n.1", first: 7, sentAt: 1_000 };
-const HEAD: EntityHead = {
-  version: 3,
-  command: "c",
-  fingerprint: "f",
-  result: "5",
-  correlation: "r",
+const ADD: EntityCommand = {
+  ...{ name: "Add", id: "c", events: 2, result: "5", fingerprint: "f", correlation: "r" },
   headers: { traceparent: "t" },
-  name: "Add",
 };
+/** Its id was made by Catga, and it returned nothing. */
+const NOTE: EntityCommand = {
+  ...{ name: "Note", id: "d", events: 1, result: undefined, fingerprint: undefined, correlation: undefined },
+  headers: undefined,
+};
+const GOOD = entityGroupText(ORIGIN, 3, [commandText(NOTE)], [eventText("Added", "1")]);
 const read = (text: string, subject = entitySubject("ns", "Cart", "a.b")) =>
   readEntityGroup("ns", { subject, sequence: 9, time: 2_000, data: new TextEncoder().encode(text) });
 
 describe("entityGroupText and readEntityGroup", () => {
   it("what was written comes back, as subscribers get it", () => {
-    const text = entityGroupText(ORIGIN, HEAD, [
-      { event: "Added", text: '{"n":1}' },
-      { event: "Paid", text: undefined },
-      { event: "Noted", text: '~"~d5"' },
+    const text = entityGroupText(ORIGIN, 3, [ADD, NOTE, withoutName("s")].map(commandText), [
+      eventText("Added", '{"n":1}'),
+      eventText("Paid", undefined),
+      eventText("Noted", '~"~d5"'),
     ]);
     const group = read(text);
     assert("messages" in group, JSON.stringify(group));
-    assertEquals([group.type, group.id, group.head], ["Cart", "a.b", HEAD]);
-    const of = (index: number, event: string, payload: unknown, tagged = false) => ({
+    const { type, id, mark, version, commands } = group;
+    assertEquals({ type, id, mark, version }, { type: "Cart", id: "a.b", mark: "n.1.7", version: 3 });
+    assertEquals(commands, [ADD, NOTE, withoutName("s")]);
+    const add = { c: "r", a: "c", h: { traceparent: "t" }, k: 0 } as const;
+    const of = (index: number, event: string, payload: unknown, meta: LoggedMeta, tagged = false) => ({
       position: positionOf(9, index),
       category: `Cart.${event}`,
       id: `n.1.v${7 + index}`,
       key: "a.b",
       payload,
       tagged,
-      meta: { c: "r", a: "c", h: { traceparent: "t" }, k: 0 },
+      meta,
       time: 2_000,
     });
-    assertEquals(group.messages, [of(0, "Added", { n: 1 }), of(1, "Paid", undefined), of(2, "Noted", '~"~d5"', true)]);
+    assertEquals(group.messages, [
+      of(0, "Added", { n: 1 }, add),
+      of(1, "Paid", undefined, add),
+      of(2, "Noted", '~"~d5"', { c: "d", a: "d", k: 0 }, true),
+    ]);
+  });
+
+  it("a command without what is not default is short", () => {
+    assertEquals(commandText(NOTE), '["Note","d",1]');
+    assertEquals(commandText({ ...NOTE, result: "5" }), '["Note","d",1,"5"]');
+    assertEquals(commandText({ ...NOTE, correlation: "r" }), '["Note","d",1,null,null,"r"]');
   });
 
   it("a message without events, and the one that an entity is forgotten", () => {
-    const none = { ...HEAD, command: "", result: undefined, correlation: undefined, headers: undefined, name: "" };
-    const empty = read(entityGroupText(ORIGIN, none, []));
+    const empty = read(entityGroupText(ORIGIN, 3, [commandText(withoutName("s"))], []));
     assert("messages" in empty);
     assertEquals([empty.messages, saysForgotten(empty)], [[], false]);
-    const gone = read(entityGroupText(ORIGIN, none, [{ event: "forgotten", text: '{"id":"a.b"}' }]));
+    const forgotten = eventText("forgotten", '{"id":"a.b"}');
+    const gone = read(entityGroupText(ORIGIN, 3, [commandText(withoutName(""))], [forgotten]));
     assert("messages" in gone);
     assertEquals(saysForgotten(gone), true);
-    const own = read(entityGroupText(ORIGIN, HEAD, [{ event: "forgotten", text: '{"id":"a.b"}' }]));
+    const own = read(entityGroupText(ORIGIN, 3, [commandText(NOTE)], [forgotten]));
     assert("messages" in own);
     assertEquals(saysForgotten(own), false);
   });
 
   it("garbage has a reason, and never throws", () => {
-    const good = entityGroupText(ORIGIN, HEAD, [{ event: "Added", text: "1" }]);
+    const good = GOOD;
     const bad = [
       ["", "no"],
       ["{}", "not a JSON array"],
       ['[1,"n.1",7,1,0,["A",1]]', "head"],
-      ['[1,"n.1",7,1,[0,"c","f",null,null,null],["A",1]]', "head"],
-      ['[1,"n.1",7,1,[-1,"c","f",null,null,null,"C"],["A",1]]', "head"],
-      ['[1,"n.1",7,1,[0,"c","f",null,null,{"a":1},"C"],["A",1]]', "head"],
-      ['[1,"n.1",7,1,[0,"c","f",null,null,null,"C D"],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C","c"]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[-1,["C","c",1]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C","c",-1]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C","c",1,5]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C","c",1,null,null,null,{"a":1}]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C D","c",1]],["A",1]]', "head"],
+      ['[1,"n.1",7,1,[0,["C","c",2]],["A",1]]', "it has 1 events; its commands emitted 2"],
       [good.replace('"Added"', '"a b"'), "event 0"],
-      [good.replace("1]]", "1,9]]"), "event 0"],
-      [good.replace("1]]", "1,1]]"), "event 0"],
+      [`${good.slice(0, -2)},9]]`, "event 0"],
+      [`${good.slice(0, -2)},1]]`, "event 0"],
     ];
     for (const [text, reason] of bad) {
       const group = read(text);

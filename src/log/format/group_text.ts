@@ -57,6 +57,16 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
   return typeof payload === "string" && isTagged(payload) ? undefined : "its payload has no tags";
 }
 
+/**
+ * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into the entry of a
+ * dead letter, too, each with what they add.
+ */
+export function largestGroup(maxPayload: number): number {
+  return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
+}
+
+const ROOM = 16_384;
+
 /** Elements before the first item. */
 const HEADERS = 5;
 

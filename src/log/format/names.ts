@@ -45,10 +45,22 @@ export function readEntitySubject(namespace: string, subject: string): { type: s
   return id === undefined ? undefined : { type, id };
 }
 
-/** The key of an entity's snapshot. */
-export function snapshotKey(type: string, id: string): string {
-  return `${type}.${token(id)}`;
+/**
+ * The key of an entity's snapshot by this version of its definition. A few versions stand beside each other, as while a new one is rolled out;
+ * those whose numbers differ by 4 have one key.
+ */
+export function snapshotKey(type: string, id: string, version: number): string {
+  return snapshotKeys(type, id)[version % SNAPSHOTS];
 }
+
+/** All keys that snapshots of an entity may have. */
+export function snapshotKeys(type: string, id: string): readonly string[] {
+  const of = token(id);
+  return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
+}
+
+/** So many versions of an entity have a snapshot at most. */
+const SNAPSHOTS = 4;
 
 /** The subject of a category: the events, or queued commands, of one contract. */
 export function categorySubject(namespace: string, category: string): string {

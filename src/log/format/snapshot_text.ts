@@ -1,6 +1,6 @@
 /**
- * The text of an entity's snapshot: three lines, which are what it is of, the state, and the remembered commands. Here the first line and
- * where the others are; `entities/` and the command line tool read them.
+ * The text of an entity's snapshot: two lines, which are what it is of, and the state. Here the first line and where the other one is;
+ * `entities/` and the command line tool read that.
  */
 import { isCount } from "../../data/numbers.ts";
 
@@ -12,49 +12,42 @@ export interface SnapshotHead {
   readonly created: string;
   /** Of the last message that is part of the state. */
   readonly sequence: number;
+  /** What names that message, as `markOf` makes it. */
+  readonly mark: string;
   /** How many events are part of the state. */
   readonly version: number;
   /** The entity's id. */
   readonly id: string;
 }
 
-/** A snapshot whose state and commands are still to be parsed. */
+/** A snapshot whose state is still to be parsed. */
 export interface SnapshotText extends SnapshotHead {
   /** The state, as `encodeValue` writes it; empty for the state `undefined`. */
   readonly state: string;
-  /** The remembered commands, as JSON. */
-  readonly commands: string;
 }
 
-/** The text of a snapshot. Neither `state` nor `commands` has line breaks: JSON escapes them. */
+/** The text of a snapshot. `state` has no line breaks: JSON escapes them. */
 export function writeSnapshotText(
-  { definition, created, sequence, version, id, state, commands }: SnapshotText,
+  { definition, created, sequence, mark, version, id, state }: SnapshotText,
 ): string {
-  return `${JSON.stringify([FORMAT, definition, created, sequence, version, id])}\n${state}\n${commands}`;
+  return `${JSON.stringify([FORMAT, definition, created, sequence, mark, version, id])}\n${state}`;
 }
 
 /** The parts of a snapshot's text; `undefined` if it is malformed, or of another format. Never throws. */
 export function readSnapshotText(text: string): SnapshotText | undefined {
-  const first = text.indexOf("\n");
-  const second = text.indexOf("\n", first + 1);
-  if (first < 0 || second < 0) return undefined;
-  const head = parsed(text.slice(0, first));
+  const end = text.indexOf("\n");
+  if (end < 0) return undefined;
+  const head = parsed(text.slice(0, end));
   if (!Array.isArray(head)) return undefined;
-  const [format, definition, created, sequence, version, id] = head;
-  if (format !== FORMAT || typeof created !== "string" || typeof id !== "string") return undefined;
+  const [format, definition, created, sequence, mark, version, id] = head;
+  if (format !== FORMAT || typeof created !== "string" || typeof id !== "string" || typeof mark !== "string") {
+    return undefined;
+  }
   for (const count of [definition, sequence, version]) if (!isCount(count) || count < 1) return undefined;
-  return {
-    definition,
-    created,
-    sequence,
-    version,
-    id,
-    state: text.slice(first + 1, second),
-    commands: text.slice(second + 1),
-  };
+  return { definition, created, sequence, mark, version, id, state: text.slice(end + 1) };
 }
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 function parsed(text: string): unknown {
   try {

@@ -10,6 +10,7 @@ import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
+import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject, token } from "../format/names.ts";
 import { Lane } from "./lane.ts";
@@ -82,7 +83,7 @@ export class Publisher implements LaneHost {
       });
     }
     const item = itemText({ text, key, id, meta: metaOf(message.meta) });
-    const limit = mostOf(this.#options.maxPayload());
+    const limit = largestGroup(this.#options.maxPayload());
     if (exceeds(item, limit)) return Promise.resolve({ ok: false, error: tooLarge(contract, byteLength(item), limit) });
     const planned = schedule === undefined ? undefined : this.#plan(contract, schedule, id);
     const lane = planned === undefined ? this.#laneOf(contract.name) : this.#laneOfSchedule(planned.subject);
@@ -211,16 +212,6 @@ export class Publisher implements LaneHost {
 export const MOST_WAITING = 262_144;
 /** And their characters. */
 const MOST_CHARS = 64 * 1_048_576;
-
-/**
- * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into the entry of a
- * dead letter, too, each with what they add.
- */
-function mostOf(maxPayload: number): number {
-  return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
-}
-
-const ROOM = 16_384;
 
 function tooLarge({ kind, name }: AnyContract, size: number, limit: number): CatgaError {
   return new CatgaError(

@@ -52,7 +52,8 @@ async function runTogether(
 /** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */
 function parsedRun({ contract, run }: DurableHandler, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { input, idempotent, ordered } = contract.options;
-  if (idempotent) ctx.execution.payload = payload;
+  // a claim compares it, and an entity is found by it
+  if (idempotent || contract.kind === "command") ctx.execution.payload = payload;
   if (ordered) {
     try {
       ctx.execution.key = ctx.envelope.key ?? orderKeyOf(contract, payload);

@@ -11,6 +11,8 @@ export interface Logged {
   readonly meta: LoggedMeta | null | undefined;
   /** The leader's token; `undefined` for read models, which have no leader. */
   readonly fence: number | undefined;
+  /** As `Envelope.storedAt`. */
+  readonly storedAt?: number;
 }
 
 /** The envelope of a message of the log. Small: one is made for each run. */
@@ -20,17 +22,19 @@ export class RunEnvelope implements Envelope {
   readonly position: number;
   readonly key: string | undefined;
   readonly fence: number | undefined;
+  readonly storedAt: number | undefined;
   readonly #meta: LoggedMeta | null | undefined;
   readonly #run: { readonly call: string };
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
   /** `run`: identifies the run, read when that is first needed. */
-  constructor({ id, attempt, position, key, meta, fence }: Logged, run: { readonly call: string }) {
+  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: { readonly call: string }) {
     this.id = id;
     this.attempt = attempt;
     this.position = position;
     this.key = key;
     this.fence = fence;
+    this.storedAt = storedAt;
     this.#meta = meta;
     this.#run = run;
   }

@@ -89,7 +89,7 @@ export class SubscriptionRuns {
   }
 
   #begin(
-    [token, position, attempt, id, key, given, tagged, , meta]: RunRequest,
+    [token, position, attempt, id, key, given, tagged, time, meta]: RunRequest,
     outer: MessageContext,
   ): MaybePromise<Outcome> {
     const { host, handlers } = this.#options;
@@ -104,7 +104,7 @@ export class SubscriptionRuns {
       const message = `the payload of ${contract.name} (${id}) cannot be read`;
       return { ok: true, value: failureAnswer(new CatgaError("INVALID_MESSAGE", message, { cause, final: true })) };
     }
-    const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token };
+    const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
     // a run of the leader's request: what this one waits for, that one waits for
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope));
     const outcome = handlers.run(payload, made, ctx);

@@ -337,6 +337,7 @@ export class Node {
       state: () => opened.state(),
       follow: (options) => opened.follow(options),
       last: (...args) => opened.last(...args),
+      at: (sequence) => opened.at(sequence),
       read: (...args) => opened.read(...args),
       purge: (...args) => opened.purge(...args),
       onDoubt: (listener) => opened.onDoubt(listener),

@@ -1,0 +1,442 @@
+/**
+ * Rounds: what a node does with the commands of an entity that have their turn, from their handlers to the stream. Optimistic: what they emit is stored
+ * only if nothing was stored of the entity since it was read; else it is read on, and they are decided again. What was appended without an answer
+ * is repeated with the same bytes, and decided again only when the leader of the stream has gone beyond it without it. So a command is
+ * applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
+ *
+ * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one message, if their handlers return
+ * at once. What one of them returns without emitting anything holds when that message is stored.
+ *
+ * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
+ */
+import type { EntityBody } from "../contract/entity_body.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
+import { MOST_IN_GROUP } from "../log/format/position.ts";
+import { delay } from "../ports/clock.ts";
+import type { Appended, StoredMessage } from "../ports/event_log.ts";
+import type { Command, Decided, Standing } from "./command.ts";
+import type { EntityCopy } from "./entity_copy.ts";
+import type { EntityStream } from "./entity_stream.ts";
+import type { EntitiesHost } from "./host.ts";
+import { type Found, foundIn, type StoredCommands } from "./stored_commands.ts";
+import { Turns } from "./turns.ts";
+import type { WarmCopies } from "./warm_copies.ts";
+
+/** What rounds need of the entities that they belong to. */
+export interface RoundsOptions {
+  readonly host: EntitiesHost;
+  readonly stream: EntityStream;
+  readonly commands: StoredCommands;
+  readonly warm: WarmCopies;
+  /** The number of the first of so many events among all that this process emits. */
+  number(events: number): number;
+  /** A copy has changed. */
+  changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
+}
+
+/** A command with what its handler came to. */
+interface Entry {
+  readonly command: Command;
+  readonly decided: Decided;
+}
+
+/** What is appended as one message. */
+interface Message {
+  readonly entries: readonly Entry[];
+  /** What it was decided on. */
+  readonly copy: EntityCopy<unknown>;
+  readonly text: string;
+  readonly mark: string;
+}
+
+/** The commands of all entities of a node. */
+export class Rounds {
+  readonly #options: RoundsOptions;
+  readonly #turns: Turns<Command>;
+  /** The handlers that return at once, as far as they have run. */
+  readonly #immediate = new WeakSet<EntityBody>();
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+    this.#turns = new Turns(options.host.clock);
+  }
+
+  /** Has a command decided; its sender gets {@link Command.outcome}. */
+  begin(command: Command): void {
+    if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
+    else if (command.begins()) this.#start(command);
+    else this.#pass(command.subject);
+  }
+
+  /** The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at once. */
+  #start(command: Command): void {
+    const { stream, warm } = this.#options;
+    const { subject, body: { definition } } = command;
+    const copy = warm.get(subject);
+    if (
+      copy === undefined || copy.definition !== definition || copy.forgotten ||
+      !stream.trusts(copy, command.arrived) || !this.#isNew(copy, command, command.arrived)
+    ) {
+      return void this.#serve(subject, [command]);
+    }
+    const decided = this.#decide(command, copy);
+    if (decided instanceof Promise || decided.stored === undefined || command.ctx.aborted !== undefined) {
+      command.deciding = { version: copy.version, state: copy.state, decided };
+      return void this.#serve(subject, [command]);
+    }
+    const message = this.#message(copy, [{ command, decided }]);
+    this.#append(message, command.arrived).then((appended) => {
+      if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
+      this.#stored(message, appended.sequence);
+      this.#pass(subject);
+    });
+  }
+
+  /** The turn goes on to those that wait. */
+  #pass(subject: string): void {
+    for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
+      if (next.begins()) return void this.#serve(subject, [next]);
+    }
+  }
+
+  /** Plays rounds until these commands, and those that join them, have their outcomes. Never rejects. */
+  async #serve(
+    subject: string,
+    commands: readonly Command[],
+    begun?: { readonly message: Message; readonly appended: Appended },
+  ): Promise<void> {
+    let open = commands;
+    if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
+    while (open.length > 0) open = await this.#play(subject, open);
+    this.#pass(subject);
+  }
+
+  /** One round. Resolves with the commands that have no outcome yet. Never rejects. */
+  async #play(subject: string, commands: readonly Command[]): Promise<readonly Command[]> {
+    const open = [...commands];
+    const entries: Entry[] = [];
+    try {
+      const copy = await this.#copy(open[0]);
+      await this.#decideAll(subject, copy, open, entries);
+      if (entries.length === 0) return open;
+      const again = entries.some(({ decided }) => decided.stored !== undefined)
+        ? await this.#hold(copy, entries)
+        : await this.#confirm(copy, entries);
+      return [...again, ...open];
+    } catch (error) {
+      // of what came first, or of all that had been decided
+      const failed = entries.length > 0 ? entries.map(({ command }) => command) : open.splice(0, 1);
+      for (const command of failed) if (!command.settled) command.fail(error);
+      return open.filter(({ settled }) => !settled);
+    }
+  }
+
+  /** Takes commands out of `open`, and those that wait, as long as they can be stored together. */
+  async #decideAll(
+    subject: string,
+    copy: EntityCopy<unknown>,
+    open: Command[],
+    entries: Entry[],
+  ): Promise<void> {
+    let on: Standing = { version: copy.version, state: copy.state };
+    const room = { events: MOST_IN_GROUP, length: MOST_TOGETHER, names: new Set<string>() };
+    while (true) {
+      if (open.length === 0) {
+        const next = entries.length === 0
+          ? undefined
+          : this.#turns.next(subject, ({ body }) => this.#immediate.has(body));
+        if (next === undefined) return;
+        if (!next.begins()) continue;
+        open.push(next);
+      }
+      const [command] = open;
+      const isFirst = entries.length === 0;
+      if (isFirst ? await this.#isAnswered(copy, command) : !this.#joins(copy, command, room.names)) {
+        if (!isFirst) return;
+        open.shift();
+        continue;
+      }
+      command.unsure = false;
+      let decided = this.#decide(command, on);
+      if (isFirst) decided = await decided;
+      if (decided instanceof Promise || (!isFirst && !fits(decided, room))) {
+        command.deciding = { ...on, decided };
+        return;
+      }
+      open.shift();
+      if (command.ctx.aborted !== undefined) {
+        command.settle(decided);
+        continue;
+      }
+      entries.push({ command, decided });
+      room.events -= decided.stored?.events.length ?? 0;
+      room.length -= decided.length;
+      if (command.named) room.names.add(`${command.name} ${command.id}`);
+      on = decided;
+      // others do not wait for one that may take long
+      if (!this.#immediate.has(command.body)) return;
+    }
+  }
+
+  /** Whether a command can be decided on what those before it have emitted, and stored with that. */
+  #joins(copy: EntityCopy<unknown>, command: Command, names: ReadonlySet<string>): boolean {
+    return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
+      this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
+  }
+
+  #decide(command: Command, on: Standing): Decided | Promise<Decided> {
+    const { deciding, body } = command;
+    command.deciding = undefined;
+    if (deciding?.version === on.version && deciding.state === on.state) return deciding.decided;
+    const decided = command.decide(on);
+    if (decided instanceof Promise) this.#immediate.delete(body);
+    else this.#immediate.add(body);
+    return decided;
+  }
+
+  /** Whether a command has its outcome without being decided. */
+  async #isAnswered(copy: EntityCopy<unknown>, command: Command): Promise<boolean> {
+    const { definition, id } = copy;
+    if (copy.forgotten) {
+      command.reject(new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`));
+      return true;
+    }
+    if (!this.#isNew(copy, command, this.#now)) {
+      try {
+        const found = await this.#lookBack(copy, command);
+        if (found !== undefined) command.answer(found);
+      } catch (error) {
+        command.fail(error);
+      }
+    }
+    if (!command.settled && command.isOver(this.#now)) command.over(false, undefined);
+    return command.settled || command.isTired();
+  }
+
+  /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
+  #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
+    const { commands } = this.#options;
+    return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
+  }
+
+  /** Whether all that could have been stored of a command has passed by here, and is known. */
+  #isCovered(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
+    const { stream, commands } = this.#options;
+    const time = stream.timeAt(now);
+    const reach = command.reach(now, time);
+    const from = time - reach;
+    return (copy.since <= from && commands.reaches(reach, command)) || copy.time < from;
+  }
+
+  /** Reads what became of a command before: where it may be, else back in time. Rejects with `UNAVAILABLE`. */
+  async #lookBack(copy: EntityCopy<unknown>, command: Command): Promise<Found | undefined> {
+    const { stream, commands } = this.#options;
+    const { definition: { name } } = copy;
+    const { subject } = command;
+    const log = await stream.get();
+    for (const sequence of commands.places(command) ?? []) {
+      const message = await log.at(sequence);
+      const found = message?.subject === subject ? foundIn(commandsOf(name, message), command) : undefined;
+      if (found !== undefined) return found;
+    }
+    const now = this.#now;
+    if (this.#isCovered(copy, command, now)) return undefined;
+    const time = stream.timeAt(now);
+    const from = time - command.reach(now, time);
+    let found: Found | undefined;
+    // the server's time is known a little less exactly than it stamps messages
+    await stream.since(subject, { from: from - MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
+      const stored = commandsOf(name, message);
+      commands.add(subject, stored, message, stream.timeAt(this.#now));
+      found ??= foundIn(stored, command);
+    });
+    copy.since = Math.min(copy.since, from);
+    return found;
+  }
+
+  /** The warm copy of the command's definition, or what is stored. */
+  async #copy({ subject, entity, body: { definition }, due }: Command): Promise<EntityCopy<unknown>> {
+    const { stream, warm } = this.#options;
+    const kept = warm.get(subject);
+    const known = kept?.definition === definition ? kept : undefined;
+    if (known !== undefined && stream.trusts(known, this.#now)) return known;
+    const copy = await stream.current({ definition, id: entity }, known, due);
+    warm.keep(subject, copy);
+    return copy;
+  }
+
+  /** Stores what was decided. Resolves with the commands that are to be decided again. */
+  async #hold(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
+    const message = this.#message(copy, entries);
+    // a handler, or reading back, may have taken its time
+    const now = this.#now;
+    if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
+    return await this.#store(message, undefined);
+  }
+
+  #message(copy: EntityCopy<unknown>, entries: readonly Entry[]): Message {
+    const { host: { endpoint, clock }, number } = this.#options;
+    const commands: string[] = [];
+    const events: string[] = [];
+    for (const { decided: { stored } } of entries) {
+      if (stored === undefined) continue;
+      commands.push(stored.command);
+      events.push(...stored.events);
+    }
+    const origin = { endpoint, first: number(Math.max(1, events.length)), sentAt: clock.now() };
+    const text = entityGroupText(origin, copy.version, commands, events);
+    return { entries, copy, text, mark: markOf(origin) };
+  }
+
+  #append({ entries, copy, text }: Message, now: number): Promise<Appended> {
+    const { command: { subject, due } } = entries[0];
+    const left = due - now;
+    return this.#options.stream.append(subject, text, {
+      timeout: Math.max(1, Math.min(left, LONGEST_TRY)),
+      expect: copy.sequence,
+    });
+  }
+
+  /**
+   * Appends again until it is known what became of a message. `appended`: what became of the first append; `undefined`: there was none, because
+   * the stream may be another one. Resolves with the commands that are to be decided again; the others have their outcomes. Never rejects.
+   */
+  async #store(message: Message, appended: Appended | undefined): Promise<readonly Command[]> {
+    const { stream, host: { clock } } = this.#options;
+    const { entries, copy } = message;
+    let unanswered = false;
+    let error: CatgaError | undefined;
+    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, pause * 2))) {
+      if (appended?.type === "stored") {
+        this.#stored(message, appended.sequence);
+        return [];
+      }
+      if (appended?.type === "unknown") unanswered = true;
+      if (appended?.type === "unknown" || appended?.type === "not stored") ({ error } = appended);
+      if (appended?.type === "not stored" && !appended.passing && !unanswered) {
+        for (const { command } of entries) if (!command.settled) command.fail(error);
+        return [];
+      }
+      if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
+        const compared = await this.#compare(message);
+        if (compared instanceof CatgaError) {
+          error = compared;
+          // nothing of it can be stored, and what was stored cannot be read here
+          if (!unanswered && (appended === undefined || appended.type === "conflict")) {
+            for (const { command } of entries) if (!command.settled) command.fail(error);
+            return [];
+          }
+        } else if (compared !== copy) return this.#anew(message, compared, unanswered);
+        else if (appended === undefined) pause = 0;
+      }
+      const now = clock.monotonic();
+      const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
+      const over = open.filter((command) => command.isOver(now));
+      for (const command of over) command.over(unanswered, error);
+      if (over.length === open.length) return [];
+      // without those that are over, unless they may be stored
+      if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
+      if (pause > 0) {
+        const left = Math.max(...open.map(({ due }) => due)) - now;
+        await delay(clock, Math.max(0, Math.min(pause, left)));
+      }
+      appended = stream.trusts(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
+    }
+  }
+
+  /**
+   * The entity as the leader has it: the message's copy, if that is still what it was decided on. An error if it cannot be read before the
+   * commands are over.
+   */
+  async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | CatgaError> {
+    const { stream, host: { clock } } = this.#options;
+    const due = Math.max(...entries.map(({ command }) => command.due));
+    // this copy stays as it is, also when reading takes longer
+    const known = copy.toRead();
+    const late = new AbortController();
+    try {
+      const reading = stream.current(copy, known, due);
+      const left = Math.max(0, due - clock.monotonic());
+      const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
+      if (read === undefined) {
+        reading.catch(() => {}); // nobody waits for it
+        return new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true });
+      }
+      if (read.sequence !== copy.sequence || read.mark !== copy.mark) return read;
+      copy.epoch = read.epoch;
+      return copy;
+    } catch (error) {
+      if (isCatgaError(error)) return error;
+      throw error;
+    } finally {
+      late.abort();
+    }
+  }
+
+  /** Another message came first. Resolves with the commands that are to be decided again. */
+  #anew({ entries, copy }: Message, read: EntityCopy<unknown>, unanswered: boolean): readonly Command[] {
+    const [{ command: { subject } }] = entries;
+    this.#options.warm.keep(subject, read);
+    const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
+    // behind its expectation it is among what was read, or nowhere
+    const isLost = unanswered && read.sequence <= copy.sequence;
+    for (const command of open) {
+      if (isLost) command.unknown("the stream has lost what it was decided on");
+      command.unsure = unanswered;
+      command.conflicts++;
+    }
+    return isLost ? [] : open;
+  }
+
+  /** What was decided without emitting anything holds if nothing was stored since. Resolves with the commands that are to be decided again. */
+  async #confirm(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
+    const { stream, warm } = this.#options;
+    const { sequence, mark } = copy;
+    const [{ command: { subject, due } }] = entries;
+    const read = await stream.current(copy, copy, due);
+    warm.keep(subject, read);
+    const holds = read.sequence === sequence && read.mark === mark;
+    for (const { command, decided } of entries) {
+      if (holds) command.settle(decided);
+      else command.conflicts++;
+    }
+    return holds ? [] : entries.map(({ command }) => command);
+  }
+
+  #stored({ entries, copy, text, mark }: Message, sequence: number): void {
+    const { stream, commands, warm, changed } = this.#options;
+    const { command: { subject } } = entries[0];
+    const { version, state } = entries[entries.length - 1].decided;
+    const now = this.#now;
+    stream.heard(now);
+    copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
+    warm.keep(subject, copy);
+    for (const { command, decided } of entries) {
+      if (decided.stored !== undefined) commands.note(command, decided.stored.events.length > 0, sequence);
+      if (!command.settled) command.settle(decided);
+    }
+    changed(subject, copy, now);
+  }
+
+  get #now(): number {
+    return this.#options.host.clock.monotonic();
+  }
+}
+
+/** Whether there is room for what was decided, too. */
+function fits({ stored, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
+  return (stored?.events.length ?? 0) <= room.events && length <= room.length;
+}
+
+function commandsOf(type: string, { data }: StoredMessage): readonly EntityCommand[] {
+  const read = readEntityMessage(type, data);
+  return "reason" in read ? [] : read.commands;
+}
+
+/** Characters of what several commands emit together. */
+const MOST_TOGETHER = 65_536;
+const LONGEST_TRY = 5_000; // ms
+const FIRST_PAUSE = 5; // ms
+const LONGEST_PAUSE = 500; // ms
+const MARGIN = 1_000; // ms

@@ -27,7 +27,7 @@ export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEve
   key?: undefined;
 }
 
-/** `keep`: how long a message stays in the log, in ms, 60,000 at least, or `Infinity`; 7 days. */
+/** `keep`: how long a message stays in the log, in ms, 120,000 at least, or `Infinity`; 7 days. */
 export type Durable = true | { keep?: number | undefined };
 
 /**
@@ -246,11 +246,13 @@ function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"
   }
   checkKnown(`${at}: durable`, durable, DURABLE_OPTIONS);
   if (durable.keep !== undefined && durable.keep !== Infinity) {
-    checkNumber(`${at}: durable.keep`, durable.keep, 60_000, MAX_KEEP, "ms");
+    checkNumber(`${at}: durable.keep`, durable.keep, LEAST_KEEP, MAX_KEEP, "ms");
   }
 }
 
 const DURABLE_OPTIONS = new Set(["keep"]);
+/** The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms. */
+const LEAST_KEEP = 120_000;
 /** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
 const MAX_KEEP = 36_525 * 86_400_000;
 /** How long a durable message is kept without `keep`, in ms: 7 days. */

@@ -105,6 +105,12 @@ describe("contracts", () => {
         "contract X: route must be one of round-robin, local-first, hash, least-loaded, random, or a function; " +
         'got "nearest"',
       ],
+      [
+        "event",
+        { durable: { keep: 119_999 } },
+        RangeError,
+        "contract X: durable.keep must be from 120000 to 3155760000000 ms; got 119999",
+      ],
       ["query", { timeout: "1s" }, TypeError, 'contract X: timeout must be a number of ms; got "1s"'],
       ["query", { timeout: 0 }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got 0"],
       ["query", { timeout: NaN }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got NaN"],

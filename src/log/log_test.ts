@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Behavior, catga, command, event, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Behavior, catga, command, event, type Handler, MemoryNetwork, VirtualClock } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
 // `catga()` imports it when it is needed, which takes no virtual time: it is there already
 import "./running/worker.ts";
@@ -52,6 +52,81 @@ describe("the log of a node", () => {
       ["again", 6],
     ]);
     await clock.until(app.drain());
+  });
+
+  for (const settings of [{ name: "orders" }, { each: "node" }] as const) {
+    it(`has no more than a budget of bytes in hand: ${JSON.stringify(settings)}`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const large = event<{ n: number; text: string }>("Large", { durable: true, key: ({ n }) => `${n}` });
+      const release = Promise.withResolvers<void>();
+      const handled = new Set<number>();
+      const handlers = large.on(async ({ n }) => {
+        await release.promise;
+        handled.add(n);
+      }, settings);
+      const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers }));
+      const text = "x".repeat(800_000);
+      for (let n = 0; n < 60; n++) assertEquals((await clock.until(app.publish(large, { n, text }))).ok, true);
+      await clock.advance(1_000);
+      const { open } = app.health().subscriptions[0];
+      assert(open > 30 && open < 50, `${open} messages of 800 kB`);
+      release.resolve();
+      await clock.advance(5_000);
+      assertEquals(handled.size, 60);
+      await clock.until(app.drain());
+    });
+  }
+
+  it("an older leader keeps to the attempts and the timeout of a handler that only a newer node has", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (id: string, handlers: readonly Handler[]) =>
+      clock.until(catga({ network, id, service: "shop", logger: QUIET, timeout: 1_000, handlers }));
+    const placed = Placed.on(() => {}, { name: "billing" });
+    const old = await start("old", [placed]);
+    const Paid = event<{ n: number }>("Paid", { durable: true });
+    const Sent = event<{ n: number }>("Sent", { durable: true });
+    const runs: string[] = [];
+    const failing = Paid.on((_, ctx) => {
+      runs.push(`paid ${ctx.attempt}`);
+      throw new Error("no");
+    }, { name: "billing", retry: { attempts: 1 } });
+    const slow = Sent.on(async (_, ctx) => {
+      runs.push(`sent ${ctx.attempt}`);
+      await ctx.clock.sleep(8_000);
+    }, { name: "billing", timeout: 10_000 });
+    const app = await start("new", [placed, failing, slow]);
+    for (const contract of [Paid, Sent]) assertEquals((await clock.until(app.publish(contract, { n: 0 }))).ok, true);
+    await clock.advance(20_000);
+    assertEquals([old.health().subscriptions[0].state, runs], ["leading", ["paid 1", "sent 1"]]);
+    assertEquals((await clock.until(app.subscriptions())).map(({ dead }) => dead), [1]);
+    await clock.until(app.drain());
+    await clock.until(old.drain());
+  });
+
+  it("a dead letter has the error of its last attempt, also when fewer attempts are deployed", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (id: string, attempts: number) => {
+      const handlers = Placed.on(() => Promise.reject(new Error("no database")), {
+        name: "orders",
+        retry: { attempts, delay: [10_000, 10_000] },
+      });
+      return clock.until(catga({ network, id, service: "shop", logger: QUIET, handlers }));
+    };
+    const before = await start("a", 50);
+    assertEquals((await clock.until(before.publish(Placed, { n: 0 }))).ok, true);
+    await clock.advance(25_000);
+    await clock.until(before.drain());
+    const after = await start("b", 2);
+    await clock.advance(20_000);
+    const letters = await clock.until(Array.fromAsync(after.deadLetters({ subscription: "orders" })));
+    assertEquals(letters.map(({ error: { code, message } }) => [code, message.match(/on node (\w)/)?.[1]]), [[
+      "HANDLER_FAILED",
+      "a",
+    ]]);
+    await clock.until(after.drain());
   });
 
   it("a message whose schema never ends is a dead letter after its attempts", async () => {

@@ -51,7 +51,7 @@ const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicat
  * The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since
  * 1970: 1.8e15 in 2026.
  */
-const HIGHEST = 2 ** 52;
+export const HIGHEST = 2 ** 52;
 
 /** What a setting does to a bucket, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {

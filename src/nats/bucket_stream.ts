@@ -1,7 +1,7 @@
 /** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
 import type { CatgaError } from "../error.ts";
 import type { BucketOptions } from "../ports/key_value_store.ts";
-import { bucketSettings, checkSettings } from "./bucket_settings.ts";
+import { bucketSettings, checkSettings, HIGHEST } from "./bucket_settings.ts";
 import type { JetStream, StreamRecord } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { type AttemptOptions, KeptStream } from "./kept_stream.ts";
@@ -26,6 +26,7 @@ export class BucketStream extends KeptStream {
       check: (config) => checkSettings(bucket, config, settings),
       // revisions are the µs since 1970
       perMs: 1_000,
+      most: HIGHEST,
       // after an interruption a watch has to list its keys
       heartbeat: 1_600,
     });

@@ -53,6 +53,8 @@ export interface KeptStreamOptions {
   check(config: Readonly<Record<string, unknown>>): void;
   /** How many sequences there are to a ms: a new stream begins at the server's time in this unit. */
   readonly perMs: number;
+  /** A sequence of this or more is not believed: the stream could not begin there. */
+  readonly most: number;
   /** How often consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
 }
@@ -150,7 +152,7 @@ export class KeptStream {
 
   /** Notes a sequence of the stream. */
   noteRevision(revision: number): void {
-    if (revision > this.#highest) this.#highest = revision;
+    if (revision > this.#highest && revision < this.#options.most) this.#highest = revision;
   }
 
   /** Reads the server's clock, unless its last reading is recent, and younger than `since` on the monotonic clock. */

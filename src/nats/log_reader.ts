@@ -79,6 +79,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#consumers = consumers;
     this.#options = options;
     this.filters = distinctFilters(options.subjects);
+    if (options.after !== undefined) stream.noteRevision(options.after.sequence);
     const { transport } = stream;
     const stop = transport.onStatus(({ state }) => {
       if (state === "closed") this.close();
@@ -294,6 +295,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;
+    this.#stream.noteRevision(sequence);
     try {
       this.#options.onMessage(new DeliveredMessage(message, sequence, time));
     } catch (error) {

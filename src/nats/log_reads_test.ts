@@ -11,7 +11,15 @@ import { readBatch } from "./log_reads.ts";
 import { textOf } from "./log_harness_suite.ts";
 
 describe("readBatch", await requireNatsServer(), () => {
-  const settings = { name: "log", what: "the log", settings: () => ({}), check() {}, perMs: 1, heartbeat: 500 };
+  const settings = {
+    name: "log",
+    what: "the log",
+    settings: () => ({}),
+    check() {},
+    perMs: 1,
+    most: 2 ** 42,
+    heartbeat: 500,
+  };
   const request = { subject: "log.>", from: 1, most: 10 };
   const head = (sequence: number, before: number) => ({
     "Nats-Sequence": `${sequence}`,

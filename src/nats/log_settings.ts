@@ -52,8 +52,11 @@ export function checkLogSettings(
   const size = Number(config.max_msg_size ?? -1);
   limit("max_msg_size", size > 0 && size < LEAST_MESSAGE, `at least ${LEAST_MESSAGE}`);
   limit("duplicate_window", !(Number(config.duplicate_window ?? 0) >= Number(window)), window);
-  limit("first_seq", !(Number(config.first_seq ?? 0) < MAX_SEQUENCE / 2), `less than ${MAX_SEQUENCE / 2}`);
+  limit("first_seq", !(Number(config.first_seq ?? 0) < MOST_FIRST), `less than ${MOST_FIRST}`);
 }
+
+/** The first sequence of a stream is less: half of all are left to its messages. */
+export const MOST_FIRST = MAX_SEQUENCE / 2;
 
 /** The window may be longer than the needed one. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);

@@ -22,7 +22,7 @@ import { KeptStream } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { lastDirect, lastOfLeader, ofLeader, readBatch } from "./log_reads.ts";
-import { abilitiesOf, checkLogSettings, logSettings } from "./log_settings.ts";
+import { abilitiesOf, checkLogSettings, logSettings, MOST_FIRST } from "./log_settings.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -57,10 +57,17 @@ export class NatsLogStream implements LogStream {
       settings: () => logSettings(this.#wanted()),
       check: (config) => this.#check(config),
       perMs: 1,
+      most: MOST_FIRST,
       heartbeat: 500,
     });
     this.#consumers = new SharedConsumers(this.#stream);
-    this.#pending = new PendingAppends(transport, new AcknowledgementReader(name, what), what, () => this.#restore());
+    this.#pending = new PendingAppends(
+      transport,
+      new AcknowledgementReader(name, what),
+      what,
+      () => this.#restore(),
+      (sequence) => this.#stream.noteRevision(sequence),
+    );
   }
 
   /** Finds the stream or creates it; one that an older server made gets schedules. Rejects as `EventLog.open`. */

@@ -14,6 +14,40 @@ import { PATIENT } from "../../test/support/patient.ts";
 const slow = { timeout: 300_000 };
 const timeout = TIMEOUT;
 
+describe("NatsLogStream: a stream that was lost", await requireNatsServer(), () => {
+  it(
+    "is made again with greater sequences than were acknowledged, or are read behind, however many a second",
+    slow,
+    async () => {
+      await using client = await startLogClient();
+      const { stream, transport, log } = client;
+      const last = async () =>
+        (await Promise.all(
+          Array.from({ length: 5_000 }, () => stream.append("log.a", "x", { timeout })),
+        )).map(sequenceOf).at(-1)!;
+      const remove = () => transport.connection.request(`$JS.API.STREAM.DELETE.${STREAM}`);
+      let before = await last();
+      await remove();
+      await eventually(
+        "it is there again",
+        async () => (await stream.append("log.a", "x", { timeout })).type === "stored",
+      );
+      const [first] = await stream.read("log.>", { from: 0 });
+      assertGreater(first.sequence, before);
+      before = await last() + 1_000_000;
+      await remove();
+      // a subscription whose record is further than this process has seen
+      const other = await log.open("other", { ...OPTIONS, subjects: ["other.>"], replicas: 1 });
+      await transport.connection.request("$JS.API.STREAM.DELETE.other");
+      const after = { created: (await other.state())?.created ?? "", sequence: before + 1_000_000 };
+      const reader = other.follow({ subjects: ["other.>"], after, onMessage() {}, onStart() {}, onFault() {} });
+      await eventually("it is read again", () => reader.mark !== undefined);
+      assertGreater(sequenceOf(await other.append("other.a", "x", { timeout })), after.sequence);
+      reader.close();
+    },
+  );
+});
+
 describe("NatsLogStream: schedules", await requireNatsServer(), () => {
   it(
     "at: is appended once, at its time, with its headers, and its ttl; also over restarts of the server",

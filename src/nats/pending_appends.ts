@@ -31,6 +31,7 @@ export class PendingAppends {
   readonly #what: string;
   /** Called when nobody answers for the stream: it may be lost. Returns why, if that is known. */
   readonly #onSilence: () => CatgaError | undefined;
+  readonly #onStored: (sequence: number) => void;
   readonly #inbox: string;
   #subscription: Subscription | undefined;
   #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
@@ -48,11 +49,13 @@ export class PendingAppends {
     reader: AcknowledgementReader,
     what: string,
     onSilence: () => CatgaError | undefined,
+    onStored: (sequence: number) => void,
   ) {
     this.#transport = transport;
     this.#reader = reader;
     this.#what = what;
     this.#onSilence = onSilence;
+    this.#onStored = onStored;
     // a user's permissions may allow subjects below this prefix only; the type of a connection does not have it
     const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
     this.#inbox = `${transport.driver.createInbox(prefix)}.`;
@@ -128,6 +131,7 @@ export class PendingAppends {
 
   #settle(pending: Pending, appended: Appended): void {
     this.#ring[pending.number & (this.#ring.length - 1)] = undefined;
+    if (appended.type === "stored") this.#onStored(appended.sequence);
     pending.resolve(appended);
   }
 

@@ -27,8 +27,43 @@ interface Change {
  * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is known, and the stream is not looked
  *   through for one. `entity-confirm`: a failure is that of what the node knew. `entity-ended`: a node that was cut off applies what another one
  *   has refused meanwhile. `entity-epoch`: what is in memory counts whatever became of the store.
+ * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
+ *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
+ *   had an attempt. `commit-join`: what runs at a node runs again.
  */
 const PLANTS = {
+  "commit-entries": [{
+    file: "src/log/subscriptions/commits.ts",
+    from: "    yield* this.#put(draft.entries);\n    let commit",
+    to: "    let commit",
+  }],
+  "commit-number": [{
+    file: "src/log/subscriptions/commits.ts",
+    from: "        continue; // the same, under the same number",
+    to:
+      "        draft = joined(draft, ledger.draft());\n        this.#used--;\n        commit = this.#commitOf(ledger, draft, leader);\n        text = writeCommit(commit);\n        continue;",
+  }],
+  "commit-replay": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    this.#after.push(item);\n  }\n\n  /** Requests up",
+    to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n\n  /** Requests up",
+  }],
+  "commit-behind": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);",
+    to: "    const behindParked = false;",
+  }],
+  "commit-node": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from:
+      "    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);",
+    to: '    if (node !== "") this.#countDeath(item);',
+  }],
+  "commit-join": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    for (const [id, node] of running) this.#join(id, node, messages.get(id));",
+    to: "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, messages.get(id));",
+  }],
   forever: [{
     file: "src/nats/expiry.ts",
     from: `  if (header === undefined || header === "") return undefined;`,

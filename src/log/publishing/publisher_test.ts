@@ -21,7 +21,7 @@ import { Publisher } from "./publisher.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
 const Kept = event<{ n: number }>("Kept", { durable: { keep: Infinity } });
-const Short = event<{ n: number }>("Short", { durable: { keep: 90_000 } });
+const Short = event<{ n: number }>("Short", { durable: { keep: 150_000 } });
 const Mail = command<{ n: number }>("Mail", { durable: true });
 
 describe("Publisher", () => {
@@ -94,16 +94,16 @@ describe("Publisher", () => {
     publish(Placed, 1);
     publish(Kept, 1);
     publish(Short, 1);
-    assertEquals(stream.appends.map(({ ttl }) => ttl), [7 * 86_400_000, undefined, 90_000]);
-    assertEquals(stream.appends.map((append) => read(append)[0].meta), [undefined, { k: 0 }, { k: 90_000 }]);
+    assertEquals(stream.appends.map(({ ttl }) => ttl), [7 * 86_400_000, undefined, 150_000]);
+    assertEquals(stream.appends.map((append) => read(append)[0].meta), [undefined, { k: 0 }, { k: 150_000 }]);
   });
 
   it("two contracts of one name and different keep do not share a message", async () => {
     const { publish, stream } = start();
     stream.reply = () => stored();
-    const other = event<{ n: number }>("Placed", { durable: { keep: 60_000 } });
+    const other = event<{ n: number }>("Placed", { durable: { keep: 120_000 } });
     await Promise.all([publish(Placed, 1), publish(Placed, 2), publish(other, 3), publish(other, 4)]);
-    assertEquals(stream.appends.map(({ ttl }) => ttl), [7 * 86_400_000, 7 * 86_400_000, 60_000]);
+    assertEquals(stream.appends.map(({ ttl }) => ttl), [7 * 86_400_000, 7 * 86_400_000, 120_000]);
     assertEquals(stream.appends.map(numbers), [[1], [2], [3, 4]]);
   });
 
@@ -407,7 +407,7 @@ describe("Publisher", () => {
       publish(Short, 1, { id: "a.b", schedule: { delay: 500 } });
       const [{ subject, id, ttl, rollup, schedule }] = stream.appends;
       assertEquals([subject, id, ttl, rollup], ["catga.shop.at.Short.a=2eb", "e:here.1:0", undefined, true]);
-      assertEquals(schedule, { at: 1_500, zone: undefined, target: "catga.shop.log.Short", ttl: 90_000 });
+      assertEquals(schedule, { at: 1_500, zone: undefined, target: "catga.shop.log.Short", ttl: 150_000 });
     });
 
     it("a date is meant by this process's clock, and translated to the server's", () => {

@@ -15,7 +15,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 
 const Placed = event<{ n: number }>("orders.Placed", { durable: true, key: ({ n }) => `${n % 5}` });
-const Mail = command<{ n: number }>("Mail", { durable: { keep: 90_000 } });
+const Mail = command<{ n: number }>("Mail", { durable: { keep: 150_000 } });
 
 const required = await requireNatsServer();
 
@@ -88,7 +88,7 @@ describe("publishing on NATS", required, () => {
     const stored = await all(server.url);
     assertEquals(stored.slice(0, 2).map(({ category, id, payload, meta }) => ({ category, id, payload, meta })), [
       { category: "orders.Placed", id: "same id", payload: { n: 0 }, meta: undefined },
-      { category: "Mail", id: "same id", payload: { n: 0 }, meta: { k: 90_000 } },
+      { category: "Mail", id: "same id", payload: { n: 0 }, meta: { k: 150_000 } },
     ]);
     assertEquals(stored.length, 102);
   });

@@ -13,6 +13,8 @@ export interface CategoryHandlers {
   readonly contract: AnyContract;
   /** How long a run may take, in ms. */
   readonly timeout: number;
+  /** How often a message is tried. */
+  readonly attempts: number;
   /**
    * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may change what they get.
    * Never throws, never rejects.
@@ -27,6 +29,7 @@ export function categoryHandlers(handlers: readonly DurableHandler[], timeout: n
   return {
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
+    attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
     run: handlers.length === 1
       ? (payload, _, ctx) => parsedRun(first, payload, ctx)
       : (payload, again, ctx) => runTogether(handlers, handlers.map((_, i) => i === 0 ? payload : again()), ctx),

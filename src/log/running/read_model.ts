@@ -1,6 +1,8 @@
 /**
  * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and in order, whatever
  * their contracts, as do those without a key; one that fails is tried again until it succeeds, and holds up its key alone.
+ *
+ * Over 300 lines: what is read, runs and waits is counted together, because that decides when reading goes on, and whether it has caught up.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -43,7 +45,7 @@ export interface ReadModelOptions {
 export class ReadModel {
   readonly #options: ReadModelOptions;
   /** Of each key that is held, the messages that wait. */
-  readonly #lanes: Map<string | undefined, Fifo<LoggedMessage>> = new Map();
+  readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
   readonly #stored: Fifo<StoredMessage> = new Fifo();
   #bytes = 0;
   #reader: LogReader | undefined;
@@ -51,10 +53,15 @@ export class ReadModel {
   /** The messages of the one that is being handed out, and which of them is next. */
   #group: readonly LoggedMessage[] = [];
   #next = 0;
+  /** What each of them takes, in bytes. */
+  #size = 0;
   /** Messages that run, wait for their next attempt, or wait behind others of their key. */
   #open = 0;
+  #openBytes = 0;
   /** Those that run, or wait for their next attempt: of each key one. */
   readonly #held: Set<LoggedMessage> = new Set();
+  /** Those of them that fail again and again, or have not ended in their time; and with what last. */
+  readonly #failing: Map<LoggedMessage, unknown> = new Map();
   #caughtUp = false;
   #paused = false;
   #pumping = false;
@@ -67,9 +74,21 @@ export class ReadModel {
     this.#options = options;
   }
 
-  /** Whether it has handled all that the log had when it began, or when it began anew. */
+  /**
+   * Whether it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
+   * and again: that may be for good.
+   */
   get caughtUp(): boolean {
-    return this.#caughtUp ||= this.#reader?.caughtUp === true && this.#idle;
+    if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
+    const isRead = this.#reader?.caughtUp === true && this.#stored.size === 0 && this.#next === this.#group.length;
+    if (!isRead && !this.#isFull) return false;
+    this.#caughtUp = true;
+    const [error] = this.#failing.values();
+    if (this.#open > 0) {
+      const during = `catching up: ${this.#open} messages wait for ${this.#failing.size} keys whose handlers fail`;
+      this.#options.observer({ type: "fault", during: `${this.#options.label} ${during}`, error });
+    }
+    return true;
   }
 
   /** Why it cannot read now; `undefined` while it reads. */
@@ -77,15 +96,23 @@ export class ReadModel {
     return this.#reader?.fault;
   }
 
-  /** What it has received and not handled. */
-  get figures(): { readonly open: number; readonly lag: number; readonly oldest: number } {
+  /** What it has received and not handled; `retrying`: what failed, and what waits for that. */
+  get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
-    return { open: this.#open + this.#group.length - this.#next, lag: this.#stored.size, oldest: Math.max(0, age) };
+    const open = this.#open + this.#group.length - this.#next;
+    return { open, lag: this.#stored.size, oldest: Math.max(0, age), retrying: this.#retrying };
   }
 
-  get #idle(): boolean {
-    return this.#open === 0 && this.#stored.size === 0 && this.#next === this.#group.length;
+  get #retrying(): number {
+    let count = this.#failing.size;
+    for (const { key } of this.#failing.keys()) count += this.#lanes.get(key)?.size ?? 0;
+    return count;
+  }
+
+  /** Whether no more messages may be open. */
+  get #isFull(): boolean {
+    return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
   }
 
   /** Reads the stream behind this place, from its first message on without one. */
@@ -132,7 +159,7 @@ export class ReadModel {
     if (this.#pumping || this.#resumes) return;
     const { budget } = this.#options;
     this.#pumping = true;
-    while (!this.#closed && this.#open < MOST_OPEN) {
+    while (!this.#closed && !this.#isFull) {
       if (budget.over) {
         this.#resumes = true;
         budget.nextTurn(() => {
@@ -160,6 +187,7 @@ export class ReadModel {
     const group = readGroup(this.#options.namespace, stored);
     this.#next = 0;
     this.#group = isReadable(group) ? group : [];
+    this.#size = stored.data.length / Math.max(1, this.#group.length);
     if (!isReadable(group)) this.#skipped(`message ${stored.sequence} of the log`, new Error(group.reason));
     return true;
   }
@@ -169,16 +197,22 @@ export class ReadModel {
     if (!this.#options.handlers.has(message.category)) return;
     const lanes = this.#lanes;
     const lane = lanes.size === 0 ? undefined : lanes.get(message.key);
+    const open = { message, size: this.#size };
     if (lane !== undefined) {
-      this.#open++;
-      lane.push(message);
+      this.#opened(open, 1);
+      lane.push(open);
       return;
     }
     const ended = this.#run(message, 1);
     if (ended === true) return this.#options.handled.add(message.category);
-    this.#open++;
+    this.#opened(open, 1);
     lanes.set(message.key, new Fifo());
-    this.#hold(message, ended);
+    this.#hold(open, ended);
+  }
+
+  #opened({ size }: Open, count: 1 | -1): void {
+    this.#open += count;
+    this.#openBytes += count * size;
   }
 
   /** Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms. */
@@ -206,7 +240,9 @@ export class ReadModel {
     ctx.execution.begin(() => {
       if (over || ctx.aborted?.code !== "TIMEOUT") return;
       const text = `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
-      this.#report(contract.name, new CatgaError("TIMEOUT", text));
+      const error = new CatgaError("TIMEOUT", text);
+      this.#failing.set(message, error);
+      this.#report(contract.name, error);
     });
     return outcome.then((ended) => {
       over = true;
@@ -216,24 +252,28 @@ export class ReadModel {
   }
 
   /** Holds its key until a message has ended, and then runs those behind it. */
-  async #hold(message: LoggedMessage, first: MaybePromise<true | Retry>): Promise<void> {
+  async #hold(open: Open, first: MaybePromise<true | Retry>): Promise<void> {
     const lanes = this.#lanes;
-    const lane = lanes.get(message.key)!;
+    const { key } = open.message;
+    const lane = lanes.get(key)!;
     let ended = await first;
-    for (let next: LoggedMessage | undefined = message; next !== undefined; next = lane.shift()) {
-      this.#held.add(next);
-      if (next !== message) ended = await this.#run(next, 1);
+    for (let next: Open | undefined = open; next !== undefined; next = lane.shift()) {
+      const { message } = next;
+      this.#held.add(message);
+      if (next !== open) ended = await this.#run(message, 1);
       for (let attempt = 2; ended !== true; attempt++) {
+        if (attempt > PATIENCE) this.#failing.set(message, ended.error);
         await this.#pause(ended.pause);
         if (this.#closed) return;
-        ended = await this.#run(next, attempt);
+        ended = await this.#run(message, attempt);
       }
-      this.#open--;
-      this.#held.delete(next);
-      this.#options.handled.add(next.category);
+      this.#opened(next, -1);
+      this.#held.delete(message);
+      this.#failing.delete(message);
+      this.#options.handled.add(message.category);
       if (this.#closed) return;
     }
-    lanes.delete(message.key);
+    lanes.delete(key);
     this.#pump();
   }
 
@@ -257,7 +297,7 @@ export class ReadModel {
     const { delay: [first, longest], random, observer, label } = this.#options;
     const pause = Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)) * (0.5 + random() / 2);
     observer({ type: "message-failed", subscription: label, contract: category, id, attempt, code: error.code, pause });
-    return { pause };
+    return { pause, error };
   }
 
   /** A message that no attempt can handle. */
@@ -276,6 +316,13 @@ export class ReadModel {
 interface Retry {
   /** How long to wait until it is tried again, in ms. */
   readonly pause: number;
+  readonly error: unknown;
+}
+
+/** A message that runs, or waits; and what it takes, in bytes. */
+interface Open {
+  readonly message: LoggedMessage;
+  readonly size: number;
 }
 
 /** A run that no request asked for: it is named when that is first needed. */
@@ -292,8 +339,11 @@ class OwnRun {
   }
 }
 
-/** Messages that run or wait behind others at most; beyond, reading stops. */
+/** So often a message may fail before nobody waits for it when the node starts. */
+const PATIENCE = 3;
+/** Messages that run or wait behind others at most, and their bytes in the log; beyond, reading stops. */
 const MOST_OPEN = 10_000;
+const MOST_OPEN_BYTES = 33_554_432;
 /** Messages of the stream in memory at most, each with up to 512 events; and their bytes. */
 const MOST_STORED = 1_024;
 const MOST_BYTES = 4_194_304;

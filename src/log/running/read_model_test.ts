@@ -40,7 +40,7 @@ describe("ReadModel", () => {
   it("says how many messages are open, and how old the oldest is", async () => {
     let outcome: Outcome = FAILED;
     const { model, clock, put, follow } = await start(() => outcome);
-    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0 });
+    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0, retrying: 0 });
     await put(1, 2, 3);
     await follow();
     const { open, oldest } = model.figures;
@@ -48,7 +48,7 @@ describe("ReadModel", () => {
     assertEquals([open, model.figures.open, model.figures.oldest - oldest], [3, 3, 500]);
     outcome = OK;
     await clock.advance(60_000);
-    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0 });
+    assertEquals(model.figures, { open: 0, lag: 0, oldest: 0, retrying: 0 });
   });
 
   it("pauses twice as long after each failure, up to the longest pause, each a random part shorter", async () => {

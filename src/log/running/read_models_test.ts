@@ -77,6 +77,28 @@ describe("a read model", () => {
     assertEquals(seen, ["x0", "y3", "x1 again", "x2"]);
   });
 
+  it("that cannot take an event does not keep its node from starting, and health() counts what waits", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    for (const [n, key] of ["x", "y", "x", "z"].entries()) await publish(cluster, publisher, n, n + 1, key);
+    const seen: string[] = [];
+    let broken = true;
+    const stuck = new Promise<void>(() => {});
+    const handler = Counted.on(({ n, key }) => {
+      if (key === "x" && broken) throw new Error("no database");
+      seen.push(`${key}${n}`);
+      return key === "z" ? stuck : undefined;
+    }, { ...EACH, retry: { delay: [1_000, 2_000] }, timeout: 500 });
+    const app = await cluster.start("a", { handlers: handler });
+    const { status, subscriptions: [{ state, open, retrying }] } = app.health();
+    assertEquals([status, state, open, retrying], ["ready", "caught up", 3, 3]);
+    assert(cluster.log.some((line) => line.includes("3 messages wait for 2 keys")), cluster.log.join("\n"));
+    broken = false;
+    await cluster.clock.advance(4_000);
+    assertEquals(seen, ["y1", "z3", "x0", "x2"]);
+    assertEquals(app.health().subscriptions[0].retrying, 1);
+  });
+
   it("handles the messages of a key in the order of the log, whatever their contracts, also when one is tried again", async () => {
     await using cluster = new MemoryCluster();
     const publisher = await cluster.start("p");

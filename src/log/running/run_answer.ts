@@ -4,7 +4,7 @@ import { exceeds } from "../../data/utf8.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import type { CatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
 import { MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
 
 /** The message was handled. */
@@ -22,6 +22,20 @@ export function answerTo(outcome: Outcome, ctx: MessageContext): Outcome {
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
   if (ctx.contract.options.idempotent && ctx.execution.claiming && WAITED.has(outcome.error.code)) return outcome;
   return { ok: true, value: failureAnswer(outcome.error) };
+}
+
+/** An outcome of a message's last attempt: a failure is final, also for a leader of another version, which does not know the handler's settings. */
+export function lastAnswer(outcome: Outcome): Outcome {
+  if (outcome instanceof Refusal) return outcome;
+  if (!outcome.ok) {
+    const { code, message, node, cause } = outcome.error;
+    return code === "TIMEOUT"
+      ? { ok: false, error: new CatgaError(code, message, { node, cause, final: true }) }
+      : outcome;
+  }
+  // `answerTo` made it
+  const value = outcome.value as RunAnswer;
+  return typeof value === "number" ? outcome : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
 
 /** A handler's failure as an answer, which can be sent whatever the error holds. */

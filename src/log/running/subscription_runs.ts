@@ -12,7 +12,7 @@ import { decodeText } from "../../data/encoding.ts";
 import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
-import { answerTo, DEPOSED, failureAnswer } from "./run_answer.ts";
+import { answerTo, DEPOSED, failureAnswer, lastAnswer } from "./run_answer.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 
 /** What the runs of a category need. */
@@ -93,7 +93,7 @@ export class SubscriptionRuns {
     outer: MessageContext,
   ): MaybePromise<Outcome> {
     const { host, handlers } = this.#options;
-    const { contract, timeout } = handlers;
+    const { contract, timeout, attempts } = handlers;
     // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
     // checked it
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
@@ -108,11 +108,12 @@ export class SubscriptionRuns {
     // a run of the leader's request: what this one waits for, that one waits for
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope));
     const outcome = handlers.run(payload, made, ctx);
-    if (!(outcome instanceof Promise)) return answerTo(outcome, ctx);
+    const isLast = attempt >= attempts;
+    if (!(outcome instanceof Promise)) return isLast ? lastAnswer(answerTo(outcome, ctx)) : answerTo(outcome, ctx);
     const run = new Run(ctx, timeout);
     this.#running.set(position, run);
     run.watch(outcome, () => this.#running.delete(position));
-    return run.answer;
+    return isLast ? run.answer.then(lastAnswer) : run.answer;
   }
 }
 

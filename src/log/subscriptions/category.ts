@@ -6,6 +6,12 @@ import { runName } from "../format/names.ts";
 import type { RunRequest } from "../format/run_request.ts";
 import type { CategorySettings } from "./spec.ts";
 
+/** What an attempt failed with. */
+export interface RunError {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** A category of a subscription. */
 export class Category {
   readonly name: string;
@@ -77,10 +83,14 @@ export class OpenItem {
   refusals = 0;
   /** The id of the node that the next attempt goes to: one where it may be running still. */
   node: string | undefined = undefined;
+  /** What an attempt that ended failed with. */
+  error: RunError | undefined = undefined;
   /** When it failed first, by the monotonic clock. */
   failedAt: number | undefined = undefined;
   /** It is in the parking: neither in the list nor before others of its key. */
   readonly parked: boolean;
+  /** What it takes in the log, in bytes; 0: unknown. */
+  size = 0;
   /** Done, or parked since. */
   over = false;
   /** The next message of its key, which waits for this one. */

@@ -177,7 +177,7 @@ export class HandingOut {
     }
     if (item.attempts >= category.attempts) {
       const message = `its leader ended while attempt ${item.attempts} was under way`;
-      return this.#deadLetter(item, { code: "OUTCOME_UNKNOWN", message });
+      return this.#deadLetter(item, item.error ?? { code: "OUTCOME_UNKNOWN", message });
     }
     if (!item.parked) {
       // one that runs already at a live node has not ended its leader
@@ -257,7 +257,7 @@ export class HandingOut {
   #failed(item: OpenItem, { code, message, final, node }: RunFailure): void {
     const { host: { clock, random }, observer, label } = this.#options;
     const { category, attempts } = item;
-    const error = { code, message };
+    const error = item.error = { code, message };
     item.refusals = 0;
     if (final || attempts >= category.attempts) return this.#deadLetter(item, error);
     // it may be going on there still; a node that does not answer twice may be frozen

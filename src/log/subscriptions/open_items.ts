@@ -8,9 +8,15 @@ export class OpenItems {
   #first: OpenItem | undefined;
   #last: OpenItem | undefined;
   #size = 0;
+  #bytes = 0;
 
   get size(): number {
     return this.#size;
+  }
+
+  /** What they take in the log, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** The one with the lowest position. */
@@ -32,6 +38,7 @@ export class OpenItems {
     if (after === undefined) this.#last = item;
     else after.previous = item;
     this.#size++;
+    this.#bytes += item.size;
   }
 
   remove(item: OpenItem): void {
@@ -44,6 +51,7 @@ export class OpenItems {
     item.listed = false;
     item.previous = item.next = undefined;
     this.#size--;
+    this.#bytes = this.#size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 
   /**

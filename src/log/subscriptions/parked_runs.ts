@@ -47,8 +47,10 @@ export class ParkedRuns {
         continue;
       }
       this.#underWay++;
+      const wasUnderWay = error?.message === BEGUN.message && error.code === BEGUN.code;
       const item = new OpenItem(message, category, counted ? attempts - 1 : attempts, true);
       item.node = this.#nodes.get(position);
+      if (!wasUnderWay) item.error = error;
       this.#nodes.delete(position);
       run(item);
     }

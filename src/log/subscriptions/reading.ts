@@ -14,8 +14,8 @@ export interface ReadingOptions {
   readonly clock: Clock;
   readonly stream: LogStream;
   readonly namespace: string;
-  /** Gets the messages in order. */
-  onMessages(messages: readonly LoggedMessage[]): void;
+  /** Gets the messages in order. `size`: what each of them takes in the log, in bytes. */
+  onMessages(messages: readonly LoggedMessage[], size: number): void;
   /** Gets a message of the stream that nobody can read, made up as one of the log. */
   onGarbage(message: LoggedMessage, reason: string): void;
   /** A newer node is needed: nothing is read behind this message. */
@@ -266,7 +266,7 @@ export class Reading {
       const own = group.every(({ category }) => this.#categories.has(category))
         ? group
         : group.filter(({ category }) => this.#categories.has(category));
-      if (own.length > 0) onMessages(own);
+      if (own.length > 0) onMessages(own, message.data.length / group.length);
     } else onGarbage(garbageMessage(namespace, message), group.reason);
   }
 }

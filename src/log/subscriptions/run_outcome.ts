@@ -33,10 +33,10 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
       node: undefined,
     };
   }
-  const { error: { code, message, node, details } } = result;
+  const { error: { code, message, node, details, final } } = result;
   if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node } : "not run";
   const unknown = code === "OUTCOME_UNKNOWN" || code === "TIMEOUT";
-  return { code, message, final: code === "TOO_LARGE", node: unknown ? node : undefined };
+  return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
 }
 
 /** The outcome of a request that was not even sent, such as one with an invalid key. */

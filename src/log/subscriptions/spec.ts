@@ -39,12 +39,15 @@ export function subscriptionSpecs(
   return [...specs.values()];
 }
 
-/** What a leader does about a category that another node handles, of a newer version: the defaults. */
+/**
+ * What a leader does about a category that another node handles, of a newer version: the defaults. That node ends a run that takes too
+ * long, and says which attempt is the last one if there are fewer.
+ */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({
   from: "now",
   attempts: 10,
   delay: Object.freeze([1_000, 300_000] as const),
-  timeout: undefined,
+  timeout: 3_600_000,
 });
 
 /** Two handlers of one subscription and category run for each message: the more patient settings hold. */

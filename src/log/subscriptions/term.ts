@@ -246,7 +246,7 @@ export class Term {
       clock: host.clock,
       stream,
       namespace: host.namespace,
-      onMessages: (messages) => this.#take(messages),
+      onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => this.#bury(message, reason),
       onNewer: ({ reason }) => {
         this.#warnings.newer(reason);
@@ -281,7 +281,7 @@ export class Term {
     this.#recording.touch();
   }
 
-  #take(messages: readonly LoggedMessage[]): void {
+  #take(messages: readonly LoggedMessage[], size: number): void {
     const handing = this.#handing!;
     if (!this.#lease.holds) handing.pause();
     const parked = this.#parking.retrying + this.#parking.dead > 0;
@@ -294,6 +294,7 @@ export class Term {
         continue;
       }
       const item = new OpenItem(message, category, 0);
+      item.size = size;
       if (this.#doubtful !== undefined) item.spared = item.doubt = this.#inDoubt(message.position);
       this.#open.push(item);
       handing.add(item);
@@ -320,7 +321,9 @@ export class Term {
   #flow(): void {
     const { window } = this.#categories;
     const most = this.#probing ? PROBE : window;
-    const full = this.#warnings.stopped || this.#open.size >= (this.#full ? most / 2 : most);
+    const part = this.#full ? 0.5 : 1; // goes on when half of it is handled
+    const { size, bytes } = this.#open;
+    const full = this.#warnings.stopped || size >= most * part || bytes >= MOST_BYTES * part;
     if (full === this.#full) return;
     this.#full = full;
     if (full) this.#reading?.pause();
@@ -413,6 +416,8 @@ export class Term {
 const MOST_OPEN = 9_000;
 /** How many messages are in hand before the first record, so that few come into question when one of them ends the process. */
 const PROBE = 256;
+/** What the messages in hand take in the log at most, in bytes. */
+const MOST_BYTES = 33_554_432;
 /** From so many takeovers without progress on what ran at the last one runs alone first. */
 const CAREFUL = 2;
 const STEP = 50; // ms

@@ -1,0 +1,244 @@
+/**
+ * How a leader's commits are written: each once, under its number, behind the one before. The steps are generators of requests to the
+ * store, so that what happens between any two of them can be tested; `stream_driver.ts` carries them out.
+ */
+import {
+  type Commit,
+  type CommitId,
+  type Head,
+  isSame,
+  stateOf,
+  type StoredState,
+  writeCommit,
+} from "../format/commit.ts";
+import type { Draft, Ledger } from "./ledger.ts";
+import type { Item } from "./item.ts";
+
+/** A request to the store. */
+export type Request =
+  /** Appends a commit, if the last one has this sequence. */
+  | { readonly type: "commit"; readonly text: string; readonly expect: number }
+  /** Stores what is parked: each until it is acknowledged. */
+  | { readonly type: "entries"; readonly items: readonly Item[] }
+  /** The last commit, from the stream's leader. */
+  | { readonly type: "last" }
+  /** The commits from a sequence on, from a server that may lag behind. */
+  | { readonly type: "commits"; readonly from: number }
+  /** Waits before the same is done again. */
+  | { readonly type: "pause" };
+
+/** A commit as it is stored. */
+export interface StoredCommit {
+  readonly sequence: number;
+  /** A string says what is wrong with it. */
+  readonly commit: Commit | string;
+}
+
+/** What became of a request. A read that fails is made again by whoever carries it out. */
+export type Answer =
+  | { readonly type: "stored"; readonly sequence: number }
+  | { readonly type: "not stored" }
+  | { readonly type: "commits"; readonly commits: readonly StoredCommit[] }
+  | { readonly type: "done" };
+
+/** Steps, and what they come to. */
+export type Steps<T> = Generator<Request, T, Answer>;
+
+/** What a leader takes the lead with. */
+export interface TakeOptions {
+  /** Its endpoint. */
+  readonly leader: string;
+  /** A name that no other term has. */
+  readonly term: string;
+  /** So few parked messages are told in each commit; of more only what has changed, mostly. */
+  readonly few: number;
+}
+
+/** The commits of one term. */
+export class Commits {
+  readonly term: string;
+  readonly token: number;
+  readonly #leader: string;
+  readonly #few: number;
+  /** The last commit that is known to be stored. */
+  #id: CommitId;
+  #sequence: number;
+  /** The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one is full. */
+  #base: number | undefined;
+  #changes = 0;
+  /** The greatest number that was used. */
+  #used: number;
+
+  private constructor({ leader, few }: TakeOptions, token: number, id: CommitId, sequence: number) {
+    this.#leader = leader;
+    this.#few = few;
+    this.token = token;
+    this.term = id[0];
+    this.#id = id;
+    this.#used = id[1];
+    this.#sequence = sequence;
+  }
+
+  /** The sequence of the last commit. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** The sequence of the oldest commit that is needed. */
+  get base(): number {
+    return this.#base ?? 0;
+  }
+
+  /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. */
+  static *take(options: TakeOptions): Steps<Commits | undefined> {
+    const { leader, term } = options;
+    const found = yield* last();
+    if (found === undefined || typeof found.commit === "string") return undefined;
+    const { id: prev, base, head, counts } = found.commit;
+    const token = Math.max(head.token, found.sequence) + 1;
+    const id: CommitId = [term, 1];
+    const text = writeCommit({
+      ...{ id, prev, full: false, base, parked: [], ended: [], counts },
+      head: { ...head, leader, token },
+    });
+    const stored = yield { type: "commit", text, expect: found.sequence };
+    if (stored.type === "stored") return new Commits(options, token, id, stored.sequence);
+    const now = yield* last();
+    if (now === undefined || typeof now.commit === "string" || !isSame(now.commit.id, id)) return undefined;
+    return new Commits(options, token, id, now.sequence);
+  }
+
+  /** Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads. */
+  *read(): Steps<StoredState | undefined> {
+    const found = yield* last();
+    if (found === undefined || typeof found.commit === "string" || found.commit.id[0] !== this.term) return undefined;
+    const state = yield* stored(found.commit.base, found.sequence);
+    if (state !== undefined) this.#id = state.id;
+    return state;
+  }
+
+  /**
+   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`: another leads.
+   */
+  *write(ledger: Ledger, leader = this.#leader): Steps<readonly Item[] | undefined> {
+    let draft = ledger.draft();
+    yield* this.#put(draft.entries);
+    let commit = this.#commitOf(ledger, draft, leader);
+    let text = writeCommit(commit);
+    for (;;) {
+      const answer = yield { type: "commit", text, expect: this.#sequence };
+      if (answer.type === "stored") {
+        this.#stored(commit, answer.sequence);
+        return ledger.stored(draft);
+      }
+      const found = yield* last();
+      const theirs = found?.commit;
+      if (found !== undefined && typeof theirs === "object" && isSame(theirs.id, commit.id)) {
+        this.#stored(commit, found.sequence);
+        return ledger.stored(draft);
+      }
+      if (
+        found !== undefined && found.sequence === this.#sequence && typeof theirs === "object" &&
+        isSame(theirs.id, this.#id)
+      ) {
+        yield { type: "pause" };
+        continue; // the same, under the same number
+      }
+      if (found !== undefined && !(typeof theirs === "object" && theirs.id[0] === this.term)) {
+        if (!(yield* this.#isVoid(found))) return undefined;
+      }
+      // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
+      this.#sequence = found?.sequence ?? 0;
+      if (typeof theirs === "object" && theirs.id[0] === this.term) this.#id = theirs.id;
+      ledger.restored(this.#sequence);
+      draft = joined(draft, ledger.draft());
+      yield* this.#put(draft.entries);
+      this.#base = undefined;
+      commit = this.#commitOf(ledger, draft, leader);
+      text = writeCommit(commit);
+    }
+  }
+
+  /** Whether a commit of another leader does not count: it does not go on from this leader's last one. */
+  *#isVoid({ sequence }: StoredCommit): Steps<boolean> {
+    if (this.#base === undefined) return false;
+    return (yield* stored(this.#base, sequence))?.id[0] === this.term;
+  }
+
+  *#put(items: readonly Item[]): Steps<void> {
+    if (items.length > 0) yield { type: "entries", items };
+  }
+
+  #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string): Commit {
+    const counts = { parked: ledger.parked.size, dead: ledger.dead };
+    const told = { ...head, leader, token: this.token };
+    const id: CommitId = [this.term, ++this.#used];
+    this.#changes += changed.length + ended.length;
+    if (this.#base === undefined || counts.parked < this.#few || this.#changes > counts.parked / 4) {
+      const parked = ledger.parkedStates;
+      return { id, prev: this.#id, full: true, base: this.#sequence, head: told, parked, ended: [], counts };
+    }
+    return { id, prev: this.#id, full: false, base: this.#base, head: told, parked: changed, ended, counts };
+  }
+
+  #stored(commit: Commit, sequence: number): void {
+    this.#id = commit.id;
+    this.#sequence = sequence;
+    this.#base = commit.base;
+    if (commit.full) this.#changes = 0;
+  }
+}
+
+/** The text of the first commit of a subscription. */
+export function firstCommit(term: string, head: Head): string {
+  return writeCommit({
+    id: [term, 1],
+    prev: undefined,
+    full: true,
+    base: 0,
+    head,
+    parked: [],
+    ended: [],
+    counts: { parked: 0, dead: 0 },
+  });
+}
+
+/** What commits up to a sequence say together, those from `base` on or, if that is not enough, earlier ones. */
+function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
+  for (let from = base;;) {
+    const commits = commitsOf(yield { type: "commits", from });
+    // a server that lags behind does not have the last one yet
+    if (commits.some(({ sequence }) => sequence >= upTo)) {
+      const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
+      const state = stateOf(valid);
+      const earlier = Math.min(from, ...valid.map((commit) => commit.base));
+      if (state !== undefined || earlier === from) return state;
+      from = earlier;
+      continue;
+    }
+    const now = yield* last();
+    if (now === undefined || now.sequence < upTo) return undefined;
+    yield { type: "pause" };
+  }
+}
+
+function* last(): Steps<StoredCommit | undefined> {
+  return commitsOf(yield { type: "last" })[0];
+}
+
+function commitsOf(answer: Answer): readonly StoredCommit[] {
+  return answer.type === "commits" ? answer.commits : [];
+}
+
+/** What was to be told by one commit and is told by the next. */
+function joined(before: Draft, after: Draft): Draft {
+  return {
+    head: after.head,
+    changed: after.changed,
+    ended: after.ended,
+    entries: [...new Set([...before.entries, ...after.entries])],
+    begins: [...before.begins, ...after.begins],
+    after: [...before.after, ...after.after],
+    failed: [...before.failed, ...after.failed],
+  };
+}

@@ -1,0 +1,129 @@
+/** A message in its leader's memory, those of its key, and the list of those that are open. */
+import { messageId, type ParkedState } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+
+/** What a leader must know of a category to keep its messages in order. */
+export interface LedgerCategory {
+  readonly name: string;
+  /** How often its messages are tried. */
+  readonly attempts: number;
+  /** By key, those that are open or parked. */
+  readonly lines: Map<string, Line>;
+  /** How many live nodes handle it. */
+  readonly capable: number;
+  /** Messages that wait for a node that handles them. */
+  readonly held: Item[];
+}
+
+/** The messages of a key: those that are open come before those that are parked. */
+export interface Line {
+  first: Item | undefined;
+  last: Item | undefined;
+  /** How many are open. */
+  open: number;
+  readonly parked: Item[];
+}
+
+/** A message of a subscription that is neither done nor discarded. */
+export class Item {
+  readonly message: LoggedMessage;
+  readonly category: LedgerCategory;
+  readonly epoch: number;
+  /** Attempts that failed. */
+  attempts: number;
+  parked = false;
+  /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
+  due = 0;
+  dead = 0;
+  /** What its last attempt failed with. */
+  error: { readonly code: string; readonly message: string } | undefined = undefined;
+  /** It is handed out, or is with the next commit. */
+  begun = false;
+  /** It is among those that may be handed out. */
+  ready = false;
+  /** Neither done nor discarded. */
+  isLive = true;
+  /** It runs at a node already: to hand it out is to join that run. */
+  joins = false;
+  /** The id of the node that the next attempt goes to: one where it may be running still. */
+  node: string | undefined = undefined;
+  /** The next message of its key, which waits for this one. */
+  behind: Item | undefined = undefined;
+  /** Neighbours among those that are open. */
+  previous: Item | undefined = undefined;
+  next: Item | undefined = undefined;
+  listed = false;
+  #id: string | undefined;
+
+  constructor(message: LoggedMessage, category: LedgerCategory, attempts: number, epoch: number) {
+    this.message = message;
+    this.category = category;
+    this.attempts = attempts;
+    this.epoch = epoch;
+  }
+
+  get id(): string {
+    return this.#id ??= messageId(this.message);
+  }
+
+  get position(): number {
+    return this.message.position;
+  }
+
+  get key(): string | undefined {
+    return this.message.key;
+  }
+
+  get state(): ParkedState {
+    const { message: { position, time }, epoch, attempts, due, dead } = this;
+    return { position, time, epoch, attempts, due, dead };
+  }
+
+  /** Whether it stands behind another in the log. */
+  isBehind({ epoch, position }: Item): boolean {
+    return this.epoch > epoch || (this.epoch === epoch && this.position > position);
+  }
+}
+
+/** Messages in the order of their positions. Any of them is removed at the same small cost. */
+export class OpenList {
+  #first: Item | undefined;
+  #last: Item | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The one with the lowest position. */
+  get first(): Item | undefined {
+    return this.#first;
+  }
+
+  /** Adds one; nearly always its position is the greatest. */
+  push(item: Item): void {
+    let before = this.#last;
+    while (before !== undefined && before.position > item.position) before = before.previous;
+    const after = before === undefined ? this.#first : before.next;
+    item.listed = true;
+    item.previous = before;
+    item.next = after;
+    if (before === undefined) this.#first = item;
+    else before.next = item;
+    if (after === undefined) this.#last = item;
+    else after.previous = item;
+    this.#size++;
+  }
+
+  remove(item: Item): void {
+    if (!item.listed) return;
+    const { previous, next } = item;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    item.listed = false;
+    item.previous = item.next = undefined;
+    this.#size--;
+  }
+}

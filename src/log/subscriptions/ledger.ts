@@ -1,0 +1,623 @@
+/**
+ * A subscription in its leader's memory: which messages are open, parked, running, and which of them may run next. It decides, and
+ * neither waits nor sends: what it was told is in its next commit, all at once, and what must not happen before that is handed out when
+ * the commit is stored.
+ *
+ * Over 300 lines: the order of a key's messages and where each of them stands change together.
+ */
+import { Fifo } from "../../data/fifo.ts";
+import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { DueHeap } from "../parking/due_heap.ts";
+import { type LastEnd, Suspicion } from "./suspicion.ts";
+import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
+
+/** What a {@link Ledger} is made of. */
+export interface LedgerOptions {
+  /** As it is stored. */
+  readonly head: Head;
+  categoryOf(name: string): LedgerCategory;
+  /** How many messages may be parked, dead letters included. */
+  readonly mostParked: number;
+  /** So many messages of one key are open at most: those behind them are parked, so that a slow key holds nobody else up. */
+  readonly mostOfKey: number;
+}
+
+/** What became of a failed message. */
+export interface Failure {
+  readonly attempts: number;
+  readonly error: { readonly code: string; readonly message: string };
+  /** When it is to be tried again, in ms since 1970. */
+  readonly due?: number;
+  /** Since when it is a dead letter. */
+  readonly dead?: number;
+}
+
+/** What an operator requests of a dead letter. */
+export interface LetterRequest {
+  readonly kind: "replay" | "discard";
+  /** Its identity, and since when it is one. */
+  readonly message: string;
+  readonly dead: number;
+}
+
+/** What the next commit says. */
+export interface Draft {
+  readonly head: Omit<Head, "leader" | "token">;
+  /** What is parked and has changed since the last draft, and what is parked no longer. */
+  readonly changed: readonly ParkedState[];
+  readonly ended: readonly string[];
+  /** Those whose message, or error, is to be stored first. */
+  readonly entries: readonly Item[];
+  /** What happens when it is stored. */
+  readonly begins: readonly Item[];
+  readonly after: readonly Item[];
+  /** Those whose failed attempts it says. */
+  readonly failed: readonly Item[];
+}
+
+/** What a leader finds when it begins. */
+export interface Found extends LastEnd {
+  readonly stored: StoredState;
+  /** By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with that are parked. */
+  readonly messages: ReadonlyMap<string, LoggedMessage>;
+  readonly errors: ReadonlyMap<string, Failure["error"]>;
+  /** In ms since 1970. */
+  readonly now: number;
+}
+
+/** The messages of a subscription, in its leader. */
+export class Ledger {
+  readonly open = new OpenList();
+  readonly parked: Map<string, Item> = new Map();
+  readonly #options: LedgerOptions;
+  #place: Place;
+  #began: Readonly<Record<string, number>>;
+  #upTo: number;
+  /** May run, unless no node handles them. */
+  #ready = new Fifo<Item>();
+  readonly #due = new DueHeap<Item>();
+  /** Those that are to be parked when there is room. */
+  #roomless: (readonly [Item, Failure | undefined])[] = [];
+  readonly #suspicion = new Suspicion();
+  /** Those that begin with the next commit. */
+  #beginning: Item[] = [];
+  /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
+  readonly #ahead = new Map<string, string>();
+  readonly #doneBelow = new Map<string, number>();
+  #changed = new Map<string, Item | undefined>();
+  #entries = new Set<Item>();
+  /** Those that may run when the next commit is stored. */
+  #after: Item[] = [];
+  /** Those that failed since the last commit. */
+  readonly #uncommitted = new Set<Item>();
+  #dead = 0;
+  #running = 0;
+
+  constructor(options: LedgerOptions) {
+    const { place, began, requests } = options.head;
+    this.#options = options;
+    this.#place = place;
+    this.#began = began;
+    this.#upTo = requests;
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  get began(): Readonly<Record<string, number>> {
+    return this.#began;
+  }
+
+  get dead(): number {
+    return this.#dead;
+  }
+
+  /** How many have been handed out and have no outcome. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Whether what begins is committed first. */
+  get inDoubt(): boolean {
+    return this.#suspicion.active;
+  }
+
+  /** Whether messages wait for room. */
+  get full(): boolean {
+    return this.#roomless.length > 0;
+  }
+
+  /** Requests up to this sequence are carried out. */
+  get upTo(): number {
+    return this.#upTo;
+  }
+
+  /** When the next parked message is due, in ms since 1970. */
+  get nextDue(): number | undefined {
+    return this.#due.first;
+  }
+
+  /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
+  takeOver({ stored, messages, errors, running, ended, unclean, end, now }: Found): readonly string[] {
+    const lost: string[] = [];
+    for (const [id, state] of stored.parked) {
+      const message = messages.get(id);
+      if (message === undefined) lost.push(id);
+      else this.#restore(state, message, errors.get(id));
+    }
+    for (const id of lost) this.#changed.set(id, undefined);
+    const open = new Map<number, LoggedMessage>();
+    for (const [id, message] of messages) if (!this.parked.has(id)) open.set(message.position, message);
+    for (const [position, attempts] of stored.head.open) {
+      const message = open.get(position);
+      if (message === undefined) lost.push(`${position}`);
+      else this.#open(message, attempts);
+    }
+    for (const [id, node] of running) this.#join(id, node, messages.get(id));
+    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
+    if (alone !== undefined) this.#countDeath(alone);
+    return lost;
+  }
+
+  /** Messages up to here are read. */
+  moved(place: Place): void {
+    this.#place = place;
+  }
+
+  /** Categories begin at these positions. */
+  join(began: Readonly<Record<string, number>>): void {
+    this.#began = { ...this.#began, ...began };
+  }
+
+  /** Takes the next message that was read. Returns `false` if it is known: open or parked. */
+  add(message: LoggedMessage): boolean {
+    if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
+    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message)) ?? 0)) return false;
+    const item = this.#open(message, 0);
+    if (this.#ahead.size > 0) {
+      const node = this.#ahead.get(item.id);
+      item.joins = node !== undefined;
+      item.node = node;
+    }
+    if (item.isLive && !item.parked) this.#suspicion.arrived(item);
+    return true;
+  }
+
+  /** Takes a message that cannot be read: it is a dead letter. */
+  bury(message: LoggedMessage, error: Failure["error"], now: number): void {
+    if (this.parked.has(messageId(message))) return;
+    const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
+    this.open.push(item);
+    this.#park(item, { attempts: 0, error, dead: now });
+  }
+
+  /** All that the log had when reading began was read. */
+  caughtUp(): void {
+    this.#suspicion.caughtUp();
+  }
+
+  /** Parked messages become due. */
+  #wake(now: number): void {
+    for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
+      const item = this.#due.pop()!; // there is a first
+      if (item.due === first && this.#isFirst(item) && !item.ready && !item.begun) this.#push(item);
+    }
+  }
+
+  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. */
+  begin(now: number): readonly Item[] {
+    if ((this.#due.first ?? Infinity) <= now) this.#wake(now);
+    this.#suspicion.settle(this.#place.read);
+    if (this.#suspicion.active) return this.#beginInDoubt(now);
+    const runs: Item[] = [];
+    for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
+      if (this.#mayRun(item, now)) runs.push(this.#run(item));
+    }
+    return runs;
+  }
+
+  /** The nodes that handle this category have changed. */
+  refresh(category: LedgerCategory): void {
+    if (category.capable === 0) return;
+    for (const item of category.held.splice(0)) if (item.isLive) this.#push(item);
+  }
+
+  /** It was handled. */
+  done(item: Item): void {
+    if (this.#ended(item)) this.#end(item);
+  }
+
+  /** It failed, and is parked: until it is due, or as a dead letter. */
+  failed(item: Item, failure: Failure): void {
+    if (!this.#ended(item)) return;
+    item.attempts = failure.attempts;
+    this.#park(item, failure);
+  }
+
+  /** It failed, and stays where it is until {@link Ledger.again}. */
+  waits(item: Item, attempts: number): void {
+    if (!this.#ended(item)) return;
+    item.attempts = attempts;
+    this.#uncommitted.add(item);
+  }
+
+  /** It was certainly not run. That is no attempt; it stays where it is until {@link Ledger.again}. */
+  refused(item: Item): void {
+    this.#stopped(item);
+  }
+
+  /**
+   * The process that ran it ended. If nothing else ran there, that is an attempt. Else it may have been any of them: all of them come into
+   * doubt. It stays where it is until {@link Ledger.again}.
+   */
+  vanished(item: Item, node: string): void {
+    this.#stopped(item);
+    if (!item.isLive) return;
+    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
+    this.#uncommitted.add(item);
+  }
+
+  /** Its pause is over. It runs again when it is known that it failed. */
+  again(item: Item): void {
+    if (!item.isLive || item.begun || item.ready) return;
+    if (this.#uncommitted.has(item)) this.#after.push(item);
+    else this.#push(item);
+  }
+
+  /**
+   * Carries out a request about a dead letter. One that does not fit any more has no effect: it is no dead letter now, or became one
+   * again since. So it has one effect, however often it is stored.
+   */
+  carryOut(sequence: number, { kind, message, dead }: LetterRequest): void {
+    this.carriedOut(sequence);
+    const item = this.parked.get(message);
+    if (item === undefined || item.dead === 0 || item.dead !== dead) return;
+    if (kind === "discard") return this.#end(item);
+    this.#dead--;
+    item.attempts = item.due = item.dead = 0;
+    this.#changed.set(item.id, item);
+    this.#after.push(item);
+  }
+
+  /** Requests up to this sequence are carried out. */
+  carriedOut(sequence: number): void {
+    this.#upTo = Math.max(this.#upTo, sequence);
+  }
+
+  /** The messages of these were read from the log again, because the store has them no longer: they are stored again. */
+  putAgain(ids: Iterable<string>): void {
+    for (const id of ids) {
+      const item = this.parked.get(id);
+      if (item !== undefined) this.#entries.add(item);
+    }
+  }
+
+  /** The store has lost what stood behind this sequence: sequences of requests come again. */
+  restored(sequence: number): void {
+    this.#upTo = Math.min(this.#upTo, sequence);
+  }
+
+  /** Goes back in the log: all behind `to` is read again. Nothing may run. */
+  rewind(to: number): void {
+    this.#place = { ...this.#place, read: Math.min(to, this.#place.read), time: 0, at: undefined };
+    for (const item of [...this.parked.values()]) {
+      if (item.epoch === this.#place.epoch && item.position > to) this.#end(item);
+    }
+    for (let item = this.open.first; item !== undefined;) {
+      const { next } = item;
+      if (item.position > to) this.#end(item);
+      item = next;
+    }
+    this.#suspicion.end();
+  }
+
+  /** What the next commit says. */
+  draft(): Draft {
+    const ended: string[] = [];
+    const changed: ParkedState[] = [];
+    for (const [id, item] of this.#changed) {
+      if (item === undefined) ended.push(id);
+      else changed.push(item.state);
+    }
+    const draft: Draft = {
+      head: this.#head,
+      changed,
+      ended,
+      entries: [...this.#entries],
+      begins: this.#beginning,
+      after: this.#after,
+      failed: [...this.#uncommitted],
+    };
+    this.#changed = new Map();
+    this.#entries = new Set();
+    this.#beginning = [];
+    this.#after = [];
+    return draft;
+  }
+
+  /** A draft is stored. Returns what runs now. */
+  stored({ begins, after, failed }: Draft): readonly Item[] {
+    for (const item of failed) this.#uncommitted.delete(item);
+    for (const item of after) if (this.#isFirst(item) && item.isLive && !item.ready && !item.begun) this.#push(item);
+    return begins.filter((item) => item.isLive);
+  }
+
+  /** Whether there is anything that a commit would make known. */
+  get waitsForCommit(): boolean {
+    return this.#beginning.length > 0 || this.#after.length > 0;
+  }
+
+  /** All that is parked, for a commit that goes on from none. */
+  get parkedStates(): ParkedState[] {
+    return [...this.parked.values()].map(({ state }) => state);
+  }
+
+  get #head(): Draft["head"] {
+    const open: [number, number][] = [];
+    for (let item = this.open.first; item !== undefined; item = item.next) open.push([item.position, item.attempts]);
+    return {
+      place: this.#place,
+      open,
+      began: this.#began,
+      requests: this.#upTo,
+      doubt: this.#suspicion.stored,
+    };
+  }
+
+  /** A parked message, as it is stored. */
+  #restore(state: ParkedState, message: LoggedMessage, error: Failure["error"] | undefined): void {
+    const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
+    item.error = error;
+    item.parked = true;
+    item.due = state.due;
+    item.dead = state.dead;
+    if (item.dead > 0) this.#dead++;
+    this.parked.set(item.id, item);
+    const line = this.#lineOf(item);
+    if (line !== undefined) insert(line, item);
+    if (item.dead === 0) this.#due.push(item.due, item);
+  }
+
+  #open(message: LoggedMessage, attempts: number): Item {
+    const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
+    this.open.push(item);
+    if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
+    else this.#enqueue(item);
+    return item;
+  }
+
+  /** Behind the others of its key. */
+  #enqueue(item: Item): void {
+    const line = this.#lineOf(item);
+    if (line === undefined) return this.#push(item);
+    const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
+    if (behindParked || line.open >= this.#options.mostOfKey) return this.#park(item, undefined);
+    line.open++;
+    if (line.last === undefined) line.first = item;
+    else line.last.behind = item;
+    line.last = item;
+    if (line.first === item) this.#push(item);
+  }
+
+  /** It runs at a node: of its key, those in front of it are done. A dead letter in front of it is being discarded. */
+  #join(id: string, node: string, message: LoggedMessage | undefined): void {
+    const found = this.#find(id);
+    if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
+    if (found !== undefined && found.dead > 0) return;
+    const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
+    const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
+    while (line?.first !== undefined && item.isBehind(line.first)) this.#end(line.first);
+    for (const each of [...line?.parked ?? []]) if (each.dead === 0 && item.isBehind(each)) this.#end(each);
+    if (found === undefined) {
+      this.#ahead.set(id, node);
+      if (item.key !== undefined) this.#doneBelow.set(lineId(item.message), item.position);
+      return;
+    }
+    item.node = node;
+    item.joins = true;
+    if (!item.ready && this.#isFirst(item)) this.#push(item);
+  }
+
+  /** Those that the last leader may have begun. */
+  *#inQuestion(now: number): Iterable<Item> {
+    for (let item = this.open.first; item !== undefined; item = item.next) yield item;
+    for (const item of this.parked.values()) {
+      if (item.dead === 0 && item.due <= now && this.#isFirst(item)) yield item;
+    }
+  }
+
+  /** Those that are handed out. */
+  *#begun(): Iterable<Item> {
+    for (let item = this.open.first; item !== undefined; item = item.next) if (item.begun) yield item;
+    for (const item of this.parked.values()) if (item.begun) yield item;
+  }
+
+  /** It ran alone, and the process ended. */
+  #countDeath(item: Item): void {
+    item.attempts++;
+    item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
+    if (!item.parked) return;
+    this.#changed.set(item.id, item);
+    this.#entries.add(item);
+  }
+
+  #find(id: string): Item | undefined {
+    const parked = this.parked.get(id);
+    if (parked !== undefined) return parked;
+    for (let item = this.open.first; item !== undefined; item = item.next) if (item.id === id) return item;
+    return undefined;
+  }
+
+  #beginInDoubt(now: number): readonly Item[] {
+    const [ready, joined]: Item[][] = [[], []];
+    for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
+      if (!this.#mayRun(item, now)) continue;
+      if (item.joins) joined.push(this.#run(item));
+      else ready.push(item);
+    }
+    const { begins, later } = this.#suspicion.choose(ready);
+    for (const item of begins) this.#beginning.push(this.#run(item));
+    for (const item of later) this.#push(item);
+    return joined;
+  }
+
+  /** Whether it can be handed out now. */
+  #mayRun(item: Item, now: number): boolean {
+    item.ready = false;
+    if (!item.isLive || item.begun || item.dead > 0) return false;
+    if (item.attempts >= item.category.attempts) {
+      this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now });
+      return false;
+    }
+    if (item.category.capable > 0) return true;
+    item.category.held.push(item);
+    this.#suspicion.cleared(item);
+    return false;
+  }
+
+  #run(item: Item): Item {
+    item.begun = true;
+    this.#running++;
+    return item;
+  }
+
+  #push(item: Item): void {
+    item.ready = true;
+    this.#ready.push(item);
+  }
+
+  /** It runs no more, which says nothing about it. */
+  #stopped(item: Item): void {
+    if (item.begun) this.#running--;
+    item.begun = item.joins = false;
+    this.#suspicion.stopped(item);
+  }
+
+  /** Its run has an outcome. Returns whether it is still of this ledger. */
+  #ended(item: Item): boolean {
+    this.#stopped(item);
+    this.#suspicion.cleared(item);
+    return item.isLive;
+  }
+
+  /** It is done, or parked, or discarded: the next of its key has its turn. */
+  #end(item: Item): void {
+    item.isLive = false;
+    this.#suspicion.cleared(item);
+    const line = this.#lineOf(item);
+    if (item.parked) {
+      if (item.dead > 0) this.#dead--;
+      this.parked.delete(item.id);
+      this.#changed.set(item.id, undefined);
+      this.#entries.delete(item);
+      line?.parked.splice(line.parked.indexOf(item), 1);
+    } else {
+      this.open.remove(item);
+      if (line !== undefined) this.#unlink(line, item);
+    }
+    if (line !== undefined) this.#next(line, item);
+    if (this.#roomless.length > 0) this.#makeRoom();
+  }
+
+  #park(item: Item, failure: Failure | undefined): void {
+    if (!item.parked && this.parked.size >= this.#options.mostParked) {
+      this.#roomless.push([item, failure]);
+      return;
+    }
+    if (failure !== undefined) {
+      item.error = failure.error;
+      item.due = Math.ceil(failure.due ?? 0);
+      item.dead = Math.ceil(failure.dead ?? 0);
+      if (item.dead > 0) this.#dead++;
+    }
+    this.#entries.add(item);
+    this.#changed.set(item.id, item);
+    if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
+    if (!item.parked) this.#putAside(item, failure === undefined);
+    if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
+  }
+
+  /** It leaves those that are open; those of its key that wait behind it go with it. */
+  #putAside(item: Item, last: boolean): void {
+    item.parked = true;
+    this.open.remove(item);
+    this.parked.set(item.id, item);
+    const line = this.#lineOf(item);
+    if (line === undefined) return;
+    if (last) return insert(line, item);
+    this.#unlink(line, item);
+    const behind: Item[] = [];
+    for (let each = line.first; each !== undefined; each = each.behind) behind.push(each);
+    line.first = line.last = undefined;
+    line.open = 0;
+    line.parked.unshift(item, ...behind);
+    for (const each of behind) {
+      each.behind = undefined;
+      each.parked = true;
+      this.open.remove(each);
+      this.parked.set(each.id, each);
+      this.#entries.add(each);
+      this.#changed.set(each.id, each);
+      this.#suspicion.cleared(each);
+    }
+  }
+
+  /** There may be room for those that wait for it. */
+  #makeRoom(): void {
+    const waiting = this.#roomless;
+    this.#roomless = [];
+    for (const [item, failure] of waiting) {
+      if (!item.isLive) continue;
+      if (failure !== undefined) this.#park(item, failure);
+      else if (this.#roomless.length > 0) this.#roomless.push([item, failure]);
+      else this.#enqueue(item);
+    }
+  }
+
+  #unlink(line: Line, item: Item): void {
+    if (line.first !== item) return;
+    line.first = item.behind;
+    if (line.first === undefined) line.last = undefined;
+    item.behind = undefined;
+    line.open--;
+  }
+
+  /** The first of a key has its turn. */
+  #next(line: Line, { category, key }: Item): void {
+    const { first, parked: [parked] } = line;
+    if (first !== undefined) {
+      if (!first.begun && !first.ready) this.#push(first);
+    } else if (parked === undefined) category.lines.delete(key!); // it has a line
+    else if (parked.dead === 0 && !parked.begun && !parked.ready) this.#due.push(parked.due, parked);
+  }
+
+  #lineOf({ category, key }: Item): Line | undefined {
+    if (key === undefined) return undefined;
+    let line = category.lines.get(key);
+    if (line === undefined) category.lines.set(key, line = { first: undefined, last: undefined, open: 0, parked: [] });
+    return line;
+  }
+
+  /** Whether it is the one of its key whose turn it is. */
+  #isFirst(item: Item): boolean {
+    if (item.key === undefined) return true;
+    const line = item.category.lines.get(item.key);
+    if (line === undefined) return false;
+    return item.parked ? line.first === undefined && line.parked[0] === item : line.first === item;
+  }
+}
+
+/** Among the parked ones of its key, in the order of the log. */
+function insert({ parked }: Line, item: Item): void {
+  let at = parked.length;
+  while (at > 0 && parked[at - 1].isBehind(item)) at--;
+  parked.splice(at, 0, item);
+}
+
+function lineId({ category, key }: LoggedMessage): string {
+  return `${category}/${key}`; // a category has no slash
+}
+
+const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

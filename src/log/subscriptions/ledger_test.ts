@@ -1,0 +1,250 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import type { Head, StoredState } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import type { Item, LedgerCategory } from "./item.ts";
+import { type Found, Ledger } from "./ledger.ts";
+
+const NOW = 1_000_000;
+const HEAD: Head = {
+  leader: "a",
+  token: 1,
+  place: { created: "x", read: 0, time: 0, epoch: 0 },
+  open: [],
+  began: { A: 0 },
+  requests: 0,
+  doubt: undefined,
+};
+const FAILED = { code: "HANDLER_FAILED", message: "no" };
+
+/** A ledger with one category of three attempts. */
+class Kit {
+  readonly category: LedgerCategory & { capable: number };
+  readonly ledger: Ledger;
+
+  constructor(head: Partial<Head> = {}, { mostParked = 100, mostOfKey = 10 } = {}) {
+    this.category = { name: "A", attempts: 3, lines: new Map(), capable: 1, held: [] };
+    const options = { mostParked, mostOfKey, categoryOf: () => this.category };
+    this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
+  }
+
+  add(...positions: number[]): void {
+    for (const position of positions) {
+      this.ledger.moved({ ...this.ledger.place, read: position, time: position });
+      this.ledger.add(message(position));
+    }
+  }
+
+  /** Begins what may, and returns it by position. */
+  begin(now = NOW): Map<number, Item> {
+    return new Map(this.ledger.begin(now).map((item) => [item.position, item]));
+  }
+
+  commit(): Map<number, Item> {
+    return new Map(this.ledger.stored(this.ledger.draft()).map((item) => [item.position, item]));
+  }
+
+  get open(): readonly number[] {
+    return this.ledger.draft().head.open.map(([position]) => position);
+  }
+}
+
+/** Those from 100 on have the key of their hundreds. */
+function message(position: number): LoggedMessage {
+  const key = position < 100 ? undefined : `${Math.floor(position / 100)}`;
+  return {
+    position,
+    time: position,
+    category: "A",
+    id: `${position}`,
+    key,
+    payload: 0,
+    tagged: false,
+    meta: undefined,
+  };
+}
+
+function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
+  const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map() };
+  const messages = new Map((head.open ?? []).map(([position]) => [`${position}-${position}`, message(position)]));
+  const nothing = { errors: new Map(), running: new Map(), ended: new Set<string>() };
+  return { stored, messages, ...nothing, unclean: true, end: 1_000, now: NOW, ...over };
+}
+
+describe("Ledger", () => {
+  it("runs one message of a key at a time, in order, and those without one at once", () => {
+    const kit = new Kit();
+    kit.add(1, 2, 101, 102, 201);
+    const runs = kit.begin();
+    assertEquals([...runs.keys()], [1, 2, 101, 201]);
+    kit.ledger.done(runs.get(101)!);
+    assertEquals([...kit.begin().keys()], [102]);
+    assertEquals(kit.open, [1, 2, 102, 201]);
+  });
+
+  it("parks what stands behind a failed message of its key, and runs it in order afterwards", () => {
+    const kit = new Kit();
+    kit.add(101, 102);
+    kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW + 50 });
+    kit.add(103);
+    assertEquals([...kit.ledger.parked.keys()], ["101-101", "102-102", "103-103"]);
+    assertEquals(kit.open, []);
+    assertEquals([...kit.begin().keys()], []);
+    for (const position of [101, 102, 103]) {
+      const runs = kit.begin(NOW + 50);
+      assertEquals([...runs.keys()], [position]);
+      kit.ledger.done(runs.get(position)!);
+    }
+    assertEquals(kit.ledger.parked.size, 0);
+  });
+
+  it("parks what waits behind a slow message, so that other keys go on", () => {
+    const kit = new Kit({}, { mostOfKey: 2 });
+    kit.add(101, 102, 103, 201);
+    assertEquals(kit.open, [101, 102, 201]);
+    for (const position of [101, 102, 103]) {
+      const runs = kit.begin();
+      assertEquals(runs.has(position), true, `${position}`);
+      kit.ledger.done(runs.get(position)!);
+    }
+  });
+
+  it("keeps a failed message, and those behind it, until there is room to park them", () => {
+    const kit = new Kit({}, { mostParked: 1 });
+    kit.add(1, 101);
+    const runs = kit.begin();
+    kit.ledger.failed(runs.get(1)!, { attempts: 3, error: FAILED, dead: NOW });
+    kit.ledger.failed(runs.get(101)!, { attempts: 1, error: FAILED, due: NOW });
+    assertEquals([kit.ledger.full, kit.open], [true, [101]]);
+    kit.add(102);
+    assertEquals([...kit.begin().keys()], []);
+    kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
+    assertEquals([...kit.begin().keys()], [101]);
+    assertEquals(kit.ledger.full, true); // 102 is behind it
+  });
+
+  it("holds messages that no live node handles", () => {
+    const kit = new Kit();
+    kit.category.capable = 0;
+    kit.add(1);
+    assertEquals([...kit.begin().keys()], []);
+    kit.category.capable = 1;
+    kit.ledger.refresh(kit.category);
+    assertEquals([...kit.begin().keys()], [1]);
+  });
+
+  it("runs a replayed letter once the commit that says so is stored, and once for each time it became one", () => {
+    const kit = new Kit();
+    kit.add(1);
+    kit.ledger.failed(kit.begin().get(1)!, { attempts: 3, error: FAILED, dead: NOW });
+    const replay = { kind: "replay", message: "1-1", dead: NOW } as const;
+    kit.ledger.carryOut(5, replay);
+    assertEquals([...kit.begin().keys()], []);
+    kit.commit();
+    const [again] = kit.begin().values();
+    assertEquals([again.position, again.attempts], [1, 0]);
+    kit.ledger.failed(again, { attempts: 3, error: FAILED, dead: NOW + 9 });
+    kit.ledger.carryOut(6, replay);
+    assertEquals([kit.ledger.dead, kit.ledger.upTo], [1, 6]);
+  });
+
+  it("buries what cannot be read, and with it waits what follows of its key", () => {
+    const kit = new Kit();
+    kit.ledger.bury(message(101), FAILED, NOW);
+    kit.add(102);
+    assertEquals([...kit.begin().keys()], []);
+    assertEquals([kit.ledger.dead, kit.ledger.parked.size], [1, 2]);
+  });
+
+  it("goes back in the log: what is open or parked behind the place is read again", () => {
+    const kit = new Kit();
+    kit.add(1, 2, 3);
+    const runs = kit.begin();
+    for (const item of runs.values()) kit.ledger.failed(item, { attempts: 3, error: FAILED, dead: NOW });
+    kit.commit();
+    kit.ledger.rewind(1);
+    const { head, ended } = kit.ledger.draft();
+    assertEquals([head.place.read, ended], [1, ["2-2", "3-3"]]);
+    kit.add(2);
+    assertEquals([...kit.begin().keys()], [2]);
+  });
+
+  describe("after a leader that ended without a word", () => {
+    it("begins nothing before the commit that says so, until all that it may have begun has an outcome", () => {
+      const head: Partial<Head> = { open: [[1, 0], [2, 0]], place: { ...HEAD.place, read: 2, time: 2 } };
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { end: 2 }));
+      assertEquals([...kit.begin().keys()], []);
+      const runs = kit.commit();
+      assertEquals([...runs.keys()], [1, 2]);
+      for (const item of runs.values()) kit.ledger.done(item);
+      kit.add(3);
+      assertEquals([...kit.begin().keys()], [3]);
+      assertEquals(kit.ledger.inDoubt, false);
+    });
+
+    it("runs a sixteenth at a time of what had begun, and then one alone, whose end counts as an attempt", () => {
+      const positions = Array.from({ length: 32 }, (_, i) => i + 1);
+      const ids = positions.map((position) => `${position}-${position}`);
+      const open = positions.map((position) => [position, 0] as const);
+      const place = { ...HEAD.place, read: 32, time: 32 };
+      const after = (begun: string[], counted = 0) => {
+        const head: Partial<Head> = { open, place, doubt: { upTo: 32, groups: [], begun } };
+        const kit = new Kit(head);
+        kit.ledger.takeOver(found(head));
+        assertEquals(kit.ledger.draft().head.open[0][1], counted);
+        kit.begin();
+        return kit.commit().size;
+      };
+      assertEquals(after(ids), 2);
+      assertEquals(after(ids.slice(0, 2)), 1);
+      assertEquals(after(ids.slice(0, 1), 1), 1);
+    });
+
+    it("joins what runs at a live node, which is no attempt, and does not run what stands in front of it", () => {
+      const head: Partial<Head> = {
+        open: [[101, 0], [102, 0]],
+        place: { ...HEAD.place, read: 102, time: 102 },
+        doubt: { upTo: 102, groups: [], begun: ["102-102"] },
+      };
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { running: new Map([["102-102", "n"]]) }));
+      const [item] = kit.begin().values();
+      assertEquals([item.position, item.node, item.attempts], [102, "n", 0]);
+      assertEquals(kit.open, [102]);
+    });
+
+    it("counts no attempt of a message that ended at a live node", () => {
+      const doubt = { upTo: 1, groups: [], begun: ["1-1"] };
+      const head: Partial<Head> = { open: [[1, 2]], place: { ...HEAD.place, read: 1, time: 1 }, doubt };
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { ended: new Set(["1-1"]) }));
+      assertEquals(kit.ledger.draft().head.open, [[1, 2]]);
+    });
+
+    it("returns what the log has no longer, which is given up", () => {
+      const head: Partial<Head> = { open: [[1, 0], [2, 0]], place: { ...HEAD.place, read: 2, time: 2 } };
+      const kit = new Kit(head);
+      const messages = new Map([["2-2", message(2)]]);
+      assertEquals(kit.ledger.takeOver(found(head, { messages })), ["1"]);
+      assertEquals(kit.open, [2]);
+    });
+  });
+
+  describe("when a node ends", () => {
+    it("counts an attempt of what ran there alone, and none of those that ran there together", () => {
+      const kit = new Kit();
+      kit.add(1, 2, 3);
+      const runs = kit.begin();
+      kit.ledger.vanished(runs.get(1)!, "n");
+      assertEquals(runs.get(1)!.attempts, 1);
+      kit.ledger.vanished(runs.get(2)!, "n");
+      assertEquals([runs.get(1)!.attempts, runs.get(2)!.attempts], [0, 0]);
+      kit.ledger.done(runs.get(3)!);
+      for (const position of [1, 2]) kit.ledger.again(runs.get(position)!);
+      kit.commit();
+      kit.begin();
+      assertEquals([...kit.commit().keys()], [1]); // alone
+    });
+  });
+});

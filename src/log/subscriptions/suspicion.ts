@@ -1,0 +1,156 @@
+/**
+ * Which message may have ended the process that ran it. When a leader ends without a word, each message that it may have begun is
+ * suspected. Until all of them have had an outcome, what begins is committed first; so the next leader knows what ran when this one ended,
+ * and hands out a 16th of that at a time, then one alone: 256, 16, 1.
+ */
+import type { Doubt } from "../format/commit.ts";
+import type { Item } from "./item.ts";
+
+/** Messages of which one may end the process that runs it. */
+interface Group {
+  /** So many may run at once. */
+  size: number;
+  readonly ids: Set<string>;
+  /** The node at which they ran when it ended, and the one of them if there is only one. */
+  readonly node?: string;
+  alone?: Item | undefined;
+}
+
+/** What is known of how the last leader ended. */
+export interface LastEnd {
+  /** Ids that run at a live node, and which; and those that have ended there lately. */
+  readonly running: ReadonlyMap<string, string>;
+  readonly ended: ReadonlySet<string>;
+  /** Whether the last leader ended without a word, and up to which position the log goes. */
+  readonly unclean: boolean;
+  readonly end: number;
+}
+
+/** The suspected messages of a subscription, in its leader. */
+export class Suspicion {
+  /** Positions up to this one may have been begun; `undefined`: nothing is suspected. */
+  #upTo: number | undefined;
+  #groups: Group[] = [];
+  /** Those that have begun, and those that will with the next commit. */
+  readonly #begun = new Set<Item>();
+  /** Those that may have been begun by the last leader and have had no outcome. */
+  readonly #suspects = new Set<Item>();
+
+  /** Whether what begins is committed first. */
+  get active(): boolean {
+    return this.#upTo !== undefined;
+  }
+
+  /** As it is stored. */
+  get stored(): Doubt | undefined {
+    if (this.#upTo === undefined) return undefined;
+    return {
+      upTo: this.#upTo,
+      groups: this.#groups.map(({ size, ids }) => ({ size, ids: [...ids] })),
+      begun: [...this.#begun].map(({ id }) => id),
+    };
+  }
+
+  /**
+   * Takes over what the last leader has stored. `items`: those that it may have begun. Returns the one that ran alone when its process
+   * ended, if that is so.
+   */
+  takeOver(
+    before: Doubt | undefined,
+    { running, ended, unclean, end }: LastEnd,
+    items: Iterable<Item>,
+  ): Item | undefined {
+    if (before === undefined && !unclean) return undefined;
+    const known = new Map([...items].map((item) => [item.id, item]));
+    const begun = (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id));
+    this.#upTo = before?.upTo ?? end;
+    for (const { size, ids } of before?.groups ?? []) {
+      this.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
+    }
+    if (begun.length > 0) this.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
+    for (const item of known.values()) this.#suspects.add(item);
+    const [alone] = before?.begun.length === 1 ? begun : [];
+    return alone === undefined || ended.has(alone) ? undefined : known.get(alone);
+  }
+
+  /** It is read now, and the last leader may have begun it. */
+  arrived(item: Item): void {
+    if (this.#upTo !== undefined && item.position <= this.#upTo) this.#suspects.add(item);
+  }
+
+  /** All that the log had when reading began was read. */
+  caughtUp(): void {
+    if (this.#upTo !== undefined) this.#upTo = 0;
+  }
+
+  /**
+   * The process of a node ended while it ran this message. `running`: those that run elsewhere. Returns whether that is an attempt: nothing
+   * else is known to have run there. One for which it was and is no longer is passed to `spare`.
+   */
+  vanished(item: Item, node: string, running: Iterable<Item>, spare: (item: Item) => void): boolean {
+    if (this.#upTo === undefined) {
+      this.#upTo = 0;
+      for (const each of running) this.#begun.add(each);
+    }
+    let group = this.#groups.find((each) => each.node === node);
+    const isFirst = group === undefined;
+    if (group === undefined) this.#groups.unshift(group = { size: 1, ids: new Set(), node, alone: item });
+    else if (group.alone !== undefined) {
+      spare(group.alone);
+      group.alone = undefined;
+    }
+    group.ids.add(item.id);
+    group.size = Math.ceil(group.ids.size / PART);
+    return isFirst;
+  }
+
+  /** Divides those that could run into those that do, with the next commit, and those that wait. */
+  choose(ready: readonly Item[]): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+    // while some of a group run, nothing else does: so it is known which of them may end the process
+    const group = this.#groups.find(({ ids }) => {
+      return [...this.#begun].some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
+    });
+    const isFree = group === undefined || [...this.#begun].every(({ id }) => group.ids.has(id));
+    const most = isFree ? group?.size ?? MOST : 0;
+    const [begins, later]: Item[][] = [[], []];
+    for (const item of ready) {
+      if (this.#begun.size >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
+      else {
+        this.#begun.add(item);
+        begins.push(item);
+      }
+    }
+    return { begins, later };
+  }
+
+  /** It runs no more. */
+  stopped(item: Item): void {
+    this.#begun.delete(item);
+  }
+
+  /** It has had an outcome, or cannot run now. */
+  cleared(item: Item): void {
+    if (this.#upTo === undefined) return;
+    this.#suspects.delete(item);
+    for (const { ids } of this.#groups) ids.delete(item.id);
+  }
+
+  /** Positions up to this one are read. When all that is suspected has had an outcome, nothing is any more. */
+  settle(read: number): void {
+    if (this.#upTo === undefined || this.#suspects.size > 0 || read < this.#upTo) return;
+    if (this.#groups.every(({ ids }) => ids.size === 0)) this.end();
+  }
+
+  /** Nothing is suspected any more. */
+  end(): void {
+    this.#upTo = undefined;
+    this.#groups = [];
+    this.#begun.clear();
+    this.#suspects.clear();
+  }
+}
+
+/** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
+const PART = 16;
+/** How many messages run at once while one of them may end its process. */
+const MOST = 256;

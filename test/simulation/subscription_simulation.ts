@@ -1,0 +1,1060 @@
+/**
+ * Leaders of one subscription under faults, all of it drawn from one seed: leaders and nodes are killed and frozen between any two requests
+ * to the store, appends are stored without an answer, or later, or twice; reads lag behind; store and log lose their ends; the store is full;
+ * operators replay and discard; a message ends the process that runs it. What runs and what is stored is checked all the while.
+ *
+ *   deno run test/simulation/subscription_simulation.ts 42
+ *
+ * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that went wrong.
+ *
+ * @module
+ */
+import process from "node:process";
+import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState } from "../../src/log/format/commit.ts";
+import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
+import type { Random } from "../../src/ports/clock.ts";
+import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
+import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
+import { Ledger, type LetterRequest } from "../../src/log/subscriptions/ledger.ts";
+
+/** What came of a run. */
+export interface SimulatedSubscription {
+  readonly violations: readonly string[];
+  readonly sums: Record<Sum, number>;
+}
+
+const SUMS = ["runs", "commits", "deaths", "takeovers", "cuts", "requests", "dead", "lost"] as const;
+type Sum = (typeof SUMS)[number];
+
+/** What goes wrong in the run of a seed. */
+interface Mode {
+  readonly kills: number;
+  readonly freezes: number;
+  /** Of the store, and of the log. */
+  readonly cuts: number;
+  readonly logCuts: number;
+  /** The part of appends that have no answer. */
+  readonly unknown: number;
+  readonly stale: number;
+  readonly full: number;
+  readonly requests: number;
+  readonly poison: boolean;
+  readonly failures: number;
+}
+
+const CALM: Mode = {
+  kills: 0,
+  freezes: 0,
+  cuts: 0,
+  logCuts: 0,
+  unknown: 0,
+  stale: 0.2,
+  full: 0,
+  requests: 0,
+  poison: false,
+  failures: 0.15,
+};
+/** The mode of a seed is that of its remainder. */
+const MODES: readonly Mode[] = [
+  { ...CALM, kills: 12, requests: 10 },
+  { ...CALM, kills: 8, unknown: 0.2, requests: 10 },
+  { ...CALM, kills: 4, freezes: 8, unknown: 0.1, requests: 10 },
+  { ...CALM, kills: 4, freezes: 3, cuts: 6, unknown: 0.1, requests: 10, failures: 0.3 },
+  { ...CALM, kills: 4, freezes: 3, cuts: 3, logCuts: 4, unknown: 0.1, requests: 6 },
+  { ...CALM, poison: true, failures: 0.05 },
+  { ...CALM, poison: true, unknown: 0.1, failures: 0 },
+  { ...CALM, kills: 6, freezes: 3, cuts: 2, unknown: 0.1, full: 4, requests: 8, failures: 0.4 },
+];
+
+const TRACE = process.argv[3] === "trace";
+const NODES = 3;
+const STORM = 4_000;
+const MESSAGES = 120;
+const KEYS = 12;
+/** How long a commit stands still before others take the lead, in ms. */
+const STILL = 300;
+/** How much the store may lose, and how old garbage is before it is erased, in ms. */
+const SYNC = 250;
+const GARBAGE = 600;
+const SCALE = 1_024;
+
+/** Runs the subscription of a seed (a safe integer). */
+export function simulateSubscription(seed: number): SimulatedSubscription {
+  return new Run(seed).run();
+}
+
+interface Stored {
+  readonly sequence: number;
+  readonly at: number;
+  readonly subject: string;
+  readonly text: string;
+  /** For commits, as they were when they were written. */
+  readonly by?: string;
+}
+
+interface Published extends LoggedMessage {
+  readonly poison: boolean;
+}
+
+interface Running {
+  readonly message: Published;
+  readonly waiting: ((outcome: Outcome) => void)[];
+}
+
+type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown";
+
+/** What became of a message, as an observer of all sees it. */
+interface Fate {
+  readonly message: Published;
+  begun: number;
+  /** How often it failed, or its process ended while it ran. */
+  failed: number;
+  handled: boolean;
+  lost: boolean;
+  /** A discard of it is stored, at this time. */
+  discarded: boolean;
+  discarding: boolean;
+  givenUp: boolean;
+}
+
+class Run {
+  readonly violations: string[] = [];
+  readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
+  readonly random: Random;
+  readonly mode: Mode;
+  readonly fates = new Map<string, Fate>();
+  readonly nodes: SimNode[] = [];
+  /** With the poison no settings change. */
+  readonly attempts: number;
+  now = 1_000_000;
+  storm = true;
+  /** The stream of subscriptions. */
+  stored: Stored[] = [];
+  sequence = 0;
+  fullUntil = 0;
+  #purged: { at: number; messages: Stored[] }[] = [];
+  /** The log. */
+  log: Published[] = [];
+  #logSequence = 0;
+  #events: { at: number; order: number; action: () => void }[] = [];
+  #order = 0;
+  #known = "";
+  #state: StoredState | undefined;
+  /** When the store last lost its end. */
+  cutAt = -Infinity;
+  logCutAt = -Infinity;
+  poisonDeaths = new Map<string, number>();
+  #requests = new Map<string, LetterRequest>();
+  /** Requests that had an effect, by what they say, and the terms whose commits say so. */
+  readonly carried = new Map<string, string[]>();
+
+  constructor(readonly seed: number) {
+    this.random = seededRandom(seed);
+    this.mode = MODES[seed % MODES.length];
+    this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
+    for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
+  }
+
+  run(): SimulatedSubscription {
+    const { mode } = this;
+    const head = {
+      leader: "",
+      token: 0,
+      place: { created: "1", read: 0, time: 0, epoch: 0 },
+      open: [],
+      began: { A: 0 },
+      requests: 0,
+      doubt: undefined,
+    };
+    this.#put("rec", firstCommit("first", head));
+    for (const node of this.nodes) node.start();
+    for (let i = 0; i < MESSAGES; i++) this.after(this.random() ** 2 * STORM, () => this.#publish());
+    const some = (most: number, action: () => void) => {
+      for (let n = Math.ceil(this.random() * most); n > 0 && most > 0; n--) this.after(this.random() * STORM, action);
+    };
+    some(mode.kills, () => this.pick(this.nodes).kill(false));
+    some(mode.freezes, () => this.pick(this.nodes).freeze(this.random() ** 2 * 2_000));
+    some(mode.cuts, () => this.#cut());
+    some(mode.logCuts, () => this.#cutLog());
+    some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
+    some(mode.requests, () => this.#request());
+    this.#advance(STORM);
+    this.storm = false;
+    for (const node of this.nodes) node.settle();
+    this.#advance(20_000);
+    for (let round = 0; round < 20 && !this.#isSettled(); round++) this.#advance(3_000);
+    this.#last();
+    return { violations: this.violations, sums: this.sums };
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.random() * from.length)];
+  }
+
+  after(ms: number, action: () => void): void {
+    const event = { at: this.now + Math.max(0, ms), order: this.#order++, action };
+    let at = this.#events.length;
+    while (at > 0 && this.#events[at - 1].at > event.at) at--;
+    this.#events.splice(at, 0, event);
+  }
+
+  trace(what: () => string): void {
+    if (TRACE) console.log(`${Math.round(this.now - 1_000_000)} ${what()}`);
+  }
+
+  wrong(what: string): void {
+    this.trace(() => `WRONG ${what}`);
+    if (this.violations.length < 20) this.violations.push(`at ${Math.round(this.now - 1_000_000)}: ${what}`);
+  }
+
+  /** The messages of the store as a server that may lag behind has them. */
+  view(): readonly Stored[] {
+    if (!this.storm || this.random() >= this.mode.stale) return this.stored;
+    const behind = this.sequence - Math.floor(this.random() * 6);
+    return this.stored.filter(({ sequence }) => sequence <= behind);
+  }
+
+  lastOf(subject: string): Stored | undefined {
+    return this.stored.findLast((each) => each.subject === subject);
+  }
+
+  /** The state that counts. */
+  get state(): StoredState | undefined {
+    const commits = this.stored.filter(({ subject }) => subject === "rec");
+    const known = commits.map(({ sequence, at }) => `${sequence}.${at}`).join();
+    if (known !== this.#known) {
+      this.#known = known;
+      this.#state = stateOf(commitsIn(commits).map(({ commit }) => commit));
+    }
+    return this.#state;
+  }
+
+  /** Appends with faults. `answer`: what the writer learns; none: it is dead. */
+  append(
+    subject: string,
+    text: string,
+    expect: number | undefined,
+    answer: (sequence: number | "no" | "unknown") => void,
+  ) {
+    const store = () => {
+      if (this.now < this.fullUntil) return "no";
+      if (expect !== undefined && (this.lastOf(subject)?.sequence ?? 0) !== expect) return "no";
+      return this.#put(subject, text);
+    };
+    const draw = this.storm ? this.random() : 1;
+    if (draw < this.mode.unknown) {
+      const when = this.random();
+      if (when < 0.4) store();
+      else if (when < 0.8) this.after(this.random() ** 3 * 3_000, store);
+      this.after(40, () => answer("unknown"));
+    } else {this.after(this.random() * 2, () => {
+        const stored = store();
+        this.after(this.random() * 3, () => answer(stored));
+      });}
+  }
+
+  purge(subject: string, before: number): void {
+    const messages = this.stored.filter((each) => each.subject === subject && each.sequence < before);
+    if (messages.length === 0) return;
+    this.#purged.push({ at: this.now, messages });
+    this.stored = this.stored.filter((each) => !messages.includes(each));
+    this.trace(() => `purge ${subject} below ${before}: ${messages.map(({ sequence }) => sequence)}`);
+  }
+
+  #put(subject: string, text: string): number {
+    const sequence = ++this.sequence;
+    this.stored.push({ sequence, at: this.now, subject, text });
+    if (subject === "rec") {
+      this.sums.commits++;
+      this.trace(() =>
+        `commit ${sequence} ${text.replace(/"(parked|open)":("[^"]*"|\[\[.*?\]\]),/g, "").replaceAll('"', "")}`
+      );
+      this.#checkCommit(text);
+    }
+    return sequence;
+  }
+
+  /** The store loses what it stored last, and what was erased since then is there again. */
+  #cut(): void {
+    const since = this.now - this.random() * SYNC;
+    this.cutAt = this.now;
+    this.sums.cuts++;
+    for (const { at, messages } of this.#purged) {
+      if (at > since) this.stored.push(...messages.filter((each) => !this.stored.includes(each)));
+    }
+    this.#purged = this.#purged.filter(({ at }) => at <= since);
+    this.stored = this.stored.filter(({ at, subject }) => at <= since || (subject === "rec" && at === 1_000_000));
+    this.stored.sort((a, b) => a.sequence - b.sequence);
+    this.sequence = this.stored.reduce((most, { sequence }) => Math.max(most, sequence), 0);
+    this.trace(() => `cut to ${this.sequence}`);
+    const { state } = this;
+    for (const [id, fate] of this.fates) if (state?.parked.has(id)) fate.discarded = false;
+    for (const node of this.nodes) node.onDoubt();
+  }
+
+  #cutLog(): void {
+    const since = this.now - this.random() * SYNC;
+    this.logCutAt = this.now;
+    const lost = this.log.filter(({ time }) => time > since);
+    this.log = this.log.filter(({ time }) => time <= since);
+    this.#logSequence = this.log.length === 0 ? 0 : this.log[this.log.length - 1].position / SCALE;
+    for (const message of lost) this.fates.get(messageId(message))!.lost = true;
+    for (const node of this.nodes) node.onDoubt();
+  }
+
+  #publish(): void {
+    const position = ++this.#logSequence * SCALE;
+    const key = this.random() < 0.8 ? `${Math.floor(this.random() ** 2 * KEYS)}` : undefined;
+    const poison = this.mode.poison && [...this.fates.values()].every(({ message }) => !message.poison) &&
+      this.random() < 0.05;
+    const message: Published = {
+      position,
+      time: Math.floor(this.now),
+      category: "A",
+      id: `${position}@${Math.floor(this.now)}`,
+      key,
+      payload: 0,
+      tagged: false,
+      meta: undefined,
+      poison,
+    };
+    if (this.log.some(({ time }) => time === message.time) || this.fates.has(messageId(message))) {
+      this.#logSequence--;
+      return this.after(1, () => this.#publish());
+    }
+    this.log.push(message);
+    this.fates.set(messageId(message), {
+      message,
+      begun: 0,
+      failed: 0,
+      handled: false,
+      lost: false,
+      discarded: false,
+      discarding: false,
+      givenUp: false,
+    });
+  }
+
+  #request(): void {
+    const dead = [...this.state?.parked.values() ?? []].filter((state) => state.dead > 0);
+    if (dead.length === 0) return this.storm ? this.after(this.random() * 500, () => this.#request()) : undefined;
+    const letter = this.pick(dead);
+    const kind = this.random() < 0.5 ? "replay" : "discard";
+    const id = `r${this.#requests.size}`;
+    const request: LetterRequest = { kind, message: messageId(letter), dead: letter.dead };
+    this.#requests.set(id, request);
+    this.sums.requests++;
+    const send = () =>
+      this.append(`req.${id}`, JSON.stringify(request), undefined, (stored) => {
+        if (stored === "unknown" || stored === "no") this.after(20, send);
+      });
+    send();
+  }
+
+  /** Looks at each commit as it is stored. */
+  #checkCommit(text: string): void {
+    const commit = readCommit(text);
+    if (typeof commit === "string") return this.wrong(`a commit is invalid: ${commit}`);
+    const { state } = this;
+    if (state !== undefined && isSame(state.id, commit.id)) { for (const node of this.nodes) node.checkStored(commit); }
+  }
+
+  #advance(ms: number): void {
+    const end = this.now + ms;
+    for (let next = this.#events[0]; next !== undefined && next.at <= end; next = this.#events[0]) {
+      this.#events.shift();
+      this.now = Math.max(this.now, next.at);
+      next.action();
+      if (this.violations.length >= 20) return;
+    }
+    this.now = end;
+  }
+
+  #isSettled(): boolean {
+    const { state } = this;
+    if (state === undefined) return false;
+    return state.head.open.length === 0 && state.head.place.read >= (this.log.at(-1)?.position ?? 0) &&
+      [...state.parked.values()].every(({ dead }) => dead > 0 || this.#isBehindDead(state));
+  }
+
+  #isBehindDead({ parked }: StoredState): boolean {
+    const dead = new Set([...parked].filter(([, { dead }]) => dead > 0).map(([id]) => this.fates.get(id)?.message.key));
+    return [...parked].every(([id, { dead: at }]) => at > 0 || dead.has(this.fates.get(id)?.message.key));
+  }
+
+  /** What has to hold when nothing goes wrong any more. */
+  #last(): void {
+    const { state } = this;
+    if (state === undefined) return this.wrong("nothing is stored");
+    if (!this.#isSettled()) {
+      this.wrong(`it does not come to rest: ${JSON.stringify({ ...state.head, parked: [...state.parked.values()] })}`);
+    }
+    const entries = new Set(this.stored.map(({ subject }) => subject));
+    const poisoned = new Set([...this.fates.values()].flatMap(({ message }) => message.poison ? [message.key] : []));
+    for (const [id, { message, handled, failed, lost, discarding, givenUp }] of this.fates) {
+      const parked = state.parked.get(id);
+      if (parked !== undefined && !entries.has(`park.${id}`)) {
+        this.wrong(`${id} is parked and its message is not stored`);
+      }
+      if (parked !== undefined && parked.dead > 0) {
+        this.sums.dead++;
+        if (failed === 0) this.wrong(`${id} is a dead letter and never failed`);
+      }
+      if (parked === undefined && !handled && !lost && !discarding && !givenUp) this.wrong(`${id} was passed over`);
+      if (givenUp) this.sums.lost++;
+      if (givenUp && this.logCutAt < 0 && this.cutAt < 0) this.wrong(`${id} was given up though nothing was lost`);
+      const isBehindPoison = message.key !== undefined && poisoned.has(message.key);
+      if (this.mode.poison && !message.poison && !handled && !isBehindPoison) {
+        this.wrong(`${id} is innocent and was not handled`);
+      }
+      if (this.mode.poison && message.poison) {
+        if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
+        const deaths = this.poisonDeaths.get(id) ?? 0;
+        if (deaths > 3 + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
+      }
+    }
+    for (const [id, commits] of this.carried) {
+      if (commits.length > 1 && this.cutAt < 0) this.wrong(`request ${id} was carried out by ${commits.join(" and ")}`);
+    }
+    for (const [id] of this.#requests) {
+      const request = this.stored.findLast(({ subject }) => subject === `req.${id}`);
+      if (request === undefined) continue;
+      const { message, dead }: LetterRequest = JSON.parse(request.text);
+      if (state.parked.get(message)?.dead === dead) this.wrong(`request ${id} is not carried out`);
+    }
+  }
+}
+
+/** A process that runs messages, and may lead. */
+class SimNode {
+  readonly name: string;
+  readonly #run: Run;
+  incarnation = 0;
+  alive = false;
+  frozenUntil = 0;
+  token = 0;
+  /** Whose token it is. */
+  term = "";
+  readonly running = new Map<string, Running>();
+  ended = new Map<string, number>();
+  leader: SimLeader | undefined;
+  #seen: { sequence: number; term: string; at: number } | undefined;
+  attempts: number;
+  mostParked = 1_000;
+  mostOfKey = 1_000;
+  few = 200;
+
+  constructor(run: Run, index: number) {
+    this.#run = run;
+    this.name = `n${index}`;
+    this.attempts = run.attempts;
+  }
+
+  start(): void {
+    const { random, mode } = this.#run;
+    this.alive = true;
+    this.incarnation++;
+    this.token = 0;
+    this.running.clear();
+    this.ended.clear();
+    this.#seen = undefined;
+    this.few = random() < 0.5 ? 0 : 200;
+    if (!mode.poison) {
+      this.attempts = 1 + Math.floor(random() * 4);
+      this.mostOfKey = 1 + Math.floor(random() * 20);
+      this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
+    }
+    this.#tick();
+  }
+
+  get endpoint(): string {
+    return `${this.name}.${this.incarnation}`;
+  }
+
+  /** In this process, when it is not frozen. */
+  after(ms: number, action: () => void): void {
+    const { incarnation } = this;
+    const fire = () => {
+      if (!this.alive || this.incarnation !== incarnation) return;
+      if (this.frozenUntil > this.#run.now) this.#run.after(this.frozenUntil - this.#run.now, fire);
+      else action();
+    };
+    this.#run.after(ms, fire);
+  }
+
+  /** Calls back, if this process is still there. */
+  own<T>(action: (value: T) => void): (value: T) => void {
+    const { incarnation } = this;
+    return (value) => {
+      if (this.alive && this.incarnation === incarnation) this.after(0, () => action(value));
+    };
+  }
+
+  kill(poisoned: boolean): void {
+    if (!this.alive) return;
+    const run = this.#run;
+    run.trace(() => `kill ${this.endpoint} ${poisoned}`);
+    if (poisoned || run.storm) run.sums.deaths++;
+    this.alive = false;
+    this.frozenUntil = 0;
+    const waiting = [...this.running.values()].flatMap(({ waiting }) => waiting);
+    for (const id of this.running.keys()) run.fates.get(id)!.failed++;
+    const begun = this.leader === undefined ? [] : run.state?.head.doubt?.begun ?? [];
+    // whether it was sent, and where to, nobody knows, unless it is seen at a live node
+    const isSeen = (id: string) => run.nodes.some((node) => node.alive && (node.running.has(id) || node.ended.has(id)));
+    if (begun.length === 1 && !isSeen(begun[0])) run.fates.get(begun[0])!.failed++;
+    this.running.clear();
+    this.leader = undefined;
+    for (const answer of waiting) answer("unknown");
+    run.after(20 + run.random() * 300, () => this.start());
+  }
+
+  /** From now on there is room for all. */
+  settle(): void {
+    this.mostParked = 1_000;
+    if (this.leader !== undefined && !this.#run.mode.poison) this.kill(false);
+  }
+
+  freeze(ms: number): void {
+    this.#run.trace(() => `freeze ${this.endpoint} ${ms}`);
+    if (this.alive) this.frozenUntil = Math.max(this.frozenUntil, this.#run.now + ms);
+  }
+
+  onDoubt(): void {
+    this.leader?.onDoubt();
+  }
+
+  checkStored(commit: Commit): void {
+    // of two terms the older changes nothing after the newer's barrier
+    const { leader } = this;
+    if (leader === undefined || !leader.behindBarrier || commit.id[0] === leader.term) return;
+    if (commit.head.token < leader.token && this.#run.cutAt < leader.since) {
+      this.#run.wrong(`${commit.id} is stored after the barrier of ${leader.term}`);
+    }
+  }
+
+  /** A leader wants a message run here. */
+  request(message: Published, token: number, term: string, answer: (outcome: Outcome) => void): void {
+    const run = this.#run;
+    const id = messageId(message);
+    run.trace(() =>
+      `asked ${this.endpoint} ${id} key ${message.key} token ${token}, own ${this.token}, running ${[
+        ...this.running.keys(),
+      ]}`
+    );
+    if (token < this.token || (token === this.token && term !== this.term)) return answer("outvoted");
+    [this.token, this.term] = [token, term];
+    const known = this.running.get(id);
+    if (known !== undefined) {
+      known.waiting.push(answer);
+      return;
+    }
+    run.sums.runs++;
+    this.#check(id, message, token);
+    const running: Running = { message, waiting: [answer] };
+    this.running.set(id, running);
+    const fate = run.fates.get(id)!; // each that was published has one
+    fate.begun++;
+    if (message.poison) {
+      return this.after(run.random() * 5, () => {
+        run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
+        this.kill(true);
+      });
+    }
+    this.after(run.random() ** 4 * 150, () => {
+      this.running.delete(id);
+      this.ended.set(id, run.now);
+      // no innocent fails as often as there are attempts
+      const draw = (run.mode.poison ? fate.begun < run.attempts : run.storm) ? run.random() : 1;
+      const outcome = draw < run.mode.failures / 4 && !run.mode.poison
+        ? "final"
+        : draw < run.mode.failures
+        ? "failed"
+        : "done";
+      if (outcome === "done") fate.handled = true;
+      else fate.failed++;
+      for (const each of running.waiting) each(outcome);
+    });
+  }
+
+  #check(id: string, message: Published, token: number): void {
+    const run = this.#run;
+    const lines = run.nodes.flatMap((node) => [...node.running.values()]);
+    // of one that the log has lost nobody knows the key any more
+    const isKnown = (other: Running) => !run.fates.get(messageId(other.message))!.lost;
+    if (message.key !== undefined && lines.some((other) => other.message.key === message.key && isKnown(other))) {
+      run.wrong(`${id} runs beside another of its key ${message.key}`);
+    }
+    for (const [other, fate] of run.fates) {
+      if (message.key === undefined || fate.message.key !== message.key || other === id) continue;
+      const before = fate.message.time < message.time;
+      if (before && !fate.handled && !fate.lost && !fate.discarding && !fate.givenUp) {
+        const parked = JSON.stringify(run.state?.parked.get(other));
+        run.wrong(`${id} runs before ${other} of its key ${message.key}, begun ${fate.begun} times, ${parked}`);
+      }
+    }
+    const { state } = run;
+    const fate = run.fates.get(id)!; // each that was published has one
+    if (state === undefined || state.head.token !== token || run.cutAt > run.now - 2_000) return;
+    const parked = state.parked.get(id);
+    const { read, time } = state.head.place;
+    const isRead = message.position <= read && message.time <= time;
+    const isOpen = state.head.open.some(([position]) => position === message.position);
+    if (parked !== undefined ? parked.dead > 0 : isRead && !isOpen) {
+      run.wrong(`${id} runs and has ended (${parked?.dead ?? "done"})`);
+    }
+    if (fate.discarded) run.wrong(`${id} was discarded and runs`);
+  }
+
+  #tick(): void {
+    this.after(20 + this.#run.random() * 10, () => this.#tick());
+    if (this.leader !== undefined) return this.leader.tick();
+    const last = this.#run.lastOf("rec");
+    const [{ commit }] = last === undefined ? [{ commit: undefined }] : commitsIn([last]);
+    if (last === undefined || commit === undefined) return;
+    const term = commit.id.join();
+    if (this.#seen?.sequence !== last.sequence || this.#seen.term !== term) {
+      this.#seen = { sequence: last.sequence, term, at: this.#run.now };
+    }
+    const { leader } = commit.head;
+    const isGone = !this.#run.nodes.some((node) => node.alive && node.endpoint === leader);
+    const still = this.#run.now - this.#seen.at;
+    if (leader === "" || leader === this.endpoint || still > STILL || (isGone && still > 30)) {
+      this.leader = new SimLeader(this.#run, this, leader !== "" && leader !== this.endpoint);
+    }
+  }
+}
+
+/** A node while it leads, or is about to. */
+class SimLeader {
+  readonly term: string;
+  readonly since: number;
+  behindBarrier = false;
+  readonly #run: Run;
+  readonly #node: SimNode;
+  readonly #unclean: boolean;
+  #commits: Commits | undefined;
+  #ledger: Ledger | undefined;
+  #category: LedgerCategory;
+  #writing = false;
+  #over = false;
+  #written = 0;
+  #doubt = false;
+  #readFrom = 0;
+  /** Garbage, and since when it is. */
+  readonly #garbage = new Map<string, number>();
+  readonly #bases: [sequence: number, at: number][] = [];
+
+  constructor(run: Run, node: SimNode, unclean: boolean) {
+    this.#run = run;
+    this.#node = node;
+    this.#unclean = unclean;
+    this.since = run.now;
+    this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
+    this.#category = { name: "A", attempts: node.attempts, lines: new Map(), capable: 1, held: [] };
+    this.#take();
+  }
+
+  get token(): number {
+    return this.#commits?.token ?? 0;
+  }
+
+  onDoubt(): void {
+    this.#doubt = true;
+  }
+
+  tick(): void {
+    const ledger = this.#ledger;
+    if (ledger === undefined || this.#over) return;
+    const run = this.#run;
+    this.#checkLog();
+    this.#read();
+    this.#requests();
+    this.#begin();
+    if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
+  }
+
+  #end(): void {
+    this.#over = true;
+    if (this.#node.leader === this) this.#node.leader = undefined;
+  }
+
+  /** Carries out the steps; a process that ends takes no more of them. */
+  #steps<T>(steps: Steps<T>, then: (value: T) => void): void {
+    const go = (answer: Answer) => {
+      if (this.#over) return;
+      const { done, value } = steps.next(answer);
+      if (done) return then(value);
+      this.#carryOut(value, this.#node.own(go));
+    };
+    go({ type: "done" });
+  }
+
+  #carryOut(request: Request, answer: (answer: Answer) => void): void {
+    const run = this.#run;
+    switch (request.type) {
+      case "commit":
+        return run.append("rec", request.text, request.expect, (stored) => {
+          run.trace(() => `${this.term} expected ${request.expect}: ${stored}`);
+          answer(typeof stored === "number" ? { type: "stored", sequence: stored } : { type: "not stored" });
+        });
+      case "entries":
+        return this.#put([...request.items], () => answer({ type: "done" }));
+      case "last":
+        return run.after(2, () => {
+          const last = run.lastOf("rec");
+          run.trace(() => `${this.term} found ${last?.sequence}`);
+          answer({ type: "commits", commits: last === undefined ? [] : commitsIn([last]) });
+        });
+      case "commits": {
+        return run.after(2, () => {
+          answer({
+            type: "commits",
+            commits: commitsIn(run.view().filter(({ sequence }) => sequence >= request.from)),
+          });
+        });
+      }
+      case "pause":
+        return run.after(10, () => answer({ type: "done" }));
+    }
+  }
+
+  /** Pipelined; each until it is acknowledged. */
+  #put(items: Item[], done: () => void): void {
+    let left = items.length;
+    for (const item of items) {
+      const text = JSON.stringify({ message: item.message, error: item.error });
+      const put = () =>
+        this.#run.append(
+          `park.${item.id}`,
+          text,
+          undefined,
+          this.#node.own((stored) => {
+            if (this.#over) return;
+            if (typeof stored !== "number") return this.#node.after(10, put);
+            if (--left === 0) done();
+          }),
+        );
+      put();
+    }
+  }
+
+  #take(): void {
+    const options = {
+      leader: this.#node.endpoint,
+      term: this.term,
+      few: this.#node.few,
+    };
+    this.#steps(Commits.take(options), (commits) => {
+      if (commits === undefined) return this.#end();
+      this.#commits = commits;
+      this.#run.sums.takeovers++;
+      this.#barrier();
+    });
+  }
+
+  #barrier(): void {
+    const { token } = this;
+    const running = new Map<string, string>();
+    const ended = new Set<string>();
+    let isRefused = false;
+    let left = NODES;
+    const answered = () => {
+      if (--left > 0 || this.#over) return;
+      // its token is that of another, or smaller: the store has lost its end
+      if (isRefused) return this.#end();
+      this.behindBarrier = true;
+      this.#load(running, ended);
+    };
+    for (const node of this.#run.nodes) {
+      if (!node.alive) {
+        answered();
+        continue;
+      }
+      const { incarnation } = node;
+      let isAnswered = false;
+      const ask = this.#node.own(() => {
+        if (!isAnswered) answered();
+        isAnswered = true;
+      });
+      const gone = () => !node.alive || node.incarnation !== incarnation;
+      const wait = () => isAnswered || (gone() ? ask(0) : this.#run.after(50, wait));
+      node.after(this.#run.random() * 3, () => {
+        if (node.token > token || (node.token === token && node.term !== this.term)) isRefused = true;
+        else [node.token, node.term] = [token, this.term];
+        for (const id of node.running.keys()) running.set(id, node.name);
+        for (const [id, at] of node.ended) if (this.#run.now - at < 2_000) ended.add(id);
+        ask(0);
+      });
+      this.#run.after(50, wait);
+    }
+  }
+
+  #load(running: ReadonlyMap<string, string>, ended: ReadonlySet<string>): void {
+    const commits = this.#commits!; // it leads
+    this.#steps(commits.read(), (stored) => {
+      if (stored === undefined) return this.#end();
+      this.#list((entries) => this.#loaded(stored, entries, running, ended));
+    });
+  }
+
+  /** The entries, as a server has them that has the own commit. */
+  #list(then: (entries: Map<string, { message: Published; error: Item["error"] }>) => void): void {
+    const run = this.#run;
+    const list = () => {
+      if (this.#over) return;
+      const view = run.view();
+      const own = view.some(({ subject, text }) =>
+        subject === "rec" && text.includes(JSON.stringify(this.#commits!.term))
+      );
+      if (!own && run.lastOf("rec")?.text.includes(JSON.stringify(this.#commits!.term))) {
+        return this.#node.after(10, list);
+      }
+      const entries = new Map<string, { message: Published; error: Item["error"] }>();
+      for (const { subject, text } of view) {
+        if (subject.startsWith("park.")) entries.set(subject.slice(5), JSON.parse(text));
+      }
+      then(entries);
+    };
+    this.#node.after(3, list);
+  }
+
+  #loaded(
+    stored: StoredState,
+    entries: Map<string, { message: Published; error: Item["error"] }>,
+    running: ReadonlyMap<string, string>,
+    ended: ReadonlySet<string>,
+  ): void {
+    const run = this.#run;
+    const { mostParked, mostOfKey } = this.#node;
+    const { place } = stored.head;
+    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked, mostOfKey });
+    const messages = new Map<string, LoggedMessage>();
+    const errors = new Map<string, NonNullable<Item["error"]>>();
+    for (const [id, { message, error }] of entries) {
+      if (!stored.parked.has(id)) {
+        this.#garbage.set(id, run.now);
+        continue;
+      }
+      messages.set(id, message);
+      if (error !== undefined) errors.set(id, error);
+    }
+    const inLog = new Map(run.log.map((message) => [messageId(message), message]));
+    const again: string[] = [];
+    for (const id of stored.parked.keys()) {
+      const message = inLog.get(id);
+      if (messages.has(id) || message === undefined) continue;
+      messages.set(id, message);
+      again.push(id);
+    }
+    const open = new Set(stored.head.open.map(([position]) => position));
+    for (const [id, message] of inLog) {
+      if (open.has(message.position) && message.time <= place.time) messages.set(id, message);
+      if (running.has(id)) messages.set(id, message);
+    }
+    const end = run.log.at(-1)?.position ?? 0;
+    const lost = ledger.takeOver({
+      ...{ stored, messages, errors, running, ended, unclean: this.#unclean, end, now: run.now },
+    });
+    ledger.putAgain(again);
+    for (const each of lost) {
+      for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;
+    }
+    for (const each of lost) {
+      if (each.includes("-") && (!run.fates.get(each)!.lost || run.lastOf(`park.${each}`) !== undefined)) {
+        run.wrong(`the message of ${each} is gone`);
+      }
+    }
+    this.#ledger = ledger;
+    run.trace(() =>
+      `loaded ${this.term} key 1: ${
+        [...ledger.parked.values()].filter((i) => i.key === "1").map((i) => [i.id, i.due, i.dead])
+      } open ${stored.head.open.map(([p]) => p)}`
+    );
+    this.#checkLog();
+    this.#write();
+  }
+
+  /** Whether the log has lost its end. */
+  #checkLog(): void {
+    const { log } = this.#run;
+    const ledger = this.#ledger!; // it leads
+    const { place } = ledger;
+    if (place.read === 0) return;
+    const there = log.find(({ position }) => position === place.read);
+    if (there?.time === place.time) return;
+    if (ledger.open.size > 0) return; // what was read is settled first
+    const next = log.find(({ time }) => time > place.time);
+    const before = next === undefined ? log.at(-1) : log[log.indexOf(next) - 1];
+    ledger.moved({ ...place, read: before?.position ?? 0, time: before?.time ?? 0, epoch: place.epoch + 1 });
+  }
+
+  #read(): void {
+    const { log, random } = this.#run;
+    const ledger = this.#ledger!; // it leads
+    let most = Math.ceil(random() * 20);
+    const { place } = ledger;
+    const there = log.find(({ position }) => position === place.read);
+    if (place.read > 0 && there?.time !== place.time) return;
+    for (const message of log) {
+      if (message.position <= ledger.place.read || most-- <= 0 || ledger.open.size > 40 || ledger.full) continue;
+      ledger.moved({ ...ledger.place, read: message.position, time: message.time });
+      ledger.add(message);
+    }
+    if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
+  }
+
+  #requests(): void {
+    const ledger = this.#ledger!; // it leads
+    for (const { sequence, subject, text } of this.#run.view()) {
+      if (!subject.startsWith("req.")) continue;
+      if (sequence <= ledger.upTo) continue;
+      const request: LetterRequest = JSON.parse(text);
+      const item = ledger.parked.get(request.message);
+      if (item !== undefined && item.dead === request.dead) {
+        this.#carriedOut.push(request);
+        // the next of its key may run from now on: nothing but a loss of the store keeps the discard from being stored
+        if (request.kind === "discard") this.#run.fates.get(request.message)!.discarding = true;
+      }
+      ledger.carryOut(sequence, request);
+    }
+  }
+
+  #carriedOut: LetterRequest[] = [];
+
+  #begin(): void {
+    const run = this.#run;
+    const ledger = this.#ledger!; // it leads
+    if (run.now - this.#written > STILL * 0.8) return;
+    for (const item of ledger.begin(run.now)) this.#send(item);
+    if (ledger.waitsForCommit) this.#write();
+  }
+
+  #send(item: Item): void {
+    const run = this.#run;
+    const joined = run.nodes.find(({ name }) => name === item.node);
+    const node = joined ?? run.pick(run.nodes);
+    let isAnswered = false;
+    let endpoint = "";
+    const answer = this.#node.own((outcome: Outcome) => {
+      if (this.#over || isAnswered) return;
+      isAnswered = true;
+      this.#answered(item, outcome, endpoint);
+    });
+    run.after(run.random() * 2, () => {
+      if (!node.alive) return answer("refused");
+      const { incarnation } = node;
+      ({ endpoint } = node);
+      node.after(0, () => node.request(item.message as Published, this.token, this.term, answer));
+      const wait = () => node.alive && node.incarnation === incarnation ? run.after(100, wait) : answer("unknown");
+      wait();
+    });
+  }
+
+  #answered(item: Item, outcome: Outcome, endpoint: string): void {
+    const run = this.#run;
+    const ledger = this.#ledger!; // it leads
+    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.begun}`);
+    item.node = undefined;
+    const attempts = item.attempts + 1;
+    const error = { code: outcome, message: "" };
+    const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.again(item));
+    if (outcome === "outvoted") return this.#end();
+    if (outcome === "done") ledger.done(item);
+    else if (outcome === "refused") {
+      ledger.refused(item);
+      later(20);
+    } else if (outcome === "unknown") {
+      ledger.vanished(item, endpoint);
+      run.fates.get(item.id)!.failed++;
+      later(20);
+    } else if (outcome === "final" || attempts >= this.#category.attempts) {
+      ledger.failed(item, { attempts, error, dead: run.now });
+    } else if (!item.parked && run.random() < 0.5) {
+      ledger.waits(item, attempts);
+      later(30);
+    } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });
+    this.#begin();
+  }
+
+  #write(): void {
+    if (this.#writing || this.#over) return;
+    this.#writing = true;
+    const run = this.#run;
+    const sent = run.now;
+    const carried = this.#carriedOut.splice(0);
+    const commits = this.#commits!; // it leads
+    const { sequence } = commits;
+    this.#steps(commits.write(this.#ledger!), (runs) => {
+      this.#writing = false;
+      if (runs === undefined) return this.#end();
+      this.#written = sent;
+      if (commits.sequence < sequence) this.#forget();
+      this.#bases.push([commits.base, run.now]);
+      for (const { kind, message, dead } of carried) {
+        const what = `${kind === "discard" ? kind : "replay"} of ${message} dead since ${dead}`;
+        run.carried.set(what, [...run.carried.get(what) ?? [], this.term]);
+        if (kind === "discard") run.fates.get(message)!.discarded = true;
+      }
+      if (run.now - sent < STILL * 0.8) this.#erase();
+      for (const item of runs) this.#send(item);
+      this.#begin();
+    });
+  }
+
+  /** The store has lost its end: sequences come again. */
+  #forget(): void {
+    this.#bases.length = 0;
+    this.#garbage.clear();
+  }
+
+  /** Erases what is no longer needed, once the store cannot lose what replaces it. */
+  #erase(): void {
+    const run = this.#run;
+    const ledger = this.#ledger!; // it leads
+    for (const { subject, sequence } of run.stored) {
+      if (!subject.startsWith("park.")) continue;
+      const id = subject.slice(5);
+      if (ledger.parked.has(id)) this.#garbage.delete(id);
+      else if (!this.#garbage.has(id)) this.#garbage.set(id, run.now);
+      else if (run.now - this.#garbage.get(id)! > GARBAGE) run.purge(subject, sequence + 1);
+    }
+    const old = this.#bases.findLast(([, at]) => run.now - at > GARBAGE);
+    if (old !== undefined) run.purge("rec", old[0]);
+    for (const { subject, sequence, at } of [...run.stored]) {
+      if (subject.startsWith("req.") && run.now - at > 2 * GARBAGE && sequence <= ledger.upTo) {
+        run.purge(subject, sequence + 1);
+      }
+    }
+  }
+}
+
+/** Read once: most are asked for again and again. */
+const READ = new WeakMap<Stored, Commit | string>();
+
+function commitsIn(messages: readonly Stored[]): { sequence: number; commit: Commit }[] {
+  return messages.flatMap((message) => {
+    if (message.subject !== "rec") return [];
+    let commit = READ.get(message);
+    if (commit === undefined) READ.set(message, commit = readCommit(message.text));
+    return typeof commit === "string" ? [] : [{ sequence: message.sequence, commit }];
+  });
+}
+
+if (import.meta.main) {
+  const [which = "0", mode] = process.argv.slice(2);
+  const [from, to = from] = which.split("..").map(Number);
+  const sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
+  const red: number[] = [];
+  for (let seed = from; seed <= to; seed++) {
+    const { violations, sums: own } = simulateSubscription(seed);
+    for (const sum of SUMS) sums[sum] += own[sum];
+    if (violations.length === 0) continue;
+    red.push(seed);
+    if (mode === "red") continue;
+    console.log(JSON.stringify({ seed, violations: violations.slice(0, 5) }));
+    if (mode === "first") break;
+  }
+  console.log(JSON.stringify({ red: red.length, seeds: red.slice(0, 40), sums }));
+}

@@ -1,0 +1,51 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { startProgram } from "../processes/node_process.ts";
+import { type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
+
+const SEEDS = 80;
+/** The first ones run in Deno, the others in Bun: what they show is code that both share. */
+const FIRST = "Bun" in globalThis ? SEEDS : 0;
+
+const slow = { timeout: 600_000 };
+
+describe("simulation of a subscription", () => {
+  it("passes nothing over, and runs nothing that has ended, whoever dies and whatever is lost", slow, () => {
+    const seen = { runs: 0, commits: 0, deaths: 0, takeovers: 0, cuts: 0, requests: 0, dead: 0 };
+    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+      const { violations, sums } = simulateSubscription(seed);
+      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    // each of them occurs
+    for (const [what, count] of Object.entries(seen)) assert(count > SEEDS / 4, `${what}: ${count}`);
+  });
+
+  it("the same seed gives the same run", () => {
+    assertEquals(simulateSubscription(3), simulateSubscription(3));
+  });
+
+  for (
+    const [plant, found] of [
+      ["commit-entries", /its message is not stored/],
+      ["commit-number", /runs before/],
+      ["commit-replay", /runs and has ended/],
+      ["commit-behind", /runs before/],
+      ["commit-node", /is innocent and was not handled/],
+      ["commit-join", /runs beside another of its key/],
+    ] as [SourcePlant, RegExp][]
+  ) {
+    it(`finds ${plant}`, slow, async () => {
+      await using tree = await plantedTree(plant);
+      await using program = await startProgram<SimulatedSubscription>(
+        FIRST > 0 ? "bun" : "deno",
+        "test/simulation/subscription_simulation.ts",
+        ["0..199", "first"],
+        tree.root,
+      );
+      const [{ violations }] = [await program.line(() => true, 300_000)];
+      assertMatch(violations.join("\n"), found);
+    });
+  }
+});

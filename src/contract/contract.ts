@@ -60,7 +60,7 @@ export interface DurableContractOptions extends ContractOptions {
   readonly durable: true | { readonly keep?: number | undefined };
 }
 
-/** What `enqueue` and `unschedule` need of a contract: that its messages are stored. */
+/** A contract whose messages are stored: `enqueue` and `unschedule` take no other. */
 export interface DurableContract<K extends "command" | "event", In> extends Contract<K, In, unknown> {
   /** What it was defined with: `durable`, for one. */
   readonly options: DurableContractOptions;

@@ -115,7 +115,7 @@ export class Candidates {
     return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
   }
 
-  /** Whether a candidate has not failed this call. */
+  /** Returns `true` for a candidate that has not failed this call. */
   untried(call: Call): boolean {
     return this.of(call).some(({ id }) => !call.failedOn?.has(id));
   }

@@ -89,13 +89,13 @@ export function isAway(failed: Failed): boolean {
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
 }
 
-/** Whether the node has too much to do. */
+/** Returns `true` if the node has too much to do. */
 export function isOverload(failed: Failed): boolean {
   return failed.how === "undelivered" && failed.code === "OVERLOADED";
 }
 
 /**
- * Whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
+ * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
  * with room must not be left out because others had none. It is bounded, for where all have too much to do, a request to each
  * of many nodes would add to it.
  */

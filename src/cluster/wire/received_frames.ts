@@ -88,7 +88,7 @@ export class ReceivedFrames {
   }
 }
 
-/** Whether a number is in one of these ranges, `[from, to, from, to, …]`. */
+/** Returns `true` for a number in one of these ranges, `[from, to, from, to, …]`. */
 export function isWithin(seq: number, ranges: readonly number[]): boolean {
   for (let i = 0; i < ranges.length; i += 2) if (seq >= ranges[i] && seq <= ranges[i + 1]) return true;
   return false;

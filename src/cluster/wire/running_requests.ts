@@ -7,7 +7,7 @@ export interface RunningRequest {
   abort(reason: CatgaError): void;
 }
 
-/** Those of one frame. */
+/** The requests of one frame that still run. */
 interface Frame {
   readonly seq: number;
   /** By their places; `undefined` for those that have ended. */
@@ -19,7 +19,7 @@ interface Frame {
 export class RunningRequests {
   readonly #frames: FrameRing<Frame> = new FrameRing();
 
-  /** Whether there is none. */
+  /** `true` if none runs. */
   get none(): boolean {
     return this.#frames.size === 0;
   }

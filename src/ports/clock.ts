@@ -44,6 +44,22 @@ export interface AppClock extends Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** A moment, by both clocks. */
+export interface Stamp {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+/** Now. */
+export function stamp(clock: Clock): Stamp {
+  return { wall: clock.now(), monotonic: clock.monotonic() };
+}
+
+/** Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back. */
+export function elapsed(clock: Clock, since: Stamp): number {
+  return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
+}
+
 /** A timer of {@link Clock.after}. */
 export interface Timer {
   /** Cancels the timer; nothing happens when it has fired already. */

@@ -2,14 +2,14 @@
  * Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop. After
  * that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
  */
-import type { Clock } from "./clock.ts";
+import { type Clock, elapsed, type Stamp, stamp } from "./clock.ts";
 
 /** Watches one process. */
 export class Standstill {
   readonly #clock: Clock;
   readonly #limit: number;
   readonly #over: () => boolean;
-  #looked: { wall: number; monotonic: number };
+  #looked: Stamp;
   #ended = -Infinity;
 
   /** Notices standstills of more than `limit` ms, until `over()`. */
@@ -17,17 +17,14 @@ export class Standstill {
     this.#clock = clock;
     this.#limit = limit;
     this.#over = over;
-    this.#looked = { wall: clock.now(), monotonic: clock.monotonic() };
+    this.#looked = stamp(clock);
     this.#later();
   }
 
   /** When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet ends now. */
   get ended(): number {
-    const now = { wall: this.#clock.now(), monotonic: this.#clock.monotonic() };
-    // the monotonic clock stands still while some machines sleep
-    const passed = Math.max(now.wall - this.#looked.wall, now.monotonic - this.#looked.monotonic);
-    if (passed > this.#limit) this.#ended = now.monotonic;
-    this.#looked = now;
+    if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
+    this.#looked = stamp(this.#clock);
     return this.#ended;
   }
 

@@ -2,14 +2,14 @@
  * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed. The
  * nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every race.
  */
-import { type Clock, delay, type Random } from "../../ports/clock.ts";
+import { type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { staleAnswer } from "../store/ambiguous_writes.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { elapsed, type JumpWatch, type Leased, left, type Stamp, stamp } from "../store/lease.ts";
+import { type JumpWatch, type Leased, left } from "../store/lease.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */

@@ -3,7 +3,7 @@
  * replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and returns it.
  * A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
-import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
+import { type Clock, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
@@ -15,7 +15,7 @@ import type { Claimant, Claims, Liveness } from "../../dispatch/shared_state.ts"
 import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { elapsed, JumpWatch, stamp } from "../store/lease.ts";
+import { JumpWatch } from "../store/lease.ts";
 import { openOnce } from "../store/open_once.ts";
 import { CallerDeadline } from "./caller_deadline.ts";
 import { claimLost, claimsClosed, idReused, noClaim, outcomeUnknown, type Ran, withoutResult } from "./claim_error.ts";

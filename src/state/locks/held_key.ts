@@ -3,10 +3,10 @@
  * then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record is gone or the
  * connection closed; `LockManager.close` loses it when the app stops.
  */
-import { delay, type Timer } from "../../ports/clock.ts";
+import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import { staleAnswer } from "../store/ambiguous_writes.ts";
-import { elapsed, type Leased, left, type Stamp, stamp } from "../store/lease.ts";
+import { type Leased, left } from "../store/lease.ts";
 import { lockLost } from "./lock_error.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";

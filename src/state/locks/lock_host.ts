@@ -1,9 +1,9 @@
 /** The lock manager as its parts see it: what they share, and what they ask of each other. */
-import type { Clock, Random } from "../../ports/clock.ts";
+import type { Clock, Random, Stamp } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import type { JumpWatch, Stamp } from "../store/lease.ts";
+import type { JumpWatch } from "../store/lease.ts";
 import type { LockKeys } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";
 

@@ -8,7 +8,7 @@
  * and when its signal aborts), `release.ts` (handover or removal), `deadlock.ts`. What is in the store: `lock_record.ts`,
  * and `lock_view.ts` as a watch reports it.
  */
-import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
+import { type Clock, delay, type Random, type Stamp, stamp, token } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -16,7 +16,7 @@ import type { Asker, Locks } from "../../dispatch/shared_state.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { JumpWatch, type Stamp, stamp } from "../store/lease.ts";
+import { JumpWatch } from "../store/lease.ts";
 import { openOnce } from "../store/open_once.ts";
 import { HeldKey } from "./held_key.ts";
 import { HeldLock } from "./held_lock.ts";

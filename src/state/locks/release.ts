@@ -1,7 +1,6 @@
 /** The end of holding a lock: its record is handed over to the oldest waiter, or removed. */
-import { delay } from "../../ports/clock.ts";
+import { delay, stamp } from "../../ports/clock.ts";
 import { isAmbiguous, staleAnswer } from "../store/ambiguous_writes.ts";
-import { stamp } from "../store/lease.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import type { SeenWaiter } from "./lock_view.ts";

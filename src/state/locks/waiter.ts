@@ -11,10 +11,9 @@
  *
  * A waiter that was given up (`held` rejects) releases the key if it gets it all the same.
  */
-import { delay, type Timer } from "../../ports/clock.ts";
+import { delay, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
-import { type Stamp, stamp } from "../store/lease.ts";
 import type { HeldKey } from "./held_key.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";

@@ -2,8 +2,7 @@
  * The waiters of a node, for all keys. They share one watch of all lock records, which lasts a little longer than they do. A
  * node that only holds locks watches the queues alone, to know the waiter that a lock is handed over to.
  */
-import type { Timer } from "../../ports/clock.ts";
-import type { Stamp } from "../store/lease.ts";
+import type { Stamp, Timer } from "../../ports/clock.ts";
 import { DeadlockDetector } from "./deadlock.ts";
 import type { HeldKey } from "./held_key.ts";
 import { deadlock } from "./lock_error.ts";

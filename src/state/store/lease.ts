@@ -2,23 +2,7 @@
  * How long a process may rely on an entry that it wrote with a ttl: one margin less than the ttl, counted from before the
  * write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in the store.
  */
-import type { Clock, Timer } from "../../ports/clock.ts";
-
-/** A moment, by both clocks. */
-export interface Stamp {
-  readonly wall: number;
-  readonly monotonic: number;
-}
-
-/** Now. */
-export function stamp(clock: Clock): Stamp {
-  return { wall: clock.now(), monotonic: clock.monotonic() };
-}
-
-/** Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back. */
-export function elapsed(clock: Clock, since: Stamp): number {
-  return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
-}
+import { type Clock, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 
 /** How long before the end of its ttl a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
 export function margin(ttl: number): number {

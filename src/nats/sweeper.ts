@@ -1,6 +1,7 @@
 /**
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
- * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
+ * cache), and such markers of removed entries from every bucket, where they would fill the store for good; reads ignore
+ * them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
  * less often until no entry with a ttl is left from before the reconnect. The entry of a turn is removed by whoever
  * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once. One that is there
@@ -108,7 +109,8 @@ export class Sweeper {
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
       await Promise.all(
-        over.slice(i, i + REMOVALS).map(({ subject, revision }) => {
+        over.slice(i, i + REMOVALS).map(({ subject, revision, type }) => {
+          if (type !== "put") return this.#erase(revision);
           const below = subjectBelow(prefix, subject);
           return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });
         }),
@@ -118,7 +120,7 @@ export class Sweeper {
     for (const record of left) next = Math.min(next, serverClock.endOf(record) - transport.clock.monotonic());
     if (next === Infinity && turn > 0) {
       this.#turnTimer?.cancel();
-      await this.#endTurn(turn);
+      await this.#erase(turn);
     }
     return next;
   }
@@ -128,16 +130,16 @@ export class Sweeper {
     const current = this.#sameConnection();
     this.#turnTimer?.cancel();
     this.#turnTimer = this.#stream.transport.clock.after(ms, () => {
-      this.#endTurn(turn).catch((error) => {
+      this.#erase(turn).catch((error) => {
         if (current() && !isForbidden(error)) this.#schedule(this.#pause());
       });
     }, { background: true });
   }
 
-  /** Removes the entry of a turn, if the server has not: it may forget that ttl, too. */
-  async #endTurn(turn: number): Promise<void> {
+  /** Removes the entry of a turn, or a marker, if the server has not. */
+  async #erase(revision: number): Promise<void> {
     const { js, name } = this.#stream;
-    await this.#stream.attempt((limit) => js.erase(name, turn, limit), { idempotent: true, whenMissing: "fail" });
+    await this.#stream.attempt((limit) => js.erase(name, revision, limit), { idempotent: true, whenMissing: "fail" });
   }
 
   /**
@@ -175,7 +177,7 @@ export class Sweeper {
     return { revision, state: (await this.#stream.alive([last], asked)).length > 0 ? "lasts" : "over" };
   }
 
-  /** The expired entries, and those from before the reconnect that will expire. */
+  /** The expired entries and markers, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, js, name, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
@@ -187,7 +189,7 @@ export class Sweeper {
       listed.promise.catch(() => {});
       const feed = await Feed.open(transport, js, name, `${prefix}>`, limit, {
         onRecord: (record) => {
-          if (record.type !== "put" || record.ttl === undefined) return;
+          if (record.ttl === undefined) return;
           if (serverClock.endOf(record) <= asked) over.push(record);
           else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
         },

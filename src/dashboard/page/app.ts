@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
 import type { ContractsSection } from "./contracts.ts";

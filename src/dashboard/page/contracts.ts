@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** What contracts do: now, and in the last 15 minutes. */
 import type { Capped, ContractPoint, ContractView } from "../view.ts";
 import type { Elements } from "./elements.ts";

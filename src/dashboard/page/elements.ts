@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** Texts and elements of the page. Text from the cluster goes through `textContent` alone. */
 
 /** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** One entity with its history: read when it is asked for. */
 import type { EntityView } from "../view.ts";
 import type { Elements } from "./elements.ts";

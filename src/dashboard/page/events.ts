@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** The tail of the events, with a filter. */
 import type { EventsView, EventView } from "../view.ts";
 import type { Elements } from "./elements.ts";

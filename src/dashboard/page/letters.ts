@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** Dead letters: look, replay, discard; one, or all that match. */
 import type { Capped, ChangeAnswer, ChangeRequest, LetterFilter, LetterView } from "../view.ts";
 import type { Elements } from "./elements.ts";

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /**
  * A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what changed is written; and
  * the small graphs in it.

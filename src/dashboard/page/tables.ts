@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** The tables that only show. */
 import type { LockView, NodeView, RetryView, ScheduleView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /** The numbers at the top, for a look from afar. */
 import type { Capped, ContractView, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /**
  * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way, the more the busier. It stands
  * still for those who want less motion, while there is no traffic, and while nobody sees it.

@@ -9,7 +9,7 @@ import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { freeze } from "./cluster/membership/node_record.ts";
-import { ENCODING, PROTOCOL } from "./cluster/wire/frame.ts";
+import { PROTOCOL } from "./cluster/wire/frame.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
@@ -282,7 +282,6 @@ function describe(
     load: { inFlight: 0, queued: 0 },
     server: server?.id ?? "",
     protocol: PROTOCOL,
-    encoding: ENCODING,
     version: VERSION,
   });
 }

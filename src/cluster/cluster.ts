@@ -91,7 +91,6 @@ export class Cluster implements Remote {
       concurrency: options.concurrency,
       host,
       runner: host.runner,
-      readsTags: ({ endpoint }) => this.#membership.view.readsTags(endpoint),
       observed: (peer, news) => this.#onPeer(peer, news),
       answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
@@ -109,7 +108,6 @@ export class Cluster implements Remote {
       observer,
       malformed,
       counts: host.runner.counts,
-      readsJsonOnly: (name) => this.#membership.view.readsJsonOnly(name),
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbound.event(name, begin)) dropped.add(name);

@@ -34,8 +34,6 @@ export interface NodeInfo {
   readonly server: string;
   /** The version of the wire protocol that it speaks. */
   readonly protocol: number;
-  /** The version of the tags that it reads, for values that JSON lacks; left out by nodes that read JSON only. */
-  readonly encoding?: number;
   /** The version of Catga that it runs. */
   readonly version: string;
 }

@@ -5,7 +5,7 @@ import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
 import type { ChangeAnswer, ChangeRequest, EntityView } from "./view.ts";
 import { readChange } from "./change_request.ts";
 import type { Streams } from "./streams.ts";
-import { PAGE_FILES, type PageFile } from "./page/files.ts";
+import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
 /** Options of {@link DashboardServer.listen}. */
 export interface ServerOptions {

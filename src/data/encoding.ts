@@ -1,10 +1,9 @@
 /**
  * Values as text, for other processes and for the store. Most are plain JSON. The text of a value that JSON would change is `~`
- * and JSON with tags (`tag.ts`): so a plain one is never searched for tags, and readers without tags reject the others.
+ * and JSON with tags (`tag.ts`): so a plain one is never searched for tags.
  */
 import { CatgaError } from "../error.ts";
 import { isJson } from "./is_json.ts";
-import { stringify } from "./json.ts";
 import { isTagged, TILDE } from "./tag.ts";
 import { Unsendable } from "./unsendable.ts";
 import { untag } from "./untag.ts";
@@ -29,22 +28,6 @@ export function encodeValue(value: unknown, root: string): string {
 export function decodeText(text: string): unknown {
   return isTagged(text) ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);
 }
-
-/** The text of a value without tags, if JSON leaves out only `undefined` members and the sign of 0; else `undefined`. */
-export function withoutTags(value: unknown): string | undefined {
-  return valueText(value, "tagged", "").strict ? undefined : stringify(value);
-}
-
-/**
- * What the store keeps beside the `text` of a value for nodes that read JSON only: as {@link withoutTags}; `undefined` for
- * a text without tags, and for one that might not fit twice.
- */
-export function jsonBeside(value: unknown, text: string): string | undefined {
-  return isTagged(text) && text.length <= MOST_TWICE ? withoutTags(value) : undefined;
-}
-
-/** Characters of a text that is kept twice. */
-const MOST_TWICE = 16_384;
 
 /**
  * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent. Its

@@ -1,4 +1,5 @@
-/** Whether a value survives JSON: the look that every payload and answer gets before it is encoded. */
+/** Whether a value survives JSON, the look that every payload and answer gets before it is encoded; and whether parsed JSON is too deep. */
+import { MAX_DEPTH } from "./value_text.ts";
 
 /**
  * Whether `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other than
@@ -47,3 +48,20 @@ function isJsonObject(value: object, levels: number): boolean {
 
 /** A cycle ends here, too. */
 const MAX_LEVELS = 200;
+
+/** Whether parsed JSON is nested deeper than values are that can be sent, with room for what stands around them. */
+export function isTooDeep(parsed: unknown): boolean {
+  return isDeeper(parsed, MAX_DEPTH + AROUND);
+}
+
+function isDeeper(parsed: unknown, levels: number): boolean {
+  if (typeof parsed !== "object" || parsed === null) return false;
+  if (levels === 0) return true;
+  for (const member of Array.isArray(parsed) ? parsed : Object.values(parsed)) {
+    if (typeof member === "object" && isDeeper(member, levels - 1)) return true;
+  }
+  return false;
+}
+
+/** Levels. */
+const AROUND = 16;

@@ -1,4 +1,5 @@
 /** Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is invisible. */
+import { Unsendable } from "./unsendable.ts";
 import { valueText } from "./value_text.ts";
 
 /**
@@ -12,7 +13,7 @@ export function printable(text: string): string {
 
 /**
  * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them: safe to print,
- * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that.
+ * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that. A text in parentheses stands for what cannot be shown.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
   // only strings hold such characters; JSON escapes those below U+0020 there, so that others are its own line breaks
@@ -40,7 +41,13 @@ function jsonEscaped(character: string): string {
 
 function json(value: unknown, indent: number | undefined): string | undefined {
   if (value === undefined) return undefined;
-  const { text } = valueText(value, "json", "value");
+  let text: string;
+  try {
+    ({ text } = valueText(value, "json", "value"));
+  } catch (error) {
+    if (!(error instanceof Unsendable)) throw error;
+    text = JSON.stringify(`(${error.why})`);
+  }
   return indent === undefined || depthOf(text) > MAX_INDENTED
     ? text
     : JSON.stringify(JSON.parse(text), undefined, indent);

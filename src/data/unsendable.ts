@@ -4,11 +4,14 @@
 export class Unsendable extends TypeError {
   /** Where it stands: `payload.account.close`. */
   readonly path: string;
+  /** What is wrong there: `is a function`. */
+  readonly why: string;
 
   /** `cause`: what a getter threw. */
   constructor(path: string, why: string, cause?: unknown) {
     super(`${path} ${why}`, cause === undefined ? undefined : { cause });
     this.path = path;
+    this.why = why;
   }
 }
 

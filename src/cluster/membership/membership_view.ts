@@ -63,17 +63,6 @@ export class MembershipView {
     return this.#handled.count(name) > 0;
   }
 
-  /** A node that handles a contract and reads JSON only; `undefined`: none does. */
-  readsJsonOnly(name: string): NodeInfo | undefined {
-    return this.#sorted.find(({ info, handled }) => info.encoding === undefined && handled.has(name))?.info;
-  }
-
-  /** Whether a process reads tags. One that this node does not know yet is taken for one of its own version. */
-  readsTags(endpoint: string): boolean {
-    const member = this.#byEndpoint.get(endpoint);
-    return member === undefined || member.info.encoding !== undefined;
-  }
-
   /** Calls back at every change, until the returned function is called. */
   watch(onEvent: (event: NodeEvent) => void): () => void {
     this.#watchers.add(onEvent);

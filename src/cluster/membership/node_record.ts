@@ -34,7 +34,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load,
     server,
     protocol,
-    encoding,
     version,
   } = value as Record<
     string,
@@ -64,7 +63,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no commands of entities";
   }
   if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
-  if (encoding !== undefined && !isNotNegative(encoding)) return "no encoding";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
   if (!isNotNegative(inFlight) || !isNotNegative(queued)) return "no load";
@@ -82,7 +80,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load: { inFlight, queued },
     server,
     protocol,
-    ...(encoding === undefined ? {} : { encoding }),
     version,
   });
 }

@@ -97,8 +97,6 @@ export class Router implements CallOwner {
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });
-    const unfit = call.fit(chosen);
-    if (unfit !== undefined) return this.#fail(call, unfit);
     if (!endpoint.connected) return this.disconnected(call);
     const peer = endpoint.peer(chosen.endpoint);
     if (!this.#breakers.passes(peer)) {

@@ -38,7 +38,7 @@ export interface EndpointOptions
   reconnected(): void;
 }
 
-type Passed = "concurrency" | "host" | "runner" | "readsTags";
+type Passed = "concurrency" | "host" | "runner";
 
 /** This process on the wire. */
 export class Endpoint implements PeerHost {
@@ -70,7 +70,7 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer, concurrency, host, runner, readsTags } = options;
+    const { transport, namespace, endpoint, observer, concurrency, host, runner } = options;
     const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
@@ -92,7 +92,6 @@ export class Endpoint implements PeerHost {
       concurrency,
       host,
       runner,
-      readsTags,
       payloadLimit: () => this.payloadLimit,
     });
     this.#watchdog = new Watchdog({

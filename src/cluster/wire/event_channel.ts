@@ -7,15 +7,13 @@ import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
-import { toText, withoutTags } from "../../data/encoding.ts";
+import { toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Result } from "../../contract/result.ts";
 import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import { onlyJson } from "./call.ts";
 import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
 import { eventFrameText } from "./frame_writer.ts";
 import { HEADERS, type MalformedCount } from "./malformed_count.ts";
@@ -33,8 +31,6 @@ export interface EventChannelOptions {
   readonly malformed: MalformedCount;
   /** What the node counts of each contract. */
   readonly counts: Counts;
-  /** A node that handles an event of this name and reads JSON only; `undefined`: none does. */
-  readsJsonOnly(name: string): NodeInfo | undefined;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
   deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
 }
@@ -84,7 +80,7 @@ export class EventChannel {
     }
     let text = "";
     try {
-      if (payload !== undefined) text = this.#encode(contract.name, payload);
+      if (payload !== undefined) text = toText(payload, "INVALID_MESSAGE", "the payload", contract.name);
     } catch (error) {
       return { ok: false, error: error as CatgaError }; // the only one that it throws
     }
@@ -118,16 +114,6 @@ export class EventChannel {
     batch.count++;
     this.#gathered++;
     return { ok: true, value: undefined };
-  }
-
-  /** Throws a `CatgaError` for a payload that cannot be sent, or that a node which handles it could not read. */
-  #encode(name: string, payload: unknown): string {
-    const text = toText(payload, "INVALID_MESSAGE", "the payload", name);
-    const reader = isTagged(text) ? this.#options.readsJsonOnly(name) : undefined;
-    if (reader === undefined) return text;
-    const plain = withoutTags(payload);
-    if (plain === undefined) throw onlyJson("event", name, reader);
-    return plain;
   }
 
   /** The connection is back: sends what had gathered when it was lost. */

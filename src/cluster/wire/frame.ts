@@ -7,7 +7,6 @@ import { isInternalContract } from "../../contract/announced.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isRecord } from "../../data/is_record.ts";
 import { isStrings } from "../../data/is_strings.ts";
-import { stringify } from "../../data/json.ts";
 import { isCount } from "../../data/numbers.ts";
 import { untag } from "../../data/untag.ts";
 import { decode, encode } from "../../data/utf8.ts";
@@ -16,11 +15,8 @@ import type { Meta } from "../../dispatch/remote.ts";
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
 
-/** In place of the version: a batch of events whose payloads have tags. Nodes that read JSON only reject it. */
+/** In place of the version: a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
-
-/** The version of the tags (`data/tag.ts`) that are read here, which stands in this node's record. */
-export const ENCODING = 1;
 
 /** `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is `undefined`. */
 export type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
@@ -154,7 +150,7 @@ export function nodeOf(endpoint: string): string {
 /** The answers and refusals in a frame of ours, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
   const { items } = readItems(typeof frame === "string" ? encode(frame) : frame);
-  return items.filter(([kind]) => "renRE".includes(kind)).map((item) => "," + stringify(item)).join("");
+  return items.filter(([kind]) => "renRE".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
 }
 
 const MAX_VERSIONS = 16;

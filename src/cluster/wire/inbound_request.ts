@@ -1,12 +1,21 @@
 /** A request of another process: its frame, its place in it, what came with it, and how it is answered. */
 import type { Observer } from "../../contract/observer.ts";
+import { toText } from "../../data/encoding.ts";
+import { writeError } from "../../dispatch/error_encoding.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { CatgaError } from "../../error.ts";
-import { answerText, failureText, type Readers } from "./answer_text.ts";
 import type { WireMeta } from "./frame.ts";
 import type { Peer } from "./peer.ts";
 import type { RunningRequest } from "./running_requests.ts";
+import { tooLarge } from "./size_limits.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
+
+/** What an answer needs of the node. */
+export interface AnswerOptions {
+  readonly observer: Observer;
+  /** The largest answer, in bytes. */
+  payloadLimit(): number;
+}
 
 /** A request that came in a frame. */
 export class InboundRequest extends WireEnvelope {
@@ -41,19 +50,21 @@ export class InboundRequest extends WireEnvelope {
   }
 
   /** Answers it, or says that it was refused. */
-  answer(outcome: Outcome, options: Readers & { readonly observer: Observer }): void {
+  answer(outcome: Outcome, { observer, payloadLimit }: AnswerOptions): void {
     const { peer, seq, index, contract } = this;
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const { value } = outcome;
     if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    if (!outcome.ok) return peer.failure(seq, index, failureText(outcome.error, peer, options));
+    if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, payloadLimit()));
     let text: string;
     try {
-      text = answerText(value, contract, peer, options);
+      text = toText(value, "INVALID_RESPONSE", "the answer", contract);
+      const error = tooLarge("the answer", contract, text, payloadLimit());
+      if (error !== undefined) throw error;
     } catch (thrown) {
       const error = thrown as CatgaError; // the only one that it throws
-      options.observer({ type: "fault", during: "answering", error });
-      return peer.failure(seq, index, failureText(error, peer, options));
+      observer({ type: "fault", during: "answering", error });
+      return peer.failure(seq, index, writeError(error, payloadLimit()));
     }
     peer.answer(seq, index, text);
   }

@@ -25,7 +25,6 @@ function setUp() {
   const observed: Observation[] = [];
   const options = {
     payloadLimit: () => 1_000,
-    readsTags: () => true,
     observer: (observation: Observation) => void observed.push(observation),
   };
   const request = (seq: number, index: number) => new InboundRequest(peer, seq, index, "Ask", undefined);

@@ -17,14 +17,13 @@ import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { QueuedMessage, type RunNow } from "../../dispatch/admission.ts";
 import { areAmong, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { InboundRequest } from "./inbound_request.ts";
+import { type AnswerOptions, InboundRequest } from "./inbound_request.ts";
 import type { CancelItem, WireMeta } from "./frame.ts";
 import { refuseLate } from "./lateness.ts";
 import type { Peer } from "./peer.ts";
-import type { Readers } from "./answer_text.ts";
 
 /** What inbound requests need of the node. */
-export interface InboundRequestsOptions extends Readers {
+export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;

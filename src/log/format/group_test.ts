@@ -149,6 +149,18 @@ describe("readGroup", () => {
     assertFalse(isReadable(read(groupText(HEAD, item(1)), "catga.shop.log.a.b")));
   });
 
+  it("payloads of 1,000 levels are read, and a message with deeper ones is unreadable", () => {
+    const deep = (levels: number) => {
+      const group = read(groupText(HEAD, `[${"[".repeat(levels)}${"]".repeat(levels)}]`));
+      return isReadable(group) ? "read" : group.reason;
+    };
+    assertEquals([deep(1_000), deep(1_100), deep(300_000)], [
+      "read",
+      "it is nested too deeply",
+      "it is nested too deeply",
+    ]);
+  });
+
   it("any damage to a message is read or refused", () => {
     const random = seededRandom(1);
     const whole = encode(groupText(

@@ -1,7 +1,7 @@
 /** Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { decodeText, encodeValue, jsonBeside } from "../../data/encoding.ts";
+import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -50,7 +50,7 @@ export class SharedCache implements Cache {
 
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<boolean> {
     check("cache.set", options, SET_OPTIONS);
-    return await this.#write(key, { value, text: encode(key, value) }, options);
+    return await this.#write(key, encode(key, value), options);
   }
 
   async delete(key: string): Promise<void> {
@@ -95,7 +95,7 @@ export class SharedCache implements Cache {
   async #fill(loading: Load, load: () => MaybePromise<unknown>, options: CacheSetOptions): Promise<string> {
     const value = await this.#loads.call(loading, load);
     const text = encode(loading.key, value);
-    await this.#write(loading.key, { value, text }, options);
+    await this.#write(loading.key, text, options);
     return text;
   }
 
@@ -105,15 +105,14 @@ export class SharedCache implements Cache {
     return entry && readEntry(entry).text;
   }
 
-  /** Writes a value and its text; `false` if the fence is smaller than the entry's. */
+  /** Writes the text of a value; `false` if the fence is smaller than the entry's. */
   async #write(
     key: string,
-    { value, text }: { value: unknown; text: string },
+    text: string,
     { ttl, fence }: CacheSetOptions,
   ): Promise<boolean> {
     const nonce = token(this.#options.random, 12);
-    const json = jsonBeside(value, text);
-    const stored = `${JSON.stringify({ nonce, fence, tagged: json && text })}\n${json ?? text}`;
+    const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
     const bucket = await this.#bucket();
     const isWritten = async () => {
@@ -189,17 +188,14 @@ async function writeFenced(bucket: Bucket, { key, stored, nonce, fence, options 
   });
 }
 
-/**
- * Parses an entry: nonce and fence in the first line, the value's text below. A text with tags stands in the first line when its
- * JSON for nodes that read nothing else is below.
- */
-function readEntry({ key, value }: Entry): { nonce?: string; fence?: number; text: string } {
+/** Parses an entry: nonce and fence in the first line, the value's text below. */
+function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
     const head: unknown = JSON.parse(value.slice(0, end));
     // other JSON than an object has neither member
-    const { tagged, ...rest } = (head ?? {}) as { nonce?: string; fence?: number; tagged?: unknown };
-    return { ...rest, text: typeof tagged === "string" ? tagged : value.slice(end + 1) };
+    const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
+    return { nonce, fence, text: value.slice(end + 1) };
   } catch (cause) {
     throw notOurs(key, cause);
   }

@@ -1,4 +1,7 @@
-<!DOCTYPE html>
+/** The markup of the page. */
+
+/** index.html */
+export const MARKUP = `<!DOCTYPE html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
@@ -6,10 +9,7 @@
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <link rel="icon" href="icon.svg">
-    <link rel="stylesheet" href="base.css">
-    <link rel="stylesheet" href="tables.css">
-    <link rel="stylesheet" href="controls.css">
-    <link rel="stylesheet" href="widths.css">
+    <link rel="stylesheet" href="page.css">
     <script type="module" src="app.js"></script>
   </head>
   <body>
@@ -84,3 +84,13 @@
     <noscript>This page needs JavaScript.</noscript>
   </body>
 </html>
+`;
+
+/** icon.svg */
+export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+  <path d="M3 4 L13 4 L8 13 Z" fill="none" stroke="#2f7d6b" stroke-width="1.5" />
+  <circle cx="3" cy="4" r="2.5" fill="#2f7d6b" />
+  <circle cx="13" cy="4" r="2.5" fill="#2f7d6b" />
+  <circle cx="8" cy="13" r="2.5" fill="#2f7d6b" />
+</svg>
+`;

@@ -1,13 +1,37 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { clock, count, duration, latency, rate, some } from "./format.ts";
+import { Script } from "node:vm";
+import { elements } from "./elements.ts";
+import { PAGE_FILES } from "./page.ts";
+
+const { clock, count, duration, latency, rate, some } = elements();
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-describe("format", () => {
+describe("the page of the dashboard", () => {
+  it("has a script that is valid JavaScript", () => {
+    new Script(PAGE_FILES["app.js"].text);
+  });
+
+  it("sets no markup by script, and has no style or script within its markup", () => {
+    for (const [name, { text }] of Object.entries(PAGE_FILES)) {
+      const found = /\.(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(| style=|<script>/.exec(text);
+      assertEquals([name, found], [name, null]);
+    }
+  });
+
+  it("loads files that there are", () => {
+    const { text } = PAGE_FILES["index.html"];
+    const names = [...text.matchAll(/(?:href|src)="([^"#]+)"/g)].map(([, name]) => name);
+    assertEquals(names.sort(), ["app.js", "icon.svg", "page.css"]);
+    for (const name of names) assertEquals(Object.hasOwn(PAGE_FILES, name), true);
+  });
+});
+
+describe("texts of the page", () => {
   it("duration: has the two greatest units, each below the next", () => {
     const cases: [ms: number, text: string][] = [
       [0, "0 ms"],

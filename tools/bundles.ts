@@ -11,12 +11,11 @@ import { pathToFileURL } from "node:url";
 
 /** The files that take longest, and how many seconds beside other files on 2 cores. */
 const LONG = Object.entries({
-  permissions: 89,
   simulation: 45,
   entity_simulation: 38,
+  permissions: 35,
   replacing_nats: 34,
   membership_servers: 32,
-  bench: 30,
   shop: 30,
   "nats/event_log": 29,
   subscription_simulation: 29,
@@ -30,6 +29,7 @@ const LONG = Object.entries({
   log_stream: 18,
   dashboard_browser: 17,
   "nats/key_value_store": 15,
+  bench: 14,
   flood: 14,
   clocks_nats: 14,
   publishing_nats: 14,

@@ -19,8 +19,7 @@ import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/wait.ts";
-import { nodeOf } from "./frame.ts";
-import { tooLarge } from "./size_limits.ts";
+import { nodeOf, tooLarge } from "./frame.ts";
 
 /** How an attempt failed on a node. */
 export type AttemptFailure =

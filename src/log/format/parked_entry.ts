@@ -3,10 +3,8 @@
  * keys are `parkedKey(…)`, in the bucket `catga_<ns>_parked`. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isTooDeep } from "../../data/is_json.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
+import { isTooDeep } from "../../data/encoding.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
 
 /** A message that was put aside. */

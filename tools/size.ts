@@ -12,7 +12,7 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 299,
+  "files": 300,
   "lines of code": 39_100,
   "files of a local send": 24,
   "files of a remote send": 38,
@@ -25,8 +25,8 @@ const files = (await sourceFiles(root, ["mod.ts", "src"])).filter((file) => file
 const sources = await Promise.all(files.map((file) => readFile(`${root}${file}`, "utf8")));
 const walks = await measureWalks();
 const figures: Record<string, number> = {
-  "files": 299files.length,
-  "lines of code": 39_100sources.reduce((sum, source) => sum + linesOfCode(source), 0),
+  "files": files.length,
+  "lines of code": sources.reduce((sum, source) => sum + linesOfCode(source), 0),
   ...Object.fromEntries(walks.map(({ name, files }) => [`files of a ${name}`, files.length])),
 };
 for (const [name, figure] of Object.entries(figures)) {

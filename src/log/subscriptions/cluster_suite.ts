@@ -339,6 +339,7 @@ export class Node {
       last: (...args) => opened.last(...args),
       at: (sequence) => opened.at(sequence),
       read: (...args) => opened.read(...args),
+      subjects: (pattern) => opened.subjects(pattern),
       purge: (...args) => opened.purge(...args),
       onDoubt: (listener) => opened.onDoubt(listener),
     };

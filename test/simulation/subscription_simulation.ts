@@ -16,7 +16,8 @@ import { seededRandom } from "../../src/memory/seeded_random.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
 import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
-import { Ledger, type LetterRequest } from "../../src/log/subscriptions/ledger.ts";
+import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
+import { Ledger } from "../../src/log/subscriptions/ledger.ts";
 
 /** What came of a run. */
 export interface SimulatedSubscription {
@@ -827,9 +828,9 @@ class SimLeader {
     ended: ReadonlySet<string>,
   ): void {
     const run = this.#run;
-    const { mostParked, mostOfKey } = this.#node;
+    const { mostParked } = this.#node;
     const { place } = stored.head;
-    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked, mostOfKey });
+    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked });
     const messages = new Map<string, LoggedMessage>();
     const errors = new Map<string, NonNullable<Item["error"]>>();
     for (const [id, { message, error }] of entries) {
@@ -902,6 +903,7 @@ class SimLeader {
       ledger.moved({ ...ledger.place, read: message.position, time: message.time });
       ledger.add(message);
     }
+    if (random() < 0.2) ledger.relieve(this.#node.mostOfKey);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
 

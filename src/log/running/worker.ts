@@ -10,11 +10,11 @@ import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { bucketName, BUCKETS } from "../../ports/buckets.ts";
-import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
+import type { EventLog, LogStream } from "../../ports/event_log.ts";
 import { Standstill } from "../../ports/standstill.ts";
-import { subscriptionKey } from "../format/names.ts";
+import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
@@ -28,7 +28,7 @@ export interface WorkerOptions {
   readonly replicas: number;
   /** The app's timeout, in ms. */
   readonly timeout: number;
-  readonly store: KeyValueStore;
+  log(): Promise<EventLog>;
   /** Whether this node stops, and begins no more runs. */
   draining(): boolean;
 }
@@ -43,10 +43,14 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 
 /** Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this one. */
 export function serve(options: WorkerOptions): void {
-  const { host, mediator, service, namespace, replicas, timeout, store, draining } = options;
-  let opened: Promise<Bucket> | undefined;
-  const bucket = () =>
-    opened ??= store.open(bucketName(namespace, "subscriptions"), { ...BUCKETS.subscriptions, replicas })
+  const { host, mediator, service, namespace, replicas, timeout, log, draining } = options;
+  let opened: Promise<LogStream> | undefined;
+  const kept = () =>
+    opened ??= log()
+      .then((streams) => {
+        const kind = "subscriptions";
+        return streams.open(streamName(namespace, kind), streamOptions(namespace, kind, replicas));
+      })
       .catch((error) => {
         opened = undefined;
         throw error;
@@ -57,7 +61,7 @@ export function serve(options: WorkerOptions): void {
     const key = subscriptionKey(owner, name);
     let subscription = subscriptions.get(key);
     if (subscription === undefined) {
-      const record = async () => await (await bucket()).get(key);
+      const record = async () => await (await kept()).last(commitSubject(namespace, key), { latest: true });
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
@@ -113,7 +117,10 @@ function control(
   }
   return token.check(given).then((check): Outcome => {
     if (check === "leader") {
-      const value: BarrierAnswer = { running: categories.flatMap(({ running }) => [...running]) };
+      const value: BarrierAnswer = {
+        running: categories.flatMap(({ running }) => [...running]),
+        ended: categories.flatMap(({ ended }) => [...ended]),
+      };
       return { ok: true, value };
     }
     const message = "the barrier is that of an earlier leader";

@@ -61,16 +61,16 @@ export class Categories {
     return category;
   }
 
-  /** Adds those that are new in the record, and returns how many. The others have been read up to here. */
-  add(began: Readonly<Record<string, number>>, read: number): number {
-    const added = Object.entries(began).filter(([name]) => !this.#began.has(name));
-    if (added.length === 0) return 0;
-    for (const name of this.#began.keys()) {
-      const category = this.of(name);
-      category.floor = Math.max(category.floor, read);
+  /** Adds those that are new; all others have been read up to here. Returns where they begin. */
+  add(began: Readonly<Record<string, number>>, read: number): Readonly<Record<string, number>> {
+    const added = Object.entries(began).filter(([name]) => !this.#began.has(name))
+      .map(([name, position]) => [name, Math.max(position, read)] as const);
+    for (const [name, position] of added) {
+      this.#began.set(name, position);
+      const category = this.#all.get(name);
+      if (category !== undefined) category.floor = position;
     }
-    for (const [name, position] of added) this.#began.set(name, position);
-    return added.length;
+    return Object.fromEntries(added);
   }
 
   /**
@@ -90,10 +90,7 @@ export class Categories {
   /** Positions begin again lower: no message is known any more. */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
-    for (const category of this.#all.values()) {
-      category.floor = 0;
-      category.doneBelow.clear();
-    }
+    for (const category of this.#all.values()) category.floor = 0;
   }
 
   /** The live nodes, with what they handle. */

@@ -1,14 +1,14 @@
 /** Messages that wait in memory for their next attempt. */
 import type { Clock, Timer } from "../../ports/clock.ts";
-import type { OpenItem } from "./category.ts";
+import type { Item } from "./item.ts";
 
 /** The messages that wait. */
 export class Waiting {
   readonly #clock: Clock;
-  readonly #onDue: (item: OpenItem) => void;
+  readonly #onDue: (item: Item) => void;
   readonly #timers = new Set<Timer>();
 
-  constructor(clock: Clock, onDue: (item: OpenItem) => void) {
+  constructor(clock: Clock, onDue: (item: Item) => void) {
     this.#clock = clock;
     this.#onDue = onDue;
   }
@@ -18,7 +18,7 @@ export class Waiting {
   }
 
   /** Calls back with a message after `ms`. */
-  add(item: OpenItem, ms: number): void {
+  add(item: Item, ms: number): void {
     // not in the background: a process in memory does not end before the next attempt
     const timer = this.#clock.after(ms, () => {
       this.#timers.delete(timer);

@@ -1,6 +1,7 @@
 /** A stream of subscriptions in memory, with what leaders would have stored there, for the tests of those who read it. */
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { type Commit, type Head, messageId, type ParkedState, writeCommit } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedSubject, subscriptionKey } from "../format/names.ts";
@@ -28,7 +29,7 @@ export function headOf(given: Partial<Head> = {}): Head {
   return { leader: "a.1", token: 1, place, open: [], began: {}, requests: 0, doubt: undefined, ...given };
 }
 
-/** Such a stream. */
+/** A stream of subscriptions in memory. */
 export async function subscriptionsStream() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -36,57 +37,52 @@ export async function subscriptionsStream() {
   const options = streamOptions(NAMESPACE, "subscriptions", 1);
   const stream = await clock.until(log.open(streamName(NAMESPACE, "subscriptions"), options));
   const kept: Kept = { namespace: NAMESPACE, clock, stream };
+  const append = (subject: string, text: string) => clock.until(appendTo(stream, subject, text));
+  return { clock, network, stream, kept, append, put: putter(append) };
+}
+
+/** Appends a message. Resolves with its sequence. */
+export async function appendTo(stream: LogStream, subject: string, text: string): Promise<number> {
+  const appended = await stream.append(subject, text, { timeout: 5_000 });
+  if (appended.type !== "stored") throw new Error(appended.type);
+  return appended.sequence;
+}
+
+/**
+ * Returns a function that parks messages, and commits a state with these alone, as the next commit of their subscription. That resolves with
+ * the sequence of the commit.
+ */
+export function putter(append: (subject: string, text: string) => Promise<number>) {
   const numbers = new Map<string, number>();
-  const append = async (subject: string, text: string) => {
-    const appended = await clock.until(stream.append(subject, text, { timeout: 1_000 }));
-    if (appended.type !== "stored") throw new Error(appended.type);
-    return appended.sequence;
-  };
-  return {
-    ...{ clock, network, stream, kept, append },
-    /** Parks messages, and commits a state with these alone. Resolves with the sequence of the commit. */
-    async put(
-      name: string,
-      parked: readonly GivenParked[] = [],
-      { service = "shop", ...more }: Partial<Commit & Head> & { readonly service?: string } = {},
-    ): Promise<number> {
-      const key = subscriptionKey(service, name);
-      for (const given of parked) {
-        const { position, message, error = { code: "BROKE", message: "no" } } = given;
-        const { time } = parkedState(given);
-        const about = {
-          position,
-          category: "Placed",
-          id: `m${position}`,
-          key: undefined,
-          payload: position,
-          tagged: false,
-        };
-        const whole = { ...about, meta: { h: { tenant: "t" } }, time, ...message };
-        await append(
-          parkedSubject(NAMESPACE, key, messageId({ position, time })),
-          writeParked({ message: whole, error }),
-        );
-      }
-      const n = (numbers.get(key) ?? 0) + 1;
-      numbers.set(key, n);
-      const states = parked.map(parkedState);
-      const { leader, token, place, open, began, requests, doubt } = headOf(more);
-      const head = { leader, token, place, open, began, requests, doubt };
-      return await append(
-        commitSubject(NAMESPACE, key),
-        writeCommit({
-          id: ["t", n],
-          prev: n === 1 ? undefined : ["t", n - 1],
-          full: true,
-          base: 0,
-          parked: states,
-          ended: [],
-          counts: { parked: states.length, dead: states.filter(({ dead }) => dead > 0).length },
-          ...more,
-          head,
-        }),
-      );
-    },
+  return async (
+    name: string,
+    parked: readonly GivenParked[] = [],
+    { service = "shop", ...more }: Partial<Commit & Head> & { readonly service?: string } = {},
+  ): Promise<number> => {
+    const key = subscriptionKey(service, name);
+    for (const given of parked) {
+      const { message, error = { code: "BROKE", message: "no" } } = given;
+      const { position, time } = parkedState(given);
+      const about = { position, category: "Placed", id: `m${position}`, key: undefined, payload: position };
+      const whole = { ...about, tagged: false, meta: { h: { tenant: "t" } }, time, ...message };
+      const id = messageId({ position, time });
+      await append(parkedSubject(NAMESPACE, key, id), writeParked({ message: whole, error }));
+    }
+    const n = (numbers.get(key) ?? 0) + 1;
+    numbers.set(key, n);
+    const states = parked.map(parkedState);
+    const { leader, token, place, open, began, requests, doubt } = headOf(more);
+    const text = writeCommit({
+      id: ["t", n],
+      prev: n === 1 ? undefined : ["t", n - 1],
+      full: true,
+      base: 0,
+      parked: states,
+      ended: [],
+      counts: { parked: states.length, dead: states.filter(({ dead }) => dead > 0).length },
+      ...more,
+      head: { leader, token, place, open, began, requests, doubt },
+    });
+    return await append(commitSubject(NAMESPACE, key), text);
   };
 }

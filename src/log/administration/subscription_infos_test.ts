@@ -153,7 +153,7 @@ describe("subscriptionInfos", () => {
     };
     const began = { "Box.Put": endOf(50) };
     // it calls no other methods
-    const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", began });
+    const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", read: 0, began });
     assertEquals([info.lag, info.oldest], [90, 4_000]);
   });
 });

@@ -28,14 +28,17 @@ describe("Categories", () => {
     assertEquals(categories.patience, categories.of("Newer").timeout);
   });
 
-  it("one that is added begins where it says; for the others nothing is read again", () => {
+  it("one that is added begins where it says, but not behind what was read: nothing is read again", () => {
     const categories = new Categories(SPEC, { Placed: endOf(2), Paid: endOf(30) }, 1_000);
-    assertEquals(categories.add({ Placed: 0 }, endOf(20)), 0);
+    assertEquals(categories.add({ Placed: 0 }, endOf(20)), {});
     assertEquals(categories.of("Placed").floor, endOf(2));
-    assertEquals(categories.add({ Placed: 0, Sent: endOf(4) }, endOf(20)), 1);
+    assertEquals(categories.add({ Placed: 0, Sent: endOf(4), Late: endOf(25) }, endOf(20)), {
+      Sent: endOf(20),
+      Late: endOf(25),
+    });
     const floors = categories.names.map((name) => [name, categories.of(name).floor]);
-    assertEquals(floors, [["Placed", endOf(20)], ["Paid", endOf(30)], ["Sent", endOf(4)]]);
-    assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(4) });
+    assertEquals(floors, [["Placed", endOf(2)], ["Paid", endOf(30)], ["Sent", endOf(20)], ["Late", endOf(25)]]);
+    assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(20), Late: endOf(25) });
   });
 
   it("those that begin behind the end of the log begin behind what was read", () => {
@@ -50,7 +53,7 @@ describe("Categories", () => {
 
   it("after a reset no message is known, of categories that were met and of those that were not", () => {
     const categories = new Categories(SPEC, { Placed: endOf(5), Paid: endOf(5) }, 1_000);
-    categories.of("Placed").doneBelow.set("a", endOf(9));
+    categories.of("Placed");
     categories.reset();
     const message = {
       position: positionOf(1, 0),

@@ -19,13 +19,23 @@ import {
   type Commit,
   type Head,
   messageId,
+  type ParkedState,
   readCommit,
   stateOf,
   type StoredState,
   writeCommit,
 } from "../format/commit.ts";
-import { categorySubject, COMMANDS, commitSubject, logName, logSubjects, subscriptionKey } from "../format/names.ts";
+import {
+  categorySubject,
+  COMMANDS,
+  commitSubject,
+  logName,
+  logSubjects,
+  requestSubject,
+  subscriptionKey,
+} from "../format/names.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
+import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
 import type { RunAnswer, RunRequest } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { type LedSubscription, Subscriptions } from "./subscriptions.ts";
@@ -216,18 +226,32 @@ export class Cluster {
   }
 
   /** Writes a commit behind the last one, as another leader would. */
-  async change(name: string, change: (head: Head) => Head): Promise<void> {
+  async change(name: string, change: (head: Head) => Head, parked: readonly ParkedState[] = []): Promise<void> {
     const kept = await this.kept();
     const subject = commitSubject(NAMESPACE, subscriptionKey("shop", name));
     for (;;) {
       const found = await this.again(() => kept.last(subject, { latest: true }));
       const commit = readCommit(new TextDecoder().decode(found!.data)) as Commit;
       const { id: prev, base, counts } = commit;
-      const next = { id: [`t${this.#messages++}`, 1] as const, prev, full: false, base, parked: [], ended: [], counts };
+      const next = { id: [`t${this.#messages++}`, 1] as const, prev, full: false, base, parked, ended: [], counts };
       const text = writeCommit({ ...next, head: change(commit.head) });
       const appended = await this.clock.until(kept.append(subject, text, { timeout: 5_000, expect: found!.sequence }));
       if (appended.type === "stored") return;
     }
+  }
+
+  /** Requests something of a leader. */
+  async request(name: string, request: SubscriptionRequest): Promise<void> {
+    const kept = await this.kept();
+    const subject = requestSubject(NAMESPACE, subscriptionKey("shop", name), `t${this.#messages++}`);
+    await this.clock.until(kept.append(subject, writeRequest(request), { timeout: 5_000 }));
+  }
+
+  /** Writes a commit that says something else of what is parked, as another leader would. */
+  async park(name: string, change: (state: ParkedState) => ParkedState): Promise<void> {
+    const state = await this.state(name);
+    const parked = [...state!.parked.values()].map(change);
+    await this.change(name, (head) => head, parked);
   }
 
   /** How many observations of a type there were. */

@@ -3,7 +3,7 @@
  * it, the ledger knows.
  */
 import type { LogHost } from "../log_host.ts";
-import { pauseAfter } from "../parking/retry.ts";
+import { pauseAfter } from "./retry.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";

@@ -9,7 +9,7 @@ import { Fifo } from "../../data/fifo.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
-import { DueHeap } from "../parking/due_heap.ts";
+import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
@@ -485,7 +485,7 @@ export class Ledger {
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = this.#suspicion.choose(ready);
+    const { begins, later } = this.#suspicion.choose(ready, now);
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;

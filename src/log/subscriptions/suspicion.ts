@@ -31,8 +31,8 @@ export class Suspicion {
   /** Positions up to this one may have been begun; `undefined`: nothing is suspected. */
   #upTo: number | undefined;
   #groups: Group[] = [];
-  /** Those that have begun, and those that will with the next commit. */
-  readonly #begun = new Set<Item>();
+  /** Those that have begun, and those that will with the next commit, and since when. */
+  readonly #begun = new Map<Item, number>();
   /** Those that may have been begun by the last leader and have had no outcome. */
   readonly #suspects = new Set<Item>();
 
@@ -47,7 +47,7 @@ export class Suspicion {
     return {
       upTo: this.#upTo,
       groups: this.#groups.map(({ size, ids }) => ({ size, ids: [...ids] })),
-      begun: [...this.#begun].map(({ id }) => id),
+      begun: [...this.#begun.keys()].map(({ id }) => id),
     };
   }
 
@@ -90,7 +90,7 @@ export class Suspicion {
   vanished(item: Item, node: string, running: Iterable<Item>, spare: (item: Item) => void): boolean {
     if (this.#upTo === undefined) {
       this.#upTo = 0;
-      for (const each of running) this.#begun.add(each);
+      for (const each of running) this.#begun.set(each, -Infinity);
     }
     let group = this.#groups.find((each) => each.node === node);
     const isFirst = group === undefined;
@@ -104,19 +104,24 @@ export class Suspicion {
     return isFirst;
   }
 
-  /** Divides those that could run into those that do, with the next commit, and those that wait. */
-  choose(ready: readonly Item[]): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+  /**
+   * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a while keeps the others
+   * waiting no longer, so that slow handlers take hours for none; the while gets longer with each process that ends all the same.
+   */
+  choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+    const moment = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 2));
+    const recent = [...this.#begun].flatMap(([item, since]) => now - since < moment ? [item] : []);
     // while some of a group run, nothing else does: so it is known which of them may end the process
     const group = this.#groups.find(({ ids }) => {
-      return [...this.#begun].some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
+      return recent.some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
     });
-    const isFree = group === undefined || [...this.#begun].every(({ id }) => group.ids.has(id));
+    const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
     const most = isFree ? group?.size ?? MOST : 0;
     const [begins, later]: Item[][] = [[], []];
     for (const item of ready) {
-      if (this.#begun.size >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
+      if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {
-        this.#begun.add(item);
+        this.#begun.set(item, now);
         begins.push(item);
       }
     }
@@ -152,5 +157,7 @@ export class Suspicion {
 
 /** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
 const PART = 16;
+/** For how long one that begins keeps others from it, in ms: a group takes seconds. */
+const MOMENT = 375;
 /** How many messages run at once while one of them may end its process. */
 const MOST = 256;

@@ -437,9 +437,14 @@ export class Term {
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
     await this.#settle(this.#categories!.patience);
     if (this.#over) return;
-    const { nodes, warnings, host: { clock } } = this.#options;
+    const { nodes, warnings, store, host: { clock } } = this.#options;
     this.#moved();
-    const to = Math.min(position, ledger.place.read);
+    let [last, to] = [sequence, Math.min(position, ledger.place.read)];
+    // those that were requested while runs ended count, too
+    for (const [next, request] of await store.requests(sequence)) {
+      if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
+      [last, to] = [next, Math.min(to, request.to)];
+    }
     // from the message's first event on, if it is not its last
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
@@ -447,11 +452,11 @@ export class Term {
       .filter(([category]) => nodes().some(({ categories }) => categories.has(category)))
       .map(([category, from]) => [category, Math.min(from, read)]);
     while (this.#writing !== undefined) await this.#writing;
-    ledger.carriedOut(sequence);
+    ledger.carriedOut(last);
     ledger.rewind(read, Object.fromEntries(began));
     while (!this.#over && !await this.#write()) await delay(clock, STEP);
     if (this.#over) return;
-    warnings.rewound(position);
+    warnings.rewound(to);
     this.#end("rewound");
   }
 }

@@ -36,8 +36,7 @@ export async function serveDashboard(
     namespace,
     clock,
     stream: () => source.stream("log"),
-    subscriptions: () => source.bucket("subscriptions"),
-    parked: () => source.bucket("parked"),
+    kept: () => source.stream("subscriptions"),
     nodes: () => [], // not asked for dead letters
   });
   return await DashboardServer.listen({

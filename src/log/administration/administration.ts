@@ -17,10 +17,18 @@ import {
   streamOf,
   subscriptionKey,
 } from "../format/names.ts";
+import type { ParkedMessage } from "../format/parked_message.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import { placeOf } from "./place.ts";
 import { storeRequest } from "./requests.ts";
-import { type Kept, type StoredSubscription, storedSubscription, storedSubscriptions } from "./stored_subscriptions.ts";
+import {
+  type Kept,
+  parkedMessage,
+  requestedLetters,
+  type StoredSubscription,
+  storedSubscription,
+  storedSubscriptions,
+} from "./stored_subscriptions.ts";
 import { announced, subscriptionInfos } from "./subscription_infos.ts";
 
 /** What an {@link Administration} is made of. What does not exist (yet) is `undefined`: then nothing was kept so far. */
@@ -40,6 +48,8 @@ export interface AdministrationOptions {
 /** The log of one namespace, as operators see it. */
 export class Administration {
   readonly #options: AdministrationOptions;
+  /** As they were read last, by their keys. */
+  #known: ReadonlyMap<string, StoredSubscription> = new Map();
 
   constructor(options: AdministrationOptions) {
     this.#options = options;
@@ -53,7 +63,21 @@ export class Administration {
   /** All subscriptions as they are stored, sorted by service and name. */
   async stored(): Promise<readonly StoredSubscription[]> {
     const kept = await this.#kept();
-    return kept === undefined ? [] : await storedSubscriptions(kept);
+    const stored = kept === undefined ? [] : await storedSubscriptions(kept, this.#known);
+    this.#known = new Map(stored.map((each) => [each.key, each]));
+    return stored;
+  }
+
+  /** What is stored of a parked message of a subscription; `undefined`: nothing that can be read. */
+  async message(key: string, id: string): Promise<ParkedMessage | undefined> {
+    const kept = await this.#kept();
+    return kept && await parkedMessage(kept, key, id);
+  }
+
+  /** What its leader is asked about dead letters, and has not carried out, by the ids of these messages. */
+  async requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">> {
+    const kept = await this.#kept();
+    return kept === undefined ? new Map() : await requestedLetters(kept, stored);
   }
 
   /** How these subscriptions stand, in their order. */

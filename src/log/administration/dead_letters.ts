@@ -88,7 +88,7 @@ interface LetterPlace {
   readonly id: string;
 }
 
-/** The first request of a letter counts: its id is that of the letter, and of when it became one. */
+/** Stores a request. A discard takes the place of a replay that is not carried out: both have the same id. */
 async function ask(
   kept: Kept,
   { key, service, name, position, id }: LetterPlace,
@@ -108,13 +108,18 @@ async function ask(
       if (kind === "replay") return; // it is being tried again already
       throw is("is no dead letter: it was replayed, and is being tried again");
     }
-    const of = `letter-${id}-${dead}`;
+    const of = letterRequest(id, dead);
     const { request, sequence } = await pendingRequest(kept, stored, of);
     if (request?.kind === kind) return;
-    if (request !== undefined) throw is(`is being ${request.kind}ed`);
+    if (request !== undefined && kind === "replay") throw is("is being discarded");
     if (await storeRequest(kept, key, of, { kind, message: id, dead }, sequence)) return;
   }
   throw is("is asked for by others all the time; try again");
+}
+
+/** The id of requests about a letter: of its message, and of when it became one. */
+export function letterRequest(id: string, dead: number): string {
+  return `letter-${id}-${dead}`;
 }
 
 /** An entry may say any time. */

@@ -6,7 +6,7 @@ import { type SubscriptionRequest, writeRequest } from "../format/subscription_r
 import type { Kept } from "./stored_subscriptions.ts";
 
 /**
- * Stores a request under an id, if the last one of that id has this sequence (0: there is none). Resolves with whether it did: `false` when
+ * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none). Resolves with whether it did: `false` when
  * another one stands there, which may be this one, of an attempt whose answer was lost. Rejects with a `CatgaError` when it cannot be stored.
  */
 export async function storeRequest(
@@ -18,7 +18,7 @@ export async function storeRequest(
 ): Promise<boolean> {
   const subject = requestSubject(namespace, key, id);
   for (let tries = 1;; tries++) {
-    const appended = await stream.append(subject, writeRequest(request), { timeout: ANSWER, expect });
+    const appended = await stream.append(subject, writeRequest(request), { timeout: ANSWER, expect, rollup: true });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
     const passing = appended.type === "unknown" || appended.passing;

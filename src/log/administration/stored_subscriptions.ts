@@ -32,21 +32,30 @@ export interface StoredSubscription {
   readonly state: StoredState;
 }
 
-/** All subscriptions, sorted by service and name. Those that cannot be read are left out. */
-export async function storedSubscriptions(kept: Kept): Promise<StoredSubscription[]> {
+/** All subscriptions, sorted by service and name. Those that cannot be read are left out. `known`: as they were read before, by their keys. */
+export async function storedSubscriptions(
+  kept: Kept,
+  known: ReadonlyMap<string, StoredSubscription> = new Map(),
+): Promise<StoredSubscription[]> {
   const { stream, namespace } = kept;
   const subjects = await stream.subjects(commitSubject(namespace, ">"));
   const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
   const found: StoredSubscription[] = [];
   for (let i = 0; i < keys.length; i += AT_ONCE) {
-    const some = await Promise.all(keys.slice(i, i + AT_ONCE).map((key) => storedSubscription(kept, key)));
+    const some = await Promise.all(
+      keys.slice(i, i + AT_ONCE).map((key) => storedSubscription(kept, key, known.get(key))),
+    );
     found.push(...some.filter((each) => each !== undefined));
   }
   return found.sort((a, b) => compare(a.service, b.service) || compare(a.name, b.name));
 }
 
 /** One subscription; `undefined`: there is none of this key, or it cannot be read. Rejects with `UNAVAILABLE`. */
-export async function storedSubscription(kept: Kept, key: string): Promise<StoredSubscription | undefined> {
+export async function storedSubscription(
+  kept: Kept,
+  key: string,
+  known?: StoredSubscription,
+): Promise<StoredSubscription | undefined> {
   const { stream, namespace, clock } = kept;
   const place = readSubscriptionKey(key);
   if (place === undefined) return undefined;
@@ -55,6 +64,7 @@ export async function storedSubscription(kept: Kept, key: string): Promise<Store
     if (tries > 0) await delay(clock, PAUSE);
     const last = await stream.last(subject, { latest: true });
     if (last === undefined) return undefined;
+    if (last.sequence === known?.sequence) return known;
     const newest = commitOf(last);
     let from = newest?.base ?? 0;
     for (;;) {
@@ -125,6 +135,22 @@ export async function pendingRequest(
   if (message === undefined) return { request: undefined, sequence: 0 };
   const request = message.sequence <= state.head.requests ? undefined : readRequest(textOf(message));
   return { request: typeof request === "string" ? undefined : request, sequence: message.sequence };
+}
+
+/** What the leader of a subscription is asked about dead letters and has not carried out, by the ids of these messages. */
+export async function requestedLetters(
+  { stream, namespace }: Kept,
+  { key, state: { head, parked } }: StoredSubscription,
+): Promise<Map<string, "replay" | "discard">> {
+  const requested = new Map<string, "replay" | "discard">();
+  for await (const message of all(stream, requestSubject(namespace, key, "*"), head.requests + 1)) {
+    const request = readRequest(textOf(message));
+    if (typeof request === "string" || !("message" in request)) continue;
+    if (request.dead > 0 && parked.get(request.message)?.dead === request.dead) {
+      requested.set(request.message, request.kind);
+    }
+  }
+  return requested;
 }
 
 /** The messages of a subject from a sequence on. */

@@ -358,7 +358,19 @@ class Run {
     const commit = readCommit(text);
     if (typeof commit === "string") return this.wrong(`a commit is invalid: ${commit}`);
     const { state } = this;
-    if (state !== undefined && isSame(state.id, commit.id)) { for (const node of this.nodes) node.checkStored(commit); }
+    if (state === undefined || !isSame(state.id, commit.id)) return;
+    for (const node of this.nodes) node.checkStored(commit);
+    const { leader, doubt } = commit.head;
+    const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
+    if (!isAlive) this.#lateBegun(doubt?.begun ?? []);
+  }
+
+  /** What a leader was about to begin when it was killed: its commit is stored only now. */
+  #lateBegun([alone, ...more]: readonly string[]): void {
+    if (alone === undefined || more.length > 0) return;
+    if (!this.nodes.some((node) => node.alive && (node.running.has(alone) || node.ended.has(alone)))) {
+      this.fates.get(alone)!.failed++;
+    }
   }
 
   #advance(ms: number): void {

@@ -29,7 +29,7 @@ export interface Runs {
 
 /**
  * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
- * when it is gone, and after 10 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
+ * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<Runs> {
   const running = new Map<string, string>();
@@ -39,7 +39,14 @@ export async function barrier(options: BarrierOptions): Promise<Runs> {
     name: controlName(options.service, options.name),
     options: Object.freeze({}),
   });
-  await Promise.all(options.nodes().map((node) => ask(options, contract, node, { running, ended })));
+  const patience = new AbortController();
+  const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
+    options.signal.throwIfAborted();
+  });
+  const asked = options.nodes().map((node) => ask(options, contract, node, { running, ended }));
+  await Promise.race([Promise.all(asked), over]);
+  patience.abort();
+  options.signal.throwIfAborted();
   return { running, ended };
 }
 
@@ -69,6 +76,6 @@ async function ask(
 const FIRST = 50; // ms
 const LONGEST = 1_000; // ms
 const ANSWER = 2_000; // ms
-const PATIENCE = 10_000; // ms
+const PATIENCE = 3_000; // ms
 /** Messages that are believed of one node. */
 const MOST = 10_000;

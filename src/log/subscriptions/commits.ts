@@ -54,6 +54,8 @@ export interface TakeOptions {
   readonly few: number;
   /** By how much its token is greater, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
   readonly jump?: number;
+  /** Whether the lead may be taken from this leader, which nobody is if it is empty. */
+  may?(leader: string): boolean;
 }
 
 /** The commits of one term. */
@@ -100,6 +102,7 @@ export class Commits {
     const found = yield* last();
     const before = found && (yield* lastValid(found));
     if (found === undefined || before === undefined) return undefined;
+    if (options.may?.(before.head.leader) === false) return undefined;
     const { id: prev, base, head, counts } = before;
     const token = Math.max(head.token, found.sequence) + jump;
     const id: CommitId = [term, 1];

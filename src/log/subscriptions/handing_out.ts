@@ -63,6 +63,17 @@ export class HandingOut {
     this.#paused = true;
   }
 
+  /** Parks what has failed and waits here, with its error, for the next leader. */
+  putAside(): void {
+    const { ledger, now, host: { clock } } = this.#options;
+    for (const [item, due] of this.#waiting.items) {
+      const { attempts, error } = item;
+      if (!item.isLive || item.parked || item.begun || error === undefined) continue;
+      ledger.failed(item, { attempts, error, due: now() + Math.max(0, due - clock.monotonic()) });
+    }
+    this.#waiting.close();
+  }
+
   /** Ends it: answers that come still are ignored. */
   close(): void {
     this.#closed = this.#paused = true;
@@ -79,7 +90,7 @@ export class HandingOut {
     } finally {
       this.#pumping = false;
     }
-    if (ledger.waitsForCommit) onProgress();
+    if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
 
   /** Sends messages that have begun. */

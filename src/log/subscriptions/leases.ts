@@ -61,8 +61,18 @@ export class Leases {
   /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
   still(endpoint: string, now: number): number {
     let seen = this.#seen.get(endpoint);
-    if (seen === undefined) this.#seen.set(endpoint, seen = { sequence: 0, at: now });
+    if (seen === undefined) {
+      this.#seen.set(endpoint, seen = { sequence: 0, at: now });
+      this.#find(endpoint, seen).catch((error) => this.#options.fault(error));
+    }
     return now - seen.at;
+  }
+
+  /** Which lease it is that stands still. */
+  async #find(endpoint: string, seen: Seen): Promise<void> {
+    const { stream, namespace } = this.#options;
+    const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
+    if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
   }
 
   /** A lease has moved, or was overwritten. */

@@ -376,6 +376,11 @@ export class Ledger {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
+  /** Whether something that is parked has changed since the last draft. */
+  get changed(): boolean {
+    return this.#changed.size > 0;
+  }
+
   /** All that is parked, for a commit that goes on from none. */
   get parkedStates(): ParkedState[] {
     return [...this.parked.values()].map(({ state }) => state);

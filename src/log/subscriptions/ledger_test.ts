@@ -190,9 +190,12 @@ describe("Ledger", () => {
       const kit = new Kit(head);
       kit.ledger.takeOver(found(head, { end: 2 }));
       assertEquals([...kit.begin().keys()], []);
-      const runs = kit.commit();
-      assertEquals([...runs.keys()], [1, 2]);
-      for (const item of runs.values()) kit.ledger.done(item);
+      for (const position of [1, 2]) {
+        const runs = kit.commit();
+        assertEquals([...runs.keys()], [position]);
+        for (const item of runs.values()) kit.ledger.done(item);
+        assertEquals([...kit.begin().keys()], []);
+      }
       kit.add(3);
       assertEquals([...kit.begin().keys()], [3]);
       assertEquals(kit.ledger.inDoubt, false);

@@ -269,11 +269,8 @@ export class Subscription {
     const commit = this.#commit;
     if (commit === undefined) return await this.ensure(new AbortController().signal);
     if (!await leases.hold() || this.#leaving) return;
-    if (typeof commit === "object") {
-      const { leader } = commit.head;
-      const others = leader !== "" && leader !== host.endpoint;
-      if (others && !gone(leader) && !await leases.fence(leader)) return;
-    }
+    const last = typeof commit === "object" ? commit.head.leader : "";
+    if (last !== "" && last !== host.endpoint && !gone(last) && !await leases.fence(last)) return;
     const ending = new AbortController();
     const store = new SubscriptionStore({
       stream: kept,
@@ -288,6 +285,8 @@ export class Subscription {
       term: this.#termName(),
       few: FEW,
       jump: 1 + Math.floor(host.random() * JUMP),
+      // meanwhile another node may have taken it
+      may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
     if (commits === undefined) return await this.#lost(commit);
     const { previous } = commits;
@@ -324,6 +323,7 @@ export class Subscription {
     else if (end !== "outvoted") this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     if (end === "rewound" || end === "outvoted") return;
     this.#stands = Infinity;
+    if (this.#leaving) return;
     const aside = end === "newer" ? ASIDE : 0;
     void this.#look(true).finally(() => this.#stands = clock.monotonic() + aside);
   }

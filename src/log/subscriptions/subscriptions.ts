@@ -165,9 +165,12 @@ export class Subscriptions {
     const state = await kept.state();
     if (this.#ending.signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
+    // a busy one commits often: of a few only their own are followed
+    const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;
     this.#reader = kept.follow({
       subjects: [
-        ...[...services].flatMap((keys) => [commitSubject(namespace, keys), requestSubject(namespace, keys, "*")]),
+        ...[...keys].map((key) => commitSubject(namespace, key)),
+        ...[...services].map((all) => requestSubject(namespace, all, "*")),
         leasePattern(namespace),
       ],
       after: state && { created: state.created, sequence: state.last },
@@ -258,6 +261,8 @@ export class Subscriptions {
 
 const TICK = 100; // ms
 const MINUTE = 60_000; // ms
+/** How many subjects are followed one by one. */
+const MOST_FOLLOWED = 32;
 /** Records that are made at once. */
 const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms

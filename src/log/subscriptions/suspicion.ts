@@ -14,6 +14,8 @@ interface Group {
   /** The node at which they ran when it ended, and the one of them if there is only one. */
   readonly node?: string;
   alone?: Item | undefined;
+  /** What was open when nothing was known yet of what ran: how long one keeps the others waiting, in ms. */
+  readonly moment?: number;
 }
 
 /** What is known of how the last leader ended. */
@@ -35,6 +37,9 @@ export class Suspicion {
   readonly #begun = new Map<Item, number>();
   /** Those that may have been begun by the last leader and have had no outcome. */
   readonly #suspects = new Set<Item>();
+  /** How many there were at once, and how many more there may be. */
+  #most = 0;
+  #left = MOST_READ;
 
   /** Whether what begins is committed first. */
   get active(): boolean {
@@ -46,7 +51,9 @@ export class Suspicion {
     if (this.#upTo === undefined) return undefined;
     return {
       upTo: this.#upTo,
-      groups: this.#groups.map(({ size, ids }) => ({ size, ids: [...ids] })),
+      groups: this.#groups.flatMap(({ size, ids, moment }) => {
+        return moment === undefined && ids.size > 0 ? [{ size, ids: [...ids] }] : [];
+      }),
       begun: [...this.#begun.keys()].map(({ id }) => id),
     };
   }
@@ -69,13 +76,20 @@ export class Suspicion {
     }
     if (begun.length > 0) this.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
     for (const item of known.values()) this.#suspects.add(item);
+    if (before === undefined && known.size > 0) {
+      const size = Math.ceil(known.size / FIRST_PART);
+      const moment = Math.max(FIRST_MOMENT, Math.min(LONGEST_MOMENT, ALTOGETHER * size / known.size));
+      this.#groups.push({ size, ids: new Set(known.keys()), moment });
+    }
     const [alone] = before?.begun.length === 1 ? begun : [];
     return alone === undefined || ended.has(alone) ? undefined : known.get(alone);
   }
 
   /** It is read now, and the last leader may have begun it. */
   arrived(item: Item): void {
-    if (this.#upTo !== undefined && item.position <= this.#upTo) this.#suspects.add(item);
+    if (this.#upTo === undefined || item.position > this.#upTo) return;
+    this.#suspects.add(item);
+    if (--this.#left === 0) this.#upTo = 0;
   }
 
   /** All that the log had when reading began was read. */
@@ -109,14 +123,18 @@ export class Suspicion {
    * waiting no longer, so that slow handlers take hours for none; the while gets longer with each process that ends all the same.
    */
   choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
-    const moment = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 2));
+    const left = this.#groups.filter(({ ids }) => ids.size > 0);
+    const growth = 4 ** Math.min(8, Math.max(0, left.length - 2));
+    const moment = left.length === 0 ? FIRST_MOMENT : left[0].moment ?? MOMENT * growth;
+    this.#most = Math.max(this.#most, this.#suspects.size);
     const recent = [...this.#begun].flatMap(([item, since]) => now - since < moment ? [item] : []);
     // while some of a group run, nothing else does: so it is known which of them may end the process
     const group = this.#groups.find(({ ids }) => {
       return recent.some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
     });
     const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
-    const most = isFree ? group?.size ?? MOST : 0;
+    const first = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
+    const most = isFree ? group?.size ?? first : 0;
     const [begins, later]: Item[][] = [[], []];
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
@@ -149,6 +167,8 @@ export class Suspicion {
   /** Nothing is suspected any more. */
   end(): void {
     this.#upTo = undefined;
+    this.#most = 0;
+    this.#left = MOST_READ;
     this.#groups = [];
     this.#begun.clear();
     this.#suspects.clear();
@@ -157,7 +177,12 @@ export class Suspicion {
 
 /** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
 const PART = 16;
-/** For how long one that begins keeps others from it, in ms: a group takes seconds. */
+/** The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs alone. */
+const FIRST_PART = 64;
+/** So many that the last leader had not committed to have read may have been begun by it. */
+const MOST_READ = 9_000;
+/** For how long one that begins keeps others from it, in ms: all of a group takes seconds. */
+const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
 const MOMENT = 375;
 /** How many messages run at once while one of them may end its process. */
 const MOST = 256;

@@ -152,6 +152,7 @@ export class Term {
   async handOver(patience: number, end: "handed over" | "newer" = "handed over"): Promise<void> {
     if (this.#over || this.#leaving) return;
     await this.#settle(patience);
+    this.#handing?.putAside();
     for (let tries = 0; tries < 3 && !this.#over && this.#ledger !== undefined; tries++) {
       if (await this.#write("")) break;
     }

@@ -6,7 +6,7 @@ import type { Item } from "./item.ts";
 export class Waiting {
   readonly #clock: Clock;
   readonly #onDue: (item: Item) => void;
-  readonly #timers = new Set<Timer>();
+  readonly #timers = new Map<Timer, readonly [item: Item, due: number]>();
 
   constructor(clock: Clock, onDue: (item: Item) => void) {
     this.#clock = clock;
@@ -24,12 +24,17 @@ export class Waiting {
       this.#timers.delete(timer);
       this.#onDue(item);
     });
-    this.#timers.add(timer);
+    this.#timers.set(timer, [item, this.#clock.monotonic() + ms]);
+  }
+
+  /** Those that wait, and when their pause ends, by the monotonic clock. */
+  get items(): Iterable<readonly [item: Item, due: number]> {
+    return this.#timers.values();
   }
 
   /** Calls back no more. */
   close(): void {
-    for (const timer of this.#timers) timer.cancel();
+    for (const timer of this.#timers.keys()) timer.cancel();
     this.#timers.clear();
   }
 }

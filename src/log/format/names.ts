@@ -184,25 +184,6 @@ function readPlace(prefix: string, subject: string): { key: string; id: string }
   return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
-/** How the keys of what a subscription parked begin. The slash lets the server filter a watch. */
-export function parkedPrefix(service: string, name: string): string {
-  return `${subscriptionKey(service, name)}/`;
-}
-
-/** The key of a parked message. */
-export function parkedKey(service: string, name: string, generation: number, position: number): string {
-  return `${parkedPrefix(service, name)}${generation}.${position}`;
-}
-
-/** What a parked message's key says; `undefined` for another key. */
-export function readParkedKey(
-  key: string,
-): { service: string; name: string; generation: number; position: number } | undefined {
-  const [, subscription, generation, position] = /^([^/]+)\/(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})$/.exec(key) ?? [];
-  const found = subscription === undefined ? undefined : readSubscriptionKey(subscription);
-  return found && { ...found, generation: Number(generation), position: Number(position) };
-}
-
 /** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */
 export function token(text: string): string {
   if (/^[\w-]+$/.test(text)) return text;

@@ -208,6 +208,8 @@ export class Term {
       onProgress: () => this.#progress(),
       fault: (error) => warnings.fault("handing out", error),
     });
+    // sequences that are still to come
+    ledger.restored(commits.sequence);
     this.#restore(ledger, taken);
     if (this.#leaving) return;
     if (!await this.#write()) return;

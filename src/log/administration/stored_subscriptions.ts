@@ -66,7 +66,7 @@ export async function storedSubscription(
     if (last === undefined) return undefined;
     if (last.sequence === known?.sequence) return known;
     const newest = commitOf(last);
-    let from = newest?.base ?? 0;
+    let from = Math.min(newest?.base ?? 0, last.sequence);
     for (;;) {
       const messages = await Array.fromAsync(all(stream, subject, from));
       // the server that was asked lags behind
@@ -74,9 +74,10 @@ export async function storedSubscription(
       const commits = messages.flatMap((message) => commitOf(message) ?? []);
       const state = stateOf(commits);
       if (state !== undefined) return { key, ...place, sequence: messages[messages.length - 1].sequence, state };
+      if (from === 0) return undefined;
       const earlier = Math.min(from, ...commits.map(({ base }) => base));
-      if (earlier === from) return undefined;
-      from = earlier;
+      // somebody else may have written any base
+      from = earlier < from ? earlier : 0;
     }
   }
   throw new CatgaError("UNAVAILABLE", `the server lags behind with what is stored of ${subject}; try again`, {

@@ -223,15 +223,16 @@ export function firstCommit(term: string, head: Head): string {
 
 /** What commits up to a sequence say together, those from `base` on or, if that is not enough, earlier ones. */
 function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
-  for (let from = base;;) {
+  for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
     // a server that lags behind does not have the last one yet
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);
+      if (state !== undefined || from === 0) return state;
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
-      if (state !== undefined || earlier === from) return state;
-      from = earlier;
+      // somebody else may have written any base
+      from = earlier < from ? earlier : 0;
       continue;
     }
     const now = yield* last();

@@ -372,7 +372,9 @@ export class Term {
       }
       return true;
     } catch (error) {
+      // what it would have said is not known any more
       if (!this.#over) warnings.fault("committing", error);
+      this.#end("deposed");
       return false;
     }
   }

@@ -60,6 +60,7 @@ export class Subscriptions {
   readonly #measuring = new Map<LogStream, Measuring>();
   readonly #streams = new Map<Subscription, LogStream>();
   #reader: LogReader | undefined;
+  #looked = -Infinity;
   /** When each kind of fault was last reported, by the monotonic clock. */
   readonly #reported = new Map<string, number>();
   #offDoubt: (() => void) | undefined;
@@ -106,7 +107,9 @@ export class Subscriptions {
       }
       const stream = this.#streams.get(subscription)!; // each has one
       const { serverTime } = stream;
-      const { stopped, stalled, open, position: read, oldest = serverTime, retrying, dead } = state;
+      const { stopped, open, position: read, oldest = serverTime, retrying, dead } = state;
+      // without them it hears of no request
+      const stalled = state.stalled ?? this.#reader?.fault;
       return {
         ...{ service, name, state: stalled ? "stalled" : stopped ? "stopped" : "leading", open },
         lag: this.#measuring.get(stream)!.lag({ key, read }), // each has one
@@ -182,6 +185,12 @@ export class Subscriptions {
     });
   }
 
+  /** Asks for what cannot be followed. */
+  #look(now: number): void {
+    this.#looked = now;
+    for (const subscription of this.#all.values()) subscription.onDoubt();
+  }
+
   #onMessage(message: StoredMessage): void {
     const { namespace } = this.#options.host;
     const { subject, sequence } = message;
@@ -212,6 +221,7 @@ export class Subscriptions {
         leads ||= subscription.leads;
       }
       if (leads) this.#leases.tick(now);
+      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look(now);
       for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
   }
@@ -267,4 +277,5 @@ const MOST_FOLLOWED = 32;
 const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
 const ASK = 500; // ms
+const LOOK = 5_000; // ms
 const MOST_ASKED = 1_000;

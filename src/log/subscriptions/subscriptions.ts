@@ -138,7 +138,7 @@ export class Subscriptions {
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
         await next.ensure(signal);
         // what this node is to lead it leads now
-        if (!signal.aborted) next.tick(host.clock.monotonic());
+        if (!signal.aborted) next.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ensure));
@@ -185,6 +185,13 @@ export class Subscriptions {
     });
   }
 
+  /** How many are being taken over. */
+  get #beginning(): number {
+    let count = 0;
+    for (const { begins } of this.#all.values()) if (begins) count++;
+    return count;
+  }
+
   /** Asks for what cannot be followed. */
   #look(now: number): void {
     this.#looked = now;
@@ -216,8 +223,11 @@ export class Subscriptions {
       this.#tick();
       const now = clock.monotonic();
       let leads = false;
+      let beginning = this.#beginning;
       for (const subscription of this.#all.values()) {
-        subscription.tick(now);
+        const began = subscription.begins;
+        subscription.tick(now, beginning < MOST_BEGINNING);
+        if (!began && subscription.begins) beginning++;
         leads ||= subscription.leads;
       }
       if (leads) this.#leases.tick(now);
@@ -278,4 +288,6 @@ const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
 const ASK = 500; // ms
 const LOOK = 5_000; // ms
+/** So many are taken over at once: each asks the store for some things. */
+const MOST_BEGINNING = 64;
 const MOST_ASKED = 1_000;

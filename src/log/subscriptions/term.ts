@@ -60,6 +60,11 @@ export class Term {
     });
   }
 
+  /** Whether it has taken over. */
+  get begun(): boolean {
+    return this.#reading !== undefined;
+  }
+
   get state(): TermState {
     const ledger = this.#ledger;
     const reading = this.#reading;

@@ -1,13 +1,12 @@
 /** `watch`: prints events as they are published. */
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { COMMANDS, readAnnouncement } from "../contract/announced.ts";
-import { covers } from "../nats/subject_filter.ts";
+import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
+import { covers } from "../nats/shared_consumer.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { aborted, bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */

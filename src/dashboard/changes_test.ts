@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { carryOut } from "./changes.ts";
+import { carryOut } from "./dashboard.ts";
 import { placeOf } from "./parked_views.ts";
 
 describe("changes of the dashboard", () => {

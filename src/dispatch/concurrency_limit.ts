@@ -1,8 +1,7 @@
 /** At most so many runs at once, whoever sends; further messages wait in order of arrival. */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
-import { QueuedMessage, type RunNow } from "./admission.ts";
-import { areAmong, watchForDeadlock } from "./admission_deadlock.ts";
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { AdmissionQueue } from "./admission_queue.ts";
 import type { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";

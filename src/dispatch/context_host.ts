@@ -1,8 +1,8 @@
 /** What a message carries besides its payload, and what a context needs of its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
-import type { EntityBody } from "../contract/entity_body.ts";
-import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { EntityBody } from "../contract/handler.ts";
+import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
@@ -115,3 +115,18 @@ export interface ContextHost {
 
 /** No headers. */
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
+// What an app needs of its entities. `entities/` implements it, `catga.ts` wires it.
+
+/** The entities of a namespace, as one node reads and changes them. */
+export interface Entities {
+  /**
+   * Has a command decided: loads the entity, and stores what is emitted. Resolves with what the handler returned, or its failure; with the
+   * recorded result for a command that was stored already. Rejects with a `CatgaError`, and with what the handler throws.
+   */
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
+  forget<State>(definition: EntityDefinition<State>, id: string): Promise<void>;
+  /** Waits for snapshots that are being written. */
+  close(): Promise<void>;
+}

@@ -1,8 +1,7 @@
 /** One handler as a function that neither throws nor rejects: what it throws becomes `HANDLER_FAILED`. */
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Handler } from "../contract/handler.ts";
-import { handlerFailure } from "../contract/handler_failure.ts";
+import { type Handler, handlerFailure } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
@@ -11,7 +10,7 @@ import type { ContractCounts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Run } from "./pipeline.ts";
-import { plainError, plainFailure } from "./handler_error.ts";
+import { plainError, plainFailure } from "./error_encoding.ts";
 
 /** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -82,7 +81,7 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`handler_error.ts`);
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`error_encoding.ts`);
    * anything else is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {

@@ -8,7 +8,7 @@ import { command } from "../contract/definition.ts";
 import type { Schema } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import { KeyQueue } from "./key_queue.ts";
+import { KeyQueue } from "./mediator.ts";
 import { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
 import { TurnBudget } from "./turn_budget.ts";

@@ -3,7 +3,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
-import type { Admission } from "./admission.ts";
+import type { Admission } from "./admission_deadlock.ts";
 import type { ContextHost } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
 import type { Holdings } from "./shared_state.ts";

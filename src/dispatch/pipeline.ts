@@ -3,10 +3,10 @@ import type { Behavior } from "../contract/behavior.ts";
 import { show } from "../data/checks.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Logger } from "../contract/logger.ts";
+import type { Logger } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { plainFailure } from "./handler_error.ts";
+import { plainFailure } from "./error_encoding.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 
 /** What an app gives to its behaviors. */

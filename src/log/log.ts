@@ -1,10 +1,10 @@
 /** The log of one node: opens stream and buckets when they are first needed, and wires the parts below. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { SubscriptionHealth } from "../contract/health.ts";
+import type { SubscriptionHealth } from "../contract/node_info.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
-import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
+import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
 import { Administration } from "./administration/administration.ts";
 import type { LogHost } from "./log_host.ts";

@@ -1,7 +1,6 @@
 /** Many sends of one contract, a limited number of them under way at once. */
 import type { Clock } from "../ports/clock.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { MAX_CONCURRENCY } from "../contract/checks.ts";
+import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
 import { checkInteger, show } from "../data/checks.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";

@@ -1,25 +1,29 @@
 /**
  * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the contract's
- * schema, then run in this process or handed to the cluster. `local_fast_path.ts` is the shorter way of sends that need no
+ * schema, then run in this process or handed to the cluster. `request_builder.ts` is the shorter way of sends that need no
  * preparation. docs/internals/sends.md follows a send further: to its handler, and to another node and back.
  *
  * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for such
  * closures at each call of the method around them, even when it makes none.
  */
-import { checkContract } from "../contract/contract_check.ts";
+import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import { requestOf } from "../dispatch/broadcast_request.ts";
+import {
+  type DurableLog,
+  type DurableMessage,
+  type Remote,
+  type RemoteEvent,
+  type RemoteRequest,
+  requestOf,
+} from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
-import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
 import { isCatgaError } from "../error.ts";
-import { noHandler } from "../dispatch/failures.ts";
+import { asResult, noHandler } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
-import { asResult } from "../dispatch/outcome.ts";
-import type { Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
 import type { Runner } from "../dispatch/runner.ts";
 import { keyInLog } from "../dispatch/routing_key.ts";
 import type { RequestBuilder, StoredRequest } from "./request_builder.ts";

@@ -165,3 +165,39 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
     promise.then(() => resolve(), reject).finally(() => timer.cancel());
   });
 }
+
+// Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop. After
+// that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
+
+/** Watches one process. */
+export class Standstill {
+  readonly #clock: Clock;
+  readonly #limit: number;
+  readonly #over: () => boolean;
+  #looked: Stamp;
+  #ended = -Infinity;
+
+  /** Notices standstills of more than `limit` ms, until `over()`. */
+  constructor(clock: Clock, limit: number, over: () => boolean) {
+    this.#clock = clock;
+    this.#limit = limit;
+    this.#over = over;
+    this.#looked = stamp(clock);
+    this.#later();
+  }
+
+  /** When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet ends now. */
+  get ended(): number {
+    if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
+    this.#looked = stamp(this.#clock);
+    return this.#ended;
+  }
+
+  #later(): void {
+    this.#clock.after(this.#limit / 4, () => {
+      if (this.#over()) return;
+      void this.ended;
+      this.#later();
+    }, { background: true });
+  }
+}

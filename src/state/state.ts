@@ -1,7 +1,6 @@
 /** Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on first use. */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Liveness, SharedState } from "../dispatch/shared_state.ts";
 import { SharedCache } from "./cache/cache.ts";

@@ -3,10 +3,10 @@
  * `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
-import { stringify } from "../../data/json.ts";
+import { isRecord } from "../../data/checks.ts";
+import { isStrings } from "../../data/checks.ts";
+import { isCount, isNotNegative } from "../../data/checks.ts";
+import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
 
@@ -23,7 +23,7 @@ export interface ParkedMessage {
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;
-  return stringify({
+  return JSON.stringify({
     v: 1,
     ...(error === undefined ? {} : { error: [cut(error.code, 200), cut(error.message, mostOfError)] }),
     message: {
@@ -32,7 +32,7 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
       ...(meta === undefined ? {} : { meta }),
       ...(payload === undefined ? {} : { payload }),
     },
-  })!; // an object is never `undefined`
+  });
 }
 
 /** A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its own. */
@@ -53,6 +53,7 @@ export function readParked(id: string, text: string): ParkedMessage | string {
     return "no JSON";
   }
   if (!isRecord(value)) return "no object";
+  if (isTooDeep(value)) return "nested too deeply";
   const { v, error } = value;
   if (v !== 1) return "of another version";
   if (error !== undefined && !(Array.isArray(error) && typeof error[0] === "string" && typeof error[1] === "string")) {

@@ -27,12 +27,14 @@ describe("parked messages", () => {
     assertEquals(readParked(ID, writeParked(tagged)), tagged);
   });
 
-  it("keep a payload of any depth", () => {
-    const payload = JSON.parse("[".repeat(20_000) + "]".repeat(20_000));
-    const read = readParked(ID, writeParked({ ...PARKED, message: { ...PARKED.message, payload } }));
+  it("keep a payload of 1,000 levels, and are invalid with a deeper one", () => {
+    const deep = (levels: number) => {
+      const payload = JSON.parse("[".repeat(levels) + "]".repeat(levels));
+      return readParked(ID, writeParked({ ...PARKED, message: { ...PARKED.message, payload } }));
+    };
     let depth = 0;
-    for (let at = (read as ParkedMessage).message.payload; Array.isArray(at); at = at[0]) depth++;
-    assertEquals(depth, 20_000);
+    for (let at = (deep(1_000) as ParkedMessage).message.payload; Array.isArray(at); at = at[0]) depth++;
+    assertEquals([depth, deep(2_000)], [1_000, "nested too deeply"]);
   });
 
   it("keep the beginning of a long error", () => {

@@ -4,8 +4,8 @@
  * one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isCount } from "../../data/numbers.ts";
+import { isRecord } from "../../data/checks.ts";
+import { isCount } from "../../data/checks.ts";
 
 /** A request. */
 export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;

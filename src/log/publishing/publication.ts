@@ -3,7 +3,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
-import type { Schedule } from "../../dispatch/durable_log.ts";
+import type { Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/wait.ts";
 import { CatgaError } from "../../error.ts";
 

@@ -1,5 +1,5 @@
 /** When a message is to be handled, as the stream has it, and what the server must be able to do for it. */
-import type { Schedule } from "../../dispatch/durable_log.ts";
+import type { Schedule } from "../../dispatch/remote.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 

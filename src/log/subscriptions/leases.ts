@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { isRecord } from "../../data/is_record.ts";
+import { isRecord } from "../../data/checks.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 
 /** What {@link Leases} are made of. */

@@ -1,7 +1,7 @@
 /**
  * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the others.
  */
-import type { SubscriptionHealth } from "../../contract/health.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Timer } from "../../ports/clock.ts";

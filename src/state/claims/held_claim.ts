@@ -7,9 +7,7 @@ import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts"
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { staleAnswer } from "../store/ambiguous_writes.ts";
-import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { type JumpWatch, type Leased, left } from "../store/lease.ts";
+import { type AnswerTimeouts, type JumpWatch, type Leased, left, staleAnswer } from "../store/lease.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */

@@ -2,10 +2,8 @@
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import type { JumpWatch } from "../store/lease.ts";
-import type { LockKeys } from "./lock_record.ts";
-import type { SeenWaiter } from "./lock_view.ts";
+import type { AnswerTimeouts, JumpWatch } from "../store/lease.ts";
+import type { LockKeys, SeenWaiter } from "./lock_record.ts";
 
 export interface LockHost {
   readonly node: string;

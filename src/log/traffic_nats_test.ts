@@ -12,6 +12,8 @@ import { QUIET } from "../../test/support/quiet.ts";
 import { SYSTEM_ACCOUNT } from "../../test/support/system_account.ts";
 
 const Placed = event<{ n: number; key: string }>("Placed", { durable: true, key: ({ key }) => key });
+/** What the bystander handles: nobody publishes it, so that all it gets is what it does not need. */
+const Sent = event<void>("Sent", { durable: true });
 const IDLE = 100;
 /** How long is counted, in ms: again, until it is quiet. */
 const COUNTED = 2_000;
@@ -67,7 +69,7 @@ describe("the traffic of subscriptions", await requireNatsServer(), () => {
       return gate.promise;
     }, { name: "busy", timeout: 600_000, concurrency: 2 * HELD });
     await using app = await catga({ nats, id: "a", service: "shop", logger: QUIET, concurrency: 2 * HELD, handlers });
-    const idle = Placed.on(() => {}, { name: "idle" });
+    const idle = Sent.on(() => {}, { name: "idle" });
     await using _bystander = await catga({
       nats: { ...nats, name: "bystander" },
       id: "b",

@@ -25,7 +25,7 @@ describe("more subscriptions than consumers", await requireNatsServer(), () => {
     await eventually("all to be handled", () => handled.size === events.length, LIMIT);
     await using admin = await administrator(server);
     await eventually("few consumers", async () => await admin.consumers("catga_default_log") === 24, LIMIT);
-    for (const stream of ["KV_catga_default_nodes", "catga_default_subscriptions"]) {
+    for (const stream of ["catga_default_subscriptions", "KV_catga_default_nodes"]) {
       assertEquals(await admin.consumers(stream), 1, stream);
     }
   });

@@ -128,6 +128,8 @@ class Run {
   readonly nodes: SimNode[] = [];
   /** With the poison no settings change. */
   readonly attempts: number;
+  /** How long handlers take at least, and nearly how long the poison, in ms. */
+  readonly slow: number;
   now = 1_000_000;
   storm = true;
   /** The stream of subscriptions. */
@@ -154,6 +156,7 @@ class Run {
     this.random = seededRandom(seed);
     this.mode = MODES[seed % MODES.length];
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
+    this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
   }
 
@@ -424,7 +427,7 @@ class Run {
       if (this.mode.poison && message.poison) {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
-        if (deaths > 3 + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
+        if (deaths > (this.slow > 0 ? 6 : 2) + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
     for (const [id, commits] of this.carried) {
@@ -570,12 +573,12 @@ class SimNode {
     const fate = run.fates.get(id)!; // each that was published has one
     fate.begun++;
     if (message.poison) {
-      return this.after(run.random() * 5, () => {
+      return this.after(run.slow * 0.7 + run.random() * 5, () => {
         run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
         this.kill(true);
       });
     }
-    this.after(run.random() ** 4 * 150, () => {
+    this.after(run.slow + run.random() ** 4 * 150, () => {
       this.running.delete(id);
       this.ended.set(id, run.now);
       // no innocent fails as often as there are attempts

@@ -72,6 +72,8 @@ export class Commits {
   /** The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one is full. */
   #base: number | undefined;
   #changes = 0;
+  /** How many commits there were since then. */
+  #since = 0;
   /** The greatest number that was used. */
   #used: number;
 
@@ -192,7 +194,8 @@ export class Commits {
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.term, ++this.#used];
     this.#changes += changed.length + ended.length;
-    if (this.#base === undefined || counts.parked < this.#few || this.#changes > counts.parked / 4) {
+    const few = counts.parked < this.#few || this.#changes > counts.parked / 4;
+    if (this.#base === undefined || few || ++this.#since >= MOST_COMMITS) {
       const parked = ledger.parkedStates;
       return { id, prev: this.#id, full: true, base: this.#sequence, head: told, parked, ended: [], counts };
     }
@@ -203,9 +206,12 @@ export class Commits {
     this.#id = commit.id;
     this.#sequence = sequence;
     this.#base = commit.base;
-    if (commit.full) this.#changes = 0;
+    if (commit.full) this.#changes = this.#since = 0;
   }
 }
+
+/** So many commits are read at most to know what is parked. */
+const MOST_COMMITS = 50;
 
 /** The text of the first commit of a subscription. */
 export function firstCommit(term: string, head: Head): string {

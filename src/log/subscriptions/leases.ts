@@ -115,23 +115,29 @@ export class Leases {
   async #write(): Promise<boolean> {
     const { stream, endpoint, clock, onLost, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
-    const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
-    const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
-    if (appended.type === "stored") {
-      this.#sequence = appended.sequence;
-      this.#renewed = sent;
-      return true;
-    }
-    if (appended.type !== "conflict") fault(appended.error);
-    try {
-      const found = await stream.last(this.#subject, { latest: true });
-      this.#sequence = found?.sequence ?? 0;
-      if (found !== undefined && holderOf(found.data) !== endpoint) {
-        this.#renewed = -Infinity;
-        onLost();
+    // one that has expired, or whose last write was stored without an answer, is written again
+    for (let tries = 0; tries < 2; tries++) {
+      const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
+      const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
+      if (appended.type === "stored") {
+        this.#sequence = appended.sequence;
+        this.#renewed = sent;
+        return true;
       }
-    } catch (error) {
-      fault(error);
+      if (appended.type !== "conflict") fault(appended.error);
+      try {
+        const found = await stream.last(this.#subject, { latest: true });
+        this.#sequence = found?.sequence ?? 0;
+        if (found !== undefined && holderOf(found.data) !== endpoint) {
+          this.#renewed = -Infinity;
+          onLost();
+          return false;
+        }
+      } catch (error) {
+        fault(error);
+        return false;
+      }
+      if (appended.type !== "conflict") return false;
     }
     return false;
   }

@@ -77,6 +77,11 @@ export class Subscription {
     return this.#term !== undefined || this.#taking;
   }
 
+  /** Whether this node takes it over now. */
+  get begins(): boolean {
+    return this.#taking || this.#term?.begun === false;
+  }
+
   /** Whether this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
   get busy(): boolean {
     const { state } = this;
@@ -157,14 +162,14 @@ export class Subscription {
     this.#term?.refresh();
   }
 
-  /** To be called every 100 ms. */
-  tick(now: number): void {
+  /** To be called every 100 ms. `may`: it may be taken over now. */
+  tick(now: number, may: boolean): void {
     if (this.#term !== undefined) {
       this.#term.tick(now);
       this.#giveWay(now);
       return;
     }
-    if (this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
+    if (!may || this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
     if (!this.#mayLead(now)) return;
     this.#taking = true;
     this.#take().catch((error: CatgaError) => this.#warnings.fault("taking the lead", error))

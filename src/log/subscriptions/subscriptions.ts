@@ -60,6 +60,7 @@ export class Subscriptions {
   readonly #measuring = new Map<LogStream, Measuring>();
   readonly #streams = new Map<Subscription, LogStream>();
   #reader: LogReader | undefined;
+  #looked = -Infinity;
   /** When each kind of fault was last reported, by the monotonic clock. */
   readonly #reported = new Map<string, number>();
   #offDoubt: (() => void) | undefined;
@@ -106,7 +107,9 @@ export class Subscriptions {
       }
       const stream = this.#streams.get(subscription)!; // each has one
       const { serverTime } = stream;
-      const { stopped, stalled, open, position: read, oldest = serverTime, retrying, dead } = state;
+      const { stopped, open, position: read, oldest = serverTime, retrying, dead } = state;
+      // without them it hears of no request
+      const stalled = state.stalled ?? this.#reader?.fault;
       return {
         ...{ service, name, state: stalled ? "stalled" : stopped ? "stopped" : "leading", open },
         lag: this.#measuring.get(stream)!.lag({ key, read }), // each has one
@@ -135,7 +138,7 @@ export class Subscriptions {
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
         await next.ensure(signal);
         // what this node is to lead it leads now
-        if (!signal.aborted) next.tick(host.clock.monotonic());
+        if (!signal.aborted) next.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ensure));
@@ -182,6 +185,19 @@ export class Subscriptions {
     });
   }
 
+  /** How many are being taken over. */
+  get #beginning(): number {
+    let count = 0;
+    for (const { begins } of this.#all.values()) if (begins) count++;
+    return count;
+  }
+
+  /** Asks for what cannot be followed. */
+  #look(now: number): void {
+    this.#looked = now;
+    for (const subscription of this.#all.values()) subscription.onDoubt();
+  }
+
   #onMessage(message: StoredMessage): void {
     const { namespace } = this.#options.host;
     const { subject, sequence } = message;
@@ -207,11 +223,15 @@ export class Subscriptions {
       this.#tick();
       const now = clock.monotonic();
       let leads = false;
+      let beginning = this.#beginning;
       for (const subscription of this.#all.values()) {
-        subscription.tick(now);
+        const began = subscription.begins;
+        subscription.tick(now, beginning < MOST_BEGINNING);
+        if (!began && subscription.begins) beginning++;
         leads ||= subscription.leads;
       }
       if (leads) this.#leases.tick(now);
+      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look(now);
       for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
   }
@@ -267,4 +287,7 @@ const MOST_FOLLOWED = 32;
 const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
 const ASK = 500; // ms
+const LOOK = 5_000; // ms
+/** So many are taken over at once: each asks the store for some things. */
+const MOST_BEGINNING = 64;
 const MOST_ASKED = 1_000;

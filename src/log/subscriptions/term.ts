@@ -60,6 +60,11 @@ export class Term {
     });
   }
 
+  /** Whether it has taken over. */
+  get begun(): boolean {
+    return this.#reading !== undefined;
+  }
+
   get state(): TermState {
     const ledger = this.#ledger;
     const reading = this.#reading;
@@ -372,7 +377,9 @@ export class Term {
       }
       return true;
     } catch (error) {
+      // what it would have said is not known any more
       if (!this.#over) warnings.fault("committing", error);
+      this.#end("deposed");
       return false;
     }
   }

@@ -260,19 +260,9 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     }
     await here.write(requestSubject("default", KEY, "far"), JSON.stringify({ v: 1, kind: "rewind", to: BIG }));
     const began = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`C${i}`, BIG]));
-    if (false) await here.write(requestSubject("default", KEY, "many"), JSON.stringify({ v: 1, kind: "join", began }));
+    await here.write(requestSubject("default", KEY, "many"), JSON.stringify({ v: 1, kind: "join", began }));
     await here.lives("forged messages");
-    await eventually("those that can be run to have run", () => here.handled.includes("parked"), 5000).catch(
-      async (e) => {
-        console.log(
-          JSON.stringify(here.app.health().subscriptions),
-          here.lines.slice(-30),
-          await here.letters(),
-          await here.app.subscriptions(),
-        );
-        throw e;
-      },
-    );
+    await eventually("those that can be run to have run", () => here.handled.includes("parked"));
     await eventually("those that cannot to be dead letters", async () => {
       const positions = (await here.letters()).map(({ position }) => position);
       return [4_096, 7_168, 9_216].every((each) => positions.includes(each));

@@ -196,7 +196,8 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
 }
 
 /** The leader's consumer has a filter for each. */
-const MOST_CATEGORIES = 4_096;
+/** Of one subscription. */
+export const MOST_CATEGORIES = 4_096;
 /** What grows does not grow out of the safe integers: the commit that says so would be refused by every node. */
 const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;

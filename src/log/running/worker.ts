@@ -4,6 +4,7 @@
  */
 import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import { morePatient, type Retry } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
@@ -35,8 +36,8 @@ export interface WorkerOptions {
 
 /** What the record of a node of this service says about these handlers, sorted; `undefined`: nothing. */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
-  const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category }) =>
-    announcement(owner, name, category)
+  const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
+    announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))
   );
   return texts.length === 0 ? undefined : texts.sort();
 }

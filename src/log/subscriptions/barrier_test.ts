@@ -33,7 +33,7 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
       service: "shop",
       name: "billing",
       token: 7,
-      nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Set<string>() })),
+      nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Map() })),
       signal: abort.signal,
     });
   return { clock, asked, gone, live, abort, pass };

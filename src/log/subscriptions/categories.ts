@@ -1,4 +1,6 @@
 /** The categories of a led subscription: those that its record names. */
+import { morePatient } from "../../contract/handler.ts";
+import { MOST_CATEGORIES } from "../format/commit.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import { Category } from "./category.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
@@ -46,7 +48,7 @@ export class Categories {
     return Math.max(this.#timeout, ...[...this.#all.values()].map(({ timeout }) => timeout));
   }
 
-  /** The category of this name. Another version may know more about it: then the defaults hold. */
+  /** The category of this name. If only nodes of another version handle it, what they announce holds. */
   of(name: string): Category {
     let category = this.#all.get(name);
     if (category === undefined) {
@@ -61,9 +63,10 @@ export class Categories {
     return category;
   }
 
-  /** Adds those that are new; all others have been read up to here. Returns where they begin. */
+  /** Adds those that are new, as many as a commit may have; all others have been read up to here. Returns where they begin. */
   add(began: Readonly<Record<string, number>>, read: number): Readonly<Record<string, number>> {
-    const added = Object.entries(began).filter(([name]) => !this.#began.has(name))
+    const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
+    const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
       .map(([name, position]) => [name, Math.max(position, read)] as const);
     for (const [name, position] of added) {
       this.#began.set(name, position);
@@ -101,7 +104,13 @@ export class Categories {
   }
 
   #count(category: Category): void {
-    category.capable = this.#nodes.filter(({ categories }) => categories.has(category.name)).length;
+    const { name } = category;
+    const announced = this.#nodes.flatMap(({ categories }) => categories.get(name) ?? []);
+    category.capable = announced.length;
+    if (announced.length === 0 || this.#spec.categories.has(name)) return;
+    const { attempts, delay } = announced.reduce(morePatient);
+    category.attempts = attempts;
+    category.delay = delay;
   }
 }
 

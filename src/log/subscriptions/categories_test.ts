@@ -13,7 +13,7 @@ const SPEC = {
 const capable = (id: string, ...categories: string[]) => ({
   id,
   endpoint: `${id}.1`,
-  categories: new Set(categories),
+  categories: new Map(categories.map((category) => [category, DEFAULT_SETTINGS])),
 });
 
 describe("Categories", () => {
@@ -26,6 +26,27 @@ describe("Categories", () => {
     assertEquals(categories.of("Placed"), categories.of("Placed"));
     // how long a run of a newer version's handler may take, its node knows
     assertEquals(categories.patience, categories.of("Newer").timeout);
+  });
+
+  it("one that only other nodes handle has what they announce, the most patient of them, as soon as they do", () => {
+    const categories = new Categories(SPEC, { Placed: 0, Newer: 0 }, 30_000);
+    const newer = categories.of("Newer");
+    const node = (attempts: number, ...delay: [number, number]) => ({
+      ...capable(`n${attempts}`),
+      categories: new Map(["Placed", "Newer"].map((name) => [name, { attempts, delay }])),
+    });
+    categories.refresh([node(20, 5, 60), node(15, 5, 70)]);
+    assertEquals([newer.attempts, newer.delay, newer.capable], [20, [5, 70], 2]);
+    assertEquals(categories.of("Placed").attempts, 3);
+    categories.refresh([]);
+    assertEquals([newer.attempts, newer.capable], [20, 0]);
+  });
+
+  it("has no more of them than a commit may have", () => {
+    const categories = new Categories(SPEC, { Placed: 0 }, 30_000);
+    const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`C${i}`, 7]));
+    assertEquals(Object.keys(categories.add(many, 0)).length, 4_095);
+    assertEquals([categories.names.length, Object.keys(categories.add({ More: 0 }, 0))], [4_096, []]);
   });
 
   it("one that is added begins where it says, but not behind what was read: nothing is read again", () => {

@@ -10,8 +10,8 @@ import type { CategorySettings } from "./spec.ts";
 /** A category of a subscription. */
 export class Category implements LedgerCategory {
   readonly name: string;
-  readonly attempts: number;
-  readonly delay: readonly [first: number, longest: number];
+  attempts: number;
+  delay: readonly [first: number, longest: number];
   /** The internal command by which its messages are handed out. */
   readonly contract: AnyContract;
   /** Options of sends without a key. */

@@ -2,12 +2,13 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import process from "node:process";
-import { catga, command, event, MemoryNetwork, query, unwrap } from "../mod.ts";
+import { catga, command, event, query, unwrap } from "../mod.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { startProgram } from "./processes/node_process.ts";
 import { eventually } from "./support/eventually.ts";
 import { answering, PayloadWays } from "./support/payload_ways.ts";
 import { PAYLOADS, UNSENDABLE } from "./support/payloads.ts";
+import { MemoryNetwork } from "../src/testing/mod.ts";
 
 const nats = await requireNatsServer();
 

@@ -204,7 +204,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/format",
     ],
   },
-  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", "src/data"] },
+  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
 ];
 
 /** The room of a file, the innermost one; `undefined` for a file in none. */

@@ -10,7 +10,7 @@ import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health, NodeEvent, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import {
   checkDeadLetterOptions,
   type DeadLetter,
@@ -137,7 +137,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.nodes() ?? (this.#builder.stopped ? [] : [this.#parts.self]);
   }
 
-  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeEvent> {
+  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {
     checkKnown("watchNodes", options, WATCH_OPTIONS);
     checkSignal("watchNodes", options.signal);
     return this.#remote?.watchNodes(options.signal) ?? this.#noChanges(options.signal);
@@ -414,7 +414,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** An app in memory is its only node. */
   // deno-lint-ignore require-yield
-  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       else signal?.addEventListener("abort", () => resolve(), { once: true });

@@ -1,5 +1,5 @@
 /**
- * The rooms of the house: what each is for, and whom its files may import. `docs/internals/architecture.md` shows them.
+ * The rooms of the house: what each is for, and whom its files may import. `docs/figures/rooms.md` shows them.
  *
  * @module
  */

@@ -33,7 +33,7 @@ import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError } from "../error.ts";
-import { drain, type DrainableNode } from "./drain.ts";
+import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
@@ -375,7 +375,7 @@ export class App implements NodeHost, DrainableNode {
 
   drain(options: DrainOptions = {}): Promise<void> {
     checkKnown("drain", options, DRAIN_OPTIONS);
-    const { timeout = 30_000 } = options;
+    const { timeout = DRAIN_TIMEOUT } = options;
     checkNumber("drain: timeout", timeout, 0, MAX_TIMEOUT, "ms");
     return this.#drain ??= this.#drainAll(timeout);
   }

@@ -94,6 +94,26 @@ export {
   type EntityOptions,
 } from "./src/contract/entity.ts";
 export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
+export { type Workflow, workflow, type WorkflowOptions } from "./src/contract/workflow.ts";
+export type { RunDriver, RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";
+export type {
+  Decided,
+  Flow,
+  FlowSendOptions,
+  PendingStep,
+  ResultOptions,
+  RunEntry,
+  RunInfo,
+  RunsOptions,
+  RunStatus,
+  Signal,
+  StartOptions,
+  Step,
+  StepOptions,
+  TellOptions,
+  WaitOptions,
+  WorkflowContract,
+} from "./src/contract/flow.ts";
 export type { EntityBody } from "./src/contract/entity_body.ts";
 export type {
   AnyEntity,
@@ -110,7 +130,7 @@ export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } fr
 export type { Health, SubscriptionHealth } from "./src/contract/health.ts";
 export type { LogFields, Logger } from "./src/contract/logger.ts";
 export type { Observation } from "./src/contract/observer.ts";
-export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/contract/send_options.ts";
+export type { BroadcastOptions, PublishOptions, SendArgs, SendOptions } from "./src/contract/send_options.ts";
 export type {
   DeadLetter,
   DeadLetterOptions,
@@ -122,7 +142,7 @@ export { fail, unwrap } from "./src/contract/result.ts";
 export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
 export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
 export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
-export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/contract/sender.ts";
+export type { BroadcastResult, SendAllOptions, Sender, Sharing } from "./src/contract/sender.ts";
 export type {
   Cache,
   CacheLoadOptions,

@@ -116,6 +116,24 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         };
         return await openLog({ host, handlers: durable, app });
       },
+      runs: async (app) => {
+        const [{ openRuns }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
+        const { timeout } = settings;
+        const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
+        return openRuns({
+          ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
+          maxPayload: () => transport?.maxPayload ?? 1_048_576,
+          nodes: () => app.nodes(),
+          durable: () => app.log(),
+          ofEntity: (contract) => app.ofEntity(contract),
+          send: (contract, payload, sending) => app.send(contract, payload, sending),
+          sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
+          begun: () => void app.pending++,
+          over: () => {
+            if (--app.pending === 0) app.idle();
+          },
+        });
+      },
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
         const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };

@@ -3,6 +3,7 @@ import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import type { EntityBody } from "./entity_body.ts";
+import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
@@ -84,6 +85,10 @@ export interface HandlerBody {
   readonly subscription: SubscriptionSettings | undefined;
   /** Of a command of an entity. */
   readonly entity?: EntityBody | undefined;
+  /** Of a workflow. */
+  readonly workflow?: WorkflowBody | undefined;
+  /** Further handlers that come with it. */
+  readonly with?: readonly Handler[] | undefined;
 }
 
 /** A module (`import * as orders`), a handler, or an array of these. */

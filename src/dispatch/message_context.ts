@@ -2,12 +2,14 @@
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
 import type { EntityBody, EntityContext } from "../contract/entity_body.ts";
+import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "../contract/flow.ts";
+import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
-import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
-import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
+import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import type { AppClock } from "../ports/clock.ts";
@@ -23,7 +25,7 @@ import type { Claims } from "./shared_state.ts";
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
  * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
-export class MessageContext implements EntityContext, Abortable {
+export class MessageContext implements EntityContext, RunContext, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;
@@ -189,6 +191,38 @@ export class MessageContext implements EntityContext, Abortable {
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
     return this.#host.decide(entity, payload, this);
+  }
+
+  "~runs"(): Promise<RunDriver> {
+    return this.#host.nodeRuns();
+  }
+
+  start<In, Out, F extends string>(
+    contract: WorkflowContract<In, Out, F>,
+    ...args: SendArgs<In, StartOptions>
+  ): Promise<Result<string, never>> {
+    return this.#host.start(contract, args[0], args[1]);
+  }
+
+  result<Out, F extends string>(
+    contract: WorkflowContract<never, Out, F>,
+    run: string,
+    options: ResultOptions = {},
+  ): Promise<Result<Out, F>> {
+    // the contract's types say that what comes back is an Out, or one of its failures
+    return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
+  }
+
+  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>> {
+    return this.#host.tell(signal, run, args[0], args[1]);
+  }
+
+  cancel(
+    contract: WorkflowContract<never, unknown>,
+    run: string,
+    reason: string,
+  ): Promise<Result<void, never>> {
+    return this.#host.cancel(contract, run, reason);
   }
 
   /** For the mediator, which runs the handler of an idempotent command under a claim. */

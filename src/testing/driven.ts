@@ -2,8 +2,8 @@
 
 /**
  * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache,
- * clock and dead letters that it returns. Iterators are returned as they are, as their next value may never come, but for that of dead
- * letters, which ends.
+ * clock, dead letters and runs that it returns. Iterators are returned as they are, as their next value may never come, but for those of dead
+ * letters and runs, which end.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {
@@ -14,7 +14,7 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
-      if (key === "deadLetters" && typeof value === "function") {
+      if ((key === "deadLetters" || key === "runs") && typeof value === "function") {
         return (...args: unknown[]) => drivenLetters(value.apply(real, args), drive);
       }
       if (key === "cache" || key === "clock") return driven(value as object, drive);

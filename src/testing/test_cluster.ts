@@ -8,6 +8,7 @@ import {
   event,
   type Logger,
   MemoryNetwork,
+  workflow,
 } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
 import { driven } from "./driven.ts";
@@ -283,10 +284,11 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Has Catga load its log and its entities now: while a node loaded them, virtual time would pass. */
+/** Has Catga load its log, its entities and its workflows now: while a node loaded them, virtual time would pass. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
+  await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.drain();
 }
 

@@ -1,0 +1,212 @@
+/**
+ * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody to go on, a time that has
+ * come, a start. A run belongs to the node that its last message names for as long as that is alive: others pass on to it what they get for the run.
+ */
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { type Clock, delay, type Timer } from "../ports/clock.ts";
+import { Drive, type DriveEnd, type DriveHost } from "./drive.ts";
+import type { Journal, Stored } from "./journal.ts";
+import { keyOf } from "./results.ts";
+import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
+
+/** What {@link Drives} need of their node. */
+export interface DrivesHost extends DriveHost {
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly log: RunLog;
+  /** Whether the process at an endpoint is alive, as far as this node knows. */
+  alive(endpoint: string): boolean;
+  /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
+  passOn(endpoint: string, call: Call): Promise<boolean>;
+  /** A run begins to be driven here, and ends to be. */
+  begun(): void;
+  over(): void;
+}
+
+/** What is brought to a run. */
+export interface Call {
+  readonly ref: RunRef;
+  /** The message of the stream that the run has to have read; 0: none in particular. */
+  readonly sequence: number;
+  readonly due?: string | undefined;
+}
+
+/** A run on this node: being loaded, or driven. */
+interface Held {
+  /** Resolves with how its drive ended; "elsewhere": the node that holds it. */
+  readonly end: Promise<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>;
+  drive: Drive | undefined;
+  /** The last message that it had read, when it ended. */
+  sequence: number;
+}
+
+/** The runs that a node drives. */
+export class Drives {
+  readonly #host: DrivesHost;
+  readonly #held = new Map<string, Held>();
+  /** Runs that ended here lately, and the sequence of their last message. */
+  readonly #ended = new Map<string, number>();
+  #leaving = false;
+  #timer: Timer | undefined;
+
+  constructor(host: DrivesHost) {
+    this.#host = host;
+  }
+
+  /** Runs that are driven here now. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Whether this node drives a run now. */
+  drives(ref: RunRef): boolean {
+    return this.#held.has(keyOf(ref));
+  }
+
+  /** The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if it is not stored. */
+  start(body: WorkflowBody, ref: RunRef, stored: Promise<Stored | undefined>, journal: Journal): void {
+    const key = keyOf(ref);
+    if (this.#leaving || this.#held.has(key)) return;
+    this.#hold(key, async (held) => {
+      const first = await stored;
+      if (first === undefined) return "suspended";
+      journal.apply(first);
+      return await this.#drive(held, body, ref, journal, { due: [], fresh: true });
+    });
+  }
+
+  /**
+   * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else. Rejects with `UNAVAILABLE` if that is
+   * to be tried again, elsewhere.
+   */
+  async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
+    const host = this.#host;
+    const key = keyOf(call.ref);
+    let hint = holder;
+    for (let turn = 0;; turn++) {
+      if ((this.#ended.get(key) ?? -1) >= call.sequence && call.due === undefined) return;
+      let held = this.#held.get(key);
+      if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
+        if (await host.passOn(hint, call)) return;
+        hint = undefined;
+        if (turn > 0) await delay(host.clock, Math.min(1_000, 50 * turn));
+        continue;
+      }
+      // one that is being loaded does not learn what is due
+      const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
+      if (held === undefined) {
+        if (this.#leaving) throw leaving(call.ref);
+        held = this.#load(body, call);
+      } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || call.due !== undefined)) {
+        held.drive.tell(call.due);
+      }
+      const end = await held.end;
+      if (end === "left") throw leaving(call.ref);
+      if (typeof end === "object" && "failed" in end) {
+        if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
+        await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
+        continue;
+      }
+      if (typeof end === "object") {
+        hint = end.elsewhere;
+        continue;
+      }
+      if (end === "ended") return;
+      // a drive that was there before may have ended without seeing this
+      if (end === "suspended" && held.sequence >= call.sequence && (isTold || call.due === undefined)) return;
+      if (end === "lost") await delay(host.clock, 20);
+    }
+  }
+
+  /** Tells a run that is driven here that there is something new. */
+  tell(ref: RunRef): void {
+    this.#held.get(keyOf(ref))?.drive?.tell();
+  }
+
+  /** Begins no more attempts. */
+  leave(): void {
+    this.#leaving = true;
+    for (const { drive } of this.#held.values()) drive?.leave();
+  }
+
+  /** Ends all of them. */
+  close(): void {
+    this.#leaving = true;
+    this.#timer?.cancel();
+    for (const { drive } of this.#held.values()) drive?.stop();
+  }
+
+  /** Loads a run that this node does not drive. */
+  #load(body: WorkflowBody, { ref, due }: Call): Held {
+    const host = this.#host;
+    return this.#hold(keyOf(ref), async (held) => {
+      const journal = await host.log.load(ref);
+      if (journal === undefined) {
+        held.sequence = Infinity; // it was forgotten
+        return "suspended";
+      }
+      const { holder } = journal;
+      if (journal.ended === undefined && holder !== "" && holder !== host.endpoint && host.alive(holder)) return { elsewhere: holder };
+      return await this.#drive(held, body, ref, journal, { due: due === undefined ? [] : [due], fresh: false });
+    });
+  }
+
+  async #drive(
+    held: Held,
+    body: WorkflowBody,
+    ref: RunRef,
+    journal: Journal,
+    how: { readonly due: readonly string[]; readonly fresh: boolean },
+  ): Promise<DriveEnd> {
+    const host = this.#host;
+    const writer = new RunWriter(host.log, ref, journal, host.endpoint);
+    const drive = held.drive = new Drive({ host, ref, body, journal, writer, ...how });
+    drive.begin();
+    if (this.#leaving) drive.leave();
+    this.#watch();
+    const end = await drive.end;
+    held.sequence = journal.sequence;
+    if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
+    return end;
+  }
+
+  #hold(key: string, work: (held: Held) => Promise<DriveEnd | { readonly elsewhere: string }>): Held {
+    const { promise, resolve } = Promise.withResolvers<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>();
+    const held: Held = { end: promise, drive: undefined, sequence: 0 };
+    this.#held.set(key, held);
+    this.#host.begun();
+    work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
+      if (this.#held.get(key) === held) this.#held.delete(key);
+      this.#host.over();
+    });
+    return held;
+  }
+
+  #remember(key: string, sequence: number): void {
+    this.#ended.delete(key);
+    this.#ended.set(key, sequence);
+    if (this.#ended.size <= REMEMBERED) return;
+    for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
+  }
+
+  /** A run whose step takes long reads on now and then: it may be cancelled, or lost. */
+  #watch(): void {
+    this.#timer ??= this.#host.clock.after(WATCH, () => {
+      this.#timer = undefined;
+      const now = this.#host.clock.monotonic();
+      for (const { drive } of this.#held.values()) {
+        if (drive !== undefined && !drive.over && now - drive.heardAt >= WATCH) drive.tell();
+      }
+      if (this.#held.size > 0 && !this.#leaving) this.#watch();
+    }, { background: true });
+  }
+}
+
+function leaving({ workflow, run }: RunRef): CatgaError {
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
+}
+
+const WATCH = 5_000; // ms
+const REMEMBERED = 10_000;
+const MOST_TURNS = 8;

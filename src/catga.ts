@@ -124,6 +124,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
           maxPayload: () => transport?.maxPayload ?? 1_048_576,
           nodes: () => app.nodes(),
+          onNodes: (listener) => app.onNodes(listener),
           durable: () => app.log(),
           ofEntity: (contract) => app.ofEntity(contract),
           send: (contract, payload, sending) => app.send(contract, payload, sending),

@@ -2,7 +2,7 @@
  * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is in `flow/`, which is
  * loaded when a node handles or starts one.
  */
-import { MAX_TIMEOUT, checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
@@ -113,7 +113,7 @@ export function runContracts(type: string): RunContracts {
   return {
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
     due: event<RunDue>(`${type}.due`, { durable: { keep: 30 * DAY } }),
-    join: command<RunJoin, void>(`${type}.join`, { timeout: MAX_TIMEOUT, retries: 0 }),
+    join: command<RunJoin, void>(`${type}.join`, { timeout: 30_000, retries: 0 }),
   };
 }
 
@@ -122,8 +122,8 @@ function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;
   const { called, due, join } = runContracts(type);
   const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
-  // a run is handled when it has ended or waits, which may take long; its process is watched, not its time
-  const options = { name: type, from: "start", retry: { attempts: 1_000, delay: [100, 2_000] }, timeout: MAX_TIMEOUT } as const;
+  // a run that takes longer gets a lease
+  const options = { name: type, from: "start", retry: { attempts: 1_000, delay: [100, 2_000] }, timeout: 30_000 } as const;
   const comes = [
     due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),

@@ -113,8 +113,6 @@ export class Drive {
   readonly journal: Journal;
   /** Resolves once. */
   readonly end: Promise<DriveEnd>;
-  /** When the stream was last read or written, by the monotonic clock. */
-  heardAt: number;
   readonly #host: DriveHost;
   readonly #body: WorkflowBody;
   readonly #writer: RunWriter;
@@ -162,7 +160,6 @@ export class Drive {
     this.#writer = writer;
     this.#due = new Set(due);
     this.#own = fresh;
-    this.heardAt = host.clock.monotonic();
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
     this.#resolve = resolve;
@@ -460,7 +457,11 @@ export class Drive {
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
     const what = recorded(error);
-    if (error instanceof Decided || (!passing && failed >= attempts)) return this.#refused(name, what);
+    if (error instanceof Decided || (!passing && failed >= attempts)) {
+      this.#refused(name, what);
+      await this.#stored();
+      return;
+    }
     // a failure of operation ends with what caused it: pauses follow how long that has lasted
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
     const pause = passing
@@ -833,7 +834,6 @@ export class Drive {
     const before = this.journal.entries;
     try {
       const stored = await this.#writer.store(entries, (own) => this.#holding(own), () => this.#over);
-      this.heardAt = this.#host.clock.monotonic();
       if (!stored) return this.stop("lost");
       if (this.#contradicted) return this.stop("again");
       this.#own = true;
@@ -889,7 +889,6 @@ export class Drive {
       await this.#storing;
       if (this.#over) return;
       if (!await this.#writer.readOn()) return this.stop("lost");
-      this.heardAt = this.#host.clock.monotonic();
       this.#toldAll();
     } catch {
       // its next append finds out

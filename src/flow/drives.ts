@@ -1,6 +1,9 @@
 /**
  * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody to go on, a time that has
  * come, a start. A run belongs to the node that its last message names for as long as that is alive: others pass on to it what they get for the run.
+ *
+ * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this process dies. A run that
+ * takes long has a lease instead: a schedule that calls for it, which is put off for as long as this process lives.
  */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -37,6 +40,13 @@ interface Held {
   /** Resolves with how its drive ended; "elsewhere": the node that holds it. */
   readonly end: Promise<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>;
   drive: Drive | undefined;
+  readonly ref: RunRef;
+  readonly since: number;
+  /** Resolves when it has a lease. */
+  readonly leased: Promise<"leased">;
+  readonly lease: () => void;
+  /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
+  renew: number;
   /** The last message that it had read, when it ended. */
   sequence: number;
 }
@@ -68,7 +78,7 @@ export class Drives {
   start(body: WorkflowBody, ref: RunRef, stored: Promise<Stored | undefined>, journal: Journal): void {
     const key = keyOf(ref);
     if (this.#leaving || this.#held.has(key)) return;
-    this.#hold(key, async (held) => {
+    this.#hold(ref, async (held) => {
       const first = await stored;
       if (first === undefined) return "suspended";
       journal.apply(first);
@@ -101,7 +111,13 @@ export class Drives {
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || call.due !== undefined)) {
         held.drive.tell(call.due);
       }
-      const end = await held.end;
+      const end = await Promise.race([held.end, held.leased]);
+      if (end === "leased") {
+        await held.drive?.tell(call.due);
+        if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
+        await delay(host.clock, 20);
+        continue;
+      }
       if (end === "left") throw leaving(call.ref);
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
@@ -140,7 +156,7 @@ export class Drives {
   /** Loads a run that this node does not drive. */
   #load(body: WorkflowBody, { ref, due }: Call): Held {
     const host = this.#host;
-    return this.#hold(keyOf(ref), async (held) => {
+    return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
       if (journal === undefined) {
         held.sequence = Infinity; // it was forgotten
@@ -171,9 +187,16 @@ export class Drives {
     return end;
   }
 
-  #hold(key: string, work: (held: Held) => Promise<DriveEnd | { readonly elsewhere: string }>): Held {
-    const { promise, resolve } = Promise.withResolvers<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>();
-    const held: Held = { end: promise, drive: undefined, sequence: 0 };
+  #hold(ref: RunRef, work: (held: Held) => Promise<DriveEnd | { readonly elsewhere: string }>): Held {
+    const key = keyOf(ref);
+    const { promise: end, resolve } = Promise.withResolvers<
+      DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }
+    >();
+    const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
+    const since = this.#host.clock.monotonic();
+    const held: Held = {
+      ...{ end, drive: undefined, ref, since, leased, lease: () => lease("leased"), renew: since + HELD, sequence: 0 },
+    };
     this.#held.set(key, held);
     this.#host.begun();
     work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
@@ -190,16 +213,24 @@ export class Drives {
     for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
   }
 
-  /** A run whose step takes long reads on now and then: it may be cancelled, or lost. */
+  /** Puts leases off, and gives one to each run that takes long. */
   #watch(): void {
-    this.#timer ??= this.#host.clock.after(WATCH, () => {
+    this.#timer ??= this.#host.clock.after(TICK, () => {
       this.#timer = undefined;
       const now = this.#host.clock.monotonic();
-      for (const { drive } of this.#held.values()) {
-        if (drive !== undefined && !drive.over && now - drive.heardAt >= WATCH) drive.tell();
-      }
-      if (this.#held.size > 0 && !this.#leaving) this.#watch();
+      const length = Math.max(SHORTEST, this.#held.size * FOR_EACH);
+      for (const held of this.#held.values()) if (held.renew <= now) this.#renew(held, length);
+      if (this.#held.size > 0) this.#watch();
     }, { background: true });
+  }
+
+  #renew(held: Held, length: number): void {
+    const { clock } = this.#host;
+    held.renew = Infinity;
+    this.#host.wake(held.ref, LEASE, clock.now() + length).then(() => {
+      held.lease();
+      held.renew = clock.monotonic() + length / 2;
+    }, () => held.renew = clock.monotonic() + TICK);
   }
 }
 
@@ -207,6 +238,13 @@ function leaving({ workflow, run }: RunRef): CatgaError {
   return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
 }
 
-const WATCH = 5_000; // ms
+/** In place of a step: the lease of a run that takes long. */
+export const LEASE = "@lease";
+/** How long a run is held without a lease, in ms. */
+const HELD = 10_000;
+/** How long a lease is, in ms: the shortest, and for each run of this node. */
+const SHORTEST = 4_000;
+const FOR_EACH = 10;
+const TICK = 500; // ms
 const REMEMBERED = 10_000;
 const MOST_TURNS = 8;

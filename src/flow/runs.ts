@@ -30,7 +30,7 @@ import { type Clock, type Random, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./drive.ts";
-import { type Call, Drives, type DrivesHost } from "./drives.ts";
+import { type Call, Drives, type DrivesHost, LEASE } from "./drives.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
@@ -53,6 +53,8 @@ export interface RunsHost {
   readonly handled: readonly WorkflowBody[];
   maxPayload(): number;
   nodes(): readonly NodeInfo[];
+  /** Calls back when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
+  onNodes(listener: () => void): () => void;
   /** The log of this node, for schedules. */
   durable(): Promise<DurableLog>;
   ofEntity(contract: AnyContract): boolean;
@@ -122,6 +124,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async due(body: WorkflowBody, { run, step, start }: RunDue): Promise<void> {
     const ref = { workflow: body.definition.name, run };
+    if (step === LEASE) return await this.#drives.call(body, { ref, sequence: 0 });
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: step });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
     if (!started.ok && started.error.code === "UNAVAILABLE") throw started.error;
@@ -262,8 +265,18 @@ export class Runs implements DrivesHost, NodeRuns {
     const { join } = this.#contractsOf(ref.workflow);
     const node = endpoint.slice(0, endpoint.indexOf("."));
     const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
-    const result = await this.#host.sendInternal(join as AnyContract, payload, { node, timeout: MAX_TIMEOUT, retries: 0 });
-    return result.ok;
+    const gone = new AbortController();
+    // one that is frozen does not answer, and is no node any more after a while
+    const off = this.#host.onNodes(() => {
+      if (!this.alive(endpoint)) gone.abort();
+    });
+    try {
+      const options = { node, timeout: 30_000, retries: 0, signal: gone.signal };
+      const { ok } = await this.#host.sendInternal(join as AnyContract, payload, options);
+      return ok;
+    } finally {
+      off();
+    }
   }
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {

@@ -91,6 +91,8 @@ interface StepCall {
   readonly undo: boolean;
   /** No attempt began before this drive. */
   readonly fresh: boolean;
+  /** An attempt has begun in this drive. */
+  begun: boolean;
   /** It is being performed. */
   busy: boolean;
   /** It has its outcome, or is given up after a cancel. */
@@ -99,7 +101,7 @@ interface StepCall {
   wake: (() => void) | undefined;
 }
 
-const IDLE = { busy: false, over: false, controller: undefined, wake: undefined };
+const IDLE = { begun: false, busy: false, over: false, controller: undefined, wake: undefined };
 
 /** An attempt of a step. */
 interface Attempt extends Step {
@@ -324,17 +326,20 @@ export class Drive {
           this.#calls.delete(call);
           step.wake?.();
           if (this.#sees(outcome.index)) settle(outcome);
+          else this.#halt();
           return this.#look();
         }
         if (step.busy) return step.wake?.();
         step.busy = true;
         this.#perform(step, perform, { policy, timeout }).then((done) => {
           step.busy = false;
+          if (step.over) this.#halt();
           if (done === undefined || this.#over) return;
           step.over = true;
           this.#calls.delete(call);
           // behind a cancel the handler sees nothing any more
           if (journal.cancelled === undefined || this.#phase !== "handler" || !main) settle(done);
+          else this.#halt();
         }).finally(() => this.#look());
       },
     };
@@ -345,8 +350,8 @@ export class Drive {
 
   /** Whether the handler may see what was recorded as this entry. */
   #sees(index: number): boolean {
-    const { cancelled } = this.journal;
-    return this.#phase === "undoing" || cancelled === undefined || index < cancelled.index;
+    const { cancelled, failing } = this.journal;
+    return this.#phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
   }
 
   /** Whether a step that has no outcome may not begin any more. */
@@ -377,18 +382,16 @@ export class Drive {
           continue;
         }
       }
-      if (journal.cancelled !== undefined && !step.undo && this.#phase === "handler") {
-        step.over = true;
-        return undefined;
-      }
-      if (!await this.#ready()) return undefined;
-      if (journal.outcomes.has(name)) return undefined;
+      if (this.#givenUp(step) || !await this.#ready()) return undefined;
+      // what was read meanwhile
+      if (journal.outcomes.has(name) || this.#givenUp(step)) return undefined;
       if (journal.entries >= MOST_ENTRIES) {
         const message = `${this.#label} has ${journal.entries} entries: start the next run as its last step`;
         this.#refused(name, { code: "TOO_LARGE", message });
         return undefined;
       }
       this.#active++;
+      step.begun = true;
       const attempt = (journal.failures.get(name)?.total ?? 0) + 1;
       const controller = step.controller = new AbortController();
       const timer = this.#host.clock.after(timeout, () => {
@@ -421,6 +424,13 @@ export class Drive {
         this.#active--;
       }
     }
+  }
+
+  /** Whether a step needs no outcome, because the run is cancelled: there is nothing to undo of it, or it has not begun. */
+  #givenUp(step: StepCall): boolean {
+    if (this.journal.cancelled === undefined || this.#phase !== "handler") return false;
+    if (step.undo && (step.begun || !step.fresh)) return false;
+    return step.over = true;
   }
 
   #call<T>(fn: (step: Step) => MaybePromise<T>, { id, attempt, signal }: Attempt): Promise<Outcome> {
@@ -559,6 +569,7 @@ export class Drive {
           step.over = true;
           this.#calls.delete(call);
           if (this.#sees(outcome.index)) resolve(valueOf(outcome, true));
+          else this.#halt();
           return this.#look();
         }
         if (step.busy) return;
@@ -575,6 +586,7 @@ export class Drive {
             if (await this.#cancelled(child, journal.cancelled.error.message)) return;
             step.over = true;
             this.#calls.delete(call);
+            this.#halt();
             return;
           }
           const started = await this.#host.startChild(contract, child.run, input, { ...this.ref, step: name });
@@ -624,8 +636,9 @@ export class Drive {
     const call: Call = {
       name,
       go: () => {
-        if (this.#stands) return;
-        const woken = journal.woken.has(name);
+        const known = journal.woken.get(name);
+        const woken = known !== undefined && this.#sees(known);
+        if (!woken && this.#stands) return;
         const sleep = journal.sleeps.get(name);
         if (!woken && sleep === undefined) return this.#begins(call, name, timeOf(until, this.#now), (at) => ({ t: "slept", step: name, until: at! }));
         if (!woken && !this.#isDue(name, sleep!, call)) return;
@@ -657,12 +670,12 @@ export class Drive {
     const call: Call = {
       name: own,
       go: () => {
-        if (this.#stands) return;
         const took = journal.took.get(own);
-        if (took !== undefined) {
+        if (took !== undefined && this.#sees(took.index)) {
           this.#calls.delete(call);
-          return resolve(took === -1 ? undefined : journal.signal(took));
+          return resolve(took.n === undefined ? undefined : journal.signal(took.n));
         }
+        if (took !== undefined || this.#stands) return;
         const n = nextSignal(journal, signal, this.#taken);
         const wait = journal.waits.get(own);
         if (n !== undefined) {
@@ -775,7 +788,7 @@ export class Drive {
   /** Undoes what is finished, the latest first, and ends the run. */
   #undoAll(error: RecordedError): void {
     const { journal } = this;
-    const why = journal.failing ?? error;
+    const why = journal.failing?.error ?? error;
     const steps = undoOrder(journal, (step) => this.#undos.has(step));
     this.#phase = "undoing";
     this.#calls.clear();
@@ -1012,7 +1025,7 @@ export class Drive {
     const { journal } = this;
     if (this.#phase === "handler") {
       const open = [...this.#steps.values()].filter(({ over, name }) => !over && !journal.outcomes.has(name));
-      const why = journal.failing ?? journal.cancelled?.error;
+      const why = journal.failing?.error ?? journal.cancelled?.error;
       // the handler has come as far as it may, or has ended
       if (why !== undefined && (this.#finish !== undefined || this.#calls.size > 0 || this.#halted > 0)) this.#finish = () => this.#undoAll(why);
       if (this.#finish !== undefined) {

@@ -123,16 +123,17 @@ export class Journal {
   /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
   readonly failures = new Map<string, Failures>();
   readonly sleeps = new Map<string, Timed>();
-  readonly woken = new Set<string>();
+  /** The number of the entry that says so. */
+  readonly woken = new Map<string, number>();
   readonly waits = new Map<string, Timed & { readonly signal: string }>();
-  /** The number of the signal that a wait took; -1: its time was over. */
-  readonly took = new Map<string, number>();
+  /** The number of the signal that a wait took (none: its time was over), and of the entry that says so. */
+  readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
   /** The numbers of those that no wait has taken, by name, in order. */
   readonly signals = new Map<string, Set<number>>();
   readonly children = new Map<string, { readonly workflow: string; readonly run: string; readonly since: number }>();
   readonly undone = new Set<string>();
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
-  failing: RecordedError | undefined;
+  failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
   ended: Outcome | undefined;
   endedAt = 0;
@@ -189,7 +190,7 @@ export class Journal {
         this.sleeps.set(entry.step, { since: time, until: entry.until, scheduled: entry.scheduled ?? false });
         return;
       case "woken":
-        this.woken.add(entry.step);
+        this.woken.set(entry.step, this.entries);
         this.sleeps.delete(entry.step);
         return;
       case "waits":
@@ -198,7 +199,7 @@ export class Journal {
         });
         return;
       case "took":
-        this.took.set(entry.step, entry.n ?? -1);
+        this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
         if (entry.n !== undefined) this.#taken(entry.n);
         return;
@@ -230,7 +231,7 @@ export class Journal {
         this.limited = true;
         return;
       case "failing":
-        this.failing ??= entry.error;
+        this.failing ??= { index: this.entries, error: entry.error };
         return;
       case "undone":
         this.undone.add(entry.step);

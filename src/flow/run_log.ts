@@ -281,7 +281,7 @@ export class RunWriter {
     return true;
   }
 
-  /** Reads what others have stored. Resolves with `false` when another node drives the run, or it is gone. Rejects with `UNAVAILABLE`. */
+  /** Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone. Rejects with `UNAVAILABLE`. */
   async readOn(): Promise<boolean> {
     const journal = this.#journal;
     let lost = false;
@@ -289,7 +289,7 @@ export class RunWriter {
       lost ||= stored.holder !== this.#endpoint && stored.holder !== journal.holder;
       journal.apply(stored);
     });
-    return found && !lost;
+    return found && !lost && journal.ended === undefined;
   }
 }
 

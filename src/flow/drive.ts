@@ -408,10 +408,8 @@ export class Drive {
         return outcome;
       } catch (error) {
         if (this.#over || journal.outcomes.has(name)) return undefined;
-        if (journal.cancelled !== undefined && !step.undo) {
-          step.over = true;
-          return undefined;
-        }
+        // what a step without undo throws when it is aborted is no failure
+        if (!step.undo && this.#givenUp(step)) return undefined;
         if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
           this.#leaving = true;
           return undefined;

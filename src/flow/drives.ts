@@ -93,9 +93,11 @@ export class Drives {
   async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
     const host = this.#host;
     const key = keyOf(call.ref);
+    const isLease = call.due === LEASE;
+    const due = isLease ? undefined : call.due;
     let hint = holder;
     for (let turn = 0;; turn++) {
-      if ((this.#ended.get(key) ?? -1) >= call.sequence && call.due === undefined) return;
+      if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
       let held = this.#held.get(key);
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
@@ -107,13 +109,15 @@ export class Drives {
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw leaving(call.ref);
-        held = this.#load(body, call);
-      } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || call.due !== undefined)) {
-        held.drive.tell(call.due);
+        held = this.#load(body, call.ref, due);
+      } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
+        held.drive.tell(due);
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
-        await held.drive?.tell(call.due);
+        // the lease that was brought is used up
+        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
+        await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
         await delay(host.clock, 20);
         continue;
@@ -130,7 +134,7 @@ export class Drives {
       }
       if (end === "ended") return;
       // a drive that was there before may have ended without seeing this
-      if (end === "suspended" && held.sequence >= call.sequence && (isTold || call.due === undefined)) return;
+      if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
       if (end === "lost") await delay(host.clock, 20);
     }
   }
@@ -154,7 +158,7 @@ export class Drives {
   }
 
   /** Loads a run that this node does not drive. */
-  #load(body: WorkflowBody, { ref, due }: Call): Held {
+  #load(body: WorkflowBody, ref: RunRef, due: string | undefined): Held {
     const host = this.#host;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
@@ -218,10 +222,14 @@ export class Drives {
     this.#timer ??= this.#host.clock.after(TICK, () => {
       this.#timer = undefined;
       const now = this.#host.clock.monotonic();
-      const length = Math.max(SHORTEST, this.#held.size * FOR_EACH);
-      for (const held of this.#held.values()) if (held.renew <= now) this.#renew(held, length);
+      for (const held of this.#held.values()) if (held.renew <= now) this.#renew(held, this.#length);
       if (this.#held.size > 0) this.#watch();
     }, { background: true });
+  }
+
+  /** How long a lease is. */
+  get #length(): number {
+    return Math.max(SHORTEST, this.#held.size * FOR_EACH);
   }
 
   #renew(held: Held, length: number): void {

@@ -30,7 +30,7 @@ import { type Clock, type Random, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./drive.ts";
-import { type Call, Drives, type DrivesHost, LEASE } from "./drives.ts";
+import { type Call, Drives, type DrivesHost } from "./drives.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
@@ -124,7 +124,6 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async due(body: WorkflowBody, { run, step, start }: RunDue): Promise<void> {
     const ref = { workflow: body.definition.name, run };
-    if (step === LEASE) return await this.#drives.call(body, { ref, sequence: 0 });
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: step });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
     if (!started.ok && started.error.code === "UNAVAILABLE") throw started.error;

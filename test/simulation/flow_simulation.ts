@@ -16,7 +16,7 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import { Drives, type DrivesHost, LEASE } from "../../src/flow/drives.ts";
+import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
 import { type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
@@ -45,13 +45,15 @@ interface Mode {
 
 const MODES: readonly Mode[] = [
   { deaths: 0, freezes: 0, cuts: 0, unknown: 0, cancels: 0.3 },
-  { deaths: 0.03, freezes: 0, cuts: 0, unknown: 0, cancels: 0 },
-  { deaths: 0.03, freezes: 0, cuts: 0, unknown: 0.1, cancels: 0.4 },
+  { deaths: 0.02, freezes: 0, cuts: 0, unknown: 0, cancels: 0 },
+  { deaths: 0.02, freezes: 0, cuts: 0, unknown: 0.1, cancels: 0.4 },
   { deaths: 0.01, freezes: 6, cuts: 0, unknown: 0.05, cancels: 0.2 },
   { deaths: 0.02, freezes: 2, cuts: 5, unknown: 0.05, cancels: 0.2 },
 ];
 
 const TRACE = process.argv[3] === "trace";
+/** In ms since 1970. */
+const START = 1_000_000;
 const PROCESSES = 3;
 const RUNS = 4;
 const STORM = 30_000;
@@ -61,7 +63,8 @@ const LIMIT = 150_000;
 /** A part of a workflow's program. */
 type Part =
   | { readonly type: "step"; readonly name: string; readonly undo: boolean; readonly fails: number; readonly ms: number }
-  | { readonly type: "all"; readonly parts: readonly Extract<Part, { type: "step" }>[] }
+  /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
+  | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
   | { readonly type: "sleep"; readonly name: string; readonly ms: number }
   | { readonly type: "wait"; readonly name: string; readonly ms: number | undefined };
 
@@ -80,7 +83,7 @@ class Simulation {
   readonly mode: Mode;
   readonly violations: string[] = [];
   readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
-  now = 1_000_000;
+  now = START;
   storm = true;
   readonly processes: Process[] = [];
   readonly stored: StoredMessage[] = [];
@@ -186,7 +189,11 @@ class Simulation {
   }
 
   violation(text: string): void {
-    this.violations.push(`${Math.round(this.now - 1_000_000)}: ${text}`);
+    this.violations.push(`${Math.round(this.now - START)}: ${text}`);
+  }
+
+  trace(...what: readonly unknown[]): void {
+    if (TRACE) console.log(Math.round(this.now - START), ...what);
   }
 
   // the stream --------------------------------------------------------------------------------------
@@ -204,6 +211,7 @@ class Simulation {
   }
 
   schedule(run: SimulatedRun, step: string, at: number): void {
+    this.trace(run.id, "is scheduled", step, Math.round(at - START));
     const key = `${run.id}:${step}`;
     this.#schedules.get(key)?.cancel();
     this.#schedules.set(key, this.after(at - this.now + this.random() * 100, () => run.bring({ due: step })));
@@ -480,7 +488,9 @@ class SimulatedRun {
     for (let n = 0; n < count; n++) {
       const drawn = random();
       if (drawn < 0.5) parts.push(step(`s${n}`));
-      else if (drawn < 0.7) parts.push({ type: "all", parts: [step(`a${n}`), step(`b${n}`), step(`c${n}`)] });
+      else if (drawn < 0.7) {
+        parts.push({ type: "all", race: random() < 0.4, parts: [step(`a${n}`), step(`b${n}`), step(`c${n}`)] });
+      }
       else if (drawn < 0.85) parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
       else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
     }
@@ -544,7 +554,7 @@ class SimulatedRun {
     const simulation = this.#simulation;
     if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
     this.#started = true;
-    if (TRACE) console.log(Math.round(simulation.now - 1_000_000), this.id, stored.holder, JSON.stringify(stored.entries));
+    simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
     for (const entry of stored.entries) {
       this.#entries.push(entry);
       if (entry.t === "held") simulation.sums.takeovers++;
@@ -585,15 +595,17 @@ class SimulatedRun {
     const end = (again: boolean) => {
       if (over) return;
       over = true;
+      simulation.trace(this.id, again ? "is not taken" : "is taken", JSON.stringify(brought), process.endpoint);
       if (again) simulation.after(100 + simulation.random() * 1_000, () => this.#bring(brought, done));
       else done();
     };
+    simulation.trace(this.id, "is brought", JSON.stringify(brought), process.endpoint);
     simulation.after(
       simulation.latency(),
       process.guard(() => {
         const ref = { workflow: "Flow", run: this.id };
         const { sequence = 0, due, by } = brought;
-        const call = due === undefined || due === LEASE ? { ref, sequence } : { ref, sequence, due };
+        const call = { ref, sequence, due };
         process.drives.call(this.bodyIn(process), call, by).then(() => end(false), () => end(true));
       }),
     );
@@ -623,14 +635,17 @@ class SimulatedRun {
       } else {
         const parts = part.type === "all" ? part.parts : [part];
         const known = [...seen];
-        await Promise.all(parts.map((own) => {
+        const isRace = part.type === "all" && part.race;
+        const under = parts.map((own) => {
           const undo = (value: string) => this.#undo(flow, process, own.name, value);
           return flow.step<string>(own.name, (step) => this.#step(step, process, own, known), {
             undo: own.undo ? undo : undefined,
             retry: { delay: [200, 2_000] },
           });
-        }));
-        seen.push(...parts.map(({ name }) => name));
+        });
+        if (isRace) await Promise.race(under);
+        else await Promise.all(under);
+        if (!isRace) seen.push(...parts.map(({ name }) => name));
       }
     }
     return this.program.fails ? fail("NO", "no") : "done";
@@ -679,7 +694,7 @@ class SimulatedRun {
 
   #effect(name: string): void {
     const done = this.#effects.get(name);
-    if (TRACE) console.log(Math.round(this.#simulation.now - 1_000_000), this.id, "does", name);
+    this.#simulation.trace(this.id, "does", name);
     if (done === undefined) this.#effects.set(name, { at: this.#simulation.now, undone: 0 });
   }
 

@@ -140,6 +140,8 @@ export class Drive {
   readonly #timers = new Set<Timer>();
   /** Sleeps and waits that a timer ends. */
   readonly #ticking = new Set<string>();
+  /** Sleeps and waits whose end is being stored. */
+  readonly #noted = new Set<Call>();
   /** How many calls of the handler never settle, because the run is cancelled or fails. */
   #halted = 0;
   /** This drive has stored something, or began the run: what begins now did not begin before. */
@@ -640,8 +642,8 @@ export class Drive {
         const sleep = journal.sleeps.get(name);
         if (!woken && sleep === undefined) return this.#begins(call, name, timeOf(until, this.#now), (at) => ({ t: "slept", step: name, until: at! }));
         if (!woken && !this.#isDue(name, sleep!, call)) return;
+        if (!woken) return this.#notes(call, { t: "woken", step: name });
         this.#calls.delete(call);
-        if (!woken) this.#record({ t: "woken", step: name });
         resolve();
       },
     };
@@ -673,23 +675,19 @@ export class Drive {
           this.#calls.delete(call);
           return resolve(took.n === undefined ? undefined : journal.signal(took.n));
         }
-        if (took !== undefined || this.#stands) return;
+        if (took !== undefined || this.#stands || this.#noted.has(call)) return;
         const n = nextSignal(journal, signal, this.#taken);
         const wait = journal.waits.get(own);
         if (n !== undefined) {
-          this.#calls.delete(call);
           this.#taken.add(n);
-          this.#record({ t: "took", step: own, n });
-          return resolve(journal.signal(n));
+          return this.#notes(call, { t: "took", step: own, n });
         }
         if (wait === undefined) {
           const until = timeout === undefined ? undefined : timeOf(timeout, this.#now);
           return this.#begins(call, own, until, (at) => ({ t: "waits", step: own, signal, ...(at === undefined ? {} : { until: at }) }));
         }
         if (wait.until === undefined || !this.#isDue(own, wait, call)) return;
-        this.#calls.delete(call);
-        this.#record({ t: "took", step: own });
-        resolve(undefined);
+        this.#notes(call, { t: "took", step: own });
       },
     };
     this.#calls.add(call);
@@ -701,6 +699,17 @@ export class Drive {
   get #stands(): boolean {
     const { cancelled, failing } = this.journal;
     return this.#phase !== "undoing" && (cancelled !== undefined || failing !== undefined);
+  }
+
+  /**
+   * Records what a call has waited for, and goes on with it when that is stored: what a run that was just loaded does next follows from nothing
+   * that is not.
+   */
+  #notes(call: Call, entry: Entry): void {
+    if (this.#noted.has(call)) return;
+    this.#noted.add(call);
+    this.#record(entry);
+    this.#after(() => call.go());
   }
 
   /** Records that something waits, behind the schedule that ends it. */

@@ -286,7 +286,8 @@ export class RunWriter {
     const journal = this.#journal;
     let lost = false;
     const found = await this.#log.readOn(this.#ref, journal.sequence, (stored) => {
-      lost ||= stored.holder !== this.#endpoint && stored.holder !== journal.holder;
+      // also what the one before has stored late: the handler has not seen it
+      lost ||= !stored.entries.every(isCalled);
       journal.apply(stored);
     });
     return found && !lost && journal.ended === undefined;

@@ -180,6 +180,7 @@ class Simulation {
     if (process === undefined || !this.storm) return;
     this.sums.cuts++;
     process.cutUntil = this.now + 500 + this.random() * 8_000;
+    process.troubled = true;
   }
 
   /** Any process that runs. */
@@ -235,8 +236,8 @@ class Process implements DrivesHost {
   dead = false;
   frozen = false;
   frozenAt = 0;
-  /** It was frozen: what it began before may go on. */
-  thawed = false;
+  /** It was frozen, or cut off: what it began before may go on. */
+  troubled = false;
   cutUntil = 0;
   readonly #n: number;
   readonly #life: number;
@@ -265,7 +266,7 @@ class Process implements DrivesHost {
     this.drives = new Drives(this);
   }
 
-  /** Calls back if the process still runs; when it is thawed if it is frozen. */
+  /** Calls back if the process still runs; when it is troubled if it is frozen. */
   guard(call: () => void): () => void {
     return () => {
       if (this.dead) return;
@@ -299,7 +300,7 @@ class Process implements DrivesHost {
   thaw(): void {
     if (!this.frozen) return;
     this.frozen = false;
-    this.thawed = true;
+    this.troubled = true;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const call of waiting) this.simulation.after(0, this.guard(call));
@@ -439,7 +440,9 @@ class Process implements DrivesHost {
     return Promise.resolve();
   }
 
+  /** An operator has it tried again: its process died too often. */
   stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): void {
+    if (step === "") return this.simulation.runs.get(run)!.retry();
     this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
 
@@ -531,8 +534,12 @@ class SimulatedRun {
     }
   }
 
+  retry(): void {
+    this.#simulation.after(1_000, () => this.#tell({ t: "retried" }));
+  }
+
   /** Somebody outside who never dies, but may have to try again. */
-  #tell(entry: { readonly t: "signalled" | "cancelled" } & Record<string, unknown>): void {
+  #tell(entry: { readonly t: "signalled" | "cancelled" | "retried" } & Record<string, unknown>): void {
     const simulation = this.#simulation;
     if (!this.#started) return void simulation.after(1_000, () => this.#tell(entry));
     if (this.over) return;
@@ -666,12 +673,12 @@ class SimulatedRun {
       simulation.violation(`${this.id} ${name} begins before ${before} is stored`);
     }
     if (step.id !== `Flow:${this.id}:${name}`) simulation.violation(`${this.id} ${name} has the id ${step.id}`);
-    if (journal.holder !== process.endpoint && !process.thawed) {
+    if (journal.holder !== process.endpoint && !process.troubled) {
       simulation.violation(`${this.id} ${name} begins at ${process.endpoint}, and ${journal.holder} holds the run`);
     }
     const other = this.#performing.get(name);
     if (
-      other !== undefined && other !== process && !other.dead && !other.frozen && !other.thawed &&
+      other !== undefined && other !== process && !other.dead && !other.frozen && !other.troubled &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
     this.#performing.set(name, process);

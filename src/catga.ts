@@ -1,6 +1,8 @@
 /**
  * The composition root: from options to a running node. The only file that knows both backends, and the only one that knows
  * the order in which a node starts.
+ *
+ * Over 300 lines: the order of a start, with a few lines for each part.
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
@@ -161,6 +163,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     });
     const log = durable.length === 0 ? undefined : await app.log();
     await log?.catchUp();
+    if (registrations.some(({ handler }) => handler["~handler"].workflow !== undefined)) await app.nodeRuns();
 
     if (transport !== undefined) {
       // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other nodes

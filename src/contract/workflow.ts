@@ -123,7 +123,12 @@ function workflowHandler(body: WorkflowBody): Handler {
   const { called, due, join } = runContracts(type);
   const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
   // a run that takes longer gets a lease
-  const options = { name: type, from: "start", retry: { attempts: 1_000, delay: [100, 2_000] }, timeout: 30_000 } as const;
+  const options = {
+    name: type,
+    from: "start",
+    retry: { attempts: 1_000, delay: [100, 2_000] },
+    timeout: 30_000,
+  } as const;
   const comes = [
     due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
@@ -143,7 +148,9 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
   checkKnown(at, options, OPTIONS);
   const { input, id, timeout, keep = 7 * DAY, version = 1 } = options;
   if (input !== undefined && typeof input?.["~standard"]?.validate !== "function") {
-    throw new TypeError(`${at}: input must be a Standard Schema validator (zod, valibot, arktype, …); got ${show(input)}`);
+    throw new TypeError(
+      `${at}: input must be a Standard Schema validator (zod, valibot, arktype, …); got ${show(input)}`,
+    );
   }
   if (id !== undefined && typeof id !== "function") {
     throw new TypeError(`${at}: id must be a function of the input that returns a string; got ${show(id)}`);

@@ -2,7 +2,7 @@
  * A run while this node drives it: the handler runs from its top, recorded steps give what they gave, and what is new is done and recorded. A
  * drive ends when the run has ended, when all that goes on waits for something outside, or when the run is no longer this node's.
  *
- * The rules, each held by `drive_simulation_test.ts`:
+ * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's. Outcomes that are ready
  *    together are one append; the last step and the end are one.
  * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once.
@@ -14,7 +14,7 @@
  */
 import type { Flow, FlowSendOptions, Signal, Step, StepOptions, WaitOptions } from "../contract/flow.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { isFailure, type Failure, type Result } from "../contract/result.ts";
+import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -53,7 +53,12 @@ export interface DriveHost {
   /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
   /** Starts a run that tells this one its end. */
-  startChild(contract: AnyContract, id: string, input: unknown, parent: RunRef & { step: string }): Promise<Result<string>>;
+  startChild(
+    contract: AnyContract,
+    id: string,
+    input: unknown,
+    parent: RunRef & { step: string },
+  ): Promise<Result<string>>;
   /** Resolves with whether there is such a run: it has told, or will tell, its end. Rejects with a `CatgaError`. */
   cancelChild(child: RunRef, reason: string): Promise<boolean>;
   /** The run has ended: tells who waits for it. */
@@ -218,14 +223,18 @@ export class Drive {
   // the handler -------------------------------------------------------------------------------------
 
   #runHandler(): void {
-    const { journal } = this;
     if (this.#pauseOf("", () => this.#runHandler())) return;
     this.#names.clear();
     this.#numbers.clear();
     const flow = this.#flow();
     this.#input().then((input) => this.#body.fn(flow, input as never)).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
-      (thrown) => isFailure(thrown) ? this.#failed(thrown) : isCatgaError(thrown) ? this.#failed({ ok: false, error: thrown }) : this.#threw(thrown),
+      (thrown) =>
+        isFailure(thrown)
+          ? this.#failed(thrown)
+          : isCatgaError(thrown)
+          ? this.#failed({ ok: false, error: thrown })
+          : this.#threw(thrown),
     );
   }
 
@@ -509,7 +518,10 @@ export class Drive {
     if (kind === "workflow") return this.#child(contract, name, payload, rest);
     const timeout = rest.timeout ?? contract.options.timeout ?? this.#host.timeout;
     // the send has its own end; this one is for a send that has none
-    return this.#step(name, (step) => this.#sent(contract, payload, step, timeout), { ...rest, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) }, true);
+    return this.#step(name, (step) => this.#sent(contract, payload, step, timeout), {
+      ...rest,
+      timeout: Math.min(MAX_TIMEOUT, timeout + GRACE),
+    }, true);
   }
 
   async #sent(contract: AnyContract, payload: unknown, attempt: Attempt, timeout: number): Promise<Outcome> {
@@ -543,7 +555,9 @@ export class Drive {
     }
     const { journal } = this;
     const main = this.#phase === "handler";
-    if (main && options.undo !== undefined) this.#undos.set(name, options.undo as (value: unknown) => MaybePromise<unknown>);
+    if (main && options.undo !== undefined) {
+      this.#undos.set(name, options.undo as (value: unknown) => MaybePromise<unknown>);
+    }
     if (main) this.#retries.set(name, { attempts: Infinity, delay: PAUSES });
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const known = journal.outcomes.get(name);
@@ -640,7 +654,9 @@ export class Drive {
         const woken = known !== undefined && this.#sees(known);
         if (!woken && this.#stands) return;
         const sleep = journal.sleeps.get(name);
-        if (!woken && sleep === undefined) return this.#begins(call, name, timeOf(until, this.#now), (at) => ({ t: "slept", step: name, until: at! }));
+        if (!woken && sleep === undefined) {
+          return this.#begins(call, name, timeOf(until, this.#now), (at) => ({ t: "slept", step: name, until: at! }));
+        }
         if (!woken && !this.#isDue(name, sleep!, call)) return;
         if (!woken) return this.#notes(call, { t: "woken", step: name });
         this.#calls.delete(call);
@@ -652,7 +668,10 @@ export class Drive {
     return promise;
   }
 
-  #wait({ workflow, name: signal }: Pick<Signal, "workflow" | "name">, { name, timeout }: WaitOptions): Promise<unknown> {
+  #wait(
+    { workflow, name: signal }: Pick<Signal, "workflow" | "name">,
+    { name, timeout }: WaitOptions,
+  ): Promise<unknown> {
     const count = (this.#numbers.get(signal) ?? 0) + 1;
     const own = name ?? (count === 1 ? signal : `${signal} ${count}`);
     try {
@@ -684,7 +703,12 @@ export class Drive {
         }
         if (wait === undefined) {
           const until = timeout === undefined ? undefined : timeOf(timeout, this.#now);
-          return this.#begins(call, own, until, (at) => ({ t: "waits", step: own, signal, ...(at === undefined ? {} : { until: at }) }));
+          return this.#begins(
+            call,
+            own,
+            until,
+            (at) => ({ t: "waits", step: own, signal, ...(at === undefined ? {} : { until: at }) }),
+          );
         }
         if (wait.until === undefined || !this.#isDue(own, wait, call)) return;
         this.#notes(call, { t: "took", step: own });
@@ -752,7 +776,10 @@ export class Drive {
           await this.#host.wake(this.ref, step, at);
           return true;
         } catch (error) {
-          if (!isCatgaError(error) || (error.code !== "UNAVAILABLE" && error.code !== "OUTCOME_UNKNOWN" && error.code !== "OVERLOADED")) throw error;
+          if (
+            !isCatgaError(error) ||
+            (error.code !== "UNAVAILABLE" && error.code !== "OUTCOME_UNKNOWN" && error.code !== "OVERLOADED")
+          ) throw error;
           await new Promise<void>((resolve) => this.#timer(pause, resolve));
         }
       }
@@ -887,7 +914,9 @@ export class Drive {
   /** What was recorded so far is stored, and the run as this node's. Resolves with `false` when the drive is over, or no attempt may begin. */
   async #ready(): Promise<boolean> {
     if (this.#leaving) return false;
-    if (this.journal.holder !== this.#host.endpoint && !this.#queue.some(({ t }) => t === "held")) this.#queue.push({ t: "held" });
+    if (this.journal.holder !== this.#host.endpoint && !this.#queue.some(({ t }) => t === "held")) {
+      this.#queue.push({ t: "held" });
+    }
     if (this.#queue.length > 0 || this.#storing !== undefined) {
       if (!await this.#stored()) return false;
     }
@@ -954,7 +983,11 @@ export class Drive {
       name,
       go: () => {
         const now = this.journal.failures.get(name);
-        const left = now === undefined || this.#due.delete(name) ? 0 : now.next === undefined ? Infinity : now.next - this.#now;
+        const left = now === undefined || this.#due.delete(name)
+          ? 0
+          : now.next === undefined
+          ? Infinity
+          : now.next - this.#now;
         timer?.cancel();
         if (left <= 0) {
           this.#calls.delete(call);
@@ -1034,7 +1067,9 @@ export class Drive {
       const open = [...this.#steps.values()].filter(({ over, name }) => !over && !journal.outcomes.has(name));
       const why = journal.failing?.error ?? journal.cancelled?.error;
       // the handler has come as far as it may, or has ended
-      if (why !== undefined && (this.#finish !== undefined || this.#calls.size > 0 || this.#halted > 0)) this.#finish = () => this.#undoAll(why);
+      if (why !== undefined && (this.#finish !== undefined || this.#calls.size > 0 || this.#halted > 0)) {
+        this.#finish = () => this.#undoAll(why);
+      }
       if (this.#finish !== undefined) {
         if (open.length === 0) {
           this.#phase = "finishing";
@@ -1055,7 +1090,9 @@ export class Drive {
   #suspend(): void {
     const { journal } = this;
     const { timeout } = journal.started!;
-    if (timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined) return this.stop("suspended");
+    if (timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined) {
+      return this.stop("suspended");
+    }
     if (journal.limited) return this.stop("suspended");
     this.#active++;
     this.#wake(TIME_OUT, journal.startedAt + timeout)
@@ -1068,7 +1105,9 @@ export class Drive {
 
   #name(name: string): void {
     if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME || !name.isWellFormed()) {
-      throw new TypeError(`the name of a step is 1 to ${MAX_NAME} characters, the first of which is not "@"; got ${show(name)}`);
+      throw new TypeError(
+        `the name of a step is 1 to ${MAX_NAME} characters, the first of which is not "@"; got ${show(name)}`,
+      );
     }
     if (this.#names.has(name)) {
       throw new TypeError(`${this.#label} has a step ${show(name)} already: give this one another name`);
@@ -1130,7 +1169,12 @@ export function errorOf({ code, message, retryable, details }: RecordedError): C
 export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
     const { code, message, retryable, details } = error;
-    return { code, message: brief(message), ...(retryable ? { retryable } : {}), ...(isSendable(details) ? { details } : {}) };
+    return {
+      code,
+      message: brief(message),
+      ...(retryable ? { retryable } : {}),
+      ...(isSendable(details) ? { details } : {}),
+    };
   }
   return { code: "HANDLER_FAILED", message: brief(error instanceof Error ? error.message : String(error)) };
 }

@@ -167,7 +167,9 @@ export class Drives {
         return "suspended";
       }
       const { holder } = journal;
-      if (journal.ended === undefined && holder !== "" && holder !== host.endpoint && host.alive(holder)) return { elsewhere: holder };
+      if (journal.ended === undefined && holder !== "" && holder !== host.endpoint && host.alive(holder)) {
+        return { elsewhere: holder };
+      }
       return await this.#drive(held, body, ref, journal, { due: due === undefined ? [] : [due], fresh: false });
     });
   }

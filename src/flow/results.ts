@@ -75,7 +75,7 @@ export class Results {
     const { transport } = this.#host;
     if (transport === undefined || this.#subscriptions.has(workflow)) return;
     this.#offStatus ??= transport.onStatus(({ state }) => {
-      if (state === "connected") for (const { ref } of this.#waiting.values()) this.#check(ref);
+      if (state === "connected") { for (const { ref } of this.#waiting.values()) this.#check(ref); }
     });
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
       const run = readEnd(data);

@@ -2,6 +2,8 @@
  * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append expects the last message that its
  * writer has read, so that of two who drive a run one loses. Whether the run has ended, and who drives it, stand in each message, so that its last message alone
  * says so.
+ *
+ * Over 300 lines: reading and writing share the format of a message.
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { encodeValue } from "../data/encoding.ts";
@@ -113,7 +115,9 @@ export class RunLog {
       }
       if (at >= last.sequence) break;
       if (messages.length > 0) continue;
-      if (pause > MOST_PAUSES) throw new CatgaError("UNAVAILABLE", `${subject} could not be read to its end`, { retryable: true });
+      if (pause > MOST_PAUSES) {
+        throw new CatgaError("UNAVAILABLE", `${subject} could not be read to its end`, { retryable: true });
+      }
       await delay(this.#host.clock, pause *= 2);
     }
     return true;
@@ -155,6 +159,27 @@ export class RunLog {
     yield* found.values();
   }
 
+  /** The ends of runs of a workflow that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`. */
+  async *ends(
+    workflow: string,
+    before: number,
+  ): AsyncIterableIterator<{ readonly ref: RunRef; readonly sequence: number; readonly until: number }> {
+    const { namespace } = this.#host;
+    const stream = await this.#host.stream();
+    for (let from = 0;;) {
+      const messages = await stream.read(`catga.${namespace}.entity.${runType(workflow)}.*`, { from, most: PART });
+      if (messages.length === 0) return;
+      for (const message of messages) {
+        if (message.time > before) return;
+        from = message.sequence + 1;
+        const run = readEntitySubject(namespace, message.subject)?.id;
+        if (run === undefined) continue;
+        const last = endOf({ workflow, run }, message)?.entries.at(-1);
+        if (last?.t === "ended") yield { ref: { workflow, run }, sequence: message.sequence, until: last.until };
+      }
+    }
+  }
+
   /** Removes a run whose last message has this sequence. Rejects with `UNAVAILABLE`. */
   async forget(ref: RunRef, sequence: number): Promise<void> {
     await (await this.#host.stream()).purge(this.subject(ref), { before: sequence + 1 });
@@ -169,7 +194,13 @@ export class RunLog {
     const { endpoint, clock, number } = this.#host;
     const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
     const head = commandText({
-      ...{ name: workflow, id: run, events: entries.length, result: entries.at(-1)?.t === "ended" ? ENDED : undefined, fingerprint: holder },
+      ...{
+        name: workflow,
+        id: run,
+        events: entries.length,
+        result: entries.at(-1)?.t === "ended" ? ENDED : undefined,
+        fingerprint: holder,
+      },
       ...{ correlation: undefined, headers: undefined },
     });
     const events = entries.map((entry) => eventText(isCalled(entry) ? CALLED : RECORDED, encodeValue(entry, "entry")));
@@ -307,7 +338,12 @@ export function storedOf(ref: RunRef, message: StoredMessage): Stored {
 }
 
 function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): Stored {
-  return { sequence, time, holder: read?.commands[0].fingerprint ?? "", entries: read === undefined ? [] : entriesOf(read) };
+  return {
+    sequence,
+    time,
+    holder: read?.commands[0].fingerprint ?? "",
+    entries: read === undefined ? [] : entriesOf(read),
+  };
 }
 
 function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {

@@ -1,4 +1,8 @@
-/** The runs of workflows, as one node starts, drives, reaches and shows them. Opens nothing until it is first needed. */
+/**
+ * The runs of workflows, as one node starts, drives, reaches and shows them. Opens nothing until it is first needed.
+ *
+ * Over 300 lines: the face of workflows, with a short method for each thing that programs, handlers and drives ask of it.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type {
@@ -34,6 +38,7 @@ import { type Call, Drives, type DrivesHost } from "./drives.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
+import { Sweep } from "./sweep.ts";
 import { entryOf, RunLog, type RunRef } from "./run_log.ts";
 
 /** What runs need of their node. */
@@ -80,6 +85,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly #host: RunsHost;
   readonly #drives: Drives;
   readonly #results: Results;
+  readonly #sweeps: readonly Sweep[];
   readonly #bodies: ReadonlyMap<string, WorkflowBody>;
   readonly #contracts = new Map<string, RunContracts>();
   /** Those who wait for the ends of runs. */
@@ -105,6 +111,12 @@ export class Runs implements DrivesHost, NodeRuns {
       maxPayload: () => host.maxPayload(),
     });
     this.#drives = new Drives(this);
+    this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
+      new Sweep({
+        ...{ endpoint, clock, log: this.log, nodes: () => host.nodes() },
+        fault: (during, error) => this.#fault(during, error),
+      }, definition)
+    );
     this.#results = new Results({ namespace, clock, transport, read: (ref) => this.#outcome(ref) });
   }
 
@@ -119,7 +131,11 @@ export class Runs implements DrivesHost, NodeRuns {
     const { key: run, position } = ctx;
     if (entry === undefined || run === undefined || position === undefined) return;
     const ref = { workflow: body.definition.name, run };
-    await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, typeof entry.by === "string" ? entry.by : "");
+    await this.#drives.call(
+      body,
+      { ref, sequence: sequenceOf(position) },
+      typeof entry.by === "string" ? entry.by : "",
+    );
   }
 
   async due(body: WorkflowBody, { run, step, start }: RunDue): Promise<void> {
@@ -160,7 +176,9 @@ export class Runs implements DrivesHost, NodeRuns {
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
     }
-    if (exceeds(text, this.mostBytes)) return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
+    if (exceeds(text, this.mostBytes)) {
+      return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
+    }
     if (options.at !== undefined && options.at.getTime() > this.clock.now()) {
       const due = { run, step: "", start: text };
       const stored = await this.#schedule({ workflow: definition.name }, `start ${run}`, due, options.at.getTime());
@@ -189,7 +207,8 @@ export class Runs implements DrivesHost, NodeRuns {
         resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: it goes on`));
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
-    const abort = () => resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`));
+    const abort = () =>
+      resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`));
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
     this.#waits.add(resolve);
@@ -250,6 +269,7 @@ export class Runs implements DrivesHost, NodeRuns {
   close(): void {
     this.#closed = true;
     this.#drives.close();
+    for (const sweep of this.#sweeps) sweep.close();
     this.#results.close();
     for (const resolve of this.#waits) resolve(failed("CLOSED", `node ${this.#host.node} stops`));
   }
@@ -304,14 +324,22 @@ export class Runs implements DrivesHost, NodeRuns {
     }
     try {
       const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
-      return await this.#start(definition, id, given, { workflow: parent.workflow, run: parent.run, step: parent.step });
+      return await this.#start(definition, id, given, {
+        workflow: parent.workflow,
+        run: parent.run,
+        step: parent.step,
+      });
     } catch (error) {
       return { ok: false, error: asError(error) };
     }
   }
 
   async cancelChild(child: RunRef, reason: string): Promise<boolean> {
-    const told = await this.log.tell(child, (end) => [{ t: "cancelled", code: "CANCELLED", reason, by: end.holder }], () => this.#closed);
+    const told = await this.log.tell(
+      child,
+      (end) => [{ t: "cancelled", code: "CANCELLED", reason, by: end.holder }],
+      () => this.#closed,
+    );
     if (typeof told !== "string") {
       this.#news(child, told.holder);
       return true;
@@ -325,16 +353,28 @@ export class Runs implements DrivesHost, NodeRuns {
     const parent = started?.parent;
     if (parent === undefined) return;
     const to = { workflow: parent.workflow, run: parent.run };
-    const told = await this.log.tell(to, (end) => [{ t: "told", step: parent.step, outcome: ended, by: end.holder }], () => this.#closed);
+    const told = await this.log.tell(
+      to,
+      (end) => [{ t: "told", step: parent.step, outcome: ended, by: end.holder }],
+      () => this.#closed,
+    );
     if (typeof told !== "string") this.#news(to, told.holder);
   }
 
   stuck(ref: RunRef, step: string, error: RecordedError): void {
-    this.#host.observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code: error.code, message: error.message });
+    this.#host.observer({
+      type: "run-stuck",
+      workflow: ref.workflow,
+      run: ref.run,
+      step,
+      code: error.code,
+      message: error.message,
+    });
   }
 
   long({ workflow, run }: RunRef, entries: number): void {
-    const text = `run ${run} of ${workflow} has ${entries} entries: a run may have 10,000; start the next one as its last step`;
+    const text =
+      `run ${run} of ${workflow} has ${entries} entries: a run may have 10,000; start the next one as its last step`;
     this.#host.observer({ type: "notice", text });
   }
 
@@ -453,9 +493,10 @@ export class Runs implements DrivesHost, NodeRuns {
 
   #open(): LogStream | Promise<LogStream> {
     const { log, namespace, replicas } = this.#host;
-    return this.#stream ?? (this.#opening ??= log.open(streamName(namespace, "entities"), streamOptions(namespace, "entities", replicas))
-      .then((stream) => this.#stream = stream)
-      .finally(() => this.#opening = undefined));
+    return this.#stream ??
+      (this.#opening ??= log.open(streamName(namespace, "entities"), streamOptions(namespace, "entities", replicas))
+        .then((stream) => this.#stream = stream)
+        .finally(() => this.#opening = undefined));
   }
 
   #fault(during: string, error: unknown): void {

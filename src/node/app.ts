@@ -10,7 +10,15 @@ import { checkContract } from "../contract/contract_check.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityBody } from "../contract/entity_body.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { AnySignal, AnyWorkflow, ResultOptions, RunInfo, RunsOptions, StartOptions, TellOptions } from "../contract/flow.ts";
+import type {
+  AnySignal,
+  AnyWorkflow,
+  ResultOptions,
+  RunInfo,
+  RunsOptions,
+  StartOptions,
+  TellOptions,
+} from "../contract/flow.ts";
 import type { Health } from "../contract/health.ts";
 import type { DeadLetter, DeadLetterOptions, EnqueueOptions, KeepOptions, SubscriptionInfo } from "../contract/kept.ts";
 import { checkDeadLetterOptions } from "../contract/kept.ts";

@@ -101,7 +101,9 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
     case "run-stuck":
       return [
         "error",
-        `run ${seen.run} of ${seen.workflow} is stuck: ${seen.step === "" ? "its handler" : seen.step} failed with ${seen.code}: ` +
+        `run ${seen.run} of ${seen.workflow} is stuck: ${
+          seen.step === "" ? "its handler" : seen.step
+        } failed with ${seen.code}: ` +
         `${seen.message}. Mend that, then retry the run, or skip the step`,
       ];
     case "near-expiry":

@@ -16,27 +16,33 @@ const SCALE = Number(process.env.CATGA_FLOW_SCALE ?? 1);
 const LIMIT = 120_000;
 
 describe("workflows and their faults", await requireNatsServer(), () => {
-  it("each run ends, and what it did is done or undone: kills, freezes and cuts of nodes", { timeout: 1_800_000 }, async () => {
-    await using server = await startNatsServer();
-    await using cluster = await FlowCluster.open([server.url]);
-    const ids = ["d1", "b1", "d2", "b2"];
-    for (const id of ids) await cluster.start(id);
-    const load = cluster.more(120 * SCALE, { pause: 120 });
-    for (let n = 0; n < 2 * SCALE; n++) {
-      for (const id of ids) await Promise.all([cluster.kill(id), wait(700)]);
-      await cluster.freeze(ids[n % 4], 1_000 + 3_000 * (n % 4));
-      await cluster.cut(ids[(n + 1) % 4], 1_000 + 4_000 * (n % 3));
-    }
-    const calm = Date.now();
-    await load;
-    await cluster.settled(LIMIT);
-    const { violations, sums } = await cluster.check(calm);
-    console.log(JSON.stringify(sums));
-    assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
-    assertGreater(sums.failed, 10);
-  });
+  it(
+    "each run ends, and what it did is done or undone: kills, freezes and cuts of nodes",
+    { timeout: 1_800_000 },
+    async () => {
+      await using server = await startNatsServer();
+      await using cluster = await FlowCluster.open([server.url]);
+      const ids = ["d1", "b1", "d2", "b2"];
+      for (const id of ids) await cluster.start(id);
+      const load = cluster.more(120 * SCALE, { pause: 120 });
+      for (let n = 0; n < 2 * SCALE; n++) {
+        for (const id of ids) await Promise.all([cluster.kill(id), wait(700)]);
+        await cluster.freeze(ids[n % 4], 1_000 + 3_000 * (n % 4));
+        await cluster.cut(ids[(n + 1) % 4], 1_000 + 4_000 * (n % 3));
+      }
+      const calm = Date.now();
+      await load;
+      await cluster.settled(LIMIT);
+      const { violations, sums } = await cluster.check(calm);
+      console.log(JSON.stringify(sums));
+      assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
+      assertGreater(sums.failed, 10);
+    },
+  );
 
-  it("each run ends while the server is killed and started again, and nodes get a handler with one more step", { timeout: 1_800_000 }, async () => {
+  it("each run ends while the server is killed and started again, and nodes get a handler with one more step", {
+    timeout: 1_800_000,
+  }, async () => {
     const storeDir = await mkdtemp(join(tmpdir(), "catga-flow-store-"));
     let server = await startNatsServer({ storeDir });
     const { port, url } = server;

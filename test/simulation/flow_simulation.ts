@@ -29,7 +29,18 @@ export interface SimulatedFlow {
   readonly sums: Record<Sum, number>;
 }
 
-const SUMS = ["runs", "failed", "cancelled", "kills", "freezes", "cuts", "takeovers", "undone", "told", "retries"] as const;
+const SUMS = [
+  "runs",
+  "failed",
+  "cancelled",
+  "kills",
+  "freezes",
+  "cuts",
+  "takeovers",
+  "undone",
+  "told",
+  "retries",
+] as const;
 type Sum = (typeof SUMS)[number];
 
 /** What goes wrong in the run of a seed. */
@@ -62,7 +73,13 @@ const LIMIT = 150_000;
 
 /** A part of a workflow's program. */
 type Part =
-  | { readonly type: "step"; readonly name: string; readonly undo: boolean; readonly fails: number; readonly ms: number }
+  | {
+    readonly type: "step";
+    readonly name: string;
+    readonly undo: boolean;
+    readonly fails: number;
+    readonly ms: number;
+  }
   /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
   | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
   | { readonly type: "sleep"; readonly name: string; readonly ms: number }
@@ -485,7 +502,12 @@ class SimulatedRun {
     const parts: Part[] = [];
     const count = 2 + Math.floor(random() * 5);
     const step = (name: string) => ({
-      ...{ type: "step", name, undo: random() < 0.7, fails: random() < 0.25 ? 1 + Math.floor(random() * 2) : 0 } as const,
+      ...{
+        type: "step",
+        name,
+        undo: random() < 0.7,
+        fails: random() < 0.25 ? 1 + Math.floor(random() * 2) : 0,
+      } as const,
       ms: random() < 0.1 ? 12_000 + random() * 6_000 : random() * 800,
     });
     for (let n = 0; n < count; n++) {
@@ -493,9 +515,9 @@ class SimulatedRun {
       if (drawn < 0.5) parts.push(step(`s${n}`));
       else if (drawn < 0.7) {
         parts.push({ type: "all", race: random() < 0.4, parts: [step(`a${n}`), step(`b${n}`), step(`c${n}`)] });
-      }
-      else if (drawn < 0.85) parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
-      else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
+      } else if (drawn < 0.85) {
+        parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
+      } else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
     }
     this.program = { parts, fails: random() < 0.4 };
     this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
@@ -527,10 +549,16 @@ class SimulatedRun {
     simulation.after(7_000, () => this.#started || this.begin());
     const waits = this.program.parts.filter(({ type }) => type === "wait").length;
     for (let n = 0; n < waits; n++) {
-      simulation.after(simulation.random() * 20_000, () => this.#tell({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }));
+      simulation.after(
+        simulation.random() * 20_000,
+        () => this.#tell({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }),
+      );
     }
     if (simulation.random() < simulation.mode.cancels) {
-      simulation.after(simulation.random() * 15_000, () => this.#tell({ t: "cancelled", code: "CANCELLED", reason: "enough" }));
+      simulation.after(
+        simulation.random() * 15_000,
+        () => this.#tell({ t: "cancelled", code: "CANCELLED", reason: "enough" }),
+      );
     }
   }
 
@@ -546,7 +574,11 @@ class SimulatedRun {
     const process = simulation.live();
     if (process === undefined) return void simulation.after(500, () => this.#tell(entry));
     let done = false;
-    process.log.tell({ workflow: "Flow", run: this.id }, (end) => [{ ...entry, by: end.holder } as unknown as Entry], () => false)
+    process.log.tell(
+      { workflow: "Flow", run: this.id },
+      (end) => [{ ...entry, by: end.holder } as unknown as Entry],
+      () => false,
+    )
       .then(() => {
         done = true;
         process.drives.tell({ workflow: "Flow", run: this.id });
@@ -727,9 +759,10 @@ class SimulatedRun {
   }
 
   #isOpen(name: string): boolean {
-    return !this.journal.outcomes.has(name) && this.program.parts.some((part) =>
-      (part.type === "all" ? part.parts : [part]).some((own) => own.type === "step" && own.name === name && own.undo)
-    );
+    return !this.journal.outcomes.has(name) &&
+      this.program.parts.some((part) =>
+        (part.type === "all" ? part.parts : [part]).some((own) => own.type === "step" && own.name === name && own.undo)
+      );
   }
 
   #pause(process: Process, ms: number): Promise<void> {
@@ -771,7 +804,9 @@ class SimulatedRun {
     }
     const took = this.#entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
     if (new Set(took).size < took.length) simulation.violation(`${this.id} took a signal twice`);
-    if (`${took}` !== `${took.toSorted((a, b) => a - b)}`) simulation.violation(`${this.id} took its signals out of order`);
+    if (`${took}` !== `${took.toSorted((a, b) => a - b)}`) {
+      simulation.violation(`${this.id} took its signals out of order`);
+    }
   }
 
   #parts(): Extract<Part, { type: "step" }>[] {

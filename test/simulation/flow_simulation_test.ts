@@ -12,7 +12,18 @@ const slow = { timeout: 600_000 };
 
 describe("simulation of workflows", () => {
   it("each run ends, no step begins early, and what a failed run did is undone, whoever dies", slow, async () => {
-    const seen = { runs: 0, failed: 0, cancelled: 0, kills: 0, freezes: 0, cuts: 0, takeovers: 0, undone: 0, told: 0, retries: 0 };
+    const seen = {
+      runs: 0,
+      failed: 0,
+      cancelled: 0,
+      kills: 0,
+      freezes: 0,
+      cuts: 0,
+      takeovers: 0,
+      undone: 0,
+      told: 0,
+      retries: 0,
+    };
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const { violations, sums } = await simulateFlow(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/flow_simulation.ts ${seed}`);

@@ -25,7 +25,9 @@ interface StartedRun {
   readonly fails: boolean;
   readonly waits: boolean;
   readonly ended: Promise<void>;
-  result: { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string } | undefined;
+  result:
+    | { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string }
+    | undefined;
   endedAt: number;
 }
 
@@ -36,12 +38,21 @@ export class FlowCluster implements AsyncDisposable {
   readonly #root: string | undefined;
   readonly #replicas: number;
   readonly #client: Catga;
-  readonly #nodes = new Map<string, { readonly program: Program<{ event: string }>; readonly link: TcpProxy | undefined }>();
+  readonly #nodes = new Map<
+    string,
+    { readonly program: Program<{ event: string }>; readonly link: TcpProxy | undefined }
+  >();
   readonly #runs: StartedRun[] = [];
   readonly #random = seededRandom(1);
   readonly #ending = new AbortController();
 
-  private constructor(folder: string, client: Catga, urls: readonly string[], replicas: number, root: string | undefined) {
+  private constructor(
+    folder: string,
+    client: Catga,
+    urls: readonly string[],
+    replicas: number,
+    root: string | undefined,
+  ) {
     this.folder = folder;
     this.#client = client;
     this.#urls = urls;
@@ -56,7 +67,13 @@ export class FlowCluster implements AsyncDisposable {
   ): Promise<FlowCluster> {
     const folder = await mkdtemp(join(tmpdir(), "catga-flow-"));
     const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-    const client = await catga({ nats: { servers: [...urls] }, id: "client", namespace: "storm", replicas, logger: quiet });
+    const client = await catga({
+      nats: { servers: [...urls] },
+      id: "client",
+      namespace: "storm",
+      replicas,
+      logger: quiet,
+    });
     return new FlowCluster(folder, client, urls, replicas, root);
   }
 
@@ -117,7 +134,14 @@ export class FlowCluster implements AsyncDisposable {
     const chance = (part: number) => this.#random() < part;
     const [fails, waits] = [chance(1 / 3), chance(1 / 3)];
     const input = { fails, waits, sleep: chance(1 / 4) ? 6_000 : 300 };
-    const started: StartedRun = { run, fails, waits, ended: this.#follow(run, input, () => started), result: undefined, endedAt: 0 };
+    const started: StartedRun = {
+      run,
+      fails,
+      waits,
+      ended: this.#follow(run, input, () => started),
+      result: undefined,
+      endedAt: 0,
+    };
     this.#runs.push(started);
   }
 
@@ -162,14 +186,22 @@ export class FlowCluster implements AsyncDisposable {
       if (result.ok === fails) violations.push(`${run} ended with ${JSON.stringify(result)}`);
       if (result.ok) sums.done++;
       else sums.failed++;
-      if (result.ok && result.said !== (waits ? `hello ${run}` : "none")) violations.push(`${run} heard ${result.said}`);
+      if (result.ok && result.said !== (waits ? `hello ${run}` : "none")) {
+        violations.push(`${run} heard ${result.said}`);
+      }
       const own = lines.get(run) ?? [];
       this.#checkRun(run, own, result.ok, violations, sums);
     }
     return { violations, sums };
   }
 
-  #checkRun(run: string, lines: readonly FlowLine[], ok: boolean, violations: string[], sums: Record<"undone" | "repeated", number>): void {
+  #checkRun(
+    run: string,
+    lines: readonly FlowLine[],
+    ok: boolean,
+    violations: string[],
+    sums: Record<"undone" | "repeated", number>,
+  ): void {
     const did = new Map<string, number>();
     const undid = new Map<string, number>();
     lines.forEach(({ event, step, id }, at) => {
@@ -218,4 +250,3 @@ export class FlowCluster implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
-

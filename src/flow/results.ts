@@ -6,6 +6,7 @@ import { decode } from "../data/utf8.ts";
 import { isRecord } from "../data/is_record.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
+import { runType } from "../contract/workflow.ts";
 import type { Outcome } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
 
@@ -68,7 +69,7 @@ export class Results {
   }
 
   #subject(workflow: string): string {
-    return `catga.${this.#host.namespace}.ended.${workflow}`;
+    return `catga.${this.#host.namespace}.event.${runType(workflow)}.ended`;
   }
 
   #listen(workflow: string): void {

@@ -20,6 +20,7 @@
  *
  * @module
  */
+
 export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
 export type { ConnectionOptions, Faults, MemoryNetworkOptions, NatsConnection, Outages } from "./src/catga.ts";
 export type { Catga, DrainOptions } from "./src/contract/running_node.ts";
@@ -114,7 +115,7 @@ export type {
   WaitOptions,
   WorkflowContract,
 } from "./src/contract/flow.ts";
-export type { EntityBody } from "./src/contract/entity_body.ts";
+export type { EntityBody } from "./src/contract/handler.ts";
 export type {
   AnyEntity,
   EntityDefinition,
@@ -127,8 +128,8 @@ export type {
 export type { Context } from "./src/contract/context.ts";
 export { type AnyCode, CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
 export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/contract/node_info.ts";
-export type { Health, SubscriptionHealth } from "./src/contract/health.ts";
-export type { LogFields, Logger } from "./src/contract/logger.ts";
+export type { Health, SubscriptionHealth } from "./src/contract/node_info.ts";
+export type { LogFields, Logger } from "./src/contract/observer.ts";
 export type { Observation } from "./src/contract/observer.ts";
 export type { BroadcastOptions, PublishOptions, SendArgs, SendOptions } from "./src/contract/send_options.ts";
 export type {

@@ -37,6 +37,8 @@ export interface Wanted {
   readonly sections: readonly Section[];
   /** About a minute in all: fewer and shorter rounds. */
   readonly quick: boolean;
+  /** As little as it takes to see that the sections run: the figures say nothing. */
+  readonly trial: boolean;
   /** Whether the peers of `bench/package.json` take part. */
   readonly peers: boolean;
   /** How many rounds, instead of each section's own number. */
@@ -65,6 +67,7 @@ and those that run only when they are named: growth, entities-growth and entitie
 counts and types
 
   --quick              fewer and shorter rounds: a minute instead of four
+  --trial              as little as it takes to see that a section runs: the figures say nothing
   --no-peers           ours, nats.js and what is written by hand alone
   --rounds N           so many rounds instead of each section's own number
   --transport NAME     "deno" or "node" alone; both, where both can be had
@@ -84,6 +87,7 @@ export function parseArguments(args: readonly string[]): Wanted {
     allowNegative: true,
     options: {
       quick: { type: "boolean", default: false },
+      trial: { type: "boolean", default: false },
       peers: { type: "boolean", default: true },
       published: { type: "boolean", default: true },
       markdown: { type: "boolean", default: false },
@@ -95,7 +99,8 @@ export function parseArguments(args: readonly string[]): Wanted {
       svg: { type: "string" },
     },
   });
-  const { quick, peers, published, markdown, transport, json, compare, docs, svg } = values;
+  const { trial, peers, published, markdown, transport, json, compare, docs, svg } = values;
+  const quick = values.quick || trial;
   const unknown = positionals.filter((name) => !isSection(name));
   if (unknown.length > 0) throw new TypeError(`no section ${unknown.join(", ")}; there are ${SECTIONS.join(", ")}`);
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
@@ -106,7 +111,7 @@ export function parseArguments(args: readonly string[]): Wanted {
     throw new TypeError(`--rounds must be a whole number from 1 to 1,000; got ${values.rounds}`);
   }
   const sections = positionals.length === 0 ? USUAL : SECTIONS.filter((name) => positionals.includes(name));
-  return { sections, quick, peers, published, markdown, rounds, transport, json, compare, docs, svg };
+  return { sections, quick, trial, peers, published, markdown, rounds, transport, json, compare, docs, svg };
 }
 
 function isSection(name: string): name is Section {

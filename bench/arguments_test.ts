@@ -12,6 +12,11 @@ describe("arguments of the bench", () => {
     assertEquals(parseArguments(["remote", "local", "--quick"]).sections, ["local", "remote"]);
   });
 
+  it("a trial is quick, too", () => {
+    const { quick, trial } = parseArguments(["--trial"]);
+    assertEquals({ quick, trial }, { quick: true, trial: true });
+  });
+
   it("run as published, unless told not to", () => {
     assertEquals([parseArguments([]).published, parseArguments(["--no-published"]).published], [true, false]);
   });

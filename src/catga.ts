@@ -11,7 +11,7 @@ import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { freeze } from "./cluster/membership/node_record.ts";
-import { ENCODING, PROTOCOL } from "./cluster/wire/frame.ts";
+import { PROTOCOL } from "./cluster/wire/frame.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
@@ -20,17 +20,14 @@ import { MemoryKeyValueStore } from "./memory/key_value_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
-import { BehaviorHooks } from "./node/behavior_hooks.ts";
+import { AppWithSendBehaviors, BehaviorHooks, foldSends } from "./node/send_behaviors.ts";
 import { Forbidden } from "./node/forbidden.ts";
-import { hotEvaluation } from "./node/hot_reload.ts";
+import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/options.ts";
-import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
-import { onSignals } from "./node/signals.ts";
-import { bucketName, BUCKETS } from "./ports/buckets.ts";
+import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
-import type { KeyValueStore } from "./ports/key_value_store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
 import { VERSION } from "./version.ts";
@@ -250,7 +247,7 @@ async function connect(
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;
-    const log = async () => new (await import("./nats/event_log.ts")).NatsEventLog(transport);
+    const log = async () => new (await import("./nats/open.ts")).NatsEventLog(transport);
     return { clock, random, transport, store, log, permitted: () => forbidden.check(), close: () => transport.close() };
   }
   if (network !== undefined) {
@@ -304,7 +301,6 @@ function describe(
     load: { inFlight: 0, queued: 0 },
     server: server?.id ?? "",
     protocol: PROTOCOL,
-    encoding: ENCODING,
     version: VERSION,
   });
 }

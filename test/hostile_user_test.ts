@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, command, event } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
-import { bucketSettings } from "../src/nats/bucket_settings.ts";
+import { bucketSettings } from "../src/nats/bucket_stream.ts";
 import { eventually } from "./support/eventually.ts";
 import { runSetup } from "./support/run_setup.ts";
 import { PATIENT } from "./support/patient.ts";

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, type DeadLetter, event } from "../mod.ts";
 import { readSubscriptionRecord, type SubscriptionRecord } from "../src/log/format/subscription_record.ts";
-import { encodeKey } from "../src/nats/key.ts";
+import { encodeKey } from "../src/nats/expiry.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { PATIENT } from "./support/patient.ts";

@@ -89,13 +89,6 @@ describe("an earlier version of Catga beside this one", nats.skip ? nats : histo
         assertEquals(errors.map(({ error }) => error?.code), ["HANDLER_FAILED", "INVALID_RESPONSE", "TOO_LARGE"]);
         const flood = await now.send(Flood, { to: "now", count: 1_000 }, { timeout: 100_000 });
         assertEquals(flood.value?.failures, 0);
-        // it reads JSON only: nothing runs there
-        const dated = { entry: new Date(0) as unknown as string };
-        const refused = [await now.send(Record, dated, { node: "old" }), await now.publish(Told, dated)];
-        assertEquals(refused.map(({ error }) => error?.code), ["INVALID_MESSAGE", "INVALID_MESSAGE"]);
-        for (const { error } of refused) assertMatch(error!.message, /node old runs Catga .*, which reads JSON only/);
-        const bare = { a: 1, b: 2, note: undefined };
-        assertEquals((await now.send(Add, bare, { node: "old" })).value, 3);
         const notes = await now.broadcast(Note, { entry: "n" });
         assertEquals(notes.map(({ node, result }) => [node, result.value]), [["now", "now"], ["old", "old"]]);
         await now.publish(Told, { entry: "told" });

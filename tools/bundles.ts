@@ -1,86 +1,168 @@
 /**
- * Modules that load several test files. Deno gives each module that it is told to test an isolate, which loads and compiles the
- * library anew; files that a module loads share one. Reports name the file of each test nevertheless.
+ * Modules that load the test files, for Deno. Deno gives each module that it is told to test an isolate, which compiles the library
+ * anew; short files share one. It starts modules of one folder in the order in which it is told of them, but of several folders that
+ * with the longest path first, so all modules are written to one. Reports name the file of each test nevertheless.
  *
  * @module
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-/** The files that take longest, and how many seconds. Each starts by itself: one that starts last runs alone at the end. */
+/** The files that take longest, and how many seconds beside other files on 2 cores. */
 const LONG = Object.entries({
-  permissions: 120,
-  simulation: 40,
-  bench: 30,
-  replacing_nats: 30,
+  simulation: 45,
+  entity_simulation: 38,
+  permissions: 35,
+  replacing_nats: 34,
+  membership_servers: 32,
   shop: 30,
+  "nats/event_log": 29,
+  subscription_simulation: 29,
+  consumer_limit: 26,
   cli: 25,
-  entity_simulation: 25,
-  membership_servers: 25,
-  mixed_versions: 25,
-  consumer_limit: 25,
-  payloads: 25,
-  soak: 25,
-  event_log: 20,
-  dashboard_browser: 20,
-  full_store: 20,
-  log_hostile: 20,
-  log_stream: 20,
-  node_death: 20,
-  process_end: 20,
-  publish_end: 20,
-  sweeper: 20,
-  unproven: 20,
-  watch: 20,
-  endpoint: 15,
-  shared_consumer: 15,
-  key_value_store: 15,
-  router: 15,
+  "nats/watch": 25,
+  full_store: 24,
+  sweeper: 23,
+  node_death: 21,
+  mixed_versions: 21,
+  log_stream: 18,
+  dashboard_browser: 17,
+  "nats/key_value_store": 15,
+  bench: 14,
+  flood: 14,
+  clocks_nats: 14,
+  publishing_nats: 14,
+  soak: 14,
+  hostile_cluster: 13,
+  log_reader: 13,
+  log_hostile: 13,
+  process_end: 12,
+  lock_manager: 11,
+  plain_calls: 10,
+  server_restart: 10,
+  inbound_requests: 10,
+  bucket_settings: 10,
+  shared_consumer: 10,
+  top: 9,
+  pending_appends: 9,
+  lock_nats: 9,
+  lock_faults: 8,
+  payloads: 8,
+  membership_faults: 7,
+  dashboard: 7,
+  entities_nats: 7,
+  publishing_faults: 7,
+  takeover: 7,
+  "nats/transport": 7,
+  watch_expiry: 7,
+  "node/idempotency": 7,
+  reload_process: 7,
+  idempotency_store: 7,
+  sign_in: 6,
+  unproven: 6,
+  hash_route: 6,
+  hostile_input: 6,
+  overwrite_faults: 6,
+  ends_process: 6,
+  deadlock: 6,
+  entity_permissions: 6,
+  hostile_user: 6,
+  processes: 6,
+  publish_end: 5,
+  router: 5,
+  two_runtimes: 5,
+  "entities/entities": 5,
+  feed: 5,
+  planted_tree: 5,
+  metrics: 4,
+  failure_detector: 4,
+  startup_errors: 4,
+  malformed_traffic: 4,
+  encoding: 4,
+  chaos: 4,
+  error_codes: 4,
+  claims_faults: 4,
+  held_claim: 4,
+  leadership: 4,
+  test_cluster: 4,
+  user_rights: 4,
   // of the fault suite
-  log_plants: 130,
-  "faults/checker": 90,
-  claims: 70,
-  log_freezes: 65,
-  log_kills: 60,
-  single_replica: 45,
-  forgotten_entries: 40,
-  "faults/consumers": 20,
+  log_plants: 110,
+  log_crash_semantics: 90,
+  log_freezes: 55,
+  log_kills: 45,
+  forgotten_entries: 43,
+  log_trio: 41,
+  log_soak: 36,
+  leaks: 33,
+  overload: 33,
+  log_failures: 32,
+  single_replica: 31,
+  entities_store: 31,
+  log_schedules: 30,
+  log_servers: 30,
+  claims: 29,
+  phases: 27,
+  state_servers: 27,
+  "faults/idempotency": 26,
+  "faults/entities": 26,
+  log_publish: 25,
+  nats_cluster: 24,
+  forgotten_ttl: 23,
+  entities_plants: 22,
+  server_trio_storm: 22,
+  "faults/locks": 21,
+  "faults/checker": 17,
+  "faults/kill": 14,
+  "faults/server_storm": 14,
+  entities_cut: 13,
+  log_deploys: 13,
 });
+/** How many seconds any other file takes. */
+const SHORT = 0.5;
 /** Hooks of a whole file would hold for the files beside it. */
 const HOOKS = /^(?:before|after)(?:Each)?\(/m;
-/** Files of one isolate, at most. They run one after the other: of larger bundles the last would run alone at the end. */
-const FILES = 8;
+/** How many seconds the files of an isolate may take together: one that takes longer could run alone at the end. */
+const ISOLATE = 20;
 
 /** About how many seconds a test file takes. */
 export function secondsOf(file: string): number {
-  return LONG.find(([name]) => file.endsWith(`/${name}_test.ts`))?.[1] ?? 1;
+  return LONG.find(([name]) => file.endsWith(`/${name}_test.ts`))?.[1] ?? SHORT;
 }
 
-/** The files in the order in which they had best start. */
+/** The files in the order in which they had best start: one that starts last runs alone at the end. */
 export function longestFirst(files: readonly string[]): string[] {
   return files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
 }
 
-/** Writes bundles of these test files by folder; returns the paths to be tested: those of files that stay alone come first. */
-export async function bundleTests(scratch: string, root: string, files: readonly string[]): Promise<string[]> {
-  const paths: string[] = [];
-  const rooms = new Map<string, string[]>();
-  for (const file of longestFirst(files)) {
-    const room = dirname(file);
-    if (secondsOf(file) > 1 || HOOKS.test(await readFile(join(root, file), "utf8"))) paths.push(file);
-    else rooms.set(room, [...rooms.get(room) ?? [], file]);
+/** Writes modules that load these test files, neighbours together; returns their paths, those that take longest first. */
+export async function bundleTests(folder: string, root: string, files: readonly string[]): Promise<string[]> {
+  const bundles: { seconds: number; files: string[] }[] = [];
+  let open: typeof bundles[number] | undefined;
+  for (const file of files.toSorted()) {
+    const seconds = secondsOf(file);
+    const alone = seconds > ISOLATE / 2 || HOOKS.test(await readFile(join(root, file), "utf8"));
+    if (alone) bundles.push({ seconds, files: [file] });
+    else if (open !== undefined && open.seconds + seconds <= ISOLATE) {
+      open.seconds += seconds;
+      open.files.push(file);
+    } else bundles.push(open = { seconds, files: [file] });
   }
-  for (const [room, members] of rooms) {
-    const bundles = Math.ceil(members.length / FILES);
-    for (let bundle = 0; bundle < bundles; bundle++) {
-      const path = join(scratch, room, `bundle_${bundle + 1}_test.ts`);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, bundleOf(root, members.filter((_, at) => at % bundles === bundle)));
-      paths.push(path);
-    }
-  }
-  return paths;
+  await mkdir(folder, { recursive: true });
+  return await Promise.all(
+    bundles.toSorted((a, b) => b.seconds - a.seconds).map(async ({ files }) => {
+      const path = join(folder, nameOf(files));
+      await writeFile(path, bundleOf(root, files));
+      return path;
+    }),
+  );
+}
+
+/** Named after its file, or after the first of them and their number. */
+function nameOf([first, ...others]: readonly string[]): string {
+  const name = first.replaceAll("/", ".");
+  return others.length === 0 ? name : name.replace(/_test\.ts$/, `_and_${others.length}_test.ts`);
 }
 
 /** A module that loads the files in turn; one that cannot be loaded is a test that fails. */

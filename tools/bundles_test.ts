@@ -22,20 +22,39 @@ async function folderOf(stack: AsyncDisposableStack, files: Readonly<Record<stri
 const passing = 'import { it } from "node:test";\nit("passes", () => {});\n';
 
 describe("bundleTests", () => {
-  it("bundles by folder; long files and those with hooks of their own are left out, and come first", async () => {
+  it("files share a module up to 20 s; long files and those with hooks of their own have their own", async () => {
     await using stack = new AsyncDisposableStack();
     const hooked = `import { before, it } from "node:test";\nbefore(() => {});\nit("hooked", () => {});\n`;
-    const many = Array.from({ length: 9 }, (_, at) => `b/${at}_test.ts`);
+    const short = Array.from({ length: 50 }, (_, at) => `b/${10 + at}_test.ts`);
     const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "a/cli_test.ts": passing };
-    const root = await folderOf(stack, { ...files, ...Object.fromEntries(many.map((path) => [path, passing])) });
-    const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...many]);
+    const root = await folderOf(stack, { ...files, ...Object.fromEntries(short.map((path) => [path, passing])) });
+    const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...short]);
     assertEquals(bundles.map((path) => path.replace(join(root, "scratch"), "…")), [
-      "a/cli_test.ts",
-      "a/hooks_test.ts",
-      "…/a/bundle_1_test.ts",
-      "…/b/bundle_1_test.ts",
-      "…/b/bundle_2_test.ts",
+      "…/a.cli_test.ts",
+      "…/a.x_and_39_test.ts",
+      "…/b.49_and_10_test.ts",
+      "…/a.hooks_test.ts",
     ]);
+  });
+
+  it("Deno starts the files that take longest first, whatever folder they are in", async () => {
+    await using stack = new AsyncDisposableStack();
+    using processes = new Processes();
+    const test = (name: string) => `import { it } from "node:test";\nit("${name}", () => {});\n`;
+    const root = await folderOf(stack, {
+      "a/b/c/short_test.ts": test("short"),
+      "a/b/cli_test.ts": test("cli"),
+      "d/permissions_test.ts": test("permissions"),
+    });
+    const files = ["a/b/c/short_test.ts", "a/b/cli_test.ts", "d/permissions_test.ts"];
+    const command = [await runtimeBinary("deno"), "test", "-A", "--no-check", "--parallel"];
+    const { output } = await processes.run([...command, ...await bundleTests(join(root, "scratch"), root, files)], {
+      cwd: root,
+      env: { DENO_JOBS: "1" },
+      limit: 60_000,
+      show: "never",
+    });
+    assertEquals(output.match(/^(short|cli|permissions)\b/gm), ["permissions", "cli", "short"]);
   });
 
   it("a bundle names what failed, counts each test, and does not stop at a file that cannot be loaded", async () => {

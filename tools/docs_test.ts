@@ -110,11 +110,27 @@ describe("docs", () => {
     assertEquals(pages.filter((page) => !running.includes(page) && !measured.includes(page)), []);
   });
 
-  it("have a row in errors.md for each code", async () => {
+  it("have a section in errors.md for each code", async () => {
     const codes = [...(await read("src/error.ts")).matchAll(/^ {2}\| "([A-Z_]+)"/gm)].map(([, code]) => code);
     assertGreater(codes.length, 10);
-    const rows = (await read("docs/errors.md")).match(/^\|[^|]*`[A-Z_]+`[^|]*\|/gm)?.join() ?? "";
-    assertEquals(codes.filter((code) => !rows.includes(`\`${code}\``)), []);
+    const sections = await anchors("docs/errors.md");
+    assertEquals(codes.filter((code) => !sections.includes(code.toLowerCase())), []);
+  });
+
+  it("each link to the API reference, which names what the entrypoints export to programs", async () => {
+    const guides = pages.filter((page) => dirname(page) === "docs" && page !== "docs/api.md");
+    const linking = (await Promise.all(["README.md", ...guides].map(async (page) => {
+      return (await read(page)).includes("api.md)") ? [page] : [];
+    }))).flat();
+    assertEquals(linking, ["README.md", ...guides]);
+    const reference = await read("docs/api.md");
+    const exported = (await Promise.all([
+      import("../mod.ts"),
+      import("../src/behaviors/mod.ts"),
+      import("../src/testing/mod.ts"),
+    ])).flatMap((entrypoint) => Object.keys(entrypoint));
+    assertGreater(exported.length, 15);
+    assertEquals(exported.filter((name) => !reference.includes(`\`${name}\``)), []);
   });
 
   it("contain no dead link", async () => {

@@ -112,7 +112,7 @@ describe("import rules", () => {
     ],
     ["src/behaviors/tracing.ts", 'import { trace } from "@opentelemetry/api"; import "../contract/behavior.ts";'],
     ["src/cli/main.ts", 'import { x } from "../../mod.ts"; import { y } from "../cluster/wire/frame.ts";'],
-    ["src/node/signals.ts", 'import process from "node:process";'],
+    ["src/node/hot_reload.ts", 'import process from "node:process";'],
     ["src/nats/kv_test.ts", 'import { x } from "../cluster/cluster.ts"; import "../../tools/nats_server.ts";'],
   ];
   for (const [file, source] of allowed) it(`allow ${file}: ${source}`, () => assertEquals(said(file, source), []));

@@ -228,10 +228,15 @@ export function roomOf(path: string): Room | undefined {
   return found;
 }
 
-/** The table of the rooms, as it stands in the docs. */
+/** The table of the rooms, as it stands in the docs: `contract +` and `dispatch +` stand for what these two may import, and themselves. */
 export function roomTable(): string {
   const lines = ROOMS.map(({ path, what, may, lazily = [] }) => {
-    const names = [...may, ...lazily.map((name) => `${name} (lazily)`)].map((name) => `\`${name}\``);
+    const [floor, own] = DISPATCH.every((name) => may.includes(name))
+      ? [["dispatch +"], may.filter((name) => !DISPATCH.includes(name))]
+      : CONTRACT.every((name) => may.includes(name))
+      ? [["contract +"], may.filter((name) => !CONTRACT.includes(name))]
+      : [[], may];
+    const names = [...floor, ...own, ...lazily.map((name) => `${name} (lazily)`)].map((name) => `\`${name}\``);
     return `| \`${path}\` | ${what} | ${names.join(", ") || "nothing"} |`;
   });
   return ["| room | what it is | may import |", "| --- | --- | --- |", ...lines].join("\n");

@@ -9,8 +9,7 @@ import type { Effort, Measure } from "./section.ts";
 
 /** So many entities have a command under way each. */
 const AT_ONCE = 256;
-/** Events of the entity that is loaded, and how many come behind a snapshot; there is one every 100 events. */
-const LONG = 1_000;
+/** How many events of the entity that is loaded come behind a snapshot; there is one every 100 events. */
 const BEHIND = 50;
 
 const RAW = "by hand";
@@ -49,7 +48,7 @@ function changing(contestants: readonly Running[], options: Changing) {
 
 async function commands(contestants: readonly Running[], effort: Effort): Promise<Table> {
   const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(400, 100) });
-  await alternate(players, effort.quick ? 1 : 4);
+  await alternate(players, effort.count(4, 1));
   const figures = await alternate(players, effort.rounds(24, 3));
   return {
     id: "entities",
@@ -72,7 +71,7 @@ async function steady(contestants: readonly Running[], effort: Effort): Promise<
   const thirds = ["first third", "second third", "last third"];
   const cells = new Map(both.map(({ name }) => [name, [] as (readonly number[])[]]));
   for (const _ of thirds) {
-    const figures = await alternate(players, effort.quick ? 1 : 2);
+    const figures = await alternate(players, effort.count(2, 1));
     for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
   }
   return {
@@ -119,28 +118,29 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
 }
 
 async function loading(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
+  const length = effort.count(1_000, 1_000, 200);
   const [raw, own] = [RAW, OWN].map((name) => contestants.find((contestant) => contestant.name === name)!.client);
-  await raw.ask("grow", { entity: "long", events: LONG });
-  await own.ask("grow", { entity: "long", events: LONG });
-  await own.ask("grow", { entity: "behind", events: LONG + BEHIND });
-  const count = effort.quick ? 5 : 20;
+  await raw.ask("grow", { entity: "long", events: length });
+  await own.ask("grow", { entity: "long", events: length });
+  await own.ask("grow", { entity: "behind", events: length + BEHIND });
+  const count = effort.count(20, 5);
   const reading = (name: string, program: Program, { way, entity, events }: Omit<Reading, "count">) => ({
     name,
     play: () => program.ask<number>("read", { way, entity, events, count }),
   });
-  const long = { entity: "long", events: LONG };
-  const behind = { entity: "behind", events: LONG + BEHIND };
+  const long = { entity: "long", events: length };
+  const behind = { entity: "behind", events: length + BEHIND };
   const players = [
     reading("direct get in a batch", raw, { way: "direct get", ...long }),
     reading("load", own, { way: "load", ...long }),
     reading("load, all in the snapshot", own, { way: "load with snapshot", ...long }),
     reading(`load, ${BEHIND} events behind the snapshot`, own, { way: "load with snapshot", ...behind }),
   ];
-  await alternate(players, effort.quick ? 1 : 3);
+  await alternate(players, effort.count(3, 1));
   const figures = await alternate(players, effort.rounds(7, 3));
   return [{
     id: "entities-load",
-    title: `Entities: one that is not in memory, of ${LONG.toLocaleString("en")} events, is loaded`,
+    title: `Entities: one that is not in memory, of ${length.toLocaleString("en")} events, is loaded`,
     unit: "ms",
     columns: ["p50"],
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),

@@ -15,7 +15,7 @@ export const entitiesEndurance: Measure = async (stage, effort) => {
   const minutes: Minute[] = [];
   for (let minute = 0; minute < MINUTES; minute++) {
     const endured = await program.ask<Omit<Minute, "megabytes">>("endure", {
-      ...{ entities: effort.quick ? 1_000 : ENTITIES, hot: HOT, ms: partOf(effort) },
+      ...{ entities: effort.count(ENTITIES, 1_000), hot: HOT, ms: partOf(effort) },
     });
     minutes.push({ ...endured, megabytes: await program.megabytes() });
   }

@@ -12,7 +12,7 @@ const AT_ONCE = 64;
 
 /** Measures many entities: some minutes, so it runs only when it is asked for. */
 export const entitiesGrowth: Measure = async (stage, effort) => {
-  const entities = effort.quick ? 200 : 10_000;
+  const entities = effort.count(10_000, 200, 40);
   const options = JSON.stringify({ url: stage.url, group: stage.nextGroup() });
   const writer = await stage.start("programs/entities_growth.ts", [options]);
   const { written, memory } = await fill(writer, entities);

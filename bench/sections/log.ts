@@ -101,7 +101,7 @@ async function handling(contestants: readonly Running[], effort: Effort): Promis
     play: () => backlog(player, countOf(player, effort)),
     drop: player.drop,
   }));
-  await alternate(playing, effort.quick ? 1 : 3);
+  await alternate(playing, effort.count(3, 1));
   const figures = await alternate(playing, effort.rounds(5, 3));
   return {
     id: "log-handled",
@@ -120,8 +120,8 @@ async function handling(contestants: readonly Running[], effort: Effort): Promis
 
 /** Many times what a system may have in hand before the gate opens; fewer for one that has one message in hand. */
 function countOf({ name }: Running, effort: Effort): number {
-  if (name === PEERS[0].name) return effort.quick ? 500 : 1_000;
-  return name === CATGA ? (effort.quick ? 10_000 : 200_000) : (effort.quick ? 8_000 : 16_000);
+  if (name === PEERS[0].name) return effort.count(1_000, 500);
+  return name === CATGA ? effort.count(200_000, 10_000, 1_000) : effort.count(16_000, 8_000, 1_000);
 }
 
 /** Stores so many while the nodes handle nothing, and gives how many they handle a second from then on. */
@@ -151,7 +151,7 @@ async function handled(name: string, nodes: readonly Program[], count: number): 
 }
 
 async function alone(contestants: readonly Running[], effort: Effort): Promise<Table> {
-  const count = effort.quick ? 30 : 100;
+  const count = effort.count(100, 30);
   const playing = contestants.map(({ name, client, nodes, drop }) => ({
     name,
     async play() {
@@ -178,7 +178,7 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
 
 /** A subscription that begins behind a long log, and a read model of it. */
 async function behind(stage: Stage, effort: Effort, company: Company): Promise<Table[]> {
-  const count = effort.quick ? 10_000 : 1_000_000;
+  const count = effort.count(1_000_000, 10_000, 1_000);
   const [filler] = await company.engage(ours(stage).filter(({ name }) => name === CATGA));
   await fill(filler.client, count);
   const { group, transport } = filler.options;

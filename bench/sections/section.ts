@@ -15,19 +15,22 @@ export type Measure = (stage: Stage, effort: Effort, company: Company) => Promis
 export interface Effort {
   readonly quick: boolean;
   readonly peers: boolean;
-  /** So many rounds, where nobody asked for another number. */
+  /** So many rounds, where nobody asked for another number; one for a trial. */
   rounds(usual: number, quick: number): number;
-  /** A round's length in ms. */
+  /** A round's length in ms; at most 50 for a trial. */
   ms(usual: number, quick: number): number;
+  /** So many events, entities or the like. */
+  count(usual: number, quick: number, trial?: number): number;
 }
 
 /** The effort that was asked for. */
 export function effortOf(wanted: Wanted, peers: boolean): Effort {
-  const { quick } = wanted;
+  const { quick, trial } = wanted;
   return {
     quick,
     peers,
-    rounds: (usual, few) => wanted.rounds ?? (quick ? few : usual),
-    ms: (usual, short) => quick ? short : usual,
+    rounds: (usual, few) => wanted.rounds ?? (trial ? 1 : quick ? few : usual),
+    ms: (usual, short) => trial ? Math.min(short, 50) : quick ? short : usual,
+    count: (usual, few, fewest = few) => trial ? fewest : quick ? few : usual,
   };
 }

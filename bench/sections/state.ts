@@ -12,7 +12,7 @@ const PAIRS = [
 export const state: Measure = async (stage, effort) => {
   await stage.clear();
   const program = await stage.start("programs/state.ts", [stage.url]);
-  const count = effort.quick ? 50 : 100;
+  const count = effort.count(100, 50);
   const players = PAIRS.flatMap(({ row, against }) => [against, row]).map((operation) => ({
     name: operation,
     play: () => program.ask<number>("time", { operation, count }),

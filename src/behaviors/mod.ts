@@ -15,9 +15,10 @@
  *
  * @module
  */
+
 export { logging, type LoggingOptions } from "./logging.ts";
 export { metrics } from "./metrics.ts";
-export { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
+export { rateLimit, type RateLimitOptions } from "./retry.ts";
 export { retry, type RetryOptions } from "./retry.ts";
-export { timeout } from "./timeout.ts";
+export { timeout } from "./retry.ts";
 export { tracing } from "./tracing.ts";

@@ -13,11 +13,9 @@ import {
   type SendOptions,
 } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { joinCluster } from "./client.ts";
-import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { checkedToken, type Flags, UsageError } from "./flags.ts";
+import { ClusterView, joinCluster } from "./cluster_view.ts";
+import { disposing } from "./connection.ts";
+import { checkedToken, type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 

@@ -17,8 +17,7 @@ import {
   type SubscriptionRecord,
   writeSubscriptionRecord,
 } from "../log/format/subscription_record.ts";
-import { NatsEventLog } from "../nats/event_log.ts";
-import { openNats } from "../nats/open.ts";
+import { NatsEventLog, openNats } from "../nats/open.ts";
 import type { LogState, LogStream } from "../ports/event_log.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";

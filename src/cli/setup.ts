@@ -1,13 +1,12 @@
 /** `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
-import { bucketSettings } from "../nats/bucket_settings.ts";
-import { logSettings } from "../nats/log_settings.ts";
+import { bucketSettings } from "../nats/bucket_stream.ts";
+import { logSettings } from "../nats/log_stream.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { type Flags, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -10,7 +10,7 @@ import {
   readAnnouncement,
   runName,
   subscriptionName,
-} from "./announced.ts";
+} from "./send_options.ts";
 import { event } from "./definition.ts";
 import { entity } from "./entity.ts";
 

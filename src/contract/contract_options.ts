@@ -1,8 +1,7 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
-import { checkRoute, checkTimes } from "./checks.ts";
+import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
-import type { ContractOptions, Kind } from "./contract.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 

@@ -38,8 +38,9 @@ export const order = Order.handle(async (flow, { order, cents }) => {
   for (let n = 1;; n++) {
     const paid = await flow.send(Charge, { cents }, {
       name: `charge ${n}`,
-      undo: ({ receipt }) => (is<Equal<typeof receipt, string>>(),
-        flow.send(Refund, { receipt }, { name: `refund ${n}` })),
+      undo: (
+        { receipt },
+      ) => (is<Equal<typeof receipt, string>>(), flow.send(Refund, { receipt }, { name: `refund ${n}` })),
     });
     if (paid.ok) break;
     // nothing but what the contract says

@@ -1,8 +1,7 @@
 /** A running node as its users see it: what `catga()` resolves with. */
 import type { AppClock } from "../ports/clock.ts";
 import type { RunInfo, RunsOptions } from "./flow.ts";
-import type { Health } from "./health.ts";
-import type { NodeEvent, NodeInfo } from "./node_info.ts";
+import type { Health, NodeEvent, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
 import type { AnyEntity } from "./entity_definition.ts";

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeadLetter } from "../contract/kept.ts";
 import { parkedKey } from "../log/format/names.ts";
-import { carryOut } from "./changes.ts";
+import { carryOut } from "./dashboard.ts";
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {

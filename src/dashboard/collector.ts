@@ -6,20 +6,18 @@
 import { Administration } from "../log/administration/administration.ts";
 import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
 import type { StreamKind } from "../log/format/streams.ts";
-import type { BucketKind } from "../ports/buckets.ts";
+import type { Bucket, BucketKind, Change } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
 import { NodeWatch } from "./node_watch.ts";
 import { ParkedWatch } from "./parked_watch.ts";
 import { shownText } from "./shown.ts";
-import type { DashboardSource } from "./source.ts";
+import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
-import type { Problem, ScheduleView, Topics } from "./view.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {

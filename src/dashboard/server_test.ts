@@ -117,7 +117,7 @@ describe("the server of the dashboard", () => {
 
   it("serves the page with a policy that runs nothing but its own files, and keeps nothing in a cache", async () => {
     const { port, folder, cookie } = await enter();
-    for (const name of ["", "app.js", "base.css", "icon.svg"]) {
+    for (const name of ["", "app.js", "page.css", "icon.svg"]) {
       const { status, headers, text } = await ask(port, folder + name, { headers: { cookie } });
       assertEquals([name, status, headers["cache-control"]], [name, 200, "no-store"]);
       assertEquals(headers["x-content-type-options"], "nosniff");

@@ -33,7 +33,7 @@ describe("shownValue", () => {
   it("of a value that is longer than `most` is the beginning of its JSON on one line, at any depth", () => {
     assertEquals(shownValue({ a: "12345" }, 13), '{\n  "a": "12345"\n}');
     assertEquals(shownValue({ a: "12345" }, 12), '{"a":"12345"… (13 characters)');
-    assertEquals(shownValue(JSON.parse("[".repeat(20_000) + "]".repeat(20_000)), 3), "[[[… (40000 characters)");
+    assertEquals(shownValue(JSON.parse("[".repeat(1_000) + "]".repeat(1_000)), 3), "[[[… (2000 characters)");
   });
 
   it("shows values that JSON does not have, and cuts them too", () => {

@@ -1,5 +1,5 @@
 /** Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is invisible. */
-import { valueText } from "./value_text.ts";
+import { Unsendable, valueText } from "./value_text.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line breaks,
@@ -12,7 +12,7 @@ export function printable(text: string): string {
 
 /**
  * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them: safe to print,
- * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that.
+ * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that. A text in parentheses stands for what cannot be shown.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
   // only strings hold such characters; JSON escapes those below U+0020 there, so that others are its own line breaks
@@ -40,7 +40,13 @@ function jsonEscaped(character: string): string {
 
 function json(value: unknown, indent: number | undefined): string | undefined {
   if (value === undefined) return undefined;
-  const { text } = valueText(value, "json", "value");
+  let text: string;
+  try {
+    ({ text } = valueText(value, "json", "value"));
+  } catch (error) {
+    if (!(error instanceof Unsendable)) throw error;
+    text = JSON.stringify(`(${error.why})`);
+  }
   return indent === undefined || depthOf(text) > MAX_INDENTED
     ? text
     : JSON.stringify(JSON.parse(text), undefined, indent);
@@ -57,3 +63,10 @@ function depthOf(json: string): number {
 
 /** Levels: the spaces of an indented text grow with the square of the depth. */
 const MAX_INDENTED = 100;
+
+/** A message in a log line: its id, and that of the first message of its chain when it is another. */
+export function messageLabel(id: string, correlationId: string | undefined): string {
+  return correlationId === undefined || correlationId === id
+    ? `message ${id}`
+    : `message ${id}, correlation ${correlationId}`;
+}

@@ -40,10 +40,10 @@ describe("printableJson", () => {
     assertEquals(printableJson({ a: "x\ny\u202e" }, 2), '{\n  "a": "x\\ny\\u202e"\n}');
   });
 
-  it("of a value that is nested too deeply for lines is on one", () => {
-    const deep = JSON.parse("[".repeat(10_000) + "]".repeat(10_000));
-    const text = printableJson(deep, 2)!;
-    assertEquals(text, "[".repeat(10_000) + "]".repeat(10_000));
+  it("of a value that is nested too deeply for lines is on one, and of what is too deep to be sent is a note", () => {
+    const deep = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+    assertEquals(printableJson(JSON.parse(deep(1_000)), 2), deep(1_000));
+    assertEquals(printableJson(JSON.parse(deep(1_001)), 2), '"(is nested too deeply: 1000 levels are the most)"');
     assertStringIncludes(printableJson([[]], 2)!, "\n");
   });
 

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { difference } from "../../test/support/payloads.ts";
 import { MAX_DIGITS } from "./tag.ts";
-import { untag } from "./untag.ts";
+import { untag } from "./encoding.ts";
 
 describe("untag", () => {
   it("rejects what is no tag", () => {
@@ -63,10 +63,14 @@ describe("untag", () => {
     assertEquals([bytes.length, bytes.byteOffset, bytes.buffer.byteLength], [3, 0, 3]);
   });
 
-  it("does not recurse", () => {
-    let [deep, levels] = [untag(JSON.parse(`${"[".repeat(400_000)}"~Date:1"${"]".repeat(400_000)}`)), 0];
-    while (Array.isArray(deep)) [deep, levels] = [deep[0], levels + 1];
-    assertEquals([levels, (deep as Date).getTime()], [400_000, 1]);
+  it("refuses more than 1,000 levels", () => {
+    const deep = (levels: number) => JSON.parse(`${"[".repeat(levels)}"~Date:1"${"]".repeat(levels)}`);
+    let [value, levels] = [untag(deep(1_000)), 0];
+    while (Array.isArray(value)) [value, levels] = [value[0], levels + 1];
+    assertEquals([levels, (value as Date).getTime()], [1_000, 1]);
+    for (const levels of [1_001, 400_000]) {
+      assertThrows(() => untag(deep(levels)), TypeError, "it is nested more than 1000 levels deep");
+    }
   });
 
   it("leaves alone a Map's entries that are arrays like tags", () => {

@@ -1,5 +1,5 @@
-/** Values of any depth as text, without recursion: `JSON.stringify` of the runtimes fails at some thousand levels. */
-import { isPlain } from "./is_plain.ts";
+/** Values as text: JSON, with tags for what JSON lacks, or in other forms. */
+import { isPlain } from "./checks.ts";
 import {
   base64,
   isTagged,
@@ -13,7 +13,6 @@ import {
   TILDE,
   UNDEFINED,
 } from "./tag.ts";
-import { Unsendable, whyUnsendable } from "./unsendable.ts";
 
 /**
  * - `tagged`: JSON with tags (`tag.ts`), which is read as the value itself.
@@ -26,135 +25,111 @@ import { Unsendable, whyUnsendable } from "./unsendable.ts";
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 
 /** A text, and what is in it. */
-export interface ValueText {
+interface ValueText {
   readonly text: string;
   /** It has tags: as JSON it is another value. */
   readonly tagged: boolean;
-  /** Among them are others than those of `undefined` members and of -0, which JSON leaves out and writes as 0. */
-  readonly strict: boolean;
   /** A string in it begins as tags do: it is not the JSON of the value, even without tags. */
   readonly escaped: boolean;
 }
 
 /** A value in one of the {@link Form}s. Throws an {@link Unsendable} whose path begins with `root`. */
 export function valueText(value: unknown, form: Form, root: string): ValueText {
-  return new Writer(form).write(value, root);
+  const writer = new Writer(form);
+  try {
+    const text = writer.write(value, "array");
+    return { text, tagged: writer.tagged, escaped: writer.escaped };
+  } catch (error) {
+    const { path, message, cause } = refusal(error);
+    throw new Unsendable(root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`), message, cause);
+  }
 }
 
-/** The greatest depth: a getter that returns a new object each time has no end. */
-export const MAX_DEPTH = 1_000_000;
+/** The levels of arrays, objects and collections that a value may have. */
+export const MAX_DEPTH = 1_000;
 
-/** An array, object, `Map`, `Set`, or a pair of a `Map`, whose members are being written. */
-interface Open {
-  readonly value: object;
-  readonly kind: "object" | "array" | "map" | "pair" | "set";
-  /** What has the members: the value itself, or the items of a `Map` or `Set`. */
-  readonly members: object;
-  /** The keys of an object; `undefined` for items. */
-  readonly keys: readonly string[] | undefined;
-  readonly count: number;
-  at: number;
-  /** Whether a member has been written. */
-  begun: boolean;
-}
+/** What holds a value. */
+type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {
   readonly #form: Form;
-  readonly #open: Open[] = [];
+  /** The arrays, objects and collections around the value at hand. */
   readonly #above = new Set<object>();
-  #text = "";
-  #strict = false;
-  #loose = false;
-  #escaped = false;
+  tagged = false;
+  escaped = false;
 
   constructor(form: Form) {
     this.#form = form;
   }
 
-  write(value: unknown, root: string): ValueText {
-    try {
-      this.#begin(value, "", "array");
-      for (let last = this.#open.at(-1); last !== undefined; last = this.#open.at(-1)) {
-        if (last.at < last.count) this.#member(last);
-        else this.#end(last);
-      }
-    } catch (error) {
-      const why = error instanceof Refused ? error.message : "cannot be read: a getter threw, or its text is too long";
-      throw new Unsendable(this.#path(root), why, error instanceof Refused ? undefined : error);
-    }
-    return { text: this.#text, tagged: this.#strict || this.#loose, strict: this.#strict, escaped: this.#escaped };
-  }
-
-  #end({ keys, value }: Open): void {
-    this.#text += keys === undefined ? "]" : "}";
-    this.#above.delete(value);
-    this.#open.pop();
-  }
-
-  #member(last: Open): void {
-    const { keys, members } = last;
-    const index = last.at++;
-    const key = keys === undefined ? index : keys[index];
-    // an own member, or an item
-    const member = (members as Record<string | number, unknown>)[key];
-    const comma = last.begun ? "," : "";
-    if (keys === undefined) this.#begin(member, comma, last.kind);
-    else if (member !== undefined || this.#form === "tagged") {
-      this.#begin(member, `${comma}${JSON.stringify(key)}:`, "object");
-    } else return;
-    last.begun = true;
-  }
-
-  /** Writes a value, or the beginning of one that has members. */
-  #begin(value: unknown, before: string, within: Open["kind"]): void {
-    if (typeof value !== "object" || value === null) {
-      this.#text += before + this.#primitive(value, within);
-    } else if (Array.isArray(value)) {
-      this.#text += before + "[";
-      this.#enter(value, within === "map" ? "pair" : "array", value);
-    } else if (value instanceof Date && isOf(value, Date)) {
-      this.#text += before + this.#leaf(tagOfDate(value), () => value.toJSON());
-    } else if (value instanceof Map && isOf(value, Map)) {
-      this.#collection(value, "map", [...value], before);
-    } else if (value instanceof Set && isOf(value, Set)) {
-      this.#collection(value, "set", [...value], before);
-    } else if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
+  write(value: unknown, within: Holder): string {
+    if (typeof value !== "object" || value === null) return this.#primitive(value, within);
+    if (Array.isArray(value)) return `[${this.#items(value, value, within === "map" ? "pair" : "array")}]`;
+    if (value instanceof Date && isOf(value, Date)) return this.#leaf(tagOfDate(value), () => value.toJSON());
+    if (value instanceof Map && isOf(value, Map)) return this.#collection(value, "map", MAP);
+    if (value instanceof Set && isOf(value, Set)) return this.#collection(value, "set", SET);
+    if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
       const tag = tagOfBytes(value);
       if (tag === undefined) throw new Refused("is bytes of a type that other runtimes do not have");
-      this.#text += before + this.#leaf(tag, () => base64(value));
-    } else {
-      if (!isPlain(value)) throw new Refused(whyUnsendable(value));
-      const keys = Object.keys(value);
-      this.#text += before + "{";
-      this.#enter(value, "object", value, this.#form.startsWith("canonical") ? keys.sort() : keys);
+      return this.#leaf(tag, () => base64(value));
     }
+    if (!isPlain(value)) throw new Refused(whyUnsendable(value));
+    return `{${this.#membersOf(value)}}`;
   }
 
-  #collection(value: object, kind: "map" | "set", items: unknown[], before: string): void {
-    this.#text += before + "[";
-    this.#enter(value, kind, items);
-    if (this.#form === "json") return;
-    this.#strict = true;
-    this.#text += kind === "map" ? `"${MAP}"` : `"${SET}"`;
-    this.#open.at(-1)!.begun = true;
+  #membersOf(value: Record<PropertyKey, unknown>): string {
+    const keys = Object.keys(value);
+    if (this.#form.startsWith("canonical")) keys.sort();
+    this.#enter(value);
+    let text = "";
+    for (const key of keys) {
+      try {
+        const member = value[key];
+        if (member === undefined && this.#form !== "tagged") continue;
+        text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${this.write(member, "object")}`;
+      } catch (error) {
+        throw refusal(error).under(/^[\p{L}_$][\p{L}\d_$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+      }
+    }
+    this.#above.delete(value);
+    return text;
   }
 
-  #enter(value: object, kind: Open["kind"], members: object, keys?: readonly string[]): void {
+  #items(holder: object, items: readonly unknown[], kind: Holder, first = ""): string {
+    this.#enter(holder);
+    let text = first;
+    for (let i = 0; i < items.length; i++) {
+      try {
+        const item = this.write(items[i], kind);
+        text += text === "" ? item : `,${item}`;
+      } catch (error) {
+        throw refusal(error).under(stepTo(i, kind));
+      }
+    }
+    this.#above.delete(holder);
+    return text;
+  }
+
+  #collection(value: Map<unknown, unknown> | Set<unknown>, kind: "map" | "set", tag: string): string {
+    if (this.#form === "json") return `[${this.#items(value, [...value], kind)}]`;
+    this.tagged = true;
+    return `[${this.#items(value, [...value], kind, `"${tag}"`)}]`;
+  }
+
+  #enter(value: object): void {
     if (this.#above.has(value)) throw new Refused("has a cycle: it stands within itself");
-    if (this.#open.length === MAX_DEPTH) throw new Refused("is nested too deeply");
+    if (this.#above.size === MAX_DEPTH) throw new Refused(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
     this.#above.add(value);
-    const count = keys === undefined ? (members as readonly unknown[]).length : keys.length;
-    this.#open.push({ value, kind, members, keys, count, at: 0, begun: false });
   }
 
-  #primitive(value: unknown, within: Open["kind"]): string {
+  #primitive(value: unknown, within: Holder): string {
     switch (typeof value) {
       case "string":
         if (!isTagged(value) || this.#form === "json" || this.#form === "canonical-json") return JSON.stringify(value);
-        this.#escaped = true;
+        this.escaped = true;
         return JSON.stringify(TILDE + value);
       case "number":
-        if (Object.is(value, -0)) return this.#form === "tagged" ? this.#looseTag(MINUS_ZERO) : "0";
+        if (Object.is(value, -0)) return this.#form === "tagged" ? this.#tag(MINUS_ZERO) : "0";
         return Number.isFinite(value) ? `${value}` : this.#leaf(tagOfNumber(value), () => null);
       case "bigint": {
         const tag = tagOfBigint(value);
@@ -162,7 +137,7 @@ class Writer {
         return this.#leaf(tag, () => `${value}`);
       }
       case "undefined":
-        return within === "object" ? this.#looseTag(UNDEFINED) : this.#leaf(UNDEFINED, () => null);
+        return within === "object" ? this.#tag(UNDEFINED) : this.#leaf(UNDEFINED, () => null);
       case "function":
       case "symbol":
         throw new Refused(whyUnsendable(value));
@@ -172,34 +147,33 @@ class Writer {
   }
 
   #leaf(tag: string, json: () => string | null): string {
-    if (this.#form === "json") return JSON.stringify(json());
-    this.#strict = true;
-    return JSON.stringify(tag);
+    return this.#form === "json" ? JSON.stringify(json()) : this.#tag(tag);
   }
 
-  #looseTag(tag: string): string {
-    this.#loose = true;
+  #tag(tag: string): string {
+    this.tagged = true;
     return JSON.stringify(tag);
-  }
-
-  /** Where the member that is being written stands: `payload.lines[2].price`. */
-  #path(root: string): string {
-    let path = "";
-    for (let i = this.#open.length - 1; i >= 0 && path.length < MAX_PATH; i--) path = step(this.#open[i]) + path;
-    return root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`);
   }
 }
 
-/** Why the value at hand cannot be sent. */
-class Refused extends Error {}
+/** Why the value at hand cannot be sent, and the path that leads to it: `.lines[2].price`. */
+class Refused extends Error {
+  path = "";
 
-/** The part of a path that leads from a value to its member at hand; empty before the first. */
-function step({ kind, keys, at }: Open): string {
-  if (at === 0) return "";
-  const index = at - 1;
-  if (keys !== undefined) {
-    return /^[\p{L}_$][\p{L}\d_$]*$/u.test(keys[index]) ? `.${keys[index]}` : `[${JSON.stringify(keys[index])}]`;
+  /** The same, seen from what holds the value. */
+  under(step: string): this {
+    this.path = step + this.path;
+    return this;
   }
+}
+
+function refusal(error: unknown): Refused {
+  if (error instanceof Refused) return error;
+  return new Refused("cannot be read: a getter threw, or its text is too long", { cause: error });
+}
+
+/** The part of a path that leads to an item. */
+function stepTo(index: number, kind: Holder): string {
   if (kind === "array") return `[${index}]`;
   if (kind === "pair") return index === 0 ? ".key" : ".value";
   return kind === "set" ? ".item" : "";
@@ -212,3 +186,42 @@ function isOf(value: object, type: { readonly prototype: object }): boolean {
 
 /** Characters of a path that are shown. */
 const MAX_PATH = 200;
+
+// What cannot be sent to another process, and where in a value it stands.
+
+/** A value, or a part of it, that cannot be sent. */
+export class Unsendable extends TypeError {
+  /** Where it stands: `payload.account.close`. */
+  readonly path: string;
+  /** What is wrong there: `is a function`. */
+  readonly why: string;
+
+  /** `cause`: what a getter threw. */
+  constructor(path: string, why: string, cause?: unknown) {
+    super(`${path} ${why}`, cause === undefined ? undefined : { cause });
+    this.path = path;
+    this.why = why;
+  }
+}
+
+/** Why a value that is neither JSON nor one of the values that have tags cannot be sent, and what to do. */
+export function whyUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (value instanceof Promise) return "is a promise: await it first";
+  if (value instanceof Error) return "is an Error: send its message, or fail() with a code";
+  if (value instanceof RegExp) return "is a RegExp: send its source and its flags";
+  const name = classOf(value as object);
+  const what = name === undefined ? "is an instance of a class" : `is an instance of ${name}`;
+  return `${what}: send a plain object, or a text, that it can be made from`;
+}
+
+/** The name of an object's class. */
+function classOf(value: object): string | undefined {
+  try {
+    const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
+    return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
+  } catch {
+    return undefined; // a getter threw; the name is only for the message
+  }
+}

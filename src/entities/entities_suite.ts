@@ -1,5 +1,5 @@
 /** What entities promise, over any network: the tests that memory and NATS pass. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
 import {
@@ -264,6 +264,50 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals([version, state.items.length, state.items.at(-1)], [250, 250, "24"]);
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "3", times: 10 }, { id: "a-3" })), 40);
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "x" })), 251);
+  });
+
+  it("snapshots of two versions stand beside each other: nodes of both begin with theirs, and read what follows", async () => {
+    const Add = command<{ times: number }, number>("AddToTally", { key: () => "t" });
+    const made = (version: number) => {
+      let applied = 0;
+      const Tally = entity("Tally", { initial: () => 0, version });
+      const Added = Tally.event("Added", (sum) => {
+        applied++;
+        return sum + version;
+      });
+      const add = Tally.handle(Add, (tally, { times }) => {
+        for (let n = 0; n < times; n++) tally.emit(Added);
+        return tally.state;
+      });
+      return { Tally, add, version, applied: () => applied };
+    };
+    const start = async (versions: readonly ReturnType<typeof made>[]) =>
+      await Promise.all(
+        versions.map(async ({ add, version }) => await harness.start({ handlers: add, id: `v${version}` })),
+      );
+    {
+      const apps = await start([made(1), made(2)]);
+      try {
+        for (let n = 1; n <= 15; n++) {
+          for (const [index, { self }] of apps.entries()) {
+            const sent = await apps[0].send(Add, { times: 20 }, { node: self.id });
+            assertEquals(unwrap(sent), (40 * n - 20 * (1 - index)) * (index + 1));
+          }
+        }
+      } finally {
+        for (const app of apps) await app.drain();
+      }
+    }
+    const versions = [made(1), made(2)];
+    const apps = await start(versions);
+    try {
+      for (const [index, { Tally, version, applied }] of versions.entries()) {
+        assertEquals((await apps[index].load(Tally, "t")).state, 600 * version);
+        assertLess(applied(), 600); // it began with a snapshot of its own
+      }
+    } finally {
+      for (const app of apps) await app.drain();
+    }
   });
 
   it("a decision that emits too much, or what cannot be sent, changes nothing", async () => {

@@ -6,11 +6,10 @@ import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import type { EventLog, LogStream, StoredMessage } from "../ports/event_log.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import type { EntitiesHost } from "./host.ts";
-import { Snapshots, snapshotText } from "./snapshots.ts";
+import { type EntitiesHost, Snapshots, snapshotText } from "./snapshots.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
 const Box = entity("Box", { initial: () => [] as string[] });

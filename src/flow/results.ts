@@ -3,7 +3,7 @@
  * misses is found in the stream: when the waiting begins, a second later, after a reconnect, and once a minute.
  */
 import { decode } from "../data/utf8.ts";
-import { isRecord } from "../data/is_record.ts";
+import { isRecord } from "../data/checks.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { runType } from "../contract/workflow.ts";

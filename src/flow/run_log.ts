@@ -7,7 +7,7 @@
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { encodeValue } from "../data/encoding.ts";
-import { isRecord } from "../data/is_record.ts";
+import { isRecord } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,

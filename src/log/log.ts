@@ -1,13 +1,12 @@
 /** The log of one node: opens stream and buckets when they are first needed, and wires the parts below. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { SubscriptionHealth } from "../contract/health.ts";
+import type { SubscriptionHealth } from "../contract/node_info.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
-import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
+import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
+import { type Bucket, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { Administration } from "./administration/administration.ts";
 import type { LogHost } from "./log_host.ts";

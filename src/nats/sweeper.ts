@@ -1,6 +1,7 @@
 /**
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
- * cache), where they would fill the store for good; reads ignore them anyway (`expiry.ts`). Servers forget
+ * cache), and such markers of removed entries from every bucket, where they would fill the store for good; reads ignore
+ * them anyway (`expiry.ts`). Servers forget
  * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
  * less often until no entry with a ttl is left from before the reconnect. The entry of a turn is removed by whoever
  * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once. One that is there
@@ -8,13 +9,10 @@
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
-import type { BucketStream } from "./bucket_stream.ts";
-import { MARGIN } from "./expiry.ts";
+import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
+import { MARGIN, packValue, subjectBelow } from "./expiry.ts";
 import { Feed } from "./feed.ts";
-import type { StreamRecord } from "./jetstream.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { subjectBelow } from "./key.ts";
-import { remove } from "./removal.ts";
+import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 
 /** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */
 const LEAST = 2_000;
@@ -108,7 +106,8 @@ export class Sweeper {
     const over = await this.#stream.expired(listed);
     for (let i = 0; i < over.length; i += REMOVALS) {
       await Promise.all(
-        over.slice(i, i + REMOVALS).map(({ subject, revision }) => {
+        over.slice(i, i + REMOVALS).map(({ subject, revision, type }) => {
+          if (type !== "put") return this.#erase(revision);
           const below = subjectBelow(prefix, subject);
           return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });
         }),
@@ -118,7 +117,7 @@ export class Sweeper {
     for (const record of left) next = Math.min(next, serverClock.endOf(record) - transport.clock.monotonic());
     if (next === Infinity && turn > 0) {
       this.#turnTimer?.cancel();
-      await this.#endTurn(turn);
+      await this.#erase(turn);
     }
     return next;
   }
@@ -128,16 +127,16 @@ export class Sweeper {
     const current = this.#sameConnection();
     this.#turnTimer?.cancel();
     this.#turnTimer = this.#stream.transport.clock.after(ms, () => {
-      this.#endTurn(turn).catch((error) => {
+      this.#erase(turn).catch((error) => {
         if (current() && !isForbidden(error)) this.#schedule(this.#pause());
       });
     }, { background: true });
   }
 
-  /** Removes the entry of a turn, if the server has not: it may forget that ttl, too. */
-  async #endTurn(turn: number): Promise<void> {
+  /** Removes the entry of a turn, or a marker, if the server has not. */
+  async #erase(revision: number): Promise<void> {
     const { js, name } = this.#stream;
-    await this.#stream.attempt((limit) => js.erase(name, turn, limit), { idempotent: true, whenMissing: "fail" });
+    await this.#stream.attempt((limit) => js.erase(name, revision, limit), { idempotent: true, whenMissing: "fail" });
   }
 
   /**
@@ -175,7 +174,7 @@ export class Sweeper {
     return { revision, state: (await this.#stream.alive([last], asked)).length > 0 ? "lasts" : "over" };
   }
 
-  /** The expired entries, and those from before the reconnect that will expire. */
+  /** The expired entries and markers, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, js, name, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
@@ -187,7 +186,7 @@ export class Sweeper {
       listed.promise.catch(() => {});
       const feed = await Feed.open(transport, js, name, `${prefix}>`, limit, {
         onRecord: (record) => {
-          if (record.type !== "put" || record.ttl === undefined) return;
+          if (record.ttl === undefined) return;
           if (serverClock.endOf(record) <= asked) over.push(record);
           else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
         },
@@ -198,4 +197,70 @@ export class Sweeper {
     }, { idempotent: true });
     return [over, left];
   }
+}
+
+// The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
+// has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
+// is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing.
+
+/** Which entry to remove. */
+export interface Removal {
+  /** The key's subject, below the bucket's prefix. */
+  readonly subject: string;
+  /** The key, if it is known: watches that never received the entry of a hashed subject read it in the marker. */
+  readonly key?: string;
+  /** Removes the entry at this revision only; at any. */
+  readonly revision?: number | undefined;
+  /** Its ttl was over: watches report `expire` instead of `delete`. */
+  readonly expired?: boolean;
+}
+
+/**
+ * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another
+ * revision.
+ */
+export async function remove(
+  stream: BucketStream,
+  { subject, key, revision, expired }: Removal,
+): Promise<{ readonly marker?: number } | undefined> {
+  const data = key === undefined ? "" : packValue(subject, key, "");
+  const headers = {
+    ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
+    "Nats-Rollup": "sub",
+    // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
+    "Nats-TTL": `${MARKER_TTL}s`,
+  };
+  const writeMarker = (expected: number | undefined) =>
+    stream.write(subject, data, headers, expected, { whenFull: "fail" });
+  try {
+    const marker = await writeMarker(revision);
+    return marker === undefined ? undefined : { marker };
+  } catch (error) {
+    if (!isFull(error)) throw error;
+  }
+  if (!await erase(stream, subject, revision)) return undefined;
+  // there may be room for a marker now, which watches receive at once
+  try {
+    const marker = await writeMarker(0);
+    return marker === undefined ? {} : { marker };
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    return {};
+  }
+}
+
+/** Erases the entry at a revision, or at any; `false` if the key is at another revision. */
+async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
+  const { js, name, prefix } = stream;
+  while (true) {
+    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit), { idempotent: true });
+    // the server erases by revision alone, of whichever key it is
+    if (revision !== undefined && last?.revision !== revision) return false;
+    if (last?.type !== "put") return true;
+    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { idempotent: false })) return true;
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof JetStreamRefusal && error.refusal === "full";
 }

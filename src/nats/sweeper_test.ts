@@ -45,6 +45,21 @@ describe("Sweeper", await requireNatsServer(), () => {
     assertEquals(left.json<{ error?: { err_code: number } }>().error?.err_code, 10037);
   });
 
+  it("removes a marker whose ttl a server has forgotten", slow, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    await using client = await startClient({ server, nats: proxy.url });
+    await using other = await startClient({ server });
+    keepMarkers(client.transport);
+    await client.bucket.put("removed", "");
+    await client.bucket.delete("removed");
+    await client.bucket.put("stays", "");
+    assertEquals(await messagesIn(other.transport), 2);
+    await reconnect(client.transport, proxy);
+    await eventually("no marker to be left", async () => await messagesIn(other.transport) === 1);
+    assertEquals((await other.bucket.entries("")).map(({ key }) => key), ["stays"]);
+  });
+
   for (const [where, user] of [["the next sweep is an hour away", "any"], ["it may not list the bucket", "blind"]]) {
     it(`removes it at the end of its ttl where ${where}`, slow, async () => {
       await using server = await startNatsServer({ config: USERS });
@@ -90,6 +105,24 @@ function turnIn({ connection }: NatsTransport): Promise<boolean> {
   return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last, PATIENT).then((answer) =>
     "message" in answer.json<object>()
   );
+}
+
+async function messagesIn({ connection }: NatsTransport): Promise<number> {
+  const info = await connection.request("$JS.API.STREAM.INFO.KV_test", "", PATIENT);
+  return info.json<{ state: { messages: number } }>().state.messages;
+}
+
+/** Gives markers a ttl of an hour, and says that two hours more have passed: as if the server had forgotten the ttl. */
+function keepMarkers({ connection }: NatsTransport): void {
+  const request = connection.request.bind(connection);
+  connection.request = async (subject, data, options) => {
+    if (options?.headers?.has("KV-Operation")) options.headers.set("Nats-TTL", `${HOUR / 1_000}s`);
+    const answer = await request(subject, data, options);
+    if (subject !== "$JS.API.STREAM.INFO.KV_test") return answer;
+    const info = answer.json<{ ts: string }>();
+    const later = { ...info, ts: new Date(Date.parse(info.ts) + 2 * HOUR).toISOString() };
+    return Object.create(answer, { json: { value: () => later } });
+  };
 }
 
 /** Has the server not know the ttl of the entries of turns, as if it had forgotten them. */

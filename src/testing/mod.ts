@@ -20,7 +20,8 @@
  *
  * @module
  */
+
 export { type TestCluster, testCluster } from "./test_cluster.ts";
 export type { TestClusterOptions } from "./test_cluster_options.ts";
-export type { NextOptions, RecordType } from "./next_options.ts";
+export type { NextOptions, RecordType } from "./test_cluster_options.ts";
 export { type Recorded, type Recorder, recorder } from "./recorder.ts";

@@ -11,7 +11,7 @@ import type {
   Result,
 } from "../../mod.ts";
 import { show } from "../data/checks.ts";
-import { checkNextOptions, type NextOptions, type RecordType } from "./next_options.ts";
+import { checkNextOptions, type NextOptions, type RecordType } from "./test_cluster_options.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {

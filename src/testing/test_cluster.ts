@@ -11,9 +11,16 @@ import {
   workflow,
 } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
-import { driven } from "./driven.ts";
-import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
-import { type Pace, RealPace, VirtualPace } from "./pace.ts";
+import {
+  driven,
+  leaderOf,
+  ledSubscriptions,
+  type Pace,
+  RealPace,
+  unhandled,
+  VirtualPace,
+  type WellNodes,
+} from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
 import {
   checkLimit,

@@ -1,8 +1,13 @@
 /** The checker of entities, over processes whose library has a bug: it must find it, and nothing without the bug. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { execFile } from "node:child_process";
+import { delimiter, dirname } from "node:path";
+import process from "node:process";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import { findNatsServer } from "../../tools/nats_binary.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { runtimeBinary } from "../processes/node_process.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { chances } from "../support/chances.ts";
@@ -31,6 +36,21 @@ const refuser: Run = async (root) => {
   await cluster.stop();
   return (await cluster.check()).violations;
 };
+
+/** What the test of lost stores on one server says, which passes without a bug, when it fails. */
+async function storeTestIn(root: string): Promise<string> {
+  const server = await findNatsServer();
+  const binary = await runtimeBinary("Bun" in globalThis ? "bun" : "deno");
+  const [path, name] = ["./test/faults/entities_store_test.ts", "on one server"];
+  const words = "Bun" in globalThis ? ["-t", name] : ["-A", "--no-check", "--filter", name];
+  const env = { ...process.env, NO_COLOR: "1", PATH: [dirname(server!), process.env.PATH].join(delimiter) };
+  return await new Promise((resolve, reject) => {
+    execFile(binary, ["test", ...words, path], { cwd: root, env }, (error, out, errors) => {
+      if (error === null) reject(new Error("the test passes over the bug"));
+      else resolve(out + errors);
+    });
+  });
+}
 
 /** Answers of the stream are lost. */
 const lostAnswers: Run = async (root) => {
@@ -68,6 +88,11 @@ describe("the checker of entities", await requireNatsServer(), () => {
       assertMatch(await chances(9, violations, (text) => found.test(text)), found);
     });
   }
+
+  it("finds entity-epoch: after a loss of the store nodes go on with what they had", { timeout: 300_000 }, async () => {
+    await using tree = await plantedTree("entity-epoch");
+    assertMatch(await storeTestIn(tree.root), /120 !== 0/); // events of the lost time, that are in memory
+  });
 
   it("finds nothing in a library without these bugs", { timeout: 300_000 }, async () => {
     assertEquals((await rivals(undefined)).slice(0, 5), []);

@@ -119,7 +119,7 @@ const PLANTS = {
     to: "  if (header === undefined || header.length >= 0) return undefined;",
   }],
   bounce: [{
-    file: "src/cluster/membership/absence.ts",
+    file: "src/cluster/membership/failure_detector.ts",
     from: "    if (unseen > GAP) this.#since = now;",
     to: "    if (unseen > GAP) return this.end(true);",
   }],

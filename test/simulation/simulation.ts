@@ -4,7 +4,7 @@
  */
 import type { Random } from "../../src/ports/clock.ts";
 import { type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import { type Happening, violations } from "../support/history.ts";
 import { CLIENT, NODES, SERVERS, SimulatedCluster } from "./simulated_cluster.ts";
 import { answer, SimulatedTraffic } from "./simulated_traffic.ts";

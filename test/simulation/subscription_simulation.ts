@@ -12,7 +12,7 @@
 import process from "node:process";
 import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState } from "../../src/log/format/commit.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
 import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";

@@ -4,7 +4,7 @@ import type { Catga } from "../../src/contract/running_node.ts";
 import type { Behavior } from "../../src/contract/behavior.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import type { Observation } from "../../src/contract/observer.ts";
@@ -73,7 +73,8 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const log = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no log"));
   const entities = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no entities"));
   const sending = { timeout, retries: 3, route: "round-robin" } as const;
-  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities };
+  const runs = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no runs"));
+  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities, runs };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
   // App is typed for any contract

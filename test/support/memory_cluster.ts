@@ -2,9 +2,10 @@
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
 import { query } from "../../src/contract/definition.ts";
-import type { LogFields } from "../../src/contract/logger.ts";
+import type { LogFields } from "../../src/contract/observer.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
+
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";
 import "../../src/log/running/worker.ts";

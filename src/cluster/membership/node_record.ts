@@ -1,9 +1,8 @@
 /** The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is validated. */
-import { isAnnounced } from "../../contract/announced.ts";
+import { isAnnounced } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isNotNegative } from "../../data/numbers.ts";
+import { isNotNegative, isStrings } from "../../data/checks.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
 /** The text of a record. */
@@ -34,7 +33,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load,
     server,
     protocol,
-    encoding,
     version,
   } = value as Record<
     string,
@@ -64,7 +62,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     return "no commands of entities";
   }
   if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
-  if (encoding !== undefined && !isNotNegative(encoding)) return "no encoding";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
   if (!isNotNegative(inFlight) || !isNotNegative(queued)) return "no load";
@@ -82,7 +79,6 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     load: { inFlight, queued },
     server,
     protocol,
-    ...(encoding === undefined ? {} : { encoding }),
     version,
   });
 }

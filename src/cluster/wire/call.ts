@@ -13,16 +13,13 @@
  * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's ledger
  * has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
  */
-import { CatgaError } from "../../error.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
-import { toText, withoutTags } from "../../data/encoding.ts";
-import { isTagged } from "../../data/tag.ts";
+import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
-import { cancelled } from "../../dispatch/wait.ts";
-import { nodeOf } from "./frame.ts";
-import { tooLarge } from "./size_limits.ts";
+import { cancelled } from "../../dispatch/execution.ts";
+import { nodeOf, tooLarge } from "./frame.ts";
 
 /** How an attempt failed on a node. */
 export type AttemptFailure =
@@ -145,16 +142,6 @@ export class Call extends Deadlined {
     return tooLarge("the payload", name, text, limit);
   }
 
-  /** For a node that reads JSON only: leaves out the tags, or returns the error of a payload that needs them. */
-  fit(node: NodeInfo): CatgaError | undefined {
-    if (node.encoding !== undefined || this.text === undefined || !isTagged(this.text)) return undefined;
-    const { contract: { name }, payload } = this.request;
-    const text = withoutTags(payload);
-    if (text === undefined) return onlyJson("payload", name, node);
-    this.text = text;
-    return undefined;
-  }
-
   /** What comes with it in this attempt; `undefined`: nothing that is not default. */
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
@@ -187,12 +174,6 @@ export class Call extends Deadlined {
   override abort(reason: CatgaError): void {
     if (!this.done) this.owner.aborted(this, reason);
   }
-}
-
-/** The error of a payload with values that a node's version of Catga cannot read: nothing was sent to it. */
-export function onlyJson(what: "payload" | "event", contract: string, { id, version }: NodeInfo): CatgaError {
-  const why = `node ${id} runs Catga ${version}, which reads JSON only; upgrade it, or send JSON`;
-  return new CatgaError("INVALID_MESSAGE", `the ${what} of ${contract} has values that JSON lacks: ${why}`);
 }
 
 /** What the names of requests begin with. Frames are counted for each receiver anew, so its nonce stands there. */

@@ -1,13 +1,9 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { Call, type CallOwner, callPrefix } from "./call.ts";
-
-const OLD = { id: "b", version: "0.1.0" } as NodeInfo; // all that is read of a node
-const NEW = { ...OLD, encoding: 1 } as NodeInfo;
 
 /** A call, and what its owner hears of it. */
 function make(request: Partial<RemoteRequest>) {
@@ -55,27 +51,6 @@ describe("Call: encode", () => {
     assertEquals(make({ payload }).call.encode(3)?.code, "TOO_LARGE");
     assertEquals(make({ payload, meta }).call.encode(4 + length), undefined);
     assertEquals(make({ payload, meta }).call.encode(3 + length)?.code, "TOO_LARGE");
-  });
-});
-
-describe("Call: fit", () => {
-  it("for a node that reads JSON only leaves out tags that are no loss, and leaves text without tags alone", () => {
-    for (
-      const [payload, text] of [[{ a: undefined, b: 1 }, '{"b":1}'], [{ a: 1 }, '{"a":1}'], [undefined, undefined]]
-    ) {
-      const { call } = make({ payload });
-      call.encode(100);
-      assertEquals({ error: call.fit(OLD), text: call.text }, { error: undefined, text });
-    }
-  });
-
-  it("returns an error that names the node and its version for a payload that needs tags, and keeps the text for others", () => {
-    const { call } = make({ payload: new Date(0) });
-    call.encode(100);
-    const error = call.fit(OLD);
-    assertEquals(error?.code, "INVALID_MESSAGE");
-    assertStringIncludes(error!.message, "node b runs Catga 0.1.0, which reads JSON only");
-    assertEquals({ error: call.fit(NEW), text: call.text }, { error: undefined, text: '~"~Date:0"' });
   });
 });
 

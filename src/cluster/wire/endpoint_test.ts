@@ -61,7 +61,6 @@ describe("answers that are sent", () => {
   const gifts: Record<string, () => unknown> = {
     big: () => "x".repeat(20_000),
     cycle: () => cycle,
-    bigint: () => 1n,
     fn: () => () => {},
     fail: () => fail("NO_TEA", "none", { details: { left: 0 }, retryable: true }),
     throw: () => {
@@ -72,7 +71,7 @@ describe("answers that are sent", () => {
     },
     bigDetails: () => fail("NO_TEA", "none", { details: "x".repeat(20_000) }),
     bigMessage: () => fail("NO_TEA", "é".repeat(20_000)),
-    wrongDetails: () => fail("NO_TEA", "none", { details: 1n }),
+    wrongDetails: () => fail("NO_TEA", "none", { details: (() => 1) as unknown as string }),
     good: () => "good",
     later: () => Promise.resolve("later"),
   };
@@ -80,7 +79,7 @@ describe("answers that are sent", () => {
 
   it("one that cannot be encoded or is too large becomes an error, and does not affect the others", async () => {
     await using stage = await openStage({ handlers, maxPayload: 8_192 });
-    stage.other.send(to(stage), ["q", "Give", 1_000, "good", "cycle", "bigint", "fn", "big", "good"]);
+    stage.other.send(to(stage), ["q", "Give", 1_000, "good", "cycle", "fn", "big", "good"]);
     await stage.settle();
     const seen = answers(stage).map((
       [kind, , index, what],
@@ -89,9 +88,8 @@ describe("answers that are sent", () => {
       ["r", 0, "good"],
       ["e", 1, "INVALID_RESPONSE"],
       ["e", 2, "INVALID_RESPONSE"],
-      ["e", 3, "INVALID_RESPONSE"],
-      ["e", 4, "TOO_LARGE"],
-      ["r", 5, "good"],
+      ["e", 3, "TOO_LARGE"],
+      ["r", 4, "good"],
     ]);
   });
 

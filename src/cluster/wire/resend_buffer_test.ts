@@ -9,7 +9,7 @@ import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.t
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage } from "../../../test/support/stage.ts";
 import { encode } from "../../data/utf8.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
+import { ResendBuffer } from "./peer_table.ts";
 import type { Peer } from "./peer.ts";
 
 const Do = command<void, string>("Do");

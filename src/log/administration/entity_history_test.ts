@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga, command, entity, MemoryNetwork, unwrap } from "../../../mod.ts";
 import { eventually } from "../../../test/support/eventually.ts";
-import { BUCKETS } from "../../ports/buckets.ts";
+import { BUCKETS } from "../../ports/key_value_store.ts";
 import { entitySubject, snapshotKey } from "../format/names.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { entityEvents, entityInfo, type EntityPlace } from "./entity_history.ts";

@@ -1,5 +1,5 @@
 /** How subscriptions stand: from their records, what they have parked, the stream, and the live nodes. */
-import { readAnnouncement } from "../../contract/announced.ts";
+import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/kept.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";

@@ -3,9 +3,7 @@
  * before. It is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { readNumbers, writeNumbers } from "./numbers_text.ts";
 
 /** Which commit: the n-th of the term of one leader. A number is used for one content. */

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { encodeValue } from "../../data/encoding.ts";
 import { encode } from "../../data/utf8.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { seededRandom } from "../../memory/network.ts";
 import { type GroupHead, type GroupItem, groupText, isReadable, itemText, readGroup } from "./group.ts";
 import type { LoggedMessage } from "./logged_message.ts";
 import { categorySubject } from "./names.ts";
@@ -147,6 +147,18 @@ describe("readGroup", () => {
     assertFalse(isReadable(read(Uint8Array.of(0x5b, 0xff, 0x5d))));
     assertFalse(isReadable(read(groupText(HEAD, item(1)), "catga.other.log.x")));
     assertFalse(isReadable(read(groupText(HEAD, item(1)), "catga.shop.log.a.b")));
+  });
+
+  it("payloads of 1,000 levels are read, and a message with deeper ones is unreadable", () => {
+    const deep = (levels: number) => {
+      const group = read(groupText(HEAD, `[${"[".repeat(levels)}${"]".repeat(levels)}]`));
+      return isReadable(group) ? "read" : group.reason;
+    };
+    assertEquals([deep(1_000), deep(1_100), deep(300_000)], [
+      "read",
+      "it is nested too deeply",
+      "it is nested too deeply",
+    ]);
   });
 
   it("any damage to a message is read or refused", () => {

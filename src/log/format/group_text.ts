@@ -1,8 +1,9 @@
 /** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
-
-import { isCount } from "../../data/numbers.ts";
+import { isTooDeep } from "../../data/encoding.ts";
+import { isCount } from "../../data/checks.ts";
 import { isTagged } from "../../data/tag.ts";
 import { decode } from "../../data/utf8.ts";
+import { MAX_DEPTH } from "../../data/value_text.ts";
 
 /** The version of the format that is written and read here. */
 export const GROUP_VERSION = 1;
@@ -26,6 +27,8 @@ export interface ParsedGroup {
 export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
   const value = parse(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
+  // a level takes two bytes
+  if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
   const [version, endpoint, first, sentAt, head] = value;
   if (version !== GROUP_VERSION) {
     return isCount(version) && version > GROUP_VERSION

@@ -1,5 +1,5 @@
 /** Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes. */
-import { OF_ENTITIES } from "../../contract/announced.ts";
+import { OF_ENTITIES } from "../../contract/send_options.ts";
 
 export {
   announcement,
@@ -8,7 +8,7 @@ export {
   OF_ENTITIES,
   runName,
   subscriptionName,
-} from "../../contract/announced.ts";
+} from "../../contract/send_options.ts";
 
 /** The stream of events, queued commands and schedules. */
 export function logName(namespace: string): string {

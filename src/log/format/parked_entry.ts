@@ -3,10 +3,8 @@
  * keys are `parkedKey(…)`, in the bucket `catga_<ns>_parked`. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
-import { stringify } from "../../data/json.ts";
+import { isTooDeep } from "../../data/encoding.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
 
 /** A message that was put aside. */
@@ -33,7 +31,7 @@ export interface ParkedEntry {
 export function writeParked(entry: ParkedEntry, mostOfError = 1_000): string {
   const { message, error, request, ...rest } = entry;
   const { key, meta, payload, ...always } = message;
-  return stringify({
+  return JSON.stringify({
     v: 1,
     ...rest,
     ...(error === undefined ? {} : { error: [cut(error.code, 200), cut(error.message, mostOfError)] }),
@@ -44,7 +42,7 @@ export function writeParked(entry: ParkedEntry, mostOfError = 1_000): string {
       ...(meta === undefined ? {} : { meta }),
       ...(payload === undefined ? {} : { payload }),
     },
-  })!; // an object is never `undefined`
+  });
 }
 
 /** A dead letter in place of an entry that is too large, with its key, and so that no handler is given a payload which is not its own. */
@@ -73,6 +71,7 @@ export function readParked(position: number, text: string): ParkedEntry | string
     return "no JSON";
   }
   if (!isRecord(value)) return "no object";
+  if (isTooDeep(value)) return "nested too deeply";
   const { v, token, attempts, error, due, dead, request } = value;
   if (v !== 1) return "of another version";
   if (!isCount(token) || !isCount(attempts) || !isNotNegative(due) || !isNotNegative(dead)) {

@@ -35,12 +35,14 @@ describe("parked entries", () => {
     assertEquals(readParked(1_024, writeParked(tagged)), tagged);
   });
 
-  it("keep a payload of any depth", () => {
-    const payload = JSON.parse("[".repeat(20_000) + "]".repeat(20_000));
-    const read = readParked(1_024, writeParked({ ...ENTRY, message: { ...ENTRY.message, payload } }));
+  it("keep a payload of 1,000 levels, and are invalid with a deeper one", () => {
+    const deep = (levels: number) => {
+      const payload = JSON.parse("[".repeat(levels) + "]".repeat(levels));
+      return readParked(1_024, writeParked({ ...ENTRY, message: { ...ENTRY.message, payload } }));
+    };
     let depth = 0;
-    for (let at = (read as ParkedEntry).message.payload; Array.isArray(at); at = at[0]) depth++;
-    assertEquals(depth, 20_000);
+    for (let at = (deep(1_000) as ParkedEntry).message.payload; Array.isArray(at); at = at[0]) depth++;
+    assertEquals([depth, deep(2_000)], [1_000, "nested too deeply"]);
   });
 
   it("keep the beginning of a long error", () => {

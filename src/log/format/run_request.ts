@@ -2,7 +2,7 @@
  * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
  * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
-import { isRecord } from "../../data/is_record.ts";
+import { isRecord } from "../../data/checks.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 
 /** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */

@@ -3,8 +3,7 @@
  * bucket `catga_<ns>_subscriptions`. Its revision at a takeover is the leader's token. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
+import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
 import { type OpenEntry, readOpen, writeOpen } from "./open_positions.ts";
 
 /** A subscription as it is stored. */

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, command, MemoryNetwork, VirtualClock } from "../../../mod.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { readAll } from "../../../test/support/read_log.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { seededRandom } from "../../memory/network.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 

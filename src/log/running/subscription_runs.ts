@@ -7,7 +7,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { copyJson } from "../../data/copy_json.ts";
+import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";

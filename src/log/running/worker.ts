@@ -2,7 +2,7 @@
  * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
  * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
  */
-import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/announced.ts";
+import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -10,9 +10,8 @@ import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { bucketName, BUCKETS } from "../../ports/buckets.ts";
-import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
-import { Standstill } from "../../ports/standstill.ts";
+import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../../ports/key_value_store.ts";
+import { Standstill } from "../../ports/clock.ts";
 import { subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
 import { categoryHandlers } from "./category_handlers.ts";

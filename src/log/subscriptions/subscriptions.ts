@@ -1,7 +1,7 @@
 /**
  * The subscriptions of one node: it sees to it that each has a record, leads those that fall to it, and watches the others.
  */
-import type { SubscriptionHealth } from "../../contract/health.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";

@@ -4,7 +4,7 @@
  *
  * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands in one place.
  */
-import { HandledCount } from "../../dispatch/handled_count.ts";
+import { HandledCount } from "../../dispatch/runner.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";

@@ -64,26 +64,3 @@ describe("SharedCache when the store fails", () => {
     });
   }
 });
-
-describe("SharedCache beside nodes that read JSON only", () => {
-  it("set: a value with undefined members, or -0, is JSON for them; a large one is not kept twice", async () => {
-    const clock = new VirtualClock();
-    const network = new MemoryNetwork({ clock, seed: 3 });
-    const bucket = await network.store.open("cache", { direct: true });
-    const locks = { lock: () => Promise.reject(new Error("no locks here")) };
-    const cache = new SharedCache({ bucket: () => Promise.resolve(bucket), locks, clock, random: network.random });
-    const below = async () => {
-      const { value } = (await bucket.get("tea"))!;
-      return value.slice(value.indexOf("\n") + 1);
-    };
-    const tea = { price: -0, note: undefined };
-    await clock.until(cache.set("tea", tea, { fence: 7 }));
-    assertEquals(JSON.parse(await below()), { price: 0 });
-    assertEquals(await clock.until(cache.get("tea")), tea);
-    assertEquals(await clock.until(cache.set("tea", 1, { fence: 6 })), false);
-    const large = { note: undefined, text: "x".repeat(100_000) };
-    await clock.until(cache.set("tea", large));
-    assertEquals((await below())[0], "~");
-    assertEquals(await clock.until(cache.get("tea")), large);
-  });
-});

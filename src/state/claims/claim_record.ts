@@ -1,9 +1,10 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
-import { readError, writeError, writeErrorAsJson } from "../../dispatch/error_encoding.ts";
-import { decodeText, jsonBeside, toText } from "../../data/encoding.ts";
+import { readError, writeError } from "../../dispatch/error_encoding.ts";
+import { decodeText, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
+import { fnv1a } from "../../data/rendezvous_hash.ts";
 
 /** What every record says about the attempt that wrote it. */
 interface Attempt {
@@ -27,10 +28,7 @@ export interface DoneClaim extends Attempt {
   readonly error?: unknown;
 }
 
-/**
- * In place of `value` or `error` when its text has tags. Beside it stands what nodes get that do not know this member: the value or
- * the error without tags, or an error that says that the value has none.
- */
+/** In place of `value` or `error` when its text has tags. */
 interface Tagged {
   readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
 }
@@ -53,7 +51,7 @@ export function readClaim(text: string): ClaimRecord | undefined {
   return record.tagged === undefined ? record as ClaimRecord : readTagged(record as DoneClaim & Tagged);
 }
 
-function readTagged({ tagged, error: _, ...record }: DoneClaim & Tagged): DoneClaim | undefined {
+function readTagged({ tagged, ...record }: DoneClaim & Tagged): DoneClaim | undefined {
   const { value, error } = tagged ?? {};
   try {
     if (typeof value === "string") return { ...record, value: decodeText(value) };
@@ -81,25 +79,25 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   const head = JSON.stringify(done).slice(0, -1);
   if (!result.ok) {
     const error = writeError(result.error, limit);
-    if (!isTagged(error)) return `${head},"error":${error}}`;
-    return `${head},"error":${writeErrorAsJson(result.error, limit)},"tagged":${JSON.stringify({ error })}}`;
+    return isTagged(error) ? `${head},"tagged":${JSON.stringify({ error })}}` : `${head},"error":${error}}`;
   }
   if (result.value === undefined) return `${head}}`;
   const value = toText(result.value, "INVALID_RESPONSE", "the result");
-  if (!isTagged(value)) return `${head},"value":${value}}`;
-  const json = jsonBeside(result.value, value);
-  const plain = json === undefined ? `"error":${JSON.stringify(ONLY_JSON)}` : `"value":${json}`;
-  return `${head},${plain},"tagged":${JSON.stringify({ value })}}`;
+  return isTagged(value) ? `${head},"tagged":${JSON.stringify({ value })}}` : `${head},"value":${value}}`;
 }
-
-/** What a node gets whose version of Catga reads JSON only. */
-const ONLY_JSON = {
-  code: "INVALID_RESPONSE",
-  message: "the recorded result has values that JSON lacks, and this node reads JSON only: upgrade it",
-  final: true,
-};
 
 /** The final failure that is kept in place of a result that cannot be. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
 }
+
+// Under which key the claim and the result of an idempotent command stand: `<contract>-<shard>/<id>`.
+
+/** The key of an id. It is the same in every version of Catga that shares the bucket. */
+export function claimKey(contract: string, id: string): string {
+  const shard = (fnv1a(id) >>> 16) % SHARDS;
+  return `${contract}-${shard.toString(16).padStart(2, "0")}/${id}`;
+}
+
+/** Into how many parts the ids of a contract are divided: a waiting attempt watches one part, not the whole bucket. */
+const SHARDS = 64;

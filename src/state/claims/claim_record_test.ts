@@ -38,28 +38,6 @@ describe("a claim's record", () => {
     assertEquals(recorded(fail("CLOSED", "closed", { final: true, details })).error?.details, details);
   });
 
-  it("is a final failure for a node that reads JSON only", () => {
-    for (
-      const result of [
-        { ok: true, value: new Date(0) },
-        fail("CLOSED", "closed", { details: 1n, final: true }),
-      ] as const
-    ) {
-      const { error, value } = JSON.parse(writeDone(claim, result, Infinity));
-      assertEquals([error.code, error.final, value], [result.ok ? "INVALID_RESPONSE" : "CLOSED", true, undefined]);
-    }
-  });
-
-  it("is the JSON of a value with undefined members, or -0, for a node that reads JSON only", () => {
-    const value = { left: -0, note: undefined };
-    const text = writeDone(claim, { ok: true, value }, Infinity);
-    assertEquals(resultOf(JSON.parse(text)), { ok: true, value: { left: 0 } });
-    assertEquals(recorded({ ok: true, value }), { ok: true, value });
-    const large = { note: undefined, text: "x".repeat(100_000) };
-    assertEquals(writeDone(claim, { ok: true, value: large }, Infinity).length < 101_000, true);
-    assertEquals(recorded({ ok: true, value: large }), { ok: true, value: large });
-  });
-
   it("is undefined for tags that are none", () => {
     for (const tagged of [null, 1, {}, { value: 1 }, { value: "~" }, { value: '~"~Date"' }, { error: "x" }]) {
       assertEquals(readClaim(JSON.stringify({ ...claim, state: "done", tagged })), undefined);

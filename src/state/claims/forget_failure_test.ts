@@ -3,8 +3,8 @@ import { describe, it } from "node:test";
 import { catga, command, fail, MemoryNetwork } from "../../../mod.ts";
 import { MemoryKeyValueStore } from "../../memory/key_value_store.ts";
 import { systemClock } from "../../ports/clock.ts";
-import { claimKey } from "./claim_key.ts";
-import { forgetFailure } from "./forget_failure.ts";
+import { claimKey } from "./claim_record.ts";
+import { forgetFailure } from "./idempotency_store.ts";
 
 const Charge = command<{ ok: boolean }, number>("Charge", { idempotent: true });
 

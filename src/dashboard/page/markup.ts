@@ -1,0 +1,96 @@
+/** The markup of the page. */
+
+/** index.html */
+export const MARKUP = `<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>Catga</title>
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <link rel="icon" href="icon.svg">
+    <link rel="stylesheet" href="page.css">
+    <script type="module" src="app.js"></script>
+  </head>
+  <body>
+    <a class="skip" href="#main">Skip to the overview</a>
+    <header>
+      <h1>Catga <span id="namespace"></span></h1>
+      <p id="connection" role="status">connecting</p>
+      <nav aria-label="Sections">
+        <a href="#nodes">Nodes</a>
+        <a href="#contracts">Contracts</a>
+        <a href="#subscriptions">Subscriptions</a>
+        <a href="#letters">Dead letters</a>
+        <a href="#retries">Retries</a>
+        <a href="#locks">Locks</a>
+        <a href="#schedules">Schedules</a>
+        <a href="#events">Events</a>
+        <a href="#entity">Entities</a>
+      </nav>
+    </header>
+    <ul id="problems" role="alert" hidden></ul>
+    <main id="main" tabindex="-1">
+      <dl id="tiles"></dl>
+      <section id="traffic" aria-labelledby="traffic-title">
+        <h2 id="traffic-title">Traffic</h2>
+        <canvas role="img" aria-label="Requests between nodes"></canvas>
+        <p class="note" id="traffic-note"></p>
+      </section>
+      <section id="nodes" aria-labelledby="nodes-title">
+        <h2 id="nodes-title">Nodes</h2>
+      </section>
+      <section id="contracts" aria-labelledby="contracts-title">
+        <h2 id="contracts-title">Contracts</h2>
+      </section>
+      <section id="subscriptions" aria-labelledby="subscriptions-title">
+        <h2 id="subscriptions-title">Subscriptions</h2>
+      </section>
+      <section id="letters" aria-labelledby="letters-title">
+        <h2 id="letters-title">Dead letters</h2>
+        <div class="bar" id="letters-bar"></div>
+      </section>
+      <section id="retries" aria-labelledby="retries-title">
+        <h2 id="retries-title">Retries</h2>
+      </section>
+      <section id="locks" aria-labelledby="locks-title">
+        <h2 id="locks-title">Locks and leaders</h2>
+      </section>
+      <section id="schedules" aria-labelledby="schedules-title">
+        <h2 id="schedules-title">Schedules</h2>
+      </section>
+      <section id="events" aria-labelledby="events-title">
+        <h2 id="events-title">Events</h2>
+        <div class="bar" id="events-bar"></div>
+      </section>
+      <section id="entity" aria-labelledby="entity-title">
+        <h2 id="entity-title">Entities</h2>
+        <form class="bar" id="entity-form">
+          <label>type <input id="entity-type" required autocomplete="off" placeholder="Cart"></label>
+          <label>id <input id="entity-id" required autocomplete="off"></label>
+          <button type="submit">Look</button>
+        </form>
+        <p class="note" id="entity-about" role="status"></p>
+      </section>
+    </main>
+    <dialog id="confirm" aria-labelledby="confirm-question">
+      <p id="confirm-question"></p>
+      <div class="bar">
+        <button type="button" id="confirm-no">Cancel</button>
+        <button type="button" id="confirm-yes" class="strong"></button>
+      </div>
+    </dialog>
+    <p id="said" role="status"></p>
+    <noscript>This page needs JavaScript.</noscript>
+  </body>
+</html>
+`;
+
+/** icon.svg */
+export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+  <path d="M3 4 L13 4 L8 13 Z" fill="none" stroke="#2f7d6b" stroke-width="1.5" />
+  <circle cx="3" cy="4" r="2.5" fill="#2f7d6b" />
+  <circle cx="13" cy="4" r="2.5" fill="#2f7d6b" />
+  <circle cx="8" cy="13" r="2.5" fill="#2f7d6b" />
+</svg>
+`;

@@ -1,0 +1,41 @@
+/**
+ * The files of the page, as browsers get them. The script is made of the texts of functions: so it is checked as the rest of Catga is, and is
+ * part of the package and of a compiled binary. A function in it uses its parameters and what every browser has, and nothing else.
+ */
+import { app } from "./app.ts";
+import { contractsSection, entityPart, shownTables } from "./tables.ts";
+import { elements, tableMaker } from "./elements.ts";
+import { eventsSection, lettersSection } from "./letters.ts";
+import { ICON, MARKUP } from "./markup.ts";
+import { STYLE } from "./style.ts";
+import { tilesSection } from "./tiles.ts";
+import { trafficSection } from "./traffic.ts";
+
+/** A file, and its content type. */
+export interface PageFile {
+  readonly type: string;
+  readonly text: string;
+}
+
+const SCRIPT = `"use strict";
+const elements = (${elements})();
+const tables = (${tableMaker})(elements);
+(${app})({
+  ...elements,
+  ...(${shownTables})(elements, tables),
+  ...(${contractsSection})(elements, tables),
+  ...(${lettersSection})(elements, tables),
+  ...(${eventsSection})(elements, tables),
+  ...(${entityPart})(elements, tables),
+  ...(${tilesSection})(elements),
+  ...(${trafficSection})(elements),
+});
+`;
+
+/** By name. */
+export const PAGE_FILES: Readonly<Record<string, PageFile>> = {
+  "index.html": { type: "text/html; charset=utf-8", text: MARKUP },
+  "page.css": { type: "text/css; charset=utf-8", text: STYLE },
+  "app.js": { type: "text/javascript; charset=utf-8", text: SCRIPT },
+  "icon.svg": { type: "image/svg+xml", text: ICON },
+};

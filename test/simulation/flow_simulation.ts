@@ -19,7 +19,7 @@ import { CatgaError } from "../../src/error.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
 import { type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import type { Clock, Random } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
 

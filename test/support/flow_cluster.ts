@@ -7,7 +7,7 @@ import { type Catga, catga } from "@catga/catga";
 import { type FlowLine, type FlowNodeOptions, readFlowFile, Said, stepsOf, Storm } from "../processes/flow_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 
 /** What became of the runs. */
 export interface FlowSums {

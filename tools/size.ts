@@ -12,12 +12,12 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 312,
-  "lines of code": 39_150,
-  "files of a local send": 23,
-  "files of a remote send": 39,
+  "files": 300,
+  "lines of code": 39_100,
+  "files of a local send": 24,
+  "files of a remote send": 38,
   "files of a durable event, publish to handler": 61,
-  "files of a command of an entity": 57,
+  "files of a command of an entity": 56,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -2,6 +2,7 @@
  * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
  * distinguished from one that is silent.
  */
+import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, nodeOf, PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -33,8 +34,8 @@ export class Pinger implements Disposable {
     this.#namespace = namespace;
     // an id that permissions can name; the nonce makes it this process's own
     this.#endpoint = `cli.${token(transport.random, 12)}`;
-    const inbox = `catga.${namespace}.node.${this.#endpoint}.`;
-    const bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
+    const inbox = nodeSubject(namespace, this.#endpoint);
+    const bounces = bounceSubject(namespace, this.#endpoint);
     this.#subscriptions = [
       transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
         if (!subject.startsWith(inbox)) return;
@@ -80,8 +81,8 @@ export class Pinger implements Disposable {
     try {
       // targets expect growing frame numbers from each sender, not consecutive ones
       const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n]];
-      this.#transport.publish(`catga.${this.#namespace}.node.${endpoint}.${this.#endpoint}`, JSON.stringify(frame), {
-        reply: `catga.${this.#namespace}.bounce.${this.#endpoint}.${endpoint}.${n}`,
+      this.#transport.publish(nodeSubject(this.#namespace, endpoint, this.#endpoint), JSON.stringify(frame), {
+        reply: bounceSubject(this.#namespace, this.#endpoint, `${endpoint}.${n}`),
       });
       return await answered.promise;
     } finally {

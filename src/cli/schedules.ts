@@ -2,7 +2,7 @@
 import { printable, printableJson } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
-import { unschedule } from "../log/publishing/unschedule.ts";
+import { unschedule } from "../log/publishing/overwrite.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";

@@ -1,4 +1,5 @@
 /** `watch`: prints events as they are published. */
+import { eventSubject } from "../contract/subjects.ts";
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
@@ -35,7 +36,7 @@ node that published it, and the payload.`,
     let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
     const enough = new AbortController();
     return await disposing(ClusterView.open(flags, terminal, ofEvents), async (view) => {
-      const prefix = `catga.${view.namespace}.event.`;
+      const prefix = eventSubject(view.namespace);
       const json = flags.has("json");
       view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
         if (!subject.startsWith(prefix)) return;

@@ -179,3 +179,6 @@ function isToken(text: string): boolean {
 
 const AT = 64;
 const MAX_TOKEN = 256;
+
+/** The headers that carry a trace: W3C Trace Context and Baggage. */
+export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);

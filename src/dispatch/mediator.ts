@@ -3,18 +3,16 @@ import type { Behavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Admission, RunNow } from "./admission_deadlock.ts";
+import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
-import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import { HandlerCall, type HandlerRun } from "./handler_call.ts";
+import { type BehaviorTools, fold, HandlerCall, type HandlerRun, type Run } from "./handler_call.ts";
 import type { MessageContext } from "./message_context.ts";
-import { type BehaviorTools, fold, type Run } from "./pipeline.ts";
-import { orRefusal } from "./preparation.ts";
+import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
-import { TurnBudget } from "./turn_budget.ts";
+import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
-import { asResult, type Outcome, Refusal } from "./outcome.ts";
+import { asResult, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 
 /** The handlers of a node by contract name. */
 export class Mediator {
@@ -267,3 +265,71 @@ const CLAIM_MARGIN = 50;
 
 /** How long the result of an idempotent command is kept unless its contract says otherwise, in ms: a day. */
 const RESULT_TTL = 86_400_000;
+
+// At most so many runs at once, whoever sends; further messages wait in order of arrival.
+
+/** The concurrency limit of one handler, or of one key. */
+export class ConcurrencyLimit {
+  readonly #clock: Clock;
+  readonly #budget: TurnBudget;
+  readonly #queue: AdmissionQueue;
+  /** The messages that run. */
+  readonly #holders: Set<MessageContext> = new Set();
+
+  constructor(clock: Clock, budget: TurnBudget, limit: number) {
+    this.#clock = clock;
+    this.#budget = budget;
+    this.#queue = new AdmissionQueue(clock, { limit, budget });
+  }
+
+  /** Whether no message runs or waits. */
+  get unused(): boolean {
+    return this.#queue.running === 0 && this.#queue.waiting === 0;
+  }
+
+  /**
+   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has ended or
+   * was refused. Never throws, never rejects.
+   */
+  admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
+    const queue = this.#queue;
+    const leave = (outcome: Outcome): Outcome => {
+      this.#holders.delete(ctx);
+      if (outcome instanceof Refusal) queue.stepAside();
+      else queue.leave();
+      left?.();
+      return outcome;
+    };
+    const start = (): MaybePromise<Outcome> => {
+      this.#holders.add(ctx);
+      const result = run();
+      this.#budget.spent();
+      return result instanceof Promise ? result.then(leave) : leave(result);
+    };
+    if (queue.open) {
+      queue.occupy();
+      return start();
+    }
+    return new Promise((resolve) => {
+      const drop = (code: RefusalCode): void => {
+        resolve(new Refusal(code, ctx));
+        left?.();
+      };
+      // an aborted message is not aborted again: nothing would take it out of the queue
+      if (ctx.aborted !== undefined) return drop("LATE");
+      const message = new QueuedMessage(ctx, this.#clock, {
+        // after a pause of the process its claim may be lost, though no timer has run yet
+        start: () => resolve(ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx))),
+        drop,
+      });
+      ctx.wait(message);
+      if (!queue.enter(message)) drop("OVERLOADED");
+      else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
+    });
+  }
+
+  /** Whether as many run as may, and all of them are among these runs. */
+  #heldBy(runs: readonly string[]): boolean {
+    return this.#queue.full && areAmong(runs, this.#holders);
+  }
+}

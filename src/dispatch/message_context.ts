@@ -12,10 +12,9 @@ import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
+import { type Claims, type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Claims } from "./shared_state.ts";
 import type { CacheKey } from "../contract/sendable.ts";
 import { checkSignal } from "../data/checks.ts";
 

@@ -4,9 +4,8 @@ import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
 import type { Admission } from "./admission_deadlock.ts";
-import type { ContextHost } from "./context_host.ts";
+import type { ContextHost, Holdings } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
-import type { Holdings } from "./shared_state.ts";
 
 /** The node that a cluster belongs to. */
 export interface NodeHost extends ContextHost {

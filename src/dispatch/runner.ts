@@ -15,8 +15,8 @@ import { idOf, orderKeyOf } from "./routing_key.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
-import type { TurnBudget } from "./turn_budget.ts";
-import { cancelled } from "./wait.ts";
+import type { TurnBudget } from "./admission_queue.ts";
+import { cancelled } from "./execution.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
 /** A message from the wire whose handler was called. */

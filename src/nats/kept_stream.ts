@@ -4,7 +4,7 @@
  * not been done. Over 400 lines: a stream that is kept as it should be, its settings, and what goes wrong with it.
  */
 import { CatgaError } from "../error.ts";
-import { delay, within } from "../ports/clock.ts";
+import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
@@ -288,7 +288,7 @@ export class KeptStream {
   #pause(failures: number, end: number): Promise<void> {
     const { clock, random } = this.transport;
     const left = Math.max(0, end - clock.monotonic());
-    return delay(clock, Math.min(left, 20 + random() * Math.min(500, 40 * 2 ** failures)));
+    return delay(clock, Math.min(left, 20 + backoff(random, failures, 40, 500)));
   }
 
   get #server(): string {

@@ -10,7 +10,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { delay } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { LogDelivery, makeConsumer } from "./log_delivery.ts";
@@ -156,7 +156,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       }
       if (signal.aborted) return;
       const { clock, random } = transport;
-      await delay(clock, random() * Math.min(PAUSE, 20 * 2 ** failures), signal).catch(() => {});
+      await delay(clock, backoff(random, failures, 20, PAUSE), signal).catch(() => {});
     }
   }
 

@@ -7,7 +7,7 @@
  * Over 300 lines: who reads, who joins and which consumer delivers change together.
  */
 import type { Msg } from "@nats-io/nats-core";
-import { delay, type Timer } from "../ports/clock.ts";
+import { backoff, delay, type Timer } from "../ports/clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { LogDelivery, makeConsumer } from "./log_delivery.ts";
@@ -180,7 +180,7 @@ export class SharedConsumer implements Progress {
         failures = 0;
       } catch (error) {
         this.#fail(error);
-        await delay(clock, random() * Math.min(PAUSE, 20 * 2 ** failures++));
+        await delay(clock, backoff(random, failures++, 20, PAUSE));
       }
     }
     this.#narrow?.cancel();

@@ -8,7 +8,7 @@
  * Entries that have expired by `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError } from "../error.ts";
-import { delay } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed, type FeedListener } from "./feed.ts";
@@ -122,7 +122,7 @@ class Watch {
           this.#notice(`watching ${this.#filter} anew: ${message}`);
         }
       }
-      await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
+      await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
     }
   }
 

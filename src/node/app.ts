@@ -26,18 +26,16 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { checkId, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
-import type { DecidingMessage, Entities, ParentMessage } from "../dispatch/context_host.ts";
+import type { DecidingMessage, Entities, Holdings, ParentMessage, SharedState } from "../dispatch/context_host.ts";
 import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
-import type { Holdings, SharedState } from "../dispatch/shared_state.ts";
 import { CatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
-import { sendAll } from "./send_all.ts";
-import { SendPath } from "./send_path.ts";
+import { sendAll, SendPath } from "./send_path.ts";
 
 /** What {@link App} is made of. */
 export interface AppParts extends SendDefaults {

@@ -5,7 +5,7 @@
 import { type Clock, within } from "../ports/clock.ts";
 import type { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { Remote } from "../dispatch/remote.ts";
-import type { SharedState } from "../dispatch/shared_state.ts";
+import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
 /** A node that can be drained. */

@@ -17,7 +17,7 @@ import type { Logger } from "../contract/observer.ts";
 import type { Route } from "../contract/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
-import { TRACE_HEADERS } from "../data/trace_headers.ts";
+import { TRACE_HEADERS } from "../contract/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
 /** Options of `catga()`. All of them may be left out. */

@@ -3,7 +3,7 @@
  * contract's schema parses it.
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
-import { checkSendOptions, isInternalName, type SendOptions } from "../contract/send_options.ts";
+import { checkSendOptions, isInternalName, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
@@ -13,10 +13,9 @@ import { show } from "../data/checks.ts";
 import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { cancelled, untilDeadline } from "../dispatch/wait.ts";
+import { cancelled, untilDeadline } from "../dispatch/execution.ts";
 import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/outcome.ts";
 import { idOf, keyOf } from "../dispatch/routing_key.ts";
-import { TRACE_HEADERS } from "../data/trace_headers.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
 import type { ContractCounts } from "../dispatch/contract_counts.ts";

@@ -7,7 +7,7 @@ import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior
 import { show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
-import { abandoned } from "../dispatch/execution.ts";
+import { abandoned, untilDeadline } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
 import { notSent } from "../dispatch/outcome.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -15,7 +15,6 @@ import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../cont
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import { untilDeadline } from "../dispatch/wait.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
 import { isThenable } from "../contract/schema.ts";

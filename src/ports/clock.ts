@@ -158,6 +158,14 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/**
+ * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after the first failure and
+ * `longest` after many. `failures`: those before the last one.
+ */
+export function backoff(random: Random, failures: number, first: number, longest: number): number {
+  return random() * Math.min(longest, first * 2 ** failures);
+}
+
 /** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {

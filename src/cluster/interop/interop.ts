@@ -2,6 +2,7 @@
  * What NATS clients without Catga see of a node: its commands and queries as plain requests (`plain_calls.ts`), and the node as
  * a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
  */
+import { callSubject } from "../../contract/subjects.ts";
 import {
   CallStats,
   FORBIDDEN_REPLY,
@@ -40,7 +41,7 @@ export class Interop {
     this.#transport = transport;
     const served: ServedContract[] = requests.map((contract) => ({
       contract,
-      subject: `catga.${namespace}.call.${contract.name}`,
+      subject: callSubject(namespace, contract.name),
       stats: new CallStats(),
     }));
     this.#serves = served.length > 0;

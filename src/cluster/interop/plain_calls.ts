@@ -5,7 +5,7 @@
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import { abandoned } from "../../dispatch/execution.ts";
+import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
 import { CatgaError, type ErrorCode, isCatgaError } from "../../error.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { toJson } from "../../data/encoding.ts";
@@ -16,7 +16,6 @@ import type { Result } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
-import { untilDeadline } from "../../dispatch/wait.ts";
 import type { MalformedCount } from "../wire/frame_receiver.ts";
 import { printable } from "../../data/printable.ts";
 

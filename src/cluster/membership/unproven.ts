@@ -4,6 +4,7 @@
  * since the servers may not route to a node yet that has just started on another server. A flood of records is bounded: so
  * many are kept, and so many pings a second are sent for all of them together.
  */
+import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
@@ -260,8 +261,8 @@ export class Prover {
   constructor(options: ProverOptions) {
     const { transport, namespace } = this.#options = options;
     this.#endpoint = proverOf(options.endpoint);
-    this.#answers = `catga.${namespace}.node.${this.#endpoint}.`;
-    this.#bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
+    this.#answers = nodeSubject(namespace, this.#endpoint);
+    this.#bounces = bounceSubject(namespace, this.#endpoint);
     this.#subscriptions = [
       transport.subscribe(`${this.#answers}>`, {}, (message) => this.#onAnswer(message)),
       transport.subscribe(`${this.#bounces}>`, {}, (message) => this.#onBounce(message)),
@@ -273,7 +274,7 @@ export class Prover {
     const { transport, namespace } = this.#options;
     const frame = `[${PROTOCOL},${n},${Math.round(transport.clock.now())},["p",${n}]]`;
     const reply = `${this.#bounces}${endpoint}.${n}`;
-    transport.publish(`catga.${namespace}.node.${endpoint}.${this.#endpoint}`, frame, { reply });
+    transport.publish(nodeSubject(namespace, endpoint, this.#endpoint), frame, { reply });
   }
 
   close(): void {

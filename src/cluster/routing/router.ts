@@ -17,8 +17,16 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import { type BreakerOptions, Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp, isAway, isOverload, longestBackoff, mayMoveOn } from "./retry_decision.ts";
-import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
+import {
+  decideRetry,
+  type GivenUp,
+  isAway,
+  isOverload,
+  type KnownGaps,
+  mayMoveOn,
+  retryPause,
+  WaitingCalls,
+} from "./waiting_calls.ts";
 import { toText } from "../../data/encoding.ts";
 
 /** What a router is made of. */
@@ -221,14 +229,14 @@ export class Router implements CallOwner {
     const reason = undelivered ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
     if (call.request.node === undefined && this.#candidates.of(call).length > 0) return this.#retry(call);
-    // every node has failed: each has another chance, after exponential backoff with full jitter
+    // every node has failed: each has another chance
     call.failedOn = undefined;
-    const backoff = random() * (returning ? RETURN_PAUSE : longestBackoff(call, failed));
-    if (isOverload(failed) && clock.monotonic() + backoff >= call.due) {
+    const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
+    if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
       // without attempts left there is no "again"
       return this.#fail(call, decideRetry(contract, failed, 0, node) as CatgaError);
     }
-    clock.after(backoff, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
+    clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
 
   /** Whether another node may run it now; an ordered key has its turn at one node. */

@@ -2,6 +2,7 @@
  * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event loop.
  * What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
  */
+import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/utf8.ts";
@@ -70,8 +71,8 @@ export class Endpoint implements PeerHost {
     this.#options = options;
     this.#transport = transport;
     this.endpoint = endpoint;
-    this.#framePrefix = `catga.${namespace}.node.${endpoint}.`;
-    this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
+    this.#framePrefix = nodeSubject(namespace, endpoint);
+    this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
     this.grace = new ReconnectGrace(clock);
@@ -236,7 +237,7 @@ export class Endpoint implements PeerHost {
 
   /** Where frames of this process to another one are published. */
   #subjectOf(endpoint: string): string {
-    return `catga.${this.#options.namespace}.node.${endpoint}.${this.endpoint}`;
+    return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
 
   readonly #flush = (): void => {

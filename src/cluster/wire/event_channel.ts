@@ -3,6 +3,7 @@
  * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the service, so
  * that one of them gets each event.
  */
+import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
@@ -139,7 +140,7 @@ export class EventChannel {
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
-      subject = `catga.${this.#options.namespace}.event.${name}`;
+      subject = eventSubject(this.#options.namespace, name);
       this.#subjects.set(name, subject);
     }
     return subject;

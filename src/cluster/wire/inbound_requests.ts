@@ -7,21 +7,19 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
+import { AdmissionQueue, type Dropped, QueueEntry, type TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { type CancelItem, tooLarge, WireEnvelope, type WireMeta } from "./frame.ts";
-import { refuseLate } from "./lateness.ts";
+import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import type { Peer } from "./peer.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
-import type { RunningRequest } from "./received_frames.ts";
 
 /** What inbound requests need of the node. */
 export interface InboundRequestsOptions extends AnswerOptions {

@@ -21,8 +21,7 @@ import {
   statsItem,
   versionsItem,
 } from "./frame_writer.ts";
-import { Lateness } from "./lateness.ts";
-import { FrameRing, isWithin, ReceivedFrames, RunningRequests } from "./received_frames.ts";
+import { FrameRing, isWithin, Lateness, ReceivedFrames, RunningRequests } from "./received_frames.ts";
 
 /** What a peer needs of the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {

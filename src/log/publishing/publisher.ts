@@ -13,11 +13,9 @@ import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject, token } from "../format/names.ts";
 import { Lane } from "./lane.ts";
-import { overwrite, type OverwriteOptions, type Replacement } from "./overwrite.ts";
-import { type Planned, Publication, type PublicationHost } from "./publication.ts";
-import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./overwrite.ts";
+import { dueOf, type Planned, Publication, type PublicationHost, timeOf, unsupported } from "./publication.ts";
 import type { LaneHost, NamedSchedule, StreamMessage } from "./stream_message.ts";
-import { unschedule } from "./unschedule.ts";
 
 /** What a {@link Publisher} is made of. */
 export interface PublisherOptions {

@@ -10,7 +10,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { HandledCount } from "../../dispatch/runner.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import type { TurnBudget } from "../../dispatch/turn_budget.ts";
+import type { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
 import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";

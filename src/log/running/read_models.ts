@@ -4,7 +4,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { HandledCount } from "../../dispatch/runner.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
-import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay, type Random } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";

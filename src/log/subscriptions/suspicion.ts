@@ -52,7 +52,7 @@ export class Suspicion {
     return {
       upTo: this.#upTo,
       groups: this.#groups.flatMap(({ size, ids, moment }) => {
-        return moment === undefined && ids.size > 0 ? [{ size, ids: [...ids] }] : [];
+        return moment === undefined ? [{ size, ids: [...ids] }] : [];
       }),
       begun: [...this.#begun.keys()].map(({ id }) => id),
     };
@@ -123,18 +123,18 @@ export class Suspicion {
    * waiting no longer, so that slow handlers take hours for none; the while gets longer with each process that ends all the same.
    */
   choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
-    const left = this.#groups.filter(({ ids }) => ids.size > 0);
-    const growth = 4 ** Math.min(8, Math.max(0, left.length - 2));
-    const moment = left.length === 0 ? FIRST_MOMENT : left[0].moment ?? MOMENT * growth;
     this.#most = Math.max(this.#most, this.#suspects.size);
-    const recent = [...this.#begun].flatMap(([item, since]) => now - since < moment ? [item] : []);
+    // each group is one of a process that ended
+    const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
+    const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
     // while some of a group run, nothing else does: so it is known which of them may end the process
-    const group = this.#groups.find(({ ids }) => {
-      return recent.some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
+    const group = this.#groups.find(({ ids, moment = grown }) => {
+      return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });
+    const recent = since(group === undefined ? FIRST_MOMENT : group.moment ?? grown);
     const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
-    const first = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
-    const most = isFree ? group?.size ?? first : 0;
+    const others = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
+    const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);

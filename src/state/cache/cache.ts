@@ -6,7 +6,7 @@ import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../po
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
-import type { Locks } from "../../dispatch/shared_state.ts";
+import type { Locks } from "../../dispatch/context_host.ts";
 import { byteLength } from "../../data/utf8.ts";
 import { isAmbiguous, openOnce } from "../store/lease.ts";
 import { AsyncLocalStorage } from "node:async_hooks";

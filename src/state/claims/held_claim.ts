@@ -2,7 +2,7 @@
  * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed. The
  * nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every race.
  */
-import { type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
+import { backoff, type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -129,7 +129,7 @@ export class HeldClaim extends Deadlined implements Leased {
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
         if (error.code !== "UNAVAILABLE" || closing.aborted || clock.monotonic() > end) return "unknown";
-        await delay(clock, random() * Math.min(1_000, 50 * 2 ** failures), closing).catch(() => {});
+        await delay(clock, backoff(random, failures, 50, 1_000), closing).catch(() => {});
       }
     }
   }

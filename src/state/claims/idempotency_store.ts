@@ -3,7 +3,7 @@
  * replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and returns it.
  * A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
-import { type Clock, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
+import { backoff, type Clock, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
@@ -11,7 +11,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
-import type { Claimant, Claims, Liveness } from "../../dispatch/shared_state.ts";
+import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
 import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
@@ -133,7 +133,7 @@ export class IdempotencyStore implements Claims {
       } catch (error) {
         if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
         // if the claim was written all the same, the next step finds it by its nonce
-        await deadline.wait(delay(clock, random() * Math.min(1_000, 50 * 2 ** failures++)));
+        await deadline.wait(delay(clock, backoff(random, failures++, 50, 1_000)));
         found = undefined;
       }
     }

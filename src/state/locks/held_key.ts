@@ -6,8 +6,7 @@
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import { isAmbiguous, type Leased, left, staleAnswer } from "../store/lease.ts";
-import { lockLost } from "./lock_error.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
 /** From the acquisition of a key to its release or loss. */

@@ -13,12 +13,19 @@ import { type Clock, delay, type Random, type Stamp, stamp, type Timer, token } 
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Asker, Locks } from "../../dispatch/shared_state.ts";
+import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { HeldKey } from "./held_key.ts";
-import { deadlock, lockCancelled, locksClosed, lockTimeout, lockUnavailable } from "./lock_error.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import {
+  ANSWER_LIMIT,
+  deadlock,
+  lockCancelled,
+  type LockHost,
+  locksClosed,
+  lockTimeout,
+  lockUnavailable,
+} from "./lock_error.ts";
 import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";

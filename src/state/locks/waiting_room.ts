@@ -4,8 +4,7 @@
  */
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
-import { deadlock, type DeadlockEdge } from "./lock_error.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import { ANSWER_LIMIT, deadlock, type DeadlockEdge, type LockHost } from "./lock_error.ts";
 import { JUNK, type LockRecord, LockView, readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
 import { Waiter } from "./waiter.ts";
 import { isAmbiguous } from "../store/lease.ts";

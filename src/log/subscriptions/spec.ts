@@ -1,6 +1,7 @@
 /** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
 import { DEFAULT_RETRY, morePatient, type SubscriptionSettings } from "../../contract/handler.ts";
+import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** What a leader must know of a category. */
@@ -35,6 +36,11 @@ export function subscriptionSpecs(
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
     spec.categories.set(contract.name, merged({ from, attempts, delay, timeout }, other));
+    if (spec.categories.size > MOST_CATEGORIES) {
+      throw new TypeError(
+        `the subscription ${name} has handlers of more than ${MOST_CATEGORIES} contracts: give some of them another name`,
+      );
+    }
   }
   return [...specs.values()];
 }

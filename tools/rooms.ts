@@ -1,5 +1,5 @@
 /**
- * The rooms of the house: what each is for, and whom its files may import. `docs/internals/architecture.md` shows them.
+ * The rooms of the house: what each is for, and whom its files may import. `docs/figures/rooms.md` shows them.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export const ROOMS: readonly Room[] = [
       "src/state",
       "src/memory",
     ],
-    lazily: ["src/nats", "src/entities", "src/log", "src/log/running", "src/log/log_host.ts"],
+    lazily: ["src/nats", "src/entities", "src/flow", "src/log", "src/log/running", "src/log/log_host.ts"],
   },
   {
     path: "src/node",
@@ -102,6 +102,11 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/entities",
     what: "state that is made of events: commands decided and stored, loads, snapshots",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/flow",
+    what: "runs of workflows: started, driven step by step, resumed, undone",
     may: [...DISPATCH, "src/log/format"],
   },
   {
@@ -204,7 +209,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/format",
     ],
   },
-  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", "src/data"] },
+  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
 ];
 
 /** The room of a file, the innermost one; `undefined` for a file in none. */

@@ -1,7 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Behavior, catga, command, event, type Handler, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Behavior, catga, command, event, type Handler } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
+
 // `catga()` imports it when it is needed, which takes no virtual time: it is there already
 import "./running/worker.ts";
 import { QUIET } from "../../test/support/quiet.ts";

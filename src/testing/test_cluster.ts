@@ -1,14 +1,5 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Clock,
-  entity,
-  event,
-  type Logger,
-  MemoryNetwork,
-} from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, entity, event, type Logger, workflow } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
 import {
   driven,
@@ -28,6 +19,8 @@ import {
   idsOf,
   type TestClusterOptions,
 } from "./test_cluster_options.ts";
+import type { Clock } from "../ports/clock.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
@@ -290,10 +283,11 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Has Catga load its log and its entities now: while a node loaded them, virtual time would pass. */
+/** Has Catga load its log, its entities and its workflows now: while a node loaded them, virtual time would pass. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
+  await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.drain();
 }
 

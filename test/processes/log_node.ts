@@ -12,15 +12,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Context,
-  fail,
-  type LogFields,
-  type SubscriptionOptions,
-} from "@catga/catga";
+import { type Catga, catga, type CatgaOptions, type Context, fail, type SubscriptionOptions } from "@catga/catga";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, isKeyed, type Task } from "./log_messages.ts";
@@ -138,7 +130,7 @@ async function main(): Promise<void> {
   });
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
   const began = trueNow();
-  const write = (text: string, { error = "" }: LogFields) =>
+  const write = (text: string, { error = "" }: Readonly<Record<string, unknown>>) =>
     console.error(new Date(trueNow()).toISOString(), text, `${error}`);
   const logger = { debug: quiet ? () => {} : write, info: write, warn: write, error: write };
   const app: Catga = await catga({ ...options, nats, id, signals: true, handlers, logger });

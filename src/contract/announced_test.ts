@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { DEFAULT_RETRY } from "./retry.ts";
 import {
   announcement,
   COMMANDS,
   controlName,
+  DEFAULT_RETRY,
   internalNames,
   isAnnounced,
   isInternalContract,

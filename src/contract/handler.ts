@@ -4,10 +4,10 @@ import type { Context } from "./context.ts";
 import { type AnyContract, checkTimes } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { Failure } from "./result.ts";
+import { DEFAULT_RETRY } from "./send_options.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
-import { DEFAULT_RETRY } from "./retry.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
@@ -162,7 +162,6 @@ export function subscriptionSettings(
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
-
 const RETRY_OPTIONS = new Set(["attempts", "delay"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;

@@ -1,5 +1,4 @@
 /** The options of one send, publish or broadcast, and their check. */
-import { DEFAULT_RETRY, type Retry } from "./retry.ts";
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
@@ -109,6 +108,25 @@ export const OF_ENTITIES = ":entities";
 /** The name by which nodes know the subscription of a handler of this contract, for which the program gave this name. */
 export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
   return entity === undefined ? name : name + OF_ENTITIES;
+}
+
+/** How the runs of a message of the log are repeated. */
+export interface Retry {
+  /** How often a message is tried. */
+  readonly attempts: number;
+  /** The pauses between attempts, in ms. */
+  readonly delay: readonly [first: number, longest: number];
+}
+
+/** Unless the handler says otherwise. */
+export const DEFAULT_RETRY: Retry = Object.freeze({ attempts: 10, delay: Object.freeze([1_000, 300_000] as const) });
+
+/** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
+export function morePatient(one: Retry, other: Retry): Retry {
+  return {
+    attempts: Math.max(one.attempts, other.attempts),
+    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
+  };
 }
 
 /**

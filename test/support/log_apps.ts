@@ -95,7 +95,7 @@ export class LogApps implements AsyncDisposable {
   }
 
   /** Lets time pass, a step of ms at a time, until it holds. */
-  async until(what: string, holds: () => boolean | Promise<boolean>, limit = 60_000, step = 1): Promise<void> {
+  async until(what: string, holds: () => boolean | Promise<boolean>, limit = 60_000, step = 5): Promise<void> {
     const end = this.clock.monotonic() + limit;
     while (!await holds()) {
       if (this.clock.monotonic() > end) {

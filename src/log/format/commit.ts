@@ -196,8 +196,8 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
 }
 
 /** The leader's consumer has a filter for each. */
-/** Of one subscription. */
-export const MOST_CATEGORIES = 4_096;
+/** Of one subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s with four times as many (measured). */
+export const MOST_CATEGORIES = 1_024;
 /** What grows does not grow out of the safe integers: the commit that says so would be refused by every node. */
 const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;

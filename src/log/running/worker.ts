@@ -2,9 +2,16 @@
  * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
  * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
  */
-import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/send_options.ts";
+import {
+  announcement,
+  COMMANDS,
+  controlName,
+  morePatient,
+  type Retry,
+  runName,
+  subscriptionName,
+} from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import { morePatient, type Retry } from "../../contract/retry.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";

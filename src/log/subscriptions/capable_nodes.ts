@@ -1,7 +1,6 @@
 /** Which live nodes handle what, as their records say. */
-import type { Retry } from "../../contract/retry.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { readAnnouncement } from "../../contract/send_options.ts";
+import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { SubscriptionSpec } from "./spec.ts";

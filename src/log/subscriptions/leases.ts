@@ -87,10 +87,13 @@ export class Leases {
   /** Overwrites the lease of another node, if it has not moved since it was seen. Resolves with whether it is overwritten; never rejects. */
   async fence(endpoint: string): Promise<boolean> {
     const { stream, namespace, endpoint: own, fault } = this.#options;
-    const seen = this.#seen.get(endpoint);
-    if (seen === undefined) return false;
-    if (seen.at === -Infinity) return true;
     const subject = leaseSubject(namespace, endpoint);
+    let seen = this.#seen.get(endpoint);
+    if (seen === undefined) {
+      this.#seen.set(endpoint, seen = { sequence: 0, at: this.#options.clock.monotonic() });
+      await this.#find(endpoint, seen).catch((error) => fault(error));
+    }
+    if (seen.at === -Infinity) return true;
     const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
     const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
     if (appended.type === "stored") {
@@ -128,11 +131,12 @@ export class Leases {
       try {
         const found = await stream.last(this.#subject, { latest: true });
         this.#sequence = found?.sequence ?? 0;
-        if (found !== undefined && holderOf(found.data) !== endpoint) {
+        if (found === undefined || holderOf(found.data) !== endpoint) {
+          // overwritten, or so long ago that nobody knows
           this.#renewed = -Infinity;
           onLost();
-          return false;
         }
+        if (found !== undefined && holderOf(found.data) !== endpoint) return false;
       } catch (error) {
         fault(error);
         return false;

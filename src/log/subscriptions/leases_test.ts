@@ -86,6 +86,15 @@ describe("Leases", () => {
     assertEquals([own.holds, third.still("a.1", clock.monotonic()) < 500], [true, true]);
   });
 
+  it("that have expired, as what overwrote them has, are lost", async () => {
+    const { clock, lost, leases: [own, other], pass } = await setUp("a.1", "b.1");
+    await clock.until(own.hold());
+    assertEquals(await clock.until(other.fence("a.1")), true);
+    await pass(70_000);
+    assertEquals(await clock.until(own.hold()), true);
+    assertEquals(lost, ["a.1"]);
+  });
+
   it("that move again are not overwritten", async () => {
     const { clock, lost, leases: [own, other], nodes, pass } = await setUp("a.1", "b.1");
     await clock.until(own.hold());

@@ -1,7 +1,8 @@
 /** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
-import { DEFAULT_RETRY, morePatient } from "../../contract/retry.ts";
+import { DEFAULT_RETRY, morePatient } from "../../contract/send_options.ts";
+import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** What a leader must know of a category. */
@@ -36,6 +37,11 @@ export function subscriptionSpecs(
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
     spec.categories.set(contract.name, merged({ from, attempts, delay, timeout }, other));
+    if (spec.categories.size > MOST_CATEGORIES) {
+      throw new TypeError(
+        `the subscription ${name} has handlers of more than ${MOST_CATEGORIES} contracts: give some of them another name`,
+      );
+    }
   }
   return [...specs.values()];
 }

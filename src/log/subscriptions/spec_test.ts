@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event } from "../../contract/definition.ts";
 import { COMMANDS } from "../format/names.ts";
@@ -40,5 +40,15 @@ describe("subscriptionSpecs", () => {
       Placed.on(() => {}, { name: "b", retry: { attempts: 2, delay: [1, 20] }, timeout: 200 }),
     );
     assertEquals(categories.get("shop.Placed"), { from: "now", attempts: 3, delay: [1, 20], timeout: 200 });
+  });
+
+  it("throws for a subscription to more contracts than its leader can read at once", () => {
+    const events = Array.from({ length: 1_025 }, (_, i) => event(`E${i}`, { durable: true }));
+    assertEquals(specs(...events.slice(1).map((each) => each.on(() => {}, { name: "b" }))).length, 1);
+    assertThrows(
+      () => specs(...events.map((each) => each.on(() => {}, { name: "b" }))),
+      TypeError,
+      "more than 1024 contracts",
+    );
   });
 });

@@ -270,12 +270,13 @@ export class Subscription {
   }
 
   async #take(): Promise<void> {
-    const { host, kept, stream, leases, mostParked, spec, nodes, gone } = this.#options;
+    const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.ensure(new AbortController().signal);
     if (!await leases.hold() || this.#leaving) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
-    if (last !== "" && last !== host.endpoint && !gone(last) && !await leases.fence(last)) return;
+    // a process that is out of reach, and not gone, goes on when it is back, unless its lease is another's
+    if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
     const ending = new AbortController();
     const store = new SubscriptionStore({
       stream: kept,

@@ -1,4 +1,7 @@
-/** What the subscriptions have put aside, followed as it changes: dead letters, and messages that wait for their next attempt. */
+/**
+ * What the subscriptions have put aside, followed as it changes: dead letters, and messages that wait for their next
+ * attempt.
+ */
 import { readParkedKey } from "../log/format/names.ts";
 import { type ParkedEntry, readParked } from "../log/format/parked_entry.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";

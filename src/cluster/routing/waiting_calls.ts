@@ -68,8 +68,8 @@ export class WaitingCalls {
   }
 
   /**
-   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node, and
-   * try again; `error` is its result if it may not, because it has no retries or is for one node.
+   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node,
+   * and try again; `error` is its result if it may not, because it has no retries or is for one node.
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;
@@ -197,8 +197,8 @@ export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms
 
-// What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for every
-// combination.
+// What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for
+// every combination.
 
 /** Why the caller waits no longer. `sent`: an attempt may have run. */
 export type GivenUp =
@@ -211,9 +211,9 @@ export type GivenUp =
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the error
- * that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated whatever
- * it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
+ * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
+ * error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated
+ * whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
  */
 export function decideRetry(
   contract: AnyContract,
@@ -289,9 +289,9 @@ export function isOverload(failed: Failed): boolean {
 }
 
 /**
- * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
- * with room must not be left out because others had none. It is bounded, for where all have too much to do, a request to each
- * of many nodes would add to it.
+ * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its
+ * retries: nodes with room must not be left out because others had none. It is bounded, for where all have too much to
+ * do, a request to each of many nodes would add to it.
  */
 export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
   return node === undefined && retries > 0 && moves < MAX_MOVES;

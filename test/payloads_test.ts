@@ -37,7 +37,8 @@ describe(`${PAYLOADS.length} payloads, as payloads, answers, results, details, c
     await using program = await startProgram<{ event: string }>(other, "test/processes/payload_node.ts", [server.url]);
     await program.line(({ event }) => event === "up");
     const ways = new PayloadWays();
-    await using app = await catga({ nats: server.url, id: "app", service: "app", handlers: ways.handlers });
+    const options = { id: "app", service: "app", timeout: 60_000 } as const;
+    await using app = await catga({ nats: server.url, ...options, handlers: ways.handlers });
     await eventually("the app to see the other node", () => app.nodes().length === 2);
     assertEquals(await ways.differences(app), []);
   });

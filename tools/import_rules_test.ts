@@ -50,9 +50,9 @@ describe("rooms", () => {
     assertEquals(loose, ["src/catga.ts", "src/error.ts", "src/version.ts"]);
   });
 
-  it("are the same in docs/internals/architecture.md", async () => {
+  it("are the same in docs/figures/rooms.md", async () => {
     const cells = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
-    const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
+    const page = await readFile(new URL("../docs/figures/rooms.md", import.meta.url), "utf8");
     assertEquals(cells(page).includes(cells(roomTable())), true, `the table is to be\n${roomTable()}`);
   });
 });

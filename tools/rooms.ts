@@ -1,5 +1,5 @@
 /**
- * The rooms of the house: what each is for, and whom its files may import. `docs/internals/architecture.md` shows them.
+ * The rooms of the house: what each is for, and whom its files may import. `docs/figures/rooms.md` shows them.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export const ROOMS: readonly Room[] = [
       "src/state",
       "src/memory",
     ],
-    lazily: ["src/nats", "src/entities", "src/log", "src/log/running", "src/log/log_host.ts"],
+    lazily: ["src/nats", "src/entities", "src/flow", "src/log", "src/log/running", "src/log/log_host.ts"],
   },
   {
     path: "src/node",
@@ -105,6 +105,11 @@ export const ROOMS: readonly Room[] = [
     may: [...DISPATCH, "src/log/format"],
   },
   {
+    path: "src/flow",
+    what: "runs of workflows: started, driven step by step, resumed, undone",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
     path: "src/log",
     what: "what is kept: the parts below, wired",
     may: [
@@ -112,7 +117,6 @@ export const ROOMS: readonly Room[] = [
       "src/log/log_host.ts",
       "src/log/publishing",
       "src/log/subscriptions",
-      "src/log/parking",
       "src/log/running",
       "src/log/administration",
       "src/log/format",
@@ -127,12 +131,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/log/subscriptions",
     what: "who leads a subscription, and what a leader does: reads the log and hands out its messages in order",
-    may: [...DISPATCH, "src/log/log_host.ts", "src/log/format", "src/log/parking"],
-  },
-  {
-    path: "src/log/parking",
-    what: "messages that a subscription put aside: attempts, pauses, dead letters",
-    may: [...DISPATCH, "src/log/format"],
+    may: [...DISPATCH, "src/log/log_host.ts", "src/log/format"],
   },
   {
     path: "src/log/running",

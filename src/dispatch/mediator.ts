@@ -1,5 +1,6 @@
 /** From a contract's name to its handlers, with all that runs around them. Compiled once, when the app starts. */
 import type { Behavior } from "../contract/behavior.ts";
+import { RESULT_TTL } from "../contract/contract_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -41,7 +42,9 @@ export class Mediator {
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
-      const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
+      // what drives workflows is no message of the program's
+      const around = handler["~handler"].workflow === undefined ? behaviors : [];
+      const run = compile(handler, around, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         const entity = handler["~handler"].entity !== undefined;
         durable.push({ contract, settings: subscription, run: counted(counts, run), entity });
@@ -262,9 +265,6 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
 
 /** The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run. */
 const CLAIM_MARGIN = 50;
-
-/** How long the result of an idempotent command is kept unless its contract says otherwise, in ms: a day. */
-const RESULT_TTL = 86_400_000;
 
 // At most so many runs at once, whoever sends; further messages wait in order of arrival.
 

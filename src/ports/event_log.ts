@@ -85,6 +85,8 @@ export interface LogStream {
    * server that may lag behind. Rejects as `state`.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
+  /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
+  subjects(pattern: string): Promise<string[]>;
   /**
    * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
    * number. Rejects as `state`.

@@ -78,7 +78,7 @@ async function main(): Promise<void> {
     try {
       if (deed?.how === "die" && deed.when === "before" && (deed.always || first(`died-${entry}`))) die();
       if (deed?.how === "slow") await wait(deed.ms, undefined, { signal });
-      if (deed?.how === "gate") { while (!existsSync(join(folder, deed.file))) await wait(2, undefined, { signal }); }
+      if (deed?.how === "gate") await opened(deed.file, signal);
       if (deed?.how === "hang") await (deed.stubborn ? new Promise(() => {}) : wait(2 ** 30, undefined, { signal }));
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -89,6 +89,7 @@ async function main(): Promise<void> {
       end("failed");
       return fail("TOLD_TO", `attempt ${attempt} of ${entry}`, deed.final ? { final: true } : {});
     }
+    if (deed?.how === "fail" && deed.gate) await opened(deed.gate, signal);
     // the effect of what may die, once for each message id, as a unique key in a database is
     if (deed?.how === "die" && first(`effect-${sub.replace("/", "+")}-${ctx.id}`)) {
       note({ event: "effect", sub, entry, at: trueNow() });
@@ -96,6 +97,9 @@ async function main(): Promise<void> {
     if (deed?.how === "die" && deed.when === "after" && (deed.always || first(`died-${entry}`))) die();
     end("ok");
     return entry;
+  };
+  const opened = async (file: string, signal: AbortSignal) => {
+    while (!existsSync(join(folder, file))) await wait(2, undefined, { signal });
   };
   const first = (file: string): boolean => {
     try {

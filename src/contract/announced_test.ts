@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { DEFAULT_RETRY } from "./handler.ts";
+import { DEFAULT_RETRY } from "./retry.ts";
 import {
   announcement,
   COMMANDS,

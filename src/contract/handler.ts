@@ -7,6 +7,7 @@ import type { Failure } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
+import { DEFAULT_RETRY } from "./retry.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
@@ -161,19 +162,6 @@ export function subscriptionSettings(
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
-/** How the runs of a message of the log are repeated. */
-export type Retry = Pick<SubscriptionSettings, "attempts" | "delay">;
-
-/** Unless the handler says otherwise. */
-export const DEFAULT_RETRY: Retry = Object.freeze({ attempts: 10, delay: Object.freeze([1_000, 300_000] as const) });
-
-/** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
-export function morePatient(one: Retry, other: Retry): Retry {
-  return {
-    attempts: Math.max(one.attempts, other.attempts),
-    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
-  };
-}
 
 const RETRY_OPTIONS = new Set(["attempts", "delay"]);
 /** The longest pause between attempts, in ms: a day. */

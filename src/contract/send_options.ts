@@ -1,5 +1,5 @@
 /** The options of one send, publish or broadcast, and their check. */
-import { DEFAULT_RETRY, type Retry } from "./handler.ts";
+import { DEFAULT_RETRY, type Retry } from "./retry.ts";
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";

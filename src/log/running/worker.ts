@@ -4,7 +4,7 @@
  */
 import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import { morePatient, type Retry } from "../../contract/handler.ts";
+import { morePatient, type Retry } from "../../contract/retry.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";

@@ -1,5 +1,5 @@
 /** Which live nodes handle what, as their records say. */
-import type { Retry } from "../../contract/handler.ts";
+import type { Retry } from "../../contract/retry.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";

@@ -1,5 +1,5 @@
 /** The categories of a led subscription: those that its record names. */
-import { morePatient } from "../../contract/handler.ts";
+import { morePatient } from "../../contract/retry.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import { Category } from "./category.ts";

@@ -1,6 +1,7 @@
 /** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
-import { DEFAULT_RETRY, morePatient, type SubscriptionSettings } from "../../contract/handler.ts";
+import type { SubscriptionSettings } from "../../contract/handler.ts";
+import { DEFAULT_RETRY, morePatient } from "../../contract/retry.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** What a leader must know of a category. */

@@ -18,7 +18,7 @@ type Operation = "publish" | "subscribe";
 /** Something that a user tries: with the letter that stands for it in the table, which is that of all its subjects or of none. */
 type Attempt = readonly [letter: string, operation: Operation, ...subjects: string[]];
 
-const BUCKETS = ["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots"];
+const BUCKETS = ["nodes", "locks", "idempotency", "cache", "snapshots"];
 const OTHER = "orders-2.n";
 const KEPT = "catga.default.log.Kept";
 
@@ -123,6 +123,14 @@ const STREAMS: readonly Row[] = [
     attempts: [["w", "publish", "catga.default.at.Kept.x"], ["s", "subscribe", "catga.default.at.Kept.x"]],
   },
   streamRow("entities", "catga_default_entities", "catga.default.entity.Cart.c"),
+  streamRow("subscriptions: `sub.>`", "catga_default_subscriptions", "catga.default.sub.rec.shop.billing"),
+  {
+    title: "requests to leaders: `sub.req.>`",
+    attempts: [
+      ["w", "publish", "catga.default.sub.req.shop.billing.x"],
+      ["s", "subscribe", "catga.default.sub.req.shop.billing.x"],
+    ],
+  },
 ];
 
 /** What the API has besides, for each stream and for all. */
@@ -136,7 +144,10 @@ const OF_ALL = [
   ...["INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "META.RESCUE", "SERVER.REMOVE"],
   ...["SERVER.EVACUATE", "ACCOUNT.PURGE.A", "ACCOUNT.STREAM.MOVE.A.catga_default_log", "UNKNOWN"],
 ];
-const names = [...BUCKETS.map((name) => `KV_catga_default_${name}`), "catga_default_log", "catga_default_entities"];
+const names = [
+  ...BUCKETS.map((name) => `KV_catga_default_${name}`),
+  ...["log", "entities", "subscriptions"].map((name) => `catga_default_${name}`),
+];
 const REST: readonly Row[] = [
   {
     title: "the rest of `$JS.API.>`",

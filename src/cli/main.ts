@@ -25,17 +25,8 @@ import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
-import {
-  type Command,
-  COMMAND_FLAGS,
-  CONNECTION_FLAGS,
-  DONE,
-  FAILED,
-  type FlagName,
-  type FlagSpec,
-  readWords,
-  UsageError,
-} from "./flags.ts";
+import { type Command, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } from "./flags.ts";
+import { helpOf, helpOfAll, worded } from "./help.ts";
 import { entity } from "./entity.ts";
 import { dashboard } from "./dashboard.ts";
 import { locks } from "./locks.ts";
@@ -46,7 +37,7 @@ import { rewind, subscriptions } from "./subscriptions.ts";
 import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
 import { top } from "./top.ts";
-import { bold, type Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
 
 export type { Terminal };
@@ -190,118 +181,3 @@ function ownTerminal(): Terminal {
 }
 
 if (import.meta.main) process.exitCode = await cli();
-
-// The texts of `--help`.
-
-const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
-
-/** The help of the tool. */
-export function helpOfAll(commands: readonly Command[], terminal: Terminal): string {
-  const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
-  const width = Math.max(...usage.map((text) => text.length));
-  return [
-    "Shows a cluster of Catga, and sends to it.",
-    "",
-    bold(terminal, "Usage"),
-    "  catga COMMAND [options]",
-    "",
-    bold(terminal, "Commands"),
-    ...commands.map(({ summary }, i) => `  ${usage[i].padEnd(width)}  ${summary}`),
-    "",
-    bold(terminal, "Options of all commands"),
-    ...flagLines(CONNECTION),
-    ...column([["-h, --help", "this help, or that of a command"], ["    --version", "the version of Catga"]]),
-    "",
-    "NO_COLOR is respected. Exit codes: 0 done, 1 failed, 2 wrong usage.",
-    "`catga COMMAND --help` explains a command.",
-    "",
-  ].join("\n");
-}
-
-/** The help of a command. */
-export function helpOf({ name, words, summary, flags, more }: Command, terminal: Terminal): string {
-  return [
-    `${summary[0].toUpperCase()}${summary.slice(1)}.`,
-    "",
-    bold(terminal, "Usage"),
-    `  catga ${name}${words === undefined ? "" : ` ${words}`} [options]`,
-    more,
-    "",
-    ...(flags.length === 0 ? [] : [bold(terminal, "Options"), ...flagLines(flags), ""]),
-    bold(terminal, "Options of all commands"),
-    ...flagLines(CONNECTION),
-    "",
-  ].join("\n");
-}
-
-const CONNECTION = Object.keys(CONNECTION_FLAGS) as (keyof typeof CONNECTION_FLAGS)[];
-
-function flagLines(names: readonly FlagName[]): string[] {
-  return column(names.map((name) => {
-    const { short, value, summary } = FLAGS[name];
-    return [
-      `${short === undefined ? "   " : `-${short},`} --${name}${value === undefined ? "" : ` ${value}`}`,
-      summary,
-    ];
-  }));
-}
-
-function column(rows: readonly (readonly [string, string])[]): string[] {
-  return rows.map(([flag, summary]) => `  ${flag.padEnd(WIDTH)}  ${summary}`);
-}
-
-/** The width of the widest flag. */
-const WIDTH = Math.max(
-  ...Object.entries(FLAGS).map(([name, { value }]) => `    --${name}${value === undefined ? "" : ` ${value}`}`.length),
-);
-
-// How the tool words errors of the library: with its flags in place of options, and each missing permission once.
-
-/** A terminal whose lines on standard error are worded so. One for each command line. */
-export function worded(terminal: Terminal): Terminal {
-  const denied = new Set<string>();
-  return {
-    write: (text) => terminal.write(text),
-    say(line) {
-      // the connection reports what the server denied, and so does each operation that failed of it
-      if (DENIED.test(line)) {
-        if (denied.has(line)) return;
-        denied.add(line);
-      }
-      terminal.say(inFlags(line));
-    },
-    read: () => terminal.read(),
-    get columns() {
-      return terminal.columns;
-    },
-    get rows() {
-      return terminal.rows;
-    },
-    get colors() {
-      return terminal.colors;
-    },
-    get environment() {
-      return terminal.environment;
-    },
-    get signal() {
-      return terminal.signal;
-    },
-  };
-}
-
-/** The advice of an error for the caller of `catga()`, as advice for whoever typed the command. */
-function inFlags(message: string): string {
-  return ADVICE.reduce((text, [option, flags]) => text.replace(option, flags), message);
-}
-
-const DENIED = /^UNAVAILABLE: the NATS user may not /;
-
-/** What errors advise, and the same with flags. */
-const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
-  [/ With `waitOnFirstConnect: true` in `nats` Catga waits for it$/, " --nats URL, or NATS_URL, says where it is"],
-  [
-    /check user and pass, token or authenticator in `nats`$/,
-    "check --user and --password, --token, --creds or --nkey, or their variables ($NATS_USER and so on)",
-  ],
-  [/give `replicas: (\d+)`/, "give `--replicas $1`"],
-];

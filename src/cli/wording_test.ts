@@ -4,7 +4,7 @@ import { bucketSettings, checkSettings } from "../nats/bucket_stream.ts";
 import { firstConnect } from "../nats/connection.ts";
 import { mayNot } from "../ports/transport.ts";
 import type { Terminal } from "./terminal.ts";
-import { worded } from "./main.ts";
+import { worded } from "./help.ts";
 
 describe("worded", () => {
   it("an unreachable server: the advice names --nats and NATS_URL", async () => {

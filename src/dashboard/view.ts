@@ -288,7 +288,7 @@ export interface DashboardSource {
 /** Asks processes whether they are there, and what they have counted, without being a node. Resolves after `limit` ms at the latest. */
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
-  /** Nodes of an older Catga are silent. */
+  /** Asks what the process has counted. */
   stats(endpoint: string, limit: number): Promise<{ readonly type: "stats"; readonly stats: NodeStats } | NoAnswer>;
 }
 

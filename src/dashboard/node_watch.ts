@@ -24,9 +24,7 @@ interface Watched {
   asked: boolean;
   stats: NodeStats | undefined;
   cpu: number | undefined;
-  /**
-   * How often it is only pinged before it is asked for statistics again: nodes of an older Catga do not answer that.
-   */
+  /** How often it is only pinged before it is asked for statistics again: it left that question unanswered. */
   pings: number;
 }
 

@@ -292,7 +292,7 @@ export interface DashboardSource {
  */
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
-  /** Nodes of an older Catga are silent. */
+  /** Asks what the process has counted. */
   stats(endpoint: string, limit: number): Promise<{ readonly type: "stats"; readonly stats: NodeStats } | NoAnswer>;
 }
 

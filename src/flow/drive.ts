@@ -68,6 +68,14 @@ export interface DriveHost {
   long(ref: RunRef, entries: number): void;
 }
 
+/** A time that a run waited for has come. */
+export interface Due {
+  /** The step, sleep or wait. */
+  readonly step: string;
+  /** That time, in ms since 1970. */
+  readonly at: number;
+}
+
 /** What a drive is made of. */
 export interface DriveOptions {
   readonly host: DriveHost;
@@ -75,8 +83,8 @@ export interface DriveOptions {
   readonly body: WorkflowBody;
   readonly journal: Journal;
   readonly writer: RunWriter;
-  /** Steps whose time has come, whatever this node's clock says. */
-  readonly due: readonly string[];
+  /** Times that have come. */
+  readonly due: readonly Due[];
   /** This node has just started it. */
   readonly fresh?: boolean;
 }
@@ -123,7 +131,8 @@ export class Drive {
   readonly #host: DriveHost;
   readonly #body: WorkflowBody;
   readonly #writer: RunWriter;
-  readonly #due: Set<string>;
+  /** Times that have come, whatever this node's clock says: by step, the latest, in ms since 1970. */
+  readonly #due = new Map<string, number>();
   readonly #resolve: (end: DriveEnd) => void;
   #over = false;
   #leaving = false;
@@ -167,7 +176,7 @@ export class Drive {
     this.#body = body;
     this.journal = journal;
     this.#writer = writer;
-    this.#due = new Set(due);
+    for (const one of due) this.#come(one);
     this.#own = fresh;
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
@@ -191,10 +200,10 @@ export class Drive {
     return this.#over;
   }
 
-  /** There may be news: reads on. `due`: a step whose time has come. */
-  tell(due?: string): Promise<void> {
+  /** There may be news: reads on. `due`: a time that has come. */
+  tell(due?: Due): Promise<void> {
     if (this.#over) return Promise.resolve();
-    if (due !== undefined) this.#due.add(due);
+    if (due !== undefined) this.#come(due);
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
 
@@ -384,7 +393,7 @@ export class Drive {
     while (true) {
       if (journal.outcomes.has(name) || this.#over) return undefined;
       const failures = journal.failures.get(name);
-      if (failures !== undefined && !this.#due.delete(name)) {
+      if (failures !== undefined && !this.#hasCome(name, failures.next)) {
         if (failures.next === undefined) return undefined;
         const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - this.#now;
         if (left > 0 && failures.scheduled) return undefined;
@@ -752,9 +761,18 @@ export class Drive {
     });
   }
 
+  #come({ step, at }: Due): void {
+    this.#due.set(step, Math.max(at, this.#due.get(step) ?? 0));
+  }
+
+  /** Whether the schedule of this time, or of a later one, has come. */
+  #hasCome(step: string, time: number | undefined): boolean {
+    return time !== undefined && (this.#due.get(step) ?? -1) >= time;
+  }
+
   /** Whether a time has come; if it comes soon, the call goes on then. */
   #isDue(name: string, { until, scheduled }: Timed, call: Call): boolean {
-    if (this.#due.has(name)) return true;
+    if (this.#hasCome(name, until)) return true;
     const left = (until ?? 0) - this.#now;
     if (left <= 0) return true;
     if (!scheduled && !this.#ticking.has(name)) {
@@ -773,7 +791,7 @@ export class Drive {
     try {
       for (let pause = 50; !this.#over; pause = Math.min(2_000, pause * 2)) {
         try {
-          await this.#host.wake(this.ref, step, at);
+          await this.#host.wake(this.ref, step, Math.ceil(at));
           return true;
         } catch (error) {
           if (
@@ -796,7 +814,7 @@ export class Drive {
     if (timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined) return;
     const check = () => {
       const left = journal.startedAt + timeout - this.#now;
-      if (left > 0 && !this.#due.delete(TIME_OUT)) return this.#timer(left, check, true);
+      if (left > 0 && !this.#hasCome(TIME_OUT, this.#now + left)) return this.#timer(left, check, true);
       if (journal.cancelled !== undefined || journal.ended !== undefined || journal.failing !== undefined) return;
       const reason = `${this.#label} took longer than ${timeout} ms`;
       this.#record({ t: "cancelled", code: "TIMEOUT", reason, by: this.#host.endpoint });
@@ -976,14 +994,14 @@ export class Drive {
   /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
   #pauseOf(name: string, again: () => void): boolean {
     const failures = this.journal.failures.get(name);
-    if (failures === undefined || this.#due.delete(name)) return false;
+    if (failures === undefined || this.#hasCome(name, failures.next)) return false;
     if (failures.next !== undefined && failures.next <= this.#now) return false;
     let timer: Timer | undefined;
     const call: Call = {
       name,
       go: () => {
         const now = this.journal.failures.get(name);
-        const left = now === undefined || this.#due.delete(name)
+        const left = now === undefined || this.#hasCome(name, now.next)
           ? 0
           : now.next === undefined
           ? Infinity

@@ -179,7 +179,7 @@ export class FlowCluster implements AsyncDisposable {
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, longest: 0 };
     for (const { run, fails, waits, result, endedAt } of this.#runs) {
       if (result === undefined) {
-        violations.push(`${run} has not ended`);
+        violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
         continue;
       }
       sums.longest = Math.max(sums.longest, endedAt - calm);
@@ -193,6 +193,19 @@ export class FlowCluster implements AsyncDisposable {
       this.#checkRun(run, own, result.ok, violations, sums);
     }
     return { violations, sums };
+  }
+
+  /** How a run stands, for a violation. */
+  async #standing(run: string): Promise<string> {
+    try {
+      for await (const { status, pending, timeline } of this.#client.runs({ workflow: "Storm", id: run })) {
+        const last = timeline.slice(-4).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`);
+        return `${status} ${JSON.stringify(pending)} ${last.join("; ")}`;
+      }
+      return "it is not stored";
+    } catch (error) {
+      return `${error}`;
+    }
   }
 
   #checkRun(

@@ -33,7 +33,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, recorded } from "./drive.ts";
+import { errorOf, recorded } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";

@@ -155,7 +155,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
     // reaches one that does not know it yet.
     running?.serve({
-      ...{ host: app, mediator, service, namespace, replicas, store, timeout: settings.timeout },
+      ...{ host: app, mediator, service, namespace, replicas, timeout: settings.timeout },
+      log: () => link.log(),
       draining: () => app.draining,
     });
     const log = durable.length === 0 ? undefined : await app.log();

@@ -333,7 +333,7 @@ const FEATURES: Record<string, Feature> = {
     const app = await stage.startLog(user);
     await app.publish(Kept, 1);
     const dead = async () => (await app.subscriptions()).some(({ dead }) => dead === 1);
-    const refused = stage.warned(/not let this node publish to .*(?:parked|catga_default_log)/);
+    const refused = stage.warned(/not let this node publish to .*catga_default_(?:subscriptions|log)/);
     const found = await Promise.race([eventually("a dead letter", dead, 20_000).then(() => "ok"), refused]);
     if (found !== "ok") return found;
     for await (const letter of app.deadLetters()) await letter.replay();
@@ -353,20 +353,6 @@ const FEATURES: Record<string, Feature> = {
     const rewound = await outcome(app.rewind("kept", new Date(0)));
     return rewound === "ok" ? await stage.handled(1) : rewound;
   },
-  "remove what was parked when the store is full": async (stage, user) => {
-    stage.failures = 2;
-    const app = await stage.startLog(user);
-    await app.publish(Kept, 1);
-    await eventually("a dead letter", async () => (await app.subscriptions()).some(({ dead }) => dead === 1));
-    const began = Promise.withResolvers<void>();
-    const end = Promise.withResolvers<void>();
-    stage.keep = () => (began.resolve(), end.promise);
-    for await (const letter of app.deadLetters()) await letter.replay();
-    await began.promise;
-    await stage.fill();
-    end.resolve();
-    return await stage.emptied("parked");
-  },
   "take over what another node has left": async (stage, user) => {
     const other = await stage.startLog("orders-2");
     await other.publish(Kept, 1);
@@ -384,19 +370,18 @@ const FEATURES: Record<string, Feature> = {
     await app.drain();
     return await stage.consumersOf("catga_default_log", "");
   },
-  "leave no watch of subscriptions behind": async (stage, user) => {
+  "leave no reader of subscriptions behind": async (stage, user) => {
     const app = await stage.startLog(user);
     await app.publish(Kept, 1);
     await stage.handled(1);
     await app.drain();
-    return await stage.consumersOf("catga_default_subscriptions");
+    return await stage.consumersOf("catga_default_subscriptions", "");
   },
-  "leave no watch of parked messages behind": async (stage, user) => {
-    const app = await stage.startLog(user);
-    await app.publish(Kept, 1);
-    await stage.handled(1);
-    await app.drain();
-    return await stage.consumersOf("catga_default_parked");
+  // a leader does so 3 minutes later
+  "erase what is no longer needed of subscriptions": async (stage, user) => {
+    const client = await stage.client(user);
+    const purge = client.request("$JS.API.STREAM.PURGE.catga_default_subscriptions", "", PATIENT);
+    return await outcome(purge.then((answer) => answer.json<{ success?: boolean }>().success), true);
   },
   "answer a plain request": async (stage, user) => {
     await stage.start(user);
@@ -566,32 +551,36 @@ const PUBLISHING: readonly Need[] = [
 ];
 
 const LOG = "publish to .*catga_default_log";
+const SUBSCRIPTIONS = "publish to .*catga_default_subscriptions";
 /** Handling it, and schedules. */
 const HANDLING: readonly Need[] = [
   ["publish catga.default.at.>", "schedule and unschedule", /publish to catga\.default\.at\.Kept\.later/],
   ["publish $JS.API.STREAM.MSG.GET.catga_default_log", "schedule and unschedule", new RegExp(LOG)],
   ["publish $JS.API.CONSUMER.CREATE.catga_default_log.>", "handle a durable event", new RegExp(LOG)],
   ["publish $JS.API.CONSUMER.DELETE.catga_default_log.>", "leave no reader of the log behind", /left behind/],
-  ...bucket("subscriptions", {
-    "$KV.*.>": ["handle a durable event"],
-    "$JS.API.STREAM.INFO.KV_*": ["handle a durable event"],
-    "$JS.API.STREAM.MSG.GET.KV_*": ["handle a durable event"],
-    "$JS.API.CONSUMER.CREATE.KV_*.>": ["handle a durable event"],
-    "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of subscriptions behind", /left behind/],
-  }),
-  ...bucket("parked", {
-    "$KV.*.>": ["park, and replay a dead letter"],
-    "$JS.API.STREAM.INFO.KV_*": ["handle a durable event"],
-    "$JS.API.STREAM.MSG.DELETE.KV_*": ["remove what was parked when the store is full"],
-    "$JS.API.STREAM.MSG.GET.KV_*": ["park, and replay a dead letter"],
-    "$JS.API.CONSUMER.CREATE.KV_*.>": ["handle a durable event"],
-    "$JS.API.CONSUMER.DELETE.KV_*.>": ["leave no watch of parked messages behind", /left behind/],
-  }),
+  ["publish catga.default.sub.>", "handle a durable event", /publish to .*catga\.default\.sub/],
+  ["publish $JS.API.STREAM.INFO.catga_default_subscriptions", "handle a durable event", new RegExp(SUBSCRIPTIONS)],
+  ["publish $JS.API.STREAM.MSG.GET.catga_default_subscriptions", "handle a durable event", new RegExp(SUBSCRIPTIONS)],
+  [
+    "publish $JS.API.STREAM.PURGE.catga_default_subscriptions",
+    "erase what is no longer needed of subscriptions",
+    /Permissions Violation for Publish/i,
+  ],
+  [
+    "publish $JS.API.CONSUMER.CREATE.catga_default_subscriptions.>",
+    "handle a durable event",
+    new RegExp(SUBSCRIPTIONS),
+  ],
+  [
+    "publish $JS.API.CONSUMER.DELETE.catga_default_subscriptions.>",
+    "leave no reader of subscriptions behind",
+    /left behind/,
+  ],
 ];
 
 const NEEDS: Record<User, readonly Need[]> = {
   operator: [
-    ...["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots"].flatMap((name) =>
+    ...["nodes", "locks", "idempotency", "cache", "snapshots"].flatMap((name) =>
       bucket(name, {
         "$JS.API.STREAM.INFO.KV_*": ["make the buckets"],
         "$JS.API.STREAM.CREATE.KV_*": ["make the buckets"],
@@ -605,6 +594,11 @@ const NEEDS: Record<User, readonly Need[]> = {
       "make the buckets",
       /STREAM\.CREATE\.catga_default_entities/,
     ],
+    ...["INFO", "CREATE"].map((operation): Need => [
+      `publish $JS.API.STREAM.${operation}.catga_default_subscriptions`,
+      "make the buckets",
+      new RegExp(`STREAM\\.${operation}\\.catga_default_subscriptions`),
+    ]),
     ["publish $SYS.REQ.USER.INFO", "make the buckets", /USER\.INFO/],
     ["subscribe _INBOX.>", "make the buckets", /subscribe to _INBOX/],
   ],

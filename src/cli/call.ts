@@ -1,12 +1,10 @@
 /** `call`: sends a command or a query, or broadcasts it, and prints the answers. */
 import {
-  type BroadcastResult,
   type Catga,
   CatgaError,
   command,
   type Contract,
   event,
-  type Kind,
   type NodeInfo,
   query,
   type Result,
@@ -18,6 +16,8 @@ import { disposing } from "./connection.ts";
 import { checkedToken, type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import type { Kind } from "../contract/contract.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 

@@ -186,8 +186,7 @@ export class ClusterView implements AsyncDisposable {
       clock: systemClock,
       stream: () => this.stream("log"),
       entities: () => this.stream("entities"),
-      subscriptions: () => this.bucket("subscriptions"),
-      parked: () => this.bucket("parked"),
+      kept: () => this.stream("subscriptions"),
       nodes: () => this.nodes(),
     });
   }

@@ -26,11 +26,10 @@ export const setup: Command = {
   summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `
-The buckets are ${KINDS.slice(0, 4).join(", ")},
-${KINDS.slice(4).join(", ")}; the streams are log and entities: all
-of them, or those that are named. A node whose NATS user may not make them needs
-them before it starts. --replicas N must equal the option \`replicas\` of the
-nodes.
+The buckets are ${KINDS.join(", ")}; the
+streams are ${STREAM_KINDS.join(", ")}: all of them, or those that are
+named. A node whose NATS user may not make them needs them before it starts.
+--replicas N must equal the option \`replicas\` of the nodes.
 
 What exists is checked, and never changed. For a bucket that nodes would refuse
 (because it republishes writes on other subjects, for instance) the reason is

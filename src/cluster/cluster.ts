@@ -1,6 +1,6 @@
 /** Wires the parts of a cluster around a node, and passes on what one of them finds out to the others that need it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
+import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
@@ -215,7 +215,7 @@ export class Cluster implements Remote {
     return this.#membership.view.members.map(({ info }) => info.id === this.#options.info.id ? this.self : info);
   }
 
-  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     return new NodeWatch((onEvent) => this.#membership.view.watch(onEvent), stop);
   }

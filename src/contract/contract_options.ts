@@ -262,6 +262,9 @@ export function keepOf({ durable }: ContractOptions): number {
   return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
+/** How long the result of an idempotent command is kept without `ttl`, in ms: a day. */
+export const RESULT_TTL = 86_400_000;
+
 const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
 const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);
 const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {

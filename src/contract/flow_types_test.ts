@@ -1,15 +1,6 @@
 import { describe, it } from "node:test";
 import { assertThrows } from "@std/assert";
-import {
-  type Catga,
-  type CatgaError,
-  command,
-  type Context,
-  type ErrorCode,
-  fail,
-  type Success,
-  workflow,
-} from "@catga/catga";
+import { type Catga, type CatgaError, command, type Context, type ErrorCode, fail, workflow } from "@catga/catga";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 const is = <_ extends true>() => {};
@@ -49,7 +40,7 @@ export const order = Order.handle(async (flow, { order, cents }) => {
     await flow.sleep(`before ${n + 1}`, DAY);
   }
   const shipped = await flow.send(Ship, { order });
-  if (shipped.ok) is<Equal<typeof shipped, Success<{ parcel: string }>>>();
+  if (shipped.ok) is<Equal<typeof shipped.value, { parcel: string }>>();
   return shipped.ok ? shipped.value : shipped;
 });
 

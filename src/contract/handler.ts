@@ -148,7 +148,7 @@ export function subscriptionSettings(
     throw new TypeError(`${at}: retry must be { attempts, delay }; got ${show(retry)}`);
   }
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
-  const { attempts = 10, delay = [1_000, 300_000] } = retry;
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
   if (!Array.isArray(delay) || delay.length !== 2) {
     throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
@@ -161,6 +161,20 @@ export function subscriptionSettings(
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
+/** How the runs of a message of the log are repeated. */
+export type Retry = Pick<SubscriptionSettings, "attempts" | "delay">;
+
+/** Unless the handler says otherwise. */
+export const DEFAULT_RETRY: Retry = Object.freeze({ attempts: 10, delay: Object.freeze([1_000, 300_000] as const) });
+
+/** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
+export function morePatient(one: Retry, other: Retry): Retry {
+  return {
+    attempts: Math.max(one.attempts, other.attempts),
+    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
+  };
+}
+
 const RETRY_OPTIONS = new Set(["attempts", "delay"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;

@@ -40,7 +40,7 @@ export interface NodeInfo {
 }
 
 /** A change in the membership of a cluster. */
-export interface NodeEvent {
+export interface NodeChange {
   /**
    * `join`: it has a record, and has answered. `leave`: its record was deleted, or has expired and it does not answer.
    * `update`: it wrote its record again, as it does at every third of its `heartbeat`, or another process took its id.
@@ -68,7 +68,8 @@ export interface RouteRequest {
  *
  * @example
  * ```ts
- * import { catga, MemoryNetwork, query, type Strategy, unwrap } from "@catga/catga";
+ * import { catga, query, type Strategy, unwrap } from "@catga/catga";
+ * import { MemoryNetwork } from "@catga/catga/testing";
  *
  * const nearest: Strategy = (nodes) => nodes.find(({ metadata }) => metadata.zone === "north") ?? nodes[0];
  * const Whoami = query<void, string>("Whoami", { route: nearest });

@@ -1,4 +1,5 @@
 /** The options of one send, publish or broadcast, and their check. */
+import { DEFAULT_RETRY, type Retry } from "./handler.ts";
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
@@ -112,27 +113,38 @@ export function subscriptionName({ options: { entity } }: AnyContract, name: str
 
 /**
  * What a node says in `NodeInfo.subscriptions` for a category that it handles: `<subscription>/<contract>`, and `@/<contract>` for a
- * queued command.
+ * queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest pause>`.
  */
-export function announcement(service: string, name: string, category: string): string {
-  return service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
+export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
+  const { attempts, delay: [first, longest] } = retry;
+  const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
+    longest === DEFAULT_RETRY.delay[1];
+  const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
+  return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
 }
 
 /** Whether a record may say so. */
 export function isAnnounced(text: string): boolean {
-  const slash = text.indexOf("/");
-  const subscription = text.slice(0, slash);
-  return slash > 0 && (subscription === COMMANDS || isToken(subscription)) &&
-    isContractName(text.slice(slash + 1));
+  const [subscription, category = "", retry, more] = text.split("/");
+  return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
+    (retry === undefined || readRetry(retry) !== undefined);
 }
 
-/** The service, name and category of the subscription that a node of a service announces so. Of a text that {@link isAnnounced}. */
+/** The subscription that a node of a service announces so, and how its runs are repeated. Of a text that {@link isAnnounced}. */
 export function readAnnouncement(
   service: string,
   text: string,
-): { readonly service: string; readonly name: string; readonly category: string } {
-  const [name, category] = text.split("/");
-  return name === COMMANDS ? { service: COMMANDS, name: category, category } : { service, name, category };
+): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Retry } {
+  const [name, category, given] = text.split("/");
+  const retry = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
+  return name === COMMANDS
+    ? { service: COMMANDS, name: category, category, retry }
+    : { service, name, category, retry };
+}
+
+function readRetry(text: string): Retry | undefined {
+  const [, attempts, first, longest] = (/^([1-9]\d{0,8}),(\d{1,10}),(\d{1,10})$/.exec(text) ?? []).map(Number);
+  return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
 }
 
 /** The internal contracts that a node of a service handles because of this part of its record. */

@@ -72,7 +72,7 @@ describe("Collector", () => {
     collector.start();
     collector.start();
     await clock.advance(0);
-    assertEquals([asked.get("locks"), asked.get("parked"), askers()], [1, 1, 1]);
+    assertEquals([asked.get("locks"), asked.get("subscriptions"), askers()], [1, 1, 1]);
     assertEquals(topics(), [
       ...["contracts", "events", "letters", "locks", "nodes", "problems", "retries", "schedules", "subscriptions"],
       "traffic",

@@ -8,7 +8,8 @@ import type { ChangeAnswer, ChangeRequest, DashboardSource, EntityView, LetterFi
 import { Streams } from "./streams.ts";
 import { isCatgaError } from "../error.ts";
 import type { DeadLetter } from "../contract/kept.ts";
-import { readParkedKey } from "../log/format/names.ts";
+import { messageId } from "../log/format/commit.ts";
+import { readPlace } from "./parked_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */
@@ -38,8 +39,7 @@ export async function serveDashboard(
     namespace,
     clock,
     stream: () => source.stream("log"),
-    subscriptions: () => source.bucket("subscriptions"),
-    parked: () => source.bucket("parked"),
+    kept: () => source.stream("subscriptions"),
     nodes: () => [], // not asked for dead letters
   });
   return await DashboardServer.listen({
@@ -51,7 +51,7 @@ export async function serveDashboard(
   });
 }
 
-// Replays and discards dead letters: writes requests, which the leaders of the subscriptions carry out.
+// Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
 
 /** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
 export async function carryOut(
@@ -74,12 +74,13 @@ export async function carryOut(
     return { done, failed, error };
   }
   const { chosen, invalid } = bySubscription(letters);
-  for (const { service, subscription, positions } of chosen) {
+  for (const { service, subscription, ids } of chosen) {
     for await (const letter of administration.deadLetters({ service, subscription })) {
-      if (positions.delete(letter.position)) await settle(letter);
+      const { position, publishedAt } = letter;
+      if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
     }
-    failed += positions.size;
-    if (positions.size > 0) error ??= "it is no dead letter any more";
+    failed += ids.size;
+    if (ids.size > 0) error ??= "it is no dead letter any more";
   }
   failed += invalid.length;
   if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
@@ -99,7 +100,8 @@ function matches(
 interface Chosen {
   readonly service: string;
   readonly subscription: string;
-  readonly positions: Set<number>;
+  /** Identities of messages. */
+  readonly ids: Set<string>;
 }
 
 /** The letters of each subscription, and the places that are none. */
@@ -107,16 +109,16 @@ function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; 
   const chosen = new Map<string, Chosen>();
   const invalid: string[] = [];
   for (const place of places) {
-    const found = readParkedKey(place);
+    const found = readPlace(place);
     if (found === undefined) {
       invalid.push(place);
       continue;
     }
-    const { service, name: subscription, position } = found;
+    const { service, name: subscription, id } = found;
     const label = `${service}/${subscription}`; // a service has no slash
-    const of = chosen.get(label) ?? { service, subscription, positions: new Set() };
+    const of = chosen.get(label) ?? { service, subscription, ids: new Set() };
     chosen.set(label, of);
-    of.positions.add(position);
+    of.ids.add(id);
   }
   return { chosen: chosen.values(), invalid };
 }

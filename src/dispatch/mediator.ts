@@ -1,5 +1,6 @@
 /** From a contract's name to its handlers, with all that runs around them. Compiled once, when the app starts. */
 import type { Behavior } from "../contract/behavior.ts";
+import { RESULT_TTL } from "../contract/contract_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -264,9 +265,6 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
 
 /** The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run. */
 const CLAIM_MARGIN = 50;
-
-/** How long the result of an idempotent command is kept unless its contract says otherwise, in ms: a day. */
-const RESULT_TTL = 86_400_000;
 
 // At most so many runs at once, whoever sends; further messages wait in order of arrival.
 

@@ -1,6 +1,6 @@
 /** What an app needs of its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { Health, NodeEvent, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
@@ -16,7 +16,7 @@ export interface Remote {
   /** The live nodes, this one included, sorted by id. */
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */
-  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
   /** Whether this node is the only one in its own view that handles a contract. */
   alone(name: string): boolean;
   /** Whether all nodes that handle a contract, at least one, say that it is a command of an entity. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { CatgaError, entity, fail, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
@@ -11,6 +11,7 @@ import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./rounds.ts";
 import { StoredCommands } from "./stored_commands.ts";
 import { WarmCopies } from "./entity_copy.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 const Box = entity<unknown>("Box", { initial: () => [] });
 const Put = Box.event<string>("Put", (all, one) => [...all as string[], one]);

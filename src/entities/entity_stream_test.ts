@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CatgaError, entity, MemoryNetwork } from "../../mod.ts";
+import { CatgaError, entity } from "../../mod.ts";
 import { commandText, entityGroupText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
@@ -11,6 +11,7 @@ import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots, snapshotText } from "./snapshots.ts";
 import { StoredCommands } from "./stored_commands.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 const Box = entity("Box", { initial: () => [] as string[] });
 Box.event<string>("Put", (all, one) => [...all, one]);

@@ -164,6 +164,11 @@ class MemoryStream implements LogStream {
     });
   }
 
+  async subjects(pattern: string): Promise<string[]> {
+    checkPattern(pattern);
+    return await this.#session.call(() => this.#led().subjects(pattern));
+  }
+
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
     checkPattern(subject);
     return await this.#session.call(() => this.#led().purge(subject, options.before), { gate: this.#server.write });

@@ -68,7 +68,8 @@ export interface MemoryConnection extends Transport {
  *
  * @example
  * ```ts
- * import { catga, MemoryNetwork, query, unwrap } from "@catga/catga";
+ * import { catga, query, unwrap } from "@catga/catga";
+ * import { MemoryNetwork } from "@catga/catga/testing";
  *
  * const Whoami = query<void, string>("Whoami");
  * const network = new MemoryNetwork();
@@ -79,7 +80,8 @@ export interface MemoryConnection extends Transport {
  *
  * @example
  * ```ts
- * import { catga, MemoryNetwork, query, VirtualClock } from "@catga/catga";
+ * import { catga, query } from "@catga/catga";
+ * import { MemoryNetwork, VirtualClock } from "@catga/catga/testing";
  *
  * const Whoami = query<void, string>("Whoami");
  * const clock = new VirtualClock();

@@ -115,7 +115,7 @@ export class StreamState {
     // as nats-server does, a schedule replaces what its subject has
     if (message.rollup || schedule) this.purge(subject);
     else this.#schedules.delete(subject);
-    const sequence = this.#log.push({ ...message, time: this.#clock.now() });
+    const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
     if (id !== undefined) this.#ids.set(id, { sequence, until: this.#clock.monotonic() + DEDUPE });
     if (seconds !== undefined) this.#expire(sequence, seconds);
     if (schedule) this.#schedules.set(subject, message, schedule);
@@ -133,6 +133,12 @@ export class StreamState {
     if (before >= this.next) return this.#log.last(subject);
     const sequence = this.#log.sequences(subject, before).at(-1);
     return sequence === undefined ? undefined : this.at(sequence);
+  }
+
+  /** The subjects, of those that match a pattern, that have messages. */
+  subjects(pattern: string): string[] {
+    const matches = isPattern(pattern) ? matcher([pattern]) : (subject: string) => subject === pattern;
+    return [...this.#log.subjects].filter(matches);
   }
 
   /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */

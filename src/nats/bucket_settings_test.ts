@@ -123,8 +123,6 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
     for (const more of [{ storage: "memory" }, { republish: { src: ">", dest: "x" } }]) {
       const lost = (kind: string) =>
         /, which loses ([^`]*)\) and make it anew/.exec(messageOf(`catga_x_${kind}`, more))?.[1];
-      assertEquals(lost("subscriptions"), "the positions of all subscriptions");
-      assertEquals(lost("parked"), "dead letters, and messages that wait for their next attempt");
       assertEquals(lost("idempotency"), "the recorded results: a command whose id comes again runs again");
       assertEquals(lost("nodes"), undefined);
     }

@@ -147,8 +147,6 @@ const HARM: Readonly<Record<string, string>> = {
 /** What is lost with a bucket, by the end of its name; the other buckets are filled anew by themselves. */
 const LOST: Readonly<Record<string, string>> = {
   idempotency: "the recorded results: a command whose id comes again runs again",
-  subscriptions: "the positions of all subscriptions",
-  parked: "dead letters, and messages that wait for their next attempt",
 };
 
 function mismatch(bucket: string, details: WrongSetting): CatgaError {

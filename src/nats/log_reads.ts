@@ -35,6 +35,23 @@ export function lastDirect(stream: KeptStream, subject: string, limit: number): 
   return js.direct(`${name}.>`, direct, () => lastOfLeader(stream, subject, limit));
 }
 
+/** The subjects that have messages, from the leader: it names 100,000 in one answer at most. */
+export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
+  const found: string[] = [];
+  for (let total = 1; found.length < total;) {
+    const request = { subjects_filter: filter, offset: found.length };
+    const answer = await js.api(`STREAM.INFO.${name}`, request, limit) as {
+      total?: number;
+      state?: { subjects?: Readonly<Record<string, number>> };
+    };
+    const subjects = Object.keys(answer.state?.subjects ?? {});
+    if (subjects.length === 0) break;
+    found.push(...subjects);
+    total = Number(answer.total ?? 0);
+  }
+  return found;
+}
+
 /** What to read. */
 export interface BatchRequest {
   readonly subject: string;

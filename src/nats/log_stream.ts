@@ -25,7 +25,7 @@ import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfLeader, ofLeader, readBatch } from "./log_reads.ts";
+import { lastDirect, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -163,6 +163,11 @@ export class NatsLogStream implements LogStream {
       ? { subject, from: 1, since: options.since, most }
       : { subject, from: Math.max(1, options.from), most };
     return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
+  }
+
+  async subjects(pattern: string): Promise<string[]> {
+    checkPattern(pattern);
+    return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

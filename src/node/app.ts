@@ -10,7 +10,7 @@ import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health, NodeEvent, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import {
   checkDeadLetterOptions,
   type DeadLetter,
@@ -42,8 +42,8 @@ import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import type { NodeRuns } from "../dispatch/node_runs.ts";
-import { drain, type DrainableNode } from "./drain.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
@@ -152,7 +152,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.nodes() ?? (this.#builder.stopped ? [] : [this.#parts.self]);
   }
 
-  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeEvent> {
+  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {
     checkKnown("watchNodes", options, WATCH_OPTIONS);
     checkSignal("watchNodes", options.signal);
     return this.#remote?.watchNodes(options.signal) ?? this.#noChanges(options.signal);
@@ -441,7 +441,7 @@ export class App implements NodeHost, DrainableNode {
 
   drain(options: DrainOptions = {}): Promise<void> {
     checkKnown("drain", options, DRAIN_OPTIONS);
-    const { timeout = 30_000 } = options;
+    const { timeout = DRAIN_TIMEOUT } = options;
     checkNumber("drain: timeout", timeout, 0, MAX_TIMEOUT, "ms");
     return this.#drain ??= this.#drainAll(timeout);
   }
@@ -480,7 +480,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** An app in memory is its only node. */
   // deno-lint-ignore require-yield
-  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       else signal?.addEventListener("abort", () => resolve(), { once: true });

@@ -8,6 +8,9 @@ import type { Remote } from "../dispatch/remote.ts";
 import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
+/** How long what runs may take without `timeout`, in ms. */
+export const DRAIN_TIMEOUT = 30_000;
+
 /** A node that can be drained. */
 export interface DrainableNode {
   readonly node: string;

@@ -70,6 +70,8 @@ export interface LogStream {
    * there now: `most` at most, 1,000 or fewer; fewer do not mean the end, none do. From a server that may lag behind. Rejects as `state`.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
+  /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
+  subjects(pattern: string): Promise<string[]>;
   /** Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their number. Rejects as `state`. */
   purge(subject: string, options?: { before?: number }): Promise<number>;
   /** Calls back when the stream may be another one or have lost messages: after a reconnect. Returns a function that removes the listener. */

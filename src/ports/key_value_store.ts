@@ -125,7 +125,7 @@ export function ttlSeconds(ttl: number): number {
 // The buckets of a namespace: their names, and the options that each is opened with.
 
 /** A bucket of a namespace. */
-export type BucketKind = "nodes" | "locks" | "idempotency" | "cache" | "subscriptions" | "parked" | "snapshots";
+export type BucketKind = "nodes" | "locks" | "idempotency" | "cache" | "snapshots";
 
 /** The options of each kind, the same in every namespace; `replicas` is the app's. */
 export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "direct">>>> = {
@@ -133,8 +133,6 @@ export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "
   locks: { direct: false },
   idempotency: { direct: false },
   cache: { direct: true },
-  subscriptions: { direct: false },
-  parked: { direct: false },
   // a snapshot says which message of the stream it was made at, and is compared with it
   snapshots: { direct: true },
 };

@@ -1,7 +1,9 @@
 /** How the time of a test cluster passes: by itself while the test awaits something, by hand, or as real time. */
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, CatgaError, type Clock, type SubscriptionInfo, VirtualClock } from "../../mod.ts";
+import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+import type { Clock } from "../ports/clock.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
 
 /** The time of a cluster. */
 export interface Pace {

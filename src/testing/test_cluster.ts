@@ -1,15 +1,5 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Clock,
-  entity,
-  event,
-  type Logger,
-  MemoryNetwork,
-  workflow,
-} from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, entity, event, type Logger, workflow } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
 import {
   driven,
@@ -29,6 +19,8 @@ import {
   idsOf,
   type TestClusterOptions,
 } from "./test_cluster_options.ts";
+import type { Clock } from "../ports/clock.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all

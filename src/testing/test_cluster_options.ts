@@ -1,6 +1,7 @@
 /** What a test cluster is started with. */
-import type { CatgaOptions, Faults } from "../../mod.ts";
+import type { CatgaOptions } from "../../mod.ts";
 import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import type { Faults } from "../memory/faults.ts";
 
 /** Options of `testCluster`: options of `catga` for every node, and these. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {

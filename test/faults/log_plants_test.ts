@@ -75,7 +75,7 @@ const frozenLeader: Run = async (root) => {
   await cluster.until("some load", ({ sums }) => sums.ok > 300);
   const leader = await cluster.leader("billing");
   cluster.freeze(leader);
-  await wait(5_000);
+  await wait(9_000); // until another one leads, which waits for its node, too
   cluster.thaw(leader);
   await cluster.more(2_000);
   publisher.kill("SIGTERM");

@@ -10,7 +10,7 @@
  * @module
  */
 import process from "node:process";
-import { type Catga, catga, CatgaError, type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Catga, catga, CatgaError } from "../../mod.ts";
 import { entitiesName } from "../../src/log/format/names.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { delay, type Random } from "../../src/ports/clock.ts";
@@ -23,6 +23,7 @@ import {
   storedCommands,
   type StoredLoss,
 } from "../support/entity_history.ts";
+import { type Faults, MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";

@@ -3,13 +3,14 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { catga, command, type Logger, MemoryNetwork, query } from "../../../mod.ts";
+import { catga, command, type Logger, query } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { startNode } from "../../../test/processes/node_process.ts";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { PATIENT } from "../../../test/support/patient.ts";
+import { MemoryNetwork } from "../../testing/mod.ts";
 
 const Work = command<number, string>("Work");
 const Echo = query<unknown, unknown>("Echo");

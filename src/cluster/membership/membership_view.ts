@@ -2,7 +2,7 @@
  * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the events
  * that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
  */
-import type { NodeEvent, NodeInfo } from "../../contract/node_info.ts";
+import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { freeze } from "./node_record.ts";
 import type { Kind } from "../../contract/contract.ts";
@@ -26,7 +26,7 @@ export class MembershipView {
   readonly #byEndpoint: Map<string, Member> = new Map();
   readonly #sorted: Member[] = [];
   readonly #handled: HandledLists;
-  readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
+  readonly #watchers: Set<(event: NodeChange) => void> = new Set();
 
   constructor(options: MembershipViewOptions) {
     this.#options = options;
@@ -65,7 +65,7 @@ export class MembershipView {
   }
 
   /** Calls back at every change, until the returned function is called. */
-  watch(onEvent: (event: NodeEvent) => void): () => void {
+  watch(onEvent: (event: NodeChange) => void): () => void {
     this.#watchers.add(onEvent);
     return () => this.#watchers.delete(onEvent);
   }
@@ -133,7 +133,7 @@ export class MembershipView {
     this.#report(known === undefined ? "join" : "update", info, { logged, handled: changed });
   }
 
-  #report(type: NodeEvent["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
+  #report(type: NodeChange["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
     if (logged) this.#options.observer({ type: "node", change: type, node: node.id });
     this.#options.changed(handled);
     for (const watcher of this.#watchers) watcher({ type, node });
@@ -307,14 +307,14 @@ const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "ev
 // What `app.watchNodes()` returns: the changes of a membership as an async iterator.
 
 /** Iterates over the changes since it was made, until `return` is called or the signal aborts. */
-export class NodeWatch implements AsyncIterableIterator<NodeEvent> {
-  #events: NodeEvent[] = [];
-  #waiting: ((result: IteratorResult<NodeEvent>) => void)[] = [];
+export class NodeWatch implements AsyncIterableIterator<NodeChange> {
+  #events: NodeChange[] = [];
+  #waiting: ((result: IteratorResult<NodeChange>) => void)[] = [];
   readonly #end: () => void;
   #ended = false;
 
   /** `watch` calls back at every change, until the function that it returns is called. */
-  constructor(watch: (onEvent: (event: NodeEvent) => void) => () => void, signal: AbortSignal) {
+  constructor(watch: (onEvent: (event: NodeChange) => void) => () => void, signal: AbortSignal) {
     const off = watch((event) => {
       const next = this.#waiting.shift();
       if (next === undefined) this.#events.push(event);
@@ -331,14 +331,14 @@ export class NodeWatch implements AsyncIterableIterator<NodeEvent> {
     else signal.addEventListener("abort", this.#end);
   }
 
-  next(): Promise<IteratorResult<NodeEvent>> {
+  next(): Promise<IteratorResult<NodeChange>> {
     const event = this.#events.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  return(): Promise<IteratorResult<NodeEvent>> {
+  return(): Promise<IteratorResult<NodeChange>> {
     if (!this.#ended) this.#end();
     return Promise.resolve({ done: true, value: undefined });
   }

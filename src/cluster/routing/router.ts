@@ -17,16 +17,8 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import { type BreakerOptions, Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import {
-  decideRetry,
-  type GivenUp,
-  isAway,
-  isOverload,
-  type KnownGaps,
-  mayMoveOn,
-  retryPause,
-  WaitingCalls,
-} from "./waiting_calls.ts";
+import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
+import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
 import { toText } from "../../data/encoding.ts";
 
 /** What a router is made of. */

@@ -1,4 +1,5 @@
 import { describe, it } from "node:test";
+import type { Success } from "./result.ts";
 import { assertThrows } from "@std/assert";
 import { type Catga, type CatgaError, command, type Context, type ErrorCode, fail, workflow } from "@catga/catga";
 

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { catga, type CatgaOptions, command, fail, type RunInfo, type Step, unwrap, workflow } from "@catga/catga";
+import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import type { Step } from "../contract/flow.ts";
 import { testCluster } from "@catga/catga/testing";
 
 const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });

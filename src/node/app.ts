@@ -42,8 +42,8 @@ import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import type { NodeRuns } from "../dispatch/node_runs.ts";
+import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 

@@ -3,6 +3,7 @@ import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
 import type { Failure, Success } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
+import type { SendArgs } from "./send_options.ts";
 
 /** What a sender needs of a workflow: `workflow` makes it. */
 export interface WorkflowContract<In, Out, F extends string = AnyCode> {
@@ -15,10 +16,6 @@ export interface WorkflowContract<In, Out, F extends string = AnyCode> {
   /** Carries the type of the failures; never has a value. */
   readonly "~fails"?: () => F;
 }
-
-/** Payload and options; a payload that may be `undefined` (or `void`) may be left out. */
-type Args<In, Options> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
-  : [payload: NoInfer<In>, options?: Options];
 
 /** Any workflow. */
 export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name">;
@@ -93,7 +90,7 @@ export interface Flow {
    */
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
-    ...args: Args<In, FlowSendOptions<Out>>
+    ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F>>;
   /** Goes on after so many ms, or at a time. No process waits. */
   sleep(name: string, until: number | Date): Promise<void>;

@@ -41,7 +41,7 @@ export const order = Order.handle(async (flow, { order, cents }) => {
     await flow.sleep(`before ${n + 1}`, DAY);
   }
   const shipped = await flow.send(Ship, { order });
-  if (shipped.ok) is<Equal<typeof shipped.value, { parcel: string }>>();
+  if (shipped.ok) is<Equal<typeof shipped, Success<{ parcel: string }>>>();
   return shipped.ok ? shipped.value : shipped;
 });
 

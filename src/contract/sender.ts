@@ -4,13 +4,9 @@ import type { Contract, DurableContract, Kind, PublishableEvent } from "./contra
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
-import type { BroadcastOptions, SendOptions } from "./send_options.ts";
+import type { BroadcastOptions, SendArgs, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
-
-/** The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out. */
-export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
-  : [payload: NoInfer<In>, options?: Options];
 
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {

@@ -12,8 +12,8 @@ import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_de
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
-import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
-import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
+import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";

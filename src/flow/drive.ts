@@ -409,7 +409,7 @@ export class Drive {
       if (failures !== undefined && !this.#hasCome(name, failures.next)) {
         if (failures.next === undefined) return undefined;
         const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - this.#now;
-        if (left > 0 && failures.scheduled) return undefined;
+        if (left > 0 && this.#isScheduled(name, failures)) return undefined;
         if (left > 0) {
           await this.#doze(step, left);
           continue;
@@ -783,12 +783,18 @@ export class Drive {
     return time !== undefined && (this.#due.get(step) ?? -1) >= time;
   }
 
+  /** Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place. */
+  #isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
+    return scheduled && !this.#due.has(step);
+  }
+
   /** Whether a time has come; if it comes soon, the call goes on then. */
-  #isDue(name: string, { until, scheduled }: Timed, call: Call): boolean {
+  #isDue(name: string, timed: Timed, call: Call): boolean {
+    const { until } = timed;
     if (this.#hasCome(name, until)) return true;
     const left = (until ?? 0) - this.#now;
     if (left <= 0) return true;
-    if (!scheduled && !this.#ticking.has(name)) {
+    if (!this.#isScheduled(name, timed) && !this.#ticking.has(name)) {
       this.#ticking.add(name);
       this.#timer(left, () => {
         this.#ticking.delete(name);
@@ -1024,7 +1030,9 @@ export class Drive {
           this.#calls.delete(call);
           return again();
         }
-        if (left < Infinity && !now!.scheduled) timer = this.#timer(left, () => this.#calls.has(call) && call.go());
+        if (left < Infinity && !this.#isScheduled(name, now!)) {
+          timer = this.#timer(left, () => this.#calls.has(call) && call.go());
+        }
       },
     };
     this.#calls.add(call);

@@ -156,9 +156,10 @@ export class NatsTransport implements Transport {
     }
     const { state } = this.#status.current;
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
-    const size = TextPublisher.sizeOf(message);
-    if (size > this.maxPayload) throw tooLarge(size, this.#maxPayload);
-    if (state === "connected") texts.publish(message, size);
+    const size = texts.publish(message, this.maxPayload);
+    if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
+    // it was checked, and is lost
+    if (state !== "connected") texts.drop();
   }
 
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {

@@ -5,7 +5,7 @@ import { commandText, entityGroupText, eventText, withoutName } from "../log/for
 import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import type { EventLog, LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { EventLog, LogStream } from "../ports/event_log.ts";
 import { bucketName, BUCKETS } from "../ports/buckets.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";

@@ -20,115 +20,33 @@
  *
  * @module
  */
-export { catga, type CatgaOptions, MemoryNetwork, VirtualClock } from "./src/catga.ts";
-export type { ConnectionOptions, Faults, MemoryNetworkOptions, NatsConnection, Outages } from "./src/catga.ts";
-export type { Catga, DrainOptions } from "./src/contract/running_node.ts";
-export type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "./src/contract/behavior.ts";
-export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";
+
+export { catga, type CatgaOptions } from "./src/catga.ts";
+export type { ConnectionOptions } from "./src/catga.ts";
+export type { Catga } from "./src/contract/running_node.ts";
+export type { Behavior, SendBehavior } from "./src/contract/behavior.ts";
 export { command, event, query } from "./src/contract/definition.ts";
-export type {
-  AnyContract,
-  CodeOf,
-  Contract,
-  ContractOptions,
-  DurableContract,
-  DurableContractOptions,
-  InputOf,
-  Kind,
-  OutputOf,
-  PublishableEvent,
-} from "./src/contract/contract.ts";
+export type { CodeOf, Contract, InputOf, OutputOf } from "./src/contract/contract.ts";
 export type {
   Command,
   DurableCommand,
   DurableEvent,
   DurableKeyedCommand,
-  EmittedEvent,
   EventContract,
   KeyedCommand,
-  KeyedContractOptions,
   Query,
-  RequestContract,
 } from "./src/contract/definition.ts";
-export type {
-  AnyCommandOptions,
-  CommandOptions,
-  Durable,
-  DurableCommandOptions,
-  DurableEventOptions,
-  DurableKeyedCommandOptions,
-  EventOptions,
-  Idempotent,
-  IdempotentCommandOptions,
-  Keyed,
-  KeyedCommandOptions,
-  Keyless,
-  MaybeDurable,
-  NotDurable,
-  NotIdempotent,
-  Ordered,
-  QueryOptions,
-  RequestOptions,
-  Stored,
-  TransientEventOptions,
-  WithoutId,
-} from "./src/contract/contract_options.ts";
-export type {
-  CommandHandlerOptions,
-  EventHandlerOptions,
-  Handler,
-  HandlerBody,
-  HandlerModule,
-  HandlerOptions,
-  Handlers,
-  RetryOptions,
-  SubscriptionOptions,
-  SubscriptionSettings,
-} from "./src/contract/handler.ts";
-export {
-  type Entity,
-  entity,
-  type EntityEvent,
-  type EntityEventOptions,
-  type EntityHandler,
-  type EntityOptions,
-} from "./src/contract/entity.ts";
-export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
-export type { EntityBody } from "./src/contract/entity_body.ts";
-export type {
-  AnyEntity,
-  EntityDefinition,
-  EntityEventDefinition,
-  Loaded,
-  LoadedEntity,
-  LoadOptions,
-  OfEntity,
-} from "./src/contract/entity_definition.ts";
+export type { Handler, HandlerModule, Handlers, SubscriptionOptions } from "./src/contract/handler.ts";
+export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
 export type { Context } from "./src/contract/context.ts";
-export { type AnyCode, CatgaError, type CatgaErrorOptions, type Code, type ErrorCode } from "./src/error.ts";
-export type { NodeEvent, NodeInfo, Route, RouteName, RouteRequest, Strategy } from "./src/contract/node_info.ts";
-export type { Health, SubscriptionHealth } from "./src/contract/health.ts";
-export type { LogFields, Logger } from "./src/contract/logger.ts";
-export type { Observation } from "./src/contract/observer.ts";
-export type { BroadcastOptions, PublishOptions, SendOptions } from "./src/contract/send_options.ts";
-export type {
-  DeadLetter,
-  DeadLetterOptions,
-  EnqueueOptions,
-  KeepOptions,
-  SubscriptionInfo,
-} from "./src/contract/kept.ts";
+export { CatgaError, type ErrorCode } from "./src/error.ts";
+export type { NodeChange, NodeInfo, Strategy } from "./src/contract/node_info.ts";
+export type { Health } from "./src/contract/node_info.ts";
+export type { Logger } from "./src/contract/observer.ts";
+export type { SendOptions } from "./src/contract/send_options.ts";
+export type { DeadLetter, SubscriptionInfo } from "./src/contract/kept.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
-export type { FailOptions, Failure, Result, Success } from "./src/contract/result.ts";
-export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
-export type { MaybePromise, Schema, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
-export type { BroadcastResult, SendAllOptions, SendArgs, Sender, Sharing } from "./src/contract/sender.ts";
-export type {
-  Cache,
-  CacheLoadOptions,
-  CacheSetOptions,
-  LeadOptions,
-  Lock,
-  LockOptions,
-  Term,
-} from "./src/contract/shared_state.ts";
+export type { Failure, Result } from "./src/contract/result.ts";
+export type { Schema } from "./src/contract/schema.ts";
+export type { Sender } from "./src/contract/sender.ts";
+export type { Lock } from "./src/contract/shared_state.ts";

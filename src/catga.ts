@@ -18,17 +18,14 @@ import { MemoryKeyValueStore } from "./memory/key_value_store.ts";
 import { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
-import { BehaviorHooks } from "./node/behavior_hooks.ts";
+import { AppWithSendBehaviors, BehaviorHooks, foldSends } from "./node/send_behaviors.ts";
 import { Forbidden } from "./node/forbidden.ts";
-import { hotEvaluation } from "./node/hot_reload.ts";
+import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/options.ts";
-import { AppWithSendBehaviors, foldSends } from "./node/send_behaviors.ts";
-import { onSignals } from "./node/signals.ts";
-import { bucketName, BUCKETS } from "./ports/buckets.ts";
+import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
-import type { KeyValueStore } from "./ports/key_value_store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
 import { VERSION } from "./version.ts";
@@ -137,7 +134,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
     // reaches one that does not know it yet.
     running?.serve({
-      ...{ host: app, mediator, service, namespace, replicas, store, timeout: settings.timeout },
+      ...{ host: app, mediator, service, namespace, replicas, timeout: settings.timeout },
+      log: () => link.log(),
       draining: () => app.draining,
     });
     const log = durable.length === 0 ? undefined : await app.log();
@@ -228,7 +226,7 @@ async function connect(
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;
-    const log = async () => new (await import("./nats/event_log.ts")).NatsEventLog(transport);
+    const log = async () => new (await import("./nats/open.ts")).NatsEventLog(transport);
     return { clock, random, transport, store, log, permitted: () => forbidden.check(), close: () => transport.close() };
   }
   if (network !== undefined) {

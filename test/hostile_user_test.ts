@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, command, event } from "../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
-import { bucketSettings } from "../src/nats/bucket_settings.ts";
+import { bucketSettings } from "../src/nats/bucket_stream.ts";
 import { eventually } from "./support/eventually.ts";
 import { runSetup } from "./support/run_setup.ts";
 import { PATIENT } from "./support/patient.ts";
@@ -215,30 +215,35 @@ describe("a node with the permissions of docs/security.md", await requireNatsSer
     await eventually("both again", () => app.nodes().length === 2 && other.nodes().length === 2);
   });
 
-  it("can write garbage into the log, records and what is parked: what others publish is handled all the same", {
-    timeout: 300_000,
-  }, async () => {
-    await using server = await stage();
-    const handled: number[] = [];
-    const handlers = Kept.on((n) => void handled.push(n), { name: "kept" });
-    await using app = await start(server, "orders-1", { handlers });
-    await app.publish(Kept, 1);
-    await eventually("the first", () => handled.includes(1));
-    await using mallory = await client(server, "mallory");
-    const { connection, refused } = mallory;
-    const write = (subject: string, data: string) => connection.request(subject, data, PATIENT);
-    const key = "orders-1=2Ekept";
-    for (const garbage of ["", "{", "[]", "null", '[1,"x.y",0,0,0]', '[1,"x.y",0,0,0,{}]', "x".repeat(100_000)]) {
-      await write("catga.default.log.Kept", garbage);
-      await write(`$KV.catga_default_parked.${key}.0=2E${2 ** 50 + garbage.length}`, garbage);
-      await write(`$KV.catga_default_subscriptions.${key}`, garbage);
-    }
-    assertEquals(refused, []);
-    await app.publish(Kept, 2);
-    await eventually("the second", () => handled.includes(2));
-    const dead = async () => (await app.subscriptions()).find(({ name }) => name === "kept")?.dead ?? 0;
-    await eventually("what cannot be read is a dead letter", async () => await dead() > 0);
-  });
+  it(
+    "can write garbage into the log, and among commits, requests and what is parked: what others publish is handled all the same",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      await using server = await stage();
+      const handled: number[] = [];
+      const handlers = Kept.on((n) => void handled.push(n), { name: "kept" });
+      await using app = await start(server, "orders-1", { handlers });
+      await app.publish(Kept, 1);
+      await eventually("the first", () => handled.includes(1));
+      await using mallory = await client(server, "mallory");
+      const { connection, refused } = mallory;
+      const write = (subject: string, data: string) => connection.request(subject, data, PATIENT);
+      const key = "orders-1.kept";
+      for (const garbage of ["", "{", "[]", "null", '[1,"x.y",0,0,0]', '[1,"x.y",0,0,0,{}]', "x".repeat(100_000)]) {
+        await write("catga.default.log.Kept", garbage);
+        await write(`catga.default.sub.park.${key}.${2 ** 50 + garbage.length}-1`, garbage);
+        await write(`catga.default.sub.req.${key}.r${garbage.length}`, garbage);
+        await write(`catga.default.sub.rec.${key}`, garbage);
+      }
+      assertEquals(refused, []);
+      await app.publish(Kept, 2);
+      await eventually("the second", () => handled.includes(2));
+      const dead = async () => (await app.subscriptions()).find(({ name }) => name === "kept")?.dead ?? 0;
+      await eventually("what cannot be read is a dead letter", async () => await dead() > 0);
+    },
+  );
 
   it(
     "can have JetStream's answers sent to any subject of the account, so write to any stream, and with direct gets use its API",

@@ -2,65 +2,52 @@
  * Every option and argument of every public function refuses what would mean nothing: dates, maps and other instances where plain
  * objects are expected, texts and the like where numbers are. The records below name all options: `Required` lets none be left out.
  */
+import type { MemoryNetworkOptions } from "../src/memory/network.ts";
+import type { NextOptions } from "../src/testing/test_cluster_options.ts";
 import { after, before, describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import {
   type Behavior,
-  type BroadcastOptions,
-  type CacheLoadOptions,
-  type CacheSetOptions,
   type Catga,
   catga,
   type CatgaOptions,
   command,
-  type CommandHandlerOptions,
-  type CommandOptions,
   type Context,
-  type DeadLetterOptions,
-  type DecisionOptions,
-  type DrainOptions,
-  type EnqueueOptions,
   entity,
-  type EntityEventOptions,
-  type EntityOptions,
   event,
-  type EventOptions,
   fail,
-  type FailOptions,
-  type Faults,
-  type HandlerOptions,
-  type KeepOptions,
-  type LeadOptions,
-  type LoadOptions,
-  type LockOptions,
-  MemoryNetwork,
-  type MemoryNetworkOptions,
-  type Outages,
-  type PublishOptions,
   query,
-  type QueryOptions,
-  type RetryOptions,
-  type SendAllOptions,
   type SendOptions,
-  type SubscriptionOptions,
-  VirtualClock,
 } from "../mod.ts";
+import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
+import type { LoggingOptions } from "../src/behaviors/logging.ts";
+import type { RateLimitOptions, RetryOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
-  logging,
-  type LoggingOptions,
-  rateLimit,
-  type RateLimitOptions,
-  retry,
-  type RetryOptions as RetryBehaviorOptions,
-  timeout,
-} from "../src/behaviors/mod.ts";
-import {
-  type NextOptions,
+  type Faults,
+  MemoryNetwork,
+  type Outages,
   recorder,
   type TestCluster,
   testCluster,
   type TestClusterOptions,
+  VirtualClock,
 } from "../src/testing/mod.ts";
+import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
+import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
+import type {
+  CommandHandlerOptions,
+  HandlerOptions,
+  RetryOptions,
+  SubscriptionOptions,
+} from "../src/contract/handler.ts";
+import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
+import type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "../src/contract/kept.ts";
+import type { DecisionOptions } from "../src/contract/entity_decision.ts";
+import type { DrainOptions } from "../src/contract/running_node.ts";
+import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";
+import type { FailOptions } from "../src/contract/result.ts";
+import type { LoadOptions } from "../src/contract/entity_definition.ts";
+import type { SendAllOptions } from "../src/contract/sender.ts";
 
 class Own {}
 const instances = [

@@ -1,11 +1,18 @@
-/** What somebody who may write to the stream and the buckets of the log can do to those who use it: nothing ends or wedges a node. */
+/** What somebody who may write to the streams of the log can do to those who use it: nothing ends or wedges a node. */
 import { connect, headers } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, type DeadLetter, event } from "../mod.ts";
-import { readSubscriptionRecord, type SubscriptionRecord } from "../src/log/format/subscription_record.ts";
-import { encodeKey } from "../src/nats/key.ts";
+import {
+  type Commit,
+  type Head,
+  messageId,
+  type ParkedState,
+  readCommit,
+  writeCommit,
+} from "../src/log/format/commit.ts";
+import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../src/log/format/names.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { eventually } from "./support/eventually.ts";
 import { PATIENT } from "./support/patient.ts";
@@ -16,10 +23,12 @@ const Placed = event<unknown>("Placed", {
 });
 const SUBJECT = "catga.default.log.Placed";
 const STREAM = "catga_default_log";
-const RECORDS = "KV_catga_default_subscriptions";
-const RECORD = `$KV.catga_default_subscriptions.${encodeKey("shop.billing")}`;
+const SUBSCRIPTIONS = "catga_default_subscriptions";
+const KEY = subscriptionKey("shop", "billing");
+const COMMITS = commitSubject("default", KEY);
 const BIG = Number.MAX_SAFE_INTEGER;
 const PUBLISHER = "mallory.1";
+const PARKED: ParkedState = { position: 0, time: 1, epoch: 0, attempts: 1, due: 0, dead: 0 };
 
 /** A node that handles `Placed`, and somebody who may do everything. */
 async function stage(options: CatgaOptions = {}) {
@@ -43,18 +52,25 @@ async function stage(options: CatgaOptions = {}) {
     const answer = (await connection.request(subject, data, { ...PATIENT, headers: all })).json<{ error?: object }>();
     assertEquals(answer.error, undefined, subject);
   };
-  /** The record, once it is valid. */
-  const record = async () =>
-    (await eventually("a valid record", async () => {
-      const found = await manager.streams.getMessage(RECORDS, { last_by_subj: RECORD });
-      const read = found && readSubscriptionRecord("shop", "billing", new TextDecoder().decode(found.data));
-      return typeof read === "object" && read;
-    })) as SubscriptionRecord;
+  /** The last commit, once it is valid, and its sequence. */
+  const last = async () =>
+    (await eventually("a valid commit", async () => {
+      const found = await manager.streams.getMessage(SUBSCRIPTIONS, { last_by_subj: COMMITS });
+      const commit = found && readCommit(new TextDecoder().decode(found.data));
+      return typeof commit === "object" && { commit, sequence: found!.seq };
+    })) as { commit: Commit; sequence: number };
+  let forged = 0;
   return {
-    ...{ app, handled, lines, manager, write, record },
-    /** Ends the lead of the node with a record of another's making. */
-    forge: async (change: (record: SubscriptionRecord) => object) =>
-      await write(RECORD, JSON.stringify({ ...change(await record()), leader: "" })),
+    ...{ app, handled, lines, manager, write },
+    /** Ends the lead of the node with a commit of another's making, which goes on from the last one. */
+    forge: (change: (commit: Commit) => Commit) =>
+      eventually("a forged commit", async () => {
+        const { commit, sequence } = await last();
+        const made = change({ ...commit, prev: commit.id, id: ["mallory", ++forged] });
+        const text = writeCommit({ ...made, head: { ...made.head, leader: "" } });
+        const expected = { "Nats-Expected-Last-Subject-Sequence": `${sequence}` };
+        return await write(COMMITS, text, expected).then(() => true, () => false); // the leader may write one meanwhile
+      }),
     /** An event that is published now is handled. */
     lives: async (after: string) => {
       const probe = `probe ${probes++}`;
@@ -64,8 +80,8 @@ async function stage(options: CatgaOptions = {}) {
         () => handled.some((payload) => (payload as { key?: unknown } | null)?.key === probe),
       );
     },
-    /** There is a valid record, and a leader in it. */
-    led: (after: string) => eventually(`a leader after ${after}`, async () => (await record()).leader !== ""),
+    /** There is a valid commit, and a leader in it. */
+    led: (after: string) => eventually(`a leader after ${after}`, async () => (await last()).commit.head.leader !== ""),
     letters: async () => {
       const found: DeadLetter[] = [];
       for await (const letter of app.deadLetters()) found.push(letter);
@@ -142,8 +158,8 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
         here.handled.push(payload);
       }, { name: "billing", retry: { attempts: 2, delay: [1, 1] } }),
     });
-    await here.write(SUBJECT, group(["x".repeat(1_048_576 - 200), "key"]));
-    await here.said(/is too large for the store: it is a dead letter without its payload/);
+    await here.write(SUBJECT, group(["x".repeat(1_048_576 - 60), "key"]));
+    await here.said(/is too large to be put aside: it is a dead letter/);
     await here.lives("a large message");
     const [letter] = await here.letters();
     assertEquals([letter.error.code, letter.key], ["TOO_LARGE", "key"]);
@@ -158,89 +174,108 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     );
   });
 
-  it("forged records are survived: what comes afterwards is handled", { timeout: 300_000 }, async () => {
+  it("forged commits are survived: what comes afterwards is handled", { timeout: 300_000 }, async () => {
     await using here = await stage();
     await here.lives("the start");
-    const progress = ({ streams }: SubscriptionRecord, change: object) => ({
-      [STREAM]: { ...streams[STREAM], ...change },
+    const head = (change: (head: Head) => Partial<Head>) => (commit: Commit): Commit => ({
+      ...commit,
+      head: { ...commit.head, ...change(commit.head) },
     });
-    const forgeries: Record<string, (record: SubscriptionRecord) => object> = {
-      "no leader": (record) => record,
-      "a category that begins in 280,000 years": (record) => ({ ...record, began: { Placed: BIG } }),
-      "20,000 categories": (record) => ({
-        ...record,
-        began: { ...record.began, ...Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`C${i}`, 0])) },
-      }),
-      "names that are none": (record) => ({ ...record, began: { ...record.began, "": 0, "a b": 0, ">": 0 } }),
-      "takeovers beyond counting": (record) => ({ ...record, takeovers: BIG }),
-      "a generation beyond counting": (record) => ({ ...record, generation: BIG }),
-      "30,000 open": (record) => ({
-        ...record,
-        streams: progress(record, { open: Array.from({ length: 30_000 }, (_, i) => [i * 40_000, 1]) }),
-      }),
-      "open in the future": (record) => ({
-        ...record,
-        streams: progress(record, { open: [[BIG, BIG], [BIG - 1, 1]] }),
-      }),
-      "read in the future": (record) => ({ ...record, streams: progress(record, { read: BIG }) }),
-      "no streams": (record) => ({ ...record, streams: {} }),
-      "a rewind to nowhere": (record) => ({ ...record, rewind: { to: BIG, id: "x".repeat(500_000) } }),
-      "a token of nobody": (record) => ({ ...record, token: BIG }),
+    const unknown = Array.from({ length: 5_000 }, (_, i) => ({ ...PARKED, position: i * 1_024 }));
+    const forgeries: Record<string, (commit: Commit) => Commit> = {
+      "no leader": (commit) => commit,
+      "a category that begins in 280,000 years": head(() => ({ began: { Placed: BIG } })),
+      "20,000 categories": head(({ began }) => ({
+        began: { ...began, ...Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`C${i}`, 0])) },
+      })),
+      "names that are none": head(({ began }) => ({ began: { ...began, "": 0, "a b": 0, ">": 0 } })),
+      "30,000 open": head(() => ({ open: Array.from({ length: 30_000 }, (_, i) => [i * 40_000, 1] as const) })),
+      "open in the future": head(() => ({ open: [[BIG - 1, 1], [BIG, BIG]] })),
+      "read in the future": head(({ place }) => ({ place: { ...place, read: BIG } })),
+      "no log": head(({ place }) => ({ place: { ...place, created: "", read: 0 } })),
+      "an epoch beyond counting": head(({ place }) => ({ place: { ...place, epoch: BIG } })),
+      "requests in the future": head(() => ({ requests: BIG })),
+      "doubt of everything": head(() => ({
+        doubt: { upTo: BIG, groups: [{ size: BIG, ids: ["x"] }], begun: ["", "1-1"] },
+      })),
+      "parked messages that are nowhere": (commit) => ({ ...commit, full: true, parked: unknown }),
+      "counts beyond counting": (commit) => ({ ...commit, counts: { parked: BIG, dead: BIG } }),
+      "a base in the future": (commit) => ({ ...commit, full: false, base: BIG }),
+      "a number beyond counting": (commit) => ({ ...commit, id: [commit.id[0], BIG] }),
+      "a token of nobody": head(() => ({ token: BIG - 1_000_000 })),
     };
     for (const [what, forgery] of Object.entries(forgeries)) {
       await here.forge(forgery);
       await here.led(what);
       await here.lives(what);
     }
-    for (const text of ["", "garbage", "null", "[".repeat(300_000)]) await here.write(RECORD, text);
-    await here.write(RECORD, "", { "KV-Operation": "PURGE", "Nats-Rollup": "sub" });
-    // with the record, the place in the log is lost if no leader remembers it: a new one begins at the end
-    await here.led("garbage in place of the record");
-    await here.lives("garbage in place of the record");
-    await here.said(/begin behind the end of the log \(Placed\)/);
+    for (const text of ["", "garbage", "null", "[".repeat(300_000)]) await here.write(COMMITS, text);
+    await here.write(COMMITS, "", { "Nats-Rollup": "sub" });
+    await here.led("garbage in place of the commits");
+    await here.lives("garbage in place of the commits");
   });
 
-  it("forged entries of the parking are survived", { timeout: 300_000 }, async () => {
+  it("forged messages that are parked, and forged requests, are survived", { timeout: 300_000 }, async () => {
     await using here = await stage();
-    const entry = (position: unknown, change: object = {}, message: object = {}) =>
-      JSON.stringify({
-        ...{ v: 1, token: BIG, attempts: 1, due: 0, dead: 0 },
-        message: { position, category: "Placed", id: "x", payload: "parked", tagged: false, time: 1, ...message },
-        ...change,
-      });
-    const park = (place: string, text: string) =>
-      here.write(`$KV.catga_default_parked.${encodeKey(`shop.billing/${place}`)}`, text);
-    for (const place of ["0.5", "x", "0.x", `0.${2 ** 53}`, "-1.-1", "0.01", "", "1/2"]) await park(place, "{}");
-    await park("0.0", entry(0));
-    await park(`0.${BIG}`, entry(BIG));
-    await park("0.2048", entry(2_048, {}, { id: "i".repeat(600) }));
-    await park("0.3072", entry(3_072, {}, { id: "" }));
-    await park("0.4096", entry(4_096, { attempts: BIG }));
-    await park("0.5120", entry(5_120, { due: 1e300 }));
-    await park("0.6144", entry(6_144, {}, { category: "Nobody" }));
-    await park("0.7168", entry(7_168, { dead: 1e300 }, { time: 1e300 }));
-    await park("0.8192", entry(8_192, {}, { key: "KEY" }).replace("KEY", "\\ud800"));
-    await park("0.9216", entry(9_216, {}, { payload: "~zzz", tagged: true }));
-    await park("0.10240", entry(10_240, {}, { payload: "x".repeat(1_048_576 - 400) }));
-    await here.forge((record) => record);
-    await here.said(/cannot be read \(.*\).*: it is left alone/);
-    await here.lives("forged entries");
-    await eventually(
-      "those that can be run to have run",
-      () => here.handled.filter((payload) => payload === "parked").length === 3, // one said that it is due in ages
-    );
+    await here.lives("the start");
+    const park = async (state: ParkedState, text: (message: object) => string) => {
+      const { position, time } = state;
+      const message = { position, time, category: "Placed", id: "x", payload: "parked", tagged: false };
+      await here.write(parkedSubject("default", KEY, messageId(state)), text(message));
+      return state;
+    };
+    const at = (position: number, change: Partial<ParkedState> = {}) => ({ ...PARKED, position, ...change });
+    const of = (change: object) => (message: object) => JSON.stringify({ v: 1, message: { ...message, ...change } });
+    const states = [
+      await park(at(0), of({})),
+      await park(at(1_024), () => "garbage"),
+      await park(at(2_048), of({ id: "i".repeat(600) })),
+      await park(at(3_072), of({ id: "" })),
+      await park(at(4_096, { attempts: 2 ** 40 }), of({})),
+      await park(at(5_120, { due: 2 ** 52 }), of({})),
+      await park(at(6_144), of({ category: "Nobody" })),
+      await park(at(7_168, { dead: 2 ** 52 }), of({})),
+      await park(at(8_192), (message) => of({ key: "KEY" })(message).replace("KEY", "\\ud800")),
+      await park(at(9_216), of({ payload: "~zzz", tagged: true })),
+      await park(at(10_240), of({ payload: "x".repeat(1_048_576 - 400) })),
+      at(11_264),
+      await park(at(BIG), of({})),
+    ];
+    await here.forge((commit) => ({
+      ...commit,
+      full: true,
+      parked: states,
+    }));
+
+    for (
+      const text of [
+        "",
+        "garbage",
+        "null",
+        '{"v":1,"kind":"replay","message":"x","dead":0}',
+        '{"v":1,"kind":"rewind","to":-1}',
+      ]
+    ) {
+      await here.write(requestSubject("default", KEY, `r${text.length}`), text);
+    }
+    await here.write(requestSubject("default", KEY, "far"), JSON.stringify({ v: 1, kind: "rewind", to: BIG }));
+    const began = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`C${i}`, BIG]));
+    await here.write(requestSubject("default", KEY, "many"), JSON.stringify({ v: 1, kind: "join", began }));
+    await here.lives("forged messages");
+    await eventually("those that can be run to have run", () => here.handled.includes("parked"));
     await eventually("those that cannot to be dead letters", async () => {
       const positions = (await here.letters()).map(({ position }) => position);
-      return [0, 2_048, 3_072, 4_096, 7_168, 9_216].every((each) => positions.includes(each));
+      return [4_096, 7_168, 9_216].every((each) => positions.includes(each));
     });
+    await here.lives("all of them");
   });
 
-  it("stream, buckets and consumers that are deleted are made again, and what comes afterwards is handled", {
+  it("streams, buckets and consumers that are deleted are made again, and what comes afterwards is handled", {
     timeout: 300_000,
   }, async () => {
     await using here = await stage();
     const { manager } = here;
-    for (const name of [STREAM, RECORDS, "KV_catga_default_parked", "KV_catga_default_nodes"]) {
+    for (const name of [STREAM, SUBSCRIPTIONS, "KV_catga_default_nodes"]) {
       await manager.streams.delete(name);
       await here.lives(`the deletion of ${name}`);
     }

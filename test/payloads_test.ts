@@ -2,12 +2,13 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import process from "node:process";
-import { catga, command, event, MemoryNetwork, query, unwrap } from "../mod.ts";
+import { catga, command, event, query, unwrap } from "../mod.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { startProgram } from "./processes/node_process.ts";
 import { eventually } from "./support/eventually.ts";
 import { answering, PayloadWays } from "./support/payload_ways.ts";
 import { PAYLOADS, UNSENDABLE } from "./support/payloads.ts";
+import { MemoryNetwork } from "../src/testing/mod.ts";
 
 const nats = await requireNatsServer();
 
@@ -36,7 +37,8 @@ describe(`${PAYLOADS.length} payloads, as payloads, answers, results, details, c
     await using program = await startProgram<{ event: string }>(other, "test/processes/payload_node.ts", [server.url]);
     await program.line(({ event }) => event === "up");
     const ways = new PayloadWays();
-    await using app = await catga({ nats: server.url, id: "app", service: "app", handlers: ways.handlers });
+    const options = { id: "app", service: "app", timeout: 60_000 } as const;
+    await using app = await catga({ nats: server.url, ...options, handlers: ways.handlers });
     await eventually("the app to see the other node", () => app.nodes().length === 2);
     assertEquals(await ways.differences(app), []);
   });

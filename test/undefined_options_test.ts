@@ -2,48 +2,35 @@
  * Every option of every public function may be `undefined`: the compiler accepts it (`exactOptionalPropertyTypes` is on), and at run
  * time it is the default. The records below name all options: `Required` lets none be left out.
  */
+import type { MemoryNetworkOptions } from "../src/memory/network.ts";
+import type { NextOptions } from "../src/testing/test_cluster_options.ts";
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import {
-  type Attachment,
   type Behavior,
-  type BroadcastOptions,
-  type CacheLoadOptions,
-  type CacheSetOptions,
   catga,
   CatgaError,
-  type CatgaErrorOptions,
   type CatgaOptions,
   command,
-  type CommandOptions,
-  type DrainOptions,
   event,
-  type EventHandlerOptions,
-  type EventOptions,
   fail,
-  type FailOptions,
-  type Faults,
-  type HandlerOptions,
-  type LeadOptions,
-  type LockOptions,
-  MemoryNetwork,
-  type MemoryNetworkOptions,
-  type PublishOptions,
   query,
-  type QueryOptions,
-  type SendAllOptions,
   type SendOptions,
   unwrap,
 } from "../mod.ts";
-import {
-  logging,
-  type LoggingOptions,
-  rateLimit,
-  type RateLimitOptions,
-  retry,
-  type RetryOptions,
-} from "../src/behaviors/mod.ts";
-import { type NextOptions, recorder, testCluster, type TestClusterOptions } from "../src/testing/mod.ts";
+import { logging, rateLimit, retry } from "../src/behaviors/mod.ts";
+import type { LoggingOptions } from "../src/behaviors/logging.ts";
+import type { RateLimitOptions, RetryOptions } from "../src/behaviors/retry.ts";
+import { type Faults, MemoryNetwork, recorder, testCluster, type TestClusterOptions } from "../src/testing/mod.ts";
+import type { Attachment } from "../src/contract/behavior.ts";
+import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
+import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
+import type { CatgaErrorOptions } from "../src/error.ts";
+import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
+import type { DrainOptions } from "../src/contract/running_node.ts";
+import type { EventHandlerOptions, HandlerOptions } from "../src/contract/handler.ts";
+import type { FailOptions } from "../src/contract/result.ts";
+import type { SendAllOptions } from "../src/contract/sender.ts";
 
 /** Options of `T`, each `undefined`. */
 type Undefined<T> = { [Option in keyof Required<T>]: undefined };

@@ -1,5 +1,5 @@
 /**
- * The table in docs/security.md of what each documented user can do: made by trying. A server has the permissions of the pages, and
+ * The table in docs/figures/rights.md of what each documented user can do: made by trying. A server has the permissions of the pages, and
  * each user publishes and subscribes to a subject of every kind, and tries what it is refused once more by the `reply` of a
  * message. That server has no JetStream, so that what is allowed does nothing. On one that has it, each user has JetStream send
  * the answers to all that it may request into a stream and to the API; and its consumers send heartbeats there, over a restart.
@@ -18,7 +18,7 @@ type Operation = "publish" | "subscribe";
 /** Something that a user tries: with the letter that stands for it in the table, which is that of all its subjects or of none. */
 type Attempt = readonly [letter: string, operation: Operation, ...subjects: string[]];
 
-const BUCKETS = ["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots"];
+const BUCKETS = ["nodes", "locks", "idempotency", "cache", "snapshots"];
 const OTHER = "orders-2.n";
 const KEPT = "catga.default.log.Kept";
 
@@ -123,6 +123,14 @@ const STREAMS: readonly Row[] = [
     attempts: [["w", "publish", "catga.default.at.Kept.x"], ["s", "subscribe", "catga.default.at.Kept.x"]],
   },
   streamRow("entities", "catga_default_entities", "catga.default.entity.Cart.c"),
+  streamRow("subscriptions: `sub.>`", "catga_default_subscriptions", "catga.default.sub.rec.shop.billing"),
+  {
+    title: "requests to leaders: `sub.req.>`",
+    attempts: [
+      ["w", "publish", "catga.default.sub.req.shop.billing.x"],
+      ["s", "subscribe", "catga.default.sub.req.shop.billing.x"],
+    ],
+  },
 ];
 
 /** What the API has besides, for each stream and for all. */
@@ -136,7 +144,10 @@ const OF_ALL = [
   ...["INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "META.RESCUE", "SERVER.REMOVE"],
   ...["SERVER.EVACUATE", "ACCOUNT.PURGE.A", "ACCOUNT.STREAM.MOVE.A.catga_default_log", "UNKNOWN"],
 ];
-const names = [...BUCKETS.map((name) => `KV_catga_default_${name}`), "catga_default_log", "catga_default_entities"];
+const names = [
+  ...BUCKETS.map((name) => `KV_catga_default_${name}`),
+  ...["log", "entities", "subscriptions"].map((name) => `catga_default_${name}`),
+];
 const REST: readonly Row[] = [
   {
     title: "the rest of `$JS.API.>`",
@@ -428,15 +439,15 @@ function configOf(users: readonly DocumentedUser[]): string {
   return `jetstream { strict: true }\nauthorization { users: [\n${all.join("\n")}\n{ user: admin, password: p }\n] }\n`;
 }
 
-/** The rows of the table in docs/security.md, each as its cells. */
+/** The rows of the table in docs/figures/rights.md, each as its cells. */
 async function documented(): Promise<string[][]> {
-  const [, table] = /### What each user can do\n[^|]*((?:\|.*\n)+)/.exec(await page("security"))!;
+  const [, table] = /^[^|]*((?:\|.*\n)+)/.exec(await page("figures/rights"))!;
   const lines = table.trim().split("\n").filter((line) => !/^\| *-/.test(line));
   return lines.map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
 }
 
 describe("the users that the docs describe", await requireNatsServer(), () => {
-  it("can do what the table of docs/security.md says, and nothing else by `reply`", { timeout: 300_000 }, async () => {
+  it("can do what docs/figures/rights.md says, and nothing else by `reply`", { timeout: 300_000 }, async () => {
     const users = await documentedUsers();
     const config = configOf(users);
     await using server = await startNatsServer({ config: withoutJetStream(config), jetstream: false });

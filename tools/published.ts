@@ -13,6 +13,7 @@ import { NODE_VERSION, nodeCommand } from "./node.ts";
 import { readImports } from "./import_graph.ts";
 import { requireNatsServer, startNatsServer } from "./nats_server.ts";
 import type { Processes } from "./processes.ts";
+import { sourceFiles } from "./sources.ts";
 import { FAULTS, JOBS, type Row, runTests, testFiles } from "./test_run.ts";
 
 const MINUTES = 60_000;
@@ -38,19 +39,30 @@ export async function testPublished(processes: Processes, root: string, registry
 
 /** What such a test may import of `test/` and `tools/`. */
 const ALLOWED = /^(?:test\/support\/|test\/processes\/tcp_proxy\.ts$|tools\/nats_server\.ts$|tools\/offline\/)/;
+/** What runs code of a published package: the client of NATS, a server to connect to, other packages; and the ways in that users take. */
+const PACKAGES = /^(?:src\/nats\/|tools\/nats_server\.ts$|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/;
+const ENTRYPOINTS = /^(?:@catga\/catga|(?:src\/(?:behaviors|lint|testing)\/)?mod\.ts$)/;
 
 /**
- * The test files that run as published: those of the library, of the examples, and of the stand-ins for `@std`. Left out are
- * tests whose nodes are processes of this tree, and the simulations, which need no package but time.
+ * The test files that run as published: those that can run code of a published package, those that take Catga by its name or an
+ * entrypoint, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing else, as `deno task test` does.
+ * Left out are tests whose nodes are processes of this tree, and the fault suite.
  */
 export async function publishedTests(root: string): Promise<string[]> {
-  const files = (await testFiles(root, ["src", "examples", "test", "tools/offline"]))
-    .filter((file) => !file.startsWith(FAULTS));
-  const arrows = await readImports(root, files);
-  const leftOut = new Set(
+  const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("tools/consumer/"));
+  const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
+  const chosen = new Set(
+    arrows.filter(({ to }) => PACKAGES.test(to) || ENTRYPOINTS.test(to)).map(({ from }) => from),
+  );
+  // a set that grows while it is walked: the modules that import a chosen one
+  for (const module of chosen) for (const { from, to } of arrows) if (to === module) chosen.add(from);
+  const ofTheTree = new Set(
     arrows.filter(({ to }) => /^(test|tools)\//.test(to) && !ALLOWED.test(to)).map(({ from }) => from),
   );
-  return files.filter((file) => !leftOut.has(file));
+  return (await testFiles(root, ["src", "examples", "test", "tools/offline"])).filter((file) =>
+    (chosen.has(file) || file.startsWith("tools/offline/")) && !ofTheTree.has(file) && !file.startsWith(FAULTS)
+  );
 }
 
 /** Publishes, and runs the programs of `tools/consumer/` in empty folders, as users of each runtime would. */

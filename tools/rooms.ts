@@ -1,5 +1,5 @@
 /**
- * The rooms of the house: what each is for, and whom its files may import. `docs/internals/architecture.md` shows them.
+ * The rooms of the house: what each is for, and whom its files may import. `docs/figures/rooms.md` shows them.
  *
  * @module
  */
@@ -112,7 +112,6 @@ export const ROOMS: readonly Room[] = [
       "src/log/log_host.ts",
       "src/log/publishing",
       "src/log/subscriptions",
-      "src/log/parking",
       "src/log/running",
       "src/log/administration",
       "src/log/format",
@@ -127,12 +126,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/log/subscriptions",
     what: "who leads a subscription, and what a leader does: reads the log and hands out its messages in order",
-    may: [...DISPATCH, "src/log/log_host.ts", "src/log/format", "src/log/parking"],
-  },
-  {
-    path: "src/log/parking",
-    what: "messages that a subscription put aside: attempts, pauses, dead letters",
-    may: [...DISPATCH, "src/log/format"],
+    may: [...DISPATCH, "src/log/log_host.ts", "src/log/format"],
   },
   {
     path: "src/log/running",
@@ -210,7 +204,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/format",
     ],
   },
-  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", "src/data"] },
+  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
 ];
 
 /** The room of a file, the innermost one; `undefined` for a file in none. */

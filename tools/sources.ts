@@ -31,3 +31,10 @@ export function linesOfCode(source: string): number {
   const code = source.replace(/^[ \t]*\/\*[^]*?\*\//gm, "");
   return code.split("\n").filter((line) => !/^\s*(?:\/\/|$)/.test(line)).length;
 }
+
+/** How many names a module exports: its own, and those of others. */
+export function exportedNames(source: string): number {
+  const lists = [...source.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, names]) => names.split(","));
+  const declared = source.match(/^export (?:default|async|const|function|class|interface|type(?! \{)) /gm) ?? [];
+  return declared.length + lists.flat().filter((name) => name.trim() !== "").length;
+}

@@ -5,7 +5,8 @@
  * @module
  */
 import inspector from "node:inspector";
-import { catga, command, entity, event, MemoryNetwork, unwrap } from "../mod.ts";
+import { catga, command, entity, event, unwrap } from "../mod.ts";
+import { MemoryNetwork } from "../src/testing/mod.ts";
 
 /** A walk: what one message passes. */
 export interface Walk {

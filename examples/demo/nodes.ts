@@ -4,10 +4,11 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Catga, catga, type CatgaOptions, type Logger, MemoryNetwork } from "@catga/catga";
+import { type Catga, catga, type CatgaOptions, type Logger } from "@catga/catga";
 import { OrderBook } from "../orders/order_book.ts";
 import { orders } from "../orders/orders.ts";
 import type { LastWill } from "../../tools/last_will.ts";
+import { MemoryNetwork } from "@catga/catga/testing";
 
 /** How long the handler takes for an order, in ms. */
 export const WORK_MS = 80;

@@ -1,10 +1,9 @@
 /** `logging()`: a log line for each message that was handled. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
-import { isHandlerFailure } from "../contract/handler_failure.ts";
-import type { LogFields, Logger } from "../contract/logger.ts";
-import { messageLabel } from "../data/message_label.ts";
-import { printable } from "../data/printable.ts";
+import { isHandlerFailure } from "../contract/handler.ts";
+import type { LogFields, Logger } from "../contract/observer.ts";
+import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, fail, query, unwrap } from "../../mod.ts";
-import type { LogFields } from "../contract/logger.ts";
+import type { LogFields } from "../contract/observer.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { logging, type LoggingOptions } from "./logging.ts";

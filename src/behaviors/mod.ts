@@ -15,9 +15,9 @@
  *
  * @module
  */
-export { logging, type LoggingOptions } from "./logging.ts";
+
+export { logging } from "./logging.ts";
 export { metrics } from "./metrics.ts";
-export { rateLimit, type RateLimitOptions } from "./rate_limit.ts";
-export { retry, type RetryOptions } from "./retry.ts";
-export { timeout } from "./timeout.ts";
+export { rateLimit, retry, timeout } from "./retry.ts";
 export { tracing } from "./tracing.ts";
+export type { Observation } from "../contract/observer.ts";

@@ -1,8 +1,10 @@
 /** `retry()`: runs a handler again, on the same node, after a failure that may pass. */
 import type { Behavior } from "../contract/behavior.ts";
 import { delay } from "../ports/clock.ts";
-import type { CatgaError, Code } from "../error.ts";
+import { CatgaError, type Code } from "../error.ts";
 import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import type { Abortable } from "../contract/context.ts";
+import { fail } from "../contract/result.ts";
 
 /** Options of {@link retry}. */
 export interface RetryOptions {
@@ -68,3 +70,105 @@ function mayPass({ retryable, code }: CatgaError): boolean {
 }
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof RetryOptions>(["attempts", "on", "backoff"]);
+
+// `timeout()`: a time limit for a handler, below the timeout of its senders.
+
+/**
+ * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as its deadline
+ * would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for locks end, and no attempt of
+ * `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command;
+ * `UNAVAILABLE` if a behavior inside has not called the handler, which then does not run. A sender elsewhere gets its result
+ * when the handler has ended, or fails at its own deadline.
+ *
+ * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has ended.
+ * What it returns then is the result for a sender elsewhere, and the recorded result of an idempotent command.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ * import { timeout } from "@catga/catga/behaviors";
+ *
+ * const Slow = query<void, string>("Slow");
+ * const slow = Slow.handle(
+ *   (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+ *   { behaviors: [timeout(20)] },
+ * );
+ * await using app = await catga({ handlers: slow });
+ * console.log((await app.send(Slow)).error?.code); // TIMEOUT
+ * ```
+ */
+export function timeout(ms: number): Behavior {
+  checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
+  return async ({ contract: { kind, name }, ctx, clock }, next) => {
+    // every context of a handler is Abortable
+    const message = ctx as typeof ctx & Abortable;
+    const timer = clock.after(ms, () => {
+      message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));
+    });
+    try {
+      return await next();
+    } finally {
+      timer.cancel();
+    }
+  };
+}
+
+// `rateLimit()`: a token bucket.
+
+/** Options of {@link rateLimit}. */
+export interface RateLimitOptions {
+  /** How many messages pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
+  rate: number;
+  /** In ms, more than 0; 1,000. */
+  per?: number | undefined;
+  /** How many may pass at once after a pause, 1 at least; `rate`, or 1 when that is less. */
+  burst?: number | undefined;
+}
+
+/**
+ * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`, which is
+ * `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do not wait, for they
+ * would hold places of others; and they do not go to another node, for this is the handler's answer. A refused event is lost,
+ * and logged.
+ *
+ * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler has its
+ * own.
+ *
+ * @example
+ * ```ts
+ * import { catga, query } from "@catga/catga";
+ * import { rateLimit } from "@catga/catga/behaviors";
+ *
+ * const Search = query<string, number>("Search");
+ * const search = Search.handle((text) => text.length, { behaviors: [rateLimit({ rate: 2, per: 60_000 })] });
+ * await using app = await catga({ handlers: search });
+ * const results = await app.sendAll(Search, ["tea", "cup", "pot"]);
+ * console.log(results.map(({ value, error }) => value ?? error?.code)); // [ 3, 3, "RATE_LIMITED" ]
+ * ```
+ */
+export function rateLimit(options: RateLimitOptions): Behavior {
+  checkKnown("rateLimit", options, RATE_LIMIT_OPTIONS);
+  const { rate, per = 1_000 } = options;
+  checkNumber("rateLimit: rate", rate, Number.MIN_VALUE, 1_000_000_000);
+  checkNumber("rateLimit: per", per, Number.MIN_VALUE, Number.MAX_VALUE, "ms");
+  const { burst = Math.max(1, rate) } = options;
+  checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
+  let tokens = burst;
+  let at = -Infinity;
+  return ({ contract: { kind, name }, ctx, clock }, next) => {
+    const now = clock.monotonic();
+    tokens = Math.min(burst, tokens + Math.max(0, now - at) * rate / per);
+    at = now;
+    if (tokens >= 1) {
+      tokens--;
+      return next();
+    }
+    const retryAfter = Math.ceil((1 - tokens) * per / rate);
+    return fail("RATE_LIMITED", `${kind} ${name} did not run on node ${ctx.node}: the limit is ${rate} in ${per} ms`, {
+      retryable: true,
+      details: { retryAfter },
+    });
+  };
+}
+
+const RATE_LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst"]);

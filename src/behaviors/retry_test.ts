@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, fail, type FailOptions, type SendOptions } from "../../mod.ts";
+import { command, fail, type SendOptions } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
-import { retry, type RetryOptions } from "./retry.ts";
-import { timeout } from "./timeout.ts";
+import { retry, type RetryOptions, timeout } from "./retry.ts";
+import type { FailOptions } from "../contract/result.ts";
 
 const Do = command<void, string>("Do");
 

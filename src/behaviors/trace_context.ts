@@ -3,7 +3,7 @@
  * Context, so that exported traces are linked in any case.
  */
 import type { Context, SpanContext } from "@opentelemetry/api";
-import { TRACE_HEADERS } from "../data/trace_headers.ts";
+import { TRACE_HEADERS } from "../contract/send_options.ts";
 
 type Api = typeof import("@opentelemetry/api");
 type Headers = Readonly<Record<string, string>>;

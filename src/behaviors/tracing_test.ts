@@ -3,7 +3,7 @@ import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentele
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { type Catga, catga, command, event, fail, MemoryNetwork, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, event, fail, query, unwrap } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
 import { Handoff, lineOf, Rest, type SpanLine } from "../../test/processes/traced_node.ts";
@@ -14,6 +14,7 @@ import { retry } from "./retry.ts";
 import { tracing } from "./tracing.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");

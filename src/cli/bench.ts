@@ -2,12 +2,10 @@
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
-import { joinCluster } from "./client.ts";
-import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE } from "./command.ts";
-import { showMillis } from "./duration.ts";
-import { table } from "./table.ts";
+import { ClusterView, joinCluster } from "./cluster_view.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, showMillis } from "./flags.ts";
+import { table } from "./terminal.ts";
 
 /** The command. */
 export const bench: Command = {

@@ -1,25 +1,23 @@
 /** `call`: sends a command or a query, or broadcasts it, and prints the answers. */
 import {
-  type BroadcastResult,
   type Catga,
   CatgaError,
   command,
   type Contract,
   event,
-  type Kind,
   type NodeInfo,
   query,
   type Result,
   type SendOptions,
 } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { joinCluster } from "./client.ts";
-import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { checkedToken, type Flags, UsageError } from "./flags.ts";
+import { ClusterView, joinCluster } from "./cluster_view.ts";
+import { disposing } from "./connection.ts";
+import { checkedToken, type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import type { Kind } from "../contract/contract.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, entity, event, fail, type NodeEvent, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, type NodeChange, query, unwrap } from "../../mod.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
@@ -242,7 +242,7 @@ describe("cli", await requireNatsServer(), () => {
   });
 
   it("call: joins as a node without handlers, and leaves afterwards", async () => {
-    const seen: NodeEvent[] = [];
+    const seen: NodeChange[] = [];
     const stop = new AbortController();
     const watching = (async () => {
       for await (const change of app.watchNodes({ signal: stop.signal })) {

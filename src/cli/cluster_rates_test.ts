@@ -3,7 +3,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { latencyBucket } from "../data/latency_buckets.ts";
-import { clusterRates } from "./cluster_rates.ts";
+import { clusterRates } from "./top.ts";
 
 function contract(name: string, more: Partial<ContractStats> = {}): ContractStats {
   const zero = { handled: 0, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0 };

@@ -2,21 +2,18 @@
  * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup`
  * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { type Bucket, type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
-import { systemClock } from "../ports/clock.ts";
+import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
-import { NatsEventLog } from "../nats/event_log.ts";
-import { JetStream } from "../nats/jetstream.ts";
-import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
-import { openNats } from "../nats/open.ts";
+import { NatsEventLog, openNats } from "../nats/open.ts";
+import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { printable } from "../data/printable.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
-import type { NodeInfo } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { Pinger } from "./pinger.ts";
@@ -25,7 +22,7 @@ import type { Terminal } from "./terminal.ts";
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
 /** The kinds of records in the bucket `locks`: a lock, a leadership, or a load of a cached value. */
-export type LockKind = "lock" | "lead" | "load";
+type LockKind = "lock" | "lead" | "load";
 
 /** The keys of each kind. */
 const SPACES: Readonly<Record<LockKind, LockKeys>> = {
@@ -189,8 +186,7 @@ export class ClusterView implements AsyncDisposable {
       clock: systemClock,
       stream: () => this.stream("log"),
       entities: () => this.stream("entities"),
-      subscriptions: () => this.bucket("subscriptions"),
-      parked: () => this.bucket("parked"),
+      kept: () => this.stream("subscriptions"),
       nodes: () => this.nodes(),
     });
   }
@@ -207,3 +203,26 @@ export class ClusterView implements AsyncDisposable {
 
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;
+
+// A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts.
+
+/** Joins the cluster of a view. Warnings go to standard error. */
+export async function joinCluster(
+  view: ClusterView,
+  flags: Flags,
+  terminal: Terminal,
+  options: Pick<CatgaOptions, "handlers"> = {},
+): Promise<Catga> {
+  const warn = (message: string) => terminal.say(printable(message));
+  const replicas = await view.replicas();
+  return await catga({
+    nats: await connectionOptions(flags, terminal),
+    namespace: view.namespace,
+    service: "cli",
+    id: `cli-${token(view.transport.random, 8)}`,
+    logger: { debug() {}, info() {}, warn, error: warn },
+    // with another number than it was made with the bucket would not open
+    ...(replicas === undefined ? {} : { replicas }),
+    ...options,
+  });
+}

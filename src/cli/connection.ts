@@ -47,7 +47,7 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
 }
 
 /** The addresses of NATS; one value may contain several, separated by commas. */
-export function addresses(flags: Flags, terminal: Terminal): string[] {
+function addresses(flags: Flags, terminal: Terminal): string[] {
   const given = flags.has("nats") ? flags.texts("nats") : [terminal.environment.NATS_URL || "nats://localhost:4222"];
   return given.flatMap((text) => text.split(",")).map((text) => text.trim());
 }
@@ -77,4 +77,19 @@ async function authenticator(
     throw new Error(`--${kind}: ${file} contains no ${wanted}`, { cause: error });
   }
   return made;
+}
+
+// `await using` in a form that Node 22 can read.
+
+/** Runs `work` with a resource, and disposes of it when `work` has ended, however it ends. */
+export async function disposing<R extends AsyncDisposable, T>(
+  opening: Promise<R>,
+  work: (resource: R) => Promise<T>,
+): Promise<T> {
+  const resource = await opening;
+  try {
+    return await work(resource);
+  } finally {
+    await resource[Symbol.asyncDispose]();
+  }
 }

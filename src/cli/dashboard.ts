@@ -1,11 +1,10 @@
 /** `dashboard`: serves a page that shows the cluster as it lives. */
 import { printable } from "../data/printable.ts";
-import type { DashboardSource } from "../dashboard/source.ts";
+import type { DashboardSource } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { disposing } from "./disposing.ts";
-import { readNodeStats } from "./node_stats.ts";
-import { UsageError } from "./flags.ts";
+import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { readNodeStats } from "./pinger.ts";
 import { aborted } from "./terminal.ts";
 
 /** The command. */

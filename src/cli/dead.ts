@@ -3,12 +3,9 @@ import type { DeadLetter } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { disposing } from "./disposing.ts";
-import { showDuration } from "./duration.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { table, type Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];

@@ -9,11 +9,9 @@ import {
   type StoredEntityEvent,
 } from "../log/administration/entity_history.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { disposing } from "./disposing.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { table } from "./table.ts";
-import { bold, type Terminal } from "./terminal.ts";
+import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { bold, table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const entity: Command = {

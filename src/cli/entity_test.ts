@@ -8,9 +8,8 @@ import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { entitySubject, snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { NatsEventLog } from "../nats/event_log.ts";
-import { openNats } from "../nats/open.ts";
-import { BUCKETS } from "../ports/buckets.ts";
+import { NatsEventLog, openNats } from "../nats/open.ts";
+import { BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 
 const TEXT = `${HIDDEN_TEXT.toWellFormed()}\nforged line`;

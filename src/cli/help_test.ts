@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse, assertGreater, assertStringIncludes } from "@std/assert";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
-import type { Command } from "./command.ts";
-import { COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
+import { type Command, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 
 const list: Command = {

@@ -1,12 +1,9 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { showDuration } from "./duration.ts";
-import { UsageError } from "./flags.ts";
-import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
+import { table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const locks: Command = {

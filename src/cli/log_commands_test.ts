@@ -1,26 +1,31 @@
-/** The commands about the log, on a real server whose records and parked messages the test writes. */
+/** The commands about the log, on a real server whose commits and parked messages the test writes. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { groupText, itemText } from "../log/format/group.ts";
 import {
+  appendTo,
+  type GivenParked,
+  headOf,
+  NAMESPACE,
+  parkedState,
+  putter,
+} from "../log/administration/stored_suite.ts";
+import { type Head, messageId } from "../log/format/commit.ts";
+import {
   categorySubject,
+  commitSubject,
   logName,
   logSubjects,
-  parkedKey,
+  parkedSubject,
+  requestSubject,
   scheduleSubject,
   subscriptionKey,
 } from "../log/format/names.ts";
-import { type ParkedEntry, readParked, writeParked } from "../log/format/parked_entry.ts";
 import { endOf, positionOf } from "../log/format/position.ts";
-import {
-  readSubscriptionRecord,
-  type SubscriptionRecord,
-  writeSubscriptionRecord,
-} from "../log/format/subscription_record.ts";
-import { NatsEventLog } from "../nats/event_log.ts";
-import { openNats } from "../nats/open.ts";
+import { streamName, streamOptions } from "../log/format/streams.ts";
+import { readRequest } from "../log/format/subscription_request.ts";
+import { NatsEventLog, openNats } from "../nats/open.ts";
 import type { LogState, LogStream } from "../ports/event_log.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
@@ -34,48 +39,44 @@ describe("the tool and the log", await requireNatsServer(), () => {
   let client: Awaited<ReturnType<typeof openNats>>;
   let stream: LogStream;
   let state: LogState;
-  let [records, parked]: Bucket[] = [];
+  let subscriptions: LogStream;
+  let put: ReturnType<typeof putter>;
   /** Of three messages of the contract Paid. */
   let sequences: number[];
   const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
   const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
   const rows = (text: string) => text.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
 
-  const record = (service: string, name: string, more: Partial<SubscriptionRecord> = {}): SubscriptionRecord => ({
-    service,
-    name,
+  /** What differs from a new subscription: it has read the first message. */
+  const read = (more: Partial<Head> = {}): Partial<Head> => ({
     leader: "",
-    token: 1,
-    generation: 0,
-    takeovers: 0,
     began: { Paid: 0 },
-    streams: { [stream.name]: { created: state.created, read: endOf(sequences[0]), time: 0, open: [] } },
+    place: { created: state.created, read: endOf(sequences[0]), time: 0, epoch: 0 },
     ...more,
   });
-  const putRecord = (it: SubscriptionRecord) =>
-    records.put(subscriptionKey(it.service, it.name), writeSubscriptionRecord(it));
-  const stored = async (service: string, name: string) => {
-    const entry = await records.get(subscriptionKey(service, name));
-    return readSubscriptionRecord(service, name, entry!.value) as SubscriptionRecord;
-  };
   const position = (i: number) => positionOf(sequences[i], 0);
-  async function park(name: string, i: number, more: Partial<ParkedEntry> = {}, id = `o${i}`): Promise<void> {
-    const message = {
-      position: position(i),
-      category: "Paid",
-      id,
-      key: "k",
-      payload: { i },
-      tagged: false,
-      meta: { h: { a: "b" } },
-      time: Date.now() - 3 * HOUR,
-    };
-    const entry = { token: 1, message, attempts: 10, error: ERROR, due: 0, dead: Date.now() - HOUR, ...more };
-    await parked.put(parkedKey("shop", name, 0, message.position), writeParked(entry));
-  }
-  const entryOf = async (i: number) => {
-    const found = await parked.get(parkedKey("shop", "billing", 0, position(i)));
-    return found && readParked(position(i), found.value) as ParkedEntry;
+  const dead = (i: number, more: Partial<GivenParked> = {}, id = `o${i}`): GivenParked => ({
+    position: position(i),
+    time: began - 3 * HOUR,
+    attempts: 10,
+    dead: began - HOUR,
+    error: ERROR,
+    ...more,
+    message: { category: "Paid", id, key: "k", payload: { i }, meta: { h: { a: "b" } } },
+  });
+  const began = Date.now();
+  const waiting = (i: number) => dead(i, { dead: 0, attempts: 0 });
+  const billing = (...parked: GivenParked[]) => put("billing", parked, read({ leader: "shop-1.x" }));
+  /** What was requested of a subscription, in order. */
+  const requests = async (service: string, name: string) => {
+    const subject = requestSubject(NAMESPACE, subscriptionKey(service, name), "*");
+    return (await subscriptions.read(subject, { from: 0 })).map(({ data }) =>
+      readRequest(new TextDecoder().decode(data))
+    );
+  };
+  const requested = (kind: "replay" | "discard", i: number) => {
+    const { position, time, dead: since } = parkedState(dead(i));
+    return { kind, message: messageId({ position, time }), dead: since };
   };
 
   before(async () => {
@@ -108,8 +109,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
       sequences.push(appended.sequence);
     }
     state = (await stream.state())!;
-    records = await client.store.open("catga_default_subscriptions");
-    parked = await client.store.open("catga_default_parked");
+    const options = streamOptions(NAMESPACE, "subscriptions", 1);
+    subscriptions = await new NatsEventLog(client.transport).open(streamName(NAMESPACE, "subscriptions"), options);
     const nodes = await client.store.open("catga_default_nodes");
     const node = {
       ...{ id: "shop-1", endpoint: "shop-1.x", service: "shop", handles: [], subscriptions: ["billing/Paid"] },
@@ -119,10 +120,9 @@ describe("the tool and the log", await requireNatsServer(), () => {
     await nodes.put("shop-1", JSON.stringify(node), { ttl: HOUR });
   });
   beforeEach(async () => {
-    for (const bucket of [records, parked]) for (const { key } of await bucket.entries("")) await bucket.delete(key);
-    await putRecord(record("shop", "billing", { leader: "shop-1.x" }));
-    await park("billing", 0);
-    await park("billing", 1, { dead: 0, attempts: 0, error: undefined });
+    await subscriptions.purge("catga.default.sub.>");
+    put = putter((subject, text) => appendTo(subscriptions, subject, text));
+    await billing(dead(0), waiting(1));
   });
   after(async () => {
     await client?.transport.close();
@@ -130,8 +130,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("subscriptions: how far each is, with its leader; abandoned ones too; what cannot be read is left out", async () => {
-    await putRecord(record("old", "renamed", { streams: {} }));
-    await records.put("no.record", "nonsense");
+    await put("renamed", [], { service: "old", ...read({ place: headOf().place }) });
+    await appendTo(subscriptions, commitSubject(NAMESPACE, "no.record"), "nonsense");
     const { code, out, err } = await run("subscriptions");
     assertEquals([code, err], [0, ""]);
     const [titles, old, billing, ...others] = rows(out);
@@ -145,15 +145,17 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("subscriptions remove: only one that no node handles, with what it has parked", async () => {
-    await putRecord(record("shop", "renamed"));
-    for (const i of [0, 1]) await park("renamed", i);
+    await put("renamed", [dead(0), dead(1)], read());
+    await run("rewind", "renamed", "start");
     const refused = await run("subscriptions", "remove", "billing");
     assertEquals(refused.code, 2);
     assertStringIncludes(refused.err, "the subscription shop/billing is handled by shop-1");
     const { code, out } = await run("subscriptions", "remove", "shop/renamed");
     assertEquals([code, out], [0, "removed shop/renamed with 2 parked messages\n"]);
-    assertEquals((await records.entries("")).map(({ key }) => key), ["shop.billing"]);
-    assertEquals((await parked.entries("")).length, 2);
+    const left = new Set(
+      (await subscriptions.subjects("catga.default.sub.>")).map((subject) => subject.split(".", 6)[5]),
+    );
+    assertEquals([...left], ["billing"]);
     const missing = await run("subscriptions", "remove", "renamed");
     assertEquals(missing.code, 2);
     assertStringIncludes(missing.err, "there is no subscription renamed; there are shop/billing");
@@ -190,19 +192,17 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("dead show: a filter chooses what it prints, without an ID", async () => {
-    await park("billing", 0);
     assertEquals(JSON.parse((await run("dead", "show", "--code", "BROKE")).out).id, "o0");
     const { code, out, err } = await run("dead", "show", "--code", "OTHER");
     assertEquals([code, out], [0, ""]);
     assertStringIncludes(err, "no dead letters match");
   });
 
-  it("dead replay, dead discard: write the request into the entry; of one that is gone they say so", async () => {
+  it("dead replay, dead discard: store a request; of one that is being discarded, or gone, they say so", async () => {
     for (const verb of ["replay", "discard"] as const) {
-      await park("billing", 0);
       const { code, out } = await run("dead", verb, "o0", "--json");
       assertEquals([code, json(out)[0][verb].id], [0, "o0"]);
-      assertEquals((await entryOf(0))?.request, verb);
+      assertEquals(await requests("shop", "billing"), [requested(verb, 0)]);
     }
     const late = await run("dead", "replay", "o0");
     assertEquals([late.code, late.out], [1, ""]);
@@ -211,23 +211,22 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("dead discard with a filter: counts without --yes, acts with it", async () => {
-    await park("billing", 2, { error: { code: "OTHER", message: "x" } });
+    await billing(dead(0), dead(2, { error: { code: "OTHER", message: "x" } }));
     const counted = await run("dead", "discard", "--code", "BROKE");
     assertEquals([counted.code, counted.err], [1, "1 dead letter would be discarded: --yes does it\n"]);
-    assertEquals((await entryOf(0))?.request, undefined);
+    assertEquals(await requests("shop", "billing"), []);
     const { code, out } = await run("dead", "discard", "--code", "BROKE", "--yes");
     assertEquals([code, out], [0, `to be discarded: shop/billing ${position(0)} o0\n`]);
-    assertEquals([(await entryOf(0))?.request, (await entryOf(2))?.request], ["discard", undefined]);
+    assertEquals(await requests("shop", "billing"), [requested("discard", 0)]);
   });
 
-  it("rewind: writes the request into the record; a time is found in the log", async () => {
+  it("rewind: stores a request; a time is found in the log", async () => {
     const times = await Promise.all(
       sequences.map(async (sequence) =>
         (await stream.read("catga.default.log.>", { from: sequence, most: 1 }))[0].time
       ),
     );
     const cases: [string, number][] = [
-      // each before the place of the request that is there already, which would stay otherwise
       ["2999-01-01", endOf(sequences[2])],
       [`${position(1)}`, position(1)],
       [new Date(times[0]).toISOString(), endOf(sequences[0] - 1)],
@@ -236,7 +235,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
     ];
     for (const [to, expected] of cases) {
       const { code, err } = await run("rewind", "billing", to);
-      assertEquals([code, err, (await stored("shop", "billing")).rewind?.to], [0, "", expected], to);
+      assertEquals([code, err], [0, ""]);
+      assertEquals((await requests("shop", "billing")).at(-1), { kind: "rewind", to: expected }, to);
     }
     for (
       const [args, message] of [
@@ -248,7 +248,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
       assertEquals(code, 2);
       assertMatch(err, message);
     }
-    await putRecord(record("crm", "billing"));
+    await put("billing", [], { service: "crm", ...read() });
     assertMatch((await run("rewind", "billing", "start")).err, /give one of crm\/billing, shop\/billing/);
     const idle = await run("rewind", "crm/billing", "start");
     assertEquals(idle.code, 0);
@@ -279,10 +279,10 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("what others wrote is printed on one line each, without hidden characters; JSON has its values", async () => {
-    await putRecord(record(HOSTILE.slice(0, 60), HOSTILE.slice(0, 60), { leader: HOSTILE }));
-    await park("billing", 2, { error: { code: HOSTILE, message: HOSTILE } }, HOSTILE);
-    await parked.put("shop.billing/0.1", HOSTILE);
-    await parked.put(HOSTILE, HOSTILE);
+    await put(HOSTILE.slice(0, 60), [], { service: HOSTILE.slice(0, 60), ...read({ leader: HOSTILE }) });
+    await billing(dead(0), waiting(1), dead(2, { error: { code: HOSTILE, message: HOSTILE } }, HOSTILE));
+    await appendTo(subscriptions, parkedSubject(NAMESPACE, "shop.billing", "1-1"), HOSTILE);
+    await appendTo(subscriptions, requestSubject(NAMESPACE, "shop.billing", "x"), HOSTILE);
     safe((await run("subscriptions")).out, 3);
     safe((await run("dead")).out, 3);
     const [, letter] = json(safe((await run("dead", "--json")).out, 2));

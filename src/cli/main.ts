@@ -25,23 +25,20 @@ import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
+import { type Command, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } from "./flags.ts";
+import { helpOf, helpOfAll, worded } from "./help.ts";
 import { entity } from "./entity.ts";
-import { CONNECTION_FLAGS, readWords, UsageError } from "./flags.ts";
-import { helpOf, helpOfAll } from "./help.ts";
 import { dashboard } from "./dashboard.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { dead } from "./dead.ts";
 import { ping } from "./ping.ts";
-import { rewind } from "./rewind.ts";
+import { rewind, subscriptions } from "./subscriptions.ts";
 import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
-import { subscriptions } from "./subscriptions.ts";
 import { top } from "./top.ts";
 import type { Terminal } from "./terminal.ts";
 import { watch } from "./watch.ts";
-import { worded } from "./wording.ts";
 
 export type { Terminal };
 

@@ -3,12 +3,9 @@ import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE } from "./command.ts";
-import { showDuration } from "./duration.ts";
-import type { Flags } from "./flags.ts";
-import { table } from "./table.ts";
-import { aborted, dim, type Terminal } from "./terminal.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, type Flags, showDuration } from "./flags.ts";
+import { aborted, dim, table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const nodes: Command = {

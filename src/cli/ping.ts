@@ -3,12 +3,11 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { showMillis } from "./duration.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import type { Echo, Pinger } from "./pinger.ts";
-import { table } from "./table.ts";
+import { table } from "./terminal.ts";
 
 /** The command. */
 export const ping: Command = {

@@ -2,9 +2,14 @@
  * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
  * distinguished from one that is silent.
  */
-import { PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
+import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
+import { isEndpoint, nodeOf, PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
+import { isContractName } from "../contract/contract.ts";
+import type { ContractStats, NodeStats, PeerStats } from "../contract/node_stats.ts";
+import { isCount, isNotNegative, isRecord } from "../data/checks.ts";
+import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
 /** The result of a ping: an answer, no process on the endpoint, or nothing in time. */
 export type Echo =
@@ -13,7 +18,7 @@ export type Echo =
   | { readonly type: "silence" };
 
 /** What a process has counted, not checked yet; or no process is there, or it did not answer in time. */
-export type Told = { readonly type: "stats"; readonly stats: unknown } | Exclude<Echo, { readonly type: "pong" }>;
+type Told = { readonly type: "stats"; readonly stats: unknown } | Exclude<Echo, { readonly type: "pong" }>;
 
 /** Sends pings, and asks for statistics, until it is disposed of. */
 export class Pinger implements Disposable {
@@ -29,8 +34,8 @@ export class Pinger implements Disposable {
     this.#namespace = namespace;
     // an id that permissions can name; the nonce makes it this process's own
     this.#endpoint = `cli.${token(transport.random, 12)}`;
-    const inbox = `catga.${namespace}.node.${this.#endpoint}.`;
-    const bounces = `catga.${namespace}.bounce.${this.#endpoint}.`;
+    const inbox = nodeSubject(namespace, this.#endpoint);
+    const bounces = bounceSubject(namespace, this.#endpoint);
     this.#subscriptions = [
       transport.subscribe(`${inbox}>`, {}, ({ subject, data }) => {
         if (!subject.startsWith(inbox)) return;
@@ -76,8 +81,8 @@ export class Pinger implements Disposable {
     try {
       // targets expect growing frame numbers from each sender, not consecutive ones
       const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n]];
-      this.#transport.publish(`catga.${this.#namespace}.node.${endpoint}.${this.#endpoint}`, JSON.stringify(frame), {
-        reply: `catga.${this.#namespace}.bounce.${this.#endpoint}.${endpoint}.${n}`,
+      this.#transport.publish(nodeSubject(this.#namespace, endpoint, this.#endpoint), JSON.stringify(frame), {
+        reply: bounceSubject(this.#namespace, this.#endpoint, `${endpoint}.${n}`),
       });
       return await answered.promise;
     } finally {
@@ -90,3 +95,91 @@ export class Pinger implements Disposable {
     for (const subscription of this.#subscriptions) subscription.close();
   }
 }
+
+// Reads what a node answers when it is asked what it has counted. Anything may come: each field is checked, and nothing else is kept.
+
+/** The statistics of the process at this endpoint, or why the answer is malformed. What an answer leaves out is 0 or empty. */
+export function readNodeStats(endpoint: string, answer: unknown): NodeStats | string {
+  if (!isRecord(answer)) return "the answer is not an object";
+  if (answer.endpoint !== endpoint) return "it is of another process";
+  const { now, up, service, process } = answer;
+  if (!isNotNegative(now) || !isNotNegative(up)) return "now or up is not a time";
+  if (typeof service !== "string") return "service is not a string";
+  if (!isRecord(process) || !isNotNegative(process.rss) || !isNotNegative(process.cpu)) return "process is malformed";
+  const contracts = readList(answer.contracts, readContract, MAX_CONTRACTS);
+  if (contracts === undefined) return "contracts are malformed";
+  const peers = readList(answer.peers, readPeer, MAX_PEERS);
+  if (peers === undefined) return "peers are malformed";
+  const leads = readList(answer.leads, (name) => typeof name === "string" ? name : undefined, MAX_LEADS);
+  if (leads === undefined) return "leads are malformed";
+  const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts", "morePeers"]);
+  if (counts === undefined) return "a count is malformed";
+  return {
+    ...{ id: nodeOf(endpoint), endpoint, service, now, up },
+    ...counts,
+    ...{ contracts, peers, leads },
+    process: { rss: process.rss, cpu: process.cpu },
+  };
+}
+
+function readContract(given: unknown): ContractStats | undefined {
+  if (!isRecord(given)) return undefined;
+  const { name, kind, latency = [] } = given;
+  if (typeof name !== "string" || !isContractName(name)) return undefined;
+  if (kind !== "command" && kind !== "query" && kind !== "event") return undefined;
+  const counts = readCounts(given, ["handled", "inHand", "queued", "sent", "heard", "published"]);
+  const [failed, sendFailed] = [readCodes(given.failed), readCodes(given.sendFailed)];
+  if (counts === undefined || failed === undefined || sendFailed === undefined) return undefined;
+  if (!Array.isArray(latency) || latency.length > LATENCY_BUCKETS || !latency.every(isCount)) return undefined;
+  return { name, kind, ...counts, failed, sendFailed, latency };
+}
+
+function readPeer(given: unknown): PeerStats | undefined {
+  if (!isRecord(given)) return undefined;
+  const { endpoint } = given;
+  if (typeof endpoint !== "string" || !isEndpoint(endpoint)) return undefined;
+  const counts = readCounts(given, ["sent", "answered", "failed"]);
+  return counts && { id: nodeOf(endpoint), endpoint, ...counts };
+}
+
+/** The counts of these names; those that are left out are 0. */
+function readCounts<Name extends string>(
+  given: Readonly<Record<string, unknown>>,
+  names: readonly Name[],
+): Record<Name, number> | undefined {
+  const counts = Object.create(null) as Record<Name, number>; // filled below
+  for (const name of names) {
+    const count = given[name] ?? 0;
+    if (!isCount(count)) return undefined;
+    counts[name] = count;
+  }
+  return counts;
+}
+
+/** Counts by code. */
+function readCodes(given: unknown = {}): Record<string, number> | undefined {
+  if (!isRecord(given)) return undefined;
+  const codes = Object.entries(given);
+  if (codes.length > MAX_CODES || !codes.every(([, count]) => isCount(count))) return undefined;
+  const read: Record<string, number> = Object.create(null); // a code may be `__proto__`
+  for (const [code, count] of codes) read[code] = count as number; // checked above
+  return read;
+}
+
+/** The items as `read` returns them; `undefined` if one of them, or the list, is malformed. */
+function readList<T>(given: unknown, read: (item: unknown) => T | undefined, most: number): T[] | undefined {
+  if (given === undefined) return [];
+  if (!Array.isArray(given) || given.length > most) return undefined;
+  const items: T[] = [];
+  for (const item of given) {
+    const known = read(item);
+    if (known === undefined) return undefined;
+    items.push(known);
+  }
+  return items;
+}
+
+const MAX_CONTRACTS = 16_384;
+const MAX_PEERS = 65_536;
+const MAX_LEADS = 16_384;
+const MAX_CODES = 65;

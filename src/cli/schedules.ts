@@ -2,15 +2,13 @@
 import { printable, printableJson } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
-import { unschedule } from "../log/publishing/unschedule.ts";
+import { unschedule } from "../log/publishing/overwrite.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { disposing } from "./disposing.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const schedules: Command = {

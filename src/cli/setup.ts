@@ -1,13 +1,12 @@
 /** `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
-import { bucketSettings } from "../nats/bucket_settings.ts";
-import { logSettings } from "../nats/log_settings.ts";
+import { bucketSettings } from "../nats/bucket_stream.ts";
+import { logSettings } from "../nats/log_stream.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { type Flags, UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -27,11 +26,10 @@ export const setup: Command = {
   summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `
-The buckets are ${KINDS.slice(0, 4).join(", ")},
-${KINDS.slice(4).join(", ")}; the streams are log and entities: all
-of them, or those that are named. A node whose NATS user may not make them needs
-them before it starts. --replicas N must equal the option \`replicas\` of the
-nodes.
+The buckets are ${KINDS.join(", ")}; the
+streams are ${STREAM_KINDS.join(", ")}: all of them, or those that are
+named. A node whose NATS user may not make them needs them before it starts.
+--replicas N must equal the option \`replicas\` of the nodes.
 
 What exists is checked, and never changed. For a bucket that nodes would refuse
 (because it republishes writes on other subjects, for instance) the reason is

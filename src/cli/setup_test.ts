@@ -12,7 +12,7 @@ const Once = command<void, string>("Once", { idempotent: true });
 
 const run = (...args: string[]) => cliHere(args);
 
-const ALL = ["nodes", "locks", "idempotency", "cache", "subscriptions", "parked", "snapshots", "log", "entities"];
+const ALL = ["nodes", "locks", "idempotency", "cache", "snapshots", "log", "entities", "subscriptions"];
 
 /** A server on which one user may make buckets, and `node` none. */
 const CONFIG = `

@@ -1,7 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { table, type Terminal } from "./terminal.ts";
 
 const COLUMNS = [{ title: "NAME" }, { title: "SIZE", align: "right" }, { title: "NOTE" }] as const;
 

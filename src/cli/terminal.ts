@@ -1,4 +1,5 @@
 /** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
+import { printable } from "../data/printable.ts";
 
 /** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
 export interface Terminal {
@@ -37,3 +38,53 @@ export function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
+
+// Tables for people: columns as wide as their contents, lines cut at the width of the terminal.
+
+/** A column of a table. */
+interface Column {
+  readonly title: string;
+  /** `"right"` for figures; `"left"`. */
+  readonly align?: "left" | "right";
+}
+
+const GAP = "  ";
+
+/** The lines of a table, with its titles. */
+export function table(terminal: Terminal, columns: readonly Column[], cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(printable));
+  const last = columns.length - 1;
+  const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
+  const line = (cells: readonly string[]) => {
+    const text = cells.map((cell, i) => {
+      const pad = " ".repeat(Math.max(0, widths[i] - width(cell)));
+      if (columns[i].align === "right") return pad + cell;
+      return i === last ? cell : cell + pad;
+    }).join(GAP).trimEnd();
+    return cut(text, terminal.columns);
+  };
+  return [bold(terminal, line(columns.map(({ title }) => title))), ...rows.map(line)];
+}
+
+/** The line, cut off with `…` if it is too long. */
+function cut(text: string, columns: number | undefined): string {
+  if (columns === undefined || width(text) <= columns) return text;
+  let [kept, taken] = ["", 0];
+  for (const character of text) {
+    taken += width(character);
+    if (taken > columns - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+/** The width of a text on the screen: wide characters take two places, combining marks none. */
+function width(text: string): number {
+  let places = 0;
+  for (const character of text) places += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return places;
+}
+
+const MARK = /\p{Mn}|\p{Me}/u;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;

@@ -2,25 +2,16 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
-import type { NodeStats } from "../contract/node_stats.ts";
+import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import {
-  type ClusterRates,
-  clusterRates,
-  type ContractRates,
-  type NodeRates,
-  type NodeSample,
-} from "./cluster_rates.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { disposing } from "./disposing.ts";
-import { showDuration, showMillis } from "./duration.ts";
-import type { Flags } from "./flags.ts";
-import { readNodeStats } from "./node_stats.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { type Pinger, readNodeStats } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
-import type { Pinger } from "./pinger.ts";
-import { table } from "./table.ts";
-import { dim, type Terminal } from "./terminal.ts";
+import { dim, table, type Terminal } from "./terminal.ts";
+import type { Kind } from "../contract/contract.ts";
+import { quantile } from "../data/latency_buckets.ts";
 
 /** The command. */
 export const top: Command = {
@@ -211,3 +202,178 @@ function showRate(rate: number): string {
 
 const INTERVAL = 1_000; // ms between two questions
 const LIMIT = 900; // ms: a node that does not answer must not delay the next question
+
+// What a cluster does in a second: made of two answers of each node to the question what it has counted.
+
+/** The last two answers of a node, as far as there are any. */
+interface NodeSample {
+  readonly id: string;
+  readonly service: string;
+  readonly before?: NodeStats | undefined;
+  readonly now?: NodeStats | undefined;
+  /** Why there is no answer now. */
+  readonly note?: string | undefined;
+}
+
+/** A node in the interval; without `rates` until it has answered twice. */
+interface NodeRates {
+  readonly node: string;
+  readonly service: string;
+  readonly note?: string;
+  /** In ms. */
+  readonly up?: number;
+  readonly inFlight?: number;
+  readonly queued?: number;
+  /** Resident memory, in bytes. */
+  readonly rss?: number;
+  readonly leads?: readonly string[];
+  readonly rates?: {
+    /** Runs of handlers that ended, a second; sends that ended; failures of both. */
+    readonly handled: number;
+    readonly sent: number;
+    readonly failed: number;
+    /** The share of a core that it used. */
+    readonly cpu: number;
+  };
+}
+
+/** A contract in the interval, on all nodes together. All rates are a second. */
+interface ContractRates {
+  readonly contract: string;
+  readonly kind: Kind;
+  /** Runs of handlers that ended. */
+  readonly handled: number;
+  /** Requests that nodes sent and that ended. */
+  readonly sent: number;
+  /** Events that were published, and commands that were queued. */
+  readonly published: number;
+  /** Failures of handlers and refusals, by code. */
+  readonly failed: Readonly<Record<string, number>>;
+  /** Of requests from other processes, in ms; absent if there were none. */
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly inHand: number;
+  readonly queued: number;
+  /** How many nodes have counted it. */
+  readonly nodes: number;
+}
+
+/** All nodes, sorted by id, and all contracts, those with the most messages first. */
+interface ClusterRates {
+  readonly nodes: readonly NodeRates[];
+  readonly contracts: readonly ContractRates[];
+  /** Contracts that nodes left out of their answers, at most. */
+  readonly moreContracts: number;
+}
+
+/** Makes the rates of the answers of all nodes. */
+export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
+  const sums = new Map<string, Sum>();
+  const nodes = samples.map((sample): NodeRates => {
+    const { id: node, service, now, note } = sample;
+    if (now === undefined) return { node, service, ...(note === undefined ? {} : { note }) };
+    const { up, inFlight, queued, leads, process: { rss, cpu } } = now;
+    const before = earlier(sample);
+    const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
+    const rates = { handled: 0, sent: 0, failed: 0 };
+    const earlierContracts = new Map(before?.contracts.map((each) => [each.name, each]));
+    for (const contract of now.contracts) {
+      // one that the earlier answer had no room for begins with the next one
+      const since = earlierContracts.get(contract.name) ?? (before?.moreContracts === 0 ? NOTHING : undefined);
+      const sum = sums.get(contract.name) ?? new Sum(contract);
+      sums.set(contract.name, sum);
+      const more = sum.add(contract, since, seconds);
+      rates.handled += more.handled;
+      rates.sent += more.sent;
+      rates.failed += more.failed;
+    }
+    const known = { node, service, up, inFlight, queued, rss, leads };
+    if (before === undefined) return known;
+    return { ...known, rates: { ...rates, cpu: grown(before.process.cpu, cpu) / (seconds * 1_000) } };
+  });
+  return {
+    nodes: nodes.sort((a, b) => (a.node < b.node ? -1 : 1)),
+    contracts: [...sums.values()].map((sum) => sum.rates)
+      .sort((a, b) => busy(b) - busy(a) || (a.contract < b.contract ? -1 : 1)),
+    moreContracts: Math.max(0, ...samples.map(({ now }) => now?.moreContracts ?? 0)),
+  };
+}
+
+/** The earlier answer, if it is one of the same process and older. */
+function earlier({ before, now }: NodeSample): NodeStats | undefined {
+  if (before === undefined || now === undefined || before.endpoint !== now.endpoint) return undefined;
+  return now.up - before.up >= SHORTEST ? before : undefined;
+}
+
+/** A contract on the nodes that were added. */
+class Sum {
+  readonly #contract: Pick<ContractStats, "name" | "kind">;
+  readonly #totals = { handled: 0, sent: 0, published: 0, inHand: 0, queued: 0, nodes: 0 };
+  readonly #failed = new Map<string, number>();
+  readonly #latency: number[] = [];
+
+  constructor(contract: Pick<ContractStats, "name" | "kind">) {
+    this.#contract = contract;
+  }
+
+  /** Adds what a node has counted `since` then, in so many seconds; without rates if that is not known. */
+  add(
+    now: ContractStats,
+    since: typeof NOTHING | undefined,
+    seconds: number,
+  ): { handled: number; sent: number; failed: number } {
+    const totals = this.#totals;
+    totals.nodes++;
+    totals.inHand += now.inHand;
+    totals.queued += now.queued;
+    if (since === undefined || seconds === 0) return { handled: 0, sent: 0, failed: 0 };
+    const handled = grown(since.handled, now.handled) / seconds;
+    const sent = grown(since.sent, now.sent) / seconds;
+    totals.handled += handled;
+    totals.sent += sent;
+    totals.published += grown(since.published, now.published) / seconds;
+    let failed = 0;
+    for (const [code, count] of Object.entries(now.failed)) {
+      const rate = grown(since.failed[code] ?? 0, count) / seconds;
+      if (rate === 0) continue;
+      failed += rate;
+      this.#failed.set(code, (this.#failed.get(code) ?? 0) + rate);
+    }
+    for (const [bucket, count] of now.latency.entries()) {
+      this.#latency[bucket] = (this.#latency[bucket] ?? 0) + grown(since.latency[bucket] ?? 0, count);
+    }
+    return { handled, sent, failed };
+  }
+
+  get rates(): ContractRates {
+    const { name: contract, kind } = this.#contract;
+    const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
+    const failed: Record<string, number> = Object.create(null); // a code may be `__proto__`
+    for (const [code, rate] of [...this.#failed].sort(([, a], [, b]) => b - a)) failed[code] = rate;
+    return {
+      contract,
+      kind,
+      ...this.#totals,
+      failed,
+      ...(p50 === undefined || p99 === undefined ? {} : { p50, p99 }),
+    };
+  }
+}
+
+/** Counts only grow: what has not is another count. */
+function grown(before: number, now: number): number {
+  return Math.max(0, now - before);
+}
+
+function busy({ handled, sent, published }: ContractRates): number {
+  return handled + sent + published;
+}
+
+const SHORTEST = 10; // ms between two answers of which rates are made
+const NOTHING: Pick<ContractStats, "handled" | "sent" | "published" | "failed" | "latency"> = {
+  handled: 0,
+  sent: 0,
+  published: 0,
+  failed: {},
+  latency: [],
+};

@@ -1,13 +1,13 @@
 /** `watch`: prints events as they are published. */
+import { eventSubject } from "../contract/subjects.ts";
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { COMMANDS, readAnnouncement } from "../contract/announced.ts";
-import { covers } from "../nats/subject_filter.ts";
+import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
+import { covers } from "../nats/shared_consumer.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
-import { disposing } from "./disposing.ts";
-import { type Command, DONE, FAILED } from "./command.ts";
-import { UsageError } from "./flags.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { aborted, bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
@@ -36,7 +36,7 @@ node that published it, and the payload.`,
     let left = flags.number("count", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
     const enough = new AbortController();
     return await disposing(ClusterView.open(flags, terminal, ofEvents), async (view) => {
-      const prefix = `catga.${view.namespace}.event.`;
+      const prefix = eventSubject(view.namespace);
       const json = flags.has("json");
       view.transport.subscribe(prefix + name, {}, ({ subject, data }) => {
         if (!subject.startsWith(prefix)) return;

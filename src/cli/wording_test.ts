@@ -1,10 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertNotMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { bucketSettings, checkSettings } from "../nats/bucket_settings.ts";
-import { firstConnect } from "../nats/first_connect.ts";
+import { bucketSettings, checkSettings } from "../nats/bucket_stream.ts";
+import { firstConnect } from "../nats/connection.ts";
 import { mayNot } from "../ports/transport.ts";
 import type { Terminal } from "./terminal.ts";
-import { worded } from "./wording.ts";
+import { worded } from "./help.ts";
 
 describe("worded", () => {
   it("an unreachable server: the advice names --nats and NATS_URL", async () => {

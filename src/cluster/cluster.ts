@@ -1,35 +1,34 @@
 /** Wires the parts of a cluster around a node, and passes on what one of them finds out to the others that need it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
+import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { ClusterHealth, Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
-import { within } from "../ports/clock.ts";
+import { type Clock, within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Interop } from "./interop/interop.ts";
-import { Absence } from "./membership/absence.ts";
-import { FailureDetector } from "./membership/failure_detector.ts";
+import { Absence, FailureDetector, ProcessProbe } from "./membership/failure_detector.ts";
 import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
-import { NodeWatch } from "./membership/node_watch.ts";
-import { ProcessProbe } from "./membership/process_probe.ts";
-import { processOf, Prover, proverOf } from "./membership/prover.ts";
-import type { BreakerOptions } from "./routing/breaker.ts";
+import { NodeWatch } from "./membership/membership_view.ts";
+import { processOf, Prover, proverOf } from "./membership/unproven.ts";
+import type { BreakerOptions } from "./routing/breakers.ts";
 import { Router } from "./routing/router.ts";
-import { StatsAnswer } from "./stats_answer.ts";
-import { DroppedEvents } from "./wire/dropped_events.ts";
+import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
 import { Endpoint } from "./wire/endpoint.ts";
-import { EventChannel } from "./wire/event_channel.ts";
 import { isEndpoint } from "./wire/frame.ts";
-import { MalformedCount } from "./wire/malformed_count.ts";
+import { MalformedCount } from "./wire/frame_receiver.ts";
 import type { Peer } from "./wire/peer.ts";
+import { cpuUsage, memoryUsage } from "node:process";
+import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
+import { byteLength, exceeds } from "../data/utf8.ts";
 
 /** What a cluster needs of the node that it belongs to. */
-export interface ClusterOptions {
+interface ClusterOptions {
   readonly host: NodeHost;
   readonly transport: Transport;
   readonly namespace: string;
@@ -216,7 +215,7 @@ export class Cluster implements Remote {
     return this.#membership.view.members.map(({ info }) => info.id === this.#options.info.id ? this.self : info);
   }
 
-  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     return new NodeWatch((onEvent) => this.#membership.view.watch(onEvent), stop);
   }
@@ -296,3 +295,95 @@ export class Cluster implements Remote {
 
 /** How long a drain waits for the store to remove this node's record, in ms. */
 const LEAVE = 2_000;
+
+// What this node answers to those who ask what it has counted. Made when it is asked for, ten times a second at most.
+
+/** What the answers are made of. */
+interface StatsAnswerOptions {
+  readonly clock: Clock;
+  readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight">;
+  readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
+}
+
+/** The answers of one node. */
+class StatsAnswer {
+  readonly #options: StatsAnswerOptions;
+  readonly #began: number;
+  #text = "";
+  #madeAt = -Infinity;
+
+  constructor(options: StatsAnswerOptions) {
+    this.#options = options;
+    this.#began = options.clock.monotonic();
+  }
+
+  /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
+  text(): string {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#madeAt < FRESH) return this.#text;
+    this.#madeAt = now;
+    return this.#text = this.#make(now);
+  }
+
+  #make(now: number): string {
+    const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
+    const { user, system } = cpuUsage();
+    const { leads, locks, cycles } = host.holdings;
+    const head: Partial<NodeStats> = {
+      ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
+      ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
+      process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
+    };
+    const limit = Math.min(LARGEST, payloadLimit - MARGIN);
+    const peers = this.#peers();
+    const contracts = host.runner.counts.all;
+    const whole = JSON.stringify({ ...head, leads, peers, contracts });
+    return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
+  }
+
+  /** Those that this node has sent requests to. */
+  #peers(): PeerStats[] {
+    const all: PeerStats[] = [];
+    for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
+      const { requested, succeeded, failed } = ledger;
+      if (requested > 0) all.push({ id: node, endpoint, sent: requested, answered: succeeded, failed });
+    }
+    return all.sort((a, b) => b.sent - a.sent);
+  }
+}
+
+/** The answer with as much as there is room for, in bytes, and how much is left out. */
+function cut(
+  { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
+  limit: number,
+): string {
+  const room = limit - byteLength(JSON.stringify(head)) - COMMAS;
+  const led = fitting(leads, room / 4);
+  const known = fitting(peers, room / 2 - led.size);
+  const counted = fitting(contracts, room - led.size - known.size);
+  const left = { morePeers: peers.length - known.count, moreContracts: contracts.length - counted.count };
+  return JSON.stringify({
+    ...{ ...head, ...left },
+    leads: leads.slice(0, led.count),
+    peers: peers.slice(0, known.count),
+    contracts: contracts.slice(0, counted.count),
+  });
+}
+
+/** How many of the values there is room for, as JSON in bytes, and the size of these. */
+function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
+  let [count, size] = [0, 0];
+  for (const value of values) {
+    const more = byteLength(JSON.stringify(value)) + 1;
+    if (size + more > room) break;
+    size += more;
+    count++;
+  }
+  return { count, size };
+}
+
+const FRESH = 100; // ms in which an answer is given again
+const LARGEST = 262_144; // bytes: some 1,000 contracts
+const MARGIN = 256; // bytes: what stands around it in a frame
+const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out

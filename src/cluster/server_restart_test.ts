@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, CatgaError, type CatgaOptions, command, event, type NodeEvent, query } from "../../mod.ts";
+import { type Catga, catga, CatgaError, type CatgaOptions, command, event, type NodeChange, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
@@ -27,7 +27,7 @@ describe("a nats-server that is killed and started anew", required, () => {
       let workers: Catga[];
       /** How often each command ran. */
       const runs = new Map<string, number>();
-      const seen: NodeEvent[] = [];
+      const seen: NodeChange[] = [];
       const stopWatching = new AbortController();
 
       before(async () => {

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import { checkRoute, checkTimes } from "./checks.ts";
+import { checkRoute, checkTimes } from "./contract.ts";
 
 describe("checkTimes", () => {
   it("a timeout is 1 ms to what a timer can wait; retries are 0 to 1,000", () => {

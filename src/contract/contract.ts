@@ -3,8 +3,9 @@
  * value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
-import type { Route } from "./node_info.ts";
+import type { Route, RouteName } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
+import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
 /** What a message is: a command changes something, a query reads something, an event reports something. */
 export type Kind = "command" | "query" | "event";
@@ -91,3 +92,27 @@ export function isContractName(name: string): boolean {
 
 /** The longest name of a contract, in characters. */
 export const MAX_NAME_LENGTH = 256;
+
+// Checks of what contracts, sends and apps have in common.
+
+/** Throws if `timeout` or `retries` is invalid; `at` is written before their names. */
+export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
+  if (options.timeout !== undefined) checkNumber(`${at}timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
+  if (options.retries !== undefined) checkInteger(`${at}retries`, options.retries, 0, 1_000);
+}
+
+/** Throws if the value is neither a strategy nor the name of one. */
+export function checkRoute(name: string, value: Route): void {
+  if (typeof value === "function" || ROUTES.has(value)) return;
+  throw new TypeError(`${name} must be one of ${[...ROUTES].join(", ")}, or a function; got ${show(value)}`);
+}
+
+/** The greatest number of handlers that may run, or of sends that may be under way, at once. */
+export const MAX_CONCURRENCY = 65_536;
+const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
+  "round-robin",
+  "local-first",
+  "hash",
+  "least-loaded",
+  "random",
+]);

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertThrows } from "@std/assert";
-import { checkContract } from "./contract_check.ts";
+import { checkContract, command, event } from "./definition.ts";
 import type { AnyContract } from "./contract.ts";
-import { command, event } from "./definition.ts";
 
 describe("checkContract", () => {
   const Buy = command("Buy");

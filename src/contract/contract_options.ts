@@ -1,8 +1,7 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
-import { checkRoute, checkTimes } from "./checks.ts";
+import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
-import type { ContractOptions, Kind } from "./contract.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 
@@ -262,6 +261,9 @@ export const KEEP = 7 * 86_400_000;
 export function keepOf({ durable }: ContractOptions): number {
   return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
+
+/** How long the result of an idempotent command is kept without `ttl`, in ms: a day. */
+export const RESULT_TTL = 86_400_000;
 
 const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
 const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);

@@ -7,7 +7,6 @@ import { assert, assertEquals } from "@std/assert";
 import * as v from "valibot";
 import { z } from "zod";
 import {
-  type AnyContract,
   type Catga,
   catga,
   command,
@@ -22,10 +21,11 @@ import {
   type OutputOf,
   query,
   type Result,
-  type SendArgs,
   type Strategy,
   unwrap,
 } from "../../mod.ts";
+import type { AnyContract } from "./contract.ts";
+import type { SendArgs } from "./sender.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 

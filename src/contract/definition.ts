@@ -1,19 +1,20 @@
 /** Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
 import type { Context } from "./context.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { MAX_CONCURRENCY } from "./checks.ts";
-import { checkInteger, checkKnown, show } from "../data/checks.ts";
-import type { AnyCode } from "../error.ts";
-import type { Failure } from "./result.ts";
-import type { MaybePromise, Schema } from "./schema.ts";
 import {
   type AnyContract,
   type Contract,
   type ContractOptions,
   type DurableContractOptions,
   isContractName,
+  type Kind,
+  MAX_CONCURRENCY,
   MAX_NAME_LENGTH,
 } from "./contract.ts";
+import { checkInteger, checkKnown, show } from "../data/checks.ts";
+import type { AnyCode } from "../error.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
 import {
   type CommandOptions,
   contractOptions,
@@ -26,15 +27,16 @@ import {
   type QueryOptions,
 } from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
-import type {
-  CommandHandlerOptions,
-  EventHandlerOptions,
-  Handler,
-  HandlerBody,
-  HandlerOptions,
-  SubscriptionOptions,
+import {
+  type CommandHandlerOptions,
+  type EventHandlerOptions,
+  type Handler,
+  type HandlerBody,
+  type HandlerOptions,
+  isHandler,
+  type SubscriptionOptions,
+  subscriptionSettings,
 } from "./handler.ts";
-import { subscriptionSettings } from "./subscription_settings.ts";
 
 /** A command or a query. */
 export interface RequestContract<
@@ -296,3 +298,19 @@ function handler(
 
 /** The function of a handler of any contract. */
 type HandlerFn = (payload: never, ctx: Context) => unknown;
+
+// The check of a contract that a program passes in: the error says which kind was expected and what was given instead.
+
+/** Throws a `TypeError` for a value that is not a contract of one of these kinds. `method` is the one that was called. */
+export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
+  if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;
+  const wanted = `what ${kinds.map((kind) => `${kind}(…)`).join(" or ")} gives`;
+  throw new TypeError(`${method}: the first argument must be ${wanted}; got ${describe(contract)}`);
+}
+
+/** The value that was given, and what was probably meant. */
+function describe(given: AnyContract): string {
+  if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
+  if (given?.kind === undefined) return show(given);
+  return `${given.kind} ${given.name}: ${given.kind === "event" ? "publish" : "send"} it`;
+}

@@ -4,16 +4,20 @@
  */
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
-import { MAX_CONCURRENCY } from "./checks.ts";
+import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
 import { checkInteger, checkKnown, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
-import type { AnyContract } from "./contract.ts";
 import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
-import type { EntityBody, EntityContext } from "./entity_body.ts";
+import {
+  type CommandHandlerOptions,
+  type EntityBody,
+  type EntityContext,
+  type Handler,
+  type HandlerBody,
+  subscriptionSettings,
+} from "./handler.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
-import type { CommandHandlerOptions, Handler, HandlerBody } from "./handler.ts";
-import { subscriptionSettings } from "./subscription_settings.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";

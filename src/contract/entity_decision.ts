@@ -1,13 +1,11 @@
 /** A command of an entity decided by values, for tests. */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
-import { isRecord } from "../data/is_record.ts";
-import { checkKnown, show } from "../data/checks.ts";
+import { checkKnown, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
-import type { EntityDefinition } from "./entity_definition.ts";
-import { applied, Deciding } from "./entity_state.ts";
+import { applied, Deciding, type EntityDefinition } from "./entity_definition.ts";
 import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
 import { firstIssue, validate } from "./schema.ts";

@@ -1,5 +1,7 @@
 /** What an entity is to the handlers of its commands, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
+import { show } from "../data/checks.ts";
+import { firstIssue, validate } from "./schema.ts";
 
 /** What `emit` needs of an event: its entity's state and its payload. */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
@@ -64,4 +66,86 @@ export interface AnyEntity<State> {
   readonly name: string;
   /** The inside, for Catga. */
   readonly "~entity": EntityDefinition<State>;
+}
+
+// An entity while a command is decided: its state, and what has been emitted.
+
+/** An event that was emitted: its payload as it was given, which is what is stored. */
+export interface EmittedEvent {
+  readonly event: string;
+  readonly payload: unknown;
+}
+
+/** The implementation of {@link Loaded}. */
+export class Deciding<State> implements Loaded<State> {
+  readonly id: string;
+  readonly version: number;
+  #state: State;
+  readonly #definition: EntityDefinition<State>;
+  readonly emitted: EmittedEvent[] = [];
+  #over = false;
+
+  constructor(definition: EntityDefinition<State>, id: string, version: number, state: State) {
+    this.#definition = definition;
+    this.id = id;
+    this.version = version;
+    this.#state = state;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  emit(event: AnyContract, payload?: unknown): void {
+    if (this.#over) {
+      throw new TypeError(`emit ${event?.name}: the command of ${this.#definition.name} ${this.id} has ended`);
+    }
+    const known = typeof event?.name === "string" ? this.#definition.events.get(event.name) : undefined;
+    if (known === undefined || known.contract.name !== event.name) {
+      throw new TypeError(`emit takes an event of ${this.#definition.name}; got ${show(event)}`);
+    }
+    this.#state = applied(this.#definition, this.#state, event.name, payload);
+    this.emitted.push({ event: event.name, payload });
+  }
+
+  /** From now on nothing can be emitted. */
+  end(): void {
+    this.#over = true;
+  }
+}
+
+/** Why an event cannot be applied: the entity does not have it; its schema refuses its payload, throws, or checks asynchronously. */
+export interface Inapplicable {
+  readonly cause: "unknown event" | "schema";
+  readonly message: string;
+  /** What the schema threw. */
+  readonly error?: unknown;
+}
+
+/** The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what `apply` throws. */
+export function applied<State>(
+  definition: EntityDefinition<State>,
+  state: State,
+  event: string,
+  payload: unknown,
+  refuse: (why: Inapplicable) => Error = ({ message, error }) =>
+    new TypeError(message, error === undefined ? {} : { cause: error }),
+): State {
+  const known = definition.events.get(event);
+  if (known === undefined) {
+    throw refuse({ cause: "unknown event", message: `${definition.name} has no event ${event}` });
+  }
+  const schema = known.contract.options.input;
+  if (schema === undefined) return known.apply(state, payload);
+  const parsed = validate(schema, payload, "INVALID_MESSAGE", event);
+  if (parsed instanceof Promise) {
+    const message = `the schema of ${event} checks asynchronously: events of an entity need one that does not`;
+    throw refuse({ cause: "schema", message });
+  }
+  if (!parsed.ok) {
+    const { cause: error } = parsed.error;
+    const message = `the schema of ${event} refuses its payload: ${firstIssue(parsed.error)}`;
+    throw refuse({ cause: "schema", message, ...(error === undefined ? {} : { error }) });
+  }
+  return known.apply(state, parsed.value as never);
 }

@@ -3,7 +3,7 @@ import { assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from
 import { counting, refusing } from "../../test/support/schemas.ts";
 import { event } from "./definition.ts";
 import { entity } from "./entity.ts";
-import { applied, Deciding, type Inapplicable } from "./entity_state.ts";
+import { applied, Deciding, type Inapplicable } from "./entity_definition.ts";
 import type { Schema } from "./schema.ts";
 
 const Sum = entity<number>("Sum", { initial: () => 0 });

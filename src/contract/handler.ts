@@ -1,8 +1,12 @@
 /** Handlers: what `handle` and `on` return and `catga` takes. */
 import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
-import type { AnyContract } from "./contract.ts";
-import type { EntityBody } from "./entity_body.ts";
+import { type AnyContract, checkTimes } from "./contract.ts";
+import type { EntityDefinition, Loaded } from "./entity_definition.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
+import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
+import { CatgaError } from "../error.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
@@ -95,4 +99,93 @@ export type HandlerModule = { readonly [name: string]: unknown };
 /** Whether a value is a {@link Handler}. */
 export function isHandler(value: unknown): value is Handler {
   return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
+}
+
+// What the handler of a command of an entity is made of, and what runs it.
+
+/** What a handler that an entity made is made of. */
+export interface EntityBody {
+  /** Its entity. */
+  readonly definition: EntityDefinition<unknown>;
+  /** The function given to `handle`. */
+  readonly decide: (entity: Loaded<unknown>, payload: unknown, ctx: Context) => MaybePromise<unknown | Failure>;
+}
+
+/** The context of a running app: it decides commands of entities. */
+export interface EntityContext extends Context {
+  /** Loads the entity, has the command decided, and stores what it emits. */
+  "~decide"(entity: EntityBody, payload: unknown): Promise<unknown>;
+}
+
+// What a handler of a durable contract says about its subscription: the check of these options, and their defaults.
+
+/**
+ * The settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take none of these options.
+ * Throws a `TypeError` or `RangeError` for an invalid one. `at`: how messages begin.
+ */
+export function subscriptionSettings(
+  at: string,
+  { kind, name: category, options: { durable, timeout: ofContract } }: AnyContract,
+  options: SubscriptionOptions,
+): SubscriptionSettings | undefined {
+  if (!durable) {
+    const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
+    if (foreign === undefined) return undefined;
+    throw new TypeError(`${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`);
+  }
+  const { name = category.replaceAll(".", "-"), from = "now", each = "service", retry = {}, timeout = ofContract } =
+    options;
+  checkToken(`${at}: name`, name);
+  if (from !== "now" && from !== "start") {
+    throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
+  }
+  if (typeof retry !== "object" || retry === null) {
+    throw new TypeError(`${at}: retry must be { attempts, delay }; got ${show(retry)}`);
+  }
+  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay } = retry;
+  checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
+  if (!Array.isArray(delay) || delay.length !== 2) {
+    throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
+  }
+  const [first, longest] = delay;
+  checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_PAUSE, "ms");
+  checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_PAUSE, "ms");
+  checkTimes(`${at}: `, { timeout });
+  return Object.freeze({ name, from, each, attempts, delay: Object.freeze([first, longest] as const), timeout });
+}
+
+const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
+/** How the runs of a message of the log are repeated. */
+export type Retry = Pick<SubscriptionSettings, "attempts" | "delay">;
+
+/** Unless the handler says otherwise. */
+export const DEFAULT_RETRY: Retry = Object.freeze({ attempts: 10, delay: Object.freeze([1_000, 300_000] as const) });
+
+/** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
+export function morePatient(one: Retry, other: Retry): Retry {
+  return {
+    attempts: Math.max(one.attempts, other.attempts),
+    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
+  };
+}
+
+const RETRY_OPTIONS = new Set(["attempts", "delay"]);
+/** The longest pause between attempts, in ms: a day. */
+const MAX_PAUSE = 86_400_000;
+
+// What a sender gets for a handler that threw: the thrown error itself stays in the log of the handler's node.
+
+/** The failure of a handler that threw `cause`. */
+export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown): CatgaError {
+  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx), { cause, node: ctx.node });
+}
+
+/** Whether an error is the {@link handlerFailure} of this message's own handler, and not of one that it sent to. */
+export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
+  return code === "HANDLER_FAILED" && message === messageOf(contract, ctx);
+}
+
+function messageOf({ name }: AnyContract, ctx: Context): string {
+  return `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
 }

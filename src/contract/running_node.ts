@@ -1,7 +1,6 @@
 /** A running node as its users see it: what `catga()` resolves with. */
 import type { AppClock } from "../ports/clock.ts";
-import type { Health } from "./health.ts";
-import type { NodeEvent, NodeInfo } from "./node_info.ts";
+import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
 import type { AnyEntity } from "./entity_definition.ts";
@@ -57,7 +56,8 @@ export interface Catga extends Sender, AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { catga, MemoryNetwork } from "@catga/catga";
+   * import { catga } from "@catga/catga";
+   * import { MemoryNetwork } from "@catga/catga/testing";
    *
    * const network = new MemoryNetwork();
    * await using first = await catga({ network });
@@ -67,7 +67,7 @@ export interface Catga extends Sender, AsyncDisposable {
    * console.log(value.type, value.node.id); // join second
    * ```
    */
-  watchNodes(options?: { signal?: AbortSignal | undefined }): AsyncIterableIterator<NodeEvent>;
+  watchNodes(options?: { signal?: AbortSignal | undefined }): AsyncIterableIterator<NodeChange>;
   /**
    * The health of this node, for probes; made without the network.
    *

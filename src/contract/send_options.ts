@@ -1,6 +1,7 @@
 /** The options of one send, publish or broadcast, and their check. */
+import { DEFAULT_RETRY, type Retry } from "./handler.ts";
 import type { Route } from "./node_info.ts";
-import { checkRoute, checkTimes } from "./checks.ts";
+import { type AnyContract, checkRoute, checkTimes, isContractName } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
 
 /** Options of one `send`. */
@@ -88,3 +89,96 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   publish: new Set(["id", "headers", "signal"]),
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
+
+// What a node's record says about its handlers of messages of the log, `NodeInfo.subscriptions`: `<subscription>/<event>`, and
+// `@/<command>` for queued commands. And the names of the internal contracts that follow from it.
+
+/** In place of a service: that of the subscriptions to queued commands, one for each contract and called as it is, whatever the service. */
+export const COMMANDS = "@";
+
+/**
+ * What the name of a subscription to events of entities ends with, behind the name that the program gave: these events are in a stream of
+ * their own, in which it has a position and a leader of its own.
+ */
+export const OF_ENTITIES = ":entities";
+
+/** The name by which nodes know the subscription of a handler of this contract, for which the program gave this name. */
+export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
+  return entity === undefined ? name : name + OF_ENTITIES;
+}
+
+/**
+ * What a node says in `NodeInfo.subscriptions` for a category that it handles: `<subscription>/<contract>`, and `@/<contract>` for a
+ * queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest pause>`.
+ */
+export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
+  const { attempts, delay: [first, longest] } = retry;
+  const usual = attempts === DEFAULT_RETRY.attempts && first === DEFAULT_RETRY.delay[0] &&
+    longest === DEFAULT_RETRY.delay[1];
+  const text = service === COMMANDS ? `${COMMANDS}/${category}` : `${name}/${category}`;
+  return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
+}
+
+/** Whether a record may say so. */
+export function isAnnounced(text: string): boolean {
+  const [subscription, category = "", retry, more] = text.split("/");
+  return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
+    (retry === undefined || readRetry(retry) !== undefined);
+}
+
+/** The subscription that a node of a service announces so, and how its runs are repeated. Of a text that {@link isAnnounced}. */
+export function readAnnouncement(
+  service: string,
+  text: string,
+): { readonly service: string; readonly name: string; readonly category: string; readonly retry: Retry } {
+  const [name, category, given] = text.split("/");
+  const retry = (given === undefined ? undefined : readRetry(given)) ?? DEFAULT_RETRY;
+  return name === COMMANDS
+    ? { service: COMMANDS, name: category, category, retry }
+    : { service, name, category, retry };
+}
+
+function readRetry(text: string): Retry | undefined {
+  const [, attempts, first, longest] = (/^([1-9]\d{0,8}),(\d{1,10}),(\d{1,10})$/.exec(text) ?? []).map(Number);
+  return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
+}
+
+/** The internal contracts that a node of a service handles because of this part of its record. */
+export function internalNames(service: string, text: string): readonly string[] {
+  const { service: owner, name, category } = readAnnouncement(service, text);
+  return [runName(owner, name, category), controlName(owner, name)];
+}
+
+/** The name of the internal contract that a subscription's leader sends an event of a category by. */
+export function runName(service: string, name: string, category: string): string {
+  return `@${service}/${name}/${category}`;
+}
+
+/** The name of the internal contract that a subscription's leader asks its nodes by: barriers. */
+export function controlName(service: string, name: string): string {
+  return `@${service}/${name}`;
+}
+
+/** Whether a name is that of an internal contract: no program's contract has one. */
+export function isInternalName(name: string): boolean {
+  return name.charCodeAt(0) === AT;
+}
+
+/** Whether a text is what {@link runName} or {@link controlName} makes. */
+export function isInternalContract(text: string): boolean {
+  if (!isInternalName(text)) return false;
+  const [service, name, category, ...more] = text.slice(1).split("/");
+  return (service === COMMANDS || isToken(service)) && name !== undefined && (isContractName(name) || isToken(name)) &&
+    (category === undefined || isContractName(category)) && more.length === 0;
+}
+
+/** Whether a text can be the name of a subscription. */
+function isToken(text: string): boolean {
+  return text.length <= MAX_TOKEN + OF_ENTITIES.length && /^[\w-]{1,256}(:entities)?$/.test(text);
+}
+
+const AT = 64;
+const MAX_TOKEN = 256;
+
+/** The headers that carry a trace: W3C Trace Context and Baggage. */
+export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);

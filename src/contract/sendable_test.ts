@@ -11,7 +11,6 @@ import {
   event,
   fail,
   type InputOf,
-  MemoryNetwork,
   type OutputOf,
   query,
   type Schema,
@@ -19,6 +18,7 @@ import {
 } from "../../mod.ts";
 import { Account } from "../../test/support/payloads.ts";
 import type { Unsendable } from "./sendable.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<_T extends true>(): void {}

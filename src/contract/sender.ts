@@ -184,7 +184,8 @@ export interface Sender extends Sharing {
    *
    * @example
    * ```ts
-   * import { catga, MemoryNetwork, query } from "@catga/catga";
+   * import { catga, query } from "@catga/catga";
+   * import { MemoryNetwork } from "@catga/catga/testing";
    *
    * const Uptime = query<void, number>("Uptime");
    * const network = new MemoryNetwork();

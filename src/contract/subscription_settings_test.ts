@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event, type SubscriptionOptions } from "../../mod.ts";
+import { command, event } from "../../mod.ts";
+import type { SubscriptionOptions } from "./handler.ts";
 
 const Placed = event<{ id: string }>("orders.Placed", { durable: true });
 const Told = event<{ id: string }>("orders.Told");

@@ -6,26 +6,25 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
 import {
-  type AnyContract,
   type Behavior,
-  type BroadcastResult,
   type Catga,
   catga,
   CatgaError,
-  type Code,
   type CodeOf,
   command,
   type Contract,
   type ErrorCode,
   event,
   fail,
-  MemoryNetwork,
   query,
   type Result,
   unwrap,
 } from "../../mod.ts";
 import { rateLimit, retry } from "../behaviors/mod.ts";
-import { recorder } from "../testing/mod.ts";
+import { MemoryNetwork, recorder } from "../testing/mod.ts";
+import type { AnyContract } from "./contract.ts";
+import type { BroadcastResult } from "./sender.ts";
+import type { Code } from "../error.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 

@@ -1,19 +1,28 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeadLetter } from "../contract/kept.ts";
-import { parkedKey } from "../log/format/names.ts";
-import { carryOut } from "./changes.ts";
+import { messageId } from "../log/format/commit.ts";
+import { subscriptionKey } from "../log/format/names.ts";
+import { carryOut } from "./dashboard.ts";
+import { placeOf } from "./parked_views.ts";
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
     const replayed: number[] = [];
-    const letter = { position: 7, replay: () => Promise.resolve(void replayed.push(7)) } as unknown as DeadLetter;
+    const publishedAt = new Date(70);
+    const letter = {
+      position: 7,
+      publishedAt,
+      replay: () => Promise.resolve(void replayed.push(7)),
+    } as unknown as DeadLetter;
     const administration = {
       async *deadLetters() {
         yield await Promise.resolve(letter);
       },
     };
-    const places = [7, 8].map((position) => parkedKey("shop", "billing", 0, position));
+    const places = [7, 8].map((position) =>
+      placeOf(subscriptionKey("shop", "billing"), messageId({ position, time: 10 * position }))
+    );
     const change = (letters: string[]) => carryOut(administration, { do: "replay", letters });
     assertEquals(await change(["no place"]), {
       done: 0,

@@ -1,25 +1,22 @@
 /**
- * Collects what the page shows, between `start` and `stop`: follows the buckets of nodes, locks and parked messages, and asks for the rest
- * again and again. A part that fails is tried again, and the page says so; a part never waits for another one, and is never asked twice
+ * Collects what the page shows, between `start` and `stop`: follows the buckets of nodes and locks, and asks for the rest again and again. A part that fails is tried again, and the page says so; a part never waits for another one, and is never asked twice
  * at once.
  */
 import { Administration } from "../log/administration/administration.ts";
 import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
 import type { StreamKind } from "../log/format/streams.ts";
-import type { BucketKind } from "../ports/buckets.ts";
+import type { Bucket, BucketKind, Change } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import type { Bucket, Change } from "../ports/key_value_store.ts";
 import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
 import { NodeWatch } from "./node_watch.ts";
-import { ParkedWatch } from "./parked_watch.ts";
+import { ParkedViews } from "./parked_views.ts";
 import { shownText } from "./shown.ts";
-import type { DashboardSource } from "./source.ts";
+import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
-import type { Problem, ScheduleView, Topics } from "./view.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {
@@ -76,7 +73,8 @@ class Looking {
   readonly #buckets = new Map<BucketKind, Promise<Bucket | undefined>>();
   readonly #nodes: NodeWatch;
   readonly #locks = new LockWatch();
-  readonly #parked = new ParkedWatch();
+  readonly #administration: Administration;
+  readonly #parked: ParkedViews;
   readonly #tail: EventTail;
   readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
 
@@ -89,13 +87,19 @@ class Looking {
       past.traffic.take(stats);
     });
     this.#tail = new EventTail(source.namespace);
-    const [locks, parked] = [this.#locks, this.#parked];
+    const { namespace, transport: { clock } } = source;
+    const administration = this.#administration = new Administration({
+      namespace,
+      clock,
+      stream: () => this.#stream("log"),
+      entities: () => this.#stream("entities"),
+      kept: () => this.#stream("subscriptions"),
+      nodes: () => this.#nodes.present,
+    });
+    this.#parked = new ParkedViews(administration);
+    const locks = this.#locks;
     this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
     this.#follow("locks", (change) => locks.take(change), () => streams.send("locks", locks.view(ROWS)));
-    this.#follow("parked", (change) => parked.take(change), () => {
-      streams.send("letters", parked.letters(ROWS));
-      streams.send("retries", parked.retries(ROWS));
-    });
     const asker = source.asker();
     const events = this.#tail.listen(source.transport);
     const unlisten = source.transport.onStatus(() => this.#connection());
@@ -153,22 +157,14 @@ class Looking {
   }
 
   async #subscriptions(): Promise<void> {
-    const { namespace, transport: { clock } } = this.#source;
-    const administration = new Administration({
-      namespace,
-      clock,
-      stream: () => this.#stream("log"),
-      entities: () => this.#stream("entities"),
-      subscriptions: () => this.#bucket("subscriptions"),
-      parked: () => Promise.resolve(undefined), // followed here
-      nodes: () => this.#nodes.present,
-    });
-    const infos = await administration.subscriptions();
-    const now = { monotonic: clock.monotonic(), wall: clock.now() };
-    const views = infos.slice(0, ROWS).map((info) =>
-      this.#past.subscriptions.view(info, this.#parked.counts(info.service, info.name), now)
-    );
+    const stored = await this.#administration.stored();
+    const infos = await this.#administration.infosOf(stored);
+    const now = this.#source.transport.clock.monotonic();
+    const views = infos.slice(0, ROWS).map((info) => this.#past.subscriptions.view(info, now));
     this.#streams.send("subscriptions", { shown: views, total: infos.length });
+    const { letters, retries } = await this.#parked.of(stored, ROWS);
+    this.#streams.send("letters", letters);
+    this.#streams.send("retries", retries);
   }
 
   async #schedules(): Promise<void> {

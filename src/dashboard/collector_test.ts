@@ -2,11 +2,9 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
+import { type Bucket, type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { Collector } from "./collector.ts";
-import type { DashboardSource } from "./source.ts";
-import type { Problem, Topic, Topics } from "./view.ts";
+import type { DashboardSource, Problem, Topic, Topics } from "./view.ts";
 
 type Sent = { readonly [T in Topic]: { readonly topic: T; readonly value: Topics[T] } }[Topic];
 
@@ -74,7 +72,7 @@ describe("Collector", () => {
     collector.start();
     collector.start();
     await clock.advance(0);
-    assertEquals([asked.get("locks"), asked.get("parked"), askers()], [1, 1, 1]);
+    assertEquals([asked.get("locks"), asked.get("subscriptions"), askers()], [1, 1, 1]);
     assertEquals(topics(), [
       ...["contracts", "events", "letters", "locks", "nodes", "problems", "retries", "schedules", "subscriptions"],
       "traffic",

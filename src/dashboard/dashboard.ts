@@ -1,13 +1,16 @@
 /** The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no node of it. */
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
-import { carryOut } from "./changes.ts";
 import { Collector } from "./collector.ts";
-import { readEntity } from "./entity_reading.ts";
 import { DashboardServer } from "./server.ts";
-import { shownText } from "./shown.ts";
-import type { DashboardSource } from "./source.ts";
+import { shownText, shownValue } from "./shown.ts";
+import type { ChangeAnswer, ChangeRequest, DashboardSource, EntityView, LetterFilter } from "./view.ts";
 import { Streams } from "./streams.ts";
+import { isCatgaError } from "../error.ts";
+import type { DeadLetter } from "../contract/kept.ts";
+import { messageId } from "../log/format/commit.ts";
+import { readPlace } from "./parked_views.ts";
+import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -36,8 +39,7 @@ export async function serveDashboard(
     namespace,
     clock,
     stream: () => source.stream("log"),
-    subscriptions: () => source.bucket("subscriptions"),
-    parked: () => source.bucket("parked"),
+    kept: () => source.stream("subscriptions"),
     nodes: () => [], // not asked for dead letters
   });
   return await DashboardServer.listen({
@@ -48,3 +50,117 @@ export async function serveDashboard(
     change: allowChanges ? (request) => carryOut(administration, request) : undefined,
   });
 }
+
+// Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
+
+/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
+export async function carryOut(
+  administration: Pick<Administration, "deadLetters">,
+  { do: what, letters, matching = {} }: ChangeRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  const settle = async (letter: DeadLetter) => {
+    try {
+      await letter[what]();
+      done++;
+    } catch (thrown) {
+      if (!isCatgaError(thrown)) throw thrown;
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  };
+  if (letters === undefined) {
+    for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
+    return { done, failed, error };
+  }
+  const { chosen, invalid } = bySubscription(letters);
+  for (const { service, subscription, ids } of chosen) {
+    for await (const letter of administration.deadLetters({ service, subscription })) {
+      const { position, publishedAt } = letter;
+      if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
+    }
+    failed += ids.size;
+    if (ids.size > 0) error ??= "it is no dead letter any more";
+  }
+  failed += invalid.length;
+  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
+  return { done, failed, error };
+}
+
+/** Whether the page shows a letter so. */
+function matches(
+  { service, subscription, contract, error: { code } }: DeadLetter,
+  filter: LetterFilter,
+): boolean {
+  const shown = { service, subscription, contract, code };
+  // of the names that `server.ts` lets through
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) => shownText(shown[name]) === filter[name]);
+}
+
+interface Chosen {
+  readonly service: string;
+  readonly subscription: string;
+  /** Identities of messages. */
+  readonly ids: Set<string>;
+}
+
+/** The letters of each subscription, and the places that are none. */
+function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; invalid: readonly string[] } {
+  const chosen = new Map<string, Chosen>();
+  const invalid: string[] = [];
+  for (const place of places) {
+    const found = readPlace(place);
+    if (found === undefined) {
+      invalid.push(place);
+      continue;
+    }
+    const { service, name: subscription, id } = found;
+    const label = `${service}/${subscription}`; // a service has no slash
+    const of = chosen.get(label) ?? { service, subscription, ids: new Set() };
+    chosen.set(label, of);
+    of.ids.add(id);
+  }
+  return { chosen: chosen.values(), invalid };
+}
+
+// One entity with its history, as the page asks for it: its last events, oldest first.
+
+/** Reads it; `undefined`: nothing is stored of it. A string: the type or id is invalid. Rejects as `LogStream.read`. */
+export async function readEntity(
+  source: Pick<DashboardSource, "namespace" | "stream" | "bucket">,
+  type: string,
+  id: string,
+): Promise<EntityView | string | undefined> {
+  if (!/^[\w-]{1,64}$/.test(type)) return "the type of an entity is letters, digits, - and _";
+  if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
+  const stream = await source.stream("entities");
+  if (stream === undefined) return undefined;
+  const place = { namespace: source.namespace, stream, snapshots: await source.bucket("snapshots"), type, id };
+  const info = await entityInfo(place);
+  if (info === undefined) return undefined;
+  const { version, created, changed, forgotten, snapshot } = info;
+  const events: EntityView["events"][number][] = [];
+  for await (const event of entityEvents(place, { after: Math.max(0, version - MOST) })) {
+    const [position, at] = [event.position, event.time.getTime()];
+    if ("fault" in event) {
+      events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
+    } else {
+      const { command } = event;
+      const name = command === undefined ? "" : shownText(`${command.name} ${command.id}`);
+      const payload = shownValue(event.payload);
+      events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
+    }
+    if (events.length >= 2 * MOST) break; // faults have no number
+  }
+  return {
+    ...{ type, id: shownText(id), version, forgotten, events },
+    created: created?.getTime(),
+    changed: changed?.getTime(),
+    snapshot: typeof snapshot === "object"
+      ? `${snapshot.version}: ${shownValue(snapshot.state)}`
+      : shownText(snapshot ?? ""),
+  };
+}
+
+/** Events that are shown. */
+const MOST = 100;

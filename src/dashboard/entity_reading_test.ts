@@ -1,13 +1,13 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, entity, MemoryNetwork, unwrap } from "../../mod.ts";
+import { catga, command, entity, unwrap } from "../../mod.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { systemClock } from "../ports/clock.ts";
-import { readEntity } from "./entity_reading.ts";
-import type { DashboardSource } from "./source.ts";
-import type { EntityView } from "./view.ts";
+import { readEntity } from "./dashboard.ts";
+import type { DashboardSource, EntityView } from "./view.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 const Cart = entity("Cart", { initial: () => 0 });
 const Added = Cart.event<{ sku: string }>("Added", (items) => items + 1);

@@ -2,6 +2,7 @@
  * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its end: what was
  * passed by is counted.
  */
+import { eventSubject } from "../contract/subjects.ts";
 import { readEventFrame } from "../cluster/wire/frame.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
@@ -66,7 +67,7 @@ export class EventTail {
 
   /** Takes the events that are not kept, until the subscription is closed. */
   listen(transport: Pick<Transport, "subscribe" | "clock">): Subscription {
-    const prefix = `catga.${this.#namespace}.event.`;
+    const prefix = eventSubject(this.#namespace);
     return transport.subscribe(`${prefix}>`, {}, ({ subject, data }) => {
       if (this.#room <= 0) return void this.#left++;
       let frame;

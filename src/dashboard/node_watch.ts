@@ -8,9 +8,8 @@ import type { NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { shownText } from "./shown.ts";
-import type { SourceAsker } from "./source.ts";
+import type { Capped, NodeView, SourceAsker } from "./view.ts";
 import type { TrafficNode } from "./traffic.ts";
-import type { Capped, NodeView } from "./view.ts";
 
 interface Watched {
   info: NodeInfo;

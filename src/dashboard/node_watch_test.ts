@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
 import { NodeWatch } from "./node_watch.ts";
-import type { NoAnswer, Pong, SourceAsker } from "./source.ts";
+import type { NoAnswer, Pong, SourceAsker } from "./view.ts";
 
 const SILENCE: NoAnswer = { type: "silence" };
 const BOUNCE: NoAnswer = { type: "bounce" };

@@ -1,7 +1,6 @@
 /** How fast subscriptions read, and how their lag was in the last 15 minutes. */
 import type { SubscriptionInfo } from "../contract/kept.ts";
 import { sequenceOf } from "../log/format/position.ts";
-import type { ParkedCounts } from "./parked_watch.ts";
 import { shownText } from "./shown.ts";
 import type { SubscriptionView } from "./view.ts";
 
@@ -19,11 +18,7 @@ export class SubscriptionRates {
   readonly #past = new Map<string, Past>();
 
   /** A subscription as it stands now, in ms of a clock that never goes back. */
-  view(
-    info: SubscriptionInfo,
-    parked: ParkedCounts,
-    { monotonic, wall }: { monotonic: number; wall: number },
-  ): SubscriptionView {
+  view(info: SubscriptionInfo, monotonic: number): SubscriptionView {
     const key = `${info.service}/${info.name}`;
     const sequence = sequenceOf(info.position);
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
@@ -39,7 +34,7 @@ export class SubscriptionRates {
       past.noted = monotonic;
       past.lags = [...past.lags.slice(-(POINTS - 1)), info.lag];
     }
-    const { service, name, contracts, leader, abandoned, lag, oldest } = info;
+    const { service, name, contracts, leader, abandoned, lag, oldest, retrying, dead } = info;
     return {
       service: shownText(service),
       name: shownText(name),
@@ -47,10 +42,10 @@ export class SubscriptionRates {
       leader: leader === undefined ? undefined : shownText(leader),
       abandoned,
       lag,
-      oldest: Math.round(Math.max(oldest, parked.oldest === undefined ? 0 : wall - parked.oldest)),
+      oldest: Math.round(oldest),
       rate: Math.round(past.rate * 10) / 10,
-      retrying: parked.retrying,
-      dead: parked.dead,
+      retrying,
+      dead,
       lags: past.lags,
     };
   }

@@ -1,5 +1,4 @@
 /** Checks of what a program passes in. Each error names the option, the value that was given, and what it should be. */
-import { isPlain } from "./is_plain.ts";
 
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
@@ -96,3 +95,35 @@ function showObject(value: object): string {
 }
 
 const MAX_TOKEN = 64;
+
+// What numbers of others have to be.
+
+/** Whether a value is a whole number from 0 on, small enough to be exact. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Whether a value is a number from 0 on, and finite: a time in ms, say. */
+export function isNotNegative(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+}
+
+/** Whether a value is an object all of whose members are strings. */
+export function isStrings(value: unknown): value is Record<string, string> {
+  return isRecord(value) && Object.values(value).every((text) => typeof text === "string");
+}
+
+/** Whether a value is an object that is neither null nor an array. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a module's namespace. */
+export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype === null || prototype === Object.prototype) return true;
+  if (Object.getPrototypeOf(prototype) !== null) return false;
+  // in Bun 1.4 a module's namespace has a prototype, with `__esModule`
+  return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
+}

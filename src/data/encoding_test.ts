@@ -2,10 +2,9 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { difference, PAYLOADS, UNSENDABLE } from "../../test/support/payloads.ts";
 import { CatgaError } from "../error.ts";
-import { decodeText, encodeValue, toJson, toText } from "./encoding.ts";
-import { isJson } from "./is_json.ts";
+import { decodeText, encodeValue, isJson, toJson, toText } from "./encoding.ts";
 import { isTagged } from "./tag.ts";
-import { Unsendable } from "./unsendable.ts";
+import { Unsendable } from "./value_text.ts";
 
 describe("encodeValue and decodeText", () => {
   for (const [name, make] of PAYLOADS) {

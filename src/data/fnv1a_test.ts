@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { fnv1a } from "./fnv1a.ts";
+import { fnv1a } from "./rendezvous_hash.ts";
 
 describe("fnv1a", () => {
   it("agrees with the published vectors of FNV-1a, 32 bit", () => {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { isJson } from "./is_json.ts";
+import { isJson } from "./encoding.ts";
 
 describe("isJson", () => {
   it("is true for what JSON has, in plain objects and arrays", () => {

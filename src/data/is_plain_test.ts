@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { runInNewContext } from "node:vm";
-import * as own from "./is_plain.ts";
+import * as own from "./checks.ts";
 
 const { isPlain } = own;
 

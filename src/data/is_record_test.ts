@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { isRecord } from "./is_record.ts";
+import { isRecord } from "./checks.ts";
 
 describe("isRecord", () => {
   it("accepts objects, those without a prototype too", () => {

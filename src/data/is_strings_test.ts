@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { isStrings } from "./is_strings.ts";
+import { isStrings } from "./checks.ts";
 
 describe("isStrings", () => {
   it("accepts objects of strings, empty ones too", () => {

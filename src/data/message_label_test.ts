@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { messageLabel } from "./message_label.ts";
+import { messageLabel } from "./printable.ts";
 
 describe("messageLabel", () => {
   it("has the correlation id only if it is another", () => {

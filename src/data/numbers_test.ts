@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { isCount, isNotNegative } from "./numbers.ts";
+import { isCount, isNotNegative } from "./checks.ts";
 
 const VALUES = [0, 7, 2 ** 53 - 1, 2 ** 53, 1.5, -1, NaN, Infinity, "1", null, undefined, 1n];
 

@@ -1,6 +1,5 @@
 /** Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is invisible. */
-import { Unsendable } from "./unsendable.ts";
-import { valueText } from "./value_text.ts";
+import { Unsendable, valueText } from "./value_text.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line breaks,
@@ -64,3 +63,10 @@ function depthOf(json: string): number {
 
 /** Levels: the spaces of an indented text grow with the square of the depth. */
 const MAX_INDENTED = 100;
+
+/** A message in a log line: its id, and that of the first message of its chain when it is another. */
+export function messageLabel(id: string, correlationId: string | undefined): string {
+  return correlationId === undefined || correlationId === id
+    ? `message ${id}`
+    : `message ${id}, correlation ${correlationId}`;
+}

@@ -1,5 +1,5 @@
 /** Values as text: JSON, with tags for what JSON lacks, or in other forms. */
-import { isPlain } from "./is_plain.ts";
+import { isPlain } from "./checks.ts";
 import {
   base64,
   isTagged,
@@ -13,7 +13,6 @@ import {
   TILDE,
   UNDEFINED,
 } from "./tag.ts";
-import { Unsendable, whyUnsendable } from "./unsendable.ts";
 
 /**
  * - `tagged`: JSON with tags (`tag.ts`), which is read as the value itself.
@@ -26,7 +25,7 @@ import { Unsendable, whyUnsendable } from "./unsendable.ts";
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 
 /** A text, and what is in it. */
-export interface ValueText {
+interface ValueText {
   readonly text: string;
   /** It has tags: as JSON it is another value. */
   readonly tagged: boolean;
@@ -187,3 +186,42 @@ function isOf(value: object, type: { readonly prototype: object }): boolean {
 
 /** Characters of a path that are shown. */
 const MAX_PATH = 200;
+
+// What cannot be sent to another process, and where in a value it stands.
+
+/** A value, or a part of it, that cannot be sent. */
+export class Unsendable extends TypeError {
+  /** Where it stands: `payload.account.close`. */
+  readonly path: string;
+  /** What is wrong there: `is a function`. */
+  readonly why: string;
+
+  /** `cause`: what a getter threw. */
+  constructor(path: string, why: string, cause?: unknown) {
+    super(`${path} ${why}`, cause === undefined ? undefined : { cause });
+    this.path = path;
+    this.why = why;
+  }
+}
+
+/** Why a value that is neither JSON nor one of the values that have tags cannot be sent, and what to do. */
+export function whyUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (value instanceof Promise) return "is a promise: await it first";
+  if (value instanceof Error) return "is an Error: send its message, or fail() with a code";
+  if (value instanceof RegExp) return "is a RegExp: send its source and its flags";
+  const name = classOf(value as object);
+  const what = name === undefined ? "is an instance of a class" : `is an instance of ${name}`;
+  return `${what}: send a plain object, or a text, that it can be made from`;
+}
+
+/** The name of an object's class. */
+function classOf(value: object): string | undefined {
+  try {
+    const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
+    return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
+  } catch {
+    return undefined; // a getter threw; the name is only for the message
+  }
+}

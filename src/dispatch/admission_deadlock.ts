@@ -1,7 +1,9 @@
 /** Detects a message that waits for admission until runs end that wait for the message itself. */
 import type { Clock } from "../ports/clock.ts";
-import type { QueueEntry } from "./admission_queue.ts";
+import { type Dropped, QueueEntry } from "./admission_queue.ts";
 import type { MessageContext } from "./message_context.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Outcome } from "./outcome.ts";
 
 /**
  * Drops an entry with `DEADLOCK` if all that run in its queue are runs that wait for it (`held`): when it enters, and still
@@ -27,3 +29,33 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
 
 /** How long a deadlock has to last, in ms; the deadlock detection of locks waits as long. */
 export const DEADLOCK_DELAY = 100;
+
+// How a message is admitted to its handler: the functions involved, and the entry of a message that waits for it.
+
+/** Runs the handler of a message that has been admitted. Never throws, never rejects. */
+export type RunNow = () => MaybePromise<Outcome>;
+
+/** Runs a handler when its message is admitted, or returns a `Refusal`. Never throws, never rejects. */
+export type Admission = (ctx: MessageContext, run: RunNow) => MaybePromise<Outcome>;
+
+/** A message that waits in an admission queue, until its own deadline at most. */
+export class QueuedMessage extends QueueEntry {
+  readonly #ctx: MessageContext;
+  readonly #then: { start(): void; drop(why: Dropped): void };
+
+  /** One of the two callbacks is called, once. */
+  constructor(ctx: MessageContext, clock: Clock, then: { start(): void; drop(why: Dropped): void }) {
+    super(ctx.dueAt(clock.monotonic()));
+    this.#ctx = ctx;
+    this.#then = then;
+  }
+
+  override start(): void {
+    this.#ctx.execution.go();
+    this.#then.start();
+  }
+
+  override drop(why: Dropped): void {
+    this.#then.drop(why);
+  }
+}

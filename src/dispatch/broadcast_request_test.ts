@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { command } from "../contract/definition.ts";
-import { requestOf } from "./broadcast_request.ts";
-import type { RemoteRequest } from "./remote.ts";
+import { type RemoteRequest, requestOf } from "./remote.ts";
 
 function broadcastOf(idempotent: boolean): RemoteRequest {
   return {

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
-import { noHandler, noHandlerHere, notSent, wrongKind } from "./failures.ts";
+import { noHandler, noHandlerHere, notSent, wrongKind } from "./outcome.ts";
 
 const Pay = command("Pay");
 const Price = query("Price");

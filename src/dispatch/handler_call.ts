@@ -1,17 +1,18 @@
 /** One handler as a function that neither throws nor rejects: what it throws becomes `HANDLER_FAILED`. */
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Handler } from "../contract/handler.ts";
-import { handlerFailure } from "../contract/handler_failure.ts";
-import type { Observer } from "../contract/observer.ts";
+import { type Handler, handlerFailure } from "../contract/handler.ts";
+import type { Logger, Observer } from "../contract/observer.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { ContractCounts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Run } from "./pipeline.ts";
-import { plainError, plainFailure } from "./handler_error.ts";
+import { plainError, plainFailure } from "./error_encoding.ts";
+import type { Behavior } from "../contract/behavior.ts";
+import { show } from "../data/checks.ts";
+import type { Clock, Random } from "../ports/clock.ts";
 
 /** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
@@ -82,7 +83,7 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`handler_error.ts`);
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`error_encoding.ts`);
    * anything else is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
@@ -96,4 +97,43 @@ export class HandlerCall {
     this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
+}
+
+// Behaviors around a handler, as one function: outermost first, each with the next ones as its `next`.
+
+/** What an app gives to its behaviors. */
+export interface BehaviorTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger | undefined;
+  /** Of the handler, if its contract is durable. */
+  readonly subscription?: string | undefined;
+}
+
+/** A handler as the mediator calls it: never throws, never rejects. */
+export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
+
+/**
+ * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it returns
+ * the handler itself: an app that has none pays nothing.
+ */
+export function fold<Ctx extends Context>(
+  contract: AnyContract,
+  behaviors: readonly Behavior[],
+  run: Run<Ctx>,
+  caught: (error: unknown, ctx: Ctx) => Result<unknown>,
+  { clock, random, logger, subscription }: BehaviorTools,
+): Run<Ctx> {
+  return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
+    try {
+      const message = { contract, payload, ctx, subscription, clock, random, logger };
+      const result = await behavior(message, async () => await inner(payload, ctx));
+      if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
+      throw new TypeError(
+        `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+      );
+    } catch (error) {
+      return caught(error, ctx);
+    }
+  }, run);
 }

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
-import { plainError, plainFailure } from "./handler_error.ts";
+import { plainError, plainFailure } from "./error_encoding.ts";
 
 /** What others see of an error. */
 function shown(error: CatgaError) {

@@ -4,10 +4,10 @@ import { localApp } from "../../test/support/local_app.ts";
 import { command } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import type { HandlerRun } from "./handler_call.ts";
-import { runOnce } from "./idempotency.ts";
+import { runOnce } from "./mediator.ts";
 import { MessageContext } from "./message_context.ts";
 import { Refusal } from "./outcome.ts";
-import type { Claimant, Claims, SharedState } from "./shared_state.ts";
+import type { Claimant, Claims, SharedState } from "./context_host.ts";
 
 const Pay = command<void, string>("Pay", { idempotent: true });
 

@@ -7,11 +7,10 @@ import { openStage } from "../../test/support/stage.ts";
 import { command } from "../contract/definition.ts";
 import type { Schema } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
-import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import { KeyQueue } from "./key_queue.ts";
+import { ConcurrencyLimit, KeyQueue } from "./mediator.ts";
 import { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
-import { TurnBudget } from "./turn_budget.ts";
+import { TurnBudget } from "./admission_queue.ts";
 
 const Ordered = command<Job, string>("Ordered", { ordered: true, key: ({ key }) => key });
 

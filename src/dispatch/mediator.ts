@@ -1,19 +1,19 @@
 /** From a contract's name to its handlers, with all that runs around them. Compiled once, when the app starts. */
 import type { Behavior } from "../contract/behavior.ts";
+import { RESULT_TTL } from "../contract/contract_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Admission } from "./admission.ts";
+import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
-import { ConcurrencyLimit } from "./concurrency_limit.ts";
-import { HandlerCall, type HandlerRun } from "./handler_call.ts";
-import { runOnce } from "./idempotency.ts";
-import { KeyQueue } from "./key_queue.ts";
+import { type BehaviorTools, fold, HandlerCall, type HandlerRun, type Run } from "./handler_call.ts";
 import type { MessageContext } from "./message_context.ts";
-import { type BehaviorTools, fold, type Run } from "./pipeline.ts";
-import { orRefusal } from "./preparation.ts";
+import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
-import { TurnBudget } from "./turn_budget.ts";
+import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Clock } from "../ports/clock.ts";
+import { asResult, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 
 /** The handlers of a node by contract name. */
 export class Mediator {
@@ -188,4 +188,146 @@ function counted(counts: ContractCounts, run: HandlerRun): HandlerRun {
 
 function admitted(by: { admit: Admission }, run: HandlerRun): HandlerRun {
   return (payload, ctx) => by.admit(ctx, () => run(payload, ctx));
+}
+
+// Messages of one key run one at a time, in order of arrival; those of other keys run beside them.
+
+/** The messages of an ordered contract at its handler, by key. */
+export class KeyQueue {
+  readonly #clock: Clock;
+  readonly #budget: TurnBudget;
+  /** Of each key of which a message runs or waits. */
+  readonly #limits: Map<string, ConcurrencyLimit> = new Map();
+
+  constructor(clock: Clock, budget: TurnBudget) {
+    this.#clock = clock;
+    this.#budget = budget;
+  }
+
+  /** How many keys have a message that runs or waits. */
+  get size(): number {
+    return this.#limits.size;
+  }
+
+  /** Runs it after those of its key that came before it; at once if it has no key. As {@link ConcurrencyLimit.admit}. */
+  admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
+    const { key } = ctx.execution;
+    if (key === undefined) return run();
+    const limits = this.#limits;
+    let limit = limits.get(key);
+    if (limit === undefined) limits.set(key, limit = new ConcurrencyLimit(this.#clock, this.#budget, 1));
+    const own = limit;
+    return own.admit(ctx, run, () => {
+      if (own.unused && limits.get(key) === own) limits.delete(key);
+    });
+  }
+}
+
+// The handler of an idempotent command: one recorded result for each message id.
+
+/**
+ * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the recorded result, and
+ * takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
+ */
+export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
+  return async (payload, ctx) => {
+    let refusal: Refusal | undefined;
+    const { execution } = ctx;
+    execution.claiming = true;
+    const now = clock.monotonic();
+    const left = ctx.remaining(now);
+    const result = await ctx.claims.guard({
+      contract: ctx.contract.name,
+      id: ctx.id,
+      payload: execution.payload,
+      ttl,
+      due: now + left - Math.min(CLAIM_MARGIN, left / 10),
+      signal: execution.sender,
+      lost: (reason) => execution.loseClaim(reason),
+    }, async (fence, check) => {
+      execution.claiming = false;
+      execution.fence = fence;
+      execution.checkClaim = check;
+      const outcome = await run(payload, ctx);
+      execution.checkClaim = undefined;
+      if (outcome instanceof Refusal) refusal = outcome;
+      // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
+      await execution.releaseLocks();
+      return asResult(outcome);
+    });
+    if (refusal !== undefined) return refusal;
+    // the node stops while the claim is acquired: the handler has not run here, and another node may run it
+    return execution.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+  };
+}
+
+/** The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run. */
+const CLAIM_MARGIN = 50;
+
+// At most so many runs at once, whoever sends; further messages wait in order of arrival.
+
+/** The concurrency limit of one handler, or of one key. */
+export class ConcurrencyLimit {
+  readonly #clock: Clock;
+  readonly #budget: TurnBudget;
+  readonly #queue: AdmissionQueue;
+  /** The messages that run. */
+  readonly #holders: Set<MessageContext> = new Set();
+
+  constructor(clock: Clock, budget: TurnBudget, limit: number) {
+    this.#clock = clock;
+    this.#budget = budget;
+    this.#queue = new AdmissionQueue(clock, { limit, budget });
+  }
+
+  /** Whether no message runs or waits. */
+  get unused(): boolean {
+    return this.#queue.running === 0 && this.#queue.waiting === 0;
+  }
+
+  /**
+   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has ended or
+   * was refused. Never throws, never rejects.
+   */
+  admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
+    const queue = this.#queue;
+    const leave = (outcome: Outcome): Outcome => {
+      this.#holders.delete(ctx);
+      if (outcome instanceof Refusal) queue.stepAside();
+      else queue.leave();
+      left?.();
+      return outcome;
+    };
+    const start = (): MaybePromise<Outcome> => {
+      this.#holders.add(ctx);
+      const result = run();
+      this.#budget.spent();
+      return result instanceof Promise ? result.then(leave) : leave(result);
+    };
+    if (queue.open) {
+      queue.occupy();
+      return start();
+    }
+    return new Promise((resolve) => {
+      const drop = (code: RefusalCode): void => {
+        resolve(new Refusal(code, ctx));
+        left?.();
+      };
+      // an aborted message is not aborted again: nothing would take it out of the queue
+      if (ctx.aborted !== undefined) return drop("LATE");
+      const message = new QueuedMessage(ctx, this.#clock, {
+        // after a pause of the process its claim may be lost, though no timer has run yet
+        start: () => resolve(ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx))),
+        drop,
+      });
+      ctx.wait(message);
+      if (!queue.enter(message)) drop("OVERLOADED");
+      else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
+    });
+  }
+
+  /** Whether as many run as may, and all of them are among these runs. */
+  #heldBy(runs: readonly string[]): boolean {
+    return this.#queue.full && areAmong(runs, this.#holders);
+  }
 }

@@ -1,23 +1,22 @@
 /** The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort. */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
-import type { EntityBody, EntityContext } from "../contract/entity_body.ts";
+import type { EntityBody, EntityContext } from "../contract/handler.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
-import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
+import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import type { AppClock } from "../ports/clock.ts";
+import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
+import { type Claims, type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Outcome } from "./outcome.ts";
-import { RunCache } from "./run_cache.ts";
-import { RunClock } from "./run_clock.ts";
-import type { Claims } from "./shared_state.ts";
+import type { CacheKey } from "../contract/sendable.ts";
+import { checkSignal } from "../data/checks.ts";
 
 /**
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
@@ -275,3 +274,71 @@ class OwnEnvelope implements Envelope {
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 
 const NO_OPTIONS: SendOptions = Object.freeze({});
+
+// The cache of a handler's context: waiting for a load ends when the handler's message is aborted.
+
+/** The cache of one run of a handler. */
+export class RunCache implements Cache {
+  readonly #cache: Cache;
+  readonly #run: { readonly signal: AbortSignal };
+
+  constructor(cache: Cache, run: { readonly signal: AbortSignal }) {
+    this.#cache = cache;
+    this.#run = run;
+  }
+
+  get<T>(key: string): Promise<T | undefined> {
+    return this.#cache.get(key);
+  }
+
+  set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean> {
+    return this.#cache.set(key, value, options);
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#cache.delete(key);
+  }
+
+  getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
+    const { signal: own } = this.#run;
+    const given = options?.signal;
+    const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;
+    return this.#cache.getOrSet(key, load, { ...options, signal });
+  }
+}
+
+// The clock of one run of a handler: its sleeps end with the message.
+
+/** The implementation of `ctx.clock`. */
+export class RunClock implements AppClock {
+  readonly #clock: Clock;
+  readonly #run: { readonly signal: AbortSignal };
+
+  /** `run`: the context of the handler. */
+  constructor(clock: Clock, run: { readonly signal: AbortSignal }) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer {
+    return this.#clock.after(ms, callback, options);
+  }
+
+  soon(callback: () => void): void {
+    this.#clock.soon(callback);
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    checkSignal("sleep", signal);
+    const { signal: own } = this.#run;
+    await sleep(this.#clock, ms, signal === undefined ? own : AbortSignal.any([own, signal]));
+  }
+}

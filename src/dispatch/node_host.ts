@@ -3,10 +3,9 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
-import type { Admission } from "./admission.ts";
-import type { ContextHost } from "./context_host.ts";
+import type { Admission } from "./admission_deadlock.ts";
+import type { ContextHost, Holdings } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
-import type { Holdings } from "./shared_state.ts";
 
 /** The node that a cluster belongs to. */
 export interface NodeHost extends ContextHost {

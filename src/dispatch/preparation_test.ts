@@ -5,7 +5,7 @@ import { command } from "../contract/definition.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 import { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
-import { orRefusal, refusalOf } from "./preparation.ts";
+import { orRefusal, refusalOf } from "./message_schema.ts";
 
 const Pay = command<void, string>("Pay");
 

@@ -1,11 +1,11 @@
 /** What an app needs of its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { Health } from "../contract/health.ts";
-import type { NodeEvent, NodeInfo, Route } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Admission } from "./admission.ts";
+import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
 
 /** The cluster of a node. */
 export interface Remote {
@@ -16,7 +16,7 @@ export interface Remote {
   /** The live nodes, this one included, sorted by id. */
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */
-  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent>;
+  watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
   /** Whether this node is the only one in its own view that handles a contract. */
   alone(name: string): boolean;
   /** Whether all nodes that handle a contract, at least one, say that it is a command of an entity. */
@@ -85,4 +85,62 @@ export interface RemoteEvent {
   readonly contract: AnyContract;
   readonly payload: unknown;
   readonly meta: Meta | undefined;
+}
+
+// What an app needs of the log: durable events and queued commands. `log/` implements it, `catga.ts` wires it.
+
+/** A message to be stored. Its payload has passed the contract's schema. */
+export interface DurableMessage {
+  readonly contract: AnyContract;
+  /** Before the contract's schema: what is stored. */
+  readonly payload: unknown;
+  readonly key: string | undefined;
+  readonly meta: Meta | undefined;
+  /** How long to try to have it stored, in ms. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  /** When it is to be handled, if not now. */
+  readonly schedule: Schedule | undefined;
+  /** The message whose handler sends it: a queued command ends with it, unless it is stored. */
+  readonly parent: ParentMessage | undefined;
+}
+
+/** When a message is to be handled. */
+export type Schedule =
+  | { readonly delay: number }
+  | { readonly at: Date }
+  | { readonly cron: string; readonly zone: string | undefined };
+
+/** The log of one node. Opened when it is first needed. */
+export interface DurableLog {
+  /** Ok when it is stored. Never rejects. */
+  publish(message: DurableMessage): Promise<Result<void>>;
+  unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  /** Begins the read models of this node, before it joins its cluster; resolves when they have caught up. */
+  catchUp(): Promise<void>;
+  /**
+   * Begins the subscriptions of this node's handlers, when it has joined: resolves when each has a record, so that what is published
+   * from then on is handled.
+   */
+  start(): Promise<void>;
+  /** Whether the read models have caught up. */
+  readonly caughtUp: boolean;
+  /** The subscriptions of this node's handlers, read models too; made without the network. */
+  readonly health: readonly SubscriptionHealth[];
+  subscriptions(): Promise<readonly SubscriptionInfo[]>;
+  deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
+  rewind(subscription: string, to: "start" | number | Date): Promise<void>;
+  /** Gives up the lead of its subscriptions, handing over what is open; takes no more messages. For the begin of a drain. */
+  leave(): Promise<void>;
+  /** Settles what is being published, and ends everything. */
+  close(): Promise<void>;
+}
+
+// One node's part of a broadcast.
+
+/** The request for one node of a broadcast. An idempotent command has an id of its own for each node, and runs once on each. */
+export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
+  const { contract, meta } = broadcast;
+  const own = contract.options.idempotent ? { ...meta, id: `${meta?.id}@${node}` } : meta;
+  return { ...broadcast, node, retries: 0, meta: own };
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { command, query } from "../contract/definition.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { RunClock } from "./run_clock.ts";
+import { RunClock } from "./message_context.ts";
 
 describe("ctx.clock", () => {
   it("is the app's time: a handler's sleep passes on virtual time", async () => {

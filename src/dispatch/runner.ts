@@ -7,18 +7,17 @@ import type { Failure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
-import { noHandlerHere, wrongKind } from "./failures.ts";
+import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { HandlerRun } from "./handler_call.ts";
 import type { ContractCounts, Counts } from "./contract_counts.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
-import { idOf } from "./message_id.ts";
+import { idOf, orderKeyOf } from "./routing_key.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
-import { asResult, type Outcome, Refusal } from "./outcome.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
-import { orderKeyOf } from "./routing_key.ts";
-import type { TurnBudget } from "./turn_budget.ts";
-import { cancelled } from "./wait.ts";
+import type { TurnBudget } from "./admission_queue.ts";
+import { cancelled } from "./execution.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 
 /** A message from the wire whose handler was called. */
 export interface Receipt {
@@ -35,7 +34,7 @@ export interface EventSource {
 }
 
 /** Options of a {@link Runner}. */
-export interface RunnerOptions {
+interface RunnerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;
   readonly observer: Observer;
@@ -266,3 +265,49 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
     return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx.execution);
   });
 }
+
+// How many messages were handled for a subscription: observed once a second, and only while somebody looks.
+
+/** What a {@link HandledCount} needs of its node. */
+interface HandledCountHost {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** Whether anybody observes what is not logged. */
+  readonly watched: boolean;
+}
+
+/** The messages of one subscription that this node saw handled. */
+export class HandledCount {
+  readonly #host: HandledCountHost;
+  readonly #subscription: string;
+  /** By contract, since the last observation. */
+  readonly #counts = new Map<string, number>();
+  #timer: Timer | undefined;
+
+  /** `subscription`: for observations, `<service>/<name>`. */
+  constructor(host: HandledCountHost, subscription: string) {
+    this.#host = host;
+    this.#subscription = subscription;
+  }
+
+  /** A message of this contract was handled. */
+  add(contract: string): void {
+    this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
+    this.#timer ??= this.#host.clock.after(PAUSE, () => this.flush(), { background: true });
+  }
+
+  /** Observes what was counted, before the pause is over. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const { watched, observer } = this.#host;
+    if (watched) {
+      for (const [contract, count] of this.#counts) {
+        observer({ type: "handled", subscription: this.#subscription, contract, count });
+      }
+    }
+    this.#counts.clear();
+  }
+}
+
+const PAUSE = 1_000; // ms

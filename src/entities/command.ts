@@ -3,24 +3,25 @@
  *
  * Over 300 lines: whatever a command comes to, in a handler or without one, ends in one of the outcomes that stand beside each other here.
  */
-import type { EntityBody } from "../contract/entity_body.ts";
-import { Deciding } from "../contract/entity_state.ts";
+import type { EntityBody } from "../contract/handler.ts";
+import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";
-import { cannotBeSent, decodeText } from "../data/encoding.ts";
+import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { byteLength } from "../data/utf8.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
-import { commandText, withoutName } from "../log/format/entity_group.ts";
+import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup } from "../log/format/group_text.ts";
-import { emittedBy } from "./emitted.ts";
-import type { EntitiesHost } from "./host.ts";
+import type { EntitiesHost } from "./snapshots.ts";
 import { type Found, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
+import { freezePlain } from "../data/freeze_plain.ts";
+import { MOST_IN_GROUP } from "../log/format/position.ts";
 
 /** What a {@link Command} is made of. */
-export interface CommandOptions {
+interface CommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
   readonly subject: string;
@@ -374,3 +375,54 @@ function carried(
 /** Further decisions after the first. */
 const MOST_CONFLICTS = 8;
 const MARGIN = 50; // ms
+
+// What a command has emitted, as it is stored: texts, which neither this process nor another can change any more.
+
+/** Events that are to be stored, with the result of their command. */
+interface Emitted {
+  /** As texts of `eventText`. */
+  readonly items: readonly string[];
+  /** With what was emitted. */
+  readonly state: unknown;
+  /** As `encodeValue` writes it; `undefined` for the result `undefined`. */
+  readonly result: string | undefined;
+}
+
+/** What a handler came to: its result, and the events that it emitted. */
+interface Returned {
+  /** The name of the command. */
+  readonly name: string;
+  readonly events: readonly EmittedEvent[];
+  readonly value: unknown;
+}
+
+/**
+ * The texts, and the state as whoever reads them gets it. Throws a `CatgaError` for too many events, and for what cannot be sent, and what `apply`
+ * functions throw.
+ */
+export function emittedBy(
+  { definition, id, state: before }: {
+    readonly definition: EntityDefinition<unknown>;
+    readonly id: string;
+    readonly state: unknown;
+  },
+  { name, events, value }: Returned,
+): Emitted {
+  if (events.length > MOST_IN_GROUP) {
+    const what = `${name} of ${definition.name} ${id}`;
+    throw new CatgaError("TOO_LARGE", `${what} emitted ${events.length} events; ${MOST_IN_GROUP} at most`);
+  }
+  const items: string[] = [];
+  let state = before;
+  for (const { event, payload } of events) {
+    const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
+    items.push(eventText(event.slice(definition.name.length + 1), text));
+    // frozen, so that an `apply` that changes what it gets throws here, before anything is stored
+    state = freezePlain(applied(definition, state, event, text === undefined ? undefined : decodeText(text)));
+  }
+  return {
+    items,
+    state,
+    result: value === undefined ? undefined : toText(value, "INVALID_RESPONSE", "the result", name),
+  };
+}

@@ -1,17 +1,17 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { CatgaError, entity, fail, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
-import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import type { Appended, EventLog } from "../ports/event_log.ts";
 import { Command, dueOf } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
-import type { EntitiesHost } from "./host.ts";
+import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./rounds.ts";
-import { Snapshots } from "./snapshots.ts";
 import { StoredCommands } from "./stored_commands.ts";
-import { WarmCopies } from "./warm_copies.ts";
+import { WarmCopies } from "./entity_copy.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 const Box = entity<unknown>("Box", { initial: () => [] });
 const Put = Box.event<string>("Put", (all, one) => [...all as string[], one]);

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
-import { emittedBy } from "./emitted.ts";
+import { emittedBy } from "./command.ts";
 import { blank } from "./entity_copy.ts";
 
 const Box = entity<unknown>("Box", { initial: () => [] });

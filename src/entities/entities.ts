@@ -1,9 +1,8 @@
 /** The entities of a namespace, as one node reads and changes them. Opens nothing until it is first needed. */
 import { show } from "../data/checks.ts";
-import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Entities } from "../dispatch/entities.ts";
-import type { DecidingMessage } from "../dispatch/context_host.ts";
+import type { DecidingMessage, Entities } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -18,13 +17,11 @@ import {
 import { delay } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { Command } from "./command.ts";
-import type { EntityCopy } from "./entity_copy.ts";
+import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import type { EntitiesHost } from "./host.ts";
+import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./rounds.ts";
-import { snapshotDue, Snapshots } from "./snapshots.ts";
 import { StoredCommands } from "./stored_commands.ts";
-import { WarmCopies } from "./warm_copies.ts";
 
 /** Makes the entities of a node. */
 export function openEntities(host: EntitiesHost): Entities {

@@ -1,12 +1,13 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { catga, MemoryNetwork, unwrap } from "../../mod.ts";
+import { catga, unwrap } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { AddItem, addItem, entitiesSuite, ItemAdded } from "./entities_suite.ts";
 import { definitionsSuite } from "./definitions_suite.ts";
 import { forgottenLettersSuite } from "./forgotten_letters_suite.ts";
 import { frozenStateSuite } from "./frozen_state_suite.ts";
 import { waitingSuite } from "./waiting_suite.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 describe("entities in memory", () => {
   const network = new MemoryNetwork();

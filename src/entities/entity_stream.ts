@@ -18,8 +18,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
-import type { EntitiesHost } from "./host.ts";
-import type { Snapshots } from "./snapshots.ts";
+import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
 
 /** The entities of a namespace as they are stored. */

@@ -1,17 +1,17 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CatgaError, entity, MemoryNetwork } from "../../mod.ts";
+import { CatgaError, entity } from "../../mod.ts";
 import { commandText, entityGroupText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { TAGGED } from "../log/format/group_text.ts";
 import { snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
+import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import type { EntitiesHost } from "./host.ts";
-import { Snapshots, snapshotText } from "./snapshots.ts";
+import { type EntitiesHost, Snapshots, snapshotText } from "./snapshots.ts";
 import { StoredCommands } from "./stored_commands.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 const Box = entity("Box", { initial: () => [] as string[] });
 Box.event<string>("Put", (all, one) => [...all, one]);

@@ -9,19 +9,18 @@
  *
  * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
  */
-import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";
-import type { EntityCopy } from "./entity_copy.ts";
+import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
-import type { EntitiesHost } from "./host.ts";
+import type { EntitiesHost } from "./snapshots.ts";
 import { type Found, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
-import type { WarmCopies } from "./warm_copies.ts";
 
 /** What rounds need of the entities that they belong to. */
 export interface RoundsOptions {

@@ -6,10 +6,11 @@ import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket, Entry } from "../ports/key_value_store.ts";
+import { type Bucket, bucketName, BUCKETS, type Entry, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import type { EntitiesHost } from "./host.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { EventLog } from "../ports/event_log.ts";
 
 /** The snapshots of a namespace. */
 export class Snapshots {
@@ -156,4 +157,23 @@ export function readSnapshot<State>(
   } catch {
     return undefined; // no value of ours
   }
+}
+
+// What entities need of the node that they belong to.
+
+/** A node, as its entities see it. */
+export interface EntitiesHost {
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly replicas: number;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly log: EventLog;
+  readonly store: KeyValueStore;
+  /** The largest message that the network takes now, in bytes. */
+  maxPayload(): number;
+  /** The headers that go on with what is emitted. */
+  readonly carried: readonly string[];
 }

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { entity } from "../../mod.ts";
-import { blank } from "./entity_copy.ts";
-import { WarmCopies } from "./warm_copies.ts";
+import { blank, WarmCopies } from "./entity_copy.ts";
 
 const { "~entity": definition } = entity("Box", { initial: () => 0 as unknown });
 

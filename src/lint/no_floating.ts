@@ -1,6 +1,6 @@
 /** `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app. */
-import { bare, inCatgaFiles } from "./catga_file.ts";
-import { mayAwait } from "./scopes.ts";
+import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
+import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
  * Reports a `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor assigned. It is cancelled
@@ -43,4 +43,63 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
     default:
       return [];
   }
+}
+
+// `catga/no-ignored-result`: a failure is in the result of a send, or in what a handler returns, and nowhere else.
+
+/**
+ * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send` does not
+ * throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant. Also reports a
+ * `fail` that is a statement: it ends nothing, and the handler succeeds.
+ */
+export const noIgnoredResult: Deno.lint.Rule = {
+  create(context): Deno.lint.LintVisitor {
+    return inCatgaFiles(context, (file) => ({
+      ExpressionStatement({ expression }): void {
+        const waiting = bare(expression);
+        if (waiting.type === "CallExpression" && file.exportOf(waiting.callee) === "fail") {
+          const message = "This fail is not returned: it ends nothing, and its sender does not get it";
+          context.report({ node: waiting, message, hint: "Write `return fail(…)`" });
+        }
+        if (waiting.type !== "AwaitExpression") return;
+        const send = sendIn(file, waiting.argument);
+        if (send === undefined) return;
+        context.report({
+          node: waiting,
+          message: `The result of ${context.sourceCode.getText(send.callee)} is dropped, and with it what went wrong`,
+          hint: "Look at result.ok, let unwrap(…) throw the error, or write `void await …` when it does not matter",
+        });
+      },
+    }));
+  },
+};
+
+/** The send whose result is the value of an expression, alone or in `Promise.all`. */
+function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
+  const call = bare(expression);
+  if (call.type !== "CallExpression") return undefined;
+  const method = file.senderCall(call)?.method;
+  if (method === "send" || method === "sendAll") return call;
+  if (!isPromiseAll(file, call)) return undefined;
+  const [list] = call.arguments;
+  if (list?.type === "ArrayExpression") {
+    for (const element of list.elements) {
+      const send = sendIn(file, element);
+      if (send !== undefined) return send;
+    }
+  }
+  return list?.type === "CallExpression" ? sendInMap(file, list) : undefined;
+}
+
+/** `list.map((one) => app.send(…))` */
+function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.CallExpression | undefined {
+  const { callee, arguments: [fn] } = call;
+  if (callee.type !== "MemberExpression" || memberName(callee) !== "map" || fn === undefined) return undefined;
+  return isFunction(fn) && fn.body !== null && fn.body.type !== "BlockStatement" ? sendIn(file, fn.body) : undefined;
+}
+
+function isPromiseAll(file: CatgaFile, { callee }: Deno.lint.CallExpression): boolean {
+  return callee.type === "MemberExpression" && /^all(Settled)?$/.test(memberName(callee) ?? "") &&
+    callee.object.type === "Identifier" && callee.object.name === "Promise" &&
+    file.scopes.resolve(callee.object) === undefined;
 }

@@ -1,14 +1,11 @@
 /** The log of one node: opens stream and buckets when they are first needed, and wires the parts below. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { SubscriptionHealth } from "../contract/health.ts";
+import type { SubscriptionHealth } from "../contract/node_info.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
-import type { DurableLog, DurableMessage } from "../dispatch/durable_log.ts";
+import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
-import { bucketName, BUCKETS } from "../ports/buckets.ts";
-import type { Bucket } from "../ports/key_value_store.ts";
-import type { LogStream } from "../ports/event_log.ts";
 import { Administration } from "./administration/administration.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
@@ -37,11 +34,12 @@ class NodeLog implements DurableLog {
   readonly #publisher: Publisher;
   readonly #readModels: ReadModels;
   readonly #administration: Administration;
-  readonly #buckets: Map<"subscriptions" | "parked", Promise<Bucket>> = new Map();
   /** The stream of entities, whose events are followed as the log is. */
   readonly #entities: StreamSource;
+  /** The stream of subscriptions. */
+  readonly #kept: StreamSource;
   /** Those to the log, and those to events of entities. */
-  readonly #subscriptions: Subscriptions[] = [];
+  #subscriptions: Subscriptions | undefined;
   #left = false;
 
   constructor(options: LogOptions) {
@@ -49,6 +47,7 @@ class NodeLog implements DurableLog {
     const { namespace, service, endpoint, clock, random, observer, timeout } = host;
     const source = this.#source = new StreamSource(host, "log");
     const entities = this.#entities = new StreamSource(host, "entities");
+    const kept = this.#kept = new StreamSource(host, "subscriptions");
     const stream = (again: boolean) => again ? source.again() : source.get();
     const onStored = (contract: string, count: number) => {
       if (host.watched) observer({ type: "stored", contract, count });
@@ -70,8 +69,7 @@ class NodeLog implements DurableLog {
       clock,
       stream: async () => await source.get(),
       entities: async () => await entities.get(),
-      subscriptions: () => this.#bucket("subscriptions"),
-      parked: () => this.#bucket("parked"),
+      kept: async () => await kept.get(),
       nodes: () => host.nodes(),
     });
   }
@@ -81,7 +79,7 @@ class NodeLog implements DurableLog {
   }
 
   get health(): readonly SubscriptionHealth[] {
-    return [...this.#subscriptions.flatMap(({ health }) => health), ...this.#readModels.health];
+    return [...this.#subscriptions?.health ?? [], ...this.#readModels.health];
   }
 
   publish(message: DurableMessage): Promise<Result<void>> {
@@ -99,17 +97,17 @@ class NodeLog implements DurableLog {
   async start(): Promise<void> {
     const { host, handlers } = this.#options;
     const leading = handlers.filter(({ settings }) => settings.each === "service");
-    for (const [ofEntities, own] of Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined)) {
-      const [stream, records, parked]: [LogStream, Bucket, Bucket] = await Promise.all([
-        (ofEntities ? this.#entities : this.#source).get(),
-        this.#bucket("subscriptions"),
-        this.#bucket("parked"),
-      ]);
-      if (this.#left) return;
-      const subscriptions = new Subscriptions({ host, stream, records, parked, handlers: own });
-      this.#subscriptions.push(subscriptions);
-      await subscriptions.start();
-    }
+    if (leading.length === 0) return;
+    const groups = Map.groupBy(leading, ({ contract }) => contract.options.entity !== undefined);
+    const [kept, ...sources] = await Promise.all([
+      this.#kept.get(),
+      ...[...groups].map(async ([ofEntities, own]) => {
+        return { stream: await (ofEntities ? this.#entities : this.#source).get(), handlers: own };
+      }),
+    ]);
+    if (this.#left) return;
+    this.#subscriptions = new Subscriptions({ host, kept, sources });
+    await this.#subscriptions.start();
   }
 
   subscriptions(): Promise<readonly SubscriptionInfo[]> {
@@ -127,26 +125,13 @@ class NodeLog implements DurableLog {
   async leave(): Promise<void> {
     this.#left = true;
     this.#readModels.close();
-    await Promise.all(this.#subscriptions.map((subscriptions) => subscriptions.leave()));
+    await this.#subscriptions?.leave();
   }
 
   close(): Promise<void> {
     this.#left = true;
     this.#readModels.close();
-    for (const subscriptions of this.#subscriptions) subscriptions.close();
+    this.#subscriptions?.close();
     return Promise.resolve();
-  }
-
-  #bucket(kind: "subscriptions" | "parked"): Promise<Bucket> {
-    let bucket = this.#buckets.get(kind);
-    if (bucket === undefined) {
-      const { store, namespace, replicas } = this.#options.host;
-      bucket = store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas }).catch((error) => {
-        this.#buckets.delete(kind);
-        throw error;
-      });
-      this.#buckets.set(kind, bucket);
-    }
-    return bucket;
   }
 }

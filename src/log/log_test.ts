@@ -1,7 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Behavior, catga, command, event, type Handler, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Behavior, catga, command, event, type Handler } from "../../mod.ts";
 import { readAll } from "../../test/support/read_log.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
+
 // `catga()` imports it when it is needed, which takes no virtual time: it is there already
 import "./running/worker.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -101,6 +103,38 @@ describe("the log of a node", () => {
     await clock.advance(20_000);
     assertEquals([old.health().subscriptions[0].state, runs], ["leading", ["paid 1", "sent 1"]]);
     assertEquals((await clock.until(app.subscriptions())).map(({ dead }) => dead), [1]);
+    await clock.until(app.drain());
+    await clock.until(old.drain());
+  });
+
+  it("an older leader keeps to more attempts, and to another delay, than it would have by default", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const start = (id: string, handlers: readonly Handler[]) =>
+      clock.until(catga({ network, id, service: "shop", logger: QUIET, handlers }));
+    const placed = Placed.on(() => {}, { name: "billing" });
+    const old = await start("old", [placed]);
+    const Often = event<{ n: number }>("Often", { durable: true });
+    const Rarely = event<{ n: number }>("Rarely", { durable: true });
+    const runs: { readonly name: string; readonly attempt: number; readonly at: number }[] = [];
+    const failing = (name: string) => (_: unknown, { attempt }: { readonly attempt: number }) => {
+      runs.push({ name, attempt, at: clock.monotonic() });
+      throw new Error("no");
+    };
+    const often = Often.on(failing("often"), { name: "billing", retry: { attempts: 15, delay: [20, 40] } });
+    const rarely = Rarely.on(failing("rarely"), { name: "billing", retry: { attempts: 3, delay: [900_000, 900_000] } });
+    const app = await start("new", [placed, often, rarely]);
+    const began = clock.monotonic();
+    for (const contract of [Often, Rarely]) assertEquals((await clock.until(app.publish(contract, { n: 0 }))).ok, true);
+    await clock.advance(10_000);
+    const attempts = (name: string) => runs.filter((run) => run.name === name).map(({ attempt }) => attempt);
+    assertEquals(attempts("often"), Array.from({ length: 15 }, (_, i) => i + 1));
+    assertEquals((await clock.until(app.subscriptions())).map(({ dead }) => dead), [1]);
+    while (attempts("rarely").length < 3 && clock.monotonic() - began < 2_000_000) await clock.advance(1_000);
+    // pauses have full jitter: by default the second attempt came within a second, and the third within three
+    const [, second, third] = runs.filter((run) => run.name === "rarely");
+    assert(third.at - began > 10_000, `attempts after ${second.at - began} and ${third.at - began} ms`);
+    assertEquals(old.health().subscriptions[0].state, "leading");
     await clock.until(app.drain());
     await clock.until(old.drain());
   });

@@ -5,7 +5,7 @@
 import type { Clock, Random } from "../ports/clock.ts";
 import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
-import { SubjectTrie } from "./subject_trie.ts";
+import { SubjectTrie } from "./subject_match.ts";
 import type { ServerLink } from "./server_link.ts";
 
 /** A client of the broker. */

@@ -1,9 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Change } from "../ports/key_value_store.ts";
-import { BucketState } from "./bucket_state.ts";
+import { BucketState } from "./key_value_store.ts";
 import { FaultSource } from "./faults.ts";
-import { seededRandom } from "./seeded_random.ts";
+import { seededRandom } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const SETTINGS = { direct: false, replicas: 1 };

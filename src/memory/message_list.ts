@@ -54,6 +54,11 @@ export class MessageList {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
+  /** The subjects of its messages. */
+  get subjects(): Iterable<string> {
+    return this.#subjects.keys();
+  }
+
   /** The sequences of the messages of a subject (a pattern). */
   sequences(subject: string, before = Infinity, from = 0, most = Infinity): number[] {
     const found: number[] = [];

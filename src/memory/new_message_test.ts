@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { AppendOptions } from "../ports/event_log.ts";
-import { messageSize, newMessage } from "./new_message.ts";
+import { messageSize, newMessage } from "./stream_state.ts";
 
 const make = (options: Partial<AppendOptions> = {}, data: string | Uint8Array = "") =>
   newMessage("log.a", data, { timeout: 1_000, ...options });

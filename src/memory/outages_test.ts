@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { FaultSource } from "./faults.ts";
-import { OutageSchedule } from "./outages.ts";
-import { seededRandom } from "./seeded_random.ts";
+import { OutageSchedule, seededRandom } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /** A schedule with one connection, and the times at which it was cut and restored. */

@@ -1,12 +1,21 @@
-/** The messages of one stream in memory: what the server stores, without clients. */
+/**
+ * The messages of one stream in memory: what the server stores, without clients. Over 400 lines: a stream with its schedules is one state.
+ */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { LogOptions, LogState, StoredMessage } from "../ports/event_log.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import {
+  type AppendOptions,
+  checkAppend,
+  type LogOptions,
+  type LogSchedule,
+  type LogState,
+  type StoredMessage,
+  ttlSeconds,
+} from "../ports/event_log.ts";
 import { MessageList } from "./message_list.ts";
-import type { NewMessage } from "./new_message.ts";
-import { type Scheduled, scheduled, StreamSchedules } from "./stream_schedules.ts";
 import { isPattern, matcher } from "./subject_match.ts";
+import { parseCron } from "./cron.ts";
 
 /** What {@link StreamState.append} answers. */
 export type Verdict =
@@ -15,7 +24,7 @@ export type Verdict =
   | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError };
 
 /** How a stream begins. */
-export interface StreamOrigin {
+interface StreamOrigin {
   /** When it was created. */
   readonly created: string;
   /** Its first sequence is the time now in ms, or this if that is greater. */
@@ -106,7 +115,7 @@ export class StreamState {
     // as nats-server does, a schedule replaces what its subject has
     if (message.rollup || schedule) this.purge(subject);
     else this.#schedules.delete(subject);
-    const sequence = this.#log.push({ ...message, time: this.#clock.now() });
+    const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
     if (id !== undefined) this.#ids.set(id, { sequence, until: this.#clock.monotonic() + DEDUPE });
     if (seconds !== undefined) this.#expire(sequence, seconds);
     if (schedule) this.#schedules.set(subject, message, schedule);
@@ -124,6 +133,12 @@ export class StreamState {
     if (before >= this.next) return this.#log.last(subject);
     const sequence = this.#log.sequences(subject, before).at(-1);
     return sequence === undefined ? undefined : this.at(sequence);
+  }
+
+  /** The subjects, of those that match a pattern, that have messages. */
+  subjects(pattern: string): string[] {
+    const matches = isPattern(pattern) ? matcher([pattern]) : (subject: string) => subject === pattern;
+    return [...this.#log.subjects].filter(matches);
   }
 
   /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */
@@ -229,4 +244,214 @@ export class StreamState {
     this.#expiry = Infinity;
     if (!this.#gone) this.#armExpiry();
   }
+}
+
+// The schedules of a stream in memory: at its time each appends what it stores to its target.
+
+/** When, and to which subject, a stored message is appended. */
+interface Scheduled {
+  readonly target: string;
+  /** How long what is appended stays, in seconds. */
+  readonly seconds: number | undefined;
+  /** When it is due first, and the first time after a time, in ms since 1970; `undefined`: never again. */
+  readonly due: number;
+  next(time: number): number | undefined;
+  /** Why no server takes it. */
+  readonly invalid?: string | undefined;
+}
+
+/** When a schedule that is stored at the time `now` is due. */
+export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): Scheduled {
+  const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
+  if (typeof at === "number") return { target, seconds, due: at, next: () => undefined };
+  try {
+    const { next } = parseCron(at, zone);
+    const due = next(now);
+    if (due !== undefined) return { target, seconds, due, next };
+    return { target, seconds, due: now, next, invalid: `cron ${JSON.stringify(at)} is never due` };
+  } catch (error) {
+    return { target, seconds, due: now, next: () => undefined, invalid: (error as Error).message };
+  }
+}
+
+/** The stream that schedules are in. */
+interface ScheduleStream {
+  /** Whether one can fire now. */
+  ready(): boolean;
+  /** How long one that is due is in hand before it fires, in ms. */
+  lag(): number;
+  append(message: NewMessage): void;
+  /** Removes whatever stands under the subject of a schedule that is done. */
+  purge(subject: string): void;
+}
+
+/** How long one waits that is due while the stream cannot store anything, in ms. */
+const LATER = 250;
+/** A schedule that stands under its subject. */
+interface Standing {
+  readonly message: NewMessage;
+  readonly schedule: Scheduled;
+  /** Until it is due; `undefined`: it is in hand. */
+  timer: Timer | undefined;
+}
+
+/** A schedule that is about to fire. */
+interface Taken {
+  readonly message: NewMessage;
+  readonly schedule: Scheduled;
+  /** When it is due again. */
+  readonly next: number | undefined;
+  /** When it fires, by the monotonic clock, or behind the one before it. */
+  readonly at: number;
+}
+
+/**
+ * What is due later, by the subject of its schedule. As nats-server does, it takes what is due in hand, and fires one after the other;
+ * what is put in the place of a schedule meanwhile is removed by its firing, or is due when that schedule would be due again.
+ */
+export class StreamSchedules {
+  readonly #clock: Clock;
+  readonly #stream: ScheduleStream;
+  readonly #standing = new Map<string, Standing>();
+  readonly #taken = new Fifo<Taken>();
+  /** Until the first of those fires. */
+  #firing: Timer | undefined;
+
+  constructor(clock: Clock, stream: ScheduleStream) {
+    this.#clock = clock;
+    this.#stream = stream;
+  }
+
+  /** Adds a schedule, or replaces the one of this subject. */
+  set(subject: string, message: NewMessage, schedule: Scheduled): void {
+    this.delete(subject);
+    const standing: Standing = { message, schedule, timer: undefined };
+    this.#standing.set(subject, standing);
+    this.#wait(standing, schedule.due);
+  }
+
+  /** Removes the schedule of a subject, unless it is about to fire. */
+  delete(subject: string): void {
+    this.#standing.get(subject)?.timer?.cancel();
+    this.#standing.delete(subject);
+  }
+
+  close(): void {
+    for (const subject of [...this.#standing.keys()]) this.delete(subject);
+    this.#firing?.cancel();
+    while (this.#taken.shift() !== undefined);
+  }
+
+  #wait(standing: Standing, due: number): void {
+    const wait = Math.min(Math.max(0, due - this.#clock.now()), LONGEST);
+    standing.timer = this.#clock.after(wait, () => {
+      // timers may fire early: by a rounding, or because their delay is limited
+      if (this.#clock.now() < due) return this.#wait(standing, due);
+      if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + LATER);
+      standing.timer = undefined;
+      this.#take(standing);
+    }, { background: true });
+  }
+
+  #take({ message, schedule }: Standing): void {
+    // one that was due several times, as while the process stood still, fires once
+    const next = schedule.next(this.#clock.now());
+    this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
+    if (this.#taken.size === 1) this.#fireFirst();
+  }
+
+  #fireFirst(least = 0): void {
+    const { first } = this.#taken;
+    if (first === undefined) return;
+    this.#firing = this.#clock.after(Math.max(least, first.at - this.#clock.monotonic()), () => {
+      if (!this.#stream.ready()) return this.#fireFirst(LATER);
+      this.#taken.shift();
+      this.#fire(first.message, first.schedule, first.next);
+      this.#fireFirst();
+    }, { background: true });
+  }
+
+  #fire({ subject, data, headers }: NewMessage, schedule: Scheduled, next: number | undefined): void {
+    const own = Object.entries(headers ?? {}).filter(([name]) => !REMOVED.test(name));
+    this.#stream.append({
+      subject: schedule.target,
+      data,
+      seconds: schedule.seconds,
+      headers: Object.freeze({
+        ...Object.fromEntries(own),
+        "Nats-Scheduler": subject,
+        "Nats-Schedule-Next": next === undefined ? "purge" : new Date(next).toISOString().replace(".000Z", "Z"),
+        ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
+      }),
+    });
+    // whatever stands there by now
+    if (next === undefined) return this.#stream.purge(subject);
+    const standing = this.#standing.get(subject);
+    standing?.timer?.cancel();
+    if (standing !== undefined) this.#wait(standing, next);
+  }
+}
+
+/** Headers of a schedule that what it appends does not have. */
+const REMOVED = /^Nats-(?:Schedule|Expected-|Msg-Id$|TTL$|Rollup$)/;
+
+/** The longest delay of a timer, in ms. */
+const LONGEST = 2_147_483_647;
+
+// A message on its way into a stream in memory, with the headers that it has on NATS.
+
+/** A message to be stored. */
+export interface NewMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+  readonly id?: string | undefined;
+  /** How long it stays, in seconds. */
+  readonly seconds?: number | undefined;
+  readonly expect?: number | undefined;
+  readonly rollup?: boolean | undefined;
+  readonly schedule?: LogSchedule | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** Throws as `LogStream.append`. */
+export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
+  checkAppend(subject, options);
+  const { id, ttl, expect, rollup, schedule } = options;
+  const headers = Object.fromEntries(
+    Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]),
+  );
+  const set = (name: string, value: string | undefined) => {
+    if (value !== undefined) headers[name] = value;
+  };
+  const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
+  set("Nats-Msg-Id", id);
+  set("Nats-TTL", seconds === undefined ? undefined : `${seconds}s`);
+  set("Nats-Expected-Last-Subject-Sequence", expect?.toString());
+  set("Nats-Rollup", rollup || schedule ? "sub" : undefined);
+  if (schedule) {
+    const { at, zone, target } = schedule;
+    set("Nats-Schedule", typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at);
+    set("Nats-Schedule-Time-Zone", typeof at === "number" ? undefined : zone);
+    set("Nats-Schedule-Target", target);
+    set("Nats-Schedule-TTL", schedule.ttl === undefined ? undefined : `${ttlSeconds(schedule.ttl)}s`);
+  }
+  return {
+    subject,
+    data: typeof data === "string" ? encoder.encode(data) : new Uint8Array(data),
+    headers: Object.keys(headers).length === 0 ? undefined : Object.freeze(headers),
+    id,
+    seconds,
+    expect,
+    rollup,
+    schedule,
+  };
+}
+
+/** The size of a message in bytes, with its headers as NATS writes them. */
+export function messageSize({ data, headers }: NewMessage): number {
+  if (!headers) return data.length;
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return data.length + encoder.encode(`NATS/1.0\r\n${lines.join("")}\r\n`).length;
 }

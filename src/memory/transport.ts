@@ -14,8 +14,7 @@ import {
   type TransportStatus,
 } from "../ports/transport.ts";
 import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
-import { MemoryProcess } from "./process.ts";
-import { ServerLink } from "./server_link.ts";
+import { MemoryProcess, ServerLink } from "./server_link.ts";
 
 /** What a {@link MemoryTransport} needs of its network. */
 export interface MemoryTransportOptions {

@@ -23,7 +23,7 @@ const MOST_TURNS = 100_000;
  *
  * @example
  * ```ts
- * import { VirtualClock } from "@catga/catga";
+ * import { VirtualClock } from "@catga/catga/testing";
  *
  * const clock = new VirtualClock();
  * clock.after(60_000, () => console.log("a minute has passed"));

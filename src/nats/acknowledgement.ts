@@ -2,8 +2,8 @@
 import { Buffer } from "node:buffer";
 import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
-import { type JetStreamRefusal, refusalOf } from "./jetstream_refusal.ts";
-import { storeFull } from "./stream_error.ts";
+import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";
+import { storeFull } from "./kept_stream.ts";
 
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;

@@ -1,11 +1,12 @@
-/** From the option `nats` to an open connection that reconnects for ever. */
-import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
-import { show } from "../data/checks.ts";
-import { isPlain } from "../data/is_plain.ts";
-import { CatgaError } from "../error.ts";
-import { dialWhenClockWasPutBack } from "./dead_link.ts";
+/**
+ * From the option `nats` to an open connection that reconnects for ever. Over 400 lines: the options of a connection, its first dial and its end belong together.
+ */
+import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import { isPlain, show } from "../data/checks.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
-import { firstConnect, type Unreachable } from "./first_connect.ts";
+import { type Clock, delay, systemClock, type Timer } from "../ports/clock.ts";
+import type { TransportStatus } from "../ports/transport.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
 export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
@@ -160,4 +161,274 @@ function describe(value: unknown): string {
     return value.length === 0 ? "an empty array" : "an array with a value that is not an address";
   }
   return show(value);
+}
+
+// The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
+// it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
+// after 1 s, and a link that was lost at the end of a dial is dialled again.
+
+/** How long nats.js may take to end a link that it found dead, in ms. */
+const STALE_LIMIT = 1_000;
+
+/** Follows one connection, from its opening to its end. */
+export class ConnectionStatus {
+  /** The status now. Only {@link ConnectionStatus} writes it. */
+  current: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
+  readonly #connection: NatsConnection;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<(status: TransportStatus) => void>();
+  readonly #events: AsyncIterable<Status>;
+  #staleTimer: Timer | undefined;
+
+  /** `onError` gets the errors that the server reports, `onFailure` what a listener throws. */
+  constructor(
+    { connection, owned }: { connection: NatsConnection; owned: boolean },
+    clock: Clock,
+    { onError, onFailure }: { onError: (error: Error) => void; onFailure: (error: unknown) => void },
+  ) {
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#events = connection.status();
+    this.#follow(onError).catch(onFailure);
+    if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
+    connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
+    // a connection of the user's may be reconnecting already, which only a ping shows
+    if (!owned) {
+      connection.rtt().catch(() => {
+        if (this.current.generation === 1) this.#move("disconnected");
+      });
+    }
+  }
+
+  /** Calls back for each change, until the returned function is called. */
+  onChange(listener: (status: TransportStatus) => void): () => void {
+    // a function of its own, so that a listener may be added twice
+    const own = (status: TransportStatus) => listener(status);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  /** Ends with the status `closed`, also for a connection that stays open. */
+  close(): void {
+    // the iterator of nats.js has `stop`, its type does not
+    (this.#events as { stop?(): void }).stop?.();
+    this.#move("closed");
+  }
+
+  async #follow(onError: (error: Error) => void): Promise<void> {
+    for await (const event of this.#events) {
+      switch (event.type) {
+        case "staleConnection":
+          this.#move("disconnected");
+          this.#staleTimer = this.#clock.after(STALE_LIMIT, () => destroySocket(this.#connection), {
+            background: true,
+          });
+          break;
+        case "disconnect":
+        case "forceReconnect":
+        // comes with each attempt, which makes up for an event that was missed
+        case "reconnecting":
+          this.#staleTimer?.cancel();
+          this.#move("disconnected");
+          break;
+        case "reconnect":
+          if (!dialWhenLostAtOnce(this.#connection, this.#clock)) this.#move("connected");
+          break;
+        case "error":
+          onError(event.error);
+          break;
+      }
+    }
+  }
+
+  /** The one place where the status changes. */
+  #move(state: TransportStatus["state"], error?: Error): void {
+    const before = this.current;
+    // nats.js emits "reconnect" twice if a connection was lost during a dial
+    if (before.state === state || before.state === "closed") return;
+    if (state === "closed") this.#staleTimer?.cancel();
+    const generation = state === "connected" ? before.generation + 1 : before.generation;
+    this.current = Object.freeze({ state, generation, ...(error === undefined ? {} : { error }) });
+    for (const listener of [...this.#listeners]) listener(this.current);
+  }
+}
+
+// Three cases in which nats.js does not get away from a dead link by itself.
+
+/**
+ * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
+ * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
+ * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
+ */
+export function destroySocket(connection: NatsConnection): void {
+  // nats.js has no public access to it
+  const { protocol } = connection as {
+    protocol?: { transport?: { socket?: { destroy(): void }; conn?: { close(): void } } };
+  };
+  try {
+    protocol?.transport?.socket?.destroy();
+    protocol?.transport?.conn?.close();
+  } catch {
+    // closed meanwhile
+  }
+}
+
+/**
+ * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
+ * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
+ */
+export function dialWhenClockWasPutBack(connection: NatsConnection): void {
+  // nats.js has no public access to it
+  const { protocol } = connection as {
+    protocol?: {
+      options?: { reconnectDelayHandler?: () => number };
+      servers?: { servers?: { lastConnect: number }[] };
+    };
+  };
+  const { options, servers } = protocol ?? {};
+  const delay = options?.reconnectDelayHandler;
+  if (options === undefined || delay === undefined) return;
+  // nats.js calls it before it reads `lastConnect`
+  options.reconnectDelayHandler = () => {
+    const now = systemClock.now();
+    for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;
+    return delay();
+  };
+}
+
+/**
+ * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was: nats.js
+ * (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno on a busy
+ * machine, with a server that was restarted twice in a second).
+ */
+export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
+  // nats.js has no public access to it
+  const { protocol } = connection as {
+    protocol?: { transport?: { isClosed?: boolean }; connectPromise?: unknown; disconnected?(): Promise<void> };
+  };
+  const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
+  if (!lost()) return false;
+  // unless it does dial
+  clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
+  return true;
+}
+
+// The first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, when there is a server.
+
+/** Why there is no connection yet. */
+export interface Unreachable {
+  /** The addresses that are tried, without credentials. */
+  readonly address: string;
+  /** Why the last attempt failed. */
+  readonly reason: string;
+}
+
+/** The options that {@link firstConnect} needs besides those of nats.js: how long an attempt takes and the pause after it, in ms. */
+type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
+
+/**
+ * Connects. Without `waitOnFirstConnect` rejects with `UNAVAILABLE` when no server answers in time or one refuses the
+ * credentials. With it waits for as long as it takes, and says so to `onUnreachable` at the first failure and then once a minute:
+ * nats.js waits in silence.
+ */
+export async function firstConnect(
+  driver: Pick<Driver, "connect">,
+  options: FirstConnectOptions,
+  onUnreachable: (failure: Unreachable) => void = () => {},
+  clock: Clock = systemClock,
+): Promise<NatsConnection> {
+  if (!options.waitOnFirstConnect) {
+    return await connectOnce(driver, options).catch((error) => {
+      throw unreachable(error, options);
+    });
+  }
+  let reported = -Infinity;
+  while (true) {
+    try {
+      return await connectOnce(driver, { ...options, waitOnFirstConnect: false });
+    } catch (error) {
+      const failure = unreachable(error as Error, options);
+      if (!isCatgaError(failure)) throw failure;
+      if (clock.monotonic() - reported >= REPORT_EVERY) {
+        reported = clock.monotonic();
+        onUnreachable({ address: addressOf(options), reason: reasonOf(error as Error, options) });
+      }
+      await delay(clock, options.reconnectDelayHandler?.() ?? options.reconnectTimeWait);
+    }
+  }
+}
+
+const REPORT_EVERY = 60_000; // ms
+
+async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnectOptions): Promise<NatsConnection> {
+  const connecting = driver.connect(options);
+  // nats.js gives each address its own timeout
+  const limit = options.timeout * Math.max(1, [options.servers ?? ""].flat().length) + 1_000;
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = systemClock.after(limit, () => reject(new Error(`no answer within ${limit} ms`)));
+  });
+  try {
+    const connection = await Promise.race([connecting, late]);
+    restoreServers(connection, [options.servers ?? []].flat());
+    return connection;
+  } catch (error) {
+    // a connection that opens after the limit is closed
+    connecting.then((connection) => connection.close(), () => {});
+    throw error;
+  } finally {
+    timer?.cancel();
+  }
+}
+
+/** nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them (observed). */
+function restoreServers(connection: NatsConnection, given: readonly string[]): void {
+  if (given.length < 2) return;
+  const known = connection.getServers().map(({ listen }) => listen);
+  const missing = given.map((host) => /:\d+$/.test(host) ? host : `${host}:4222`).filter((host) =>
+    !known.includes(host)
+  );
+  if (missing.length > 0) connection.setServers([...known, ...new Set(missing)]);
+}
+
+/** The error of a start: a `TypeError` for options that nats.js does not accept, else `UNAVAILABLE` with what to do. */
+function unreachable(error: Error, options: FirstConnectOptions): Error {
+  if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
+    return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
+  }
+  const where = addressOf(options);
+  if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
+      { cause: error },
+    );
+  }
+  // the messages of Deno's own sockets, and of its lookups for Node's client
+  if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
+      { cause: error },
+    );
+  }
+  return new CatgaError(
+    "UNAVAILABLE",
+    `cannot connect to NATS at ${where}: ${
+      reasonOf(error, options)
+    }. Is a server running there (\`nats-server -js\`)? ` +
+      "With `waitOnFirstConnect: true` in `nats` Catga waits for it",
+    { retryable: true, cause: error },
+  );
+}
+
+function addressOf({ servers, port }: ConnectionOptions): string {
+  return [servers ?? `127.0.0.1:${port ?? 4222}`].flat().join(", ");
+}
+
+function reasonOf(error: Error, { timeout }: FirstConnectOptions): string {
+  if (error.name === "TimeoutError") return `no answer within ${timeout} ms`;
+  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // added by Deno
 }

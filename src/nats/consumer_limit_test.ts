@@ -77,7 +77,7 @@ describe("CONSUMER_LIMIT", await requireNatsServer(), () => {
     assertStringIncludes(error.message, "catga_default_log");
   });
 
-  for (const stream of ["catga_default_log", "KV_catga_default_parked"]) {
+  for (const stream of ["catga_default_log", "catga_default_subscriptions"]) {
     it(
       `a subscription that ${stream} has no consumer for is "stalled", and goes on when there is one`,
       slow,

@@ -1,7 +1,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { JetStreamRefusal, parseAnswer, type Refusal } from "./jetstream_refusal.ts";
+import { JetStreamRefusal, parseAnswer, type Refusal } from "./jetstream.ts";
 
 describe("parseAnswer", () => {
   const errors: [refusal: Refusal, error: { code: number; err_code?: number; description?: string }][] = [

@@ -13,11 +13,9 @@ import {
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, type StreamRecord } from "./jetstream.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key.ts";
-import { remove } from "./removal.ts";
-import { Sweeper } from "./sweeper.ts";
+import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./expiry.ts";
+import { remove, Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 

@@ -4,8 +4,7 @@
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
-import type { StreamInfo } from "./jetstream.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { JetStreamRefusal, type StreamInfo } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { fromApi } from "./stored_message.ts";
 

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, messageFrom, toState } from "./log_place.ts";
 

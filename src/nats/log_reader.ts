@@ -10,17 +10,15 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { delay } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { LogDelivery } from "./log_delivery.ts";
+import { LogDelivery, makeConsumer } from "./log_delivery.ts";
 import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { makeConsumer } from "./read_consumer.ts";
-import type { Progress, SharedConsumer, SharingReader } from "./shared_consumer.ts";
+import { distinctFilters, type Progress, type SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
-import { distinctFilters } from "./subject_filter.ts";
 
 /** How often one fault is reported again, in ms. */
 const FAULT = 60_000;
@@ -158,7 +156,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       }
       if (signal.aborted) return;
       const { clock, random } = transport;
-      await delay(clock, random() * Math.min(PAUSE, 20 * 2 ** failures), signal).catch(() => {});
+      await delay(clock, backoff(random, failures, 20, PAUSE), signal).catch(() => {});
     }
   }
 

@@ -2,7 +2,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
 import { DirectMessage, fromApi } from "./stored_message.ts";
@@ -33,6 +33,23 @@ export function lastDirect(stream: KeptStream, subject: string, limit: number): 
     throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
   };
   return js.direct(`${name}.>`, direct, () => lastOfLeader(stream, subject, limit));
+}
+
+/** The subjects that have messages, from the leader: it names 100,000 in one answer at most. */
+export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
+  const found: string[] = [];
+  for (let total = 1; found.length < total;) {
+    const request = { subjects_filter: filter, offset: found.length };
+    const answer = await js.api(`STREAM.INFO.${name}`, request, limit) as {
+      total?: number;
+      state?: { subjects?: Readonly<Record<string, number>> };
+    };
+    const subjects = Object.keys(answer.state?.subjects ?? {});
+    if (subjects.length === 0) break;
+    found.push(...subjects);
+    total = Number(answer.total ?? 0);
+  }
+  return found;
 }
 
 /** What to read. */

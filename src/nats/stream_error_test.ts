@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mayNot } from "../ports/transport.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, valueTooLarge } from "./stream_error.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
+import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, valueTooLarge } from "./kept_stream.ts";
 
 describe("the errors of a stream", () => {
   it("are UNAVAILABLE with their cause; retryable only if trying again may help", () => {

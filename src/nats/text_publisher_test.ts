@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { type TextMessage, TextPublisher } from "./text_publisher.ts";
+import { type TextMessage, TextPublisher } from "./transport.ts";
 
 /** A publisher, and what it has written. */
 function setUp() {

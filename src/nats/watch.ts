@@ -5,21 +5,19 @@
  * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When either
  * breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5 s it compares
  * what has come with the last message that the stream's leader has.
- * Entries that have expired by `expiry.ts` are removed (`watch_expiry.ts`).
+ * Entries that have expired by `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError } from "../error.ts";
-import { delay } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { Feed } from "./feed.ts";
-import type { StreamRecord } from "./jetstream.ts";
-import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { prefixFilter } from "./key.ts";
-import type { NatsLogReader } from "./log_reader.ts";
+import { Feed, type FeedListener } from "./feed.ts";
+import { JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
+import { prefixFilter, readTtl } from "./expiry.ts";
+import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { WatchExpiry } from "./watch_expiry.ts";
-import { readBehind } from "./watch_reader.ts";
-import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
+import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry } from "./watched_entries.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
 
 /** How often a feed is compared with the leader, in ms. */
 const AUDIT = 5_000;
@@ -35,7 +33,7 @@ const OPEN_LIMIT = 5_000;
 const NOTICE = 60_000;
 
 /** What to watch. */
-export interface WatchRequest {
+interface WatchRequest {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
   readonly signal: AbortSignal;
@@ -124,7 +122,7 @@ class Watch {
           this.#notice(`watching ${this.#filter} anew: ${message}`);
         }
       }
-      await delay(clock, random() * Math.min(2_000, 20 * 2 ** failures), this.#end.signal);
+      await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
     }
   }
 
@@ -261,3 +259,61 @@ class Watch {
 function unavailable(message: string, cause: unknown): CatgaError {
   return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
 }
+
+// How a watch reads on behind its feed: with a reader, which shares a consumer with those of other watches.
+
+/** What {@link readBehind} calls back, and the filter of the feed. */
+interface WatchReaderOptions extends Pick<FeedListener, "onRecord" | "onBroken"> {
+  readonly filter: string;
+}
+
+/**
+ * Goes on behind a feed that has listed, and closes it when the reader has begun. `undefined` while it is not known how far the feed is.
+ * The reader is the caller's to close, also when it is broken.
+ */
+function readBehind(
+  stream: BucketStream,
+  feed: Feed,
+  { filter, onRecord, onBroken }: WatchReaderOptions,
+): NatsLogReader | undefined {
+  const { created } = stream;
+  if (created === undefined || feed.upTo === 0) return undefined;
+  let begun = false;
+  let upTo = 0;
+  const reader: NatsLogReader = new NatsLogReader(stream.consumers, {
+    subjects: [filter],
+    after: { created, sequence: feed.upTo },
+    onMessage: (message) => {
+      if (message.sequence > upTo) onRecord(recordOf(message));
+    },
+    onStart: ({ lost }) => {
+      // removals leave no trace for long: what came during an interruption has to be listed
+      if (begun) return onBroken("the consumer was lost");
+      // messages of other keys may be gone, and what the feed has passed on
+      if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
+      begun = true;
+      upTo = feed.upTo;
+      feed.close();
+    },
+    onFault: ({ message }) => {
+      // until it has begun the feed goes on
+      if (begun && reader.fault !== undefined) onBroken(message);
+    },
+  });
+  return reader;
+}
+
+/** A message of the stream, as a feed passes it on. */
+function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
+  const header = (name: string) => headers?.[name] || undefined;
+  return {
+    subject,
+    revision: sequence,
+    type: recordType(header),
+    data: decoder.decode(data),
+    stored: time,
+    ttl: readTtl(header("Nats-TTL")),
+  };
+}
+
+const decoder = new TextDecoder();

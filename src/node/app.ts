@@ -6,14 +6,19 @@
  */
 import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { checkContract } from "../contract/contract_check.ts";
+import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { EntityBody } from "../contract/entity_body.ts";
+import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health } from "../contract/health.ts";
-import type { DeadLetter, DeadLetterOptions, EnqueueOptions, KeepOptions, SubscriptionInfo } from "../contract/kept.ts";
-import { checkDeadLetterOptions } from "../contract/kept.ts";
-import type { NodeEvent, NodeInfo } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import {
+  checkDeadLetterOptions,
+  type DeadLetter,
+  type DeadLetterOptions,
+  type EnqueueOptions,
+  type KeepOptions,
+  type SubscriptionInfo,
+} from "../contract/kept.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
@@ -21,22 +26,16 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { checkId, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
-import type { DecidingMessage, ParentMessage } from "../dispatch/context_host.ts";
+import type { DecidingMessage, Entities, Holdings, ParentMessage, SharedState } from "../dispatch/context_host.ts";
 import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
-import type { DurableLog } from "../dispatch/durable_log.ts";
-import type { Entities } from "../dispatch/entities.ts";
+import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
-import type { Remote, RemoteRequest } from "../dispatch/remote.ts";
 import { Runner } from "../dispatch/runner.ts";
-import type { Holdings, SharedState } from "../dispatch/shared_state.ts";
 import { CatgaError } from "../error.ts";
-import { drain, type DrainableNode } from "./drain.ts";
-import { healthOf } from "./health.ts";
-import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
-import { RequestBuilder, type SendDefaults } from "./request_builder.ts";
-import { sendAll } from "./send_all.ts";
-import { SendPath } from "./send_path.ts";
+import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
+import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
+import { sendAll, SendPath } from "./send_path.ts";
 
 /** What {@link App} is made of. */
 export interface AppParts extends SendDefaults {
@@ -138,7 +137,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.nodes() ?? (this.#builder.stopped ? [] : [this.#parts.self]);
   }
 
-  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeEvent> {
+  watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {
     checkKnown("watchNodes", options, WATCH_OPTIONS);
     checkSignal("watchNodes", options.signal);
     return this.#remote?.watchNodes(options.signal) ?? this.#noChanges(options.signal);
@@ -376,7 +375,7 @@ export class App implements NodeHost, DrainableNode {
 
   drain(options: DrainOptions = {}): Promise<void> {
     checkKnown("drain", options, DRAIN_OPTIONS);
-    const { timeout = 30_000 } = options;
+    const { timeout = DRAIN_TIMEOUT } = options;
     checkNumber("drain: timeout", timeout, 0, MAX_TIMEOUT, "ms");
     return this.#drain ??= this.#drainAll(timeout);
   }
@@ -415,7 +414,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** An app in memory is its only node. */
   // deno-lint-ignore require-yield
-  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeEvent> {
+  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       else signal?.addEventListener("abort", () => resolve(), { once: true });
@@ -434,3 +433,44 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
   if (typeof definition?.initial === "function") return definition;
   throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
 }
+
+// The health of a node, from what its parts report.
+
+/** What the health of a node is made of. */
+interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight"> {
+  readonly stopped: boolean;
+  readonly draining: boolean;
+  /** Whether its read models have caught up. */
+  readonly caughtUp: boolean;
+  readonly subscriptions: readonly SubscriptionHealth[];
+  /** `undefined` for an app in memory. */
+  readonly cluster: Pick<Health, "connection" | "member" | "queued"> | undefined;
+}
+
+/** The health of a node; a new value at each call. */
+function healthOf(parts: HealthParts): Health {
+  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight } = parts;
+  const { connection, member, queued } = cluster;
+  const status = stopped ? "stopped" : draining ? "draining" : statusOf(connection, member, caughtUp);
+  return {
+    status,
+    ready: status === "ready",
+    live: status !== "stopped",
+    node,
+    connection,
+    member: member && !draining,
+    nodes,
+    inFlight,
+    queued,
+    subscriptions,
+  };
+}
+
+/** The status of a node that is not draining. */
+function statusOf(connection: Health["connection"], member: boolean, caughtUp: boolean): Health["status"] {
+  if (connection === "disconnected" || connection === "closed") return "disconnected";
+  if (!caughtUp) return "starting";
+  return member ? "ready" : "unlisted";
+}
+
+const IN_MEMORY: NonNullable<HealthParts["cluster"]> = { connection: "none", member: true, queued: 0 };

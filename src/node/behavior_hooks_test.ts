@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { Behavior } from "../contract/behavior.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Catga } from "../contract/running_node.ts";
-import { BehaviorHooks } from "./behavior_hooks.ts";
+import { BehaviorHooks } from "./send_behaviors.ts";
 
 // the hooks hand the app on and do not use it
 const app = {} as Catga;

@@ -1,7 +1,8 @@
 /** Headers that go on with what handlers send (`carry`): in one process, and through several nodes. */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { type Catga, catga, type CatgaOptions, event, type Handlers, MemoryNetwork, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, event, type Handlers, query, unwrap } from "../../mod.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 type Headers = Readonly<Record<string, string>>;
 interface Step {

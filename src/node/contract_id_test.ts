@@ -2,8 +2,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
-import { type Behavior, type Catga, catga, command, event, MemoryNetwork, type Result } from "../../mod.ts";
+import { type Behavior, type Catga, catga, command, event, type Result } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 interface Cart {
   cart: string;

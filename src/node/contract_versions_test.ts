@@ -2,18 +2,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import {
-  type Catga,
-  catga,
-  type Command,
-  command,
-  event,
-  fail,
-  type Handlers,
-  MemoryNetwork,
-  query,
-} from "../../mod.ts";
+import { type Catga, catga, type Command, command, event, fail, type Handlers, query } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 /** A program with the old contract and one with the new, which handles. */
 async function pair(handlers: Handlers): Promise<{ sender: Catga; close: () => Promise<void> }> {

@@ -5,8 +5,11 @@
 import { type Clock, within } from "../ports/clock.ts";
 import type { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { Remote } from "../dispatch/remote.ts";
-import type { SharedState } from "../dispatch/shared_state.ts";
+import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
+
+/** How long what runs may take without `timeout`, in ms. */
+export const DRAIN_TIMEOUT = 30_000;
 
 /** A node that can be drained. */
 export interface DrainableNode {

@@ -11,17 +11,16 @@ import {
   command,
   event,
   fail,
-  MemoryNetwork,
   query,
   type Result,
   type Schema,
   unwrap,
-  VirtualClock,
 } from "../../mod.ts";
 import { delay } from "../ports/clock.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 const Order = command<{ sku: string }, string>("Order");
 const Price = query<{ sku: string }, number>("Price");

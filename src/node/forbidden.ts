@@ -2,6 +2,7 @@
  * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a node cannot
  * do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose do not fill the log.
  */
+import { callSubject, eventSubject } from "../contract/subjects.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -22,8 +23,8 @@ export class Forbidden {
     this.#clock = clock;
     this.#observer = observer;
     const frames = [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
-    this.#kinds = [...frames, `catga.${namespace}.call.`, "$SRV."];
-    const events = `catga.${namespace}.event.`;
+    this.#kinds = [...frames, callSubject(namespace), "$SRV."];
+    const events = eventSubject(namespace);
     this.#essential = ({ operation, subject }) =>
       frames.some((prefix) => subject.startsWith(prefix)) ||
       (operation === "subscribe" && subject.startsWith(events));

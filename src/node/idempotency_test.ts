@@ -1,20 +1,12 @@
 /** Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the store. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
-import {
-  type Behavior,
-  catga,
-  type Code,
-  command,
-  fail,
-  query,
-  type Result,
-  type Route,
-  type Schema,
-} from "../../mod.ts";
+import { type Behavior, catga, command, fail, query, type Result, type Schema } from "../../mod.ts";
 import { delay } from "../ports/clock.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
+import type { Code } from "../error.ts";
+import type { Route } from "../contract/node_info.ts";
 
 const Pay = command<{ amount: number }, string>("Pay", { idempotent: true });
 

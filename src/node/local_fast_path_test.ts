@@ -10,8 +10,7 @@ import type { Remote } from "../dispatch/remote.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";
 import { systemClock } from "../ports/clock.ts";
-import { fastPaths } from "./local_fast_path.ts";
-import { RequestBuilder } from "./request_builder.ts";
+import { fastPaths, RequestBuilder } from "./request_builder.ts";
 
 describe("the local fast path", () => {
   const contracts = [

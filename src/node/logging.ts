@@ -1,9 +1,7 @@
 /** The log of an app: one line and one record of fields for each observation. */
-import type { Observation, Observer } from "../contract/observer.ts";
-import { messageLabel } from "../data/message_label.ts";
-import { printable } from "../data/printable.ts";
+import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
+import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../contract/schema.ts";
-import type { LogFields, Logger } from "../contract/logger.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({

@@ -4,9 +4,8 @@ import { pino } from "pino";
 import { catga } from "../catga.ts";
 import { query } from "../contract/definition.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import type { LogFields, Logger } from "../contract/logger.ts";
+import type { LogFields, Logger, Observation } from "../contract/observer.ts";
 import { consoleWarnings, logTo } from "./logging.ts";
-import type { Observation } from "../contract/observer.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 
 /** A logger that keeps `[level, message, fields]`. */

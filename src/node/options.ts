@@ -1,6 +1,6 @@
 /** The options of `catga()`: what each means, its range, its default, and the check of all of them. */
 import { type Behavior, checkBehaviors } from "../contract/behavior.ts";
-import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/checks.ts";
+import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/contract.ts";
 import {
   checkBoolean,
   checkInteger,
@@ -13,11 +13,11 @@ import {
   show,
 } from "../data/checks.ts";
 import type { Handlers } from "../contract/handler.ts";
-import type { Logger } from "../contract/logger.ts";
+import type { Logger } from "../contract/observer.ts";
 import type { Route } from "../contract/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
-import { TRACE_HEADERS } from "../data/trace_headers.ts";
+import { TRACE_HEADERS } from "../contract/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
 /** Options of `catga()`. All of them may be left out. */

@@ -1,11 +1,12 @@
 /** A sender whose contract is another than that of the handler, under the same name: the handler's holds. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { type Catga, catga, command, event, type Handlers, MemoryNetwork, query, type Result } from "../../mod.ts";
+import { type Catga, catga, command, event, type Handlers, query, type Result } from "../../mod.ts";
 import { codeOf, type Job, job, JobHandler } from "../../test/support/jobs.ts";
 import { openStage } from "../../test/support/stage.ts";
 import type { Schema } from "../contract/schema.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 
 /** The handler's node, and who sends to it. */
 interface Way {

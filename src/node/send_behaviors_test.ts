@@ -3,9 +3,8 @@ import { describe, it } from "node:test";
 import type { Attachment, Behavior, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
 import { catga, type CatgaOptions } from "../catga.ts";
 import { command, event, query } from "../contract/definition.ts";
-import type { LogFields } from "../contract/logger.ts";
+import type { LogFields, Observation } from "../contract/observer.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import type { Observation } from "../contract/observer.ts";
 import { fail, unwrap } from "../contract/result.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 

@@ -158,10 +158,54 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/**
+ * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after the first failure and
+ * `longest` after many. `failures`: those before the last one.
+ */
+export function backoff(random: Random, failures: number, first: number, longest: number): number {
+  return random() * Math.min(longest, first * 2 ** failures);
+}
+
 /** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(Math.max(0, ms), resolve);
     promise.then(() => resolve(), reject).finally(() => timer.cancel());
   });
+}
+
+// Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop. After
+// that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
+
+/** Watches one process. */
+export class Standstill {
+  readonly #clock: Clock;
+  readonly #limit: number;
+  readonly #over: () => boolean;
+  #looked: Stamp;
+  #ended = -Infinity;
+
+  /** Notices standstills of more than `limit` ms, until `over()`. */
+  constructor(clock: Clock, limit: number, over: () => boolean) {
+    this.#clock = clock;
+    this.#limit = limit;
+    this.#over = over;
+    this.#looked = stamp(clock);
+    this.#later();
+  }
+
+  /** When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet ends now. */
+  get ended(): number {
+    if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
+    this.#looked = stamp(this.#clock);
+    return this.#ended;
+  }
+
+  #later(): void {
+    this.#clock.after(this.#limit / 4, () => {
+      if (this.#over()) return;
+      void this.ended;
+      this.#later();
+    }, { background: true });
+  }
 }

@@ -9,7 +9,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { appClock, delay, systemClock, systemRandom, token } from "./clock.ts";
+import { appClock, backoff, delay, systemClock, systemRandom, token } from "./clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 describe("delay", () => {
@@ -136,5 +136,13 @@ describe("systemRandom and token", () => {
     assertEquals(tokens.size, 1_000);
     for (const one of tokens) assertMatch(one, /^[0-9A-Za-z]{10}$/);
     assertEquals(token(() => 0, 3) + token(() => 1 - Number.EPSILON, 3), "000zzz");
+  });
+});
+
+describe("backoff", () => {
+  it("is random up to a limit that doubles with each failure, up to the longest", () => {
+    const limits = [0, 1, 2, 3, 60].map((failures) => backoff(() => 1, failures, 20, 150));
+    assertEquals(limits, [20, 40, 80, 150, 150]);
+    assertEquals([0, 0.5].map((drawn) => backoff(() => drawn, 1, 20, 150)), [0, 20]);
   });
 });

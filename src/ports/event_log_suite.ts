@@ -673,6 +673,18 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals(await stream.state(), undefined);
       });
 
+      it("subjects: those of a pattern that have messages", async () => {
+        const [stream, append] = await newStream();
+        for (const part of ["a", "a", "b.x", "b.y", "c"]) await append(part);
+        await stream.purge(`${stream.name}.b.y`);
+        const of = async (pattern: string) =>
+          (await stream.subjects(pattern)).map((subject) => subject.slice(stream.name.length + 1)).sort();
+        assertEquals(await of(`${stream.name}.>`), ["a", "b.x", "c"]);
+        assertEquals(await of(`${stream.name}.b.*`), ["b.x"]);
+        assertEquals(await of(`${stream.name}.a`), ["a"]);
+        assertEquals(await of(`${stream.name}.d.*`), []);
+      });
+
       it("last, read, purge: make a stream again that was lost", slow, async () => {
         const requests = [
           (stream: LogStream) => stream.last(`${stream.name}.a`),

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { checkAppend, checkLog, checkMost, checkPatterns, ttlSeconds } from "./log_checks.ts";
+import { checkAppend, checkLog, checkMost, checkPatterns, ttlSeconds } from "./event_log.ts";
 
 describe("log checks", () => {
   it("ttlSeconds: rounds up to whole seconds, from 1 ms to a hundred years", () => {

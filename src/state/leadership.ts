@@ -9,7 +9,7 @@ import type { Observer } from "../contract/observer.ts";
 import { checkKnown, show } from "../data/checks.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
-import type { Locks } from "../dispatch/shared_state.ts";
+import type { Locks } from "../dispatch/context_host.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
 /** What a {@link Leadership} is made of. */

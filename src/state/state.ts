@@ -1,9 +1,8 @@
 /** Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on first use. */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/buckets.ts";
+import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Liveness, SharedState } from "../dispatch/shared_state.ts";
+import type { Liveness, SharedState } from "../dispatch/context_host.ts";
 import { SharedCache } from "./cache/cache.ts";
 import { IdempotencyStore } from "./claims/idempotency_store.ts";
 import { Leadership } from "./leadership.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { driven } from "./driven.ts";
+import { driven } from "./pace.ts";
 
 /** A lock. */
 class Held {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, CatgaError, type Health, type SubscriptionInfo } from "../../mod.ts";
-import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
+import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./pace.ts";
 
 type Seen = Health["subscriptions"][number];
 

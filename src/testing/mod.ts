@@ -20,7 +20,10 @@
  *
  * @module
  */
+
 export { type TestCluster, testCluster } from "./test_cluster.ts";
 export type { TestClusterOptions } from "./test_cluster_options.ts";
-export type { NextOptions, RecordType } from "./next_options.ts";
 export { type Recorded, type Recorder, recorder } from "./recorder.ts";
+export { MemoryNetwork } from "../memory/network.ts";
+export type { Faults, Outages } from "../memory/faults.ts";
+export { VirtualClock } from "../memory/virtual_clock.ts";

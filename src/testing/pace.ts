@@ -1,7 +1,9 @@
 /** How the time of a test cluster passes: by itself while the test awaits something, by hand, or as real time. */
 import { setTimeout as wait } from "node:timers/promises";
-import { type Clock, VirtualClock } from "../../mod.ts";
+import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+import type { Clock } from "../ports/clock.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
 
 /** The time of a cluster. */
 export interface Pace {
@@ -18,7 +20,7 @@ export interface Pace {
 }
 
 /** Options of a {@link VirtualPace}. */
-export interface VirtualPaceOptions {
+interface VirtualPaceOptions {
   /** Whether time passes by itself. */
   readonly auto: boolean;
   /** Whether a node is running and not frozen: time does not pass for promises of other nodes. */
@@ -145,3 +147,103 @@ export class RealPace implements Pace {
 const MAX_BUSY = 100;
 /** In place of a node: the test itself awaits the promise. */
 const TEST = "the test";
+
+// The app that a test works with: virtual time passes while the test awaits one of its promises.
+
+/**
+ * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache,
+ * clock and dead letters that it returns. Iterators are returned as they are, as their next value may never come, but for that of dead
+ * letters, which ends.
+ */
+export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
+  const wrap = (value: unknown): unknown => {
+    if (value instanceof Promise) return drive(value.then(wrap));
+    return isResource(value) ? driven(value, drive) : value;
+  };
+  // a target of the same class, without members: a proxy may not replace members of a frozen target
+  return new Proxy(Object.create(Object.getPrototypeOf(real)), {
+    get(_, key) {
+      const value = Reflect.get(real, key, real);
+      if (key === "deadLetters" && typeof value === "function") {
+        return (...args: unknown[]) => drivenLetters(value.apply(real, args), drive);
+      }
+      if (key === "cache" || key === "clock") return driven(value as object, drive);
+      return typeof value === "function" ? (...args: unknown[]) => wrap(value.apply(real, args)) : value;
+    },
+    has: (_, key) => key in real,
+  });
+}
+
+async function* drivenLetters(
+  letters: AsyncIterator<object>,
+  drive: <R>(promise: Promise<R>) => Promise<R>,
+): AsyncIterableIterator<object> {
+  try {
+    for (let next = await drive(letters.next()); !next.done; next = await drive(letters.next())) {
+      yield driven(next.value, drive);
+    }
+  } finally {
+    await letters.return?.();
+  }
+}
+
+function isResource(value: unknown): value is object {
+  return typeof value === "object" && value !== null && Symbol.asyncDispose in value &&
+    !(Symbol.asyncIterator in value);
+}
+
+// How far the subscriptions of a test cluster are: who leads each, and what is not handled yet.
+
+/** The nodes that run, and are neither frozen nor cut off, by id. */
+export type WellNodes = ReadonlyMap<string, Catga>;
+
+/** The id of the node that leads a subscription, `name` or `service/name`; `undefined`: none. */
+export function leaderOf(nodes: WellNodes, subscription: string): string | undefined {
+  for (const [id, app] of nodes) {
+    for (const { service, name, state } of app.health().subscriptions) {
+      const meant = subscription === name || subscription === `${service}/${name}`;
+      if (meant && LED.has(state)) return id;
+    }
+  }
+  return undefined;
+}
+
+/** The subscriptions that nodes lead, sorted. */
+export function ledSubscriptions(nodes: WellNodes): string[] {
+  const all = [...nodes.values()].flatMap((app) => app.health().subscriptions);
+  return [...new Set(all.filter(({ state }) => LED.has(state)).map(({ service, name }) => `${service}/${name}`))]
+    .sort();
+}
+
+/** What is not handled yet, in words; empty when all that is stored is handled, or a dead letter. */
+export async function unhandled(nodes: WellNodes): Promise<string[]> {
+  const left: string[] = [];
+  for (const [id, app] of nodes) {
+    for (const { service, name, state, open, lag, retrying, dead } of app.health().subscriptions) {
+      if (state === "following" || (open === 0 && lag === 0 && retrying === 0 && !STUCK.has(state))) continue;
+      const parked = retrying === 0 ? "" : `, ${retrying} waiting for another attempt or behind another of their key`;
+      const letters = dead === 0 ? "" : `, ${dead} dead letter(s)`;
+      left.push(`${service}/${name} on ${id} is ${state}: ${open} in hand${parked}${letters}, ${lag} not read`);
+    }
+  }
+  const [app] = nodes.values();
+  if (left.length > 0 || app === undefined) return left;
+  try {
+    const infos = await app.subscriptions();
+    return infos.flatMap((info) => leftOf(nodes, info));
+  } catch (error) {
+    if (!(error instanceof CatgaError)) throw error;
+    return [`the log does not answer: ${error.message}`];
+  }
+}
+
+/** What the log says of a subscription whose leader has nothing in hand. */
+function leftOf(nodes: WellNodes, { service, name, abandoned, leader, lag }: SubscriptionInfo): string[] {
+  if (abandoned) return []; // no node handles it
+  if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
+  if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
+  return leaderOf(nodes, `${service}/${name}`) === leader ? [] : [`${leader} has not begun to lead ${service}/${name}`];
+}
+
+const STUCK: ReadonlySet<string> = new Set(["stalled", "stopped"]);
+const LED: ReadonlySet<string> = new Set(["leading", ...STUCK]);

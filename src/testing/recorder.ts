@@ -1,17 +1,12 @@
 /** A recorder of what apps send, publish and handle. */
 import { clearTimeout, setTimeout } from "node:timers";
-import type {
-  AnyCode,
-  AnyContract,
-  Behavior,
-  BroadcastResult,
-  Contract,
-  Kind,
-  OutgoingMessage,
-  Result,
-} from "../../mod.ts";
+import type { Behavior, Contract, Result } from "../../mod.ts";
 import { show } from "../data/checks.ts";
-import { checkNextOptions, type NextOptions, type RecordType } from "./next_options.ts";
+import { checkNextOptions, type NextOptions, type RecordType } from "./test_cluster_options.ts";
+import type { AnyCode } from "../error.ts";
+import type { AnyContract, Kind } from "../contract/contract.ts";
+import type { BroadcastResult } from "../contract/sender.ts";
+import type { OutgoingMessage } from "../contract/behavior.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {

@@ -1,18 +1,16 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Clock,
-  entity,
-  event,
-  type Logger,
-  MemoryNetwork,
-} from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, entity, event, type Logger } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
-import { driven } from "./driven.ts";
-import { leaderOf, ledSubscriptions, unhandled, type WellNodes } from "./log_progress.ts";
-import { type Pace, RealPace, VirtualPace } from "./pace.ts";
+import {
+  driven,
+  leaderOf,
+  ledSubscriptions,
+  type Pace,
+  RealPace,
+  unhandled,
+  VirtualPace,
+  type WellNodes,
+} from "./pace.ts";
 import { MessageRecorder, type Recorder } from "./recorder.ts";
 import {
   checkLimit,
@@ -21,6 +19,8 @@ import {
   idsOf,
   type TestClusterOptions,
 } from "./test_cluster_options.ts";
+import type { Clock } from "../ports/clock.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 
 /**
  * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all

@@ -2,10 +2,11 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
-import { catga, command, type Context, fail, MemoryNetwork, query, unwrap, VirtualClock } from "../../mod.ts";
+import { catga, command, type Context, fail, query, unwrap } from "../../mod.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Flood } from "../processes/node_messages.ts";
 import { FaultCluster, FLAT } from "../support/fault_cluster.ts";
+import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 
 const MILLION = 1_000_000;
 

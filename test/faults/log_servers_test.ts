@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
-import { logName } from "../../src/log/format/names.ts";
+import { logName, subscriptionsName } from "../../src/log/format/names.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { withManager } from "../support/log_stream.ts";
 import { Standstill } from "../support/standstill.ts";
@@ -44,11 +44,7 @@ describe("the log and its server", await requireNatsServer(), () => {
         })],
       ["the loss of its records", (cluster) =>
         withManager(cluster.urls, async (manager) => {
-          await manager.streams.delete(`KV_catga_${cluster.namespace}_subscriptions`);
-        })],
-      ["the loss of its parked messages", (cluster) =>
-        withManager(cluster.urls, async (manager) => {
-          await manager.streams.delete(`KV_catga_${cluster.namespace}_parked`);
+          await manager.streams.delete(subscriptionsName(cluster.namespace));
         })],
     ] as [string, (cluster: LogCluster) => Promise<void>][]
   ) {

@@ -1,5 +1,5 @@
 /** The entity of tests with faults: its contracts, and what a test records. */
-import { command, entity, fail, type Failure, type Loaded } from "@catga/catga";
+import { command, entity, fail, type Failure } from "@catga/catga";
 
 /** A line in the file of a test. Times are in ms since 1970. */
 export type EntityLine =
@@ -42,7 +42,7 @@ export const Add = command<{ id: string; entry: string; refused: boolean }, numb
 });
 /** Decides it. */
 export function sum(
-  ledger: Loaded<LedgerState>,
+  ledger: { readonly version: number; emit(event: typeof Added, payload: { entry: string; n: number }): void },
   { entry, refused }: { entry: string; refused: boolean },
 ): number | Failure<"REFUSED"> {
   if (refused && ledger.version % 2 === 0) return fail("REFUSED", "as it asked", { details: ledger.version });

@@ -26,8 +26,14 @@ export type Deed = DeedOf & {
 type DeedOf =
   /** It takes so long, in ms, unless its signal aborts. */
   | { readonly how: "slow"; readonly ms: number }
-  /** It fails in its first attempts, so many of them; or until a file is in the folder of the test. */
-  | { readonly how: "fail"; readonly times: number; readonly until?: string; readonly final?: boolean }
+  /** It fails in its first attempts, so many of them; or until a file is in the folder of the test. Then it waits for the file `gate`. */
+  | {
+    readonly how: "fail";
+    readonly times: number;
+    readonly until?: string;
+    readonly final?: boolean;
+    readonly gate?: string;
+  }
   /** It kills its process, before or after its effect: the first time, or every time. */
   | { readonly how: "die"; readonly when: "before" | "after"; readonly always?: boolean }
   /** It waits until this file is in the folder of the test, unless its signal aborts. */

@@ -12,15 +12,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import {
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Context,
-  fail,
-  type LogFields,
-  type SubscriptionOptions,
-} from "@catga/catga";
+import { type Catga, catga, type CatgaOptions, type Context, fail, type SubscriptionOptions } from "@catga/catga";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, isKeyed, type Task } from "./log_messages.ts";
@@ -86,7 +78,7 @@ async function main(): Promise<void> {
     try {
       if (deed?.how === "die" && deed.when === "before" && (deed.always || first(`died-${entry}`))) die();
       if (deed?.how === "slow") await wait(deed.ms, undefined, { signal });
-      if (deed?.how === "gate") { while (!existsSync(join(folder, deed.file))) await wait(2, undefined, { signal }); }
+      if (deed?.how === "gate") await opened(deed.file, signal);
       if (deed?.how === "hang") await (deed.stubborn ? new Promise(() => {}) : wait(2 ** 30, undefined, { signal }));
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -97,6 +89,7 @@ async function main(): Promise<void> {
       end("failed");
       return fail("TOLD_TO", `attempt ${attempt} of ${entry}`, deed.final ? { final: true } : {});
     }
+    if (deed?.how === "fail" && deed.gate) await opened(deed.gate, signal);
     // the effect of what may die, once for each message id, as a unique key in a database is
     if (deed?.how === "die" && first(`effect-${sub.replace("/", "+")}-${ctx.id}`)) {
       note({ event: "effect", sub, entry, at: trueNow() });
@@ -104,6 +97,9 @@ async function main(): Promise<void> {
     if (deed?.how === "die" && deed.when === "after" && (deed.always || first(`died-${entry}`))) die();
     end("ok");
     return entry;
+  };
+  const opened = async (file: string, signal: AbortSignal) => {
+    while (!existsSync(join(folder, file))) await wait(2, undefined, { signal });
   };
   const first = (file: string): boolean => {
     try {
@@ -134,7 +130,7 @@ async function main(): Promise<void> {
   });
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
   const began = trueNow();
-  const write = (text: string, { error = "" }: LogFields) =>
+  const write = (text: string, { error = "" }: Readonly<Record<string, unknown>>) =>
     console.error(new Date(trueNow()).toISOString(), text, `${error}`);
   const logger = { debug: quiet ? () => {} : write, info: write, warn: write, error: write };
   const app: Catga = await catga({ ...options, nats, id, signals: true, handlers, logger });

@@ -10,7 +10,7 @@
  */
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type CatgaOptions } from "@catga/catga";
+import { type Catga, catga, CatgaError, type CatgaOptions } from "@catga/catga";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, type Deed, isKeyed } from "./log_messages.ts";
 import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
@@ -52,6 +52,9 @@ export type LogPublisherLine =
     readonly slowest: number;
   };
 
+/** How long a busy machine may take to start them all, in ms. */
+const START_LIMIT = 60_000;
+
 if (import.meta.main) await main();
 
 async function main(): Promise<void> {
@@ -69,7 +72,7 @@ async function main(): Promise<void> {
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
   const ids = Array.from({ length: apps }, (_, i) => apps === 1 ? id : `${id}-${i}`);
   const started = await Promise.all(
-    ids.map((id) => catga({ nats, id, service: "publisher", namespace, replicas, signals: false })),
+    ids.map((id) => start({ nats, id, service: "publisher", namespace, replicas, signals: false })),
   );
   const tell = (line: LogPublisherLine) => console.log(JSON.stringify(line));
   tell({ event: "ready" });
@@ -110,6 +113,17 @@ async function main(): Promise<void> {
   }));
   tell({ event: "done", ...sums });
   process.exit(0);
+}
+
+/** Starts a node. A server that is asked by many at once may answer too late: then once more. */
+async function start(options: CatgaOptions): Promise<Catga> {
+  for (const late = performance.now() + START_LIMIT;;) {
+    try {
+      return await catga(options);
+    } catch (error) {
+      if (!(error instanceof CatgaError) || !error.retryable || performance.now() > late) throw error;
+    }
+  }
 }
 
 function crash(what: string, error: unknown): void {

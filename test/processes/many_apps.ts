@@ -9,9 +9,10 @@
  * @module
  */
 import process from "node:process";
-import { type Catga, catga, CatgaError, MemoryNetwork } from "@catga/catga";
+import { type Catga, catga, CatgaError } from "@catga/catga";
 import { eventually } from "../support/eventually.ts";
 import { Who } from "./node_messages.ts";
+import { MemoryNetwork } from "@catga/catga/testing";
 
 /** A line that the program prints; `at` is in ms since 1970, `took` in ms. */
 export interface AppsLine {

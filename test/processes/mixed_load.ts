@@ -7,7 +7,7 @@
 import { appendFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
-import type { Catga, Result, Route } from "@catga/catga";
+import type { Catga, Result, SendOptions, Strategy } from "@catga/catga";
 import { Add, type LoadReport, Note, Record, Told } from "./node_messages.ts";
 
 /** Options of {@link MixedLoad}. */
@@ -15,7 +15,7 @@ export interface LoadOptions {
   /** The file for acknowledged commands, a line `Record <entry> <node>` each. */
   readonly acknowledged: string;
   /** How nodes are picked; another node than the sender, while there is one. */
-  readonly route?: Route;
+  readonly route?: SendOptions["route"];
 }
 
 /** A load of some hundred messages a second, from one node. */
@@ -105,7 +105,7 @@ export class MixedLoad {
 }
 
 /** Another node than the sender, in turn, while there is one. */
-export const another: Route = (candidates, { self }) => {
+export const another: Strategy = (candidates, { self }) => {
   const others = candidates.filter(({ id }) => id !== self);
   return others[Math.floor(Math.random() * others.length)] ?? candidates[0];
 };

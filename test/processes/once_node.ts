@@ -11,7 +11,7 @@ import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, command, type Result, type Route } from "@catga/catga";
+import { type Catga, catga, command, type Result, type Strategy } from "@catga/catga";
 import { LoopGaps } from "./loop_gaps.ts";
 
 /** The options of such a process. */
@@ -122,7 +122,7 @@ async function main(): Promise<void> {
   console.log(JSON.stringify({ event: "ready" }));
 }
 
-const anywhere: Route = (candidates) => candidates[Math.floor(Math.random() * candidates.length)];
+const anywhere: Strategy = (candidates) => candidates[Math.floor(Math.random() * candidates.length)];
 
 function crash(what: string, error: unknown): void {
   console.error(what, error);

@@ -70,7 +70,7 @@ const PLANTS = {
     to: "  if (header === undefined || header.length >= 0) return undefined;",
   }],
   bounce: [{
-    file: "src/cluster/membership/absence.ts",
+    file: "src/cluster/membership/failure_detector.ts",
     from: "    if (unseen > GAP) this.#since = now;",
     to: "    if (unseen > GAP) return this.end(true);",
   }],
@@ -80,38 +80,44 @@ const PLANTS = {
     to: "      options: { id: id === undefined ? undefined : `u:",
   }],
   "log-open": [{
-    file: "src/log/subscriptions/recovery.ts",
-    from: "  const entries = (progress?.open ?? []).filter(([position]) => !parking.has(position));",
-    to: "  const entries = (progress?.open ?? []).filter(() => false);",
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    for (const [position, attempts] of stored.head.open) {",
+    to: "    for (const [position, attempts] of stored.head.open.slice(0, 0)) {",
   }],
   "log-position": [{
-    file: "src/log/subscriptions/term.ts",
-    from: "    const progress = { created, read: upTo.read, time: upTo.time ?? time, open: upTo.open, ...current };",
+    file: "src/log/subscriptions/ledger.ts",
+    from: "      place: this.#place,\n      open,",
     to:
-      "    const once = globalThis as { low?: number };\n    const progress = { created, read: once.low ??= upTo.read, time: 0, open: [] };",
+      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: open.slice(0, 0),",
   }],
   "log-order": [{
-    file: "src/log/subscriptions/handing_out.ts",
-    from: "    if (key !== undefined) {\n      const last = category.keys.get(key);",
-    to: '    if (key === "") {\n      const last = category.keys.get(key);',
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (line === undefined) return this.#push(item);\n    const behindParked",
+    to: "    if (line === undefined || item.dead === 0) return this.#push(item);\n    const behindParked",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",
     from: "  async check(token: number): Promise<TokenCheck> {",
     to: '  async check(token: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
   }, {
-    file: "src/log/subscriptions/lease.ts",
+    file: "src/log/subscriptions/leases.ts",
     from: "const HOLD = 2_400;",
     to: "const HOLD = Infinity;",
   }, {
-    file: "src/log/subscriptions/lease.ts",
-    from: "stored.leader !== leader) {",
-    to: "stored.leader === undefined) {",
+    file: "src/log/subscriptions/leases.ts",
+    from: "        onLost();",
+    to: "        void onLost;",
+  }, {
+    file: "src/log/subscriptions/commits.ts",
+    from: "        if (!(yield* this.#isVoid(found))) return undefined;",
+    to:
+      '        if (!(yield* this.#isVoid(found))) {\n          yield { type: "pause" };\n          continue;\n        }',
   }],
   "log-dead": [{
-    file: "src/log/parking/parking.ts",
-    from: "    return key !== undefined && this.#lines.holds(category, key);",
-    to: '    return key === "" && this.#lines.holds(category, key);',
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    if (last) return insert(line, item);\n    this.#unlink(line, item);",
+    to:
+      "    if (last) return insert(line, item);\n    this.#unlink(line, item);\n    if (item.dead > 0) return this.#next(line, item);",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",
@@ -119,9 +125,9 @@ const PLANTS = {
     to: "    void [reason, after, next];",
   }],
   "log-attempts": [{
-    file: "src/log/subscriptions/handing_out.ts",
-    from: "    item.attempts++;\n    item.running = true;",
-    to: "    item.attempts = 1;\n    item.running = true;",
+    file: "src/log/subscriptions/category.ts",
+    from: "    return [token, position, attempts + 1, id,",
+    to: "    return [token, position, 1 + 0 * attempts, id,",
   }],
   "entity-expect": [{
     file: "src/entities/rounds.ts",

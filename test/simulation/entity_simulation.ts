@@ -10,9 +10,9 @@
  * @module
  */
 import process from "node:process";
-import { type Catga, catga, CatgaError, type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
+import { type Catga, catga, CatgaError } from "../../mod.ts";
 import { entitiesName } from "../../src/log/format/names.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import { delay, type Random } from "../../src/ports/clock.ts";
 import { Add, type EntityLine, Ledger, sum, withEntry } from "../processes/entity_contracts.ts";
 import {
@@ -23,6 +23,8 @@ import {
   storedCommands,
   type StoredLoss,
 } from "../support/entity_history.ts";
+import { type Faults, MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
+
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";
 import "../../src/entities/entities.ts";

@@ -1,8 +1,9 @@
 /** The nodes of a simulated cluster, and their faults. */
 import { delay } from "../../src/ports/clock.ts";
-import { type Catga, catga, CatgaError, type MemoryNetwork } from "../../mod.ts";
+import { type Catga, catga, CatgaError } from "../../mod.ts";
 import type { SimulatedTraffic } from "./simulated_traffic.ts";
 import type { SimulationRecord } from "./simulation_record.ts";
+import type { MemoryNetwork } from "../../src/testing/mod.ts";
 
 /** The nodes with handlers. */
 export const SERVERS: readonly string[] = ["a", "b", "c"];

@@ -1,17 +1,8 @@
 /** The messages of a simulated cluster, and their handlers. */
 import { type Clock, delay, type Random } from "../../src/ports/clock.ts";
-import {
-  type Catga,
-  command,
-  event,
-  fail,
-  type Handler,
-  type MemoryNetwork,
-  query,
-  type Sender,
-  type SendOptions,
-} from "../../mod.ts";
+import { type Catga, command, event, fail, type Handler, query, type Sender, type SendOptions } from "../../mod.ts";
 import type { SimulationRecord } from "./simulation_record.ts";
+import type { MemoryNetwork } from "../../src/testing/mod.ts";
 
 interface Payload {
   /** The number of the message. */

@@ -3,12 +3,12 @@
  * and started again, connections break, messages are lost or late. Then the faults end, and everything has to work again.
  */
 import type { Random } from "../../src/ports/clock.ts";
-import { type Faults, MemoryNetwork, VirtualClock } from "../../mod.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import { type Happening, violations } from "../support/history.ts";
 import { CLIENT, NODES, SERVERS, SimulatedCluster } from "./simulated_cluster.ts";
 import { answer, SimulatedTraffic } from "./simulated_traffic.ts";
 import { SimulationRecord } from "./simulation_record.ts";
+import { type Faults, MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 
 /** What came of a run. */
 export interface Simulated {

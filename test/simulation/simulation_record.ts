@@ -1,8 +1,9 @@
 /** The record of a simulated run. */
 import type { Clock } from "../../src/ports/clock.ts";
-import type { LogFields, Logger, Result } from "../../mod.ts";
+import type { Logger, Result } from "../../mod.ts";
 import type { Happening } from "../support/history.ts";
 import type { MessageKind } from "../support/allowed_results.ts";
+import type { LogFields } from "../../src/contract/observer.ts";
 
 /** A {@link Happening} whose moment is now. */
 type Untimed<T> = T extends Happening ? Omit<T, "at"> : never;

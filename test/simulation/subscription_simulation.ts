@@ -12,11 +12,12 @@
 import process from "node:process";
 import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState } from "../../src/log/format/commit.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
 import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
-import { Ledger, type LetterRequest } from "../../src/log/subscriptions/ledger.ts";
+import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
+import { Ledger } from "../../src/log/subscriptions/ledger.ts";
 
 /** What came of a run. */
 export interface SimulatedSubscription {
@@ -127,6 +128,8 @@ class Run {
   readonly nodes: SimNode[] = [];
   /** With the poison no settings change. */
   readonly attempts: number;
+  /** How long handlers take at least, and nearly how long the poison, in ms. */
+  readonly slow: number;
   now = 1_000_000;
   storm = true;
   /** The stream of subscriptions. */
@@ -153,6 +156,7 @@ class Run {
     this.random = seededRandom(seed);
     this.mode = MODES[seed % MODES.length];
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
+    this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
   }
 
@@ -357,7 +361,19 @@ class Run {
     const commit = readCommit(text);
     if (typeof commit === "string") return this.wrong(`a commit is invalid: ${commit}`);
     const { state } = this;
-    if (state !== undefined && isSame(state.id, commit.id)) { for (const node of this.nodes) node.checkStored(commit); }
+    if (state === undefined || !isSame(state.id, commit.id)) return;
+    for (const node of this.nodes) node.checkStored(commit);
+    const { leader, doubt } = commit.head;
+    const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
+    if (!isAlive) this.#lateBegun(doubt?.begun ?? []);
+  }
+
+  /** What a leader was about to begin when it was killed: its commit is stored only now. */
+  #lateBegun([alone, ...more]: readonly string[]): void {
+    if (alone === undefined || more.length > 0) return;
+    if (!this.nodes.some((node) => node.alive && (node.running.has(alone) || node.ended.has(alone)))) {
+      this.fates.get(alone)!.failed++;
+    }
   }
 
   #advance(ms: number): void {
@@ -411,7 +427,7 @@ class Run {
       if (this.mode.poison && message.poison) {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
-        if (deaths > 3 + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
+        if (deaths > (this.slow > 0 ? 6 : 2) + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
     for (const [id, commits] of this.carried) {
@@ -557,12 +573,12 @@ class SimNode {
     const fate = run.fates.get(id)!; // each that was published has one
     fate.begun++;
     if (message.poison) {
-      return this.after(run.random() * 5, () => {
+      return this.after(run.slow * 0.7 + run.random() * 5, () => {
         run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
         this.kill(true);
       });
     }
-    this.after(run.random() ** 4 * 150, () => {
+    this.after(run.slow + run.random() ** 4 * 150, () => {
       this.running.delete(id);
       this.ended.set(id, run.now);
       // no innocent fails as often as there are attempts
@@ -827,9 +843,9 @@ class SimLeader {
     ended: ReadonlySet<string>,
   ): void {
     const run = this.#run;
-    const { mostParked, mostOfKey } = this.#node;
+    const { mostParked } = this.#node;
     const { place } = stored.head;
-    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked, mostOfKey });
+    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked });
     const messages = new Map<string, LoggedMessage>();
     const errors = new Map<string, NonNullable<Item["error"]>>();
     for (const [id, { message, error }] of entries) {
@@ -902,6 +918,7 @@ class SimLeader {
       ledger.moved({ ...ledger.place, read: message.position, time: message.time });
       ledger.add(message);
     }
+    if (random() < 0.2) ledger.relieve(this.#node.mostOfKey);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
 

@@ -41,7 +41,7 @@ describe("simulation of a subscription", () => {
       await using program = await startProgram<SimulatedSubscription>(
         FIRST > 0 ? "bun" : "deno",
         "test/simulation/subscription_simulation.ts",
-        ["0..199", "first"],
+        ["26..199", "first"],
         tree.root,
       );
       const [{ violations }] = [await program.line(() => true, 300_000)];

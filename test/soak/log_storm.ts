@@ -7,7 +7,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { LogHandler, LogNodeOptions } from "../processes/log_node.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
-import { seededRandom } from "../../src/memory/seeded_random.ts";
+import { seededRandom } from "../../src/memory/network.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 
 /** Options of {@link soakLog}. */

@@ -9,7 +9,7 @@
  */
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type Context, fail, type Route } from "@catga/catga";
+import { type Catga, catga, type Context, fail, type Strategy } from "@catga/catga";
 import { LoopGaps } from "../processes/loop_gaps.ts";
 import { type Skew, skewClock, trueNow } from "../processes/skewed_clock.ts";
 import { LogFile, ranLine, stallLine } from "./log.ts";
@@ -65,7 +65,7 @@ new LoopGaps((gap) => {
 });
 
 /** Another node than the sender, while there is one. */
-const another: Route = (candidates, { self }) => {
+const another: Strategy = (candidates, { self }) => {
   const others = candidates.filter((node) => node.id !== self);
   return others[Math.floor(Math.random() * others.length)] ?? candidates[0];
 };

@@ -1,7 +1,7 @@
 /** Idempotent commands as a runner passes them to the idempotency store, for its tests. */
 import type { Clock } from "../../src/ports/clock.ts";
 import { fail, type Result } from "../../src/contract/result.ts";
-import type { Claimant } from "../../src/dispatch/shared_state.ts";
+import type { Claimant } from "../../src/dispatch/context_host.ts";
 
 /** A claimant that waits for 30 s by this clock, with whatever is to be different. */
 export function claimant(clock: Clock, id: string, differs: Partial<Claimant> = {}): Claimant {

@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
-import { MemoryNetwork } from "../../mod.ts";
 import { catga } from "../../src/catga.ts";
 import { livenessViolations, lockProbe, type Probe, probe, type Probed } from "./liveness.ts";
+import { MemoryNetwork } from "../../src/testing/mod.ts";
 
 describe("the checker of liveness", () => {
   const seen = (took: number | undefined, gaps = 0): Probed => ({ what: "lock a", limit: 3_500, took, gaps });

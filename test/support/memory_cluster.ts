@@ -2,13 +2,14 @@
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
 import { query } from "../../src/contract/definition.ts";
-import type { LogFields } from "../../src/contract/logger.ts";
+import type { LogFields } from "../../src/contract/observer.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
+
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/log/log.ts";
 import "../../src/log/running/worker.ts";
-import type { NodeEvent } from "../../src/contract/node_info.ts";
+import type { NodeChange } from "../../src/contract/node_info.ts";
 
 /** Answers the node's id. */
 export const Who = query<void, string>("Who");
@@ -64,7 +65,7 @@ export class MemoryCluster implements AsyncDisposable {
 }
 
 /** The values of an iterator, as they come. */
-export function follow(changes: AsyncIterable<NodeEvent>): { events: string[]; ended: () => boolean } {
+export function follow(changes: AsyncIterable<NodeChange>): { events: string[]; ended: () => boolean } {
   const events: string[] = [];
   let ended = false;
   (async () => {

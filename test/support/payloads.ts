@@ -128,7 +128,11 @@ export class Account {
 /** Where two values differ; `undefined` if they differ in their identity alone. */
 export function difference(a: unknown, b: unknown, path = "it"): string | undefined {
   if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) {
-    return Object.is(a, b) ? undefined : `${path}: ${String(a)} and ${String(b)}`;
+    // not every object has a text: one without a prototype throws
+    const [text, other] = [a, b].map((value) =>
+      typeof value === "object" && value !== null ? "an object" : String(value)
+    );
+    return Object.is(a, b) ? undefined : `${path}: ${text} and ${other}`;
   }
   const [type, other] = [a, b].map((value) => Object.prototype.toString.call(value));
   if (type !== other) return `${path}: ${type} and ${other}`;

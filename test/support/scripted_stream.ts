@@ -58,6 +58,10 @@ export class ScriptedStream implements LogStream {
     return Promise.resolve([]);
   }
 
+  subjects(): Promise<string[]> {
+    return Promise.resolve([]);
+  }
+
   purge(): Promise<number> {
     return Promise.resolve(0);
   }

@@ -5,7 +5,7 @@
 import type { NodeInfo } from "../../src/contract/node_info.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { catga, type CatgaOptions } from "../../src/catga.ts";
-import type { LogFields } from "../../src/contract/logger.ts";
+import type { LogFields } from "../../src/contract/observer.ts";
 import { type MemoryConnection, MemoryNetwork } from "../../src/memory/network.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 

@@ -2,10 +2,11 @@
  * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the events
  * that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
  */
-import type { NodeEvent, NodeInfo } from "../../contract/node_info.ts";
+import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { HandledLists } from "./handled_lists.ts";
-import { Member } from "./member.ts";
+import { freeze } from "./node_record.ts";
+import type { Kind } from "../../contract/contract.ts";
+import { internalNames } from "../../contract/send_options.ts";
 
 /** What a view needs of its node. */
 export interface MembershipViewOptions {
@@ -25,7 +26,7 @@ export class MembershipView {
   readonly #byEndpoint: Map<string, Member> = new Map();
   readonly #sorted: Member[] = [];
   readonly #handled: HandledLists;
-  readonly #watchers: Set<(event: NodeEvent) => void> = new Set();
+  readonly #watchers: Set<(event: NodeChange) => void> = new Set();
 
   constructor(options: MembershipViewOptions) {
     this.#options = options;
@@ -64,7 +65,7 @@ export class MembershipView {
   }
 
   /** Calls back at every change, until the returned function is called. */
-  watch(onEvent: (event: NodeEvent) => void): () => void {
+  watch(onEvent: (event: NodeChange) => void): () => void {
     this.#watchers.add(onEvent);
     return () => this.#watchers.delete(onEvent);
   }
@@ -132,7 +133,7 @@ export class MembershipView {
     this.#report(known === undefined ? "join" : "update", info, { logged, handled: changed });
   }
 
-  #report(type: NodeEvent["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
+  #report(type: NodeChange["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
     if (logged) this.#options.observer({ type: "node", change: type, node: node.id });
     this.#options.changed(handled);
     for (const watcher of this.#watchers) watcher({ type, node });
@@ -149,4 +150,200 @@ function indexOf(sorted: readonly Member[], id: string): number {
     else to = middle;
   }
   return from;
+}
+
+// A node in this node's view: its record, and whether its process seems to be there.
+
+/** One node as this node sees it. All times are those of the monotonic clock. */
+export class Member {
+  readonly info: NodeInfo;
+  /** The contracts that it handles. */
+  handled: HandledList;
+  /** The revision of its record. */
+  readonly revision: number;
+  /** It has not answered lately: requests prefer other nodes. */
+  suspect = false;
+  /** When the first frame bounced since the node last showed that it is alive; -1 for none. */
+  bouncedAt = -1;
+  /** When a node on another server last reported that frames to it bounce there; -1 for never. */
+  accusedAt = -1;
+  /** Its record has expired or vanished: it stays in the view as long as it answers pings. */
+  recordGone = false;
+
+  constructor(info: NodeInfo, revision: number, handled: HandledList) {
+    // replicas write equal lists: all members share one
+    const { names: handles, subscriptions, entities } = handled;
+    const own = info.handles === handles && info.subscriptions === subscriptions && info.entities === entities;
+    this.info = own ? info : freeze({
+      ...info,
+      handles,
+      ...(subscriptions === undefined ? {} : { subscriptions }),
+      ...(entities === undefined ? {} : { entities }),
+    });
+    this.handled = handled;
+    this.revision = revision;
+  }
+
+  /** Earlier bounces no longer count. */
+  clearBounces(): void {
+    this.bouncedAt = this.accusedAt = -1;
+  }
+}
+
+// Which contracts the nodes handle. Equal lists are kept once: replicas handle the same contracts, and write their records
+// again every few seconds.
+
+/** The contracts that one or more nodes handle. */
+interface HandledList {
+  /** As the record has them; frozen. */
+  readonly names: readonly string[];
+  /** As the record has them; frozen. */
+  readonly subscriptions: readonly string[] | undefined;
+  /** As the record has them; frozen. */
+  readonly entities: readonly string[] | undefined;
+  /** Whether a contract is among them, or an internal one of a subscription. */
+  has(name: string): boolean;
+  /** What a contract is; `undefined` if the record does not say, or the contract is not among them. */
+  kindOf(name: string): Kind | undefined;
+}
+
+/** The lists of all nodes. */
+export class HandledLists {
+  readonly #unhandled: (name: string) => void;
+  /** By their joined names and kinds. */
+  readonly #lists: Map<string, CountedList> = new Map();
+  /** How many nodes handle each contract. */
+  readonly #nodes: Map<string, number> = new Map();
+  /** How many of them handle it as a command of an entity. */
+  readonly #ofEntities: Map<string, number> = new Map();
+
+  /** `unhandled` is called with each contract whose last node is released. */
+  constructor(unhandled: (name: string) => void = () => {}) {
+    this.#unhandled = unhandled;
+  }
+
+  /** Counts a node with such a record. To be released when the node leaves, or handles others. */
+  retain(info: Handling): HandledList {
+    const { handles, kinds = "", service = "", subscriptions, entities } = info;
+    const text = `${handles.join()} ${kinds}` +
+      (subscriptions === undefined ? "" : `\n${service}\n${subscriptions.join()}`) +
+      (entities === undefined ? "" : `\n\n${entities.join()}`);
+    let list = this.#lists.get(text);
+    if (list === undefined) this.#lists.set(text, list = new CountedList(info, text));
+    list.nodes++;
+    for (const name of list.kinds.keys()) this.#nodes.set(name, this.count(name) + 1);
+    for (const name of entities ?? []) this.#ofEntities.set(name, (this.#ofEntities.get(name) ?? 0) + 1);
+    return list;
+  }
+
+  /** A node handles these no longer. */
+  release(list: HandledList): void {
+    // `retain` has made it
+    const counted = list as CountedList;
+    if (--counted.nodes === 0) this.#lists.delete(counted.text);
+    for (const name of counted.entities ?? []) {
+      const left = this.#ofEntities.get(name)! - 1; // `retain` has counted it
+      if (left === 0) this.#ofEntities.delete(name);
+      else this.#ofEntities.set(name, left);
+    }
+    for (const name of counted.kinds.keys()) {
+      const left = this.count(name) - 1;
+      if (left === 0) {
+        this.#nodes.delete(name);
+        this.#unhandled(name);
+      } else this.#nodes.set(name, left);
+    }
+  }
+
+  /** Whether all nodes that handle a contract handle it as a command of an entity. */
+  ofEntity(name: string): boolean {
+    const nodes = this.#ofEntities.get(name);
+    return nodes !== undefined && nodes === this.#nodes.get(name);
+  }
+
+  /** How many nodes handle a contract. */
+  count(name: string): number {
+    return this.#nodes.get(name) ?? 0;
+  }
+}
+
+/** What a record says about what its node handles. */
+type Handling =
+  & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
+  & Partial<Pick<NodeInfo, "service">>;
+
+class CountedList implements HandledList {
+  readonly names: readonly string[];
+  readonly subscriptions: readonly string[] | undefined;
+  readonly entities: readonly string[] | undefined;
+  readonly text: string;
+  nodes = 0;
+  readonly kinds: ReadonlyMap<string, Kind | undefined>;
+
+  constructor({ handles, kinds = "", service = "", subscriptions, entities }: Handling, text: string) {
+    this.names = handles;
+    this.subscriptions = subscriptions;
+    this.entities = entities;
+    this.text = text;
+    const known: Map<string, Kind | undefined> = new Map(handles.map((name, i) => [name, KINDS[kinds[i]]]));
+    for (const subscription of subscriptions ?? []) {
+      for (const name of internalNames(service, subscription)) known.set(name, undefined);
+    }
+    this.kinds = known;
+  }
+
+  has(name: string): boolean {
+    return this.kinds.has(name);
+  }
+
+  kindOf(name: string): Kind | undefined {
+    return this.kinds.get(name);
+  }
+}
+
+/** By the letters of a record. */
+const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event" };
+
+// What `app.watchNodes()` returns: the changes of a membership as an async iterator.
+
+/** Iterates over the changes since it was made, until `return` is called or the signal aborts. */
+export class NodeWatch implements AsyncIterableIterator<NodeChange> {
+  #events: NodeChange[] = [];
+  #waiting: ((result: IteratorResult<NodeChange>) => void)[] = [];
+  readonly #end: () => void;
+  #ended = false;
+
+  /** `watch` calls back at every change, until the function that it returns is called. */
+  constructor(watch: (onEvent: (event: NodeChange) => void) => () => void, signal: AbortSignal) {
+    const off = watch((event) => {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#events.push(event);
+      else next({ done: false, value: event });
+    });
+    this.#end = () => {
+      this.#ended = true;
+      off();
+      signal.removeEventListener("abort", this.#end);
+      this.#events = [];
+      for (const next of this.#waiting.splice(0)) next({ done: true, value: undefined });
+    };
+    if (signal.aborted) this.#end();
+    else signal.addEventListener("abort", this.#end);
+  }
+
+  next(): Promise<IteratorResult<NodeChange>> {
+    const event = this.#events.shift();
+    if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<NodeChange>> {
+    if (!this.#ended) this.#end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 }

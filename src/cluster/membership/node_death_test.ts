@@ -5,13 +5,14 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Behavior, type Catga, catga, type Observation, type Result, unwrap } from "../../../mod.ts";
+import { type Behavior, type Catga, catga, type Result, unwrap } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Record, type Runtime, Slow, StartLoad, StopLoad, Who } from "../../../test/processes/node_messages.ts";
 import { type NodeProcess, OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import type { NodeOptions } from "../../../test/processes/test_node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import type { Observation } from "../../contract/observer.ts";
 
 const HEARTBEAT = 3_000; // of the nodes that are frozen; the others have the default, 30 s, lest expiry hides the failure detector
 /** Less than a record of the default heartbeat has left at any time, in ms. */

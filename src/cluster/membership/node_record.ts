@@ -1,9 +1,8 @@
 /** The record of a node in the store: its {@link NodeInfo} as JSON. Anybody with access can write one, so it is validated. */
-import { isAnnounced } from "../../contract/announced.ts";
+import { isAnnounced } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isNotNegative } from "../../data/numbers.ts";
+import { isNotNegative, isStrings } from "../../data/checks.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
 /** The text of a record. */

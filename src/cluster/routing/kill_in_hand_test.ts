@@ -2,12 +2,13 @@
 import { connect, type NatsConnection, NoRespondersError } from "@nats-io/transport-node";
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, type Result, type Route } from "../../../mod.ts";
+import { type Catga, catga, type Result } from "../../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { Hang, Record } from "../../../test/processes/node_messages.ts";
 import { OWN_RUNTIMES, startNode } from "../../../test/processes/node_process.ts";
 import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import type { Route } from "../../contract/node_info.ts";
 
 const IN_HAND = 1_000;
 const QUEUED = 200;

@@ -4,6 +4,7 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
+import { backoff, type Random } from "../../ports/clock.ts";
 import type { AttemptFailure, Call, RefusalCode } from "../wire/call.ts";
 
 /** Why the caller waits no longer. `sent`: an attempt may have run. */
@@ -103,10 +104,10 @@ export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean 
   return node === undefined && retries > 0 && moves < MAX_MOVES;
 }
 
-/** The longest pause before a call that has failed on every node is sent again, in ms. */
-export function longestBackoff({ request: { retries }, retriesLeft }: Call, failed: Failed): number {
+/** The pause before a call that has failed on every node is sent again, in ms. */
+export function retryPause({ request: { retries }, retriesLeft }: Call, failed: Failed, random: Random): number {
   const first = isOverload(failed) ? OVERLOAD_BACKOFF : FIRST_BACKOFF;
-  return Math.min(MAX_BACKOFF, first * 2 ** (retries - retriesLeft - 1));
+  return backoff(random, retries - retriesLeft - 1, first, MAX_BACKOFF);
 }
 
 const MAX_MOVES = 16;

@@ -2,25 +2,24 @@
  * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), and when that fails does what
  * `retry_decision.ts` decides: another attempt, or an error.
  */
-import type { Result } from "../../contract/result.ts";
+import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { Refusal } from "../../dispatch/outcome.ts";
-import type { RemoteRequest } from "../../dispatch/remote.ts";
+import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
-import type { BreakerOptions } from "./breaker.ts";
-import { Breakers } from "./breakers.ts";
-import { broadcast } from "./broadcast.ts";
+import { type BreakerOptions, Breakers } from "./breakers.ts";
 import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp, isAway, isOverload, longestBackoff, mayMoveOn } from "./retry_decision.ts";
+import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
 import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
+import { toText } from "../../data/encoding.ts";
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -222,14 +221,14 @@ export class Router implements CallOwner {
     const reason = undelivered ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
     if (call.request.node === undefined && this.#candidates.of(call).length > 0) return this.#retry(call);
-    // every node has failed: each has another chance, after exponential backoff with full jitter
+    // every node has failed: each has another chance
     call.failedOn = undefined;
-    const backoff = random() * (returning ? RETURN_PAUSE : longestBackoff(call, failed));
-    if (isOverload(failed) && clock.monotonic() + backoff >= call.due) {
+    const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
+    if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
       // without attempts left there is no "again"
       return this.#fail(call, decideRetry(contract, failed, 0, node) as CatgaError);
     }
-    clock.after(backoff, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
+    clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
 
   /** Whether another node may run it now; an ordered key has its turn at one node. */
@@ -290,3 +289,26 @@ export class Router implements CallOwner {
 }
 
 const RETURN_PAUSE = 100; // ms at most between attempts in the grace after a reconnect
+
+// A broadcast: one request for each node that handles it, encoded once.
+
+/** Sends a request to each of these nodes, or to the one that it names: one attempt each, on that node and no other. */
+export async function broadcast(
+  request: RemoteRequest,
+  nodes: readonly NodeInfo[],
+  send: (request: RemoteRequest) => Promise<Result<unknown>>,
+): Promise<BroadcastResult<unknown>[]> {
+  const wanted = request.node === undefined ? nodes : nodes.filter(({ id }) => id === request.node);
+  const { contract: { name }, payload } = request;
+  let text: string | undefined;
+  try {
+    // before this node's own handler runs
+    if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+  } catch (thrown) {
+    const result: Failure = { ok: false, error: thrown as CatgaError }; // the only one that it throws
+    return wanted.map(({ id }) => ({ node: id, result }));
+  }
+  return await Promise.all(
+    wanted.map(async ({ id }) => ({ node: id, result: await send({ ...requestOf(request, id), text }) })),
+  );
+}

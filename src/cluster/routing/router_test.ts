@@ -5,10 +5,9 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { AnyContract } from "../../contract/contract.ts";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { type MemoryNetwork, seededRandom } from "../../memory/network.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import type { Schema } from "../../contract/schema.ts";
-import type { MemoryNetwork } from "../../memory/network.ts";
 import { openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { testCluster } from "../../testing/mod.ts";
 

@@ -1,8 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { seededRandom } from "../../memory/network.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
-import { type StrategyHost, strategyOf } from "./strategies.ts";
+import { type StrategyHost, strategyOf } from "./candidates.ts";
 
 const NAMES: readonly RouteName[] = ["round-robin", "local-first", "hash", "least-loaded", "random"];
 

@@ -1,6 +1,6 @@
 /** Calls that cannot be sent now: they wait for the connection, or for a node that handles them. */
 import { nextTick } from "node:process";
-import { noHandler } from "../../dispatch/failures.ts";
+import { noHandler } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Call } from "../wire/call.ts";
@@ -15,7 +15,7 @@ export interface KnownGaps {
 }
 
 /** What waiting calls need of the router. */
-export interface WaitingCallsOptions {
+interface WaitingCallsOptions {
   readonly clock: Clock;
   readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
   readonly gaps: KnownGaps;

@@ -18,9 +18,8 @@ import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../dispatch/deadline_wheel.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
-import { cancelled } from "../../dispatch/wait.ts";
-import { nodeOf } from "./frame.ts";
-import { tooLarge } from "./size_limits.ts";
+import { cancelled } from "../../dispatch/execution.ts";
+import { nodeOf, tooLarge } from "./frame.ts";
 
 /** How an attempt failed on a node. */
 export type AttemptFailure =

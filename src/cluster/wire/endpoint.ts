@@ -2,27 +2,23 @@
  * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event loop.
  * What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
  */
+import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/utf8.ts";
-import { delay, token } from "../../ports/clock.ts";
+import { delay, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
-import { BounceProbe } from "./bounce_probe.ts";
 import type { Call, SentFrame } from "./call.ts";
-import { nodeOf } from "./frame.ts";
-import { FrameReceiver, type FrameReceiverOptions } from "./frame_receiver.ts";
+import { frameLimit, nodeOf, payloadLimit } from "./frame.ts";
+import { ELSEWHERE, FrameReceiver, type FrameReceiverOptions, type MalformedCount } from "./frame_receiver.ts";
 import { frameText } from "./frame_writer.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
-import { ELSEWHERE, type MalformedCount } from "./malformed_count.ts";
 import { Peer, type PeerHost } from "./peer.ts";
-import { PeerTable } from "./peer_table.ts";
-import { ReconnectGrace } from "./reconnect_grace.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
-import { frameLimit, payloadLimit } from "./size_limits.ts";
-import { Watchdog } from "./watchdog.ts";
+import { PeerTable, ResendBuffer } from "./peer_table.ts";
+import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 
 /** What an endpoint needs of the app. */
-export interface EndpointOptions
+interface EndpointOptions
   extends
     Pick<InboundRequestsOptions, Passed>,
     Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap" | "stats"> {
@@ -75,8 +71,8 @@ export class Endpoint implements PeerHost {
     this.#options = options;
     this.#transport = transport;
     this.endpoint = endpoint;
-    this.#framePrefix = `catga.${namespace}.node.${endpoint}.`;
-    this.#bouncePrefix = `catga.${namespace}.bounce.${endpoint}.`;
+    this.#framePrefix = nodeSubject(namespace, endpoint);
+    this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
     this.grace = new ReconnectGrace(clock);
@@ -241,7 +237,7 @@ export class Endpoint implements PeerHost {
 
   /** Where frames of this process to another one are published. */
   #subjectOf(endpoint: string): string {
-    return `catga.${this.#options.namespace}.node.${endpoint}.${this.endpoint}`;
+    return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
 
   readonly #flush = (): void => {
@@ -290,3 +286,70 @@ const KEPT_AS_TEXT = 1_024;
 const PROBE = "probe"; // in the place of a slot and a number
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms
+
+// Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream); then a
+// node's death is found later, by unanswered pings.
+
+/** What a probe is made of. */
+interface BounceProbeOptions {
+  readonly transport: Transport;
+  /** A subject that nobody of Catga subscribes to. */
+  readonly subject: string;
+  /** Where the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
+  readonly reply: string;
+  /** Messages to nobody do not bounce. Called once at most. */
+  noBounces(): void;
+}
+
+/** One probe. It is repeated once when nothing bounces: a single message may get lost. */
+class BounceProbe {
+  readonly #options: BounceProbeOptions;
+  #unanswered = 0;
+  #stopped = false;
+  #timer: Timer | undefined;
+
+  /** Publishes at once, if the transport is connected. */
+  constructor(options: BounceProbeOptions) {
+    this.#options = options;
+    this.#publish();
+  }
+
+  /** The message bounced. */
+  returned(): void {
+    this.stop();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #publish(): void {
+    const { transport, subject, reply } = this.#options;
+    const { state, generation } = transport.status;
+    if (state !== "connected") return;
+    transport.publish(subject, "", { reply });
+    this.#after(WAIT, () => {
+      // the server answers in order: after this answer no bounce follows
+      transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
+        // the connection was lost, and perhaps the message with it: that says nothing
+      });
+    });
+  }
+
+  #noBounce(generation: number): void {
+    const { transport, noBounces } = this.#options;
+    if (transport.status.state !== "connected" || transport.status.generation !== generation) return;
+    if (++this.#unanswered < TIMES) return this.#publish();
+    this.#stopped = true;
+    noBounces();
+  }
+
+  #after(ms: number, then: () => void): void {
+    if (!this.#stopped) this.#timer = this.#options.transport.clock.after(ms, then, { background: true });
+  }
+}
+
+const WAIT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
+const SETTLE = 10; // ms from the arrival of a message to its subscriber
+const TIMES = 2;

@@ -3,6 +3,7 @@
  * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the service, so
  * that one of them gets each event.
  */
+import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
@@ -14,14 +15,21 @@ import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
 import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import { type EventFrame, Malformed, readEventFrame } from "./frame.ts";
+import {
+  type EventFrame,
+  FRAME_LENGTH,
+  Malformed,
+  payloadLimit,
+  readEventFrame,
+  tooLarge,
+  WireEnvelope,
+} from "./frame.ts";
 import { eventFrameText } from "./frame_writer.ts";
-import { HEADERS, type MalformedCount } from "./malformed_count.ts";
-import { FRAME_LENGTH, payloadLimit, tooLarge } from "./size_limits.ts";
-import { WireEnvelope } from "./wire_envelope.ts";
+import { HEADERS, type MalformedCount } from "./frame_receiver.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** What an event channel needs of the node. */
-export interface EventChannelOptions {
+interface EventChannelOptions {
   readonly transport: Transport;
   readonly namespace: string;
   readonly service: string;
@@ -132,7 +140,7 @@ export class EventChannel {
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
-      subject = `catga.${this.#options.namespace}.event.${name}`;
+      subject = eventSubject(this.#options.namespace, name);
       this.#subjects.set(name, subject);
     }
     return subject;
@@ -237,3 +245,52 @@ class EventEnvelope extends WireEnvelope {
 }
 
 const MAX_EVENTS = 64; // a queue group gives the whole batch to one node
+
+// Events that were dropped because too many waited: counted by contract, and reported at once and then once a minute.
+
+/** The count of one node. */
+export class DroppedEvents {
+  readonly #clock: Clock;
+  readonly #observer: Observer;
+  /** Contracts that were reported less than a minute ago. */
+  readonly #reported: Map<string, Unreported> = new Map();
+
+  constructor(clock: Clock, observer: Observer) {
+    this.#clock = clock;
+    this.#observer = observer;
+  }
+
+  add(contract: string): void {
+    const unreported = this.#reported.get(contract);
+    if (unreported !== undefined) unreported.count++;
+    else this.#report(contract, 1);
+  }
+
+  /** Reports those since the last report. */
+  report(): void {
+    for (const [contract, { count, timer }] of this.#reported) {
+      timer.cancel();
+      if (count > 0) this.#observer({ type: "event-dropped", contract, count });
+    }
+    this.#reported.clear();
+  }
+
+  #report(contract: string, count: number): void {
+    // the rest is reported although no other may follow
+    const timer = this.#clock.after(60_000, () => this.#endMinute(contract), { background: true });
+    this.#reported.set(contract, { count: 0, timer });
+    this.#observer({ type: "event-dropped", contract, count });
+  }
+
+  #endMinute(contract: string): void {
+    const { count } = this.#reported.get(contract)!;
+    this.#reported.delete(contract);
+    if (count > 0) this.#report(contract, count);
+  }
+}
+
+/** The events of one contract since its last report. */
+interface Unreported {
+  count: number;
+  readonly timer: Timer;
+}

@@ -3,14 +3,14 @@
  * process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives is
  * trusted: a frame is accepted as a whole or not at all.
  */
-import { isInternalContract } from "../../contract/announced.ts";
+import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount } from "../../data/numbers.ts";
-import { untag } from "../../data/untag.ts";
-import { decode, encode } from "../../data/utf8.ts";
+import { isCount, isRecord, isStrings } from "../../data/checks.ts";
+import { untag } from "../../data/encoding.ts";
+import { byteLength, decode, encode, exceeds } from "../../data/utf8.ts";
 import type { Meta } from "../../dispatch/remote.ts";
+import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
+import { CatgaError } from "../../error.ts";
 
 /** The version of the wire protocol that is spoken here. */
 export const PROTOCOL = 1;
@@ -19,15 +19,15 @@ export const PROTOCOL = 1;
 export const TAGGED_PROTOCOL = "~1";
 
 /** `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is `undefined`. */
-export type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
+type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 /** `["m", name, ttl, meta, payload]`: one request with what is not default. */
-export type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
+type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
 /** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /** `["e", seq, index, error]`: the handler failed. */
-export type FailureItem = ["e", seq: number, index: number, error: unknown];
+type FailureItem = ["e", seq: number, index: number, error: unknown];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
-export type RefusalItem = ["n", seq: number, index: number, code: string];
+type RefusalItem = ["n", seq: number, index: number, code: string];
 /** `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on. */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /** `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing` frames. */
@@ -41,15 +41,15 @@ export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [
 /** `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another. */
 export type VersionsItem = ["v", ...versions: number[]];
 /** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
-export type BouncesItem = ["b", endpoint: string, server: string];
+type BouncesItem = ["b", endpoint: string, server: string];
 /** `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not. */
-export type HandledItem = ["h", name: string];
+type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
-export type GapItem = ["g", name: string, left: number];
+type GapItem = ["g", name: string, left: number];
 /** `["s", n]`: asks what the receiver has counted. */
 export type StatsAskedItem = ["s", n: number];
 /** `["t", n, stats]`: the answer, a `NodeStats` without what is 0 or empty. Nodes ignore it. */
-export type StatsItem = ["t", n: number, stats: unknown];
+type StatsItem = ["t", n: number, stats: unknown];
 
 /** An item of a frame. */
 export type Item =
@@ -293,3 +293,97 @@ function isPairs(value: unknown): value is number[] {
 function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
+
+// What came with a message over the wire. Made on demand: most handlers read none of it.
+
+/** The envelope of one run of a handler. */
+export abstract class WireEnvelope implements Envelope {
+  readonly #meta: WireMeta | undefined;
+  #call: string | undefined = undefined;
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** As `Envelope.sentAt`; undefined for what came without a frame. */
+  readonly sentAt: number | undefined = undefined;
+
+  /** `meta`: what is not default about the message. */
+  constructor(meta: WireMeta | undefined) {
+    this.#meta = meta;
+  }
+
+  /** The name of this run, different from all others. */
+  protected abstract name(): string;
+
+  /** The message id if the sender set none. */
+  protected defaultId(): string {
+    return this.call;
+  }
+
+  get call(): string {
+    return this.#call ??= this.name();
+  }
+
+  get id(): string {
+    return this.#meta?.id ?? this.defaultId();
+  }
+
+  get attempt(): number {
+    return Math.max(1, this.#meta?.attempt ?? 1);
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.correlation;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.causation;
+  }
+
+  get ancestry(): readonly string[] {
+    return this.#meta?.ancestry ?? [];
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const headers = this.#meta?.headers;
+    if (headers === undefined) return NO_HEADERS;
+    // without a prototype: the names come from the wire
+    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
+  }
+
+  get key(): string | undefined {
+    return this.#meta?.key;
+  }
+
+  get send(): string | undefined {
+    return this.#meta?.send;
+  }
+
+  get span(): number | undefined {
+    return this.#meta?.span;
+  }
+}
+
+// What fits into a message: NATS takes messages of up to its `max_payload`, and frames are begun anew well before.
+
+/** The largest payload (with its meta) or answer that fits into a frame, in bytes. */
+export function payloadLimit(maxPayload: number): number {
+  return maxPayload - FRAME_OVERHEAD;
+}
+
+/** The length at which a frame is sent and another one begun, in UTF-16 code units. */
+export function frameLimit(maxPayload: number): number {
+  // a code unit is at most 3 bytes of UTF-8
+  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
+}
+
+/** The error of a text that is longer than `limit`, in bytes. */
+export function tooLarge(what: string, contract: string, text: string, limit: number): CatgaError | undefined {
+  if (!exceeds(text, limit)) return undefined;
+  return new CatgaError(
+    "TOO_LARGE",
+    `${what} of ${contract} is ${byteLength(text)} bytes; the server takes ${limit} at most`,
+  );
+}
+
+/** UTF-16 code units; larger frames are no faster, and delay what is behind them (see docs/internals/measurements.md). */
+export const FRAME_LENGTH = 64_000;
+const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and what stands around a payload, with room to spare

@@ -5,7 +5,7 @@
  */
 import { readError } from "../../dispatch/error_encoding.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { TransportMessage } from "../../ports/transport.ts";
+import type { Transport, TransportMessage } from "../../ports/transport.ts";
 import type { RefusalCode } from "./call.ts";
 import {
   type Frame,
@@ -19,9 +19,9 @@ import {
   type VersionsItem,
 } from "./frame.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
-import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
+import type { Observer } from "../../contract/observer.ts";
 
 /** What a receiver needs of the endpoint that it belongs to. */
 export interface FrameReceiverOptions {
@@ -179,3 +179,40 @@ const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 function isRefusal(code: string): code is RefusalCode {
   return REFUSALS.has(code);
 }
+
+// Malformed messages from the network: counted, and reported at once and then once a minute at most.
+
+/** The count of one node. */
+export class MalformedCount {
+  readonly #transport: Transport;
+  readonly #observer: Observer;
+  #count = 0;
+  #reportedAt = -Infinity;
+  #last = { subject: "", reason: "" };
+
+  constructor(transport: Transport, observer: Observer) {
+    this.#transport = transport;
+    this.#observer = observer;
+  }
+
+  add(subject: string, reason: string): void {
+    this.#count++;
+    this.#last = { subject: subject.slice(0, 200), reason };
+    if (this.#transport.clock.monotonic() - this.#reportedAt >= 60_000) this.report();
+  }
+
+  /** Reports those that have come since the last report. */
+  report(): void {
+    if (this.#count === 0) return;
+    this.#reportedAt = this.#transport.clock.monotonic();
+    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
+    this.#count = 0;
+  }
+}
+
+/** The reason when a frame or an event has headers. */
+export const HEADERS = "it has headers, and no node sends any";
+
+/** The reason when a message is on a subject that the node did not subscribe to. */
+export const ELSEWHERE =
+  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

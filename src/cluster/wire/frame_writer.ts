@@ -18,7 +18,7 @@ export interface WrittenItems {
 
 /** The frame that a writer writes. */
 export interface OpenFrame {
-  /** Length of its items, in UTF-16 code units, at which another frame is begun (`size_limits.ts`). */
+  /** Length of its items, in UTF-16 code units, at which another frame is begun (`frame.ts`). */
   readonly frameLimit: number;
 }
 

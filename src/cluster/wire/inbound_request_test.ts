@@ -4,9 +4,9 @@ import { query } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { InboundRequest } from "./inbound_request.ts";
+import { InboundRequest } from "./inbound_requests.ts";
 import type { Peer } from "./peer.ts";
-import { RunningRequests } from "./running_requests.ts";
+import { RunningRequests } from "./received_frames.ts";
 
 /** A process that asks, and what it is answered. */
 function setUp() {

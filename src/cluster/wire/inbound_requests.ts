@@ -7,20 +7,19 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import { AdmissionQueue, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
+import { AdmissionQueue, type Dropped, QueueEntry, type TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { TurnBudget } from "../../dispatch/turn_budget.ts";
-import { QueuedMessage, type RunNow } from "../../dispatch/admission.ts";
-import { areAmong, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { type AnswerOptions, InboundRequest } from "./inbound_request.ts";
-import type { CancelItem, WireMeta } from "./frame.ts";
-import { refuseLate } from "./lateness.ts";
+import { type CancelItem, tooLarge, WireEnvelope, type WireMeta } from "./frame.ts";
+import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import type { Peer } from "./peer.ts";
+import { toText } from "../../data/encoding.ts";
+import { writeError } from "../../dispatch/error_encoding.ts";
 
 /** What inbound requests need of the node. */
 export interface InboundRequestsOptions extends AnswerOptions {
@@ -292,3 +291,69 @@ class Waiting extends QueueEntry {
 const MAX_ASIDE = 65_536;
 const MOST_ANCESTORS = 64; // runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;
+
+// A request of another process: its frame, its place in it, what came with it, and how it is answered.
+
+/** What an answer needs of the node. */
+interface AnswerOptions {
+  readonly observer: Observer;
+  /** The largest answer, in bytes. */
+  payloadLimit(): number;
+}
+
+/** A request that came in a frame. */
+export class InboundRequest extends WireEnvelope {
+  readonly peer: Peer;
+  readonly seq: number;
+  readonly index: number;
+  /** The contract's name. */
+  readonly contract: string;
+  /** When its frame arrived, by the monotonic clock. */
+  readonly at: number;
+  override readonly sentAt: number;
+
+  /** The request at this place among those of the frame. */
+  constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
+    super(meta);
+    this.peer = peer;
+    this.seq = seq;
+    this.index = index;
+    this.contract = contract;
+    this.at = peer.lastSeenAt;
+    this.sentAt = this.at - peer.late;
+  }
+
+  /** It runs, or waits for its turn, from now on. */
+  begun(run: RunningRequest): void {
+    this.peer.running.begun(this.seq, this.index, run);
+  }
+
+  /** It does so no longer. */
+  ended(): void {
+    this.peer.running.ended(this.seq, this.index);
+  }
+
+  /** Answers it, or says that it was refused. */
+  answer(outcome: Outcome, { observer, payloadLimit }: AnswerOptions): void {
+    const { peer, seq, index, contract } = this;
+    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
+    const { value } = outcome;
+    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
+    if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, payloadLimit()));
+    let text: string;
+    try {
+      text = toText(value, "INVALID_RESPONSE", "the answer", contract);
+      const error = tooLarge("the answer", contract, text, payloadLimit());
+      if (error !== undefined) throw error;
+    } catch (thrown) {
+      const error = thrown as CatgaError; // the only one that it throws
+      observer({ type: "fault", during: "answering", error });
+      return peer.failure(seq, index, writeError(error, payloadLimit()));
+    }
+    peer.answer(seq, index, text);
+  }
+
+  protected override name(): string {
+    return `${this.peer.theirCalls}${this.seq}.${this.index}`;
+  }
+}

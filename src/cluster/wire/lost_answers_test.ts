@@ -1,9 +1,10 @@
 /** Answers that vanish on the wire while both nodes stay connected, as when a dying link lost more than is sent again at the reconnect. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { type Catga, catga, command, MemoryNetwork, query, type Result, VirtualClock } from "../../../mod.ts";
+import { type Catga, catga, command, query, type Result } from "../../../mod.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import { openStage } from "../../../test/support/stage.ts";
+import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Do = command<number, string>("Do");
 const Ask = query<number, string>("Ask");

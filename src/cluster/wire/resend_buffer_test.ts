@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, MemoryNetwork, query, VirtualClock } from "../../../mod.ts";
+import { catga, command, query } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage } from "../../../test/support/stage.ts";
 import { encode } from "../../data/utf8.ts";
-import { ResendBuffer } from "./resend_buffer.ts";
+import { ResendBuffer } from "./peer_table.ts";
 import type { Peer } from "./peer.ts";
+import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Do = command<void, string>("Do");
 const Give = query<string, string>("Give");

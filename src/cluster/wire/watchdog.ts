@@ -5,10 +5,9 @@
 import type { Clock } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
-import { RECONNECT_GRACE } from "./reconnect_grace.ts";
 
 /** What a watchdog needs of the endpoint that it belongs to. */
-export interface WatchdogOptions {
+interface WatchdogOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   /** Whether frames can be sent. */
@@ -71,7 +70,9 @@ export class Watchdog {
     for (const peer of connected() ? owing : []) {
       // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
       const mayAnswer = clustered() || peer.leaving;
-      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= GRACE) this.#gone(peer, peer.bouncedSeq);
+      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
+        this.#gone(peer, peer.bouncedSeq);
+      }
       if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.observed(peer, "silent");
       if (now - peer.lastPingAt < Math.max(PING_EVERY, PING_EACH * owing.length)) continue;
       if (peer.ledger.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
@@ -92,4 +93,29 @@ const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if that is more
 const LATE = 250; // ms that a check may be late
 const SILENT = 500; // ms without an answer to a ping before a process is suspect
-const GRACE = RECONNECT_GRACE; // in which it may connect to another server, or its last answers arrive
+
+// The time after this node's own reconnect in which bounces and silence prove nothing: an outage of the server cuts off
+// every node, and the others may still be on their way back.
+
+/** The grace of one node, for all that draw conclusions from bounces. */
+export class ReconnectGrace {
+  readonly #clock: Pick<Clock, "monotonic">;
+  #begunAt = -Infinity;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  /** The connection is back: the grace begins anew. */
+  begin(): void {
+    this.#begunAt = this.#clock.monotonic();
+  }
+
+  /** Whether the others may still be on their way back. */
+  get running(): boolean {
+    return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
+  }
+}
+
+/** ms that a live process may need to come back, to the same server or to another one, or for its last answers to arrive; it took up to 1.7 s (docs/internals/measurements.md). */
+export const RECONNECT_GRACE = 3_000;

@@ -1,11 +1,8 @@
 /** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
-import type { ContractsSection } from "./contracts.ts";
+import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
 import type { Elements } from "./elements.ts";
-import type { EntityPart } from "./entity.ts";
-import type { EventsSection } from "./events.ts";
-import type { LettersSection } from "./letters.ts";
-import type { ShownTables } from "./tables.ts";
+import type { EventsSection, LettersSection } from "./letters.ts";
 import type { TilesSection } from "./tiles.ts";
 import type { TrafficSection } from "./traffic.ts";
 

@@ -106,3 +106,239 @@ export function elements() {
 
 /** What it returns. */
 export type Elements = ReturnType<typeof elements>;
+
+// A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what changed is written; and
+// the small graphs in it.
+
+/** A cell: a text, or one with a class, or an element that is updated in place. */
+interface Cell {
+  readonly text?: string;
+  /** A class: `good`, `bad`, `warn`, `dim`. */
+  readonly tone?: string;
+  readonly title?: string;
+  /** Numbers that a chart shows. */
+  readonly draw?: (place: HTMLElement) => void;
+}
+
+/** A column. */
+interface Column<Row> {
+  readonly title: string;
+  readonly number?: boolean;
+  /** A class of its cells. */
+  readonly wide?: boolean;
+  cell(row: Row): string | Cell;
+}
+
+/** What a table is made of. */
+interface TableOptions<Row> {
+  readonly place: HTMLElement;
+  readonly columns: readonly Column<Row>[];
+  readonly key: (row: Row) => string;
+  readonly empty: string;
+  /** Buttons of a row, made once for it. */
+  readonly actions?: (key: string) => readonly HTMLElement[];
+  /** What unfolds below a row. */
+  readonly detail?: (row: Row) => string;
+}
+
+/** A table in a section of the page. */
+export interface Table<Row> {
+  /** The row of a key, as it was shown last. */
+  row(key: string): Row | undefined;
+  /** Shows these rows, of `total`. */
+  show(rows: readonly Row[], total?: number): void;
+  /** Shows the same rows again, for their ages. */
+  refresh(): void;
+}
+
+/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+export function tableMaker({ make, say, count }: Elements) {
+  /** Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text for those who see none. */
+  function sparkline(place: HTMLElement, lines: readonly (readonly number[])[], label: string): void {
+    let svg = place.firstElementChild as SVGSVGElement | null;
+    if (svg === null) {
+      svg = document.createElementNS(SVG, "svg");
+      svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+      svg.setAttribute("preserveAspectRatio", "none");
+      svg.setAttribute("class", "spark");
+      svg.setAttribute("role", "img");
+      place.append(svg);
+    }
+    const most = Math.max(1e-9, ...lines.map((line) => Math.max(0, ...line.filter(Number.isFinite))));
+    for (let i = 0; i < lines.length; i++) {
+      let path = svg.children[i];
+      if (path === undefined) {
+        path = document.createElementNS(SVG, "path");
+        path.setAttribute("class", `line${i}`);
+        svg.append(path);
+      }
+      const d = pathOf(lines[i], most);
+      if (path.getAttribute("d") !== d) path.setAttribute("d", d);
+    }
+    if (svg.getAttribute("aria-label") !== label) svg.setAttribute("aria-label", label);
+  }
+
+  /** The newest is at the right end; where there is none, the line has a gap. */
+  function pathOf(values: readonly number[], most: number): string {
+    let d = "";
+    let pen = false;
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i];
+      if (!Number.isFinite(value)) {
+        pen = false;
+        continue;
+      }
+      const x = WIDTH - (values.length - 1 - i) * (WIDTH / POINTS);
+      const y = HEIGHT - 1 - (value / most) * (HEIGHT - 2);
+      d += `${pen ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+      pen = true;
+    }
+    return d;
+  }
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const WIDTH = 180;
+  const HEIGHT = 28;
+  /** Points of 15 minutes. */
+  const POINTS = 90;
+
+  interface Shown {
+    readonly tr: HTMLTableRowElement;
+    readonly cells: readonly HTMLElement[];
+    detail?: HTMLElement;
+  }
+
+  class RowTable<Row> implements Table<Row> {
+    readonly #options: TableOptions<Row>;
+    readonly #body = make("tbody");
+    readonly #note: HTMLParagraphElement;
+    readonly #frame = make("div", "", { class: "frame" });
+    readonly #shown = new Map<string, Shown>();
+    #rows: readonly Row[] = [];
+
+    constructor(options: TableOptions<Row>) {
+      this.#options = options;
+      this.#note = make("p", options.empty, { class: "note" });
+      const head = make("tr");
+      for (const { title, number } of options.columns) {
+        head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
+      }
+      if (options.actions || options.detail) head.append(make("th", "", { "aria-label": "Actions" }));
+      const table = make("table");
+      const top = make("thead");
+      top.append(head);
+      table.append(top, this.#body);
+      this.#frame.append(table);
+      this.#frame.hidden = true;
+      options.place.append(this.#frame, this.#note);
+    }
+
+    row(key: string): Row | undefined {
+      return this.#rows.find((row) => this.#options.key(row) === key);
+    }
+
+    show(rows: readonly Row[], total = rows.length): void {
+      const { key, empty } = this.#options;
+      this.#rows = rows;
+      const left = new Set(this.#shown.keys());
+      let before: ChildNode | null = this.#body.firstChild;
+      for (const row of rows) {
+        const id = key(row);
+        left.delete(id);
+        let shown = this.#shown.get(id);
+        if (shown === undefined) this.#shown.set(id, shown = this.#make(id));
+        this.#update(shown, row);
+        if (shown.tr === before) before = before.nextSibling;
+        else this.#body.insertBefore(shown.tr, before);
+        if (shown.detail === undefined) continue;
+        if (shown.detail === before) before = before.nextSibling;
+        else this.#body.insertBefore(shown.detail, before);
+      }
+      for (const id of left) {
+        const shown = this.#shown.get(id);
+        shown?.tr.remove();
+        shown?.detail?.remove();
+        this.#shown.delete(id);
+      }
+      const more = total - rows.length;
+      this.#frame.hidden = rows.length === 0;
+      this.#note.hidden = rows.length > 0 && more === 0;
+      say(this.#note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
+    }
+
+    refresh(): void {
+      for (const row of this.#rows) {
+        const shown = this.#shown.get(this.#options.key(row));
+        if (shown !== undefined) this.#update(shown, row);
+      }
+    }
+
+    #make(key: string): Shown {
+      const { columns, actions, detail } = this.#options;
+      const tr = make("tr");
+      const cells = columns.map(({ title, number, wide }) => {
+        const name = [number ? "number" : "", wide ? "wide" : ""].join(" ").trim();
+        const td = make("td", "", { "data-title": title, ...(name === "" ? {} : { class: name }) });
+        const inner = make("span");
+        td.append(inner);
+        tr.append(td);
+        return inner;
+      });
+      const shown: Shown = { tr, cells };
+      if (actions === undefined && detail === undefined) return shown;
+      const last = make("td", "", { class: "actions" });
+      if (detail !== undefined) last.append(this.#unfolding(shown, key, detail));
+      last.append(...actions?.(key) ?? []);
+      tr.append(last);
+      return shown;
+    }
+
+    #unfolding(shown: Shown, key: string, detail: (row: Row) => string): HTMLElement {
+      const toggle = make("button", "Show", { type: "button", "aria-expanded": "false" });
+      toggle.addEventListener("click", () => {
+        const row = this.row(key);
+        const open = shown.detail === undefined && row !== undefined;
+        toggle.setAttribute("aria-expanded", `${open}`);
+        say(toggle, open ? "Hide" : "Show");
+        if (!open) {
+          shown.detail?.remove();
+          delete shown.detail;
+          return;
+        }
+        const below = make("tr", "", { class: "detail" });
+        const cell = make("td", "", { colspan: `${shown.tr.children.length}` });
+        cell.append(make("pre", detail(row), { tabindex: "0" }));
+        below.append(cell);
+        shown.tr.after(below);
+        shown.detail = below;
+      });
+      return toggle;
+    }
+
+    #update({ cells }: Shown, row: Row): void {
+      const { columns } = this.#options;
+      for (let i = 0; i < columns.length; i++) {
+        const cell = columns[i].cell(row);
+        const { text = "", tone = "", title = "", draw } = typeof cell === "string" ? { text: cell } : cell;
+        const place = cells[i];
+        if (draw !== undefined) {
+          draw(place);
+          continue;
+        }
+        say(place, text);
+        if (place.className !== tone) place.className = tone;
+        if (place.title !== title) place.title = title;
+      }
+    }
+  }
+
+  /** Makes a table. */
+  function table<Row>(options: TableOptions<Row>): Table<Row> {
+    return new RowTable(options);
+  }
+
+  return { table, sparkline };
+}
+
+/** What it returns. */
+export type Tables = ReturnType<typeof tableMaker>;

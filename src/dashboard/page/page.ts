@@ -3,15 +3,11 @@
  * part of the package and of a compiled binary. A function in it uses its parameters and what every browser has, and nothing else.
  */
 import { app } from "./app.ts";
-import { contractsSection } from "./contracts.ts";
-import { elements } from "./elements.ts";
-import { entityPart } from "./entity.ts";
-import { eventsSection } from "./events.ts";
-import { lettersSection } from "./letters.ts";
+import { contractsSection, entityPart, shownTables } from "./tables.ts";
+import { elements, tableMaker } from "./elements.ts";
+import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";
 import { STYLE } from "./style.ts";
-import { tableMaker } from "./table.ts";
-import { shownTables } from "./tables.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";
 

@@ -1,7 +1,16 @@
 /** The tables that only show. */
-import type { LockView, NodeView, RetryView, ScheduleView, SubscriptionView } from "../view.ts";
-import type { Elements } from "./elements.ts";
-import type { Table, Tables } from "./table.ts";
+import type {
+  Capped,
+  ContractPoint,
+  ContractView,
+  EntityView,
+  LockView,
+  NodeView,
+  RetryView,
+  ScheduleView,
+  SubscriptionView,
+} from "../view.ts";
+import type { Elements, Table, Tables } from "./elements.ts";
 
 /** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
 export function shownTables({ byId, count, duration, latency, rate }: Elements, { table, sparkline }: Tables) {
@@ -163,3 +172,154 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
 
 /** What it returns. */
 export type ShownTables = ReturnType<typeof shownTables>;
+
+// What contracts do: now, and in the last 15 minutes.
+
+/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+export function contractsSection({ byId, count, latency, rate }: Elements, { table, sparkline }: Tables) {
+  /** The section. */
+  class Contracts {
+    readonly #table: Table<ContractView>;
+    #history = new Map<string, readonly ContractPoint[]>();
+    #view: Capped<ContractView> = { shown: [], total: 0 };
+
+    constructor() {
+      this.#table = table<ContractView>({
+        place: byId("contracts"),
+        key: ({ name }) => name,
+        empty: "nothing was handled yet",
+        columns: [
+          { title: "Contract", cell: ({ name }) => name },
+          { title: "Kind", cell: ({ kind }) => ({ text: kind, tone: "dim" }) },
+          { title: "Runs/s", number: true, cell: (row) => rate(row.rate) },
+          {
+            title: "15 minutes",
+            cell: ({ name }) => {
+              const points = this.#history.get(name) ?? [];
+              const runs = points.map(([runs]) => runs);
+              const label = `runs a second in the last 15 minutes, ${
+                rate(Math.max(0, ...runs))
+              } at most; failures in red`;
+              return { draw: (place) => sparkline(place, [runs, points.map(([, failing]) => failing)], label) };
+            },
+          },
+          {
+            title: "Failing/s",
+            number: true,
+            cell: ({ failing }) => ({ text: rate(failing), tone: failing > 0 ? "bad" : "" }),
+          },
+          {
+            title: "Codes",
+            wide: true,
+            cell: ({ codes }) =>
+              codes.length === 0
+                ? "-"
+                : { text: codes.map(([code, n]) => `${code} ${count(n)}`).join(", "), tone: "bad" },
+          },
+          { title: "p50", number: true, cell: ({ p50 }) => latency(p50 ?? undefined) },
+          { title: "p99", number: true, cell: ({ p99 }) => latency(p99 ?? undefined) },
+          {
+            title: "p50 and p99",
+            cell: ({ name }) => {
+              const points = this.#history.get(name) ?? [];
+              const [p50, p99] = ([2, 3] as const).map((at) => points.map((point) => point[at] ?? NaN));
+              const most = Math.max(0, ...p99.filter(Number.isFinite));
+              const label = `latency in the last 15 minutes, p99 ${latency(most)} at most`;
+              return { draw: (place) => sparkline(place, [p50, p99], label) };
+            },
+          },
+          { title: "In hand", number: true, cell: ({ inHand }) => count(inHand) },
+        ],
+      });
+    }
+
+    show(view: Capped<ContractView>): void {
+      this.#view = view;
+      this.#table.show(view.shown, view.total);
+    }
+
+    /** What there was before this page. */
+    remember(history: Readonly<Record<string, readonly ContractPoint[]>>): void {
+      this.#history = new Map(Object.entries(history));
+      this.#table.show(this.#view.shown, this.#view.total);
+    }
+
+    /** The next point of each. */
+    add(points: Readonly<Record<string, ContractPoint>>): void {
+      for (const [name, point] of Object.entries(points)) {
+        this.#history.set(name, [...(this.#history.get(name) ?? []).slice(-(POINTS - 1)), point]);
+      }
+    }
+  }
+
+  /** Of 15 minutes. */
+  const POINTS = 90;
+
+  return { Contracts };
+}
+
+/** What it returns. */
+export type ContractsSection = ReturnType<typeof contractsSection>;
+
+// One entity with its history: read when it is asked for.
+
+/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+export function entityPart({ byId, say, count }: Elements, { table }: Tables) {
+  type Event = EntityView["events"][number];
+
+  /** The section. */
+  function entitySection(): void {
+    const [type, id] = [byId<HTMLInputElement>("entity-type"), byId<HTMLInputElement>("entity-id")];
+    const events = table<Event>({
+      place: byId("entity"),
+      key: ({ position }) => `${position}`,
+      empty: "",
+      columns: [
+        { title: "Version", number: true, cell: ({ version }) => version === undefined ? "-" : count(version) },
+        { title: "Stored", cell: ({ at }) => ({ text: new Date(at).toISOString(), tone: "dim" }) },
+        {
+          title: "Event",
+          cell: ({ event }) => event === "" ? { text: "passed over", tone: "warn" } : event,
+        },
+        { title: "Command", cell: ({ command }) => ({ text: command || "-", tone: "dim" }) },
+        { title: "Payload", wide: true, cell: ({ payload }) => ({ text: payload.replace(/\s+/g, " "), tone: "code" }) },
+      ],
+      detail: ({ position, payload }) => `position ${position}\n\n${payload}`,
+    });
+    byId("entity-form").addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      void look(type.value.trim(), id.value, events);
+    });
+  }
+
+  async function look(type: string, id: string, shown: Table<Event>): Promise<void> {
+    const about = byId("entity-about");
+    say(about, "reading");
+    try {
+      const response = await fetch(`entity?${new URLSearchParams({ type, id })}`);
+      if (!response.ok) {
+        shown.show([]);
+        return say(about, await response.text());
+      }
+      const entity: EntityView = await response.json();
+      say(about, summary(entity));
+      shown.show(entity.events);
+    } catch (error) {
+      say(about, (error as Error).message);
+    }
+  }
+
+  function summary({ type, id, version, created, changed, forgotten, snapshot, events }: EntityView): string {
+    const time = (ms: number | undefined) => ms === undefined ? "-" : new Date(ms).toISOString();
+    const shown = events.length < version ? `, the last ${count(events.length)} are shown` : "";
+    const kept = snapshot === "" ? "no snapshot" : `snapshot of version ${snapshot}`;
+    return `${type} ${id}: version ${count(version)}${shown}; created ${time(created)}, changed ${time(changed)}; ${
+      forgotten ? "forgotten; " : ""
+    }${kept}`;
+  }
+
+  return { entitySection };
+}
+
+/** What it returns. */
+export type EntityPart = ReturnType<typeof entityPart>;

@@ -1,7 +1,8 @@
 /** What operators do, on apps in memory whose time the test moves. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { before, describe, it } from "node:test";
-import { type Catga, catga, command, type DeadLetter, event, fail, MemoryNetwork, VirtualClock } from "../../../mod.ts";
+import { type Catga, catga, command, type DeadLetter, event, fail } from "../../../mod.ts";
+import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Paid = event<{ order: string; n: number }>("Paid", { durable: true, key: ({ order }) => order });
 const Note = command<{ to: string }, void>("Note", { durable: true });

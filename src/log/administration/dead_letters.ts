@@ -1,57 +1,65 @@
 /** Dead letters, as programs see them. */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/kept.ts";
-import type { Clock } from "../../ports/clock.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
-import { parkedPrefix } from "../format/names.ts";
-import { type ParkedEntry, readParked, writeParked } from "../format/parked_entry.ts";
-import type { StoredRecord } from "./stored_records.ts";
-import { type Parked, ParkedIndex } from "./parked_index.ts";
+import { messageId, type ParkedState } from "../format/commit.ts";
+import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf } from "./payload_of.ts";
-import { rewriteEntry } from "./rewrite.ts";
+import { storeRequest } from "./requests.ts";
+import {
+  inOrder,
+  type Kept,
+  parkedLines,
+  parkedMessage,
+  pendingRequest,
+  type StoredSubscription,
+  storedSubscription,
+} from "./stored_subscriptions.ts";
 
-/** The dead letters by service, subscription and position: those that are there at the call, each read when its turn comes. */
+/** The dead letters by service, subscription and position: those that there are when their subscription's turn comes. */
 export async function* listDeadLetters(
-  bucket: Bucket,
-  records: readonly StoredRecord[],
-  clock: Clock,
+  kept: Kept,
+  subscriptions: readonly StoredSubscription[],
   { service, subscription }: DeadLetterOptions,
 ): AsyncIterableIterator<DeadLetter> {
-  const prefix = service !== undefined && subscription !== undefined ? parkedPrefix(service, subscription) : "";
-  const index = await ParkedIndex.read(bucket, prefix, records);
-  const wanted = index.all.filter(({ service: of, name }) =>
-    (service === undefined || of === service) && (subscription === undefined || name === subscription)
-  );
-  const behind = heldBehind(wanted);
-  for (const parked of wanted) {
-    if (parked.dead === 0) continue;
-    const found = await bucket.get(parked.key);
-    const entry = found && readParked(parked.position, found.value);
-    // replayed or discarded meanwhile
-    if (entry === undefined || typeof entry === "string" || entry.dead === 0) continue;
-    yield letterOf(bucket, clock, parked, entry, behind.get(parked) ?? 0);
+  for (const { key, ...about } of subscriptions) {
+    if (service !== undefined && about.service !== service) continue;
+    if (subscription !== undefined && about.name !== subscription) continue;
+    const stored = await storedSubscription(kept, key);
+    if (stored === undefined || ![...stored.state.parked.values()].some(({ dead }) => dead > 0)) continue;
+    const behind = await heldBehind(kept, stored);
+    for (const [id, state] of inOrder(stored.state.parked)) {
+      if (state.dead === 0) continue;
+      const parked = await parkedMessage(kept, key, id);
+      // erased since
+      if (parked !== undefined) yield letterOf(kept, stored, parked, state, behind.get(id) ?? 0);
+    }
   }
 }
 
-/** How many messages wait behind each. `parked` is sorted by subscription and position. */
-function heldBehind(parked: readonly Parked[]): Map<Parked, number> {
-  const lines = new Map<string, number>();
-  const behind = new Map<Parked, number>();
-  for (let i = parked.length - 1; i >= 0; i--) {
-    const { service, name, line } = parked[i];
+/** How many messages of its contract and key wait behind each. */
+async function heldBehind(kept: Kept, stored: StoredSubscription): Promise<Map<string, number>> {
+  const lines = await parkedLines(kept, stored);
+  const counts = new Map<string, number>();
+  const behind = new Map<string, number>();
+  for (const [id] of inOrder(stored.state.parked).reverse()) {
+    const line = lines.get(id);
     if (line === undefined) continue;
-    const id = `${service}/${name}/${line}`;
-    const count = lines.get(id) ?? 0;
-    behind.set(parked[i], count);
-    lines.set(id, count + 1);
+    const count = counts.get(line) ?? 0;
+    behind.set(id, count);
+    counts.set(line, count + 1);
   }
   return behind;
 }
 
-function letterOf(bucket: Bucket, clock: Clock, parked: Parked, entry: ParkedEntry, heldBehind: number): DeadLetter {
-  const { message, attempts, error, dead } = entry;
-  const { service, name, position, key } = parked;
-  const request = (wanted: "replay" | "discard") => ask(bucket, clock, parked, wanted);
+function letterOf(
+  kept: Kept,
+  { key, service, name }: StoredSubscription,
+  { message, error }: ParkedMessage,
+  { position, time, attempts, dead }: ParkedState,
+  heldBehind: number,
+): DeadLetter {
+  const request = (kind: "replay" | "discard") =>
+    ask(kept, { key, service, name, position, id: messageId({ position, time }) }, kind);
   return Object.freeze({
     id: message.id,
     service,
@@ -61,7 +69,7 @@ function letterOf(bucket: Bucket, clock: Clock, parked: Parked, entry: ParkedEnt
     payload: payloadOf(message),
     headers: Object.freeze({ ...message.meta?.h }),
     position,
-    error: Object.freeze(error ?? { code: "HANDLER_FAILED", message: `no error is recorded under ${key}` }),
+    error: Object.freeze(error ?? { code: "HANDLER_FAILED", message: `no error is recorded of position ${position}` }),
     attempts,
     publishedAt: dateOf(message.time),
     at: dateOf(dead),
@@ -71,27 +79,52 @@ function letterOf(bucket: Bucket, clock: Clock, parked: Parked, entry: ParkedEnt
   });
 }
 
-/** Writes a request into the entry. The leader of the subscription carries it out, now or when there is one. */
+interface LetterPlace {
+  readonly key: string;
+  readonly service: string;
+  readonly name: string;
+  readonly position: number;
+  /** The identity of the message. */
+  readonly id: string;
+}
+
+/** Stores a request. A discard takes the place of a replay that is not carried out: both have the same id. */
 async function ask(
-  bucket: Bucket,
-  clock: Clock,
-  { key, position, service, name }: Parked,
-  request: "replay" | "discard",
+  kept: Kept,
+  { key, service, name, position, id }: LetterPlace,
+  kind: "replay" | "discard",
 ): Promise<void> {
   const is = (what: string) =>
-    new CatgaError("UNAVAILABLE", `cannot ${request} position ${position} of ${service}/${name}: it ${what}`);
-  const found = await rewriteEntry(bucket, key, clock, (text) => {
-    const entry = readParked(position, text);
-    if (typeof entry === "string") throw is(`cannot be read (${entry})`);
-    if (request === "replay" && entry.request === "discard") throw is("is being discarded");
-    if (entry.dead > 0) return writeParked({ ...entry, request });
-    if (request === "replay") return undefined; // it is being tried again already
-    throw is("is no dead letter: it was replayed, and is being tried again");
-  });
-  if (!found && request === "replay") throw is("is no dead letter any more: it was handled or discarded meanwhile");
+    new CatgaError("UNAVAILABLE", `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`);
+  for (let tries = 0; tries < TRIES; tries++) {
+    const stored = await storedSubscription(kept, key);
+    const state = stored?.state.parked.get(id);
+    if (stored === undefined || state === undefined) {
+      if (kind === "discard") return;
+      throw is("is no dead letter any more: it was handled or discarded meanwhile");
+    }
+    const { dead } = state;
+    if (dead === 0) {
+      if (kind === "replay") return; // it is being tried again already
+      throw is("is no dead letter: it was replayed, and is being tried again");
+    }
+    const of = letterRequest(id, dead);
+    const { request, sequence } = await pendingRequest(kept, stored, of);
+    if (request?.kind === kind) return;
+    if (request !== undefined && kind === "replay") throw is("is being discarded");
+    if (await storeRequest(kept, key, of, { kind, message: id, dead }, sequence)) return;
+  }
+  throw is("is asked for by others all the time; try again");
+}
+
+/** The id of requests about a letter: of its message, and of when it became one. */
+export function letterRequest(id: string, dead: number): string {
+  return `letter-${id}-${dead}`;
 }
 
 /** An entry may say any time. */
 function dateOf(ms: number): Date {
   return new Date(Math.min(ms, 8.64e15));
 }
+
+const TRIES = 5;

@@ -1,11 +1,12 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { catga, command, entity, MemoryNetwork, unwrap } from "../../../mod.ts";
+import { catga, command, entity, unwrap } from "../../../mod.ts";
 import { eventually } from "../../../test/support/eventually.ts";
-import { BUCKETS } from "../../ports/buckets.ts";
+import { BUCKETS } from "../../ports/key_value_store.ts";
 import { entitySubject, snapshotKey } from "../format/names.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { entityEvents, entityInfo, type EntityPlace } from "./entity_history.ts";
+import { MemoryNetwork } from "../../testing/mod.ts";
 
 const Sum = entity("Sum", { initial: () => 0 });
 const Added = Sum.event<{ n: bigint }>("Added", (sum, { n }) => sum + Number(n));

@@ -1,13 +1,12 @@
-/** How subscriptions stand: from their records, what they have parked, the stream, and the live nodes. */
-import { readAnnouncement } from "../../contract/announced.ts";
+/** How subscriptions stand: from their commits, the stream, and the live nodes. */
+import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/kept.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName, messagePattern, streamOf } from "../format/names.ts";
 import { sequenceOf } from "../format/position.ts";
-import type { StoredRecord } from "./stored_records.ts";
-import type { ParkedIndex } from "./parked_index.ts";
+import type { StoredSubscription } from "./stored_subscriptions.ts";
 
 /** What {@link subscriptionInfos} reads. */
 export interface InfoSources {
@@ -16,11 +15,10 @@ export interface InfoSources {
   /** Those that there are, of the log and of entities. */
   readonly streams: readonly (LogStream | undefined)[];
   readonly nodes: readonly NodeInfo[];
-  readonly records: readonly StoredRecord[];
-  readonly parked: ParkedIndex;
+  readonly stored: readonly StoredSubscription[];
 }
 
-/** In the order of the records. */
+/** In the order of what is stored. */
 export async function subscriptionInfos(sources: InfoSources): Promise<readonly SubscriptionInfo[]> {
   const { namespace } = sources;
   const logs = new Map<string, LogView>();
@@ -29,11 +27,11 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
     if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
   }
   const infos: SubscriptionInfo[] = [];
-  for (let i = 0; i < sources.records.length; i += AT_ONCE) {
-    const some = sources.records.slice(i, i + AT_ONCE);
+  for (let i = 0; i < sources.stored.length; i += AT_ONCE) {
+    const some = sources.stored.slice(i, i + AT_ONCE);
     infos.push(
       ...await Promise.all(
-        some.map((stored) => infoOf(stored, sources, logs.get(streamOf(namespace, stored.record.name)))),
+        some.map((each) => infoOf(each, sources, logs.get(streamOf(namespace, each.name)))),
       ),
     );
   }
@@ -47,17 +45,16 @@ export function announced(node: NodeInfo, service: string, name: string): string
 }
 
 async function infoOf(
-  { record }: StoredRecord,
-  { namespace, clock, nodes, parked }: InfoSources,
+  { service, name, state: { head, parked } }: StoredSubscription,
+  { clock, nodes }: InfoSources,
   log: LogView | undefined,
 ): Promise<SubscriptionInfo> {
-  const { service, name, began, leader } = record;
+  const { began, leader, place, open } = head;
   const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
-  const progress = record.streams[streamOf(namespace, name)];
-  const isSame = progress !== undefined && (log === undefined || progress.created === log.state.created);
-  const read = isSame ? progress.read : 0;
-  const waiting = parked.of(service, name).filter(({ dead }) => dead === 0);
+  const isSame = log === undefined || place.created === log.state.created;
+  const read = isSame ? place.read : 0;
+  const waiting = [...parked.values()].filter(({ dead }) => dead === 0);
   const times = waiting.map(({ time }) => time);
   let lag = 0;
   if (log !== undefined) {
@@ -68,8 +65,8 @@ async function infoOf(
       .filter((each) => each !== undefined);
     lag = Math.max(0, ...behind.map(({ last }) => last - Math.max(sequenceOf(read), log.state.first - 1)));
     times.push(...behind.map(({ time }) => time));
-    const open = isSame ? progress.open[0] : undefined;
-    const oldest = open && await log.at(sequenceOf(open[0]));
+    const first = isSame ? open[0] : undefined;
+    const oldest = first && await log.at(sequenceOf(first[0]));
     if (oldest !== undefined) times.push(oldest.time);
   }
   const now = log?.state.now ?? clock.now();
@@ -81,7 +78,7 @@ async function infoOf(
     lag,
     oldest: times.length === 0 ? 0 : Math.max(0, now - Math.min(...times)),
     retrying: waiting.length,
-    dead: parked.of(service, name).length - waiting.length,
+    dead: parked.size - waiting.length,
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
     abandoned: handled.length === 0,
   });

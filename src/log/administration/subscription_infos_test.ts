@@ -1,14 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { MemoryKeyValueStore } from "../../memory/key_value_store.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { categorySubject, entitiesName, logName, messagePattern, parkedKey } from "../format/names.ts";
-import type { OpenEntry } from "../format/open_positions.ts";
-import { writeParked } from "../format/parked_entry.ts";
+import { messageId, type OpenEntry } from "../format/commit.ts";
+import { categorySubject, entitiesName, logName, messagePattern, subscriptionKey } from "../format/names.ts";
 import { endOf, positionOf } from "../format/position.ts";
-import { ParkedIndex } from "./parked_index.ts";
+import { type GivenParked, headOf, parkedState } from "./stored_suite.ts";
+import type { StoredSubscription } from "./stored_subscriptions.ts";
 import { announced, subscriptionInfos } from "./subscription_infos.ts";
 
 const NAMESPACE = "default";
@@ -45,12 +44,16 @@ interface Progress {
   readonly open?: readonly OpenEntry[];
   readonly began?: Readonly<Record<string, number>>;
   readonly name?: string;
+  readonly parked?: readonly GivenParked[];
 }
 
-function record({ read = 50, created = "c", open = [], began = { Placed: 0 }, name = "billing" }: Progress = {}) {
-  const about = { service: "shop", name, leader: "a.1", token: 1, generation: 0, takeovers: 0, began };
-  const streams = { [logName(NAMESPACE)]: { created, read: endOf(read), time: 0, open } };
-  return { key: name, revision: 1, record: { ...about, streams } };
+function subscription(
+  { read = 50, created = "c", open = [], began = { Placed: 0 }, name = "billing", parked = [] }: Progress = {},
+): StoredSubscription {
+  const head = headOf({ place: { created, read: endOf(read), time: 0, epoch: 0 }, open, began });
+  const states = new Map(parked.map(parkedState).map((state) => [messageId(state), state]));
+  const state = { id: ["t", 1] as const, head, parked: states };
+  return { key: subscriptionKey("shop", name), service: "shop", name, sequence: 1, state };
 }
 
 function node(id: string, service: string, ...subscriptions: string[]): NodeInfo {
@@ -60,17 +63,14 @@ function node(id: string, service: string, ...subscriptions: string[]): NodeInfo
 }
 
 const clock = () => new VirtualClock(20_000);
-const nothing = () => ParkedIndex.read(undefined, "", []);
 
 async function infoOf(
   stream: LogStream | undefined,
   progress: Progress,
   nodes: readonly NodeInfo[] = [],
-  parked?: ParkedIndex,
 ) {
-  const records = [record(progress)];
-  const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes, records };
-  const [info] = await subscriptionInfos({ ...sources, parked: parked ?? await nothing() });
+  const stored = [subscription(progress)];
+  const [info] = await subscriptionInfos({ namespace: NAMESPACE, clock: clock(), streams: [stream], nodes, stored });
   return info;
 }
 
@@ -96,37 +96,30 @@ describe("subscriptionInfos", () => {
 
   it("a message that is open is the oldest one, though it is in front of the position", async () => {
     const { stream } = streamWith([[30, "Placed"], [60, "Placed"]]);
-    const { lag, oldest } = await infoOf(stream, { open: [[positionOf(30, 0), 1, 0], [positionOf(31, 0), 1, 0]] });
+    const { lag, oldest } = await infoOf(stream, { open: [[positionOf(30, 0), 1], [positionOf(31, 0), 1]] });
     assertEquals({ lag, oldest }, { lag: 10, oldest: 7_000 });
   });
 
   it("of another stream it has read nothing, and nothing there is open", async () => {
     const { stream } = streamWith([[12, "Paid"], [30, "Placed"], [60, "Placed"]]);
-    const progress = { created: "before", open: [[positionOf(10, 0), 1, 0]] as const };
+    const progress = { created: "before", open: [[positionOf(10, 0), 1]] as const };
     const { position, lag, oldest } = await infoOf(stream, progress);
     assertEquals({ position, lag, oldest }, { position: 0, lag: 60, oldest: 7_000 });
   });
 
-  it("without a stream its position is that of the record", async () => {
+  it("without a stream its position is that of its last commit", async () => {
     const { position, lag, oldest } = await infoOf(undefined, {});
     assertEquals({ position, lag, oldest }, { position: endOf(50), lag: 0, oldest: 0 });
   });
 
   it("counts what waits and what is dead; of these, what waits has an age", async () => {
-    const store = clock();
-    const bucket = await store.until(new MemoryKeyValueStore(store).open("parked"));
-    for (const [position, dead] of [[1, 0], [2, 0], [3, 77]]) {
-      const about = { position, category: "Placed", id: "m", key: undefined, payload: 0, tagged: false };
-      const message = { ...about, meta: undefined, time: position === 3 ? 0 : 20_000 - position };
-      const text = writeParked({ token: 1, message, attempts: 1, error: undefined, due: 0, dead });
-      await store.until(bucket.put(parkedKey("shop", "billing", 0, position), text));
-    }
-    const parked = await store.until(ParkedIndex.read(bucket, "", []));
-    const { retrying, dead, oldest } = await infoOf(undefined, {}, [], parked);
+    const waiting = [1, 2].map((position) => ({ position, time: 20_000 - position }));
+    const parked = [...waiting, { position: 3, time: 0, dead: 77 }];
+    const { retrying, dead, oldest } = await infoOf(undefined, { parked });
     assertEquals({ retrying, dead, oldest }, { retrying: 2, dead: 1, oldest: 2 });
   });
 
-  it("its contracts are those that live nodes handle, of its service; if none do, those of the record", async () => {
+  it("its contracts are those that live nodes handle, of its service; if none do, those that it began with", async () => {
     const nodes = [
       node("a", "shop", "billing/Placed", "billing/Newer", "mails/Sent"),
       node("b", "shop", "billing/Placed"),
@@ -138,12 +131,12 @@ describe("subscriptionInfos", () => {
     assertEquals([abandoned.contracts, abandoned.abandoned, abandoned.leader], [["Gone", "Placed"], true, undefined]);
   });
 
-  it("come in the order of the records, however many, and ask once for each category", async () => {
+  it("come in the order of what is stored, however many, and ask once for each category", async () => {
     const { stream, asked } = streamWith([[60, "Placed"]]);
     const names = Array.from({ length: 40 }, (_, n) => `s${n}`);
-    const records = names.map((name) => record({ name }));
-    const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes: [], records };
-    const infos = await subscriptionInfos({ ...sources, parked: await nothing() });
+    const stored = names.map((name) => subscription({ name }));
+    const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes: [], stored };
+    const infos = await subscriptionInfos(sources);
     assertEquals(infos.map(({ name }) => name), names);
     assertEquals(asked, [categorySubject(NAMESPACE, "Placed")]);
   });
@@ -160,7 +153,7 @@ describe("subscriptionInfos", () => {
     };
     const began = { "Box.Put": endOf(50) };
     // it calls no other methods
-    const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", began });
+    const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", read: 0, began });
     assertEquals([info.lag, info.oldest], [90, 4_000]);
   });
 });

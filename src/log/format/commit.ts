@@ -3,9 +3,7 @@
  * before. It is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount, isNotNegative } from "../../data/numbers.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { readNumbers, writeNumbers } from "./numbers_text.ts";
 
 /** Which commit: the n-th of the term of one leader. A number is used for one content. */
@@ -131,7 +129,7 @@ export function readCommit(text: string): Commit | string {
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";
   if (typeof full !== "boolean") return "nothing that says whether it is full";
-  if (typeof leader !== "string" || !isCount(token)) return "no leader or token";
+  if (typeof leader !== "string" || !isCount(token) || token > MOST_TOKEN) return "no leader or token";
   if (!isRecord(began) || !Object.values(began).every(isCount)) return "no places where its categories begin";
   const categories = Object.entries(began) as [string, number][];
   if (categories.length > MOST_CATEGORIES) return `more than ${MOST_CATEGORIES} categories`;
@@ -197,7 +195,12 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }
 
-const MOST_CATEGORIES = 4_096;
+/** The leader's consumer has a filter for each. */
+/** Of one subscription. */
+export const MOST_CATEGORIES = 4_096;
+/** What grows does not grow out of the safe integers: the commit that says so would be refused by every node. */
+const MOST_TOKEN = 2 ** 52;
+const MOST_EPOCHS = 2 ** 32;
 
 function readId(value: unknown): CommitId | undefined {
   if (!Array.isArray(value) || value.length !== 2) return undefined;
@@ -208,7 +211,8 @@ function readId(value: unknown): CommitId | undefined {
 function readPlace(value: unknown): Place | undefined {
   if (!isRecord(value)) return undefined;
   const { created, read, time, at, epoch } = value;
-  if (typeof created !== "string" || !isCount(read) || !isNotNegative(time) || !isCount(epoch)) return undefined;
+  if (typeof created !== "string" || !isCount(read) || !isNotNegative(time)) return undefined;
+  if (!isCount(epoch) || epoch > MOST_EPOCHS) return undefined;
   return { created, read, time, epoch, ...(isNotNegative(at) ? { at } : {}) };
 }
 

@@ -9,8 +9,7 @@
  */
 import { isContractName } from "../../contract/contract.ts";
 import { decodeText } from "../../data/encoding.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount } from "../../data/numbers.ts";
+import { isCount, isStrings } from "../../data/checks.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import {
   formOf,

@@ -5,9 +5,7 @@
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
-import { isRecord } from "../../data/is_record.ts";
-import { isStrings } from "../../data/is_strings.ts";
-import { isCount } from "../../data/numbers.ts";
+import { isCount, isRecord, isStrings } from "../../data/checks.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readEntityGroup } from "./entity_group.ts";
 import {

@@ -1,6 +1,6 @@
 /** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
-import { isTooDeep } from "../../data/is_json.ts";
-import { isCount } from "../../data/numbers.ts";
+import { isTooDeep } from "../../data/encoding.ts";
+import { isCount } from "../../data/checks.ts";
 import { isTagged } from "../../data/tag.ts";
 import { decode } from "../../data/utf8.ts";
 import { MAX_DEPTH } from "../../data/value_text.ts";

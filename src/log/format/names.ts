@@ -1,5 +1,5 @@
 /** Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes. */
-import { OF_ENTITIES } from "../../contract/announced.ts";
+import { OF_ENTITIES } from "../../contract/send_options.ts";
 
 export {
   announcement,
@@ -8,7 +8,7 @@ export {
   OF_ENTITIES,
   runName,
   subscriptionName,
-} from "../../contract/announced.ts";
+} from "../../contract/send_options.ts";
 
 /** The stream of events, queued commands and schedules. */
 export function logName(namespace: string): string {
@@ -108,34 +108,80 @@ export function categoryOf(namespace: string, subject: string): string | undefin
   return subject.startsWith(prefix) ? untoken(subject.slice(prefix.length)) : undefined;
 }
 
-/** The key of a subscription's record. */
+/** How a subscription is known within a node: service and name, each as one token. */
 export function subscriptionKey(service: string, name: string): string {
   return `${token(service)}.${token(name)}`;
 }
 
-/** The service and name of a record's key; `undefined` for another key. */
+/** The service and name of a subscription's key; `undefined` for another key. */
 export function readSubscriptionKey(key: string): { service: string; name: string } | undefined {
   const [service, name] = untokens(key);
   return service === undefined || name === undefined ? undefined : { service, name };
 }
 
-/** How the keys of what a subscription parked begin. The slash lets the server filter a watch. */
-export function parkedPrefix(service: string, name: string): string {
-  return `${subscriptionKey(service, name)}/`;
+/** The stream of subscriptions: their commits, what they have parked, requests, and the leases of nodes. */
+export function subscriptionsName(namespace: string): string {
+  return `catga_${namespace}_subscriptions`;
 }
 
-/** The key of a parked message. */
-export function parkedKey(service: string, name: string, generation: number, position: number): string {
-  return `${parkedPrefix(service, name)}${generation}.${position}`;
+/** The patterns of its subjects. */
+export function subscriptionsSubjects(namespace: string): readonly string[] {
+  return [`catga.${namespace}.sub.>`];
 }
 
-/** What a parked message's key says; `undefined` for another key. */
-export function readParkedKey(
-  key: string,
-): { service: string; name: string; generation: number; position: number } | undefined {
-  const [, subscription, generation, position] = /^([^/]+)\/(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})$/.exec(key) ?? [];
-  const found = subscription === undefined ? undefined : readSubscriptionKey(subscription);
-  return found && { ...found, generation: Number(generation), position: Number(position) };
+/** The subject of a subscription's commits, by its key; of all in a service for `<service>.*`, of all for `>`. */
+export function commitSubject(namespace: string, key: string): string {
+  return `catga.${namespace}.sub.rec.${key}`;
+}
+
+/** The key of the subscription whose commits have this subject; `undefined` for another subject. */
+export function readCommitSubject(namespace: string, subject: string): string | undefined {
+  const prefix = commitSubject(namespace, "");
+  const key = subject.startsWith(prefix) ? subject.slice(prefix.length) : "";
+  return readSubscriptionKey(key) && key;
+}
+
+/** The subject of a message that a subscription has parked, by its identity; of all for `*`. */
+export function parkedSubject(namespace: string, key: string, id: string): string {
+  return `catga.${namespace}.sub.park.${key}.${id}`;
+}
+
+/** The subscription's key, and the message's identity; `undefined` for another subject. */
+export function readParkedSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
+  return readPlace(`catga.${namespace}.sub.park.`, subject);
+}
+
+/** The subject of a request to a subscription's leader; of all for `*`. */
+export function requestSubject(namespace: string, key: string, id: string): string {
+  return `catga.${namespace}.sub.req.${key}.${id}`;
+}
+
+/** The subscription's key, and the request's id; `undefined` for another subject. */
+export function readRequestSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
+  return readPlace(`catga.${namespace}.sub.req.`, subject);
+}
+
+/** The subject of a node's lease, by its endpoint. */
+export function leaseSubject(namespace: string, endpoint: string): string {
+  return `catga.${namespace}.sub.node.${token(endpoint)}`;
+}
+
+/** Those of all nodes. */
+export function leasePattern(namespace: string): string {
+  return `catga.${namespace}.sub.node.*`;
+}
+
+/** The endpoint of a node's lease; `undefined` for another subject. */
+export function readLeaseSubject(namespace: string, subject: string): string | undefined {
+  const prefix = `catga.${namespace}.sub.node.`;
+  return subject.startsWith(prefix) ? untoken(subject.slice(prefix.length)) : undefined;
+}
+
+function readPlace(prefix: string, subject: string): { key: string; id: string } | undefined {
+  if (!subject.startsWith(prefix)) return undefined;
+  const [service, name, id, more] = subject.slice(prefix.length).split(".");
+  const key = `${service}.${name}`;
+  return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
 /** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */

@@ -5,16 +5,21 @@ import {
   categoryPattern,
   categoryPatterns,
   categorySubject,
+  commitSubject,
   entitiesName,
   entitySubject,
+  leaseSubject,
   logName,
   messagePattern,
-  parkedKey,
-  parkedPrefix,
+  parkedSubject,
+  readCommitSubject,
   readEntitySubject,
-  readParkedKey,
+  readLeaseSubject,
+  readParkedSubject,
+  readRequestSubject,
   readScheduleSubject,
   readSubscriptionKey,
+  requestSubject,
   scheduleSubject,
   streamOf,
   subscriptionKey,
@@ -128,28 +133,35 @@ describe("the key of a subscription's record", () => {
 
   it("is no other key: with fewer or more parts, whatever these are, or of a parked message", () => {
     for (
-      const key of ["", "shop", "shop.a.b", "shop.a.", "shop.a.=41", "shop.a.b.c", ".a", parkedKey("shop", "a", 1, 2)]
+      const key of ["", "shop", "shop.a.b", "shop.a.", "shop.a.=41", "shop.a.b.c", ".a", "shop.a/1.2"]
     ) {
       assertEquals(readSubscriptionKey(key), undefined, key);
     }
   });
 });
 
-describe("the key of a parked message", () => {
-  it("is read as it was written, and begins as all keys of its subscription, and of no other", () => {
+describe("subjects of what a subscription stores", () => {
+  it("are read as they were written, and are told from each other", () => {
     for (const name of TEXTS) {
-      const key = parkedKey("shop", name, 3, 2 ** 52);
-      assertEquals(readParkedKey(key), { service: "shop", name, generation: 3, position: 2 ** 52 });
-      assertEquals(TEXTS.filter((other) => key.startsWith(parkedPrefix("shop", other))), [name]);
+      const key = subscriptionKey("shop", name);
+      const [commit, parked] = [commitSubject("n", key), parkedSubject("n", key, "7-8")];
+      const [request, lease] = [requestSubject("n", key, "r-1"), leaseSubject("n", `${name}.x1`)];
+      assertEquals([commit, parked, request, lease].map((each) => readCommitSubject("n", each)), [
+        key,
+        ...Array(3).fill(undefined),
+      ]);
+      assertEquals(readParkedSubject("n", parked), { key, id: "7-8" });
+      assertEquals(readRequestSubject("n", request), { key, id: "r-1" });
+      assertEquals([readParkedSubject("n", request), readRequestSubject("n", parked)], [undefined, undefined]);
+      assertEquals([readLeaseSubject("n", lease), readLeaseSubject("n", commit)], [`${name}.x1`, undefined]);
     }
   });
 
-  it("is no other key", () => {
-    for (const end of ["", "/", "/1", "/1.2.3", "/01.2", "/1.-2", "/1.x", "/1.2/3", "/1.12345678901234567"]) {
-      assertEquals(readParkedKey(`shop.billing${end}`), undefined, end);
+  it("are none of another namespace, nor with fewer or more parts", () => {
+    const subject = parkedSubject("n", "shop.billing", "7-8");
+    for (const other of [subject.slice(0, -4), `${subject}.9`, subject.replace("n.", "m."), ""]) {
+      assertEquals(readParkedSubject("n", other), undefined, other);
     }
-    for (const begin of ["shop", "shop.a.b", "shop.a.=41", "shop.=41"]) {
-      assertEquals(readParkedKey(`${begin}/1.2`), undefined, begin);
-    }
+    assertEquals(readCommitSubject("n", commitSubject("n", "shop")), undefined);
   });
 });

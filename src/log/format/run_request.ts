@@ -2,12 +2,13 @@
  * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
  * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
-import { isRecord } from "../../data/is_record.ts";
+import { isRecord } from "../../data/checks.ts";
+import { readMessageId } from "./commit.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 
 /** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */
 export type RunRequest = readonly [
-  /** The leader's token: the revision of the subscription's record at its takeover. */
+  /** The leader's token: it grows with each takeover. */
   token: number,
   position: number,
   /** From 1. */
@@ -42,8 +43,11 @@ export const MAX_ANSWER_CODE = 128;
 /** From now on runs of lower tokens are refused, and what runs is to be told. */
 export type BarrierRequest = readonly ["barrier", token: number];
 
-/** What runs at this node: positions. Whoever asks for one of them to be run joins the run that is going on. */
-export type BarrierAnswer = { readonly running: readonly number[] };
+/**
+ * What runs at this node, and of what a run has ended in the last seconds: identities of messages. Whoever asks for one to be run that runs
+ * joins that run.
+ */
+export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
 
 /** The request that a payload is; a string that says what is wrong with it if it is none. */
 export function readRunRequest(value: unknown): RunRequest | string {
@@ -83,10 +87,15 @@ export function readBarrier(value: unknown): number | undefined {
   return isPositive(value[1]) ? value[1] : undefined;
 }
 
-/** The positions of a barrier's answer; `undefined` for what is none. */
-export function readBarrierAnswer(value: unknown): readonly number[] | undefined {
-  if (!isRecord(value) || !Array.isArray(value.running) || !value.running.every(isPositive)) return undefined;
-  return value.running;
+/** A barrier's answer; `undefined` for what is none. */
+export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
+  if (!isRecord(value)) return undefined;
+  const { running, ended } = value;
+  return areIds(running) && areIds(ended) ? { running, ended } : undefined;
+}
+
+function areIds(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((id) => typeof id === "string" && readMessageId(id) !== undefined);
 }
 
 function isPositive(value: unknown): value is number {

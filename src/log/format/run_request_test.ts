@@ -71,8 +71,9 @@ describe("readRunAnswer", () => {
 describe("barriers", () => {
   it("have a token, and are answered with positions", () => {
     assertEquals(readBarrier(["barrier", 7]), 7);
-    assertEquals(readBarrierAnswer({ running: [1_025, 7], more: 1 }), [1_025, 7]);
-    assertEquals(readBarrierAnswer({ running: [] }), []);
+    const answer = { running: ["1025-3", "7-0"], ended: ["9-1"] };
+    assertEquals(readBarrierAnswer({ ...answer, more: 1 }), answer);
+    assertEquals(readBarrierAnswer({ running: [], ended: [] }), { running: [], ended: [] });
   });
 
   it("are nothing else", () => {
@@ -81,9 +82,10 @@ describe("barriers", () => {
     ) {
       assertEquals(readBarrier(value), undefined, JSON.stringify(value));
     }
-    for (const value of [null, [7], {}, { running: 7 }, { running: { length: 0 } }, { running: [7, 0] }]) {
+    for (const running of [undefined, 7, { length: 0 }, ["7-1", 7], ["7"]]) {
+      const value = { running, ended: [] };
       assertEquals(readBarrierAnswer(value), undefined, JSON.stringify(value));
     }
-    assertEquals(readBarrierAnswer({ running: ["7"] }), undefined);
+    assertEquals(readBarrierAnswer({ running: [] }), undefined);
   });
 });

@@ -1,13 +1,21 @@
 /** The streams of a namespace: their names, and the options that each is opened with. */
 import type { LogOptions } from "../../ports/event_log.ts";
-import { entitiesName, entitiesSubjects, logName, logSubjects } from "./names.ts";
+import {
+  entitiesName,
+  entitiesSubjects,
+  logName,
+  logSubjects,
+  subscriptionsName,
+  subscriptionsSubjects,
+} from "./names.ts";
 
-/** A stream of a namespace: events, queued commands and schedules; or what commands of entities emit. */
-export type StreamKind = "log" | "entities";
+/** A stream of a namespace: events, queued commands and schedules; what commands of entities emit; how far subscriptions are. */
+export type StreamKind = "log" | "entities" | "subscriptions";
 
 const STREAMS = {
   log: { name: logName, subjects: logSubjects, schedules: true },
   entities: { name: entitiesName, subjects: entitiesSubjects, schedules: false },
+  subscriptions: { name: subscriptionsName, subjects: subscriptionsSubjects, schedules: false },
 } as const;
 
 /** All of them. */

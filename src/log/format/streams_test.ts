@@ -7,6 +7,7 @@ describe("the streams of a namespace", () => {
     assertEquals(STREAM_KINDS.map((kind) => [streamName("shop", kind), streamOptions("shop", kind, 3)]), [
       ["catga_shop_log", { subjects: ["catga.shop.log.>", "catga.shop.at.>"], replicas: 3, schedules: true }],
       ["catga_shop_entities", { subjects: ["catga.shop.entity.>"], replicas: 3, schedules: false }],
+      ["catga_shop_subscriptions", { subjects: ["catga.shop.sub.>"], replicas: 3, schedules: false }],
     ]);
   });
 });

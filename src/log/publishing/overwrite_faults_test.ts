@@ -1,10 +1,11 @@
 /** Schedules that are made, replaced and taken back all the time, on a slow server that loses answers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { type Catga, catga, command, MemoryNetwork, VirtualClock } from "../../../mod.ts";
+import { type Catga, catga, command } from "../../../mod.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { readAll } from "../../../test/support/read_log.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { seededRandom } from "../../memory/network.ts";
+import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 

@@ -5,7 +5,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
 import { type PendingSchedule, pendingSchedules } from "./pending_schedules.ts";
-import { unschedule } from "./unschedule.ts";
+import { unschedule } from "./overwrite.ts";
 
 describe("pendingSchedules", () => {
   it("gives what was scheduled, for when, and since when", async () => {

@@ -4,8 +4,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
-import type { DurableMessage, Schedule } from "../../dispatch/durable_log.ts";
-import type { Meta } from "../../dispatch/remote.ts";
+import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -14,11 +13,9 @@ import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject, token } from "../format/names.ts";
 import { Lane } from "./lane.ts";
-import { overwrite, type OverwriteOptions, type Replacement } from "./overwrite.ts";
-import { type Planned, Publication, type PublicationHost } from "./publication.ts";
-import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./overwrite.ts";
+import { dueOf, type Planned, Publication, type PublicationHost, timeOf, unsupported } from "./publication.ts";
 import type { LaneHost, NamedSchedule, StreamMessage } from "./stream_message.ts";
-import { unschedule } from "./unschedule.ts";
 
 /** What a {@link Publisher} is made of. */
 export interface PublisherOptions {

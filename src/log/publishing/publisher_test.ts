@@ -5,7 +5,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import { encode } from "../../data/utf8.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
-import type { DurableMessage } from "../../dispatch/durable_log.ts";
+import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import {

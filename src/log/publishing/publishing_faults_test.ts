@@ -1,10 +1,11 @@
 /** Publishing over a network in memory on which acknowledgements are lost, messages are late, and connections break. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { type Catga, catga, event, MemoryNetwork, type Result, VirtualClock } from "../../../mod.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { type Catga, catga, event, type Result } from "../../../mod.ts";
+import { seededRandom } from "../../memory/network.ts";
 import { readAll } from "../../../test/support/read_log.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
+import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const CATEGORIES = ["Placed", "Paid"].map((name) =>
   event<{ n: number }>(name, { durable: true, key: ({ n }) => `${n % 7}` })

@@ -2,10 +2,12 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, command, type EnqueueOptions, event, type PublishOptions } from "../../../mod.ts";
+import { type Catga, catga, command, event } from "../../../mod.ts";
 import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
+import type { EnqueueOptions } from "../../contract/kept.ts";
+import type { PublishOptions } from "../../contract/send_options.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 const Ended = event<{ n: number }>("Ended", { durable: true });

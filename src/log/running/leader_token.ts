@@ -5,8 +5,8 @@
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Entry } from "../../ports/key_value_store.ts";
-import { readSubscriptionRecord } from "../format/subscription_record.ts";
+import type { StoredMessage } from "../../ports/event_log.ts";
+import { readCommit } from "../format/commit.ts";
 
 /** What a token is: that of the leader, that of an earlier one, or an error if that cannot be told now. */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
@@ -18,8 +18,8 @@ export interface LeaderTokenOptions {
   readonly clock: Clock;
   /** When this process last stood still, see `Standstill`. */
   readonly standstill: { readonly ended: number };
-  /** The subscription's record. Rejects with a `CatgaError`. */
-  record(): Promise<Entry | undefined>;
+  /** The subscription's last commit, from the stream's leader. Rejects with a `CatgaError`. */
+  record(): Promise<StoredMessage | undefined>;
 }
 
 /** The token of a subscription's leader, as one node knows it. */
@@ -91,17 +91,17 @@ export class LeaderToken {
 
   async #get(): Promise<number | CatgaError> {
     const { service, name, record } = this.#options;
-    let entry: Entry | undefined;
+    let message: StoredMessage | undefined;
     try {
-      entry = await record();
+      message = await record();
     } catch (error) {
       if (isCatgaError(error)) return error;
       throw error;
     }
-    const read = entry === undefined ? "there is none" : readSubscriptionRecord(service, name, entry.value);
-    if (typeof read !== "string") return read.token === 0 ? entry!.revision : read.token;
-    const message = `the record of subscription ${service}/${name} cannot be read: ${read}`;
-    return new CatgaError("UNAVAILABLE", message, { retryable: true });
+    const read = message === undefined ? "there is none" : readCommit(new TextDecoder().decode(message.data));
+    if (typeof read !== "string") return read.head.token;
+    const text = `the record of subscription ${service}/${name} cannot be read: ${read}`;
+    return new CatgaError("UNAVAILABLE", text, { retryable: true });
   }
 }
 

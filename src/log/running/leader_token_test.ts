@@ -2,9 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { Entry } from "../../ports/key_value_store.ts";
-import { subscriptionKey } from "../format/names.ts";
-import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import type { StoredMessage } from "../../ports/event_log.ts";
+import { leads, storedCommit } from "../../../test/support/commits.ts";
 import { LeaderToken } from "./leader_token.ts";
 
 describe("LeaderToken", () => {
@@ -14,15 +13,6 @@ describe("LeaderToken", () => {
     assertEquals([token.known, await token.check(7), token.known], [0, "leader", 7]);
     lead(9);
     assertEquals([await token.check(9), await token.check(7), token.known], ["leader", "earlier", 9]);
-  });
-
-  it("is the record's revision while the write of a takeover is the last one", async () => {
-    const { token, lead } = start();
-    lead(0, 12);
-    assertEquals(await token.check(12), "leader");
-    lead(12, 15);
-    assertEquals(code(await token.check(15)), "UNAVAILABLE");
-    assertEquals([await token.check(12), token.known], ["leader", 12]);
   });
 
   it("is not read again for the known one", async () => {
@@ -62,14 +52,14 @@ describe("LeaderToken", () => {
     assertStrictEquals(await token.check(8), unreachable);
     assertEquals([await token.check(6), await token.check(7), token.known], ["earlier", "leader", 7]);
     for (const value of [undefined, "{"]) {
-      answer(() => Promise.resolve(value === undefined ? undefined : { key: "k", value, revision: 20 }));
+      answer(() => Promise.resolve(value === undefined ? undefined : storedCommit(value)));
       assertEquals([code(await token.check(8)), await token.check(6)], ["UNAVAILABLE", "earlier"]);
     }
   });
 
   it("reads once for all that ask during a read, and only after that has ended: it may have begun too early", async () => {
     const { token, clock, answer, entry, reads } = start();
-    const answers: ((entry: Entry) => void)[] = [];
+    const answers: ((entry: StoredMessage) => void)[] = [];
     answer(() => new Promise((resolve) => answers.push(resolve)));
     const first = token.check(7);
     const others = [token.check(9), token.check(9), token.check(7)];
@@ -114,20 +104,16 @@ describe("LeaderToken", () => {
 function start() {
   const clock = new VirtualClock();
   let reads = 0;
-  let record = (): Promise<Entry | undefined> => Promise.resolve(undefined);
+  let record = (): Promise<StoredMessage | undefined> => Promise.resolve(undefined);
   const standstill = { ended: -Infinity };
   const token = new LeaderToken({
     ...{ service: "shop", name: "billing", clock, standstill },
     record: () => (reads++, record()),
   });
-  const entry = (leader: number, revision = 100): Entry => {
-    const rest = { leader: "a.1", generation: 1, takeovers: 0, began: {}, streams: {} };
-    const value = writeSubscriptionRecord({ service: "shop", name: "billing", token: leader, ...rest });
-    return { key: subscriptionKey("shop", "billing"), value, revision };
-  };
+  const entry = (leader: number) => storedCommit(leads("a.1", leader));
   const answer = (how: typeof record) => void (record = how);
-  /** The record names this token; 0: its revision is the token. */
-  const lead = (leader: number, revision?: number) => answer(() => Promise.resolve(entry(leader, revision)));
+  /** The record names this token. */
+  const lead = (leader: number) => answer(() => Promise.resolve(entry(leader)));
   return { clock, token, standstill, entry, answer, lead, reads: () => reads };
 }
 

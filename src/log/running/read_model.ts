@@ -7,12 +7,12 @@
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import type { HandledCount } from "../../dispatch/handled_count.ts";
+import type { HandledCount } from "../../dispatch/runner.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import type { TurnBudget } from "../../dispatch/turn_budget.ts";
+import type { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
-import { copyJson } from "../../data/copy_json.ts";
+import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
 import type { Clock, Random, Timer } from "../../ports/clock.ts";

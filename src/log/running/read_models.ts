@@ -1,10 +1,10 @@
 /** The read models of a node: one for each name of a subscription of its handlers that run on every node. */
-import type { SubscriptionHealth } from "../../contract/health.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import { HandledCount } from "../../dispatch/handled_count.ts";
+import { HandledCount } from "../../dispatch/runner.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
-import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay, type Random } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";

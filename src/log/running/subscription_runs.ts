@@ -7,8 +7,9 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { copyJson } from "../../data/copy_json.ts";
+import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
+import { messageId } from "../format/commit.ts";
 import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
@@ -27,16 +28,25 @@ export interface SubscriptionRunsOptions {
 /** The runs of one category. */
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
-  /** Those that have not ended, by position. */
-  readonly #running: Map<number, Run> = new Map();
+  /** Those that have not ended, by the identities of their messages. */
+  readonly #running: Map<string, Run> = new Map();
+  /** The last ones that have ended, and when, by the monotonic clock. */
+  readonly #ended: { position: number; time: number; at: number }[] = [];
+  #next = 0;
 
   constructor(options: SubscriptionRunsOptions) {
     this.#options = options;
   }
 
-  /** The positions that run. */
-  get running(): Iterable<number> {
+  /** The identities of messages that run. */
+  get running(): Iterable<string> {
     return this.#running.keys();
+  }
+
+  /** Those of messages of which a run has ended in the last seconds; of many the last ones. */
+  get ended(): Iterable<string> {
+    const since = this.#options.host.clock.monotonic() - LATELY;
+    return this.#ended.filter(({ at }) => at >= since).map(messageId);
   }
 
   /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
@@ -62,7 +72,7 @@ export class SubscriptionRuns {
 
   /** A request of the leader. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
-    const going = this.#running.get(request[1]);
+    const going = this.#running.get(messageId({ position: request[1], time: request[7] }));
     if (going === undefined) return this.#options.draining() ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     return going.answered ? this.#after(going, request, ctx) : going.answer;
   }
@@ -109,13 +119,29 @@ export class SubscriptionRuns {
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
-    if (!(outcome instanceof Promise)) return isLast ? lastAnswer(answerTo(outcome, ctx)) : answerTo(outcome, ctx);
+    if (!(outcome instanceof Promise)) {
+      this.#onEnded(position, time);
+      return isLast ? lastAnswer(answerTo(outcome, ctx)) : answerTo(outcome, ctx);
+    }
     const run = new Run(ctx, timeout);
-    this.#running.set(position, run);
-    run.watch(outcome, () => this.#running.delete(position));
+    const own = messageId({ position, time });
+    this.#running.set(own, run);
+    run.watch(outcome, () => {
+      this.#running.delete(own);
+      this.#onEnded(position, time);
+    });
     return isLast ? run.answer.then(lastAnswer) : run.answer;
   }
+
+  #onEnded(position: number, time: number): void {
+    this.#ended[this.#next] = { position, time, at: this.#options.host.clock.monotonic() };
+    this.#next = (this.#next + 1) % MOST_ENDED;
+  }
 }
+
+/** So many that have ended are remembered, and for so long, in ms. */
+const MOST_ENDED = 256;
+const LATELY = 10_000;
 
 /** A handler that did not return at once. */
 class Run {

@@ -7,7 +7,7 @@ import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
-import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import { leads, storedCommit } from "../../../test/support/commits.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { DEPOSED, DONE } from "./run_answer.ts";
@@ -19,13 +19,16 @@ describe("SubscriptionRuns", () => {
   it("lists what runs, also what goes on after its time, until its handler has ended", async () => {
     const { runs, clock, request, ends } = await start();
     const answers = [request(5), request(7)];
-    assertEquals([...runs.running], [5, 7]);
+    assertEquals([...runs.running], ["5-1", "7-1"]);
     await clock.advance(1_100);
     assertEquals((await Promise.all(answers)).map(codeOf), ["TIMEOUT", "TIMEOUT"]);
-    assertEquals([...runs.running], [5, 7]);
+    assertEquals([...runs.running], ["5-1", "7-1"]);
     ends[0]();
     await clock.advance(0);
-    assertEquals([...runs.running], [7]);
+    assertEquals([...runs.running], ["7-1"]);
+    assertEquals([...runs.ended], ["5-1"]);
+    await clock.advance(10_001);
+    assertEquals([...runs.ended], []);
   });
 
   it("answers who waits for an earlier attempt before that request's own deadline", async () => {
@@ -127,15 +130,13 @@ async function start(run?: HandlerRun) {
     return new Promise((resolve) => ends.push(() => resolve({ ok: true, value: undefined })));
   };
   const settings = { name: "s", from: "now", each: "service", attempts: 9, delay: [1, 1], timeout: 1_000 } as const;
-  const record = { service: "app", name: "s", leader: "a.1", generation: 1, takeovers: 0, began: {}, streams: {} };
   let leader = 7;
   const token = new LeaderToken({
     service: "app",
     name: "s",
     clock,
     standstill: { ended: -Infinity },
-    record: () =>
-      Promise.resolve({ key: "k", value: writeSubscriptionRecord({ ...record, token: leader }), revision: 1 }),
+    record: () => Promise.resolve(storedCommit(leads("a.1", leader))),
   });
   await token.check(leader);
   const state = { draining: false };

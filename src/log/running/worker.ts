@@ -2,19 +2,20 @@
  * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
  * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
  */
-import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/announced.ts";
+import { announcement, COMMANDS, controlName, runName, subscriptionName } from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
+import { morePatient, type Retry } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { bucketName, BUCKETS } from "../../ports/buckets.ts";
-import type { Bucket, KeyValueStore } from "../../ports/key_value_store.ts";
-import { Standstill } from "../../ports/standstill.ts";
-import { subscriptionKey } from "../format/names.ts";
+import type { EventLog, LogStream } from "../../ports/event_log.ts";
+import { Standstill } from "../../ports/clock.ts";
+import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
@@ -28,25 +29,29 @@ export interface WorkerOptions {
   readonly replicas: number;
   /** The app's timeout, in ms. */
   readonly timeout: number;
-  readonly store: KeyValueStore;
+  log(): Promise<EventLog>;
   /** Whether this node stops, and begins no more runs. */
   draining(): boolean;
 }
 
 /** What the record of a node of this service says about these handlers, sorted; `undefined`: nothing. */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
-  const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category }) =>
-    announcement(owner, name, category)
+  const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
+    announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))
   );
   return texts.length === 0 ? undefined : texts.sort();
 }
 
 /** Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this one. */
 export function serve(options: WorkerOptions): void {
-  const { host, mediator, service, namespace, replicas, timeout, store, draining } = options;
-  let opened: Promise<Bucket> | undefined;
-  const bucket = () =>
-    opened ??= store.open(bucketName(namespace, "subscriptions"), { ...BUCKETS.subscriptions, replicas })
+  const { host, mediator, service, namespace, replicas, timeout, log, draining } = options;
+  let opened: Promise<LogStream> | undefined;
+  const kept = () =>
+    opened ??= log()
+      .then((streams) => {
+        const kind = "subscriptions";
+        return streams.open(streamName(namespace, kind), streamOptions(namespace, kind, replicas));
+      })
       .catch((error) => {
         opened = undefined;
         throw error;
@@ -57,7 +62,7 @@ export function serve(options: WorkerOptions): void {
     const key = subscriptionKey(owner, name);
     let subscription = subscriptions.get(key);
     if (subscription === undefined) {
-      const record = async () => await (await bucket()).get(key);
+      const record = async () => await (await kept()).last(commitSubject(namespace, key), { latest: true });
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
@@ -113,7 +118,10 @@ function control(
   }
   return token.check(given).then((check): Outcome => {
     if (check === "leader") {
-      const value: BarrierAnswer = { running: categories.flatMap(({ running }) => [...running]) };
+      const value: BarrierAnswer = {
+        running: categories.flatMap(({ running }) => [...running]),
+        ended: categories.flatMap(({ ended }) => [...ended]),
+      };
       return { ok: true, value };
     }
     const message = "the barrier is that of an earlier leader";

@@ -4,13 +4,15 @@ import { command, event, fail, type Handlers } from "../../../mod.ts";
 import type { Context } from "../../contract/context.ts";
 import type { Result } from "../../contract/result.ts";
 import { encodeValue } from "../../data/encoding.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
+import { MemoryEventLog } from "../../memory/event_log.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { CatgaError } from "../../error.ts";
 import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
-import { COMMANDS, controlName, runName, subscriptionKey } from "../format/names.ts";
+import { COMMANDS, commitSubject, controlName, runName, subscriptionKey } from "../format/names.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
-import { writeSubscriptionRecord } from "../format/subscription_record.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
+import { leads } from "../../../test/support/commits.ts";
 import { announced, serve } from "./worker.ts";
 
 const Placed = event<{ order: string }>("Placed", { durable: true, key: ({ order }) => order });
@@ -293,13 +295,13 @@ describe("a barrier", () => {
     const runs = [node.run({ position: 5 }), node.run({ position: 7 }, "Paid")];
     await node.clock.advance(1_100); // the first goes on after its time
     const token = await node.lead();
-    assertEquals((await node.until(node.barrier(token))).value, { running: [5, 7] });
+    assertEquals((await node.until(node.barrier(token))).value, { running: ["5-1", "7-1"], ended: [] });
     assertEquals((await node.until(node.run({ position: 9, token: old }))).value, 1);
     const joined = node.run({ position: 7, token }, "Paid");
     for (const end of ends) end();
     assertEquals((await node.until(joined)).value, 0);
     await node.until(Promise.all(runs));
-    assertEquals((await node.until(node.barrier(token))).value, { running: [] });
+    assertEquals((await node.until(node.barrier(token))).value, { running: [], ended: ["5-1", "7-1"] });
     assertEquals((await node.until(node.barrier(old))).error?.code, "CANCELLED");
   });
 });
@@ -383,39 +385,33 @@ interface TestNode extends LocalApp, AsyncDisposable {
 async function worker(handlers: Handlers, name = "Placed", timeout = 30_000): Promise<TestNode> {
   const local = localApp({ handlers, timeout });
   const { inside, mediator, clock } = local;
-  const bucket = await clock.until(local.store.open("catga_default_subscriptions"));
+  const log = new MemoryEventLog(clock);
+  const [streamed, options] = [streamName("default", "subscriptions"), streamOptions("default", "subscriptions", 1)];
+  const kept = await clock.until(log.open(streamed, options));
   let reads = 0;
-  const counted: Bucket = Object.create(bucket, {
-    get: { value: (key: string) => (reads++, bucket.get(key)) },
+  const counted: LogStream = Object.create(kept, {
+    last: { value: (...args: Parameters<LogStream["last"]>) => (reads++, kept.last(...args)) },
   });
-  const store = { open: () => Promise.resolve(counted) };
-  const host = { host: inside, mediator, service: "app", namespace: "default", replicas: 1, timeout, store };
-  serve({ ...host, draining: () => inside.draining });
+  const host = { host: inside, mediator, service: "app", namespace: "default", replicas: 1, timeout };
+  serve({
+    ...host,
+    log: () => Promise.resolve({ open: () => Promise.resolve(counted) }),
+    draining: () => inside.draining,
+  });
   const queued = mediator.requests.some((contract) => contract.name === name);
   const service = queued ? COMMANDS : "app";
-  const key = subscriptionKey(service, name);
-  const record = (token: number) =>
-    writeSubscriptionRecord({
-      service,
-      name,
-      leader: "x.1",
-      token,
-      generation: 1,
-      takeovers: 0,
-      began: {},
-      streams: {},
-    });
+  const subject = commitSubject("default", subscriptionKey(service, name));
   const sendRaw = (contract: string, payload: unknown) =>
     inside.sendInternal({ kind: "command", name: contract, options: {} }, payload, { timeout: timeout + 2_000 });
   const request = ({ token = node.token, position = 1, attempt = 1, id = "m", ...rest }: Given): RunRequest => {
     const { payload = { order: "1" }, tagged = 0, meta = null } = rest;
     return [token, position, attempt, id, null, payload, tagged, 1, meta];
   };
-  const write = async (token: number) => void await clock.until(bucket.put(key, record(token)));
+  const write = async (token: number) =>
+    void await clock.until(kept.append(subject, leads("x.1", token), { timeout: 1_000 }));
   const lead = async () => {
-    const token = await clock.until(bucket.put(key, record(0)));
-    node.token = token;
-    return token;
+    await write(node.token += 10);
+    return node.token;
   };
   const node = {
     ...local,

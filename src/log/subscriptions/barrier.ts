@@ -19,26 +19,42 @@ export interface BarrierOptions {
   readonly signal: AbortSignal;
 }
 
+/** What nodes say. */
+export interface Runs {
+  /** Identities of messages that run, and on which node. */
+  readonly running: ReadonlyMap<string, string>;
+  /** Those of which a run has ended lately. */
+  readonly ended: ReadonlySet<string>;
+}
+
 /**
- * Resolves with the positions that run somewhere, and on which node, when every node has answered. One that does not is passed over
- * when it is gone, and after 10 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
+ * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
+ * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
  */
-export async function barrier(options: BarrierOptions): Promise<ReadonlyMap<number, string>> {
-  const running = new Map<number, string>();
+export async function barrier(options: BarrierOptions): Promise<Runs> {
+  const running = new Map<string, string>();
+  const ended = new Set<string>();
   const contract: AnyContract = Object.freeze({
     kind: "command",
     name: controlName(options.service, options.name),
     options: Object.freeze({}),
   });
-  await Promise.all(options.nodes().map((node) => ask(options, contract, node, running)));
-  return running;
+  const patience = new AbortController();
+  const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
+    options.signal.throwIfAborted();
+  });
+  const asked = options.nodes().map((node) => ask(options, contract, node, { running, ended }));
+  await Promise.race([Promise.all(asked), over]);
+  patience.abort();
+  options.signal.throwIfAborted();
+  return { running, ended };
 }
 
 async function ask(
   { host, token, nodes, signal }: BarrierOptions,
   contract: AnyContract,
   { id, endpoint }: CapableNode,
-  running: Map<number, string>,
+  { running, ended }: { readonly running: Map<string, string>; readonly ended: Set<string> },
 ): Promise<void> {
   const { clock } = host;
   const begun = clock.monotonic();
@@ -47,7 +63,9 @@ async function ask(
     const answer = await host.send(contract, request, { node: id, timeout: ANSWER, retries: 0 });
     signal.throwIfAborted();
     if (answer.ok) {
-      for (const position of readBarrierAnswer(answer.value)?.slice(0, MOST) ?? []) running.set(position, id);
+      const said = readBarrierAnswer(answer.value);
+      for (const each of said?.running.slice(0, MOST) ?? []) running.set(each, id);
+      for (const each of said?.ended.slice(0, MOST) ?? []) ended.add(each);
       return;
     }
     if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
@@ -58,6 +76,6 @@ async function ask(
 const FIRST = 50; // ms
 const LONGEST = 1_000; // ms
 const ANSWER = 2_000; // ms
-const PATIENCE = 10_000; // ms
-/** Positions that are believed of one node. */
+const PATIENCE = 3_000; // ms
+/** Messages that are believed of one node. */
 const MOST = 10_000;

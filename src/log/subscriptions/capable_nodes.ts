@@ -1,6 +1,7 @@
 /** Which live nodes handle what, as their records say. */
+import type { Retry } from "../../contract/handler.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { readAnnouncement } from "../../contract/announced.ts";
+import { readAnnouncement } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -9,8 +10,8 @@ import type { SubscriptionSpec } from "./spec.ts";
 export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
-  /** What of the subscription it handles. */
-  readonly categories: ReadonlySet<string>;
+  /** What of the subscription it handles, and how that is repeated. */
+  readonly categories: ReadonlyMap<string, Retry>;
 }
 
 /** The nodes of each subscription, the one that should lead it first. */
@@ -25,20 +26,20 @@ export interface OwnNode {
 
 /** Which of the nodes handle the subscriptions of this node, by their keys. Rendezvous hashing spreads the leaders. */
 export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableNodes {
-  const found = new Map<string, (CapableNode & { categories: Set<string> })[]>();
+  const found = new Map<string, (CapableNode & { categories: Map<string, Retry> })[]>();
   for (const { service, name, categories } of own.specs) {
     const { id, endpoint } = own;
-    found.set(subscriptionKey(service, name), [{ id, endpoint, categories: new Set(categories.keys()) }]);
+    found.set(subscriptionKey(service, name), [{ id, endpoint, categories: new Map(categories) }]);
   }
   for (const { id, endpoint, service: its, subscriptions } of nodes) {
     if (id === own.id) continue;
     for (const text of subscriptions ?? []) {
-      const { service, name, category } = readAnnouncement(its, text);
+      const { service, name, category, retry } = readAnnouncement(its, text);
       const capable = found.get(subscriptionKey(service, name));
       if (capable === undefined) continue;
       const last = capable[capable.length - 1];
-      if (last.id === id) last.categories.add(category);
-      else capable.push({ id, endpoint, categories: new Set([category]) });
+      if (last.id === id) last.categories.set(category, retry);
+      else capable.push({ id, endpoint, categories: new Map([[category, retry]]) });
     }
   }
   for (const [key, capable] of found) {

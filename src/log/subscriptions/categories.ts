@@ -1,4 +1,6 @@
 /** The categories of a led subscription: those that its record names. */
+import { morePatient } from "../../contract/handler.ts";
+import { MOST_CATEGORIES } from "../format/commit.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import { Category } from "./category.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
@@ -46,7 +48,7 @@ export class Categories {
     return Math.max(this.#timeout, ...[...this.#all.values()].map(({ timeout }) => timeout));
   }
 
-  /** The category of this name. Another version may know more about it: then the defaults hold. */
+  /** The category of this name. If only nodes of another version handle it, what they announce holds. */
   of(name: string): Category {
     let category = this.#all.get(name);
     if (category === undefined) {
@@ -61,16 +63,17 @@ export class Categories {
     return category;
   }
 
-  /** Adds those that are new in the record, and returns how many. The others have been read up to here. */
-  add(began: Readonly<Record<string, number>>, read: number): number {
-    const added = Object.entries(began).filter(([name]) => !this.#began.has(name));
-    if (added.length === 0) return 0;
-    for (const name of this.#began.keys()) {
-      const category = this.of(name);
-      category.floor = Math.max(category.floor, read);
+  /** Adds those that are new, as many as a commit may have; all others have been read up to here. Returns where they begin. */
+  add(began: Readonly<Record<string, number>>, read: number): Readonly<Record<string, number>> {
+    const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
+    const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
+      .map(([name, position]) => [name, Math.max(position, read)] as const);
+    for (const [name, position] of added) {
+      this.#began.set(name, position);
+      const category = this.#all.get(name);
+      if (category !== undefined) category.floor = position;
     }
-    for (const [name, position] of added) this.#began.set(name, position);
-    return added.length;
+    return Object.fromEntries(added);
   }
 
   /**
@@ -90,10 +93,7 @@ export class Categories {
   /** Positions begin again lower: no message is known any more. */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
-    for (const category of this.#all.values()) {
-      category.floor = 0;
-      category.doneBelow.clear();
-    }
+    for (const category of this.#all.values()) category.floor = 0;
   }
 
   /** The live nodes, with what they handle. */
@@ -104,7 +104,13 @@ export class Categories {
   }
 
   #count(category: Category): void {
-    category.capable = this.#nodes.filter(({ categories }) => categories.has(category.name)).length;
+    const { name } = category;
+    const announced = this.#nodes.flatMap(({ categories }) => categories.get(name) ?? []);
+    category.capable = announced.length;
+    if (announced.length === 0 || this.#spec.categories.has(name)) return;
+    const { attempts, delay } = announced.reduce(morePatient);
+    category.attempts = attempts;
+    category.delay = delay;
   }
 }
 

@@ -13,7 +13,7 @@ const SPEC = {
 const capable = (id: string, ...categories: string[]) => ({
   id,
   endpoint: `${id}.1`,
-  categories: new Set(categories),
+  categories: new Map(categories.map((category) => [category, DEFAULT_SETTINGS])),
 });
 
 describe("Categories", () => {
@@ -28,14 +28,38 @@ describe("Categories", () => {
     assertEquals(categories.patience, categories.of("Newer").timeout);
   });
 
-  it("one that is added begins where it says; for the others nothing is read again", () => {
+  it("one that only other nodes handle has what they announce, the most patient of them, as soon as they do", () => {
+    const categories = new Categories(SPEC, { Placed: 0, Newer: 0 }, 30_000);
+    const newer = categories.of("Newer");
+    const node = (attempts: number, ...delay: [number, number]) => ({
+      ...capable(`n${attempts}`),
+      categories: new Map(["Placed", "Newer"].map((name) => [name, { attempts, delay }])),
+    });
+    categories.refresh([node(20, 5, 60), node(15, 5, 70)]);
+    assertEquals([newer.attempts, newer.delay, newer.capable], [20, [5, 70], 2]);
+    assertEquals(categories.of("Placed").attempts, 3);
+    categories.refresh([]);
+    assertEquals([newer.attempts, newer.capable], [20, 0]);
+  });
+
+  it("has no more of them than a commit may have", () => {
+    const categories = new Categories(SPEC, { Placed: 0 }, 30_000);
+    const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`C${i}`, 7]));
+    assertEquals(Object.keys(categories.add(many, 0)).length, 4_095);
+    assertEquals([categories.names.length, Object.keys(categories.add({ More: 0 }, 0))], [4_096, []]);
+  });
+
+  it("one that is added begins where it says, but not behind what was read: nothing is read again", () => {
     const categories = new Categories(SPEC, { Placed: endOf(2), Paid: endOf(30) }, 1_000);
-    assertEquals(categories.add({ Placed: 0 }, endOf(20)), 0);
+    assertEquals(categories.add({ Placed: 0 }, endOf(20)), {});
     assertEquals(categories.of("Placed").floor, endOf(2));
-    assertEquals(categories.add({ Placed: 0, Sent: endOf(4) }, endOf(20)), 1);
+    assertEquals(categories.add({ Placed: 0, Sent: endOf(4), Late: endOf(25) }, endOf(20)), {
+      Sent: endOf(20),
+      Late: endOf(25),
+    });
     const floors = categories.names.map((name) => [name, categories.of(name).floor]);
-    assertEquals(floors, [["Placed", endOf(20)], ["Paid", endOf(30)], ["Sent", endOf(4)]]);
-    assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(4) });
+    assertEquals(floors, [["Placed", endOf(2)], ["Paid", endOf(30)], ["Sent", endOf(20)], ["Late", endOf(25)]]);
+    assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(20), Late: endOf(25) });
   });
 
   it("those that begin behind the end of the log begin behind what was read", () => {
@@ -50,7 +74,7 @@ describe("Categories", () => {
 
   it("after a reset no message is known, of categories that were met and of those that were not", () => {
     const categories = new Categories(SPEC, { Placed: endOf(5), Paid: endOf(5) }, 1_000);
-    categories.of("Placed").doneBelow.set("a", endOf(9));
+    categories.of("Placed");
     categories.reset();
     const message = {
       position: positionOf(1, 0),

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, OpenItem } from "./category.ts";
+import { Category } from "./category.ts";
+import { Item } from "./item.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
@@ -14,6 +15,12 @@ function category({ floor = 0, timeout = 1_000, own }: { floor?: number; timeout
 function message(position: number, key?: string, more: Partial<LoggedMessage> = {}): LoggedMessage {
   const about = { position, category: "Placed", id: `m${position}`, payload: { n: 1 }, tagged: false, time: 77 };
   return { ...about, key, meta: undefined, ...more };
+}
+
+function options(given: LoggedMessage, placed: Category, node?: string) {
+  const item = new Item(given, placed, 0, 0);
+  item.node = node;
+  return placed.optionsOf(item);
 }
 
 describe("Category", () => {
@@ -29,42 +36,32 @@ describe("Category", () => {
     assertEquals([10, 11].map((position) => placed.passes(message(position))), [true, false]);
   });
 
-  it("passes messages of a key in front of one that ran already: not that one, and of no other key", () => {
-    const placed = category();
-    placed.doneBelow.set("a", 20);
-    assertEquals([19, 20, 21].map((position) => placed.passes(message(position, "a"))), [true, false, false]);
-    assertEquals([placed.passes(message(19, "b")), placed.passes(message(19))], [false, false]);
-  });
-
   it("hands its messages out by the command of its subscription and name", () => {
     assertEquals(category().contract.name, runName("shop", "billing", "Placed"));
   });
-});
 
-describe("OpenItem", () => {
   it("a message with a key goes where its key goes, another one to the least loaded node", () => {
     const placed = category();
     const { timeout } = placed;
-    assertEquals(new OpenItem(message(1, "a"), placed, 1).options, { route: "hash", key: "a", timeout });
-    assertEquals(new OpenItem(message(1, ""), placed, 1).options, { route: "hash", key: "", timeout });
-    assertEquals(new OpenItem(message(1), placed, 1).options, { route: "least-loaded", timeout });
+    assertEquals(options(message(1, "a"), placed), { route: "hash", key: "a", timeout });
+    assertEquals(options(message(1, ""), placed), { route: "hash", key: "", timeout });
+    assertEquals(options(message(1), placed), { route: "least-loaded", timeout });
   });
 
   it("goes to the node where it may be running still, and the next one of its category does not", () => {
     const placed = category();
     const { timeout } = placed;
     for (const [key, rest] of [["a", { route: "hash", key: "a" }], [undefined, { route: "least-loaded" }]] as const) {
-      const item = new OpenItem(message(1, key), placed, 1);
-      item.node = "n1";
-      assertEquals(item.options, { ...rest, timeout, node: "n1" });
-      assertEquals(new OpenItem(message(2, key), placed, 1).options, { ...rest, timeout });
+      assertEquals(options(message(1, key), placed, "n1"), { ...rest, timeout, node: "n1" });
+      assertEquals(options(message(2, key), placed), { ...rest, timeout });
     }
   });
 
   it("its request has the token, what the message is, and the attempt", () => {
-    const item = new OpenItem(message(5, "a", { tagged: true, meta: { c: "x" } }), category(), 2);
-    item.attempts++;
-    assertEquals(item.request(9), [9, 5, 3, "m5", "a", { n: 1 }, 1, 77, { c: "x" }]);
-    assertEquals(new OpenItem(message(5), category(), 0).request(9), [9, 5, 0, "m5", null, { n: 1 }, 0, 77, null]);
+    const placed = category();
+    const asked = (given: LoggedMessage, failed: number) => placed.request(new Item(given, placed, failed, 0), 9);
+    const rich = message(5, "a", { tagged: true, meta: { c: "x" } });
+    assertEquals(asked(rich, 2), [9, 5, 3, "m5", "a", { n: 1 }, 1, 77, { c: "x" }]);
+    assertEquals(asked(message(5), 0), [9, 5, 1, "m5", null, { n: 1 }, 0, 77, null]);
   });
 });

@@ -4,21 +4,38 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
-import type { SendOptions } from "../../contract/send_options.ts";
+import { announcement, type SendOptions } from "../../contract/send_options.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { announcement } from "../../contract/announced.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { delay } from "../../ports/clock.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { Administration } from "../administration/administration.ts";
-import { categorySubject, COMMANDS, logName, logSubjects, subscriptionKey } from "../format/names.ts";
+import {
+  type Commit,
+  type Head,
+  messageId,
+  type ParkedState,
+  readCommit,
+  stateOf,
+  type StoredState,
+  writeCommit,
+} from "../format/commit.ts";
+import {
+  categorySubject,
+  COMMANDS,
+  commitSubject,
+  logName,
+  logSubjects,
+  requestSubject,
+  subscriptionKey,
+} from "../format/names.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
+import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
 import type { RunAnswer, RunRequest } from "../format/run_request.ts";
-import { readSubscriptionRecord, type SubscriptionRecord } from "../format/subscription_record.ts";
 import type { LogHost } from "../log_host.ts";
 import { type LedSubscription, Subscriptions } from "./subscriptions.ts";
 
@@ -63,7 +80,7 @@ export class Cluster {
   /** What is added to the server's time, in ms. */
   skew = 0;
   #stream: LogStream | undefined;
-  #records: Bucket | undefined;
+  #kept: LogStream | undefined;
   #observer: ReturnType<MemoryNetwork["connect"]> | undefined;
   #first = 0;
   #messages = 0;
@@ -93,28 +110,46 @@ export class Cluster {
     return this.#stream ??= await this.again(() => log.open(logName(NAMESPACE), options));
   }
 
-  async records(): Promise<Bucket> {
-    const { store } = this.#observer ??= this.network.connect();
-    return this.#records ??= await this.again(() => store.open("records"));
+  /** The stream of subscriptions. */
+  async kept(): Promise<LogStream> {
+    const { log } = this.#observer ??= this.network.connect();
+    const [name, options] = [streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)];
+    return this.#kept ??= await this.again(() => log.open(name, options));
   }
 
   /** What operators ask for, from a process that leads nothing. */
   async administration(): Promise<Administration> {
-    const [stream, records] = [await this.stream(), await this.records()];
+    const [stream, kept] = [await this.stream(), await this.kept()];
     return new Administration({
       namespace: NAMESPACE,
       clock: this.clock,
       stream: () => Promise.resolve(stream),
-      subscriptions: () => Promise.resolve(records),
-      parked: () => Promise.resolve(undefined),
+      kept: () => Promise.resolve(kept),
       nodes: () => this.nodes.filter(({ alive }) => alive).map(({ info }) => info),
     });
   }
 
-  async record(name: string, service = "shop"): Promise<SubscriptionRecord | string | undefined> {
-    const records = await this.records();
-    const entry = await this.again(() => records.get(subscriptionKey(service, name)));
-    return entry && readSubscriptionRecord(service, name, entry.value);
+  /** What is stored of a subscription. */
+  async state(name: string, service = "shop"): Promise<StoredState | undefined> {
+    return stateOf((await this.commits(name, service)).flatMap((commit) => typeof commit === "string" ? [] : [commit]));
+  }
+
+  /** The state of a subscription, but for what it has parked. */
+  async record(name: string, service = "shop"): Promise<Head | undefined> {
+    return (await this.state(name, service))?.head;
+  }
+
+  /** The commits of a subscription. */
+  async commits(name: string, service = "shop"): Promise<(Commit | string)[]> {
+    const kept = await this.kept();
+    const subject = commitSubject(NAMESPACE, subscriptionKey(service, name));
+    const commits: (Commit | string)[] = [];
+    for (let from = 0;;) {
+      const messages = await this.again(() => kept.read(subject, { from }));
+      if (messages.length === 0) return commits;
+      for (const { data } of messages) commits.push(readCommit(new TextDecoder().decode(data)));
+      from = messages.at(-1)!.sequence + 1;
+    }
   }
 
   /** Stores a message with these events: payloads, with a key each. Resolves with its sequence. */
@@ -178,9 +213,9 @@ export class Cluster {
     return find()!;
   }
 
-  /** Writes another leader into the record. */
+  /** Writes a commit in which another node leads. */
   async take(name: string, id: string): Promise<void> {
-    await this.change(name, (record) => ({ ...record, leader: `${id}.1`, token: 0 }));
+    await this.change(name, (head) => ({ ...head, leader: `${id}.1`, token: head.token + 10_000 }));
   }
 
   /** Opens the log again. */
@@ -189,15 +224,33 @@ export class Cluster {
     await this.stream();
   }
 
-  /** Changes the record. */
-  async change(name: string, change: (record: SubscriptionRecord) => SubscriptionRecord): Promise<void> {
-    const records = await this.records();
+  /** Writes a commit behind the last one, as another leader would. */
+  async change(name: string, change: (head: Head) => Head, parked: readonly ParkedState[] = []): Promise<void> {
+    const kept = await this.kept();
+    const subject = commitSubject(NAMESPACE, subscriptionKey("shop", name));
     for (;;) {
-      const entry = await this.again(() => records.get(subscriptionKey("shop", name)));
-      const record = JSON.parse(entry!.value);
-      const text = JSON.stringify(change(record));
-      if (await this.again(() => records.update(entry!.key, text, entry!.revision)) !== undefined) return;
+      const found = await this.again(() => kept.last(subject, { latest: true }));
+      const commit = readCommit(new TextDecoder().decode(found!.data)) as Commit;
+      const { id: prev, base, counts } = commit;
+      const next = { id: [`t${this.#messages++}`, 1] as const, prev, full: false, base, parked, ended: [], counts };
+      const text = writeCommit({ ...next, head: change(commit.head) });
+      const appended = await this.clock.until(kept.append(subject, text, { timeout: 5_000, expect: found!.sequence }));
+      if (appended.type === "stored") return;
     }
+  }
+
+  /** Requests something of a leader. */
+  async request(name: string, request: SubscriptionRequest): Promise<void> {
+    const kept = await this.kept();
+    const subject = requestSubject(NAMESPACE, subscriptionKey("shop", name), `t${this.#messages++}`);
+    await this.clock.until(kept.append(subject, writeRequest(request), { timeout: 5_000 }));
+  }
+
+  /** Writes a commit that says something else of what is parked, as another leader would. */
+  async park(name: string, change: (state: ParkedState) => ParkedState): Promise<void> {
+    const state = await this.state(name);
+    const parked = [...state!.parked.values()].map(change);
+    await this.change(name, (head) => head, parked);
   }
 
   /** How many observations of a type there were. */
@@ -317,9 +370,8 @@ export class Node {
     const { clock, network } = this.#cluster;
     const connection = network.connect();
     const { store, log } = connection;
-    const [records, parked, opened] = await Promise.all([
-      store.open("records"),
-      store.open("parked"),
+    const [kept, opened] = await Promise.all([
+      log.open(streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)),
       log.open(logName(NAMESPACE), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
     ]);
     const cluster = this.#cluster;
@@ -339,6 +391,7 @@ export class Node {
       last: (...args) => opened.last(...args),
       at: (sequence) => opened.at(sequence),
       read: (...args) => opened.read(...args),
+      subjects: (pattern) => opened.subjects(pattern),
       purge: (...args) => opened.purge(...args),
       onDoubt: (listener) => opened.onDoubt(listener),
     };
@@ -384,7 +437,7 @@ export class Node {
       })),
     ];
     const { mostParked } = this.options;
-    this.subscriptions = new Subscriptions({ host, stream, records, parked, handlers, mostParked });
+    this.subscriptions = new Subscriptions({ host, kept, sources: [{ stream, handlers }], mostParked });
     await this.subscriptions.start();
   }
 
@@ -433,13 +486,13 @@ export class Node {
       const [, token] = payload as [string, number];
       this.tokens.set(subscription, Math.max(known, token));
       const running = [...this.running.keys()].filter((key) => key.startsWith(`${subscription}/`))
-        .map((key) => Number(key.split("/")[1]));
-      return Promise.resolve({ running });
+        .map((key) => key.slice(subscription.length + 1));
+      return Promise.resolve({ running, ended: [] });
     }
-    const [token, position, attempt, id, key, its] = payload as RunRequest;
+    const [token, position, attempt, id, key, its, , time] = payload as RunRequest;
     if (token < known) return Promise.resolve(1);
     this.tokens.set(subscription, token);
-    const own = `${subscription}/${position}`;
+    const own = `${subscription}/${messageId({ position, time })}`;
     const joined = this.running.get(own);
     if (joined !== undefined) return joined;
     const run: Run = { node: this.id, category, id, key, payload: its, position, attempt, token };

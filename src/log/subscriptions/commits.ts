@@ -52,12 +52,18 @@ export interface TakeOptions {
   readonly term: string;
   /** So few parked messages are told in each commit; of more only what has changed, mostly. */
   readonly few: number;
+  /** By how much its token is greater, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
+  readonly jump?: number;
+  /** Whether the lead may be taken from this leader, which nobody is if it is empty. */
+  may?(leader: string): boolean;
 }
 
 /** The commits of one term. */
 export class Commits {
   readonly term: string;
   readonly token: number;
+  /** Who led before; empty: nobody. */
+  readonly previous: string;
   readonly #leader: string;
   readonly #few: number;
   /** The last commit that is known to be stored. */
@@ -66,13 +72,16 @@ export class Commits {
   /** The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one is full. */
   #base: number | undefined;
   #changes = 0;
+  /** How many commits there were since then. */
+  #since = 0;
   /** The greatest number that was used. */
   #used: number;
 
-  private constructor({ leader, few }: TakeOptions, token: number, id: CommitId, sequence: number) {
+  private constructor({ leader, few }: TakeOptions, { head }: Commit, id: CommitId, sequence: number) {
     this.#leader = leader;
     this.#few = few;
-    this.token = token;
+    this.token = head.token;
+    this.previous = head.leader;
     this.term = id[0];
     this.#id = id;
     this.#used = id[1];
@@ -89,23 +98,26 @@ export class Commits {
     return this.#base ?? 0;
   }
 
-  /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. */
+  /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's, or nothing valid is stored. */
   static *take(options: TakeOptions): Steps<Commits | undefined> {
-    const { leader, term } = options;
+    const { leader, term, jump = 1 } = options;
     const found = yield* last();
-    if (found === undefined || typeof found.commit === "string") return undefined;
-    const { id: prev, base, head, counts } = found.commit;
-    const token = Math.max(head.token, found.sequence) + 1;
+    const before = found && (yield* lastValid(found));
+    if (found === undefined || before === undefined) return undefined;
+    if (options.may?.(before.head.leader) === false) return undefined;
+    const { id: prev, base, head, counts } = before;
+    const token = Math.max(head.token, found.sequence) + jump;
     const id: CommitId = [term, 1];
     const text = writeCommit({
       ...{ id, prev, full: false, base, parked: [], ended: [], counts },
       head: { ...head, leader, token },
     });
+    const taken = { ...before, head: { ...head, token } };
     const stored = yield { type: "commit", text, expect: found.sequence };
-    if (stored.type === "stored") return new Commits(options, token, id, stored.sequence);
+    if (stored.type === "stored") return new Commits(options, taken, id, stored.sequence);
     const now = yield* last();
     if (now === undefined || typeof now.commit === "string" || !isSame(now.commit.id, id)) return undefined;
-    return new Commits(options, token, id, now.sequence);
+    return new Commits(options, taken, id, now.sequence);
   }
 
   /** Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads. */
@@ -118,10 +130,16 @@ export class Commits {
   }
 
   /**
-   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`: another leads.
+   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`: another leads. `onDraft` gets
+   * what is told.
    */
-  *write(ledger: Ledger, leader = this.#leader): Steps<readonly Item[] | undefined> {
+  *write(
+    ledger: Ledger,
+    leader = this.#leader,
+    onDraft: (draft: Draft) => void = () => {},
+  ): Steps<readonly Item[] | undefined> {
     let draft = ledger.draft();
+    onDraft(draft);
     yield* this.#put(draft.entries);
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
@@ -151,7 +169,9 @@ export class Commits {
       this.#sequence = found?.sequence ?? 0;
       if (typeof theirs === "object" && theirs.id[0] === this.term) this.#id = theirs.id;
       ledger.restored(this.#sequence);
-      draft = joined(draft, ledger.draft());
+      const more = ledger.draft();
+      onDraft(more);
+      draft = joined(draft, more);
       yield* this.#put(draft.entries);
       this.#base = undefined;
       commit = this.#commitOf(ledger, draft, leader);
@@ -174,7 +194,8 @@ export class Commits {
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.term, ++this.#used];
     this.#changes += changed.length + ended.length;
-    if (this.#base === undefined || counts.parked < this.#few || this.#changes > counts.parked / 4) {
+    const few = counts.parked < this.#few || this.#changes > counts.parked / 4;
+    if (this.#base === undefined || few || ++this.#since >= MOST_COMMITS) {
       const parked = ledger.parkedStates;
       return { id, prev: this.#id, full: true, base: this.#sequence, head: told, parked, ended: [], counts };
     }
@@ -185,9 +206,12 @@ export class Commits {
     this.#id = commit.id;
     this.#sequence = sequence;
     this.#base = commit.base;
-    if (commit.full) this.#changes = 0;
+    if (commit.full) this.#changes = this.#since = 0;
   }
 }
+
+/** So many commits are read at most to know what is parked. */
+const MOST_COMMITS = 50;
 
 /** The text of the first commit of a subscription. */
 export function firstCommit(term: string, head: Head): string {
@@ -205,21 +229,29 @@ export function firstCommit(term: string, head: Head): string {
 
 /** What commits up to a sequence say together, those from `base` on or, if that is not enough, earlier ones. */
 function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
-  for (let from = base;;) {
+  for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
     // a server that lags behind does not have the last one yet
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);
+      if (state !== undefined || from === 0) return state;
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
-      if (state !== undefined || earlier === from) return state;
-      from = earlier;
+      // somebody else may have written any base
+      from = earlier < from ? earlier : 0;
       continue;
     }
     const now = yield* last();
     if (now === undefined || now.sequence < upTo) return undefined;
     yield { type: "pause" };
   }
+}
+
+/** The last commit that can be read: what is stored may be somebody's who has access. */
+function* lastValid({ commit }: StoredCommit): Steps<Commit | undefined> {
+  if (typeof commit !== "string") return commit;
+  const all = commitsOf(yield { type: "commits", from: 0 });
+  return all.flatMap((each) => typeof each.commit === "string" ? [] : [each.commit]).at(-1);
 }
 
 function* last(): Steps<StoredCommit | undefined> {

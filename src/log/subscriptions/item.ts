@@ -26,7 +26,11 @@ export interface Line {
 
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
-  readonly message: LoggedMessage;
+  message: LoggedMessage;
+  /** Whether the message has its payload: that of a large one that is parked is read again before it runs. */
+  loaded = true;
+  /** What it takes in the log, in bytes; 0: unknown. */
+  size = 0;
   readonly category: LedgerCategory;
   readonly epoch: number;
   /** Attempts that failed. */
@@ -47,6 +51,9 @@ export class Item {
   joins = false;
   /** The id of the node that the next attempt goes to: one where it may be running still. */
   node: string | undefined = undefined;
+  /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
+  refusals = 0;
+  failedAt: number | undefined = undefined;
   /** The next message of its key, which waits for this one. */
   behind: Item | undefined = undefined;
   /** Neighbours among those that are open. */
@@ -90,9 +97,15 @@ export class OpenList {
   #first: Item | undefined;
   #last: Item | undefined;
   #size = 0;
+  #bytes = 0;
 
   get size(): number {
     return this.#size;
+  }
+
+  /** What they take in the log, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** The one with the lowest position. */
@@ -113,6 +126,7 @@ export class OpenList {
     if (after === undefined) this.#last = item;
     else after.previous = item;
     this.#size++;
+    this.#bytes += item.size;
   }
 
   remove(item: Item): void {
@@ -125,5 +139,6 @@ export class OpenList {
     item.listed = false;
     item.previous = item.next = undefined;
     this.#size--;
+    this.#bytes = this.#size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 }

@@ -8,7 +8,8 @@
 import { Fifo } from "../../data/fifo.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { DueHeap } from "../parking/due_heap.ts";
+import type { LetterRequest } from "../format/subscription_request.ts";
+import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
@@ -19,8 +20,8 @@ export interface LedgerOptions {
   categoryOf(name: string): LedgerCategory;
   /** How many messages may be parked, dead letters included. */
   readonly mostParked: number;
-  /** So many messages of one key are open at most: those behind them are parked, so that a slow key holds nobody else up. */
-  readonly mostOfKey: number;
+  /** A message has become a dead letter. */
+  onDead?(item: Item): void;
 }
 
 /** What became of a failed message. */
@@ -31,14 +32,6 @@ export interface Failure {
   readonly due?: number;
   /** Since when it is a dead letter. */
   readonly dead?: number;
-}
-
-/** What an operator requests of a dead letter. */
-export interface LetterRequest {
-  readonly kind: "replay" | "discard";
-  /** Its identity, and since when it is one. */
-  readonly message: string;
-  readonly dead: number;
 }
 
 /** What the next commit says. */
@@ -91,6 +84,8 @@ export class Ledger {
   #after: Item[] = [];
   /** Those that failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
+  /** Lines of which those behind were parked so that others go on. */
+  readonly #relieved = new Set<Line>();
   #dead = 0;
   #running = 0;
 
@@ -171,11 +166,11 @@ export class Ledger {
     this.#began = { ...this.#began, ...began };
   }
 
-  /** Takes the next message that was read. Returns `false` if it is known: open or parked. */
-  add(message: LoggedMessage): boolean {
+  /** Takes the next message that was read; `size`: what it takes in the log. Returns `false` if it is known: open or parked. */
+  add(message: LoggedMessage, size = 0): boolean {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
     if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message)) ?? 0)) return false;
-    const item = this.#open(message, 0);
+    const item = this.#open(message, 0, size);
     if (this.#ahead.size > 0) {
       const node = this.#ahead.get(item.id);
       item.joins = node !== undefined;
@@ -299,18 +294,50 @@ export class Ledger {
     this.#upTo = Math.min(this.#upTo, sequence);
   }
 
-  /** Goes back in the log: all behind `to` is read again. Nothing may run. */
-  rewind(to: number): void {
-    this.#place = { ...this.#place, read: Math.min(to, this.#place.read), time: 0, at: undefined };
-    for (const item of [...this.parked.values()]) {
-      if (item.epoch === this.#place.epoch && item.position > to) this.#end(item);
-    }
+  /** Goes back in the log: all behind `to` is read again, of the categories that begin as told. Nothing may run. */
+  rewind(to: number, began: Readonly<Record<string, number>>): void {
+    const { created, read, epoch } = this.#place;
+    this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
+    this.#began = began;
+    for (const item of [...this.parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
     for (let item = this.open.first; item !== undefined;) {
       const { next } = item;
-      if (item.position > to) this.#end(item);
+      if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
       item = next;
     }
     this.#suspicion.end();
+  }
+
+  /**
+   * If one key has half of those that are open, or more, those behind its first ones are parked: so others are read and go on. They may take half of
+   * the room for what is parked.
+   */
+  relieve(keep = KEPT_OF_KEY): void {
+    let most: Line | undefined;
+    for (let item = this.open.first; item !== undefined; item = item.next) {
+      const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
+      if (line !== undefined && line.open > (most?.open ?? 0)) most = line;
+    }
+    const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
+    if (most === undefined || 2 * most.open < this.open.size || room <= 0) return;
+    const kept = Math.max(keep, most.open - room);
+    if (kept >= most.open) return;
+    let last = most.first!; // it has some
+    for (let n = 1; n < kept; n++) last = last.behind!;
+    const behind = chain(last.behind);
+    most.last = last;
+    last.behind = undefined;
+    most.open = kept;
+    this.#relieved.add(most);
+    for (const item of behind) item.behind = undefined;
+    for (const item of behind.reverse()) this.#park(item, undefined);
+  }
+
+  /** Whether what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
+  get crowded(): boolean {
+    if (this.parked.size < this.#options.mostParked * CROWDED) return false;
+    for (const line of this.#relieved) if (line.parked.length === 0) this.#relieved.delete(line);
+    return this.#relieved.size > 0;
   }
 
   /** What the next commit says. */
@@ -349,6 +376,11 @@ export class Ledger {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
+  /** Whether something that is parked has changed since the last draft. */
+  get changed(): boolean {
+    return this.#changed.size > 0;
+  }
+
   /** All that is parked, for a commit that goes on from none. */
   get parkedStates(): ParkedState[] {
     return [...this.parked.values()].map(({ state }) => state);
@@ -380,8 +412,9 @@ export class Ledger {
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
-  #open(message: LoggedMessage, attempts: number): Item {
+  #open(message: LoggedMessage, attempts: number, size = 0): Item {
     const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
+    item.size = size;
     this.open.push(item);
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
     else this.#enqueue(item);
@@ -393,7 +426,7 @@ export class Ledger {
     const line = this.#lineOf(item);
     if (line === undefined) return this.#push(item);
     const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
-    if (behindParked || line.open >= this.#options.mostOfKey) return this.#park(item, undefined);
+    if (behindParked) return this.#park(item, undefined);
     line.open++;
     if (line.last === undefined) line.first = item;
     else line.last.behind = item;
@@ -457,7 +490,7 @@ export class Ledger {
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = this.#suspicion.choose(ready);
+    const { begins, later } = this.#suspicion.choose(ready, now);
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;
@@ -530,13 +563,18 @@ export class Ledger {
       item.error = failure.error;
       item.due = Math.ceil(failure.due ?? 0);
       item.dead = Math.ceil(failure.dead ?? 0);
-      if (item.dead > 0) this.#dead++;
+      if (item.dead > 0) this.#died(item);
     }
     this.#entries.add(item);
     this.#changed.set(item.id, item);
     if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
     if (!item.parked) this.#putAside(item, failure === undefined);
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
+  }
+
+  #died(item: Item): void {
+    this.#dead++;
+    this.#options.onDead?.(item);
   }
 
   /** It leaves those that are open; those of its key that wait behind it go with it. */
@@ -548,8 +586,7 @@ export class Ledger {
     if (line === undefined) return;
     if (last) return insert(line, item);
     this.#unlink(line, item);
-    const behind: Item[] = [];
-    for (let each = line.first; each !== undefined; each = each.behind) behind.push(each);
+    const behind = chain(line.first);
     line.first = line.last = undefined;
     line.open = 0;
     line.parked.unshift(item, ...behind);
@@ -616,8 +653,19 @@ function insert({ parked }: Line, item: Item): void {
   parked.splice(at, 0, item);
 }
 
+/** A message and those behind it. */
+function chain(first: Item | undefined): Item[] {
+  const items: Item[] = [];
+  for (let each = first; each !== undefined; each = each.behind) items.push(each);
+  return items;
+}
+
 function lineId({ category, key }: LoggedMessage): string {
   return `${category}/${key}`; // a category has no slash
 }
 
+/** So many of a key stay open beside those that are parked behind them. */
+const KEPT_OF_KEY = 16;
+/** The part of the room that is left for what fails. */
+const CROWDED = 0.9;
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -22,9 +22,9 @@ class Kit {
   readonly category: LedgerCategory & { capable: number };
   readonly ledger: Ledger;
 
-  constructor(head: Partial<Head> = {}, { mostParked = 100, mostOfKey = 10 } = {}) {
+  constructor(head: Partial<Head> = {}, { mostParked = 100 } = {}) {
     this.category = { name: "A", attempts: 3, lines: new Map(), capable: 1, held: [] };
-    const options = { mostParked, mostOfKey, categoryOf: () => this.category };
+    const options = { mostParked, categoryOf: () => this.category };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }
 
@@ -99,14 +99,29 @@ describe("Ledger", () => {
   });
 
   it("parks what waits behind a slow message, so that other keys go on", () => {
-    const kit = new Kit({}, { mostOfKey: 2 });
-    kit.add(101, 102, 103, 201);
+    const kit = new Kit();
+    kit.add(101, 102, 103, 104, 201);
+    kit.ledger.relieve(2);
     assertEquals(kit.open, [101, 102, 201]);
-    for (const position of [101, 102, 103]) {
+    kit.add(105);
+    assertEquals(kit.open, [101, 102, 201]);
+    for (const position of [101, 102, 103, 104, 105]) {
       const runs = kit.begin();
       assertEquals(runs.has(position), true, `${position}`);
       kit.ledger.done(runs.get(position)!);
     }
+  });
+
+  it("parks nothing for a key that has less than half of what is open, and takes half of the room for it at most", () => {
+    const kit = new Kit({}, { mostParked: 4 });
+    kit.add(101, 102, 201, 301, 401);
+    kit.ledger.relieve(1);
+    assertEquals([kit.open, kit.ledger.parked.size], [[101, 102, 201, 301, 401], 0]);
+    kit.add(103, 104, 105, 106);
+    kit.ledger.relieve(1);
+    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 103, 104, 201, 301, 401], false]);
+    kit.add(107, 108);
+    assertEquals([kit.ledger.parked.size, kit.ledger.crowded], [4, true]);
   });
 
   it("keeps a failed message, and those behind it, until there is room to park them", () => {
@@ -162,7 +177,7 @@ describe("Ledger", () => {
     const runs = kit.begin();
     for (const item of runs.values()) kit.ledger.failed(item, { attempts: 3, error: FAILED, dead: NOW });
     kit.commit();
-    kit.ledger.rewind(1);
+    kit.ledger.rewind(1, { A: 0 });
     const { head, ended } = kit.ledger.draft();
     assertEquals([head.place.read, ended], [1, ["2-2", "3-3"]]);
     kit.add(2);
@@ -175,9 +190,12 @@ describe("Ledger", () => {
       const kit = new Kit(head);
       kit.ledger.takeOver(found(head, { end: 2 }));
       assertEquals([...kit.begin().keys()], []);
-      const runs = kit.commit();
-      assertEquals([...runs.keys()], [1, 2]);
-      for (const item of runs.values()) kit.ledger.done(item);
+      for (const position of [1, 2]) {
+        const runs = kit.commit();
+        assertEquals([...runs.keys()], [position]);
+        for (const item of runs.values()) kit.ledger.done(item);
+        assertEquals([...kit.begin().keys()], []);
+      }
       kit.add(3);
       assertEquals([...kit.begin().keys()], [3]);
       assertEquals(kit.ledger.inDoubt, false);

@@ -1,6 +1,6 @@
 /** How a leader reads the log: the messages of its categories from its position on, each once. */
 import { Fifo } from "../../data/fifo.ts";
-import { TurnBudget } from "../../dispatch/turn_budget.ts";
+import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";

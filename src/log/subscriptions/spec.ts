@@ -1,6 +1,6 @@
 /** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
-import type { SubscriptionSettings } from "../../contract/handler.ts";
+import { DEFAULT_RETRY, morePatient, type SubscriptionSettings } from "../../contract/handler.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** What a leader must know of a category. */
@@ -40,13 +40,12 @@ export function subscriptionSpecs(
 }
 
 /**
- * What a leader does about a category that another node handles, of a newer version: the defaults. That node ends a run that takes too
- * long, and says which attempt is the last one if there are fewer.
+ * What a leader does about a category that only other nodes handle, of a newer version: the defaults, but for what these nodes announce. They
+ * end a run that takes too long.
  */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({
   from: "now",
-  attempts: 10,
-  delay: Object.freeze([1_000, 300_000] as const),
+  ...DEFAULT_RETRY,
   timeout: 3_600_000,
 });
 
@@ -56,10 +55,5 @@ function merged(one: CategorySettings, other: CategorySettings | undefined): Cat
   const timeout = one.timeout === undefined || other.timeout === undefined
     ? undefined
     : Math.max(one.timeout, other.timeout);
-  return {
-    from: one.from === "start" ? "start" : other.from,
-    attempts: Math.max(one.attempts, other.attempts),
-    delay: one.delay[1] >= other.delay[1] ? one.delay : other.delay,
-    timeout,
-  };
+  return { from: one.from === "start" ? "start" : other.from, ...morePatient(one, other), timeout };
 }

@@ -1,21 +1,21 @@
 /**
- * A subscription as one of its nodes sees it: the record as it was seen last, and whether this node is to lead. Of the nodes that handle
- * it the first by rendezvous hashing takes the lead first, the others a little later, each when those in front of it have not.
+ * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead. Of the nodes that handle it the first by
+ * rendezvous hashing takes the lead first, the others a little later, each when those in front of it have not.
  */
-import type { CatgaError } from "../../error.ts";
-import type { Bucket, Change } from "../../ports/key_value_store.ts";
-import type { LogStream } from "../../ports/event_log.ts";
-import { subscriptionKey } from "../format/names.ts";
+import { CatgaError } from "../../error.ts";
+import { delay } from "../../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Commit } from "../format/commit.ts";
+import { commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { endOf } from "../format/position.ts";
-import {
-  readSubscriptionRecord,
-  type SubscriptionRecord,
-  writeSubscriptionRecord,
-} from "../format/subscription_record.ts";
+import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
-import { firstRecord, recordFromStart } from "./first_record.ts";
+import { Commits, firstCommit } from "./commits.ts";
+import { firstHead } from "./first_head.ts";
+import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
+import { stored, SubscriptionStore } from "./store.ts";
 import { Term } from "./term.ts";
 import type { TermEnd, TermState } from "./term_options.ts";
 import { Warnings } from "./warnings.ts";
@@ -23,9 +23,10 @@ import { Warnings } from "./warnings.ts";
 /** What a {@link Subscription} is made of. */
 export interface SubscriptionOptions {
   readonly host: LogHost;
+  /** The stream that is read, and that of subscriptions. */
   readonly stream: LogStream;
-  readonly records: Bucket;
-  readonly parked: Bucket;
+  readonly kept: LogStream;
+  readonly leases: Leases;
   readonly mostParked: number;
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle it, the one that should lead first. */
@@ -34,13 +35,13 @@ export interface SubscriptionOptions {
   gone(endpoint: string): boolean;
 }
 
-/** The record as it was seen last. */
+/** The last commit, as it was seen. */
 interface Seen {
-  readonly revision: number;
+  readonly message: StoredMessage;
   /** When, by the monotonic clock. */
   readonly at: number;
-  /** A string: why it is invalid. */
-  readonly record: SubscriptionRecord | string;
+  /** A string: why it is invalid. Read when it is asked for. */
+  commit?: Commit | string;
 }
 
 /** A subscription on one node. */
@@ -52,7 +53,7 @@ export class Subscription {
   #term: Term | undefined;
   #taking = false;
   #leaving = false;
-  /** Not before this time it stands for the lead: a newer node should. */
+  /** Not before this time it stands for the lead: a newer node should, or it is not known yet who leads. */
   #stands = 0;
   #fresh = false;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
@@ -71,9 +72,14 @@ export class Subscription {
     return this.#options.spec;
   }
 
-  /** Whether this node leads. */
+  /** Whether this node leads, or is about to. */
   get leads(): boolean {
-    return this.#term !== undefined;
+    return this.#term !== undefined || this.#taking;
+  }
+
+  /** Whether this node takes it over now. */
+  get begins(): boolean {
+    return this.#taking || this.#term?.begun === false;
   }
 
   /** Whether this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
@@ -81,9 +87,10 @@ export class Subscription {
     const { state } = this;
     if (state !== undefined) return state.open > 0 && !state.stopped;
     if (this.#leaving) return false;
-    const record = this.#seen?.record;
-    if (typeof record === "object" && record.leader !== "" && record.leader !== this.#options.host.endpoint) {
-      return false;
+    const commit = this.#commit;
+    if (typeof commit === "object") {
+      const { leader } = commit.head;
+      if (leader !== "" && leader !== this.#options.host.endpoint) return false;
     }
     return this.#first;
   }
@@ -93,51 +100,60 @@ export class Subscription {
     return this.#term?.state;
   }
 
-  /** The record has changed. */
-  onChange(change: Change): void {
-    if (this.#seen !== undefined && change.revision < this.#seen.revision) return;
-    if (change.type !== "put") {
-      this.#seen = undefined;
-      this.#term?.onRevision(change.revision);
-      return;
-    }
-    this.#see(change.value, change.revision);
-    this.#term?.onRevision(change.revision);
+  /** A commit is stored. */
+  onCommit(message: StoredMessage): void {
+    this.#see(message);
+    this.#term?.onCommit(message.sequence);
+  }
+
+  /** A request is stored. */
+  onRequest(sequence: number): void {
+    this.#term?.onRequest(sequence);
+  }
+
+  /** The store may have lost its end: sequences come again. */
+  onDoubt(): void {
+    this.#term?.onDoubt();
+    void this.#look(true);
+  }
+
+  /** Another node has taken the lead of all that this node led. */
+  onLost(): void {
+    if (this.#term === undefined) return;
+    this.#term.close();
+    this.#ended("deposed");
   }
 
   /**
-   * Makes the record if there is none, and adds the categories that are new. Those of an existing record begin now: the log's last
-   * message at a moment when the leader has recorded no later position, because this write would fail else. So a leader of any version
-   * finds them in the record before it passes their messages by for good: its next write fails, it reads the record back, and goes back
-   * to the position that it had recorded before. Rejects with `UNAVAILABLE` and the like.
+   * Writes the first commit if there is none; has the leader read the categories that are new, which begin now. Resolves when they are read.
+   * Rejects with `UNAVAILABLE` and the like.
    */
-  async ensure(): Promise<void> {
-    const { records, stream, spec: { service, name, categories } } = this.#options;
+  async ensure(signal: AbortSignal): Promise<void> {
+    const { host: { clock }, kept, stream, spec } = this.#options;
     for (;;) {
-      const entry = await records.get(this.key);
+      const found = await kept.last(this.#subject, { latest: true });
       const state = await stream.state();
-      const now = state === undefined ? 0 : endOf(state.last);
-      if (entry === undefined) {
-        const record = firstRecord(this.#options.spec, stream, state);
-        const text = writeSubscriptionRecord(record);
-        const revision = await records.create(this.key, text);
-        if (revision === undefined) continue;
-        this.#see(text, revision);
-        return;
+      if (found === undefined) {
+        await this.#begin(firstCommit(this.#termName(), firstHead(spec, state)), 0);
+        signal.throwIfAborted();
+        continue;
       }
-      this.#see(entry.value, entry.revision);
-      const record = readSubscriptionRecord(service, name, entry.value);
+      this.#see(found);
+      const { commit } = stored(found);
       // an invalid one is replaced by who leads next
-      if (typeof record === "string") return;
-      const missing = [...categories.keys()].filter((category) => !Object.hasOwn(record.began, category));
+      const missing = typeof commit === "string" ? [] : this.#missing(commit);
       if (missing.length === 0) return;
-      const began = { ...record.began, ...Object.fromEntries(missing.map((category) => [category, now])) };
-      const text = writeSubscriptionRecord({ ...record, began });
-      const revision = await records.update(this.key, text, entry.revision);
-      if (revision === undefined) continue;
-      this.#see(text, revision);
-      this.#term?.onRevision(revision);
-      return;
+      const now = state === undefined ? 0 : endOf(state.last);
+      const began = Object.fromEntries(missing.map((category) => [category, now]));
+      await this.#request(writeRequest({ kind: "join", began }), signal);
+      for (let waited = 0; waited < JOIN; waited += STEP) {
+        await delay(clock, STEP, signal);
+        const known = this.#commit;
+        if (typeof known === "object" && this.#missing(known).length === 0) return;
+      }
+      const { service, name } = spec;
+      const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
+      throw new CatgaError("UNAVAILABLE", message, { retryable: true });
     }
   }
 
@@ -146,23 +162,75 @@ export class Subscription {
     this.#term?.refresh();
   }
 
-  /** To be called every 100 ms. */
-  tick(now: number): void {
+  /** To be called every 100 ms. `may`: it may be taken over now. */
+  tick(now: number, may: boolean): void {
     if (this.#term !== undefined) {
       this.#term.tick(now);
       this.#giveWay(now);
       return;
     }
-    if (this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
+    if (!may || this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
     if (!this.#mayLead(now)) return;
     this.#taking = true;
     this.#take().catch((error: CatgaError) => this.#warnings.fault("taking the lead", error))
       .finally(() => void (this.#taking = false));
   }
 
+  /** Hands the lead over. Never rejects. */
+  async leave(patience: number): Promise<void> {
+    this.#leaving = true;
+    await this.#term?.handOver(patience);
+  }
+
+  close(): void {
+    this.#leaving = true;
+    this.#term?.close();
+    this.#term = undefined;
+  }
+
+  get #subject(): string {
+    return commitSubject(this.#options.host.namespace, this.key);
+  }
+
+  get #commit(): Commit | string | undefined {
+    const seen = this.#seen;
+    return seen && (seen.commit ??= stored(seen.message).commit);
+  }
+
   /** Whether this node is the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
+  }
+
+  #missing({ head: { began } }: Commit): string[] {
+    return [...this.spec.categories.keys()].filter((category) => !Object.hasOwn(began, category));
+  }
+
+  #termName(): string {
+    const { host: { endpoint, random } } = this.#options;
+    return `${endpoint}.${Math.floor(random() * 2 ** 40).toString(36)}`;
+  }
+
+  async #begin(text: string, expect: number): Promise<void> {
+    const { host: { clock }, kept } = this.#options;
+    const appended = await kept.append(this.#subject, text, { timeout: ANSWER, expect });
+    if (appended.type === "stored" || appended.type === "conflict") return;
+    if (appended.type === "not stored" && !appended.passing) throw appended.error;
+    this.#warnings.fault("beginning", appended.error);
+    await delay(clock, STEP);
+  }
+
+  /** Stores a request, once or more often. */
+  async #request(text: string, signal: AbortSignal): Promise<void> {
+    const { host: { namespace, clock }, kept } = this.#options;
+    const subject = requestSubject(namespace, this.key, `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`);
+    for (;;) {
+      const appended = await kept.append(subject, text, { timeout: ANSWER });
+      signal.throwIfAborted();
+      if (appended.type === "stored") return;
+      if (appended.type === "not stored" && !appended.passing) throw appended.error;
+      await delay(clock, STEP, signal);
+    }
   }
 
   /**
@@ -180,88 +248,77 @@ export class Subscription {
     void this.#term?.handOver(PATIENCE);
   }
 
-  /** Hands the lead over. Never rejects. */
-  async leave(patience: number): Promise<void> {
-    this.#leaving = true;
-    await this.#term?.handOver(patience);
-  }
-
-  close(): void {
-    this.#leaving = true;
-    this.#term?.close();
-    this.#term = undefined;
-  }
-
-  #see(value: string, revision: number): void {
-    if (this.#seen !== undefined && revision <= this.#seen.revision) return;
-    const { host: { clock }, spec: { service, name } } = this.#options;
-    this.#seen = { revision, at: clock.monotonic(), record: readSubscriptionRecord(service, name, value) };
+  #see(message: StoredMessage): void {
+    if (this.#seen !== undefined && message.sequence <= this.#seen.message.sequence) return;
+    this.#seen = { message, at: this.#options.host.clock.monotonic() };
   }
 
   #mayLead(now: number): boolean {
-    const { host, nodes, gone } = this.#options;
+    const { host, nodes, gone, leases } = this.#options;
     const capable = nodes();
     const place = Math.max(0, capable.findIndex(({ id }) => id === host.node));
     const seen = this.#seen;
-    if (seen === undefined) return place === 0;
-    const still = now - seen.at;
+    const commit = this.#commit;
+    if (seen === undefined || commit === undefined) return place === 0;
     const turn = Math.min(place, LAST) * TURN;
-    if (typeof seen.record === "string") return still >= STILL + turn;
-    const { leader } = seen.record;
+    if (typeof commit === "string") return now - seen.at >= STILL + turn;
+    const { leader } = commit.head;
     if (leader === host.endpoint) return true;
-    if (leader === "") return still >= turn;
-    if (still >= STILL + turn) return true;
-    return still >= turn && gone(leader);
+    if (leader === "") return now - seen.at >= turn;
+    const still = leases.still(leader, now);
+    return still >= STILL + turn || (now - seen.at >= turn && gone(leader));
   }
 
   async #take(): Promise<void> {
-    const { host, records, stream, parked, mostParked, spec, nodes } = this.#options;
-    const seen = this.#seen;
-    if (seen === undefined) return await this.ensure();
-    const since = host.clock.monotonic();
-    let { record } = seen;
-    if (typeof record === "string") {
-      this.#warnings.fault("the record", new Error(`it is invalid (${record}); all that the log has is handled again`));
-      record = recordFromStart(spec, stream);
-    }
-    const handedOver = record.leader === "" || record.leader === host.endpoint;
-    const taken: SubscriptionRecord = {
-      ...record,
+    const { host, kept, stream, leases, mostParked, spec, nodes, gone } = this.#options;
+    const commit = this.#commit;
+    if (commit === undefined) return await this.ensure(new AbortController().signal);
+    if (!await leases.hold() || this.#leaving) return;
+    const last = typeof commit === "object" ? commit.head.leader : "";
+    if (last !== "" && last !== host.endpoint && !gone(last) && !await leases.fence(last)) return;
+    const ending = new AbortController();
+    const store = new SubscriptionStore({
+      stream: kept,
+      namespace: host.namespace,
+      key: this.key,
+      clock: host.clock,
+      signal: ending.signal,
+      fault: (error) => this.#warnings.fault("writing commits", error),
+    });
+    const commits = await store.carryOut(Commits.take({
       leader: host.endpoint,
-      token: 0,
-      takeovers: record.takeovers + (handedOver ? 0 : 1),
-    };
-    const text = writeSubscriptionRecord(taken);
-    const revision = await records.update(this.key, text, seen.revision);
-    if (revision === undefined) {
-      const entry = await records.get(this.key);
-      if (entry === undefined) this.#seen = undefined;
-      else this.#see(entry.value, entry.revision);
-      return;
-    }
-    this.#see(text, revision);
-    if (this.#leaving) {
-      await records.update(this.key, writeSubscriptionRecord({ ...record, leader: "" }), revision);
-      return;
-    }
+      term: this.#termName(),
+      few: FEW,
+      jump: 1 + Math.floor(host.random() * JUMP),
+      // meanwhile another node may have taken it
+      may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
+    }));
+    if (commits === undefined) return await this.#lost(commit);
+    const { previous } = commits;
     const fresh = this.#fresh;
     this.#fresh = false;
     this.#warnings.state("leading");
     this.#term = new Term({
-      host,
-      stream,
-      records,
-      parked,
-      mostParked,
-      spec,
-      record: taken,
-      revision,
-      since,
-      handedOver,
-      fresh,
-      nodes,
+      ...{ host, stream, spec, warnings: this.#warnings, store, ending, commits, fresh, mostParked, nodes },
+      unclean: previous !== "" && previous !== host.endpoint,
+      holds: () => leases.holds,
       onEnd: (end) => this.#ended(end),
     });
+    if (this.#leaving) await this.#term.handOver(0);
+  }
+
+  /** The lead is another's; or nothing can be read of what is stored. */
+  async #lost(commit: Commit | string): Promise<void> {
+    const { seen, spec } = { seen: this.#seen, spec: this.spec };
+    await this.#look(true);
+    if (typeof commit !== "string" || this.#seen?.message.sequence !== seen?.message.sequence) return;
+    this.#warnings.fault(
+      "the record",
+      new CatgaError("INVALID_MESSAGE", `it is invalid (${commit}); all that the log has is handled again`),
+    );
+    const text = firstCommit(this.#termName(), { ...firstHead(spec, undefined), leader: "?" });
+    await this.#begin(text, seen!.message.sequence);
+    await this.#look(true);
   }
 
   #ended(end: TermEnd): void {
@@ -269,23 +326,29 @@ export class Subscription {
     this.#term = undefined;
     if (end === "rewound") this.#fresh = true;
     else if (end !== "outvoted") this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
-    if (end === "newer") this.#stands = clock.monotonic() + ASIDE;
-    // what was seen of the record is as old as the last write of this node
-    if (this.#seen !== undefined) this.#seen = { ...this.#seen, at: clock.monotonic() };
-    if (end === "deposed") void this.#look();
+    if (end === "rewound" || end === "outvoted") return;
+    this.#stands = Infinity;
+    if (this.#leaving) return;
+    const aside = end === "newer" ? ASIDE : 0;
+    void this.#look(true).finally(() => this.#stands = clock.monotonic() + aside);
   }
 
-  async #look(): Promise<void> {
+  /** Reads the last commit. `anew`: also if it has a smaller sequence than what was seen. Never rejects. */
+  async #look(anew = false): Promise<void> {
+    const { kept, host: { clock } } = this.#options;
     try {
-      const entry = await this.#options.records.get(this.key);
-      if (entry !== undefined) this.#see(entry.value, entry.revision);
+      const found = await kept.last(this.#subject, { latest: true });
+      if (found === undefined) this.#seen = undefined;
+      else if (anew && found.sequence !== this.#seen?.message.sequence) {
+        this.#seen = { message: found, at: clock.monotonic() };
+      } else this.#see(found);
     } catch (error) {
       this.#warnings.fault("reading the record", error);
     }
   }
 }
 
-/** How long a record stands still before others take it, in ms. A leader stops handing out earlier. */
+/** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */
 const STILL = 3_000;
 /** How much later each further node does, in ms. */
 const TURN = 300;
@@ -298,3 +361,11 @@ const KEPT = 600_000;
 const PATIENCE = 2_000;
 /** How long this node leaves it to newer ones, in ms. */
 const ASIDE = 30_000;
+/** How long a leader may take to read new categories, in ms. */
+const JOIN = 30_000;
+const STEP = 50; // ms
+const ANSWER = 2_000; // ms
+/** So few parked messages are told in each commit. */
+const FEW = 200;
+/** Tokens grow by so much at most, beside what they grow by with the stream. */
+const JUMP = 1_000;

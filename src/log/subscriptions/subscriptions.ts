@@ -1,15 +1,23 @@
 /**
- * The subscriptions of one node: it sees to it that each has a record, leads those that fall to it, and watches the others.
+ * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the others.
  */
-import type { SubscriptionHealth } from "../../contract/health.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
-import type { Bucket, Change } from "../../ports/key_value_store.ts";
-import type { LogStream } from "../../ports/event_log.ts";
+import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Timer } from "../../ports/clock.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
-import { subscriptionKey } from "../format/names.ts";
+import {
+  commitSubject,
+  leasePattern,
+  readCommitSubject,
+  readRequestSubject,
+  requestSubject,
+  subscriptionKey,
+  token,
+} from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
 import { type CapableNode, type CapableNodes, capableNodes } from "./capable_nodes.ts";
+import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
@@ -18,15 +26,18 @@ import type { TermState } from "./term_options.ts";
 /** What {@link Subscriptions} are made of. */
 export interface SubscriptionsOptions {
   readonly host: LogHost;
-  /** The stream of the log. */
-  readonly stream: LogStream;
-  /** The bucket `subscriptions` of the namespace, and the bucket `parked`. */
-  readonly records: Bucket;
-  readonly parked: Bucket;
-  /** The node's handlers of durable contracts. */
-  readonly handlers: Iterable<Pick<DurableHandler, "contract" | "settings">>;
+  /** The stream of subscriptions. */
+  readonly kept: LogStream;
+  /** Streams that are read, and the node's handlers of their durable contracts. */
+  readonly sources: readonly Source[];
   /** How many messages a subscription may park; 10,000. */
   readonly mostParked?: number | undefined;
+}
+
+/** A stream that is read. */
+export interface Source {
+  readonly stream: LogStream;
+  readonly handlers: Iterable<Pick<DurableHandler, "contract" | "settings">>;
 }
 
 /** A subscription that this node leads. */
@@ -45,19 +56,36 @@ export class Subscriptions {
   #timer: Timer | undefined;
   /** Endpoints that were asked for: gone or not. */
   readonly #gone = new Map<string, boolean>();
-  readonly #measuring: Measuring;
+  readonly #leases: Leases;
+  readonly #measuring = new Map<LogStream, Measuring>();
+  readonly #streams = new Map<Subscription, LogStream>();
+  #reader: LogReader | undefined;
+  #looked = -Infinity;
+  /** When each kind of fault was last reported, by the monotonic clock. */
+  readonly #reported = new Map<string, number>();
+  #offDoubt: (() => void) | undefined;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
-    const { host, stream, records, parked, handlers, mostParked = 10_000 } = options;
-    this.#measuring = new Measuring({
-      ...{ stream, namespace: host.namespace, observer: host.observer, signal: this.#ending.signal },
+    const { host, kept, sources, mostParked = 10_000 } = options;
+    const { namespace, endpoint, clock, observer } = host;
+    const leases = this.#leases = new Leases({
+      ...{ stream: kept, namespace, endpoint, clock },
+      onLost: () => {
+        for (const subscription of this.#all.values()) subscription.onLost();
+      },
+      fault: (error) => this.#fault("renewing the lease of this node", error),
     });
-    for (const spec of subscriptionSpecs(host.service, handlers)) {
-      const key = subscriptionKey(spec.service, spec.name);
-      const nodes = () => this.#capable(key);
-      const gone = (endpoint: string) => this.#isGone(endpoint);
-      this.#all.set(key, new Subscription({ host, stream, records, parked, mostParked, spec, nodes, gone }));
+    const gone = (endpoint: string) => this.#isGone(endpoint);
+    for (const { stream, handlers } of sources) {
+      this.#measuring.set(stream, new Measuring({ stream, namespace, observer, signal: this.#ending.signal }));
+      for (const spec of subscriptionSpecs(host.service, handlers)) {
+        const key = subscriptionKey(spec.service, spec.name);
+        const nodes = () => this.#capable(key);
+        const subscription = new Subscription({ host, stream, kept, leases, mostParked, spec, nodes, gone });
+        this.#all.set(key, subscription);
+        this.#streams.set(subscription, stream);
+      }
     }
   }
 
@@ -72,15 +100,19 @@ export class Subscriptions {
 
   /** All of them, as this node sees them. */
   get health(): readonly SubscriptionHealth[] {
-    const { serverTime } = this.#options.stream;
-    return [...this.#all.values()].map(({ key, spec: { service, name }, state }) => {
+    return [...this.#all.values()].map((subscription) => {
+      const { key, spec: { service, name }, state } = subscription;
       if (state === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const { stopped, stalled, open, position: read, oldest = serverTime, retrying, dead } = state;
+      const stream = this.#streams.get(subscription)!; // each has one
+      const { serverTime } = stream;
+      const { stopped, open, position: read, oldest = serverTime, retrying, dead } = state;
+      // without them it hears of no request
+      const stalled = state.stalled ?? this.#reader?.fault;
       return {
         ...{ service, name, state: stalled ? "stalled" : stopped ? "stopped" : "leading", open },
-        lag: this.#measuring.lag({ key, read }),
+        lag: this.#measuring.get(stream)!.lag({ key, read }), // each has one
         oldest: Math.max(0, serverTime - oldest),
         ...{ retrying, dead },
         ...(stalled === undefined ? {} : { error: stalled }),
@@ -94,22 +126,25 @@ export class Subscriptions {
    */
   async start(): Promise<void> {
     if (this.#all.size === 0) return;
-    const { host, records } = this.#options;
+    const { host, kept } = this.#options;
     const { signal } = this.#ending;
     this.#offNodes = host.onNodes(() => this.#refresh());
-    const onChange = (change: Change) => this.#all.get(change.key)?.onChange(change);
-    const services = new Set([...this.#all.keys()].map((key) => key.slice(0, key.indexOf(".") + 1)));
-    await Promise.all([...services].map((prefix) => records.watch(prefix, onChange, { signal })));
+    await this.#follow();
+    if (signal.aborted) return;
+    // a leader may be needed for what follows
+    this.#tick();
     const waiting = [...this.#all.values()];
     const ensure = async () => {
-      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await next.ensure();
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        await next.ensure(signal);
+        // what this node is to lead it leads now
+        if (!signal.aborted) next.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
+      }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ensure));
-    if (signal.aborted) return;
-    // what this node is to lead it leads now
-    const now = host.clock.monotonic();
-    for (const subscription of this.#all.values()) subscription.tick(now);
-    this.#tick();
+    this.#offDoubt = kept.onDoubt(() => {
+      for (const subscription of this.#all.values()) subscription.onDoubt();
+    });
   }
 
   /** Hands over all that this node leads, and takes no more. Never rejects. */
@@ -122,7 +157,62 @@ export class Subscriptions {
     this.#ending.abort(new CatgaError("CLOSED", "the app stops"));
     this.#timer?.cancel();
     this.#offNodes?.();
+    this.#offDoubt?.();
+    this.#reader?.close();
     for (const subscription of this.#all.values()) subscription.close();
+  }
+
+  /** Follows commits, requests and leases from now on. */
+  async #follow(): Promise<void> {
+    const { host: { namespace }, kept } = this.#options;
+    const state = await kept.state();
+    if (this.#ending.signal.aborted) return;
+    const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
+    // a busy one commits often: of a few only their own are followed
+    const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;
+    this.#reader = kept.follow({
+      subjects: [
+        ...[...keys].map((key) => commitSubject(namespace, key)),
+        ...[...services].map((all) => requestSubject(namespace, all, "*")),
+        leasePattern(namespace),
+      ],
+      after: state && { created: state.created, sequence: state.last },
+      onMessage: (message) => this.#onMessage(message),
+      onStart: ({ lost }) => {
+        if (lost !== undefined) { for (const subscription of this.#all.values()) subscription.onDoubt(); }
+      },
+      onFault: (error) => this.#fault("following subscriptions", error),
+    });
+  }
+
+  /** How many are being taken over. */
+  get #beginning(): number {
+    let count = 0;
+    for (const { begins } of this.#all.values()) if (begins) count++;
+    return count;
+  }
+
+  /** Asks for what cannot be followed. */
+  #look(now: number): void {
+    this.#looked = now;
+    for (const subscription of this.#all.values()) subscription.onDoubt();
+  }
+
+  #onMessage(message: StoredMessage): void {
+    const { namespace } = this.#options.host;
+    const { subject, sequence } = message;
+    const key = readCommitSubject(namespace, subject);
+    if (key !== undefined) return this.#all.get(key)?.onCommit(message);
+    const request = readRequestSubject(namespace, subject);
+    if (request !== undefined) this.#all.get(request.key)?.onRequest(sequence);
+    else this.#leases.onMessage(message);
+  }
+
+  #fault(during: string, error: unknown): void {
+    const now = this.#options.host.clock.monotonic();
+    if (now - (this.#reported.get(during) ?? -Infinity) < MINUTE) return;
+    this.#reported.set(during, now);
+    this.#options.host.observer({ type: "fault", during, error });
   }
 
   #tick(): void {
@@ -132,15 +222,26 @@ export class Subscriptions {
       if (this.#ending.signal.aborted) return;
       this.#tick();
       const now = clock.monotonic();
-      for (const subscription of this.#all.values()) subscription.tick(now);
-      this.#measuring.tick(now, this.#measured);
+      let leads = false;
+      let beginning = this.#beginning;
+      for (const subscription of this.#all.values()) {
+        const began = subscription.begins;
+        subscription.tick(now, beginning < MOST_BEGINNING);
+        if (!began && subscription.begins) beginning++;
+        leads ||= subscription.leads;
+      }
+      if (leads) this.#leases.tick(now);
+      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look(now);
+      for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
   }
 
-  get #measured(): readonly Measured[] {
+  #measured(stream: LogStream): readonly Measured[] {
     const measured: Measured[] = [];
-    for (const { key, spec: { categories }, state } of this.#all.values()) {
-      if (state !== undefined) measured.push({ key, categories: categories.keys(), read: state.position });
+    for (const [{ key, spec: { categories }, state }, own] of this.#streams) {
+      if (own === stream && state !== undefined) {
+        measured.push({ key, categories: categories.keys(), read: state.position });
+      }
     }
     return measured;
   }
@@ -179,8 +280,14 @@ export class Subscriptions {
 }
 
 const TICK = 100; // ms
+const MINUTE = 60_000; // ms
+/** How many subjects are followed one by one. */
+const MOST_FOLLOWED = 32;
 /** Records that are made at once. */
 const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
 const ASK = 500; // ms
+const LOOK = 5_000; // ms
+/** So many are taken over at once: each asks the store for some things. */
+const MOST_BEGINNING = 64;
 const MOST_ASKED = 1_000;

@@ -27,8 +27,8 @@ describe("Subscriptions", () => {
     await cluster.clock.advance(1_500);
     const record = await cluster.record("billing");
     if (typeof record !== "object") throw new Error(`no record: ${record}`);
-    assertEquals(Object.values(record.streams)[0].read, last * 1_024 + 1_023);
-    assertEquals(Object.values(record.streams)[0].open, []);
+    assertEquals(record.place.read, last * 1_024 + 1_023);
+    assertEquals(record.open, []);
     cluster.close();
   });
 });

@@ -14,6 +14,8 @@ interface Group {
   /** The node at which they ran when it ended, and the one of them if there is only one. */
   readonly node?: string;
   alone?: Item | undefined;
+  /** What was open when nothing was known yet of what ran: how long one keeps the others waiting, in ms. */
+  readonly moment?: number;
 }
 
 /** What is known of how the last leader ended. */
@@ -31,10 +33,13 @@ export class Suspicion {
   /** Positions up to this one may have been begun; `undefined`: nothing is suspected. */
   #upTo: number | undefined;
   #groups: Group[] = [];
-  /** Those that have begun, and those that will with the next commit. */
-  readonly #begun = new Set<Item>();
+  /** Those that have begun, and those that will with the next commit, and since when. */
+  readonly #begun = new Map<Item, number>();
   /** Those that may have been begun by the last leader and have had no outcome. */
   readonly #suspects = new Set<Item>();
+  /** How many there were at once, and how many more there may be. */
+  #most = 0;
+  #left = MOST_READ;
 
   /** Whether what begins is committed first. */
   get active(): boolean {
@@ -46,8 +51,10 @@ export class Suspicion {
     if (this.#upTo === undefined) return undefined;
     return {
       upTo: this.#upTo,
-      groups: this.#groups.map(({ size, ids }) => ({ size, ids: [...ids] })),
-      begun: [...this.#begun].map(({ id }) => id),
+      groups: this.#groups.flatMap(({ size, ids, moment }) => {
+        return moment === undefined ? [{ size, ids: [...ids] }] : [];
+      }),
+      begun: [...this.#begun.keys()].map(({ id }) => id),
     };
   }
 
@@ -69,13 +76,20 @@ export class Suspicion {
     }
     if (begun.length > 0) this.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
     for (const item of known.values()) this.#suspects.add(item);
+    if (before === undefined && known.size > 0) {
+      const size = Math.ceil(known.size / FIRST_PART);
+      const moment = Math.max(FIRST_MOMENT, Math.min(LONGEST_MOMENT, ALTOGETHER * size / known.size));
+      this.#groups.push({ size, ids: new Set(known.keys()), moment });
+    }
     const [alone] = before?.begun.length === 1 ? begun : [];
     return alone === undefined || ended.has(alone) ? undefined : known.get(alone);
   }
 
   /** It is read now, and the last leader may have begun it. */
   arrived(item: Item): void {
-    if (this.#upTo !== undefined && item.position <= this.#upTo) this.#suspects.add(item);
+    if (this.#upTo === undefined || item.position > this.#upTo) return;
+    this.#suspects.add(item);
+    if (--this.#left === 0) this.#upTo = 0;
   }
 
   /** All that the log had when reading began was read. */
@@ -90,7 +104,7 @@ export class Suspicion {
   vanished(item: Item, node: string, running: Iterable<Item>, spare: (item: Item) => void): boolean {
     if (this.#upTo === undefined) {
       this.#upTo = 0;
-      for (const each of running) this.#begun.add(each);
+      for (const each of running) this.#begun.set(each, -Infinity);
     }
     let group = this.#groups.find((each) => each.node === node);
     const isFirst = group === undefined;
@@ -104,19 +118,28 @@ export class Suspicion {
     return isFirst;
   }
 
-  /** Divides those that could run into those that do, with the next commit, and those that wait. */
-  choose(ready: readonly Item[]): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+  /**
+   * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a while keeps the others
+   * waiting no longer, so that slow handlers take hours for none; the while gets longer with each process that ends all the same.
+   */
+  choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+    this.#most = Math.max(this.#most, this.#suspects.size);
+    // each group is one of a process that ended
+    const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
+    const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
     // while some of a group run, nothing else does: so it is known which of them may end the process
-    const group = this.#groups.find(({ ids }) => {
-      return [...this.#begun].some(({ id }) => ids.has(id)) || ready.some(({ id }) => ids.has(id));
+    const group = this.#groups.find(({ ids, moment = grown }) => {
+      return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });
-    const isFree = group === undefined || [...this.#begun].every(({ id }) => group.ids.has(id));
-    const most = isFree ? group?.size ?? MOST : 0;
+    const recent = since(group === undefined ? FIRST_MOMENT : group.moment ?? grown);
+    const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
+    const others = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
+    const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
     for (const item of ready) {
-      if (this.#begun.size >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
+      if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {
-        this.#begun.add(item);
+        this.#begun.set(item, now);
         begins.push(item);
       }
     }
@@ -144,6 +167,8 @@ export class Suspicion {
   /** Nothing is suspected any more. */
   end(): void {
     this.#upTo = undefined;
+    this.#most = 0;
+    this.#left = MOST_READ;
     this.#groups = [];
     this.#begun.clear();
     this.#suspects.clear();
@@ -152,5 +177,12 @@ export class Suspicion {
 
 /** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
 const PART = 16;
+/** The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs alone. */
+const FIRST_PART = 64;
+/** So many that the last leader had not committed to have read may have been begun by it. */
+const MOST_READ = 9_000;
+/** For how long one that begins keeps others from it, in ms: all of a group takes seconds. */
+const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
+const MOMENT = 375;
 /** How many messages run at once while one of them may end its process. */
 const MOST = 256;

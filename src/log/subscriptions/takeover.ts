@@ -1,41 +1,166 @@
-/** What a new leader does before it hands out anything: what is parked is listed, runs of earlier leaders end, what is open is read. */
+/** What a new leader finds: what is stored, what runs at nodes, and the messages of both. */
 import { delay } from "../../ports/clock.ts";
-import type { Parking } from "../parking/parking.ts";
+import type { LogState, LogStream } from "../../ports/event_log.ts";
+import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
+import { isReadable, readGroup } from "../format/group.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { messagePattern } from "../format/names.ts";
+import { endOf, sequenceOf } from "../format/position.ts";
+import type { LogHost } from "../log_host.ts";
 import { barrier } from "./barrier.ts";
+import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
-import { persist } from "./persist.ts";
-import { type Recovered, recovered } from "./recovery.ts";
-import type { TermOptions } from "./term_options.ts";
+import type { Commits } from "./commits.ts";
+import type { Found } from "./ledger.ts";
+import { garbageMessage } from "./reading.ts";
+import type { ListedMessage, SubscriptionStore } from "./store.ts";
+import { storedMessages } from "./stored_positions.ts";
 
-/** What {@link takeOver} needs of the term. */
-export interface TakeoverParts {
-  readonly token: number;
-  readonly parking: Parking;
+/** What {@link takeOver} needs. */
+export interface TakeoverOptions {
+  readonly host: LogHost;
+  readonly stream: LogStream;
+  readonly service: string;
+  readonly name: string;
+  readonly store: SubscriptionStore;
+  readonly commits: Commits;
   readonly categories: Categories;
+  /** Whether the last leader ended without a word. */
+  readonly unclean: boolean;
+  /** Whether nothing may run any more before it begins: after a rewind. */
+  readonly fresh: boolean;
+  nodes(): readonly CapableNode[];
   readonly signal: AbortSignal;
   fault(error: unknown): void;
 }
 
-/** What there is to be handed out first, and what runs already: positions, each with its node. Rejects when the signal aborts. */
-export async function takeOver(
-  { host, stream, record, spec, nodes, fresh, handedOver }: TermOptions,
-  { token, parking, categories, signal, fault }: TakeoverParts,
-): Promise<Recovered & { readonly running: ReadonlyMap<number, string> }> {
+/** What there is. */
+export interface TakenOver {
+  readonly found: Omit<Found, "now">;
+  /** Parked messages without their payloads, and those whose messages the store has no longer. */
+  readonly unloaded: ReadonlySet<string>;
+  readonly again: readonly string[];
+  /** What cannot be read, by its identity: why. */
+  readonly unreadable: ReadonlyMap<string, string>;
+  /** Identities under which something is stored that is not parked. */
+  readonly garbage: readonly string[];
+}
+
+/** `undefined`: another leads. Rejects when the signal aborts. */
+export async function takeOver(options: TakeoverOptions): Promise<TakenOver | undefined> {
+  const { host, service, name, commits, store, unclean, fresh, nodes, signal } = options;
   const { clock } = host;
-  const { service, name } = spec;
-  await persist(clock, signal, () => parking.open(), fault);
-  let running = await barrier({ host, service, name, token, nodes, signal });
+  let runs = await barrier({ host, service, name, token: commits.token, nodes, signal });
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
-  for (let waits = 0; fresh && running.size > 0 && waits < WAITS; waits++) {
+  for (let waits = 0; fresh && runs.running.size > 0 && waits < WAITS; waits++) {
     await delay(clock, WAIT, signal);
-    running = await barrier({ host, service, name, token, nodes, signal });
+    runs = await barrier({ host, service, name, token: commits.token, nodes, signal });
   }
-  const progress = record.streams[stream.name];
-  const found = await recovered({
-    ...{ host, stream, progress, running, complete: handedOver, parking, categories, signal, fault },
-  });
-  return { ...found, running };
+  const stored = await store.carryOut(commits.read());
+  if (stored === undefined) return undefined;
+  const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
+  const messages = new Map<string, LoggedMessage>();
+  const errors = new Map<string, { readonly code: string; readonly message: string }>();
+  const unloaded = new Set<string>();
+  for (const [id, { message, error, loaded }] of parked) {
+    messages.set(id, message);
+    if (error !== undefined) errors.set(id, error);
+    if (!loaded) unloaded.add(id);
+  }
+  const inLog = await read(options, stored, parked, runs.running);
+  const { running, ended } = runs;
+  const again = [...stored.parked.keys()].filter((id) => !messages.has(id) && inLog.messages.has(id));
+  for (const [id, message] of inLog.messages) if (!messages.has(id)) messages.set(id, message);
+  const found = {
+    stored: bounded(stored, messages, options),
+    messages,
+    errors,
+    running,
+    ended,
+    unclean,
+    end: inLog.end,
+  };
+  return { found, unloaded, again, unreadable: inLog.unreadable, garbage };
+}
+
+/** No message waits longer than the longest pause of its category, whatever the clock of the leader was that put it aside. */
+function bounded(
+  stored: StoredState,
+  messages: ReadonlyMap<string, LoggedMessage>,
+  { host: { clock }, categories }: TakeoverOptions,
+): StoredState {
+  const parked = new Map(stored.parked);
+  for (const [id, state] of parked) {
+    const message = messages.get(id);
+    if (message === undefined || state.due === 0) continue;
+    const latest = Math.ceil(clock.now() + categories.of(message.category).delay[1]);
+    if (state.due > latest) parked.set(id, { ...state, due: latest });
+  }
+  return { ...stored, parked };
+}
+
+interface InLog {
+  readonly messages: ReadonlyMap<string, LoggedMessage>;
+  readonly unreadable: ReadonlyMap<string, string>;
+  /** The log goes up to this position. */
+  readonly end: number;
+}
+
+/** The messages in the log of what is open, what runs, and what is parked and not stored. */
+async function read(
+  { host: { clock, namespace }, stream, unclean, signal, fault }: TakeoverOptions,
+  { head, parked }: StoredState,
+  listed: ReadonlyMap<string, ListedMessage>,
+  running: ReadonlyMap<string, string>,
+): Promise<InLog> {
+  const messages = new Map<string, LoggedMessage>();
+  const unreadable = new Map<string, string>();
+  const { place } = head;
+  const open = new Set(head.open.map(([position]) => position));
+  const wanted = new Set([...running.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
+  const positions = new Set([...open, ...[...wanted].map((id) => readMessageId(id)!.position)]);
+  if (positions.size === 0 && !unclean) return { messages, unreadable, end: 0 };
+  const state = await stateOf(stream, { clock, signal, fault });
+  const end = state === undefined ? 0 : endOf(state.last);
+  // another stream: its positions are those of other messages
+  if (state === undefined || state.created !== place.created) return { messages, unreadable, end };
+  const last = state.last;
+  const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
+  const subject = messagePattern(namespace, stream.name);
+  const take = (message: LoggedMessage, unread?: string) => {
+    const id = messageId(message);
+    // behind the place another message may have the position since then
+    const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
+    if (!isOpen && !wanted.has(id)) return;
+    messages.set(id, message);
+    if (unread !== undefined) unreadable.set(id, unread);
+  };
+  for (const each of await storedMessages({ stream, clock, subject, sequences, signal, fault })) {
+    const group = readGroup(namespace, each);
+    if (isReadable(group)) { for (const message of group) take(message); }
+    else take(garbageMessage(namespace, each), group.reason);
+  }
+  return { messages, unreadable, end };
+}
+
+/** The state of the log, when it can be had; `undefined`: there is no such stream. */
+async function stateOf(
+  stream: LogStream,
+  { clock, signal, fault }: { clock: LogHost["clock"]; signal: AbortSignal; fault: (error: unknown) => void },
+): Promise<LogState | undefined> {
+  for (;;) {
+    try {
+      const state = await stream.state();
+      signal.throwIfAborted();
+      return state;
+    } catch (error) {
+      signal.throwIfAborted();
+      fault(error);
+      await delay(clock, PAUSE, signal);
+    }
+  }
 }
 
 const WAIT = 1_000; // ms
 const WAITS = 60;
+const PAUSE = 500; // ms

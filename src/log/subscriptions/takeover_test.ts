@@ -1,9 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
-import { parkedPrefix, subscriptionKey } from "../format/names.ts";
-import { writeOpen } from "../format/open_positions.ts";
-import { readParked, writeParked } from "../format/parked_entry.ts";
+import { writeCommit } from "../format/commit.ts";
+import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { Cluster, events, inOrder, ofKey } from "./cluster_suite.ts";
 
 const BILLING = { billing: { Placed: {} } };
@@ -222,11 +221,10 @@ describe("Subscriptions, when leaders change", () => {
       () => cluster.nodes.some((node) => (node.state("billing")?.open ?? 0) > 8_000),
     );
     await cluster.clock.advance(2_000);
-    const records = await cluster.records();
-    const entry = await cluster.again(() => records.get(subscriptionKey("shop", "billing")));
-    assert(entry!.value.length <= 33_000, `it has ${entry!.value.length} bytes`);
-    const record = await cluster.record("billing");
-    assert(typeof record === "object" && Object.values(record.streams)[0].open.length > 8_000);
+    const commit = (await cluster.commits("billing")).at(-1);
+    assert(typeof commit === "object" && commit.head.open.length > 8_000);
+    const { length } = writeCommit(commit);
+    assert(length <= 33_000, `it has ${length} bytes`);
     gate.resolve(0);
     cluster.close();
   });
@@ -274,12 +272,13 @@ describe("Subscriptions, when leaders change", () => {
     for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("all handled", () => cluster.ends.length === 10);
-    const records = await cluster.records();
-    await cluster.clock.until(records.put(subscriptionKey("shop", "billing"), "\u0000{"));
+    const kept = await cluster.kept();
+    const subject = commitSubject("test", subscriptionKey("shop", "billing"));
+    await cluster.clock.until(kept.append(subject, "\u0000{", { timeout: 1_000 }));
     await cluster.publish("Placed", events(10, 3, 10));
     await cluster.until("all handled again by the leader that there was", () => cluster.ends.length === 20);
     for (const node of cluster.nodes) if (node.leads("billing")) node.kill();
-    await cluster.clock.until(records.put(subscriptionKey("shop", "billing"), '{"leader":7}'));
+    await cluster.clock.until(kept.append(subject, '{"leader":7}', { timeout: 1_000 }));
     await cluster.publish("Placed", events(10, 3, 20));
     await cluster.until("all handled", () => cluster.payloads().includes(29));
     assertEquals(new Set(cluster.payloads()).size, 30);
@@ -291,54 +290,12 @@ describe("Subscriptions, when leaders change", () => {
     for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("all handled", () => cluster.ends.length === 10);
-    await cluster.clock.until((await cluster.records()).delete(subscriptionKey("shop", "billing")));
+    const subject = commitSubject("test", subscriptionKey("shop", "billing"));
+    await cluster.clock.until((await cluster.kept()).purge(subject));
     await cluster.clock.advance(3_000);
     await cluster.publish("Placed", events(10, 3, 10));
     await cluster.until("all handled", () => cluster.ends.length === 20);
     assertEquals(typeof await cluster.record("billing"), "object");
     cluster.close();
   });
-
-  for (const request of ["replay", "discard"] as const) {
-    it(`do not bury again what ended by a ${request} in a leader's first moment, which was its last`, async () => {
-      const cluster = new Cluster();
-      const handles = { billing: { Placed: { attempts: 2, delay: [1, 1] as const } } };
-      let broken = true;
-      const run = () => broken ? ["BROKEN", "no", 0] as const : 0;
-      const first = await cluster.node("a", { handles, run });
-      await cluster.publish("Placed", [[0]]);
-      await cluster.until("it is dead", () => first.state("billing")?.dead === 1);
-      await cluster.clock.advance(1_000);
-      first.kill();
-      // it ended before it recorded that the message was put aside
-      const { position } = cluster.runs[0];
-      await cluster.change("billing", ({ streams, ...record }) => {
-        const [[stream, progress]] = Object.entries(streams);
-        return { ...record, streams: { [stream]: { ...progress, open: writeOpen([[position, 2, 0]]) as never } } };
-      });
-      const parked = await cluster.clock.until(cluster.network.connect().store.open("parked"));
-      let gone = false;
-      const watched = new AbortController();
-      await cluster.clock.until(parked.watch(parkedPrefix("shop", "billing"), (change) => {
-        if (change.type !== "put") {
-          gone = true;
-          watched.abort();
-          return cluster.nodes.at(-1)!.kill();
-        }
-        const entry = readParked(position, change.value);
-        if (typeof entry === "object" && entry.dead > 0 && entry.request === undefined) {
-          void parked.update(change.key, writeParked({ ...entry, request }), change.revision);
-        }
-      }, watched));
-      broken = false;
-      await cluster.node("b", { handles, run });
-      await cluster.until("it has ended", () => gone);
-      const last = await cluster.node("c", { handles, run });
-      await cluster.publish("Placed", [[1]]);
-      await cluster.until("the next one is handled", () => cluster.payloads().includes(1));
-      assertEquals([last.state("billing")?.dead, cluster.count("dead-letter")], [0, 1]);
-      assertEquals(cluster.payloads(), request === "replay" ? [0, 1] : [1]);
-      cluster.close();
-    });
-  }
 });

@@ -1,132 +1,82 @@
 /**
- * The time in which this node leads a subscription: it takes over what its predecessor left open, reads the log, hands out what it
- * reads, and records how far it is. The record is the lease at the same time (`lease.ts`).
+ * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out what it reads, and
+ * commits how far it is.
  *
  * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands in one place.
  */
-import { HandledCount } from "../../dispatch/handled_count.ts";
-import { type CatgaError, isCatgaError } from "../../error.ts";
-import { delay } from "../../ports/clock.ts";
+import { HandledCount } from "../../dispatch/runner.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
+import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { COMMANDS, subscriptionKey } from "../format/names.ts";
-import type { SubscriptionRecord } from "../format/subscription_record.ts";
-import { Parking } from "../parking/parking.ts";
-import { endOf } from "../format/position.ts";
+import { COMMANDS } from "../format/names.ts";
+import { endOf, sequenceOf } from "../format/position.ts";
+import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories } from "./categories.ts";
+import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
-import { Lease } from "./lease.ts";
-import { OpenItem } from "./category.ts";
-import { OpenItems } from "./open_items.ts";
-import { Reading, type ReadingPlace } from "./reading.ts";
-import { Recording } from "./recording.ts";
-import { persist } from "./persist.ts";
-import { rewound } from "./rewind.ts";
-import { DEFAULT_SETTINGS } from "./spec.ts";
-import { StoredOpen } from "./stored_open.ts";
-import { takeOver } from "./takeover.ts";
+import type { Item } from "./item.ts";
+import { type Draft, Ledger } from "./ledger.ts";
+import { Reading } from "./reading.ts";
+import { type TakenOver, takeOver } from "./takeover.ts";
 import type { TermEnd, TermOptions, TermState } from "./term_options.ts";
-import { Warnings } from "./warnings.ts";
 
 /** This node leads. */
 export class Term {
   readonly #options: TermOptions;
-  readonly #lease: Lease;
-  readonly #recording: Recording;
-  readonly #open = new OpenItems();
-  readonly #categories: Categories;
-  readonly #warnings: Warnings;
+  readonly #started: Stamp;
+  readonly #garbage: Garbage;
   readonly #handled: HandledCount;
-  readonly #ending = new AbortController();
-  #parking: Parking;
+  #categories: Categories | undefined;
+  #ledger: Ledger | undefined;
   #handing: HandingOut | undefined;
   #reading: Reading | undefined;
   /** Why it has not taken over yet; `undefined`: nothing has failed. */
   #untaken: CatgaError | undefined;
-  /** Messages that were running when it began and are read only later. */
-  #ahead: ReadonlyMap<number, OpenItem> = new Map();
-  /** Until what the predecessor left is in hand, its record holds. */
-  #recovered = false;
-  /** What the last write that succeeded says of this stream. */
-  #stored: Pick<ReadingPlace, "read" | "time" | "at">;
-  readonly #storedOpen: StoredOpen;
-  #takeovers: number;
-  /** What the last leader may have begun, and how many of that are still to be read at most. */
-  #doubtful: { readonly upTo: number; readonly left: number } | undefined;
-  #request: SubscriptionRecord["rewind"];
-  #probing = true;
+  /** The write that is under way, and whether there is something to be written. */
+  #writing: Promise<boolean> | undefined;
+  #dirty = true;
+  #written = -Infinity;
+  /** Requests up to this sequence are there, as far as is known; and when it is to be looked for others, by the monotonic clock. */
+  #requested = 0;
+  #lookAt: readonly number[];
+  #carrying = false;
+  #epoch = 0;
   /** When a node first refused its token, by the monotonic clock. */
   #outvoted: number | undefined;
-  #full = false;
+  /** Since when reading waits for room, by the monotonic clock. */
+  #fullSince: number | undefined;
   #leaving = false;
   #over = false;
 
   constructor(options: TermOptions) {
     this.#options = options;
-    const { host, spec: { service, name }, records, record, revision, since } = options;
-    const { clock } = host;
-    this.#warnings = new Warnings(host, `${service}/${name}`);
-    this.#handled = new HandledCount(host, this.#warnings.label);
-    const fault = (error: unknown) => this.#warnings.fault("leading", error);
-    this.#lease = new Lease({
-      bucket: records,
-      key: subscriptionKey(service, name),
-      clock,
-      record,
-      revision,
-      since,
-      fault,
-      onChange: (stored) => this.#merge(stored),
-    });
-    this.#recording = new Recording({
-      lease: this.#lease,
-      clock,
-      record: (last) => this.#record(last ? Infinity : MOST_OPEN),
-      onStored: (stored) => this.#onStored(stored),
-      onDeposed: () => this.#end("deposed"),
-    });
-    this.#categories = new Categories(options.spec, record.began, host.timeout);
-    this.#request = record.rewind;
-    this.#takeovers = record.takeovers;
-    const progress = record.streams[options.stream.name];
-    this.#stored = progress ?? { read: 0, time: 0 };
-    this.#storedOpen = new StoredOpen({
-      clock,
-      entries: progress?.open ?? [],
-      record: () => this.#recovered ? this.#recording.write() : Promise.resolve(false),
-    });
-    this.#parking = new Parking({
-      bucket: options.parked,
-      clock,
-      service,
-      name,
-      generation: record.generation,
-      token: revision,
-      most: options.mostParked,
-      longest: (category) => (options.spec.categories.get(category) ?? DEFAULT_SETTINGS).delay[1],
-      onRunnable: () => this.#handing?.onRunnable(),
-      // a queued command that is idempotent would only be answered with the failure again
-      onReplay: ({ category, id }) => service === COMMANDS ? host.forgetFailure(category, id) : Promise.resolve(),
-      onRemove: (position) => this.#storedOpen.left(position),
-      fault: (error) => this.#warnings.fault("parking", error),
-    });
-    this.refresh();
+    const { host, warnings, store } = options;
+    this.#started = stamp(host.clock);
+    this.#lookAt = looks(host.clock.monotonic());
+    this.#garbage = new Garbage(store);
+    this.#handled = new HandledCount(host, warnings.label);
     this.#begin().catch((error) => {
-      if (!this.#over) fault(error);
+      if (!this.#over) warnings.fault("leading", error);
     });
   }
 
-  get token(): number {
-    return this.#lease.token;
+  /** Whether it has taken over. */
+  get begun(): boolean {
+    return this.#reading !== undefined;
   }
 
   get state(): TermState {
-    const { retrying, dead } = this.#parking;
-    const position = this.#reading?.read ?? this.#stored.read;
-    const read = this.#reading?.caughtUp === true;
+    const ledger = this.#ledger;
+    const reading = this.#reading;
     const oldest = () => this.#oldest;
     return {
-      ...{ open: this.#open.size, read, position, retrying, dead, stopped: this.#warnings.stopped },
-      stalled: this.#reading === undefined ? this.#untaken : this.#reading.unreadable,
+      open: ledger?.open.size ?? 0,
+      read: reading?.caughtUp === true,
+      position: reading?.read ?? 0,
+      retrying: ledger === undefined ? 0 : ledger.parked.size - ledger.dead,
+      dead: ledger?.dead ?? 0,
+      stopped: this.#options.warnings.stopped,
+      stalled: reading === undefined ? this.#untaken : reading.unreadable,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -134,59 +84,94 @@ export class Term {
   }
 
   get #oldest(): number | undefined {
-    const [open, parked] = [this.#open.first?.message.time, this.#parking.oldest];
-    return open === undefined || parked === undefined ? open ?? parked : Math.min(open, parked);
+    let oldest = this.#ledger?.open.first?.message.time;
+    for (const { dead, message: { time } } of this.#ledger?.parked.values() ?? []) {
+      if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
+    }
+    return oldest;
+  }
+
+  /** Ms since 1970, as this leader counts them: they do not go back. */
+  get #now(): number {
+    return this.#started.wall + elapsed(this.#options.host.clock, this.#started);
   }
 
   /** The nodes that handle its categories may have changed. */
   refresh(): void {
-    this.#categories.refresh(this.#options.nodes());
-    this.#handing?.refresh(this.#categories.all);
+    const ledger = this.#ledger;
+    if (ledger === undefined) return;
+    this.#categories!.refresh(this.#options.nodes()); // it was made before the ledger
+    for (const category of this.#categories!.all) ledger.refresh(category);
+    this.#handing?.pump();
     this.#flow();
   }
 
-  /** The record has this revision now. */
-  onRevision(revision: number): void {
-    this.#recording.onRevision(revision);
+  /** The store has a commit with this sequence. */
+  onCommit(sequence: number): void {
+    // somebody else's, unless it is that which is being written
+    if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
+  }
+
+  /** The store has a request with this sequence. */
+  onRequest(sequence: number): void {
+    this.#requested = Math.max(this.#requested, sequence);
+  }
+
+  /** The store may have lost its end. */
+  onDoubt(): void {
+    this.#dirty = true;
+    this.#requested = 0;
+    this.#lookAt = looks(this.#options.host.clock.monotonic());
   }
 
   /** To be called every 100 ms. */
   tick(now: number): void {
-    if (this.#over) return;
-    this.#recording.tick(now);
-    const { holds } = this.#lease;
+    const ledger = this.#ledger;
+    if (this.#over || ledger === undefined || this.#handing === undefined) return;
+    const { holds, stream, warnings } = this.#options;
     // the record is its own all the same: a greater token ends that
-    if (holds && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
-    if (!holds) this.#handing?.pause();
-    else if (!this.#leaving && this.#recovered) this.#handing?.resume();
-    if (this.#open.size === 0 && !this.#leaving) this.#reading?.skipOthers(now, this.#categories.names);
-    this.#warnings.check(this.#open.first?.message, this.#options.stream.serverTime, this.#categories.all);
-    if (this.#request !== undefined && this.#recovered && !this.#leaving) {
-      this.#rewind(this.#request).catch((error) => this.#over || this.#warnings.fault("rewinding", error));
+    if (holds() && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
+    if (!holds()) this.#handing.pause();
+    else if (!this.#leaving) this.#handing.resume();
+    this.#handing.pump();
+    if (this.#reading?.caughtUp) {
+      ledger.caughtUp();
+      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now, this.#categories!.names);
     }
+    this.#moved();
+    this.#flow();
+    if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
+    warnings.check(ledger.open.first?.message, stream.serverTime, this.#categories!.all);
+    const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
+    if (look && this.#reading !== undefined && !this.#carrying && !this.#leaving) {
+      this.#carrying = true;
+      if (now >= this.#lookAt[0]) this.#lookAt = this.#lookAt.slice(1);
+      this.#carryOut(ledger).catch((error) => this.#over || warnings.fault("carrying out requests", error))
+        .finally(() => this.#carrying = false);
+    }
+    const garbage = this.#garbage.due(now);
+    if ((this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
   }
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
   async handOver(patience: number, end: "handed over" | "newer" = "handed over"): Promise<void> {
     if (this.#over || this.#leaving) return;
     await this.#settle(patience);
-    for (let tries = 0; tries < 3 && !this.#over; tries++) {
-      if (await this.#recording.write(() => ({ leader: "" }))) break;
+    this.#handing?.putAside();
+    for (let tries = 0; tries < 3 && !this.#over && this.#ledger !== undefined; tries++) {
+      if (await this.#write("")) break;
     }
     this.#end(end);
   }
 
-  /** Ends it without a word: the record stands still. */
+  /** Ends it without a word. */
   close(): void {
     if (this.#over) return;
     this.#over = true;
     this.#handled.flush();
-    this.#ending.abort();
-    this.#lease.close();
+    this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
     this.#handing?.close();
-    this.#storedOpen.close();
-    this.#parking.close();
   }
 
   #end(end: TermEnd): void {
@@ -196,185 +181,207 @@ export class Term {
   }
 
   async #begin(): Promise<void> {
-    const { host, stream, record } = this.#options;
-    const { items, ahead, garbage, suspects, last, lost, running } = await takeOver(this.#options, {
-      token: this.token,
-      parking: this.#parking,
-      categories: this.#categories,
-      signal: this.#ending.signal,
-      fault: (error) => {
-        if (isCatgaError(error)) this.#untaken = error;
-        this.#warnings.fault("taking over", error);
-      },
+    const { host, spec, commits, mostParked, warnings, store, nodes, ending: { signal } } = this.#options;
+    const fault = (error: unknown) => {
+      if (isCatgaError(error)) this.#untaken = error;
+      warnings.fault("taking over", error);
+    };
+    // until what is stored is read, all that it has is read as a category of its own
+    const categories = this.#categories = new Categories(spec, {}, host.timeout);
+    categories.refresh(nodes());
+    const { service, name } = spec;
+    const taken = await takeOver({ ...this.#options, service, name, categories, commits, store, signal, fault });
+    if (this.#over) return;
+    if (taken === undefined) return this.#end("deposed");
+    const { head } = taken.found.stored;
+    categories.add(head.began, 0);
+    this.#epoch = head.place.epoch;
+    const ledger = this.#ledger = new Ledger({
+      head,
+      categoryOf: (category) => categories.of(category),
+      mostParked,
+      onDead: (item) => this.#onDead(item),
     });
-    if (this.#over || this.#leaving) return;
-    if (lost > 0) this.#warnings.missing(lost);
-    const handing = this.#handing = new HandingOut({
-      host,
-      observer: host.observer,
-      label: this.#warnings.label,
-      token: this.token,
-      open: this.#open,
-      parking: this.#parking,
-      running,
-      suspects,
-      doubt: !this.#options.handedOver,
-      categoryOf: (name) => this.#categories.of(name),
-      record: () => this.#recording.write(),
+    this.#handing = new HandingOut({
+      ...{ host, label: warnings.label, token: commits.token, ledger, categories, store, nodes },
+      now: () => this.#now,
       outvoted: () => {
         this.#outvoted ??= host.clock.monotonic();
-        this.#recording.touch();
+        this.#dirty = true;
       },
-      onProgress: () => this.#progress(),
       onHandled: (category) => this.#handled.add(category),
-      onStopped: (error) => {
-        this.#warnings.stop(error);
-        this.#flow();
-      },
-      fault: (error) => this.#warnings.fault("parking", error),
+      onProgress: () => this.#progress(),
+      fault: (error) => warnings.fault("handing out", error),
     });
-    this.#ahead = ahead;
-    for (const item of ahead.values()) handing.add(item);
-    for (const item of items) {
-      this.#open.push(item);
-      handing.add(item);
+    // sequences that are still to come
+    ledger.restored(commits.sequence);
+    this.#restore(ledger, taken);
+    if (this.#leaving) return;
+    if (!await this.#write()) return;
+    if (this.#leaving || this.#over) return;
+    this.#read(ledger, categories);
+    this.tick(host.clock.monotonic());
+  }
+
+  #restore(ledger: Ledger, { found, unloaded, again, unreadable, garbage }: TakenOver): void {
+    const lost = ledger.takeOver({ ...found, now: this.#now });
+    if (lost.length > 0) this.#options.warnings.missing(lost.length);
+    for (const id of unloaded) {
+      const item = ledger.parked.get(id);
+      if (item !== undefined) item.loaded = false;
     }
-    for (const { message, reason } of garbage) this.#bury(message, reason);
-    this.#recovered = true;
-    if (!this.#options.handedOver) this.#doubtful = { upTo: endOf(last), left: MOST_OPEN };
+    ledger.putAgain(again);
+    for (let item = ledger.open.first; item !== undefined;) {
+      const { id, next } = item;
+      const reason = unreadable.get(id);
+      if (reason !== undefined) ledger.failed(item, { attempts: 0, error: unreadableError(reason), dead: this.#now });
+      item = next;
+    }
+    this.#garbage.found(garbage, this.#options.host.clock.monotonic());
+  }
+
+  #read(ledger: Ledger, categories: Categories): void {
+    const { host, stream, warnings } = this.#options;
     const reading = this.#reading = new Reading({
       clock: host.clock,
       stream,
       namespace: host.namespace,
       onMessages: (messages, size) => this.#take(messages, size),
-      onGarbage: (message, reason) => this.#bury(message, reason),
+      onGarbage: (message, reason) => {
+        this.#moved();
+        if (!categories.of(message.category).passes(message)) {
+          ledger.bury(message, unreadableError(reason), this.#now);
+        }
+        this.#progress();
+      },
       onNewer: ({ reason }) => {
-        this.#warnings.newer(reason);
+        warnings.newer(reason);
         void this.handOver(PATIENCE, "newer");
       },
       onEnd: (end, read) => {
-        const beyond = this.#categories.limit(end, read);
+        const beyond = categories.limit(end, read);
         if (beyond.length === 0) return;
-        this.#warnings.beyond(beyond);
-        this.#recording.touch();
+        warnings.beyond(beyond);
+        ledger.join(categories.began);
+        this.#dirty = true;
       },
       onLoss: (loss, back) => {
-        if (back) this.#categories.reset();
-        this.#warnings.loss(loss);
-        this.#recording.touch();
+        this.#epoch++;
+        if (back) {
+          categories.reset();
+          ledger.join(categories.began);
+        }
+        warnings.loss(loss);
+        this.#moved();
+        this.#dirty = true;
       },
-      settled: () => this.#open.size === 0,
-      fault: (error) => this.#warnings.fault("reading", error),
-    }, { created: record.streams[stream.name]?.created ?? "", ...this.#stored });
-    handing.resume(record.takeovers >= CAREFUL);
-    reading.follow(this.#categories.names);
+      settled: () => ledger.open.size === 0,
+      fault: (error) => warnings.fault("reading", error),
+    }, ledger.place);
+    reading.follow(categories.names);
     this.#flow();
-  }
-
-  /** What nobody can read is a dead letter. */
-  #bury(message: LoggedMessage, reason: string): void {
-    const category = this.#categories.of(message.category);
-    if (category.passes(message) || this.#parking.has(message.position)) return;
-    const item = new OpenItem(message, category, 0);
-    this.#open.push(item);
-    this.#handing!.bury(item, reason);
-    this.#recording.touch();
   }
 
   #take(messages: readonly LoggedMessage[], size: number): void {
-    const handing = this.#handing!;
-    if (!this.#lease.holds) handing.pause();
-    const parked = this.#parking.retrying + this.#parking.dead > 0;
+    const { holds } = this.#options;
+    const ledger = this.#ledger!; // it reads
+    if (!holds()) this.#handing!.pause();
+    this.#moved();
     for (const message of messages) {
-      const category = this.#categories.of(message.category);
-      if (category.passes(message) || (parked && this.#parking.has(message.position))) continue;
-      const ahead = this.#ahead.size === 0 ? undefined : this.#ahead.get(message.position);
-      if (ahead !== undefined) {
-        if (!ahead.over) this.#open.push(ahead);
-        continue;
-      }
-      const item = new OpenItem(message, category, 0);
-      item.size = size;
-      if (this.#doubtful !== undefined) item.spared = item.doubt = this.#inDoubt(message.position);
-      this.#open.push(item);
-      handing.add(item);
+      if (!this.#categories!.of(message.category).passes(message)) ledger.add(message, size);
     }
-    this.#recording.touch();
-    this.#flow();
+    this.#progress();
+    this.#handing!.pump();
   }
 
-  /** Whether the last leader may have begun it in its last 100 ms, of which its record knows nothing. */
-  #inDoubt(position: number): boolean {
-    const { upTo, left } = this.#doubtful!;
-    const doubt = position <= upTo && left > 0;
-    this.#doubtful = doubt ? { upTo, left: left - 1 } : undefined;
-    return doubt;
+  /** The ledger knows how far reading is. */
+  #moved(): void {
+    const [ledger, reading] = [this.#ledger, this.#reading];
+    if (ledger === undefined || reading === undefined) return;
+    const { place } = reading;
+    const { read, created, epoch } = ledger.place;
+    if (place.read !== read || place.created !== created || this.#epoch !== epoch) this.#dirty = true;
+    ledger.moved({ ...place, epoch: this.#epoch });
   }
 
   #progress(): void {
-    this.#recording.touch();
-    if (this.#full) this.#flow();
-    if (this.#open.size === 0) this.#reading?.settle();
+    const ledger = this.#ledger!; // there is something
+    this.#dirty = true;
+    if (ledger.waitsForCommit && this.#writing === undefined && !this.#leaving) void this.#write();
+    this.#flow();
+    if (ledger.open.size === 0) this.#reading?.settle();
   }
 
   /** Reading stops while the window is full, or nothing can be parked. */
   #flow(): void {
-    const { window } = this.#categories;
-    const most = this.#probing ? PROBE : window;
-    const part = this.#full ? 0.5 : 1; // goes on when half of it is handled
-    const { size, bytes } = this.#open;
-    const full = this.#warnings.stopped || size >= most * part || bytes >= MOST_BYTES * part;
-    if (full === this.#full) return;
-    this.#full = full;
-    if (full) this.#reading?.pause();
-    else this.#reading?.resume();
+    const [ledger, reading] = [this.#ledger, this.#reading];
+    if (ledger === undefined || reading === undefined) return;
+    const { warnings, mostParked, host: { clock } } = this.#options;
+    if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
+    const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
+    const { size, bytes } = ledger.open;
+    const isFull = size >= this.#categories!.window * part || bytes >= MOST_BYTES * part;
+    const full = ledger.full || ledger.crowded || isFull;
+    if (full === (this.#fullSince !== undefined)) return;
+    this.#fullSince = full ? clock.monotonic() : undefined;
+    if (full) reading.pause();
+    else reading.resume();
   }
 
-  #onStored(record: SubscriptionRecord): void {
-    const progress = record.streams[this.#options.stream.name];
-    this.#stored = progress ?? this.#stored;
-    this.#storedOpen.stored(progress?.open ?? []);
-    this.#takeovers = record.takeovers;
-    if (!this.#recovered || !this.#probing || this.#handing?.careful) return;
-    this.#probing = false;
-    this.#flow();
+  #noRoom(most: number): CatgaError {
+    const { service, name } = this.#options.spec;
+    const message =
+      `the subscription ${name} of ${service} has ${this.#ledger!.parked.size} messages put aside, of ${most} at ` +
+      "most: replay or discard its dead letters (catga dead), or mend what its handlers fail at";
+    return new CatgaError("OVERLOADED", message, { retryable: true });
   }
 
-  #record(most: number): SubscriptionRecord {
-    const { stream, record, spec: { service, name }, host: { endpoint } } = this.#options;
-    const base = {
-      service,
-      name,
-      leader: endpoint,
-      token: this.token,
-      generation: record.generation,
-      takeovers: this.#takeovers,
-      began: this.#categories.began,
-      streams: record.streams,
-      ...(this.#request === undefined ? {} : { rewind: this.#request }),
-    };
-    const reading = this.#reading;
-    if (!this.#recovered || reading === undefined) return base;
-    const { created, read, time, at } = reading.place;
-    const upTo = this.#open.upTo(read, most);
-    const current = at !== undefined && upTo.read === read && upTo.time === undefined ? { at } : {};
-    const progress = { created, read: upTo.read, time: upTo.time ?? time, open: upTo.open, ...current };
-    const takeovers = this.#handing?.suspects === 0 ? 0 : this.#takeovers;
-    return { ...base, takeovers, streams: { ...record.streams, [stream.name]: progress } };
+  #onDead({ category, message: { id }, attempts, error }: Item): void {
+    const { host: { observer }, warnings: { label } } = this.#options;
+    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // it failed
   }
 
-  /** What others wrote: categories that are new, requests. */
-  #merge(stored: SubscriptionRecord): void {
-    this.#request = stored.rewind;
-    const added = this.#categories.add(stored.began, this.#reading?.read ?? 0);
-    if (added === 0) return;
-    this.refresh();
-    // the categories that it read before have their floor where they are; the new ones begin no earlier than what is stored
-    const reading = this.#reading;
-    if (reading === undefined) return;
-    const { created, read } = reading.place;
-    reading.follow(this.#categories.names, this.#stored.read < read ? { created, ...this.#stored } : undefined);
-    if (this.#full) reading.pause();
+  /** Writes a commit, after the one that is under way. Resolves with whether it is stored. Never rejects. */
+  async #write(leader?: string): Promise<boolean> {
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#over) return false;
+    this.#writing = this.#commit(leader).finally(() => this.#writing = undefined);
+    return await this.#writing;
+  }
+
+  async #commit(leader?: string): Promise<boolean> {
+    const { commits, store, warnings, host: { clock } } = this.#options;
+    const ledger = this.#ledger!; // it has taken over
+    const progress = this.#dirty;
+    this.#dirty = false;
+    const { sequence } = commits;
+    const drafted: Draft[] = [];
+    try {
+      const runs = await store.carryOut(commits.write(ledger, leader, (draft) => drafted.push(draft)));
+      this.#written = clock.monotonic();
+      if (this.#over) return runs !== undefined;
+      if (runs === undefined) {
+        this.#end("deposed");
+        return false;
+      }
+      if (commits.sequence < sequence) this.#garbage.forget();
+      const ended = drafted.flatMap((draft) => draft.ended);
+      const { upTo: requests, parked } = ledger;
+      this.#garbage.stored({ base: commits.base, requests, ended, parked }, this.#written, progress);
+      if (this.#garbage.due(this.#written)) {
+        this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
+      }
+      if (leader === undefined) {
+        this.#handing!.send(runs);
+        this.#handing!.pump();
+      }
+      return true;
+    } catch (error) {
+      // what it would have said is not known any more
+      if (!this.#over) warnings.fault("committing", error);
+      this.#end("deposed");
+      return false;
+    }
   }
 
   /** Stops, and waits until what runs has ended, for `patience` ms at most. */
@@ -384,42 +391,103 @@ export class Term {
     this.#handing?.pause();
     const { clock } = this.#options.host;
     const begun = clock.monotonic();
-    while (!this.#over && (this.#handing?.running ?? 0) > 0 && clock.monotonic() - begun < patience) {
+    while (!this.#over && (this.#ledger?.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
       await delay(clock, STEP);
     }
   }
 
-  async #rewind(request: NonNullable<SubscriptionRecord["rewind"]>): Promise<void> {
-    await this.#settle(this.#categories.patience);
-    const { record } = this.#options;
-    // what was requested while runs ended counts, too
-    const to = Math.min(request.to, this.#request?.to ?? Infinity, this.#reading?.read ?? 0);
-    const { clock } = this.#options.host;
-    const carry = () => this.#parking.carry(to, record.generation + 1);
-    await persist(clock, this.#ending.signal, carry, (error) => this.#warnings.fault("rewinding", error));
-    const gone = () => {
-      const next = rewound(this.#record(MOST_OPEN), this.#options.stream.name, to, this.#options.nodes());
-      // one that was made since then is left to the next term
-      return { ...next, rewind: this.#request !== undefined && this.#request.to < to ? this.#request : undefined };
-    };
-    while (!this.#over && !await this.#recording.write(gone)) await delay(clock, STEP);
+  /** Carries out what was requested, in order. */
+  async #carryOut(ledger: Ledger): Promise<void> {
+    const { store, warnings } = this.#options;
+    const requested = this.#requested;
+    const requests = await store.requests(ledger.upTo);
+    for (const [sequence, request] of requests) {
+      if (this.#over || this.#leaving) return;
+      if (sequence <= ledger.upTo) continue;
+      if (typeof request === "string") {
+        warnings.fault("carrying out requests", new CatgaError("INVALID_MESSAGE", `${sequence}: ${request}`));
+        ledger.carriedOut(sequence);
+      } else await this.#carryOutOne(ledger, sequence, request);
+      if (this.#over) return;
+      this.#progress();
+    }
+    // a server that lags behind may not have it yet; one that was erased nobody has
+    if (requests.length > 0 || requested <= ledger.upTo) return;
+    await delay(this.#options.host.clock, LAG);
+    if (!this.#over && (await store.requests(ledger.upTo)).length === 0) ledger.carriedOut(requested);
+  }
+
+  async #carryOutOne(ledger: Ledger, sequence: number, request: SubscriptionRequest): Promise<void> {
+    const { host, spec: { service } } = this.#options;
+    if (request.kind === "rewind") return await this.#rewind(ledger, sequence, request.to);
+    if (request.kind === "join") {
+      ledger.carriedOut(sequence);
+      return this.#join(ledger, request.began);
+    }
+    const item = ledger.parked.get(request.message);
+    // a queued command that is idempotent would only be answered with the failure again
+    if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
+      await host.forgetFailure(item.category.name, item.message.id);
+    }
+    ledger.carryOut(sequence, request);
+  }
+
+  /** Reads these categories, too. */
+  #join(ledger: Ledger, began: Readonly<Record<string, number>>): void {
+    const reading = this.#reading!; // requests are carried out when it reads
+    const categories = this.#categories!;
+    const added = categories.add(began, reading.read);
+    if (Object.keys(added).length === 0) return;
+    ledger.join(added);
+    this.refresh();
+    reading.follow(categories.names);
+    if (this.#fullSince !== undefined) reading.pause();
+  }
+
+  async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
+    await this.#settle(this.#categories!.patience);
     if (this.#over) return;
-    this.#warnings.rewound(to);
+    const { nodes, warnings, store, host: { clock } } = this.#options;
+    this.#moved();
+    let [last, to] = [sequence, Math.min(position, ledger.place.read)];
+    // those that were requested while runs ended count, too
+    for (const [next, request] of await store.requests(sequence)) {
+      if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
+      [last, to] = [next, Math.min(to, request.to)];
+    }
+    // from the message's first event on, if it is not its last
+    const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
+    const read = sequenceOf(whole) === 0 ? 0 : whole;
+    const began = Object.entries(ledger.began)
+      .filter(([category]) => nodes().some(({ categories }) => categories.has(category)))
+      .map(([category, from]) => [category, Math.min(from, read)]);
+    while (this.#writing !== undefined) await this.#writing;
+    ledger.carriedOut(last);
+    ledger.rewind(read, Object.fromEntries(began));
+    while (!this.#over && !await this.#write()) await delay(clock, STEP);
+    if (this.#over) return;
+    warnings.rewound(to);
     this.#end("rewound");
   }
 }
 
-/**
- * How many open messages a record lists: all of a full window, and of a group that came with it, as what has ended behind the last one that is
- * listed would be run again by the next leader. 32 kB at most.
- */
-const MOST_OPEN = 9_000;
-/** How many messages are in hand before the first record, so that few come into question when one of them ends the process. */
-const PROBE = 256;
+/** When a leader looks for requests that it was not told of: at once, and again when all servers have what was there. */
+function looks(now: number): readonly number[] {
+  return [now, now + LAG, Infinity];
+}
+
+function unreadableError(message: string) {
+  return { code: "INVALID_MESSAGE", message };
+}
+
+/** A commit is written at most so often, in ms, unless something waits for it. */
+const EVERY = 100;
 /** What the messages in hand take in the log at most, in bytes. */
 const MOST_BYTES = 33_554_432;
-/** From so many takeovers without progress on what ran at the last one runs alone first. */
-const CAREFUL = 2;
+/** For how long there is no room before what waits behind the slowest key is put aside, in ms. */
+const SLOW = 1_000;
+/** How far a server may lag behind, in ms. */
+const LAG = 1_000;
 const STEP = 50; // ms
 const PATIENCE = 3_000; // ms
 const OUTVOTED = 3_000; // ms

@@ -1,29 +1,33 @@
 /** What the term of a leader is made of, how it ends, and what it shows of itself. */
 import type { CatgaError } from "../../error.ts";
 import type { LogStream } from "../../ports/event_log.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
-import type { SubscriptionRecord } from "../format/subscription_record.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
+import type { Commits } from "./commits.ts";
 import type { SubscriptionSpec } from "./spec.ts";
+import type { SubscriptionStore } from "./store.ts";
+import type { Warnings } from "./warnings.ts";
 
 /** What a `Term` is made of. */
 export interface TermOptions {
   readonly host: LogHost;
+  /** The stream that is read. */
   readonly stream: LogStream;
-  readonly records: Bucket;
-  readonly parked: Bucket;
   readonly spec: SubscriptionSpec;
-  /** As it was written at the takeover, its revision, and when that was sent, by the monotonic clock. */
-  readonly record: SubscriptionRecord;
-  readonly revision: number;
-  readonly since: number;
-  /** Whether the last leader handed it over, or was this node: then its attempts are known. */
-  readonly handedOver: boolean;
+  readonly warnings: Warnings;
+  readonly store: SubscriptionStore;
+  /** Ends what the store does. */
+  readonly ending: AbortController;
+  /** With the first commit, by which this node leads. */
+  readonly commits: Commits;
+  /** Whether the last leader ended without a word. */
+  readonly unclean: boolean;
   /** Whether nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   /** How many messages may be parked. */
   readonly mostParked: number;
+  /** Whether nobody else can lead yet. */
+  holds(): boolean;
   nodes(): readonly CapableNode[];
   /** It is over. */
   onEnd(end: TermEnd): void;

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category, OpenItem } from "./category.ts";
+import { Category } from "./category.ts";
+import { Item } from "./item.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -12,9 +13,9 @@ const MESSAGE = { position: 1, category: "Placed", id: "1", key: undefined, payl
 describe("Waiting", () => {
   it("calls back when a message is due, and no more when it is closed", async () => {
     const clock = new VirtualClock();
-    const due: OpenItem[] = [];
+    const due: Item[] = [];
     const waiting = new Waiting(clock, (item) => due.push(item));
-    const [one, two] = [1, 2].map(() => new OpenItem({ ...MESSAGE, meta: undefined }, CATEGORY, 0));
+    const [one, two] = [1, 2].map(() => new Item({ ...MESSAGE, meta: undefined }, CATEGORY, 0, 0));
     waiting.add(one, 100);
     waiting.add(two, 200);
     await clock.advance(150);

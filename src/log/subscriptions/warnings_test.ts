@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category, OpenItem } from "./category.ts";
+import { Category } from "./category.ts";
+import { Item } from "./item.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { Warnings } from "./warnings.ts";
 
@@ -92,7 +93,7 @@ describe("Warnings", () => {
     const categories = ["Placed", "Paid", "Sent"].map((name) =>
       new Category({ service: "shop", name: "billing" }, name, DEFAULT_SETTINGS, { floor: 0, timeout: 1_000 })
     );
-    const hold = (category: Category) => category.held.push(new OpenItem(message(0), category, 0));
+    const hold = (category: Category) => category.held.push(new Item(message(0), category, 0, 0));
     hold(categories[0]);
     const check = () => warnings.check(message(0), 0, categories);
     check();

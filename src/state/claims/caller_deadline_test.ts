@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { CallerDeadline } from "./caller_deadline.ts";
+import { CallerDeadline } from "./claim_wait.ts";
 
 function setUp(timeout = 1_000) {
   const clock = new VirtualClock();

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { claimKey } from "./claim_key.ts";
+import { claimKey } from "./claim_record.ts";
 
 describe("claimKey", () => {
   it("stays the same in every version: nodes of version 0.1 share the bucket", () => {

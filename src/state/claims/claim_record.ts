@@ -4,6 +4,7 @@ import { readError, writeError } from "../../dispatch/error_encoding.ts";
 import { decodeText, toText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tag.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
+import { fnv1a } from "../../data/rendezvous_hash.ts";
 
 /** What every record says about the attempt that wrote it. */
 interface Attempt {
@@ -89,3 +90,14 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
 }
+
+// Under which key the claim and the result of an idempotent command stand: `<contract>-<shard>/<id>`.
+
+/** The key of an id. It is the same in every version of Catga that shares the bucket. */
+export function claimKey(contract: string, id: string): string {
+  const shard = (fnv1a(id) >>> 16) % SHARDS;
+  return `${contract}-${shard.toString(16).padStart(2, "0")}/${id}`;
+}
+
+/** Into how many parts the ids of a contract are divided: a waiting attempt watches one part, not the whole bucket. */
+const SHARDS = 64;

@@ -3,9 +3,8 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { memoryHarness } from "../harness_suite.ts";
-import { CallerDeadline } from "./caller_deadline.ts";
+import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { type RunningClaim, writeDone } from "./claim_record.ts";
-import { ClaimWait } from "./claim_wait.ts";
 
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
 const text = JSON.stringify(claim);

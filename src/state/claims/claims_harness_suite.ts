@@ -5,7 +5,7 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { type MemoryConnection, MemoryNetwork, type MemoryNetworkOptions } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
-import type { Claimant } from "../../dispatch/shared_state.ts";
+import type { Claimant } from "../../dispatch/context_host.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
 

@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, fail, MemoryNetwork } from "../../../mod.ts";
+import { catga, command, fail } from "../../../mod.ts";
 import { MemoryKeyValueStore } from "../../memory/key_value_store.ts";
 import { systemClock } from "../../ports/clock.ts";
-import { claimKey } from "./claim_key.ts";
-import { forgetFailure } from "./forget_failure.ts";
+import { claimKey } from "./claim_record.ts";
+import { forgetFailure } from "./idempotency_store.ts";
+import { MemoryNetwork } from "../../testing/mod.ts";
 
 const Charge = command<{ ok: boolean }, number>("Charge", { idempotent: true });
 

@@ -2,14 +2,12 @@
  * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed. The
  * nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every race.
  */
-import { type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
+import { backoff, type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { staleAnswer } from "../store/ambiguous_writes.ts";
-import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { type JumpWatch, type Leased, left } from "../store/lease.ts";
+import { type AnswerTimeouts, type JumpWatch, type Leased, left, staleAnswer } from "../store/lease.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
@@ -131,7 +129,7 @@ export class HeldClaim extends Deadlined implements Leased {
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
         if (error.code !== "UNAVAILABLE" || closing.aborted || clock.monotonic() > end) return "unknown";
-        await delay(clock, random() * Math.min(1_000, 50 * 2 ** failures), closing).catch(() => {});
+        await delay(clock, backoff(random, failures, 50, 1_000), closing).catch(() => {});
       }
     }
   }

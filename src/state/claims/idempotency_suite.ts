@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Result } from "../../contract/result.ts";
-import type { Claimant } from "../../dispatch/shared_state.ts";
+import type { Claimant } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { claimant, Failing, handler, slowHandler } from "../../../test/support/claims.ts";
 import type { StateHarness, StateNode } from "../harness_suite.ts";

@@ -3,16 +3,14 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Faults } from "../../memory/faults.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
-import type { Asker } from "../../dispatch/shared_state.ts";
+import { seededRandom } from "../../memory/network.ts";
+import type { Asker } from "../../dispatch/context_host.ts";
 import type { Lock } from "../../contract/shared_state.ts";
-import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
+import { AnswerTimeouts } from "../store/lease.ts";
+import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./waiting_room.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
-import type { DeadlockEdge } from "./lock_error.ts";
-import type { LockHost } from "./lock_host.ts";
-import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
-import type { SeenRecord, SeenWaiter } from "./lock_view.ts";
+import type { DeadlockEdge, LockHost } from "./lock_error.ts";
+import { LockKeys, type LockRecord, type SeenRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
 describe("findCycle", () => {
   /** `waits`: "run > key", in the order of their places, or "run < ancestor … > key"; `holds`: "run = key". */

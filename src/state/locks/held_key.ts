@@ -1,16 +1,13 @@
 /**
- * A key that this node holds, renewed at a third of its ttl until it is released or lost. `held_lock.ts` says when it is lost;
+ * A key that this node holds, renewed at a third of its ttl until it is released or lost. `lock_manager.ts` says when it is lost;
  * then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record is gone or the
  * connection closed; `LockManager.close` loses it when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import { staleAnswer } from "../store/ambiguous_writes.ts";
-import { type Leased, left } from "../store/lease.ts";
-import { lockLost } from "./lock_error.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
-import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
-import { releaseOrHandOver } from "./release.ts";
+import { isAmbiguous, type Leased, left, staleAnswer } from "../store/lease.ts";
+import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
+import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
 /** From the acquisition of a key to its release or loss. */
 export class HeldKey implements Leased {
@@ -172,4 +169,67 @@ export class HeldKey implements Leased {
       this.#revision = entry.revision;
     }
   }
+}
+
+// The end of holding a lock: its record is handed over to the oldest waiter, or removed.
+
+/**
+ * Hands over or removes the record of a holder, and never that of another: at the known revision, or at a later one with the
+ * same nonce. Resolves after the first try; without an answer of the store it is repeated in the background, until the
+ * record has expired.
+ */
+export async function releaseOrHandOver(
+  host: LockHost,
+  key: string,
+  record: LockRecord,
+  revision: number,
+): Promise<void> {
+  try {
+    await tryOnce(host, key, record, revision);
+  } catch (error) {
+    if (!isAmbiguous(error)) throw error;
+    if (!host.closed) host.background("releasing a lock", repeat(host, key, record, revision));
+  }
+}
+
+async function repeat(host: LockHost, key: string, record: LockRecord, revision: number): Promise<void> {
+  const { clock, random } = host;
+  const end = clock.monotonic() + record.ttl;
+  while (!host.closed && clock.monotonic() < end) {
+    await delay(clock, 100 + 400 * random());
+    try {
+      return await tryOnce(host, key, record, revision);
+    } catch (error) {
+      if (!isAmbiguous(error)) throw error;
+    }
+  }
+}
+
+async function tryOnce(host: LockHost, key: string, record: LockRecord, revision: number): Promise<void> {
+  const { keys } = host;
+  const bucket = await host.bucket();
+  while (true) {
+    const next = host.next(key, record.nonce);
+    if (next !== undefined) {
+      if (await handOver(host, next, revision)) return;
+    } else if (await host.answers.within(ANSWER_LIMIT, bucket.delete(keys.holder(key), { revision }))) return;
+    // an earlier write whose acknowledgement was lost may have removed the record, or changed its revision
+    const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(keys.holder(key)));
+    if (entry === undefined || readLockRecord(entry.value)?.nonce !== record.nonce) return;
+    if (entry.revision === revision) throw staleAnswer();
+    revision = entry.revision;
+  }
+}
+
+/** Replaces the holder's record by one for a waiter. `false` if the revision has changed. */
+async function handOver(host: LockHost, to: SeenWaiter, revision: number): Promise<boolean> {
+  const { clock, keys } = host;
+  const { ttl } = to.record;
+  const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
+  const bucket = await host.bucket();
+  const sent = stamp(clock);
+  const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
+  const written = await host.answers.within(ANSWER_LIMIT, writing);
+  if (written !== undefined) host.handedOver(to, written, sent);
+  return written !== undefined;
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
-import { seededRandom } from "../../memory/seeded_random.ts";
+import { seededRandom } from "../../memory/network.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 

@@ -3,31 +3,35 @@
  * waiters costs two writes; one that is waited for costs three: the place, the handover, the end of the place. Only
  * compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
- * To read in this order: `lock_request.ts` (a call of `lock`), this file (taking keys), `waiting_room.ts` (the node's waiters
- * of all keys), `waiter.ts` (one place in a queue), `held_key.ts` (renewal and loss), `held_lock.ts` (what the caller gets,
- * and when its signal aborts), `release.ts` (handover or removal), `deadlock.ts`. What is in the store: `lock_record.ts`,
- * and `lock_view.ts` as a watch reports it.
+ * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the node's waiters of all
+ * keys, and deadlocks), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss, handover or removal), `lock_record.ts` (what is
+ * in the store).
+ *
+ * Over 400 lines: the way of one call, from its request to the lock that is held.
  */
-import { type Clock, delay, type Random, type Stamp, stamp, token } from "../../ports/clock.ts";
-import { isCatgaError } from "../../error.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
+import { type Clock, delay, type Random, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
+import { type CatgaError, isCatgaError } from "../../error.ts";
+import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Asker, Locks } from "../../dispatch/shared_state.ts";
+import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { isAmbiguous } from "../store/ambiguous_writes.ts";
-import { AnswerTimeouts } from "../store/answer_timeouts.ts";
-import { JumpWatch } from "../store/lease.ts";
-import { openOnce } from "../store/open_once.ts";
+import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { HeldKey } from "./held_key.ts";
-import { HeldLock } from "./held_lock.ts";
-import { deadlock, locksClosed } from "./lock_error.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import {
+  ANSWER_LIMIT,
+  deadlock,
+  lockCancelled,
+  type LockHost,
+  locksClosed,
+  lockTimeout,
+  lockUnavailable,
+} from "./lock_error.ts";
 import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
-import { LockRequest, type LockRequestHost } from "./lock_request.ts";
 import { WaitingRoom } from "./waiting_room.ts";
+import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 
 /** What a {@link LockManager} is made of. */
-export interface LockManagerOptions {
+interface LockManagerOptions {
   /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
   readonly clock: Clock;
@@ -267,3 +271,145 @@ export class LockManager implements Locks {
     this.#background.add(settled);
   }
 }
+
+// A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when one of
+// its keys is lost (`held_key.ts` watches each):
+//
+// - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the clock,
+//   and every read of the signal check that;
+// - when the store shows no record of its acquisition;
+// - when the connection is closed, or the app stops.
+
+/** Held as long as all of its keys are. */
+class HeldLock implements Lock {
+  /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
+  readonly token: number;
+  readonly #keys: readonly HeldKey[];
+  /** Made on first use: most locks are released before anybody asks for the signal. */
+  #controller: AbortController | undefined;
+  #released: Promise<void> | undefined;
+
+  constructor(keys: readonly HeldKey[]) {
+    this.#keys = keys;
+    this.token = Math.max(...keys.map((held) => held.token));
+  }
+
+  get signal(): AbortSignal {
+    const controller = this.#controller ??= this.#abortOnLoss();
+    // after a pause of this process the timers have not run yet
+    for (const held of this.#keys) held.check();
+    return controller.signal;
+  }
+
+  release(): Promise<void> {
+    return this.#released ??= Promise.all(this.#keys.map((held) => held.release())).then(() => {});
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  #abortOnLoss(): AbortController {
+    const controller = new AbortController();
+    const abort = (error: CatgaError) => controller.abort(error);
+    for (const held of this.#keys) {
+      if (held.lost !== undefined) abort(held.lost);
+      held.onLost = abort;
+    }
+    return controller;
+  }
+}
+
+// One call of `lock`: its checked keys and options, and why it waits no longer.
+
+/** What a {@link LockRequest} needs of its node. */
+interface LockRequestHost {
+  readonly clock: Clock;
+  readonly keys: LockKeys;
+  /** Who holds a key, if this node knows. */
+  holder(key: string): LockRecord | undefined;
+}
+
+/** A call of `lock` under way. Whoever makes it disposes of it. */
+export class LockRequest implements Disposable {
+  /** Sorted, and each once. */
+  readonly keys: readonly string[];
+  /** In ms, whole seconds. */
+  readonly ttl: number;
+  readonly asker: Asker;
+  /** `false` for a `timeout` of 0: the call fails if a key is taken. */
+  readonly mayWait: boolean;
+  /** The holder of the key that was tried last, if the store has returned it. */
+  holder: LockRecord | undefined;
+  /** What the store failed with last. */
+  failure: unknown;
+  readonly #host: LockRequestHost;
+  readonly #started: number;
+  readonly #end = new AbortController();
+  /** Why it waits no longer, as an error that names a key. */
+  #why: ((key: string) => CatgaError) | undefined;
+  readonly #timer: Timer | undefined;
+  readonly #caller: AbortSignal | undefined;
+  readonly #onAbort = () => {
+    this.giveUp((key) => lockCancelled(key, this.#host.clock.monotonic() - this.#started, this.#caller?.reason));
+  };
+
+  /** Throws a `TypeError` or `RangeError` for invalid keys and options. */
+  constructor(host: LockRequestHost, keys: string | readonly string[], options: LockOptions, asker: Asker) {
+    checkKnown("lock", options, OPTIONS);
+    if (typeof keys !== "string" && !Array.isArray(keys)) {
+      throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
+    }
+    this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
+    const { ttl = 10_000, timeout = 30_000, signal } = options;
+    this.ttl = ttlSeconds(ttl) * 1_000;
+    if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
+    for (const key of this.keys) host.keys.check(key);
+    checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
+    checkSignal("lock", signal);
+    this.#host = host;
+    this.#caller = signal;
+    this.asker = asker;
+    this.mayWait = timeout > 0;
+    this.#started = host.clock.monotonic();
+    if (signal?.aborted) this.#onAbort();
+    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (this.mayWait && timeout !== Infinity) {
+      this.#timer = host.clock.after(timeout, () => this.giveUp((key) => this.timedOut(key)));
+    }
+  }
+
+  /** Aborts when the call waits no longer; {@link LockRequest.error} says why. */
+  get signal(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** Ends waiting, for the first reason that is given. */
+  giveUp(why: (key: string) => CatgaError): void {
+    if (this.#end.signal.aborted) return;
+    this.#why = why;
+    this.#end.abort();
+  }
+
+  /** Why a key is not waited for any more. To be called after the signal has aborted. */
+  error(key: string): CatgaError {
+    return this.#why!(key);
+  }
+
+  /** `LOCK_TIMEOUT`; `UNAVAILABLE` if the store has failed and no holder is known. */
+  timedOut(key: string): CatgaError {
+    const { clock } = this.#host;
+    const waited = clock.monotonic() - this.#started;
+    const holder = this.#host.holder(key) ?? this.holder;
+    return this.failure !== undefined && holder === undefined
+      ? lockUnavailable(key, waited, this.failure)
+      : lockTimeout(key, this.mayWait ? waited : 0, clock.now(), holder);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof LockOptions>(["ttl", "timeout", "signal"]);

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { memoryLockHarness } from "./lock_harness_suite.ts";
-import { LockKeys, type LockRecord, writeLockRecord } from "./lock_record.ts";
-import { JUNK, LockView } from "./lock_view.ts";
+import { JUNK, LockKeys, type LockRecord, LockView, writeLockRecord } from "./lock_record.ts";
 
 const keys = new LockKeys();
 

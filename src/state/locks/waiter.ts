@@ -13,11 +13,10 @@
  */
 import { delay, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { isAmbiguous } from "../store/ambiguous_writes.ts";
-import type { HeldKey } from "./held_key.ts";
-import { ANSWER_LIMIT, type LockHost } from "./lock_host.ts";
+import { isAmbiguous } from "../store/lease.ts";
+import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
+import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
-import { releaseOrHandOver } from "./release.ts";
 
 /** What a waiter needs of its waiting room. */
 export interface WaiterOptions {

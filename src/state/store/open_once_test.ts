@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { openOnce } from "./open_once.ts";
+import { openOnce } from "./lease.ts";
 
 // openOnce passes it on, and calls none of its methods
 const opened = { name: "bucket" } as Bucket;

@@ -1,0 +1,21 @@
+/** The subjects of messages between processes, below `catga.<namespace>`. Without its last part each is the prefix of many. */
+
+/** Frames from one process to another. */
+export function nodeSubject(namespace: string, to: string, from = ""): string {
+  return `catga.${namespace}.node.${to}.${from}`;
+}
+
+/** Where the server answers that frames of a process reached nobody; `rest` names a frame. */
+export function bounceSubject(namespace: string, endpoint: string, rest = ""): string {
+  return `catga.${namespace}.bounce.${endpoint}.${rest}`;
+}
+
+/** Events. */
+export function eventSubject(namespace: string, contract = ""): string {
+  return `catga.${namespace}.event.${contract}`;
+}
+
+/** Requests of programs without Catga. */
+export function callSubject(namespace: string, contract = ""): string {
+  return `catga.${namespace}.call.${contract}`;
+}

@@ -1,0 +1,39 @@
+/** Asks the leader of a subscription: stores a request, which it carries out now, or the next one when there is none. */
+import { CatgaError } from "../../error.ts";
+import { delay } from "../../ports/clock.ts";
+import { requestSubject } from "../format/names.ts";
+import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
+import type { Kept } from "./stored_subscriptions.ts";
+
+/**
+ * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none). Resolves with whether it did: `false` when
+ * another one stands there, which may be this one, of an attempt whose answer was lost. Rejects with a `CatgaError` when it cannot be stored.
+ */
+export async function storeRequest(
+  { stream, namespace, clock }: Kept,
+  key: string,
+  id: string,
+  request: SubscriptionRequest,
+  expect = 0,
+): Promise<boolean> {
+  const subject = requestSubject(namespace, key, id);
+  for (let tries = 1;; tries++) {
+    const appended = await stream.append(subject, writeRequest(request), { timeout: ANSWER, expect, rollup: true });
+    if (appended.type === "stored") return true;
+    if (appended.type === "conflict") return false;
+    const passing = appended.type === "unknown" || appended.passing;
+    if (!passing || tries === TRIES) {
+      const { code, message } = appended.error;
+      throw new CatgaError(code, `the request was not stored: ${message}`, {
+        cause: appended.error,
+        retryable: passing,
+      });
+    }
+    await delay(clock, PAUSE * tries);
+  }
+}
+
+/** How long the store may take to answer, in ms. */
+const ANSWER = 5_000;
+/** How often it is asked, and the pause before the next time, in ms. */
+const [TRIES, PAUSE] = [4, 100];

@@ -1,0 +1,185 @@
+/** The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what it has parked. */
+import { CatgaError } from "../../error.ts";
+import { type Clock, delay } from "../../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type Commit, type ParkedState, readCommit, stateOf, type StoredState } from "../format/commit.ts";
+import {
+  commitSubject,
+  parkedSubject,
+  readCommitSubject,
+  readParkedSubject,
+  readSubscriptionKey,
+  requestSubject,
+} from "../format/names.ts";
+import { type ParkedMessage, readParked } from "../format/parked_message.ts";
+import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
+
+/** Where subscriptions are stored. */
+export interface Kept {
+  readonly namespace: string;
+  readonly clock: Clock;
+  /** The stream of subscriptions. */
+  readonly stream: LogStream;
+}
+
+/** A subscription as it is stored. */
+export interface StoredSubscription {
+  readonly key: string;
+  readonly service: string;
+  readonly name: string;
+  /** The sequence of its last commit. */
+  readonly sequence: number;
+  readonly state: StoredState;
+}
+
+/** All subscriptions, sorted by service and name. Those that cannot be read are left out. `known`: as they were read before, by their keys. */
+export async function storedSubscriptions(
+  kept: Kept,
+  known: ReadonlyMap<string, StoredSubscription> = new Map(),
+): Promise<StoredSubscription[]> {
+  const { stream, namespace } = kept;
+  const subjects = await stream.subjects(commitSubject(namespace, ">"));
+  const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
+  const found: StoredSubscription[] = [];
+  for (let i = 0; i < keys.length; i += AT_ONCE) {
+    const some = await Promise.all(
+      keys.slice(i, i + AT_ONCE).map((key) => storedSubscription(kept, key, known.get(key))),
+    );
+    found.push(...some.filter((each) => each !== undefined));
+  }
+  return found.sort((a, b) => compare(a.service, b.service) || compare(a.name, b.name));
+}
+
+/** One subscription; `undefined`: there is none of this key, or it cannot be read. Rejects with `UNAVAILABLE`. */
+export async function storedSubscription(
+  kept: Kept,
+  key: string,
+  known?: StoredSubscription,
+): Promise<StoredSubscription | undefined> {
+  const { stream, namespace, clock } = kept;
+  const place = readSubscriptionKey(key);
+  if (place === undefined) return undefined;
+  const subject = commitSubject(namespace, key);
+  for (let tries = 0; tries < TRIES; tries++) {
+    if (tries > 0) await delay(clock, PAUSE);
+    const last = await stream.last(subject, { latest: true });
+    if (last === undefined) return undefined;
+    if (last.sequence === known?.sequence) return known;
+    const newest = commitOf(last);
+    let from = Math.min(newest?.base ?? 0, last.sequence);
+    for (;;) {
+      const messages = await Array.fromAsync(all(stream, subject, from));
+      // the server that was asked lags behind
+      if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;
+      const commits = messages.flatMap((message) => commitOf(message) ?? []);
+      const state = stateOf(commits);
+      if (state !== undefined) return { key, ...place, sequence: messages[messages.length - 1].sequence, state };
+      if (from === 0) return undefined;
+      const earlier = Math.min(from, ...commits.map(({ base }) => base));
+      // somebody else may have written any base
+      from = earlier < from ? earlier : 0;
+    }
+  }
+  throw new CatgaError("UNAVAILABLE", `the server lags behind with what is stored of ${subject}; try again`, {
+    retryable: true,
+  });
+}
+
+/** A message that a subscription has parked; `undefined`: it is gone, or cannot be read. */
+export async function parkedMessage(
+  { stream, namespace }: Kept,
+  key: string,
+  id: string,
+): Promise<ParkedMessage | undefined> {
+  const subject = parkedSubject(namespace, key, id);
+  // a server that lags behind may not have it yet
+  const message = await stream.last(subject) ?? await stream.last(subject, { latest: true });
+  const parked = message && readParked(id, textOf(message));
+  return typeof parked === "string" ? undefined : parked;
+}
+
+/** Contract and key of each parked message of a subscription that has a key, by its id: payloads at once may be larger than the memory. */
+export async function parkedLines(kept: Kept, { key, state }: StoredSubscription): Promise<Map<string, string>> {
+  const { stream, namespace } = kept;
+  const lines = new Map<string, string>();
+  const missing = new Set(state.parked.keys());
+  const add = (id: string, { message: { category, key } }: ParkedMessage) => {
+    missing.delete(id);
+    if (key !== undefined) lines.set(id, `${category}/${key}`);
+  };
+  if (missing.size === 0) return lines;
+  for await (const stored of all(stream, parkedSubject(namespace, key, "*"))) {
+    const id = readParkedSubject(namespace, stored.subject)?.id;
+    if (id === undefined || !state.parked.has(id)) continue;
+    const parked = readParked(id, textOf(stored));
+    if (typeof parked !== "string") add(id, parked);
+  }
+  for (const id of [...missing]) {
+    const parked = await parkedMessage(kept, key, id);
+    if (parked !== undefined) add(id, parked);
+  }
+  return lines;
+}
+
+/** What is parked, in the order of the log. */
+export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id: string, state: ParkedState])[] {
+  return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
+}
+
+/** The last request of an id, if its subscription's leader has not carried it out; else the sequence that the next one replaces. */
+export async function pendingRequest(
+  { stream, namespace }: Kept,
+  { key, state }: StoredSubscription,
+  id: string,
+): Promise<{ readonly request: SubscriptionRequest | undefined; readonly sequence: number }> {
+  const message = await stream.last(requestSubject(namespace, key, id), { latest: true });
+  if (message === undefined) return { request: undefined, sequence: 0 };
+  const request = message.sequence <= state.head.requests ? undefined : readRequest(textOf(message));
+  return { request: typeof request === "string" ? undefined : request, sequence: message.sequence };
+}
+
+/** What the leader of a subscription is asked about dead letters and has not carried out, by the ids of these messages. */
+export async function requestedLetters(
+  { stream, namespace }: Kept,
+  { key, state: { head, parked } }: StoredSubscription,
+): Promise<Map<string, "replay" | "discard">> {
+  const requested = new Map<string, "replay" | "discard">();
+  for await (const message of all(stream, requestSubject(namespace, key, "*"), head.requests + 1)) {
+    const request = readRequest(textOf(message));
+    if (typeof request === "string" || !("message" in request)) continue;
+    if (request.dead > 0 && parked.get(request.message)?.dead === request.dead) {
+      requested.set(request.message, request.kind);
+    }
+  }
+  return requested;
+}
+
+/** The messages of a subject from a sequence on. */
+async function* all(stream: LogStream, subject: string, from = 0): AsyncGenerator<StoredMessage> {
+  for (let next = from;;) {
+    const some = await stream.read(subject, { from: next, most: PAGE });
+    if (some.length === 0) return;
+    yield* some;
+    next = some[some.length - 1].sequence + 1;
+  }
+}
+
+function commitOf(message: StoredMessage): Commit | undefined {
+  const commit = readCommit(textOf(message));
+  return typeof commit === "string" ? undefined : commit;
+}
+
+function textOf({ data }: StoredMessage): string {
+  return new TextDecoder().decode(data);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Subscriptions that are read at once. */
+const AT_ONCE = 16;
+/** Messages that are read at once. */
+const PAGE = 64;
+/** How often a server may lag behind, and the pause between, in ms. */
+const [TRIES, PAUSE] = [40, 50];

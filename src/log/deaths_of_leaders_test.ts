@@ -1,0 +1,177 @@
+/** Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in memory. */
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { fail, type SubscriptionOptions } from "../../mod.ts";
+import { logName } from "./format/names.ts";
+import { sequenceOf } from "./format/position.ts";
+import { LogApps, type Order } from "../../test/support/log_apps.ts";
+
+const ONE = { retry: { attempts: 1 } } as const;
+const TWO = { retry: { attempts: 2, delay: [10, 20] } } as const;
+/** Of key `x`: the first one fails, the second waits behind it. One of another key is handled meanwhile. */
+const ORDERS: readonly Order[] = [{ n: 0, key: "x" }, { n: 1, key: "x" }, { n: 2, key: "y" }];
+/** Ages of a dead letter at which its leader dies, in ms: its state may be stored in several steps. */
+const AGES = [0, 1, 3, 10, 40, 80, 120];
+
+/** Three nodes, and a dead letter of this age whose leader has just died. Calls back with the letter still to be decided. */
+async function buried(age: number, settings: SubscriptionOptions = ONE): Promise<LogApps & { mend(): void }> {
+  let mended = false;
+  const apps = await LogApps.open(({ n }) => n === 0 && !mended ? fail("BROKEN", "no") : undefined);
+  for (const id of ["a", "b", "c"]) await apps.start(id, settings);
+  await apps.publish({ n: 9, key: "y" });
+  await apps.until("the first to be handled", () => apps.handled(9));
+  await apps.clock.advance(1_500);
+  await apps.publish(...ORDERS);
+  await apps.until("a dead letter", async () => (await apps.letters()).length === 1);
+  await apps.clock.advance(age);
+  apps.kill(await apps.leader());
+  return Object.assign(apps, { mend: () => void (mended = true) });
+}
+
+describe("a dead letter whose leader dies", () => {
+  for (const next of ["lives", "dies as the letter goes"] as const) {
+    it(`is not handled again after it was discarded while nobody leads, and the next leader ${next}`, async () => {
+      for (const age of AGES) {
+        await using apps = await buried(age);
+        apps.mend();
+        const [letter] = await apps.letters();
+        await apps.clock.until(letter.discard());
+        if (next !== "lives") {
+          await apps.until("the letter to go", async () => (await apps.letters()).length === 0);
+          apps.kill(await apps.leader());
+        }
+        await apps.until("the one behind it to be handled", () => apps.handled(1));
+        await apps.clock.advance(10_000);
+        assertEquals({ age, runs: apps.count(0), letters: (await apps.letters()).length }, {
+          age,
+          runs: 1,
+          letters: 0,
+        });
+      }
+    });
+  }
+
+  it("is handled once it was replayed while nobody leads, also when the next leader dies as the letter goes", async () => {
+    for (const age of AGES) {
+      await using apps = await buried(age, TWO);
+      apps.mend();
+      const [letter] = await apps.letters();
+      await apps.clock.until(letter.replay());
+      await apps.until("the letter to go", async () => (await apps.letters()).length === 0);
+      apps.kill(await apps.leader());
+      await apps.clock.advance(15_000);
+      const letters = (await apps.letters()).map(({ error }) => error.message);
+      assertEquals({ age, letters, handled: [0, 1].map((n) => apps.handled(n)) }, {
+        age,
+        letters: [],
+        handled: [true, true],
+      });
+    }
+  });
+});
+
+describe("a message in its last attempt at a node that lives, whose leader dies", () => {
+  const parked = { retry: { attempts: 2, delay: [60_000, 60_000] }, timeout: 3_600_000 } as const;
+  const replayed = { retry: { attempts: 1 }, timeout: 3_600_000 } as const;
+  const count = 6;
+
+  for (const ends of ["while nobody leads", "under the next leader"] as const) {
+    for (
+      const [what, settings, again] of [
+        ["that was parked", parked, () => Promise.resolve()],
+        ["that was replayed", replayed, async (apps) => {
+          await apps.until("dead letters", async () => (await apps.letters()).length === count);
+          // its leader has taken over from one that died
+          apps.kill(await apps.leader());
+          await apps.leader();
+          await apps.clock.advance(2_000);
+          for (const letter of await apps.letters()) await apps.clock.until(letter.replay());
+        }],
+      ] as [string, SubscriptionOptions, (apps: LogApps) => Promise<void>][]
+    ) {
+      it(`is no dead letter when it ends ${ends}: one ${what}`, async () => {
+        const gate = Promise.withResolvers<void>();
+        let broken = true;
+        await using apps = await LogApps.open(({ n }) =>
+          n >= count ? undefined : broken ? fail("BROKEN", "no") : gate.promise
+        );
+        for (const id of ["a", "b", "c"]) await apps.start(id, settings);
+        const keys = Array.from({ length: count }, (_, n) => ({ n, key: `k${n}` }));
+        await apps.publish(...keys, ...keys.map(({ n, key }) => ({ n: n + count, key })));
+        await apps.until("their first attempts", () => keys.every(({ n }) => apps.count(n) === 1));
+        await apps.clock.advance(500);
+        broken = false;
+        await again(apps);
+        await apps.until("their last attempts", () => keys.every(({ n }) => apps.count(n) === 2), 70_000, 1_000);
+        await apps.clock.advance(1_000);
+        const leader = await apps.leader();
+        const elsewhere = keys.filter(({ n }) => apps.runs.findLast((run) => run.n === n)!.node !== leader);
+        assertNotEquals(elsewhere, []);
+        apps.kill(leader);
+        if (ends === "while nobody leads") gate.resolve();
+        await apps.leader();
+        await apps.clock.advance(2_000);
+        gate.resolve();
+        await apps.clock.advance(10_000);
+        const dead = (await apps.letters()).map(({ payload }) => payload as Order);
+        assertEquals(elsewhere.filter(({ key }) => dead.some((letter) => letter.key === key)), []);
+        // and those behind them
+        assertEquals(elsewhere.filter(({ n }) => !apps.handled(n) || !apps.handled(n + count)), []);
+      });
+    }
+  }
+});
+
+describe("a log that has lost its end", () => {
+  for (const quietly of [false, true]) {
+    it(`has each new message handled where a dead letter stood, ${quietly ? "quietly" : "with a reconnect"}`, async () => {
+      let broken = true;
+      await using apps = await LogApps.open(({ n }) => n < 2 && broken ? fail("BROKEN", "no") : undefined);
+      for (const id of ["a", "b"]) await apps.start(id, ONE);
+      await apps.publish({ n: 5, key: "z" });
+      await apps.publish({ n: 0, key: "x" });
+      await apps.publish({ n: 1, key: "y" });
+      await apps.until("two dead letters", async () => (await apps.letters()).length === 2);
+      await apps.clock.advance(1_500);
+      const before = await apps.letters();
+      // the last one is gone from the log, the letter stays
+      const last = sequenceOf(before[1].position);
+      apps.cluster.network.log.truncate(logName("default"), last - 1, { quietly });
+      await apps.clock.advance(10_000);
+      // of another key, and of the letter's own
+      await apps.publish({ n: 2, key: "z" });
+      await apps.publish({ n: 3, key: "y" });
+      await apps.clock.advance(10_000);
+      const [{ sequence }] = apps.cluster.network.log.messages(logName("default"), last - 1);
+      assertEquals(sequence, last);
+      assertEquals([apps.handled(2), apps.handled(3)], [true, false]);
+      assertEquals((await apps.letters()).map(({ payload }) => payload), before.map(({ payload }) => payload));
+      broken = false;
+      for (const letter of await apps.letters()) await apps.clock.until(letter.replay());
+      await apps.until("all to be handled", () => [0, 1, 2, 3].every((n) => apps.handled(n)));
+      assertEquals(await apps.letters(), []);
+    });
+  }
+});
+
+describe("a takeover", () => {
+  it("waits no longer for a frozen node than for the dead leader", async () => {
+    await using apps = await LogApps.open();
+    for (const id of ["a", "b", "c"]) await apps.start(id);
+    const leader = await apps.leader();
+    await apps.publish(...Array.from({ length: 20 }, (_, n) => ({ n, key: `k${n}` })));
+    await apps.until("all to be handled", () => Array.from({ length: 20 }, (_, n) => n).every((n) => apps.handled(n)));
+    const frozen = ["a", "b", "c"].find((id) => id !== leader)!;
+    apps.cluster.network.pause(frozen);
+    apps.kill(leader);
+    await apps.publish({ n: 20, key: "new" });
+    try {
+      // 3 s until another one leads, and 3 s until the frozen node can begin nothing
+      await apps.until("a new message to be handled", () => apps.handled(20), 8_000, 50);
+    } finally {
+      apps.cluster.network.resume(frozen);
+    }
+    await apps.clock.advance(10_000);
+    assertEquals(apps.count(20), 1);
+  });
+});

@@ -1,0 +1,93 @@
+/**
+ * A message that a subscription has put aside, with what it failed with: a message of the stream `catga_<ns>_subscriptions`, under
+ * `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody with access can write one, so it is validated.
+ */
+import { isContractName } from "../../contract/contract.ts";
+import { isRecord } from "../../data/checks.ts";
+import { isStrings } from "../../data/checks.ts";
+import { isCount, isNotNegative } from "../../data/checks.ts";
+import { isTooDeep } from "../../data/encoding.ts";
+import { messageId } from "./commit.ts";
+import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+
+/** A message that was put aside. */
+export interface ParkedMessage {
+  readonly message: LoggedMessage;
+  /** What its last attempt failed with; `undefined`: it waits behind another of its key. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+}
+
+/**
+ * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to 200: with a large
+ * payload it must fit into the store.
+ */
+export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
+  const { position, category, id, key, payload, tagged, meta, time } = message;
+  return JSON.stringify({
+    v: 1,
+    ...(error === undefined ? {} : { error: [cut(error.code, 200), cut(error.message, mostOfError)] }),
+    message: {
+      ...{ position, category, id, tagged, time },
+      ...(key === undefined ? {} : { key }),
+      ...(meta === undefined ? {} : { meta }),
+      ...(payload === undefined ? {} : { payload }),
+    },
+  });
+}
+
+/** A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its own. */
+export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage {
+  const why = "it is too large to be put aside";
+  return {
+    message: { ...message, payload: unusable(`left out: ${why}`, ""), tagged: true, meta: undefined },
+    error: { code: "TOO_LARGE", message: error === undefined ? why : `${cut(error.code, 200)}; and ${why}` },
+  };
+}
+
+/** Parses the message of an identity. Returns a string that says what is wrong with it if it is invalid. */
+export function readParked(id: string, text: string): ParkedMessage | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return "no JSON";
+  }
+  if (!isRecord(value)) return "no object";
+  if (isTooDeep(value)) return "nested too deeply";
+  const { v, error } = value;
+  if (v !== 1) return "of another version";
+  if (error !== undefined && !(Array.isArray(error) && typeof error[0] === "string" && typeof error[1] === "string")) {
+    return "no error";
+  }
+  const message = readMessage(value.message);
+  if (typeof message === "string") return message;
+  if (messageId(message) !== id) return "another message than its subject says";
+  return { message, error: error === undefined ? undefined : { code: error[0], message: error[1] } };
+}
+
+function readMessage(value: unknown): LoggedMessage | string {
+  if (!isRecord(value)) return "no message";
+  const { position, category, id, key, payload, tagged, meta, time } = value;
+  if (
+    !isCount(position) || typeof category !== "string" || !isContractName(category) || typeof id !== "string" ||
+    !isNotNegative(time)
+  ) {
+    return "no position, category, id or time";
+  }
+  if (key !== undefined && typeof key !== "string") return "no key";
+  if (typeof tagged !== "boolean" || (tagged && typeof payload !== "string")) return "no payload";
+  if (meta !== undefined && !isMeta(meta)) return "no headers";
+  return { position, category, id, key, payload, tagged, meta, time };
+}
+
+function isMeta(value: unknown): value is LoggedMeta {
+  if (!isRecord(value)) return false;
+  const { c, a, h, k } = value;
+  return (c === undefined || typeof c === "string") && (a === undefined || typeof a === "string") &&
+    (h === undefined || isStrings(h)) &&
+    (k === undefined || isNotNegative(k));
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}…`;
+}

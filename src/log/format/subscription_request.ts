@@ -1,0 +1,62 @@
+/**
+ * What nodes and operators ask of a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under `requestSubject(…)`.
+ * The leader carries requests out in the order in which they are stored, and its commits say up to which. Anybody with access can write
+ * one, so it is validated.
+ */
+import { isContractName } from "../../contract/contract.ts";
+import { isRecord } from "../../data/checks.ts";
+import { isCount } from "../../data/checks.ts";
+
+/** A request. */
+export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;
+
+/** To run a dead letter again, or to drop it. */
+export interface LetterRequest {
+  readonly kind: "replay" | "discard";
+  /** Its identity, and since when it is one: for another one the request is not meant. */
+  readonly message: string;
+  readonly dead: number;
+}
+
+/** To handle all behind a position again. */
+export interface RewindRequest {
+  readonly kind: "rewind";
+  readonly to: number;
+}
+
+/** To read these categories, too. Each begins behind its position, or where the leader is by then if that is greater. */
+export interface JoinRequest {
+  readonly kind: "join";
+  readonly began: Readonly<Record<string, number>>;
+}
+
+/** The text of a request. */
+export function writeRequest(request: SubscriptionRequest): string {
+  return JSON.stringify({ v: 1, ...request });
+}
+
+/** Parses a request. Returns a string that says what is wrong with it if it is invalid. */
+export function readRequest(text: string): SubscriptionRequest | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return "no JSON";
+  }
+  if (!isRecord(value)) return "no object";
+  const { v, kind, message, dead, to, began } = value;
+  if (v !== 1) return "of another version";
+  switch (kind) {
+    case "replay":
+    case "discard":
+      return typeof message === "string" && isCount(dead) ? { kind, message, dead } : "no dead letter";
+    case "rewind":
+      return isCount(to) ? { kind, to } : "no position";
+    case "join":
+      return isRecord(began) && Object.entries(began).every(([name, at]) => isContractName(name) && isCount(at))
+        ? { kind, began: Object.fromEntries(Object.entries(began)) as Record<string, number> }
+        : "no categories";
+    default:
+      return "another request";
+  }
+}

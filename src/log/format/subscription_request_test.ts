@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { readRequest, type SubscriptionRequest, writeRequest } from "./subscription_request.ts";
+
+describe("a request to a subscription's leader", () => {
+  it("is read as it was written", () => {
+    const requests: SubscriptionRequest[] = [
+      { kind: "replay", message: "7-8", dead: 9 },
+      { kind: "discard", message: "7-8", dead: 9 },
+      { kind: "rewind", to: 0 },
+      { kind: "join", began: { Placed: 7 } },
+    ];
+    for (const request of requests) assertEquals(readRequest(writeRequest(request)), request);
+  });
+
+  it("that is invalid is described", () => {
+    const cases: [unknown, string][] = [
+      [[], "no object"],
+      [{ v: 2, kind: "rewind", to: 1 }, "of another version"],
+      [{ v: 1, kind: "stop" }, "another request"],
+      [{ v: 1, kind: "replay", message: 7, dead: 1 }, "no dead letter"],
+      [{ v: 1, kind: "discard", message: "7-8", dead: -1 }, "no dead letter"],
+      [{ v: 1, kind: "rewind", to: 1.5 }, "no position"],
+      [{ v: 1, kind: "join", began: { "a b": 1 } }, "no categories"],
+      [{ v: 1, kind: "join", began: { Placed: "1" } }, "no categories"],
+    ];
+    for (const [value, reason] of cases) assertEquals(readRequest(JSON.stringify(value)), reason);
+    assertEquals(readRequest("{"), "no JSON");
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * The leases of nodes. A node that leads subscriptions says once a second, in one message for all of them, that it is there; when that stands
+ * still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner finds out, and ends its terms, before it
+ * writes or hands out anything more.
+ */
+import type { Clock } from "../../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isRecord } from "../../data/checks.ts";
+import { leaseSubject, readLeaseSubject } from "../format/names.ts";
+
+/** What {@link Leases} are made of. */
+export interface LeasesOptions {
+  /** The stream of subscriptions. */
+  readonly stream: LogStream;
+  readonly namespace: string;
+  /** This node's. */
+  readonly endpoint: string;
+  readonly clock: Clock;
+  /** Another node has taken the lead of all that this one led. */
+  onLost(): void;
+  fault(error: unknown): void;
+}
+
+interface Seen {
+  sequence: number;
+  /** When it last moved, by the monotonic clock; `-Infinity`: it was overwritten. */
+  at: number;
+}
+
+/** The lease of this node, and those of the others as it sees them. */
+export class Leases {
+  readonly #options: LeasesOptions;
+  readonly #seen = new Map<string, Seen>();
+  readonly #subject: string;
+  #sequence = 0;
+  /** When the last write that succeeded was sent, by the monotonic clock. */
+  #renewed = -Infinity;
+  #sent = -Infinity;
+  #writing: Promise<boolean> | undefined;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    this.#subject = leaseSubject(options.namespace, options.endpoint);
+  }
+
+  /** Whether nobody else can lead yet what this node leads: others wait longer than this. */
+  get holds(): boolean {
+    return this.#options.clock.monotonic() - this.#renewed < HOLD;
+  }
+
+  /** Resolves with whether this node has a lease; never rejects. */
+  async hold(): Promise<boolean> {
+    return this.holds || await this.#renew();
+  }
+
+  /** To be called every 100 ms while this node leads anything. */
+  tick(now: number): void {
+    if (this.#writing === undefined && now - this.#sent >= (this.holds ? EVERY : AGAIN)) void this.#renew();
+  }
+
+  /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
+  still(endpoint: string, now: number): number {
+    let seen = this.#seen.get(endpoint);
+    if (seen === undefined) {
+      this.#seen.set(endpoint, seen = { sequence: 0, at: now });
+      this.#find(endpoint, seen).catch((error) => this.#options.fault(error));
+    }
+    return now - seen.at;
+  }
+
+  /** Which lease it is that stands still. */
+  async #find(endpoint: string, seen: Seen): Promise<void> {
+    const { stream, namespace } = this.#options;
+    const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
+    if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
+  }
+
+  /** A lease has moved, or was overwritten. */
+  onMessage({ sequence, subject, data }: StoredMessage): void {
+    const { namespace, endpoint: own, clock } = this.#options;
+    const endpoint = readLeaseSubject(namespace, subject);
+    if (endpoint === undefined || endpoint === own) return;
+    if (this.#seen.size > MOST) this.#seen.clear();
+    this.#seen.set(endpoint, { sequence, at: holderOf(data) === endpoint ? clock.monotonic() : -Infinity });
+  }
+
+  /** Overwrites the lease of another node, if it has not moved since it was seen. Resolves with whether it is overwritten; never rejects. */
+  async fence(endpoint: string): Promise<boolean> {
+    const { stream, namespace, endpoint: own, fault } = this.#options;
+    const seen = this.#seen.get(endpoint);
+    if (seen === undefined) return false;
+    if (seen.at === -Infinity) return true;
+    const subject = leaseSubject(namespace, endpoint);
+    const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
+    const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
+    if (appended.type === "stored") {
+      Object.assign(seen, { sequence: appended.sequence, at: -Infinity });
+      return true;
+    }
+    try {
+      const found = await stream.last(subject, { latest: true });
+      // a server that lags behind may have had the follower miss that it has moved
+      if (found !== undefined && found.sequence > seen.sequence) this.onMessage(found);
+      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // it has expired
+    } catch (error) {
+      fault(error);
+    }
+    return this.#seen.get(endpoint)?.at === -Infinity;
+  }
+
+  #renew(): Promise<boolean> {
+    return this.#writing ??= this.#write().finally(() => this.#writing = undefined);
+  }
+
+  async #write(): Promise<boolean> {
+    const { stream, endpoint, clock, onLost, fault } = this.#options;
+    const sent = this.#sent = clock.monotonic();
+    // one that has expired, or whose last write was stored without an answer, is written again
+    for (let tries = 0; tries < 2; tries++) {
+      const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
+      const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
+      if (appended.type === "stored") {
+        this.#sequence = appended.sequence;
+        this.#renewed = sent;
+        return true;
+      }
+      if (appended.type !== "conflict") fault(appended.error);
+      try {
+        const found = await stream.last(this.#subject, { latest: true });
+        this.#sequence = found?.sequence ?? 0;
+        if (found !== undefined && holderOf(found.data) !== endpoint) {
+          this.#renewed = -Infinity;
+          onLost();
+          return false;
+        }
+      } catch (error) {
+        fault(error);
+        return false;
+      }
+      if (appended.type !== "conflict") return false;
+    }
+    return false;
+  }
+}
+
+/** Whose lease it is. */
+function holderOf(data: Uint8Array): string | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(data));
+    return isRecord(value) && typeof value.by === "string" ? value.by : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A lease is written so often, in ms, and after a write that failed. */
+const EVERY = 1_000;
+const AGAIN = 100;
+/** How long a node may lead without a write, in ms: less than the time after which others take over. */
+const HOLD = 2_400;
+const ANSWER = 2_000; // ms
+/** How long a lease stays when nobody renews it, in ms. */
+const KEPT = 60_000;
+const MOST = 10_000;

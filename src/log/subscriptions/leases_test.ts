@@ -1,0 +1,99 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { leasePattern } from "../format/names.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
+import { Leases } from "./leases.ts";
+
+const NAMESPACE = "test";
+
+/** Nodes that follow each other's leases. */
+async function setUp(...endpoints: string[]) {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 1 });
+  const lost: string[] = [];
+  const faults: unknown[] = [];
+  const nodes: { leases: Leases; stream: LogStream }[] = [];
+  for (const endpoint of endpoints) {
+    const name = streamName(NAMESPACE, "subscriptions");
+    const stream = await clock.until(network.connect().log.open(name, streamOptions(NAMESPACE, "subscriptions", 1)));
+    const leases = new Leases({
+      ...{ stream, namespace: NAMESPACE, endpoint, clock },
+      onLost: () => lost.push(endpoint),
+      fault: (error) => faults.push(error),
+    });
+    stream.follow({
+      subjects: [leasePattern(NAMESPACE)],
+      after: undefined,
+      onMessage: (message) => leases.onMessage(message),
+      onStart: () => {},
+      onFault: (error) => faults.push(error),
+    });
+    nodes.push({ leases, stream });
+  }
+  /** Lets time pass, in which these nodes renew their leases. */
+  const pass = async (ms: number, ...leading: Leases[]) => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      for (const leases of leading) leases.tick(clock.monotonic());
+      await clock.advance(100);
+    }
+  };
+  return { clock, lost, faults, pass, nodes, leases: nodes.map(({ leases }) => leases), stream: nodes[0].stream };
+}
+
+describe("Leases", () => {
+  it("are held while they are renewed, once a second, in one message that stays", async () => {
+    const { clock, leases: [own], stream, pass } = await setUp("a.1");
+    assertEquals(own.holds, false);
+    assertEquals(await clock.until(own.hold()), true);
+    const before = (await clock.until(stream.state()))!;
+    await pass(10_000, own);
+    const after = (await clock.until(stream.state()))!;
+    assertEquals([own.holds, after.last - before.last, after.messages], [true, 9, 1]);
+  });
+
+  it("are not held any more before others take over from one that stands still", async () => {
+    const { clock, leases: [own, other], pass } = await setUp("a.1", "b.1");
+    await clock.until(own.hold());
+    await pass(2_500);
+    assertEquals(own.holds, false);
+    assertEquals(other.still("a.1", clock.monotonic()) < 3_000, true);
+    await pass(600);
+    assertEquals(other.still("a.1", clock.monotonic()) >= 3_000, true);
+  });
+
+  it("of a node that was never seen stand still from the first question on", async () => {
+    const { clock, leases: [own], pass } = await setUp("a.1");
+    assertEquals(own.still("b.1", clock.monotonic()), 0);
+    await pass(500);
+    assertEquals(own.still("b.1", clock.monotonic()), 500);
+  });
+
+  it("that are overwritten are lost: the owner finds out at its next write, and others know at once", async () => {
+    const { clock, lost, leases: [own, other, third], pass } = await setUp("a.1", "b.1", "c.1");
+    await clock.until(own.hold());
+    await pass(3_500);
+    assertEquals(await clock.until(other.fence("a.1")), true);
+    await pass(100);
+    assertEquals(third.still("a.1", clock.monotonic()), Infinity);
+    assertEquals([await clock.until(third.fence("a.1")), lost], [true, []]);
+    await pass(200, own);
+    assertEquals([lost[0], new Set(lost).size], ["a.1", 1]);
+    // and is taken again for what it leads then
+    await pass(300, own);
+    assertEquals([own.holds, third.still("a.1", clock.monotonic()) < 500], [true, true]);
+  });
+
+  it("that move again are not overwritten", async () => {
+    const { clock, lost, leases: [own, other], nodes, pass } = await setUp("a.1", "b.1");
+    await clock.until(own.hold());
+    await pass(3_500);
+    const fenced = other.fence("a.1");
+    const appended = nodes[0].leases.hold();
+    const [renewed, isFenced] = await clock.until(Promise.all([appended, fenced]));
+    assertEquals(isFenced, !renewed);
+    assertEquals(lost.length, renewed ? 0 : 1);
+  });
+});

@@ -1,0 +1,260 @@
+/**
+ * What a subscription has stored, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads and writes what
+ * is parked, and erases what is no longer needed.
+ */
+import { CatgaError, isCatgaError } from "../../error.ts";
+import { type Clock, delay } from "../../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { readCommit } from "../format/commit.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
+import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
+import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
+import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
+import type { Item } from "./item.ts";
+
+/** What a {@link SubscriptionStore} is made of. */
+export interface SubscriptionStoreOptions {
+  /** The stream of subscriptions. */
+  readonly stream: LogStream;
+  readonly namespace: string;
+  /** The subscription's. */
+  readonly key: string;
+  readonly clock: Clock;
+  /** Everything ends, and rejects with its reason, when it aborts. */
+  readonly signal: AbortSignal;
+  /** Gets errors of what is done again. */
+  fault(error: unknown): void;
+}
+
+/** A parked message as it is listed: without the payload if it is large. */
+export interface ListedMessage extends ParkedMessage {
+  readonly loaded: boolean;
+}
+
+/** The store of one subscription. */
+export class SubscriptionStore {
+  readonly #options: SubscriptionStoreOptions;
+  readonly #subject: string;
+  #pauses = 0;
+
+  constructor(options: SubscriptionStoreOptions) {
+    this.#options = options;
+    this.#subject = commitSubject(options.namespace, options.key);
+  }
+
+  /** Carries out steps to their end. */
+  async carryOut<T>(steps: Steps<T>): Promise<T> {
+    let next = steps.next({ type: "done" });
+    while (!next.done) {
+      const answer = await this.#do(next.value);
+      this.#options.signal.throwIfAborted();
+      next = steps.next(answer);
+    }
+    return next.value;
+  }
+
+  /** Writes the first commit, if the last message there has this sequence. Resolves with whether it is stored. */
+  async begin(text: string, expect: number): Promise<boolean> {
+    const answer = await this.#append(text, expect);
+    this.#options.signal.throwIfAborted();
+    return answer.type === "stored";
+  }
+
+  /** What is parked, by identity; those of which nothing is found are missing. May be called again. */
+  async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
+    const found = new Map<string, ListedMessage>();
+    const garbage = new Set<string>();
+    for await (const message of this.#all(this.#parked("*"))) {
+      const id = readParkedSubject(this.#options.namespace, message.subject)?.id;
+      if (id !== undefined && !ids.has(id)) garbage.add(id);
+      else if (id !== undefined) this.#list(found, id, message);
+    }
+    // a server that lags behind does not have the last ones
+    for (const id of ids) {
+      if (found.has(id)) continue;
+      const message = await this.#again(() => this.#options.stream.last(this.#parked(id), { latest: true }));
+      if (message !== undefined) this.#list(found, id, message);
+    }
+    return { found, garbage: [...garbage] };
+  }
+
+  /** Gives a message its payload again. Resolves with `false` if the store does not have it any more. */
+  async load(item: Item): Promise<boolean> {
+    if (item.loaded) return true;
+    const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
+    const read = message && readParked(item.id, text(message));
+    if (read === undefined || typeof read === "string") return item.loaded;
+    item.message = read.message;
+    item.loaded = true;
+    return true;
+  }
+
+  /** Requests behind a sequence, in order; a string says what is wrong with one. From a server that may lag behind. */
+  async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
+    const { stream, namespace, key } = this.#options;
+    const found = await stream.read(requestSubject(namespace, key, "*"), { from: behind + 1 });
+    return found.map((message) => [message.sequence, readRequest(text(message))] as const);
+  }
+
+  /** Erases commits before a sequence. */
+  async eraseCommits(before: number): Promise<void> {
+    await this.#options.stream.purge(this.#subject, { before });
+  }
+
+  /** Erases requests up to a sequence. */
+  async eraseRequests(upTo: number): Promise<void> {
+    const { stream, namespace, key } = this.#options;
+    await stream.purge(requestSubject(namespace, key, "*"), { before: upTo + 1 });
+  }
+
+  /** Erases what is stored of a message. */
+  async eraseMessage(id: string): Promise<void> {
+    await this.#options.stream.purge(this.#parked(id));
+  }
+
+  async #do(request: Request): Promise<Answer> {
+    const { stream, clock, signal } = this.#options;
+    if (request.type !== "pause" && request.type !== "last") {
+      this.#pauses = request.type === "commit" ? this.#pauses : 0;
+    }
+    switch (request.type) {
+      case "commit": {
+        const answer = await this.#append(request.text, request.expect);
+        if (answer.type === "stored") this.#pauses = 0;
+        return answer;
+      }
+      case "entries":
+        await this.#put(request.items);
+        return { type: "done" };
+      case "last": {
+        const message = await this.#again(() => stream.last(this.#subject, { latest: true }));
+        return { type: "commits", commits: message === undefined ? [] : [stored(message)] };
+      }
+      case "commits": {
+        const commits: StoredCommit[] = [];
+        for await (const message of this.#all(this.#subject, request.from)) commits.push(stored(message));
+        return { type: "commits", commits };
+      }
+      case "pause":
+        await delay(clock, Math.min(LONGEST, PAUSE * 2 ** Math.min(this.#pauses++, 8)), signal);
+        return { type: "done" };
+    }
+  }
+
+  async #append(data: string, expect: number): Promise<Extract<Answer, { type: "stored" | "not stored" }>> {
+    const { stream, fault } = this.#options;
+    const appended = await stream.append(this.#subject, data, { timeout: ANSWER, expect });
+    if (appended.type === "stored") return { type: "stored", sequence: appended.sequence };
+    if (appended.type !== "conflict") fault(appended.error);
+    return { type: "not stored" };
+  }
+
+  /** Some at a time; each until it is acknowledged. */
+  async #put(items: readonly Item[]): Promise<void> {
+    const waiting = [...items].reverse();
+    const put = async () => {
+      for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) await this.#putOne(item);
+    };
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, put));
+  }
+
+  async #putOne(item: Item): Promise<void> {
+    const { stream, clock, signal, fault } = this.#options;
+    if (!await this.load(item)) return; // it is gone: what its commit says of it is lost, too
+    const { message, error } = item;
+    for (let [tries, pause] = [0, PAUSE];; pause = Math.min(LONGEST, pause * 2)) {
+      const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });
+      const data = writeParked(kept, tries === 0 ? undefined : 0);
+      const appended = await stream.append(this.#parked(item.id), data, { timeout: ANSWER });
+      signal.throwIfAborted();
+      if (appended.type === "stored") {
+        if (tries === 2) this.#cut(item, kept);
+        else if (data.length > KEPT && item.parked && !item.begun && item.message === message) unload(item);
+        return;
+      }
+      if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;
+      else {
+        if (appended.type !== "conflict") fault(appended.error);
+        await delay(clock, pause, signal);
+      }
+    }
+  }
+
+  /** Nobody can run it: it becomes a dead letter when it is its turn. */
+  #cut(item: Item, { message, error }: ParkedMessage): void {
+    const { category, id } = message;
+    this.#options.fault(
+      new CatgaError("TOO_LARGE", `a message of ${category} (${id}) is too large to be put aside: it is a dead letter`),
+    );
+    item.message = message;
+    item.error = error;
+    item.attempts = Math.max(item.attempts, item.category.attempts);
+  }
+
+  #list(found: Map<string, ListedMessage>, id: string, message: StoredMessage): void {
+    const { fault } = this.#options;
+    const read = readParked(id, text(message));
+    if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
+    const loaded = message.data.length <= KEPT;
+    found.set(id, { error: read.error, message: loaded ? read.message : withoutIt(read.message), loaded });
+  }
+
+  /** The messages of a subject from a sequence on. */
+  async *#all(subject: string, from = 0): AsyncIterableIterator<StoredMessage> {
+    for (let next = from;;) {
+      const batch = await this.#again(() => this.#options.stream.read(subject, { from: next }));
+      if (batch.length === 0) return;
+      yield* batch;
+      next = batch[batch.length - 1].sequence + 1;
+    }
+  }
+
+  /** Reads until the store answers. */
+  async #again<T>(read: () => Promise<T>): Promise<T> {
+    const { clock, signal, fault } = this.#options;
+    for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
+      try {
+        const found = await read();
+        signal.throwIfAborted();
+        return found;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isCatgaError(error)) throw error;
+        fault(error);
+        await delay(clock, pause, signal);
+      }
+    }
+  }
+
+  #parked(id: string): string {
+    return parkedSubject(this.#options.namespace, this.#options.key, id);
+  }
+}
+
+/** A commit as it is stored. */
+export function stored(message: StoredMessage): StoredCommit {
+  return { sequence: message.sequence, commit: readCommit(text(message)) };
+}
+
+function unload(item: Item): void {
+  item.message = withoutIt(item.message);
+  item.loaded = false;
+}
+
+function withoutIt(message: LoggedMessage): LoggedMessage {
+  return { ...message, payload: undefined, meta: undefined };
+}
+
+function text({ data }: StoredMessage): string {
+  return new TextDecoder().decode(data);
+}
+
+/** How long the store may take to answer a write, in ms. */
+const ANSWER = 2_000;
+const PAUSE = 50; // ms
+const LONGEST = 2_000; // ms
+/** Messages that are put aside at once. */
+const AT_ONCE = 64;
+/** Characters of a parked message that stays in memory. */
+const KEPT = 1_024;

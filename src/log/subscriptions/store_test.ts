@@ -1,0 +1,144 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { sequenceOf } from "../../../test/support/appended.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+import { parkedSubject, requestSubject } from "../format/names.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
+import { writeRequest } from "../format/subscription_request.ts";
+import { leads } from "../../../test/support/commits.ts";
+import type { Answer, Request, Steps } from "./commits.ts";
+import { Item, type LedgerCategory } from "./item.ts";
+import { SubscriptionStore } from "./store.ts";
+
+const [NAMESPACE, KEY] = ["test", "shop.billing"];
+const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, lines: new Map(), capable: 1, held: [] };
+
+function item(position: number, payload: unknown, parked = true): Item {
+  const message: LoggedMessage = {
+    ...{ position, category: "Placed", id: `m${position}`, key: undefined, payload, tagged: false, meta: undefined },
+    time: position + 1,
+  };
+  const made = new Item(message, CATEGORY, 1, 0);
+  made.parked = parked;
+  made.error = { code: "BROKE", message: "no" };
+  return made;
+}
+
+async function setUp() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, seed: 1 });
+  const { log } = network.connect();
+  const options = streamOptions(NAMESPACE, "subscriptions", 1);
+  const stream = await clock.until(log.open(streamName(NAMESPACE, "subscriptions"), options));
+  const ending = new AbortController();
+  const faults: string[] = [];
+  const store = new SubscriptionStore({
+    ...{ stream, namespace: NAMESPACE, key: KEY, clock, signal: ending.signal },
+    fault: (error) => faults.push((error as Error).message),
+  });
+  /** Makes these requests, and gives the answers. */
+  const ask = (...requests: Request[]) =>
+    clock.until(store.carryOut((function* (): Steps<Answer[]> {
+      const answers: Answer[] = [];
+      for (const request of requests) answers.push(yield request);
+      return answers;
+    })()));
+  return { clock, network, stream, store, ask, faults, ending };
+}
+
+describe("SubscriptionStore", () => {
+  it("appends a commit behind the last one only, and reads what is stored", async () => {
+    const { ask } = await setUp();
+    const [first] = await ask({ type: "commit", text: leads("a", 1), expect: 0 });
+    assertEquals(first.type, "stored");
+    const [second, last, all] = await ask(
+      { type: "commit", text: leads("b", 2), expect: 0 },
+      { type: "last" },
+      { type: "commits", from: 0 },
+    );
+    assertEquals(second, { type: "not stored" });
+    assertEquals(last, all);
+    assertEquals(last.type === "commits" && last.commits.map(({ commit }) => typeof commit), ["object"]);
+  });
+
+  it("lists what is parked, tells garbage from it, and keeps large payloads out of memory", async () => {
+    const { clock, ask, store } = await setUp();
+    const [small, large] = [item(1, "s"), item(2, "l".repeat(5_000))];
+    await ask({ type: "entries", items: [small, large, item(3, "gone")] });
+    assertEquals([small.loaded, large.loaded, large.message.payload], [true, false, undefined]);
+    const { found, garbage } = await clock.until(store.listed(new Set([small.id, large.id, "9-9"])));
+    assertEquals([...found].map(([id, { loaded, error }]) => [id, loaded, error?.code]), [
+      ["1-2", true, "BROKE"],
+      ["2-3", false, "BROKE"],
+    ]);
+    assertEquals(garbage, ["3-4"]);
+    assertEquals(await clock.until(store.load(large)), true);
+    assertEquals([large.loaded, large.message.payload], [true, "l".repeat(5_000)]);
+  });
+
+  it("what is in hand keeps its payload, and a new error is stored with that of one that has none", async () => {
+    const { clock, ask, store } = await setUp();
+    const large = item(2, "l".repeat(5_000));
+    large.begun = true;
+    await ask({ type: "entries", items: [large] });
+    assertEquals(large.loaded, true);
+    large.begun = false;
+    await ask({ type: "entries", items: [large] });
+    large.error = { code: "LATER", message: "no" };
+    await ask({ type: "entries", items: [large] });
+    const { found } = await clock.until(store.listed(new Set([large.id])));
+    assertEquals([found.get(large.id)?.error?.code, large.loaded], ["LATER", false]);
+    await clock.until(store.load(large));
+    assertEquals(large.message.payload, "l".repeat(5_000));
+  });
+
+  it("of a message that is too large stores what it is, so that it becomes a dead letter when it is its turn", async () => {
+    const { ask, faults } = await setUp();
+    const huge = item(2, "h".repeat(1_048_576));
+    await ask({ type: "entries", items: [huge] });
+    assertEquals([huge.attempts, huge.error?.code, faults.length], [3, "TOO_LARGE", 1]);
+  });
+
+  it("gives requests in order, and says what is wrong with one", async () => {
+    const { clock, store, stream } = await setUp();
+    const request = async (id: string, text: string) =>
+      sequenceOf(await clock.until(stream.append(requestSubject(NAMESPACE, KEY, id), text, { timeout: 1_000 })));
+    const first = await request("a", writeRequest({ kind: "rewind", to: 7 }));
+    const second = await request("b", "{");
+    assertEquals(await clock.until(store.requests(0)), [[first, { kind: "rewind", to: 7 }], [second, "no JSON"]]);
+    assertEquals(await clock.until(store.requests(first)), [[second, "no JSON"]]);
+    await clock.until(store.eraseRequests(first));
+    assertEquals((await clock.until(store.requests(0))).length, 1);
+  });
+
+  it("erases what it is told, and no more", async () => {
+    const { clock, ask, store, stream } = await setUp();
+    const [first] = await ask({ type: "commit", text: leads("a", 1), expect: 0 });
+    const sequence = first.type === "stored" ? first.sequence : 0;
+    await ask({ type: "commit", text: leads("a", 1), expect: sequence }, {
+      type: "entries",
+      items: [item(1, "one"), item(2, "two")],
+    });
+    await clock.until(store.eraseMessage("1-2"));
+    await clock.until(store.eraseCommits(sequence + 1));
+    const left = await clock.until(stream.subjects(parkedSubject(NAMESPACE, KEY, "*")));
+    assertEquals(left, [parkedSubject(NAMESPACE, KEY, "2-3")]);
+    const [commits] = await ask({ type: "commits", from: 0 });
+    assertEquals(commits.type === "commits" && commits.commits.length, 1);
+  });
+
+  it("waits for a store that does not answer, and ends when it is told to", async () => {
+    const { clock, store, faults, ending, network } = await setUp();
+    network.log.begin("noLeader");
+    const carried = store.carryOut((function* (): Steps<Answer> {
+      return yield { type: "last" };
+    })());
+    carried.catch(() => {});
+    await clock.advance(10_000);
+    assertEquals(faults.length > 0, true);
+    ending.abort(new Error("over"));
+    await assertRejects(() => clock.until(carried), Error, "over");
+  });
+});
